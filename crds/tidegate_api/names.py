@@ -1,0 +1,131 @@
+"""Every name that crosses a process boundary: group, labels, annotations, phases, reasons, environment variables.
+
+They are fixed by the contract; code that spells one out as a literal is a bug.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+GROUP: Final = "tidegate.dev"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+CATEGORY: Final = "tidegate"
+
+MANAGED_BY_LABEL: Final = "app.kubernetes.io/managed-by"
+MANAGED_BY: Final = "tidegate"
+RUN_LABEL: Final = f"{GROUP}/run"
+RUN_UID_LABEL: Final = f"{GROUP}/run-uid"
+ATTEMPT_LABEL: Final = f"{GROUP}/attempt"
+TASK_LABEL: Final = f"{GROUP}/task"
+QUEUE_LABEL: Final = f"{GROUP}/queue"
+SCHEDULE_LABEL: Final = f"{GROUP}/schedule"
+PROJECT_LABEL: Final = f"{GROUP}/project"
+
+PAYLOAD_ANNOTATION: Final = f"{GROUP}/payload"
+TASK_SPEC_ANNOTATION: Final = f"{GROUP}/task-spec"
+REQUESTED_BY_ANNOTATION: Final = f"{GROUP}/requested-by"
+
+TASK_CONTAINER: Final = "task"
+DEFAULT_QUEUE: Final = "default"
+TOKEN_AUDIENCE: Final = "tidegate"  # noqa: S105 - an audience, not a secret
+PAYLOAD_MAX_BYTES: Final = 128 * 1024
+ATTEMPTS_KEPT: Final = 100
+
+DNS_LABEL: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+
+
+class Phase(StrEnum):
+    """Where a run is in its life. Once terminal, a phase never changes."""
+
+    PENDING = "Pending"
+    STARTING = "Starting"
+    RUNNING = "Running"
+    RETRYING = "Retrying"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    CANCELLED = "Cancelled"
+    EXPIRED = "Expired"
+    SKIPPED = "Skipped"
+
+    @property
+    def terminal(self) -> bool:
+        """Whether the run has ended for good."""
+        return self in TERMINAL_PHASES
+
+
+TERMINAL_PHASES: Final = frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED, Phase.EXPIRED, Phase.SKIPPED})
+
+
+class Reason(StrEnum):
+    """Why a run is in its phase. A pod's own waiting reason may stand here too while a run is Starting."""
+
+    QUEUED = "Queued"
+    DELAYED = "Delayed"
+    SUSPENDED = "Suspended"
+    WAITING_FOR_DEPENDENCIES = "WaitingForDependencies"
+    QUEUE_PAUSED = "QueuePaused"
+    CONCURRENCY_LIMIT = "ConcurrencyLimit"
+    RATE_LIMIT = "RateLimit"
+    QUEUE_NOT_FOUND = "QueueNotFound"
+    TASK_NOT_FOUND = "TaskNotFound"
+    QUOTA_EXCEEDED = "QuotaExceeded"
+    CREATE_REFUSED = "CreateRefused"
+    SCHEDULING = "Scheduling"
+    PULLING_IMAGE = "PullingImage"
+    CANCELLING = "Cancelling"
+    NODE_UNREACHABLE = "NodeUnreachable"
+    BACK_OFF = "BackOff"
+    ERROR = "Error"
+    OOM_KILLED = "OOMKilled"
+    TIMEOUT = "Timeout"
+    START_TIMEOUT = "StartTimeout"
+    DEADLINE_EXCEEDED = "DeadlineExceeded"
+    EVICTED = "Evicted"
+    INVALID_IMAGE_NAME = "InvalidImageName"
+    CREATE_CONTAINER_CONFIG_ERROR = "CreateContainerConfigError"
+    POD_REJECTED = "PodRejected"
+    POD_DELETED = "PodDeleted"
+    INVALID_PAYLOAD = "InvalidPayload"
+    INVALID_TASK = "InvalidTask"
+    DEPENDENCY_CYCLE = "DependencyCycle"
+    DEPENDENCY_FAILED = "DependencyFailed"
+    RESULT_TOO_LARGE = "ResultTooLarge"
+    NOT_SUPPORTED = "NotSupported"
+    CANCELLED = "Cancelled"
+    START_DEADLINE_EXCEEDED = "StartDeadlineExceeded"
+
+
+class Outcome(StrEnum):
+    """How an attempt ended."""
+
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    TIMEOUT = "Timeout"
+    CANCELLED = "Cancelled"
+    DISRUPTED = "Disrupted"
+
+
+class ExitCode:
+    """Exit codes of the container `task` that mean more than success or failure."""
+
+    OK: Final = 0
+    ABORT: Final = 64
+    RETRY_AFTER: Final = 65
+
+
+class Env:
+    """Variables in a task's container."""
+
+    RUN: Final = "TIDEGATE_RUN"
+    RUN_UID: Final = "TIDEGATE_RUN_UID"
+    NAMESPACE: Final = "TIDEGATE_NAMESPACE"
+    TASK: Final = "TIDEGATE_TASK"
+    ATTEMPT: Final = "TIDEGATE_ATTEMPT"
+    MAX_ATTEMPTS: Final = "TIDEGATE_MAX_ATTEMPTS"
+    QUEUE: Final = "TIDEGATE_QUEUE"
+    PAYLOAD_FILE: Final = "TIDEGATE_PAYLOAD_FILE"
+    RESULT_FILE: Final = "TIDEGATE_RESULT_FILE"
+    RESULT_MAX_BYTES: Final = "TIDEGATE_RESULT_MAX_BYTES"
+    TIMEOUT_SECONDS: Final = "TIDEGATE_TIMEOUT_SECONDS"
+    API_URL: Final = "TIDEGATE_API_URL"
+    TOKEN_FILE: Final = "TIDEGATE_TOKEN_FILE"  # noqa: S105 - a variable's name

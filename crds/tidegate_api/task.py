@@ -1,0 +1,158 @@
+"""Task: a reusable definition that runs refer to, and the TaskSpec that may also stand inline in a run."""
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from tidegate_api.base import ApiModel, Conditions, DnsLabel, EnvVar, FreeObject, Resources, Text, list_map, rule
+
+ENTRYPOINT = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*$"
+YEAR = 31_536_000
+
+ExitCodes = Annotated[
+    list[Annotated[int, Field(ge=1, le=255)]],
+    Field(max_length=255, json_schema_extra={"x-kubernetes-list-type": "set"}),
+]
+EnvList = Annotated[list[EnvVar], Field(max_length=1024, json_schema_extra=list_map("name"))]
+EnvFrom = Annotated[list[FreeObject], Field(max_length=256, json_schema_extra={"x-kubernetes-list-type": "atomic"})]
+Words = Annotated[list[Text], Field(max_length=1024, json_schema_extra={"x-kubernetes-list-type": "atomic"})]
+
+
+class OutOfMemory(ApiModel):
+    """What changes for the attempts after an OOM kill."""
+
+    resources: Annotated[Resources, Field(description="Resources of the attempts after an OOM kill.")]
+
+
+class Retry(ApiModel):
+    """When a failed attempt is followed by another, and after how long."""
+
+    max_attempts: Annotated[int, Field(ge=1, le=100, description="Attempts in all that may fail.")] = 3
+    initial_delay_seconds: Annotated[int, Field(ge=0, le=YEAR, description="Delay before the second attempt.")] = 1
+    max_delay_seconds: Annotated[int, Field(ge=0, le=YEAR, description="Upper bound of the delay.")] = 60
+    factor: Annotated[
+        int, Field(ge=1, le=100, description="The delay grows by this factor from attempt to attempt.")
+    ] = 2
+    jitter: Annotated[
+        bool, Field(description="Shorten each delay by up to half, by a seed of the run and the attempt.")
+    ] = True
+    non_retryable_exit_codes: Annotated[ExitCodes, Field(description="Exit codes that fail the run at once.")] = [64]
+    out_of_memory: Annotated[
+        OutOfMemory | None, Field(description="What to do after an OOM kill; absent: it is an ordinary failure.")
+    ] = None
+
+
+class RetryOverride(ApiModel):
+    """A run's own word on retries: each field given replaces the task's."""
+
+    max_attempts: Annotated[int | None, Field(ge=1, le=100, description="Attempts in all that may fail.")] = None
+    initial_delay_seconds: Annotated[
+        int | None, Field(ge=0, le=YEAR, description="Delay before the second attempt.")
+    ] = None
+    max_delay_seconds: Annotated[int | None, Field(ge=0, le=YEAR, description="Upper bound of the delay.")] = None
+    factor: Annotated[int | None, Field(ge=1, le=100, description="Growth of the delay from attempt to attempt.")] = (
+        None
+    )
+    jitter: Annotated[bool | None, Field(description="Shorten each delay by up to half, by a seed.")] = None
+    non_retryable_exit_codes: Annotated[
+        ExitCodes | None, Field(description="Exit codes that fail the run at once.")
+    ] = None
+    out_of_memory: Annotated[OutOfMemory | None, Field(description="What to do after an OOM kill.")] = None
+
+
+class TaskSpec(ApiModel):
+    """What runs, in which image, and what happens when it fails."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        extra="forbid",
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                rule(
+                    "!(has(self.entrypoint) && has(self.command))",
+                    "entrypoint and command exclude each other: give one",
+                ),
+            ]
+        },
+    )
+
+    description: Annotated[Text | None, Field(description="Shown in the dashboard.")] = None
+    image: Annotated[str, Field(min_length=1, max_length=1024, description="Container image.")]
+    entrypoint: Annotated[
+        str | None,
+        Field(
+            max_length=512,
+            pattern=ENTRYPOINT,
+            description="`package.module:function`, run by the Tidegate runner in the image. Excludes `command`; with "
+            "neither, the image's own entrypoint runs.",
+        ),
+    ] = None
+    command: Annotated[Words | None, Field(description="Any program, no runner needed.")] = None
+    args: Annotated[Words | None, Field(description="Arguments of `command`, or of the image's entrypoint.")] = None
+    env: Annotated[EnvList | None, Field(description="Environment of the container `task`.")] = None
+    env_from: Annotated[EnvFrom | None, Field(description="ConfigMaps and Secrets whose keys become variables.")] = None
+    resources: Annotated[Resources | None, Field(description="Resources of the container `task`.")] = None
+    image_pull_policy: Annotated[
+        Literal["Always", "IfNotPresent", "Never"] | None, Field(description="When the image is pulled.")
+    ] = None
+    payload_schema: Annotated[
+        FreeObject | None,
+        Field(
+            description="JSON Schema 2020-12 (local `$ref` only) of the payload; a payload that doesn't match ends the run "
+            "as Failed/InvalidPayload before any pod."
+        ),
+    ] = None
+    queue: Annotated[DnsLabel, Field(description="Queue that its runs wait in.")] = "default"
+    retry: Annotated[
+        Retry, Field(description="When and how a failed attempt is repeated.", json_schema_extra={"default": {}})
+    ] = Retry()
+    timeout_seconds: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=YEAR,
+            description="Per attempt, from the start of its pod's container; 0: none. The attempt ends as Timeout (SIGTERM, "
+            "grace, SIGKILL) and is retried like a failure.",
+        ),
+    ] = 3600
+    start_timeout_seconds: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=YEAR,
+            description="From the creation of the attempt's pod to a running container: unschedulable, unpullable.",
+        ),
+    ] = 300
+    deadline_seconds: Annotated[
+        int | None,
+        Field(ge=1, description="For the run as a whole, from the first attempt's Job: Failed/DeadlineExceeded."),
+    ] = None
+    ttl_seconds_after_finished: Annotated[
+        int | None,
+        Field(ge=0, description="How long a finished TaskRun stays in the cluster; default: a setting, a day."),
+    ] = None
+    service_account_name: Annotated[str | None, Field(max_length=253, description="Service account of the pod.")] = None
+    pod_template: Annotated[
+        FreeObject | None,
+        Field(
+            description="A PodTemplateSpec merged, by strategic-merge keys, with the pod that Tidegate builds: volumes, "
+            "sidecars (in initContainers with restartPolicy Always), scheduling, security context. The task's own container "
+            "can be named in it as `task`."
+        ),
+    ] = None
+
+
+class TaskStatus(ApiModel):
+    """What Tidegate says about a Task."""
+
+    observed_generation: Annotated[int | None, Field(ge=0, description="The generation this status speaks of.")] = None
+    conditions: Annotated[Conditions | None, Field(description="Conditions of the task.")] = None
+
+
+class Task(ApiModel):
+    """A reusable definition of background work that TaskRuns refer to by name."""
+
+    spec: Annotated[TaskSpec, Field(description="What runs, in which image, and what happens when it fails.")]
+    status: Annotated[TaskStatus | None, Field(description="What Tidegate says about it.")] = None

@@ -1,0 +1,211 @@
+"""TaskRun: one run of a task, the unit of work. Its spec is what was asked for, its status what became of it."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from tidegate_api.base import (
+    PRESERVE,
+    ApiModel,
+    Conditions,
+    DnsLabel,
+    FreeObject,
+    Resources,
+    Text,
+    Time,
+    list_map,
+    rule,
+    same,
+)
+from tidegate_api.names import ATTEMPTS_KEPT, TERMINAL_PHASES, Outcome, Phase
+from tidegate_api.task import YEAR, EnvList, RetryOverride, TaskSpec
+
+MUTABLE = frozenset({"cancel", "suspend", "priority", "startAfter", "ttlSecondsAfterFinished"})
+"""What may change in the spec of a TaskRun that exists; everything else is immutable."""
+
+UNTYPED = frozenset({"payload", "task", "env"})
+"""Fields that hold untyped values. A CRD's rule compares only the keys that both sides have, so the
+ValidatingAdmissionPolicy compares these whole (`admission.py`)."""
+
+
+class TaskRef(ApiModel):
+    """A Task of the same namespace."""
+
+    name: Annotated[DnsLabel, Field(description="Name of the Task.")]
+
+
+class Dependency(ApiModel):
+    """Another run that this one waits for."""
+
+    name: Annotated[DnsLabel, Field(description="Name of a TaskRun of the namespace; it need not exist yet.")]
+    when: Annotated[
+        Literal["Succeeded", "Finished"], Field(description="Whether it has to succeed, or just to end.")
+    ] = "Succeeded"
+
+
+class TaskRunSpec(ApiModel):
+    """What is asked for."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        extra="forbid",
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                rule("has(self.taskRef) != has(self.task)", "exactly one of taskRef and task is needed"),
+            ]
+        },
+    )
+
+    task_ref: Annotated[TaskRef | None, Field(description="The Task to run. Exactly one of taskRef and task.")] = None
+    task: Annotated[TaskSpec | None, Field(description="An inline TaskSpec. Exactly one of taskRef and task.")] = None
+    payload: Annotated[
+        FreeObject, Field(description="JSON object that the task gets, at most 128 KiB as compact UTF-8.")
+    ] = {}
+    queue: Annotated[DnsLabel | None, Field(description="Overrides the task's queue.")] = None
+    timeout_seconds: Annotated[int | None, Field(ge=0, le=YEAR, description="Overrides the task's timeoutSeconds.")] = (
+        None
+    )
+    start_timeout_seconds: Annotated[
+        int | None, Field(ge=1, le=YEAR, description="Overrides the task's startTimeoutSeconds.")
+    ] = None
+    deadline_seconds: Annotated[int | None, Field(ge=1, description="Overrides the task's deadlineSeconds.")] = None
+    retry: Annotated[RetryOverride | None, Field(description="Overrides the task's retry, field by field.")] = None
+    resources: Annotated[Resources | None, Field(description="Overrides the task's resources, field by field.")] = None
+    env: Annotated[EnvList | None, Field(description="Overrides the task's env, by name.")] = None
+    ttl_seconds_after_finished: Annotated[
+        int | None, Field(ge=0, description="Overrides the task's ttlSecondsAfterFinished. May change.")
+    ] = None
+    concurrency_key: Annotated[
+        str | None, Field(max_length=128, description="Each value of the key has its own share of the queue.")
+    ] = None
+    priority: Annotated[
+        int, Field(ge=-1000, le=1000, description="Higher first; within one priority oldest first. May change.")
+    ] = 0
+    start_after: Annotated[Time | None, Field(description="Not started before this time. May change.")] = None
+    start_deadline_seconds: Annotated[
+        int | None, Field(ge=1, description="Not started this long after queuedAt: the run ends as Expired.")
+    ] = None
+    depends_on: Annotated[
+        list[Dependency] | None,
+        Field(max_length=64, json_schema_extra=list_map("name"), description="Runs of the namespace to wait for."),
+    ] = None
+    dependency_timeout_seconds: Annotated[
+        int,
+        Field(ge=0, description="How long to wait for runs in dependsOn that don't exist, from creation; 0: forever."),
+    ] = 3600
+    suspend: Annotated[
+        bool, Field(description="Not started while true; on a started run it holds the next attempt only. May change.")
+    ] = False
+    cancel: Annotated[bool, Field(description="True ends the run; it never goes back to false.")] = False
+    idempotency_key: Annotated[
+        str | None, Field(max_length=256, description="Key of the request that made the run.")
+    ] = None
+    tags: Annotated[
+        list[Annotated[str, Field(max_length=128)]] | None,
+        Field(max_length=10, json_schema_extra={"x-kubernetes-list-type": "set"}, description="Words to search by."),
+    ] = None
+    parent_run: Annotated[str | None, Field(max_length=253, description="Run that submitted this one.")] = None
+    batch: Annotated[str | None, Field(max_length=128, description="Batch that this run was created in.")] = None
+
+
+class Attempt(ApiModel):
+    """One attempt: one Job and its pod."""
+
+    number: Annotated[int, Field(ge=1, description="Counts the Jobs of the run, from 1.")]
+    job_name: Annotated[str | None, Field(max_length=253, description="Name of its Job.")] = None
+    pod_name: Annotated[str | None, Field(max_length=253, description="Name of its last pod.")] = None
+    node_name: Annotated[str | None, Field(max_length=253, description="Node that the pod ran on.")] = None
+    outcome: Annotated[Outcome | None, Field(description="How it ended; absent while it goes on.")] = None
+    reason: Annotated[str | None, Field(max_length=256, description="Why it ended so, in CamelCase.")] = None
+    message: Annotated[Text | None, Field(description="One line for a person.")] = None
+    exit_code: Annotated[int | None, Field(description="Exit code of the container `task`.")] = None
+    started_at: Annotated[Time | None, Field(description="Start of the container `task`.")] = None
+    finished_at: Annotated[Time | None, Field(description="Its end.")] = None
+
+
+class ResultRef(ApiModel):
+    """A result too large for the status: the store holds it."""
+
+    bytes: Annotated[int, Field(ge=0, description="Size of the result.")]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="Digest of the result.")]
+
+
+STATUS_RULE = (
+    f"!(oldSelf.phase in [{', '.join(repr(str(p)) for p in sorted(TERMINAL_PHASES))}]) || (self.phase == oldSelf.phase"
+    f" && {same('reason')} && {same('attempts')} && {same('resultRef')})"
+)
+
+JsonValue = Annotated[Any, Field(json_schema_extra={k: v for k, v in PRESERVE.items() if k != "type"})]
+
+
+class TaskRunStatus(ApiModel):
+    """What became of it."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        extra="forbid",
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                rule(STATUS_RULE, "a finished run keeps its phase, reason, attempts and resultRef"),
+            ]
+        },
+    )
+
+    phase: Annotated[Phase, Field(description="Where the run is in its life.")] = Phase.PENDING
+    reason: Annotated[str | None, Field(max_length=256, description="Why it is in its phase, in CamelCase.")] = None
+    message: Annotated[Text | None, Field(description="One line for a person.")] = None
+    observed_generation: Annotated[int | None, Field(ge=0, description="The generation this status speaks of.")] = None
+    queued_at: Annotated[Time | None, Field(description="Since when only its queue held it.")] = None
+    started_at: Annotated[Time | None, Field(description="First start of a container; set once.")] = None
+    finished_at: Annotated[Time | None, Field(description="When it ended.")] = None
+    duration: Annotated[
+        str | None,
+        Field(max_length=64, description="From start to finish in Go syntax, such as 12.3s; set at the end."),
+    ] = None
+    queue: Annotated[str | None, Field(max_length=63, description="The queue it waits in.")] = None
+    attempts: Annotated[
+        list[Attempt] | None,
+        Field(
+            max_length=ATTEMPTS_KEPT,
+            json_schema_extra=list_map("number"),
+            description="The last 100 attempts, oldest first.",
+        ),
+    ] = None
+    disruptions: Annotated[
+        int | None, Field(ge=0, description="Pods lost to evictions, preemptions and lost nodes; they use no attempt.")
+    ] = None
+    next_attempt_at: Annotated[Time | None, Field(description="End of the back-off before the next attempt.")] = None
+    ttl_seconds_after_finished: Annotated[
+        int | None, Field(ge=0, description="Resolved at the end; the spec's own wins.")
+    ] = None
+    result: Annotated[JsonValue, Field(description="What the task returned, as JSON.")] = None
+    result_ref: Annotated[ResultRef | None, Field(description="Result held by the store.")] = None
+    conditions: Annotated[
+        Conditions | None, Field(description="Finished (True in every terminal phase) and Succeeded.")
+    ] = None
+
+
+class TaskRun(ApiModel):
+    """One run of a task: the unit of work."""
+
+    spec: Annotated[TaskRunSpec, Field(description="What is asked for. Immutable but for the fields that say so.")]
+    status: Annotated[
+        TaskRunStatus, Field(description="What became of it.", json_schema_extra={"default": {"phase": "Pending"}})
+    ] = TaskRunStatus()
+
+
+def immutability_rules() -> list[dict[str, Any]]:
+    """CEL rules of a TaskRun's spec: what is fixed once it is created. Not of a Schedule's template."""
+    fields = [to_camel(f) for f in TaskRunSpec.model_fields]
+    fixed = [f for f in fields if f not in MUTABLE | UNTYPED]
+    rules = [rule(same(f), f"{f} is immutable: create another TaskRun") for f in fixed]
+    rules.append(
+        rule(
+            "!(has(oldSelf.cancel) && oldSelf.cancel) || (has(self.cancel) && self.cancel)",
+            "cancel never goes back to false",
+        )
+    )
+    return rules
