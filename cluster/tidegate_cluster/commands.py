@@ -43,6 +43,16 @@ def post(url: str, body: str) -> str:
         raise ClusterError(f"{url} did not answer: {error}") from error
 
 
+def answers(url: str) -> bool:
+    """Whether one of our own programs answers a GET with success."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=2) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
 def succeeds(*command: str | Path, timeout: float = 60) -> bool:
     """Whether a program can be started and ends with 0."""
     try:

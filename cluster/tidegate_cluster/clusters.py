@@ -1,0 +1,118 @@
+"""All clusters by name, whatever they are made with: what the command line, `make demo` and the tests call."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import host, locks, programs
+from .errors import ClusterError
+from .kind import KindCluster
+from .native import NativeCluster
+from .records import Provider, Store, check_name
+from .settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Clusters:
+    """The clusters of this user on this host."""
+
+    settings: Settings
+
+    def names(self) -> Sequence[str]:
+        """All that are up, or were left half up."""
+        return self._store.names()
+
+    def state(self, name: str) -> str:
+        """`ready`, or `broken` when `up` would make it anew."""
+        record = self._store.load(name)
+        healthy = record is not None and self._cluster(name, record.provider).healthy()
+        return "ready" if healthy else "broken"
+
+    def up(self, name: str, *, provider: str = "auto") -> Path:
+        """A working cluster of this name; the path of its kubeconfig."""
+        check_name(name)
+        with self._locked(name):
+            record = self._store.load(name)
+            if record and provider in ("auto", record.provider) and self._cluster(name, record.provider).healthy():
+                return self._store.kubeconfig(name)
+            chosen = host.choose_provider(provider)
+            if record and record.provider != chosen:
+                self._cluster(name, record.provider).down()
+            started = time.monotonic()
+            self._cluster(name, chosen).up()
+            print(f"cluster {name} is up ({chosen}, {time.monotonic() - started:.1f} s)", file=sys.stderr, flush=True)
+            return self._store.kubeconfig(name)
+
+    def down(self, name: str) -> None:
+        """No trace of a cluster of this name; fine if there is none."""
+        check_name(name)
+        with self._locked(name):
+            record = self._store.load(name)
+            if record is None and not self._store.directory(name).exists():
+                return
+            if os.geteuid() != 0 and self._store.directory(name).stat().st_uid == 0:
+                raise ClusterError(f"cluster {name} belongs to root: run this again as root")
+            self._cluster(name, record.provider if record else "native").down()
+
+    def kubeconfig(self, name: str) -> Path:
+        """The kubeconfig of a cluster that is up."""
+        record = self._store.load(check_name(name))
+        if record is None or not record.ready:
+            raise ClusterError(f"there is no cluster {name}: run `up --name {name}` first")
+        return self._store.kubeconfig(name)
+
+    def environment(self, name: str) -> Mapping[str, str]:
+        """What to export so that kubectl and helm are ours and speak to this cluster."""
+        path = self.kubeconfig(name)
+        built = programs.directory(settings=self.settings)
+        search = os.environ.get("PATH", "")
+        return {"KUBECONFIG": str(path), "PATH": f"{built}:{search}" if built.is_dir() else search}
+
+    def load(self, name: str, archives: Sequence[Path]) -> None:
+        """Bring image archives into every node."""
+        with self._locked(name):
+            self._existing(name).load(archives)
+
+    def add_node(self, name: str, node: str) -> None:
+        """Add a node to a native cluster."""
+        with self._locked(name):
+            self._native(name).add_node(check_name(node))
+
+    def kill_node(self, name: str, node: str, *, power: bool = False) -> None:
+        """Let an added node fail."""
+        with self._locked(name):
+            self._native(name).kill_node(node, power=power)
+
+    def remove_node(self, name: str, node: str) -> None:
+        """Throw an added node away."""
+        with self._locked(name):
+            self._native(name).remove_node(node)
+
+    @property
+    def _store(self) -> Store:
+        return Store(self.settings)
+
+    def _cluster(self, name: str, provider: Provider) -> KindCluster | NativeCluster:
+        made = KindCluster if provider == "kind" else NativeCluster
+        return made(name=name, store=self._store)
+
+    def _existing(self, name: str) -> KindCluster | NativeCluster:
+        record = self._store.load(check_name(name))
+        if record is None:
+            raise ClusterError(f"there is no cluster {name}: run `up --name {name}` first")
+        return self._cluster(name, record.provider)
+
+    def _native(self, name: str) -> NativeCluster:
+        cluster = self._existing(name)
+        if not isinstance(cluster, NativeCluster):
+            raise ClusterError(f"cluster {name} is made with kind, which can't add nodes: use --provider native")
+        return cluster
+
+    def _locked(self, name: str) -> contextlib.AbstractContextManager[None]:
+        return locks.locked(self._store.lock(name), waiting_for=f"another command on cluster {name}")

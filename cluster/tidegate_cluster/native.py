@@ -1,0 +1,344 @@
+"""A cluster made of name spaces on this host, for where no container engine is."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import (
+    addresses,
+    archive,
+    cgroups,
+    commands,
+    components,
+    host,
+    kubeconfig,
+    locks,
+    network,
+    pki,
+    processes,
+    programs,
+    waiting,
+)
+from .addresses import Addresses
+from .api import Api
+from .errors import ClusterError
+from .machine import Machine
+from .records import CONTROL_NODE, Record, Store, boot_id
+
+_READY_SECONDS = 60.0
+_CNI_DIRECTORIES = ("/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni")
+_CONTROL_PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "coredns")
+_NODE_PROGRAMS = ("containerd", "kubelet", "kube-proxy")
+
+
+@dataclass(frozen=True, slots=True)
+class NativeCluster:
+    """One cluster by name."""
+
+    name: str
+    store: Store
+
+    @property
+    def directory(self) -> Path:
+        return self.store.directory(self.name)
+
+    def healthy(self) -> bool:
+        """Whether all of it is up: then `up` has nothing to do."""
+        record = self.store.load(self.name)
+        if record is None or not record.ready or record.boot != boot_id():
+            return False
+        control = self._machine(CONTROL_NODE)
+        if not control.alive or not all(control.running(name) for name in (*_CONTROL_PROGRAMS, *_NODE_PROGRAMS)):
+            return False
+        return self._api(record.addresses).status("/readyz", timeout=5) == 200
+
+    def up(self) -> None:
+        """Make it from nothing; on failure nothing is left but its logs."""
+        host.ensure(host.NODE_PACKAGES, settings=self.store.settings)
+        built = programs.require(settings=self.store.settings)
+        self.down()
+        try:
+            record = self._claim()
+            self._authority(record.addresses)
+            self._boot(record, node=CONTROL_NODE, index=1, built=built)
+            self._start_control(record.addresses)
+            record.ready = True
+            self.store.save(record)
+        except BaseException as error:
+            logs = self._keep_logs()
+            self.down()
+            if isinstance(error, ClusterError):
+                raise ClusterError(f"{error} (logs: {logs})") from error
+            raise
+
+    def down(self) -> None:
+        """Leave nothing of it, however far it came and whatever crashed."""
+        record = self.store.load(self.name)
+        processes.kill_marked(self.directory)
+        if record:
+            network.remove(record.addresses)
+            for node in record.nodes:
+                cgroups.remove(record.addresses.cgroup(node))
+        if self.directory.exists():
+            shutil.rmtree(self.directory)
+
+    def add_node(self, node: str) -> None:
+        """Add a node and wait until it is ready; it gets all images of the first."""
+        record = self._require()
+        if node in record.nodes:
+            raise ClusterError(f"cluster {self.name} has a node {node} already: choose another name, or remove it")
+        index = next(index for index in range(2, addresses.MOST_NODES + 2) if index not in record.nodes.values())
+        if index > addresses.MOST_NODES:
+            raise ClusterError(f"cluster {self.name} has {addresses.MOST_NODES} nodes, and has no room for more")
+        try:
+            self._boot(record, node=node, index=index, built=programs.require(settings=self.store.settings))
+            self._machine(node).start(
+                "kubelet", *components.kubelet(addresses=record.addresses, index=index, node=node)
+            )
+            self._machine(node).start("kube-proxy", *components.proxy(addresses=record.addresses, node=node))
+            self._copy_images(self._machine(node))
+            self._wait_node(record.addresses, node=node)
+        except BaseException:
+            self.remove_node(node)
+            raise
+
+    def kill_node(self, node: str, *, power: bool) -> None:
+        """Let a node fail: its kubelet and containerd, while its pods go on, or with `power` all of it."""
+        self._require_node(node)
+        machine = self._machine(node)
+        if power:
+            processes.kill_marked(machine.directory)
+        else:
+            for program in ("kubelet", "containerd"):
+                machine.kill(program)
+
+    def remove_node(self, node: str) -> None:
+        """Throw a node away and tell the cluster that it won't come back."""
+        record, index = self._require_node(node)
+        processes.kill_marked(self._machine(node).directory)
+        network.disconnect(record.addresses, index=index)
+        cgroups.remove(record.addresses.cgroup(node))
+        shutil.rmtree(self._machine(node).directory, ignore_errors=True)
+        del record.nodes[node]
+        self.store.save(record)
+        self._kubectl("delete", "node", node, "--ignore-not-found", "--wait=false")
+
+    def load(self, archives: Sequence[Path]) -> None:
+        """Import image archives into every node that runs."""
+        record = self._require()
+        for node in record.nodes:
+            machine = self._machine(node)
+            if machine.running("containerd"):
+                for path in archives:
+                    _import(machine, path)
+
+    # -- parts of `up` --
+
+    def _claim(self) -> Record:
+        settings = self.store.settings
+        with locks.locked(settings.locks / "networks.lock", waiting_for="another cluster to choose its network"):
+            records = [self.store.load(name) for name in self.store.names()]
+            plan = addresses.choose(
+                first=settings.first_network,
+                taken={record.number for record in records if record and record.provider == "native"},
+                routes=network.host_routes(),
+            )
+            record = Record(name=self.name, provider="native", number=plan.number, boot=boot_id())
+            self.store.save(record)
+            # From here on the bridge's route tells clusters of other state directories that the network is taken.
+            network.create_bridge(plan)
+        return record
+
+    def _authority(self, plan: Addresses) -> None:
+        authority = pki.Authority(directory=self.directory / "pki")
+        authority.create()
+        names = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "localhost"]
+        authority.issue(
+            name="apiserver",
+            subject="/CN=kube-apiserver",
+            names=[
+                *(f"DNS:{name}" for name in names),
+                *(f"IP:{address}" for address in ("127.0.0.1", plan.node(1), plan.apiserver_service)),
+            ],
+        )
+        admin = authority.issue(name="admin", subject="/O=system:masters/CN=admin")
+        kubeconfig.write(
+            self.store.kubeconfig(self.name),
+            server=_server(plan),
+            ca=authority.ca,
+            name=f"tidegate-{self.name}",
+            certificate=admin,
+        )
+
+    def _boot(self, record: Record, *, node: str, index: int, built: Path) -> None:
+        record.nodes[node] = index
+        self.store.save(record)
+        plan = record.addresses
+        machine = self._machine(node)
+        self._configure(plan, machine=machine, index=index)
+        cgroups.create(plan.cgroup(node))
+        machine.boot(programs=built, pki=self.directory / "pki")
+        network.connect(plan, machine=machine, index=index)
+        network.route_pods(
+            plan, machines={n: m for name, n in record.nodes.items() if (m := self._machine(name)).alive}
+        )
+        machine.start("containerd", "--config=/run/tidegate/node/containerd.toml")
+
+    def _configure(self, plan: Addresses, *, machine: Machine, index: int) -> None:
+        node = machine.name
+        authority = pki.Authority(directory=self.directory / "pki")
+        users = {"kubelet": f"/O=system:nodes/CN=system:node:{node}", "kube-proxy": "/CN=system:kube-proxy"}
+        if node == CONTROL_NODE:
+            for name in ("kube-controller-manager", "kube-scheduler"):
+                users[name] = f"/CN=system:{name}"
+            users["coredns"] = "/O=system:masters/CN=coredns"
+        config = machine.directory / "config"
+        (config / "cni").mkdir(parents=True, exist_ok=True)
+        for user, subject in users.items():
+            certificate = authority.issue(
+                name=node if user == "kubelet" else f"{node}-{user}",
+                subject=subject,
+                names=[f"DNS:{node}", f"IP:{plan.node(index)}"],
+            )
+            kubeconfig.write(
+                config / f"{user}.kubeconfig", server=_server(plan), ca=authority.ca, name=user, certificate=certificate
+            )
+        cni_bin = [path for path in _CNI_DIRECTORIES if Path(path, "bridge").exists()]
+        files = components.config_files(addresses=plan, index=index, node=node, cni_bin=cni_bin)
+        for name, content in files.items():
+            (config / name).write_text(content)
+
+    def _start_control(self, plan: Addresses) -> None:
+        machine = self._machine(CONTROL_NODE)
+        api = self._api(plan)
+        machine.start("etcd", *components.etcd())
+        machine.start("kube-apiserver", *components.apiserver(addresses=plan))
+        self._load_pause(machine)
+        self._wait(machine, what="the apiserver", until=lambda: api.status("/readyz") == 200)
+        machine.start("kube-controller-manager", *components.controller_manager())
+        machine.start("kube-scheduler", *components.scheduler())
+        machine.start("kubelet", *components.kubelet(addresses=plan, index=1, node=CONTROL_NODE))
+        machine.start("kube-proxy", *components.proxy(addresses=plan, node=CONTROL_NODE))
+        machine.start("coredns", "-conf", "/run/tidegate/node/Corefile")
+        self._wait_node(plan, node=CONTROL_NODE)
+        account = "/api/v1/namespaces/default/serviceaccounts/default"
+        self._wait(machine, what="the default service account", until=lambda: api.status(account) == 200)
+        dns = f"http://{plan.node(1)}:8181/ready"
+        self._wait(machine, what="cluster DNS", until=lambda: commands.answers(dns))
+
+    def _wait(self, machine: Machine, *, what: str, until: Callable[[], bool]) -> None:
+        started = [path.name for path in (machine.directory / "processes").iterdir()]
+
+        def met() -> bool:
+            for program in started:
+                if not machine.running(program):
+                    raise ClusterError(f"{program} of {machine.name} ended: {machine.last_words(program)}")
+            return until()
+
+        waiting.until(met, what=f"{what} of cluster {self.name}", seconds=_READY_SECONDS)
+
+    def _wait_node(self, plan: Addresses, *, node: str) -> None:
+        api = self._api(plan)
+        self._wait(self._machine(node), what=node, until=lambda: _ready(api.get(f"/api/v1/nodes/{node}")))
+
+    # -- images --
+
+    def _load_pause(self, machine: Machine) -> None:
+        catatonit = shutil.which("catatonit")
+        assert catatonit is not None
+        path = self.store.settings.cache / "images/pause.tar"
+        archive.write(
+            path,
+            reference=components.PAUSE_IMAGE,
+            layer=archive.layer_of({"/catatonit": Path(catatonit)}),
+            config={"Entrypoint": ["/catatonit", "-P"], "User": "65535:65535"},
+        )
+        self._wait(machine, what="containerd", until=lambda: _answers(machine))
+        _import(machine, path)
+
+    def _copy_images(self, target: Machine) -> None:
+        self._wait(target, what="containerd", until=lambda: _answers(target))
+        source = self._machine(CONTROL_NODE)
+        listed = source.run(*_ctr(), "images", "list", "-q").split()
+        names = [name for name in listed if not name.startswith("sha256:")]
+        with source.popen(*_ctr(), "images", "export", "-", *names, stdout=subprocess.PIPE) as exporting:
+            assert exporting.stdout is not None
+            _import_stream(target, exporting.stdout.fileno())
+            exporting.stdout.close()
+
+    # -- small helpers --
+
+    def _machine(self, node: str) -> Machine:
+        return Machine(name=node, directory=self.store.node_directory(self.name, node))
+
+    def _api(self, plan: Addresses) -> Api:
+        directory = self.directory / "pki"
+        certificate = pki.Certificate(certificate=directory / "admin.crt", key=directory / "admin.key")
+        return Api(url=_server(plan), ca=directory / "ca.crt", certificate=certificate)
+
+    def _kubectl(self, *args: str) -> str:
+        kubectl = programs.require(settings=self.store.settings) / "kubectl"
+        return commands.run(kubectl, f"--kubeconfig={self.store.kubeconfig(self.name)}", *args)
+
+    def _require(self) -> Record:
+        record = self.store.load(self.name)
+        if record is None or not record.ready:
+            raise ClusterError(f"there is no cluster {self.name}: run `up --name {self.name}` first")
+        return record
+
+    def _require_node(self, node: str) -> tuple[Record, int]:
+        record = self._require()
+        if node not in record.nodes or node == CONTROL_NODE:
+            added = ", ".join(name for name in record.nodes if name != CONTROL_NODE) or "none"
+            raise ClusterError(f"cluster {self.name} has no added node {node} (there is: {added})")
+        return record, record.nodes[node]
+
+    def _keep_logs(self) -> Path:
+        kept = self.store.settings.cache / "logs" / self.name
+        shutil.rmtree(kept, ignore_errors=True)
+        for logs in self.directory.glob("nodes/*/logs"):
+            shutil.copytree(logs, kept / logs.parent.name)
+        return kept
+
+
+def _server(plan: Addresses) -> str:
+    return f"https://{plan.node(1)}:6443"
+
+
+def _ctr() -> Sequence[str]:
+    return ("ctr", "--namespace=k8s.io")
+
+
+def _answers(machine: Machine) -> bool:
+    try:
+        machine.run(*_ctr(), "version")
+    except ClusterError:
+        return False
+    return True
+
+
+def _import(machine: Machine, path: Path) -> None:
+    try:
+        with path.open("rb") as content:
+            _import_stream(machine, content.fileno())
+    except OSError as error:
+        raise ClusterError(f"can't read image archive {path}: {error.strerror}") from error
+    except ClusterError as error:
+        raise ClusterError(f"can't import {path}: {error}") from error
+
+
+def _import_stream(machine: Machine, content: int) -> None:
+    with machine.popen(*_ctr(), "images", "import", "-", stdin=content, stdout=subprocess.DEVNULL) as importing:
+        _, complaints = importing.communicate()
+    if importing.returncode:
+        raise ClusterError(commands.last_line(complaints.decode(errors="replace")))
+
+
+def _ready(node: Mapping[str, Any] | None) -> bool:
+    conditions = (node or {}).get("status", {}).get("conditions", [])
+    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)

@@ -1,0 +1,79 @@
+"""The cables between host and nodes: one bridge a cluster, one pair of virtual Ethernet ends a node."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from . import commands
+from .addresses import Addresses
+from .errors import ClusterError
+from .machine import Machine
+
+
+def host_routes() -> Sequence[str]:
+    """The networks that the host can reach by a route of its own, as text."""
+    lines = commands.run("ip", "-4", "route", "show", "table", "all", "type", "unicast").splitlines()
+    return [line.split()[0] for line in lines if line and not line.startswith("default")]
+
+
+def create_bridge(addresses: Addresses) -> None:
+    """Make the cluster's bridge, with the host as one of its stations."""
+    bridge = addresses.bridge
+    _ip(f"link add {bridge} type bridge", f"addr add {addresses.host}/24 dev {bridge}", f"link set {bridge} up")
+
+
+def connect(addresses: Addresses, *, machine: Machine, index: int) -> None:
+    """Plug a node in."""
+    link = addresses.link(index)
+    _ip(
+        f"link add {link} type veth peer name eth0 netns {machine.first_pid()}",
+        f"link set {link} master {addresses.bridge}",
+        f"link set {link} up",
+        f"route replace {addresses.node_pods(index)} via {addresses.node(index)} dev {addresses.bridge}",
+    )
+    lines = [
+        f"addr add {addresses.node(index)}/24 dev eth0",
+        "link set eth0 up",
+        f"route add default via {addresses.host}",
+    ]
+    machine.run("ip", "-batch", "-", stdin="\n".join(lines))
+
+
+def route_pods(addresses: Addresses, *, machines: Mapping[int, Machine]) -> None:
+    """Tell every node the way to the other nodes' pods."""
+    for own, machine in machines.items():
+        lines = [
+            f"route replace {addresses.node_pods(index)} via {addresses.node(index)}"
+            for index in machines
+            if index != own
+        ]
+        if lines:
+            machine.run("ip", "-batch", "-", stdin="\n".join(lines))
+
+
+def disconnect(addresses: Addresses, *, index: int) -> None:
+    """Take a node's cable and route away."""
+    with contextlib.suppress(ClusterError):
+        _ip(f"route del {addresses.node_pods(index)}")
+    delete_link(addresses.link(index))
+
+
+def remove(addresses: Addresses) -> None:
+    """Take away all cables of a cluster."""
+    for link in Path("/sys/class/net").glob(f"{addresses.bridge}-*"):
+        delete_link(link.name)
+    delete_link(addresses.bridge)
+
+
+def delete_link(name: str) -> None:
+    """Delete a link if it is there: the kernel may be deleting it at this moment, as its name space ends."""
+    with contextlib.suppress(ClusterError):
+        _ip(f"link del {name}")
+    if Path("/sys/class/net", name).exists():
+        _ip(f"link del {name}")
+
+
+def _ip(*lines: str) -> None:
+    commands.run("ip", "-batch", "-", stdin="\n".join(lines))
