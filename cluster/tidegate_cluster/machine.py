@@ -61,7 +61,23 @@ class Machine:
         script = _BOOT.format(**{key: shlex.quote(str(value)) for key, value in values.items()})
         spaces = ("--mount", "--net", "--pid", "--uts", "--mount-proc")
         # --kill-child: the spaces end with the process that is recorded, even if it is killed outright.
-        self._spawn("machine", "unshare", *spaces, "--fork", "--kill-child", "--wd=/", "/bin/sh", "-eu", "-c", script)
+        command = ("unshare", *spaces, "--fork", "--kill-child", "--wd=/", "/bin/sh", "-eu", "-c", script)
+        log = str(self.directory / "logs/machine.log")
+        # Not Popen, which complains when it is forgotten while its process goes on.
+        pid = os.posix_spawnp(
+            command[0],
+            command,
+            self._environment(),
+            setsid=True,
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+            ],
+        )
+        process = Process.of(pid)
+        if process:  # else it has ended already, and its log tells why
+            process.write(self.directory / "processes/machine")
         waiting.until(self._booted, what=f"the name spaces of {self.name}", seconds=20, every=0.02)
 
     @property
@@ -70,7 +86,23 @@ class Machine:
 
     def start(self, program: str, *args: str) -> None:
         """Start a program of the node that goes on running; its output goes to logs/PROGRAM.log."""
-        self._spawn(program, *self._enter(), program, *args)
+        # Started by a shell that ends, it is a child of the node's first process, which reaps it whoever kills it.
+        script = 'setsid "$@" >&2 & echo $!'
+        with (self.directory / "logs" / f"{program}.log").open("ab") as log:
+            done = subprocess.run(
+                [*self._enter(), "/bin/sh", "-c", script, "sh", program, *args],
+                env=self._environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                cwd="/",
+                check=False,
+            )
+        inner = done.stdout.strip()
+        process = processes.in_space_of(self.first_pid(), inner=int(inner)) if inner else None
+        if process is None:
+            raise ClusterError(f"{program} of {self.name} ended at once: {self.last_words(program)}")
+        process.write(self.directory / "processes" / program)
 
     def running(self, program: str) -> bool:
         process = Process.read(self.directory / "processes" / program)
@@ -79,12 +111,9 @@ class Machine:
     def kill(self, program: str) -> None:
         """End a program of the node with no warning."""
         process = Process.read(self.directory / "processes" / program)
-        if process is None:
-            return
-        # What is recorded is the way in (nsenter); the program itself is its child.
-        for child in process.children():
-            child.signal(signal.SIGKILL)
-        waiting.until(lambda: not process.alive, what=f"{program} to end", seconds=20)
+        if process:
+            process.signal(signal.SIGKILL)
+            waiting.until(lambda: not process.alive, what=f"{program} to end", seconds=20)
 
     def run(self, *command: str, stdin: str | None = None, timeout: float = 60) -> str:
         """Run a short program in the node."""
@@ -118,24 +147,6 @@ class Machine:
 
     def _environment(self) -> Mapping[str, str]:
         return {"PATH": _PATH, "HOME": "/root", processes.MARK: f"{self.directory}/"}
-
-    def _spawn(self, name: str, *command: str) -> None:
-        log = str(self.directory / "logs" / f"{name}.log")
-        # Not Popen, which complains when it is forgotten while its process goes on.
-        pid = os.posix_spawnp(
-            command[0],
-            command,
-            self._environment(),
-            setsid=True,
-            file_actions=[
-                (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-                (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
-                (os.POSIX_SPAWN_DUP2, 1, 2),
-            ],
-        )
-        process = Process.of(pid)
-        if process:  # else it has ended already, and its log tells why
-            process.write(self.directory / "processes" / name)
 
     def _first(self) -> Process | None:
         outer = Process.read(self.directory / "processes/machine")

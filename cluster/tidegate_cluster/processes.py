@@ -77,16 +77,44 @@ def marked(directory: Path) -> list[Process]:
     return found
 
 
+def in_space_of(first: int, *, inner: int) -> Process | None:
+    """The process that has the pid `inner` in the process space of the process with the pid `first`."""
+    space = _space(first)
+    for pid in _pids():
+        if _space(pid) == space and _inner_pid(pid) == inner:
+            return Process.of(pid)
+    return None
+
+
 def kill_marked(directory: Path) -> None:
     """Kill all that was started for nodes in a directory, and what that starts meanwhile."""
+    seen: set[Process] = set()
 
     def gone() -> bool:
-        left = marked(directory)
+        # A process that is ending has no environment any more, but still holds its mounts and links: hence `seen`.
+        seen.update(marked(directory))
+        left = [process for process in seen if process.alive]
         for process in left:
             process.signal(signal.SIGKILL)
         return not left
 
-    waiting.until(gone, what=f"the processes of {directory} to end", seconds=30)
+    waiting.until(gone, what=f"the processes of {directory} to end", seconds=30, every=0.02)
+
+
+def _space(pid: int) -> str:
+    try:
+        return str(Path(f"/proc/{pid}/ns/pid").readlink())
+    except OSError:
+        return ""
+
+
+def _inner_pid(pid: int) -> int:
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    line = next((line for line in status.splitlines() if line.startswith("NSpid:")), "0")
+    return int(line.split()[-1])
 
 
 def _pids() -> Iterator[int]:
