@@ -1,0 +1,209 @@
+"""Carry decisions out. What 404, 409 and a refusal mean is known here once."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from tidegate_api.names import API_VERSION, GROUP, VERSION, Phase, Reason
+
+from tidegate_operator.cache import Cache
+from tidegate_operator.executors import Executor, StartRefusedError
+from tidegate_operator.executors.job import expected_job_name
+from tidegate_operator.kube import KubeClient, KubeError
+from tidegate_operator.metrics import Metrics
+from tidegate_operator.policies.decide import (
+    Action,
+    DeleteJob,
+    DeleteRun,
+    LookInto,
+    RecoverAttempt,
+    StartAttempt,
+    StopAttempt,
+    WriteStatus,
+)
+from tidegate_operator.policies.resolution import resolve
+from tidegate_operator.records import Json, RunRecord
+from tidegate_operator.status import build_status
+
+REFUSED_PAUSE = 5.0
+"""Seconds until a Job that the cluster refused is tried again."""
+
+RECOVER_PAUSE = 2.0
+
+
+class Actor:
+    """Turns actions into requests."""
+
+    def __init__(
+        self,
+        client: KubeClient,
+        cache: Cache,
+        executor: Executor,
+        *,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._client, self._cache, self._executor, self._metrics, self._clock = client, cache, executor, metrics, clock
+        self._log = structlog.get_logger(__name__)
+
+    async def perform(self, run: RunRecord, action: Action) -> None:
+        """Carry one action out. A conflict is no error: the run is read again and decided on again."""
+        match action:
+            case StartAttempt(number):
+                await self._start(run, number)
+            case WriteStatus(status):
+                await self._write_status(run, status)
+            case StopAttempt(attempt, why):
+                await self._executor.stop(attempt, why)
+            case DeleteJob(attempt):
+                await self._executor.discard(attempt)
+            case LookInto(attempt):
+                await self._executor.look(attempt)
+            case RecoverAttempt(number):
+                await self._recover(run, number)
+            case DeleteRun():
+                await self._delete_run(run)
+
+    async def _start(self, run: RunRecord, number: int) -> None:
+        body = run.body or await self._read(run)
+        if body is None or self._cache.runs.get(run.uid) is not run or run.status.phase.terminal or run.cancel:
+            return  # it changed while we read: decide again
+        resolved = await self._resolve(run, body)
+        if resolved is None:
+            return
+        try:
+            await self._executor.start(run, body, resolved, number=number)
+        except StartRefusedError as refused:
+            await self._refused(run, refused)
+            return
+        if number == 1:
+            self._metrics.start_seconds.observe(max(0.0, self._clock() - run.seen))
+
+    async def _resolve(self, run: RunRecord, body: Json) -> Json | None:
+        """The TaskSpec of the next attempt: that of the last one, while its Job is there; else the Task is read again."""
+        previous = self._cache.latest_attempt(run.uid)
+        if previous is not None and (frozen := await self._executor.frozen_spec(previous)) is not None:
+            return frozen
+        spec = body["spec"]
+        task = self._cache.task_of(run)
+        if spec.get("task"):
+            return resolve(spec["task"], spec)
+        if task is not None:
+            return resolve(task.spec, spec)
+        if run.status.attempts:
+            message = f"Task {run.task_ref} is gone, and so are the Jobs that held a copy of it"
+            await self._fail(run, reason=Reason.TASK_NOT_FOUND, message=message)
+        return None
+
+    async def _refused(self, run: RunRecord, refused: StartRefusedError) -> None:
+        if refused.final:
+            await self._fail(run, reason=refused.refusal.reason, message=refused.refusal.message)
+            return
+        run.refused, run.retry_at = refused.refusal, self._clock() + REFUSED_PAUSE
+        self._log.info("job refused", run=run.name, namespace=run.namespace, message=refused.refusal.message)
+
+    async def _fail(self, run: RunRecord, *, reason: str, message: str) -> None:
+        now = self._clock()
+        await self._write_status(
+            run, build_status(run, phase=Phase.FAILED, reason=reason, message=message, finished=now, now=now)
+        )
+
+    async def _write_status(self, run: RunRecord, status: Json) -> None:
+        # `replace` makes a stale version a 409; `test` would make it a 422. With `add`, nulls in the result survive.
+        patch: list[dict[str, Any]] = [
+            {"op": "replace", "path": "/metadata/resourceVersion", "value": str(run.version)},
+            {"op": "add", "path": "/status", "value": status},
+        ]
+        try:
+            body = await self._client.json_patch(f"{self._path(run)}/status", patch, resource="taskruns/status")
+        except KubeError as error:
+            if error.code not in (404, 409):
+                raise
+            await self._read(run)
+            return
+        self._cache.put_run(body, now=self._clock())
+        phase = Phase(status["phase"])
+        if phase.terminal:
+            self._metrics.finished.labels(phase, status.get("reason", "")).inc()
+            self._log.info(
+                "run finished", run=run.name, namespace=run.namespace, phase=phase, reason=status.get("reason")
+            )
+        if phase in (Phase.RETRYING, Phase.FAILED):
+            await self._warn(
+                run, reason=status.get("reason") or str(phase), message=status.get("message") or str(phase)
+            )
+
+    async def _warn(self, run: RunRecord, *, reason: str, message: str) -> None:
+        """A Warning event on the run. A happy run posts none: each is one more write."""
+        now = _rfc3339(self._clock())
+        event = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"generateName": f"{run.name[:50]}.", "namespace": run.namespace},
+            "involvedObject": {
+                "apiVersion": API_VERSION,
+                "kind": "TaskRun",
+                "name": run.name,
+                "namespace": run.namespace,
+                "uid": run.uid,
+            },
+            "type": "Warning",
+            "reason": reason,
+            "message": message[:1024],
+            "source": {"component": "tidegate-operator"},
+            "firstTimestamp": now,
+            "lastTimestamp": now,
+            "count": 1,
+        }
+        try:
+            await self._client.create(f"/api/v1/namespaces/{run.namespace}/events", event, resource="events")
+        except KubeError as error:
+            self._log.warning("event refused", run=run.name, namespace=run.namespace, error=str(error))
+
+    async def _recover(self, run: RunRecord, number: int) -> None:
+        body = await self._read(run)
+        if body is None:
+            return
+        entry = next((a for a in run.status.attempts if a["number"] == number), {})
+        name = entry.get("jobName") or expected_job_name(run, number=number)
+        task = self._cache.task_of(run)
+        spec = body["spec"]
+        source = spec.get("task") or (task.spec if task else None)
+        resolved = resolve(source, spec) if source else None
+        if not await self._executor.recover(run, number=number, job_name=name, resolved=resolved):
+            run.recover_at = self._clock() + RECOVER_PAUSE
+
+    async def _delete_run(self, run: RunRecord) -> None:
+        try:
+            await self._client.delete(
+                self._path(run), resource="taskruns", uid=run.uid, version=str(run.version), propagation="Background"
+            )
+        except KubeError as error:
+            if not error.conflict:
+                raise
+            await self._read(run)
+            return
+        self._cache.drop_run(run.uid)
+
+    async def _read(self, run: RunRecord) -> Json | None:
+        """The run as it is now, also put into the cache; None when it is gone."""
+        try:
+            body = await self._client.get(self._path(run), resource="taskruns")
+        except KubeError as error:
+            if error.code != 404:
+                raise
+            self._cache.drop_run(run.uid)
+            return None
+        self._cache.put_run(body, now=self._clock())
+        if body["metadata"]["uid"] != run.uid:
+            self._cache.drop_run(run.uid)
+            return None
+        return body
+
+    def _path(self, run: RunRecord) -> str:
+        return f"/apis/{GROUP}/{VERSION}/namespaces/{run.namespace}/taskruns/{run.name}"
+
+
+def _rfc3339(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

@@ -1,0 +1,43 @@
+"""How an attempt is started, stopped and observed. The policies never know which executor does it.
+
+Today an attempt is a Job (`job.py`); a later executor hands attempts to warm workers. What ends an attempt is the same
+record either way.
+"""
+
+from typing import Protocol
+
+from tidegate_operator.records import AttemptRecord, Json, Refusal, RunRecord
+
+
+class StartRefusedError(Exception):
+    """The cluster would not take the attempt.
+
+    `final`: trying again is of no use, the run ends with `refusal`; else the run waits with it.
+    """
+
+    def __init__(self, refusal: Refusal, *, final: bool) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
+        self.final = final
+
+
+class Executor(Protocol):
+    """One way to carry attempts out."""
+
+    async def start(self, run: RunRecord, body: Json, resolved: Json, *, number: int) -> None:
+        """Start attempt `number`; started already is fine. Raises StartRefusedError."""
+
+    async def frozen_spec(self, attempt: AttemptRecord) -> Json | None:
+        """The resolved TaskSpec that an earlier attempt was made from, if it is still known."""
+
+    async def stop(self, attempt: AttemptRecord, why: Refusal) -> None:
+        """End the attempt gracefully. Its logs stay readable where a pod ever ran."""
+
+    async def discard(self, attempt: AttemptRecord) -> None:
+        """Take the attempt away, so that nothing of it can start again."""
+
+    async def look(self, attempt: AttemptRecord) -> None:
+        """Find out how the attempt stands, and why it doesn't run."""
+
+    async def recover(self, run: RunRecord, *, number: int, job_name: str, resolved: Json | None) -> bool:
+        """Find an attempt that the status tells of; False while something of it may still run."""

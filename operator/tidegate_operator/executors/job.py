@@ -1,0 +1,231 @@
+"""An attempt as a Kubernetes Job with one pod."""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Final
+
+from tidegate_api.names import RUN_UID_LABEL, Reason
+
+from tidegate_operator.cache import Cache
+from tidegate_operator.executors import StartRefusedError
+from tidegate_operator.kube import KubeClient, KubeError
+from tidegate_operator.manifests import PodDefaults, build_job, job_name
+from tidegate_operator.records import (
+    STOP_ANNOTATION,
+    AttemptRecord,
+    Json,
+    Plan,
+    PodRecord,
+    Refusal,
+    RunRecord,
+    controller_of,
+    task_spec_of,
+)
+
+JOB_UID_LABEL: Final = "batch.kubernetes.io/controller-uid"
+METADATA: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+STARTED_LATE: Final = frozenset({"ContainerCreating", "PodInitializing"})
+"""Waiting reasons that only say: not yet."""
+
+
+class JobExecutor:
+    """Starts, stops and observes Jobs; what it learns goes into the cache."""
+
+    def __init__(
+        self, client: KubeClient, cache: Cache, *, defaults: PodDefaults, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._client, self._cache, self._defaults, self._clock = client, cache, defaults, clock
+
+    async def start(self, run: RunRecord, body: Json, resolved: Json, *, number: int) -> None:
+        """POST the Job. A Job of that name that is ours already is success; another's is a permanent error."""
+        job = build_job(body, resolved, number=number, defaults=self._defaults)
+        path = f"/apis/batch/v1/namespaces/{run.namespace}/jobs"
+        try:
+            made = await self._client.create(path, job, resource="jobs", strict=True)
+        except KubeError as error:
+            if error.code != 409:
+                raise _refused(error) from error
+            made = await self._client.get(f"{path}/{job['metadata']['name']}", resource="jobs", accept=METADATA)
+            if controller_of(made["metadata"], kind="TaskRun") != run.uid:
+                message = f"a Job {job['metadata']['name']} that isn't this run's is in the way"
+                raise StartRefusedError(Refusal(Reason.ERROR, message), final=True) from error
+        # At once, so that what is decided next never lags the watch.
+        self._cache.put_job(made["metadata"], now=self._clock(), plan=Plan.of(resolved))
+
+    async def frozen_spec(self, attempt: AttemptRecord) -> Json | None:
+        """From the annotation of the attempt's Job; None when the Job is gone."""
+        try:
+            job = await self._client.get(self._job_path(attempt), resource="jobs", accept=METADATA)
+        except KubeError as error:
+            if error.code == 404:
+                return None
+            raise
+        text = task_spec_of(job["metadata"])
+        return json.loads(text) if text else None
+
+    async def stop(self, attempt: AttemptRecord, why: Refusal) -> None:
+        """Shorten the pod's deadline: the kubelet sends SIGTERM, waits the grace period, kills, and the logs stay.
+
+        A pod with no node has no kubelet that could do so: its Job is deleted.
+        """
+        pod = attempt.pod
+        if pod is None or not pod.running:
+            await self.look(attempt)
+            pod = attempt.pod
+        if pod is not None and pod.terminal:
+            return
+        if pod is None or pod.node is None:
+            if not attempt.job_gone:
+                await self._delete_job(attempt)
+            attempt.stop, attempt.stopped_pod = why, pod.uid if pod else ""
+            return
+        patch = {
+            "metadata": {"uid": pod.uid, "annotations": {STOP_ANNOTATION: why.reason}},
+            "spec": {"activeDeadlineSeconds": 1},
+        }
+        try:
+            await self._client.merge_patch(self._pod_path(attempt, pod), patch, resource="pods")
+        except KubeError as error:
+            if error.code not in (404, 409):  # gone, or another pod of the name: the next look tells
+                raise
+        attempt.stop, attempt.stopped_pod = why, pod.uid
+
+    async def discard(self, attempt: AttemptRecord) -> None:
+        """Delete the Job, and see whether it is gone."""
+        await self._delete_job(attempt)
+        await self.look(attempt)
+
+    async def look(self, attempt: AttemptRecord) -> None:
+        """LIST the attempt's pods; with none, ask for the Job and its events."""
+        now = self._clock()
+        path = f"/api/v1/namespaces/{attempt.namespace}/pods"
+        params = {"labelSelector": f"{JOB_UID_LABEL}={attempt.job_uid}"}
+        listed: set[str] = set()
+        async for items, _ in self._client.pages(path, resource="pods", params=params):
+            for item in items:
+                listed.add(item["metadata"]["uid"])
+                self._cache.put_pod(item, now=now)
+        for pod in list(attempt.pods.values()):
+            if pod.uid not in listed and not pod.terminal:
+                pod.gone = not await self._is_there(attempt, pod)
+        if all(p.terminal for p in attempt.pods.values()):
+            await self._look_at_job(attempt)
+        self._note_trouble(attempt, now)
+        attempt.looked_at = now
+
+    async def recover(self, run: RunRecord, *, number: int, job_name: str, resolved: Json | None) -> bool:
+        """The Job may only have been missed; else its attempt is over once none of the run's pods may still run."""
+        path = f"/apis/batch/v1/namespaces/{run.namespace}/jobs/{job_name}"
+        try:
+            job = await self._client.get(path, resource="jobs", accept=METADATA)
+            if controller_of(job["metadata"], kind="TaskRun") == run.uid:
+                self._cache.put_job(job["metadata"], now=self._clock())
+                return True
+        except KubeError as error:
+            if error.code != 404:
+                raise
+        params = {
+            "labelSelector": f"{RUN_UID_LABEL}={run.uid}",
+            "fieldSelector": "status.phase!=Succeeded,status.phase!=Failed",
+        }
+        pods = await self._client.get(f"/api/v1/namespaces/{run.namespace}/pods", resource="pods", params=params)
+        if pods["items"]:
+            return False
+        self._cache.add_attempt(
+            AttemptRecord(
+                run_uid=run.uid,
+                namespace=run.namespace,
+                number=number,
+                job_name=job_name,
+                job_uid=f"gone:{run.uid}:{number}",
+                created=run.created,
+                plan=Plan.of(resolved or {}),
+                job_gone=True,
+            )
+        )
+        return True
+
+    async def _delete_job(self, attempt: AttemptRecord) -> None:
+        # In the foreground: the Job is there until its pods are gone.
+        await self._client.delete(
+            self._job_path(attempt), resource="jobs", uid=attempt.job_uid, propagation="Foreground"
+        )
+
+    async def _is_there(self, attempt: AttemptRecord, pod: PodRecord) -> bool:
+        try:
+            body = await self._client.get(self._pod_path(attempt, pod), resource="pods")
+        except KubeError as error:
+            if error.code == 404:
+                return False
+            raise
+        if body["metadata"]["uid"] != pod.uid:
+            return False
+        self._cache.put_pod(body, now=self._clock())
+        return True
+
+    async def _look_at_job(self, attempt: AttemptRecord) -> None:
+        try:
+            await self._client.get(self._job_path(attempt), resource="jobs", accept=METADATA)
+        except KubeError as error:
+            if error.code != 404:
+                raise
+            attempt.job_gone = True
+            return
+        params = {"fieldSelector": f"involvedObject.uid={attempt.job_uid},reason=FailedCreate"}
+        events = await self._client.get(
+            f"/api/v1/namespaces/{attempt.namespace}/events", resource="events", params=params
+        )
+        if events["items"] and not attempt.pods:
+            newest = max(events["items"], key=lambda e: str(e.get("lastTimestamp") or e.get("eventTime") or ""))
+            _set_trouble(attempt, _refusal_of_pod(newest.get("message") or ""), self._clock())
+
+    def _note_trouble(self, attempt: AttemptRecord, now: float) -> None:
+        pod = attempt.pod
+        if pod is None or pod.terminal:
+            return
+        if pod.running:
+            _set_trouble(attempt, None, now)
+        elif pod.node is None:
+            _set_trouble(attempt, Refusal(Reason.SCHEDULING, pod.scheduling_message or "waiting for a node"), now)
+        elif pod.waiting_reason and pod.waiting_reason not in STARTED_LATE:
+            _set_trouble(attempt, Refusal(pod.waiting_reason, pod.waiting_message or pod.waiting_reason), now)
+        else:
+            _set_trouble(attempt, Refusal(Reason.PULLING_IMAGE, f"starting on node {pod.node}"), now)
+
+    def _job_path(self, attempt: AttemptRecord) -> str:
+        return f"/apis/batch/v1/namespaces/{attempt.namespace}/jobs/{attempt.job_name}"
+
+    def _pod_path(self, attempt: AttemptRecord, pod: PodRecord) -> str:
+        return f"/api/v1/namespaces/{attempt.namespace}/pods/{pod.name}"
+
+
+def expected_job_name(run: RunRecord, *, number: int) -> str:
+    """Name of the Job that attempt `number` of a run has."""
+    return job_name(run=run.name, run_uid=run.uid, number=number)
+
+
+def _set_trouble(attempt: AttemptRecord, trouble: Refusal | None, now: float) -> None:
+    if attempt.trouble is None or trouble is None or attempt.trouble.reason != trouble.reason:
+        attempt.trouble_since = now
+    attempt.trouble = trouble
+
+
+def _refused(error: KubeError) -> Exception:
+    """What a refused POST of a Job means for its run."""
+    if error.code in (400, 422):
+        return StartRefusedError(Refusal(Reason.INVALID_TASK, error.message), final=True)
+    if error.code == 403 and "exceeded quota" in error.message:
+        return StartRefusedError(Refusal(Reason.QUOTA_EXCEEDED, error.message), final=False)
+    if error.code in (403, 404):
+        return StartRefusedError(Refusal(Reason.CREATE_REFUSED, error.message), final=False)
+    return error
+
+
+def _refusal_of_pod(message: str) -> Refusal:
+    """What a Job's FailedCreate event means for its run."""
+    if "violates PodSecurity" in message or "denied the request" in message:
+        return Refusal(Reason.POD_REJECTED, message)
+    if "exceeded quota" in message:
+        return Refusal(Reason.QUOTA_EXCEEDED, message)
+    return Refusal(Reason.CREATE_REFUSED, message)

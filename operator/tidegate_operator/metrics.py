@@ -1,0 +1,46 @@
+"""What the supervisor tells Prometheus. One object, made at start and handed to whoever counts: no global registry."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+class Metrics:
+    """Metrics of one supervisor process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        r = self.registry
+        self.leader = Gauge("tidegate_leader", "1 while this replica leads.", registry=r)
+        self.requests = Counter(
+            "tidegate_kube_requests_total", "Requests to the apiserver.", ["verb", "resource", "code"], registry=r
+        )
+        self.request_seconds = Histogram(
+            "tidegate_kube_request_seconds",
+            "Duration of requests to the apiserver.",
+            ["verb"],
+            buckets=LATENCY,
+            registry=r,
+        )
+        self.runs = Gauge(
+            "tidegate_runs", "TaskRuns in the cluster that have not ended, by phase.", ["phase"], registry=r
+        )
+        self.finished = Counter("tidegate_runs_finished_total", "Runs that ended.", ["phase", "reason"], registry=r)
+        self.start_seconds = Histogram(
+            "tidegate_run_start_seconds",
+            "From a run's first sight to the POST of its first Job.",
+            buckets=LATENCY,
+            registry=r,
+        )
+        self.decide_seconds = Histogram(
+            "tidegate_decide_seconds", "Time to decide on one run.", buckets=LATENCY, registry=r
+        )
+        self.dirty = Gauge("tidegate_dirty_keys", "Runs that wait to be decided on.", registry=r)
+        self.last_event = Gauge(
+            "tidegate_last_event_timestamp_seconds", "Last event or bookmark of a watch.", ["kind"], registry=r
+        )
+        self.sweeps = Counter("tidegate_sweeps_total", "Full lists of everything.", ["outcome"], registry=r)
+        self.corrections = Counter(
+            "tidegate_sweep_corrections_total", "What a sweep found that no event had told.", ["kind"], registry=r
+        )
+        self.errors = Counter("tidegate_reconcile_errors_total", "Failed reconciles, to be tried again.", registry=r)

@@ -1,0 +1,73 @@
+"""One door for everything that is seen: into the cache, and the keys it touches to the reconciler.
+
+Watches, lists and the sweeper all come through here, so that none of them can update the one and forget the other.
+"""
+
+import time
+from collections.abc import Callable
+
+from tidegate_operator.cache import Cache
+from tidegate_operator.reconciler import Reconciler
+from tidegate_operator.records import Json, NamedRecord
+
+
+class Observer:
+    """Puts what is seen into the cache and marks the runs that it concerns."""
+
+    def __init__(
+        self,
+        cache: Cache,
+        reconciler: Reconciler,
+        *,
+        on_schedule: Callable[[NamedRecord], None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._cache, self._reconciler, self._on_schedule, self._clock = cache, reconciler, on_schedule, clock
+
+    def saw(self, kind: str, body: Json) -> None:
+        """An object of `kind` (a plural) is as given."""
+        now = self._clock()
+        if kind == "taskruns":
+            self._reconciler.mark(self._cache.put_run(body, now=now))
+        elif kind == "tasks":
+            self._reconciler.mark(self._cache.put_task(body))
+        elif kind == "jobs":
+            self._reconciler.mark(self._cache.put_job(body["metadata"], now=now))
+        elif kind == "pods":
+            self._reconciler.mark(self._cache.put_pod(body, now=now))
+        else:
+            record = self._cache.put_named(kind, body)
+            if record is not None and kind == "schedules":
+                self._on_schedule(record)
+
+    def lost(self, kind: str, body: Json) -> None:
+        """An object of `kind` is gone, or has left the selector of its watch."""
+        meta = body["metadata"]
+        if kind == "taskruns":
+            self._cache.drop_run(meta["uid"])
+        elif kind == "tasks":
+            self._cache.drop_task(meta["namespace"], meta["name"], uid=meta["uid"])
+        elif kind == "pods":
+            self._reconciler.mark(self._cache.pod_deleted(body, now=self._clock()))
+        else:
+            self._cache.drop_named(kind, meta["namespace"], meta["name"], uid=meta["uid"])
+
+
+class PodSink:
+    """An informer's view of the observer."""
+
+    def __init__(self, cache: Cache, reconciler: Reconciler, observer: Observer) -> None:
+        self._cache, self._reconciler, self._observer = cache, reconciler, observer
+
+    def seen(self, body: Json) -> None:
+        """A pod is as given."""
+        self._observer.saw("pods", body)
+
+    def deleted(self, body: Json) -> None:
+        """A pod is gone, or no longer selected."""
+        self._observer.lost("pods", body)
+
+    def listed(self, uids: list[str], *, version: int) -> None:
+        """A whole list of pods is through: those that it lacks are looked for one by one."""
+        self._reconciler.mark(self._cache.unlisted_pods(uids, version=version))
+        self._cache.synced.add("pods")

@@ -1,0 +1,184 @@
+"""How an attempt ended, read from its pod: exit code, termination message, and who ended it.
+
+The pod's own end counts, not the Job's: the Job controller marks a Job about a second after its pod has ended.
+"""
+
+import json
+from dataclasses import dataclass, replace
+from typing import Any, Final, NoReturn
+
+from tidegate_api.names import ExitCode, Outcome, Reason
+
+from tidegate_operator.policies.deadlines import started_at
+from tidegate_operator.records import AttemptRecord, Json, PodRecord
+from tidegate_operator.timestamps import clamp
+
+ABSENT: Final = object()
+"""No result, which isn't the same as the result `null`."""
+
+RESULT_REF: Final = "tidegate.dev/resultRef"
+FINAL_REASONS: Final = frozenset({Reason.INVALID_IMAGE_NAME, Reason.CREATE_CONTAINER_CONFIG_ERROR, Reason.POD_REJECTED})
+MESSAGE_MAX: Final = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """The end of an attempt."""
+
+    outcome: Outcome
+    finished: float
+    reason: str | None = None
+    message: str | None = None
+    final: bool = False
+    """No further attempt, whatever is left."""
+    exit_code: int | None = None
+    retry_after: int | None = None
+    result: Any = ABSENT
+    result_ref: Json | None = None
+    started: float | None = None
+    received: float = 0.0
+    """When this process heard of it; back-off counts from here."""
+
+
+def result_limit(containers: int) -> int:
+    """Bytes of a termination message that the kubelet keeps, for a pod of so many containers."""
+    return min(4096, 12288 // containers)
+
+
+def end_of(attempt: AttemptRecord, *, cancelled: bool, now: float) -> End | None:
+    """How the attempt ended, or None while it goes on."""
+    pod = attempt.pod
+    if any(not p.terminal for p in attempt.pods.values()):
+        return None
+    if pod is None:
+        return _without_pod(attempt, cancelled=cancelled, now=now) if attempt.job_gone else None
+    if pod.disrupted and pod.phase != "Succeeded" and not attempt.job_gone:
+        return None  # its Job replaces it: the attempt goes on
+    started = started_at(attempt, pod) if pod.started is not None else None
+    finished = clamp(pod.finished, low=started or min(attempt.created, pod.received), high=pod.received)
+    end = _of_pod(attempt, pod, cancelled=cancelled)
+    return replace(end, finished=finished, started=started, received=pod.received, exit_code=pod.exit_code)
+
+
+def _without_pod(attempt: AttemptRecord, *, cancelled: bool, now: float) -> End:
+    stop = attempt.stop
+    if cancelled:
+        return End(outcome=Outcome.CANCELLED, reason=Reason.CANCELLED, finished=now, received=now)
+    if stop is not None:
+        return End(
+            outcome=Outcome.FAILED,
+            reason=stop.reason,
+            message=stop.message,
+            final=stop.reason in FINAL_REASONS,
+            finished=now,
+            received=now,
+        )
+    return End(
+        outcome=Outcome.FAILED,
+        reason=Reason.POD_DELETED,
+        message="the Job was deleted before its pod ended",
+        finished=now,
+        received=now,
+    )
+
+
+def _of_pod(attempt: AttemptRecord, pod: PodRecord, *, cancelled: bool) -> End:
+    at = pod.received
+    if pod.phase == "Succeeded":
+        return _success(pod)
+    if pod.disrupted:
+        return End(outcome=Outcome.DISRUPTED, reason=pod.reason or "Disrupted", message=_line(pod.message), finished=at)
+    if pod.phase == "Failed" and pod.reason == "DeadlineExceeded":
+        return _stopped(attempt, pod, cancelled=cancelled)
+    if pod.gone and pod.phase != "Failed":
+        return (
+            _without_pod(attempt, cancelled=cancelled, now=at) if attempt.stop else _deleted(cancelled=cancelled, at=at)
+        )
+    if pod.deleting:
+        return _deleted(cancelled=cancelled, at=at)
+    if pod.reason and pod.exit_code is None and pod.reason != "Evicted":
+        # Turned away by the kubelet (OutOfcpu, NodeAffinity, …): not the task's fault.
+        return End(outcome=Outcome.DISRUPTED, reason=pod.reason, message=_line(pod.message), finished=at)
+    return _failure(pod)
+
+
+def _success(pod: PodRecord) -> End:
+    text, at = pod.termination_message, pod.received
+    if not text.strip():
+        return End(outcome=Outcome.SUCCEEDED, finished=at)
+    try:
+        value = json.loads(text, parse_constant=_no_constant)
+    except ValueError:
+        if len(text.encode("utf-8", "replace")) >= result_limit(pod.containers):
+            return End(
+                outcome=Outcome.FAILED,
+                reason=Reason.RESULT_TOO_LARGE,
+                final=True,
+                finished=at,
+                message=f"the result is larger than {result_limit(pod.containers)} bytes",
+            )
+        return End(outcome=Outcome.SUCCEEDED, message=_line(text), finished=at)
+    if isinstance(value, dict) and set(value) == {RESULT_REF} and isinstance(value[RESULT_REF], dict):
+        return End(outcome=Outcome.SUCCEEDED, result_ref=value[RESULT_REF], finished=at)
+    return End(outcome=Outcome.SUCCEEDED, result=value, finished=at)
+
+
+def _stopped(attempt: AttemptRecord, pod: PodRecord, *, cancelled: bool) -> End:
+    at = pod.received
+    if cancelled:
+        return End(outcome=Outcome.CANCELLED, reason=Reason.CANCELLED, finished=at)
+    reason = pod.stop_reason or (attempt.stop.reason if attempt.stop else None)
+    if reason in FINAL_REASONS or reason == Reason.START_TIMEOUT or (reason is None and pod.started is None):
+        message = attempt.stop.message if attempt.stop else "no container ran in time"
+        reason = reason or Reason.START_TIMEOUT
+        return End(outcome=Outcome.FAILED, reason=reason, message=message, final=reason in FINAL_REASONS, finished=at)
+    message = attempt.stop.message if attempt.stop else f"timed out after {attempt.plan.timeout} s"
+    return End(outcome=Outcome.TIMEOUT, reason=Reason.TIMEOUT, message=message, finished=at)
+
+
+def _deleted(*, cancelled: bool, at: float) -> End:
+    if cancelled:
+        return End(outcome=Outcome.CANCELLED, reason=Reason.CANCELLED, finished=at)
+    return End(
+        outcome=Outcome.FAILED, reason=Reason.POD_DELETED, message="the pod was deleted before it ended", finished=at
+    )
+
+
+def _failure(pod: PodRecord) -> End:
+    code, at = pod.exit_code, pod.received
+    if pod.termination_reason == "OOMKilled":
+        message = "the container used more memory than its limit"
+        return End(outcome=Outcome.FAILED, reason=Reason.OOM_KILLED, message=message, finished=at)
+    if pod.reason == "Evicted":
+        return End(outcome=Outcome.FAILED, reason=Reason.EVICTED, message=_line(pod.message), finished=at)
+    text, retry_after = pod.termination_message, None
+    if code == ExitCode.RETRY_AFTER:
+        text, retry_after = _retry_after(text)
+    message = _line(text) or _line(pod.message) or (f"exit code {code}" if code is not None else "the pod failed")
+    return End(
+        outcome=Outcome.FAILED,
+        reason=Reason.ERROR,
+        message=message,
+        finished=at,
+        retry_after=retry_after,
+        # 64 means never retried, whatever the list says.
+        final=code == ExitCode.ABORT,
+    )
+
+
+def _retry_after(text: str) -> tuple[str, int | None]:
+    try:
+        asked = json.loads(text)
+        return str(asked.get("message") or ""), max(0, int(asked["retryAfterSeconds"]))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return text, None
+
+
+def _line(text: str | None) -> str | None:
+    """The last line that says something: of a log's tail, that is where the error stands."""
+    lines = [line.strip() for line in (text or "").splitlines() if line.strip()]
+    return lines[-1][:MESSAGE_MAX] if lines else None
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")

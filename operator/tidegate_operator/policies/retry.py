@@ -1,0 +1,27 @@
+"""When a failed attempt is followed by another, and after how long."""
+
+import hashlib
+
+from tidegate_operator.records import Json, Plan
+
+FAILED_OUTCOMES = frozenset({"Failed", "Timeout"})
+
+
+def failures(attempts: list[Json]) -> int:
+    """Attempts that count against `maxAttempts`: a disruption isn't the task's fault."""
+    return sum(a.get("outcome") in FAILED_OUTCOMES for a in attempts)
+
+
+def delay(plan: Plan, *, run_uid: str, failed: int, retry_after: int | None = None) -> float:
+    """Seconds from the failure number `failed` (from 1) to the next attempt.
+
+    min(max, initial · factor^(n-1)), shortened by a factor in [0.5, 1] when jitter is on. The seed is the run's uid and n,
+    so that a restarted supervisor comes to the same moment. `retry_after` is the task's own word (exit code 65).
+    """
+    if retry_after is not None:
+        return float(retry_after)
+    full = float(min(plan.max_delay, plan.initial_delay * plan.factor ** (failed - 1)))
+    if not plan.jitter:
+        return full
+    seed = hashlib.sha256(f"{run_uid}/{failed}".encode()).digest()
+    return full * (0.5 + int.from_bytes(seed[:4], "big") / 2**33)

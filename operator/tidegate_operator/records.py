@@ -1,0 +1,286 @@
+"""Compact records: what the policies need of an object, and not its body.
+
+A body is a hundred times larger than what a decision reads (a 1.3 kB Job is 10 kB of dicts), and most objects are only
+waiting or done. Parsing happens once, when an event comes in.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tidegate_api.names import (
+    ATTEMPT_LABEL,
+    DEFAULT_QUEUE,
+    RUN_UID_LABEL,
+    TASK_CONTAINER,
+    TASK_SPEC_ANNOTATION,
+    Phase,
+)
+
+from tidegate_operator.timestamps import parse_time
+
+Json = dict[str, Any]
+
+STOP_ANNOTATION = "tidegate.dev/stop-reason"
+"""On a pod that the supervisor stops: why. The stop outlives the supervisor, so its reason must too."""
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Plan:
+    """How an attempt is treated: the numbers of a resolved TaskSpec. Equal plans are one object."""
+
+    max_attempts: int = 3
+    initial_delay: int = 1
+    max_delay: int = 60
+    factor: int = 2
+    jitter: bool = True
+    non_retryable: tuple[int, ...] = (64,)
+    timeout: int = 3600
+    start_timeout: int = 300
+    ttl: int | None = None
+    queue: str = DEFAULT_QUEUE
+
+    @classmethod
+    def of(cls, resolved: Mapping[str, Any]) -> "Plan":
+        """From a resolved TaskSpec."""
+        retry = resolved.get("retry") or {}
+        return cls(
+            max_attempts=retry.get("maxAttempts", 3),
+            initial_delay=retry.get("initialDelaySeconds", 1),
+            max_delay=retry.get("maxDelaySeconds", 60),
+            factor=retry.get("factor", 2),
+            jitter=retry.get("jitter", True),
+            non_retryable=tuple(retry.get("nonRetryableExitCodes", (64,))),
+            timeout=resolved.get("timeoutSeconds", 3600),
+            start_timeout=resolved.get("startTimeoutSeconds", 300),
+            ttl=resolved.get("ttlSecondsAfterFinished"),
+            queue=resolved.get("queue") or DEFAULT_QUEUE,
+        )
+
+
+@dataclass(slots=True)
+class StatusRecord:
+    """The status as last seen or written."""
+
+    phase: Phase = Phase.PENDING
+    reason: str | None = None
+    message: str | None = None
+    queued_at: str | None = None
+    started_at: str | None = None
+    finished_at: str | None = None
+    next_attempt_at: float | None = None
+    disruptions: int = 0
+    ttl: int | None = None
+    attempts: list[Json] = field(default_factory=list)
+
+    @classmethod
+    def parse(cls, status: Mapping[str, Any]) -> "StatusRecord":
+        """From a TaskRun's status."""
+        phase = Phase(status.get("phase") or Phase.PENDING)
+        return cls(
+            phase=phase,
+            reason=status.get("reason"),
+            message=status.get("message"),
+            queued_at=status.get("queuedAt"),
+            started_at=status.get("startedAt"),
+            finished_at=status.get("finishedAt"),
+            next_attempt_at=parse_time(status.get("nextAttemptAt")),
+            disruptions=status.get("disruptions") or 0,
+            ttl=status.get("ttlSecondsAfterFinished"),
+            # Nothing is decided from the attempts of a finished run, and they are most of its weight.
+            attempts=[] if phase.terminal else (status.get("attempts") or []),
+        )
+
+    def ended(self, number: int) -> bool:
+        """Whether the end of attempt `number` is written."""
+        return any(a["number"] == number and a.get("outcome") for a in self.attempts)
+
+
+@dataclass(slots=True, frozen=True)
+class Refusal:
+    """Why a run ends before any pod."""
+
+    reason: str
+    message: str
+
+
+@dataclass(slots=True)
+class RunRecord:
+    """One TaskRun."""
+
+    uid: str
+    namespace: str
+    name: str
+    version: int
+    generation: int
+    created: float
+    seen: float
+    """When this process first saw it, by its own clock: what latency is measured from."""
+    task_ref: str | None
+    queue: str | None
+    cancel: bool
+    ttl: int | None
+    refusal: Refusal | None
+    status: StatusRecord
+    plan: Plan | None = None
+    body: Json | None = None
+    """Kept only until the first decision: a run that is admitted at once needs no read."""
+    refused: Refusal | None = None
+    """Why the apiserver would not take its Job, to be tried again at `retry_at`."""
+    retry_at: float = 0.0
+    recover_at: float = 0.0
+    """Not before this is an attempt looked for whose Job is gone."""
+
+
+@dataclass(slots=True)
+class PodRecord:
+    """One pod of an attempt."""
+
+    uid: str
+    name: str
+    version: int
+    job_uid: str
+    phase: str
+    created: float
+    received: float
+    """When its present phase was first seen, by this process's clock."""
+    node: str | None = None
+    reason: str | None = None
+    message: str | None = None
+    started: float | None = None
+    finished: float | None = None
+    exit_code: int | None = None
+    termination_reason: str | None = None
+    termination_message: str = ""
+    waiting_reason: str | None = None
+    waiting_message: str | None = None
+    scheduling_message: str | None = None
+    disrupted: bool = False
+    deleting: bool = False
+    stop_reason: str | None = None
+    containers: int = 1
+    gone: bool = False
+
+    @property
+    def terminal(self) -> bool:
+        """Whether its containers run no more, for good."""
+        return self.gone or self.phase in ("Succeeded", "Failed")
+
+    @property
+    def running(self) -> bool:
+        """Whether its containers were started and have not all ended."""
+        return self.phase == "Running" and not self.gone
+
+
+@dataclass(slots=True)
+class AttemptRecord:
+    """One Job of a run, and its pods."""
+
+    run_uid: str
+    namespace: str
+    number: int
+    job_name: str
+    job_uid: str
+    created: float
+    plan: Plan
+    pods: dict[str, PodRecord] = field(default_factory=dict)
+    job_gone: bool = False
+    looked_at: float = 0.0
+    trouble: Refusal | None = None
+    """What the cluster says about a pod that isn't there or doesn't start."""
+    trouble_since: float = 0.0
+    stop: Refusal | None = None
+    """Why it is being stopped."""
+    stopped_pod: str | None = None
+    """The pod that has been told to stop; empty when the Job was deleted instead."""
+
+    @property
+    def pod(self) -> PodRecord | None:
+        """The newest pod."""
+        return max(self.pods.values(), key=lambda p: (p.created, p.version), default=None)
+
+
+@dataclass(slots=True)
+class TaskRecord:
+    """One Task; there are few, so its spec is kept."""
+
+    uid: str
+    namespace: str
+    name: str
+    version: int
+    spec: Json
+
+
+@dataclass(slots=True)
+class NamedRecord:
+    """A Queue or Schedule: its limits and its cron."""
+
+    uid: str
+    namespace: str
+    name: str
+    version: int
+    generation: int
+    spec: Json
+    conditions: list[Json]
+
+
+def parse_pod(body: Mapping[str, Any], *, job_uid: str, received: float) -> PodRecord:
+    """A pod as the policies see it. `received`: when this state came in."""
+    meta, status = body["metadata"], body.get("status") or {}
+    container: Json = next((c for c in status.get("containerStatuses") or () if c["name"] == TASK_CONTAINER), {})
+    state = container.get("state") or {}
+    terminated, waiting = state.get("terminated") or {}, state.get("waiting") or {}
+    conditions = {c["type"]: c for c in status.get("conditions") or ()}
+    scheduled = conditions.get("PodScheduled") or {}
+    spec = body.get("spec") or {}
+    return PodRecord(
+        uid=meta["uid"],
+        name=meta["name"],
+        version=int(meta["resourceVersion"]),
+        job_uid=job_uid,
+        phase=status.get("phase") or "Pending",
+        created=parse_time(meta.get("creationTimestamp")) or received,
+        received=received,
+        node=spec.get("nodeName"),
+        reason=status.get("reason"),
+        message=status.get("message"),
+        started=parse_time(terminated.get("startedAt") or (state.get("running") or {}).get("startedAt")),
+        finished=parse_time(terminated.get("finishedAt")),
+        exit_code=terminated.get("exitCode"),
+        termination_reason=terminated.get("reason"),
+        termination_message=terminated.get("message") or "",
+        waiting_reason=waiting.get("reason"),
+        waiting_message=waiting.get("message"),
+        scheduling_message=scheduled.get("message") if scheduled.get("status") == "False" else None,
+        disrupted=(conditions.get("DisruptionTarget") or {}).get("status") == "True",
+        deleting="deletionTimestamp" in meta,
+        stop_reason=(meta.get("annotations") or {}).get(STOP_ANNOTATION),
+        containers=max(1, len(spec.get("containers") or ()) + len(spec.get("initContainers") or ())),
+    )
+
+
+def controller_of(meta: Mapping[str, Any], *, kind: str) -> str | None:
+    """uid of the object's controller when it is of `kind`. Labels only select; ownership is what counts."""
+    for owner in meta.get("ownerReferences") or ():
+        if owner.get("controller") and owner.get("kind") == kind:
+            uid: str = owner["uid"]
+            return uid
+    return None
+
+
+def attempt_number(meta: Mapping[str, Any]) -> int | None:
+    """The attempt's number on a Job, or None for a Job that isn't one of ours."""
+    text = (meta.get("labels") or {}).get(ATTEMPT_LABEL, "")
+    return int(text) if text.isdigit() else None
+
+
+def claimed_run(meta: Mapping[str, Any]) -> str | None:
+    """The run's uid that a Job claims by label; to be checked against its controller."""
+    uid: str | None = (meta.get("labels") or {}).get(RUN_UID_LABEL)
+    return uid
+
+
+def task_spec_of(meta: Mapping[str, Any]) -> str | None:
+    """The frozen TaskSpec of a Job, as JSON."""
+    text: str | None = (meta.get("annotations") or {}).get(TASK_SPEC_ANNOTATION)
+    return text

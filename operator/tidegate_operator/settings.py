@@ -1,0 +1,75 @@
+"""Every setting of the supervisor, in one class; `docs/reference/operator-settings.md` is generated from it."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class OperatorSettings(BaseSettings):
+    """Read from environment variables with the prefix TIDEGATE_."""
+
+    model_config = SettingsConfigDict(env_prefix="TIDEGATE_", extra="ignore", frozen=True)
+
+    kubeconfig: Path | None = None
+    """Kubeconfig to use; default: the pod's service account, else $KUBECONFIG, else ~/.kube/config."""
+
+    namespaces: Annotated[list[str], NoDecode] = []
+    """Namespaces to watch, separated by commas; empty: all of them."""
+
+    port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    """Port of /healthz, /readyz and /metrics; 0: a free one."""
+
+    host: str = "0.0.0.0"  # noqa: S104 - kubelet and Prometheus come from outside the pod
+    """Address that the port listens on."""
+
+    log_level: str = "info"
+    """debug, info, warning or error."""
+
+    log_format: str = "json"
+    """json, or console for people."""
+
+    lease_name: str = "tidegate-operator"
+    """Name of the Lease that one leading replica holds."""
+
+    lease_namespace: str = "default"
+    """Namespace of the Lease: the release's own."""
+
+    identity: str = ""
+    """Holder of the Lease: the pod's name; empty: host name and process id."""
+
+    lease_duration_seconds: Annotated[float, Field(gt=0)] = 15.0
+    """Another replica takes the Lease over when it has not been renewed for this long."""
+
+    lease_renew_deadline_seconds: Annotated[float, Field(gt=0)] = 10.0
+    """Writes are refused when the last renewal is older than this."""
+
+    lease_retry_seconds: Annotated[float, Field(gt=0)] = 2.0
+    """Pause between renewals, and between tries to acquire."""
+
+    api_url: str = ""
+    """Address of the web part as pods reach it; empty: there is no web part."""
+
+    run_as_user: Annotated[int, Field(ge=-1)] = 65532
+    """User, group and fsGroup of task pods; -1: left to the cluster."""
+
+    ttl_seconds_after_finished: Annotated[int, Field(ge=0)] = 86_400
+    """How long a finished TaskRun stays when neither it nor its Task says."""
+
+    max_disruptions: Annotated[int, Field(ge=0)] = 10
+    """Pods of one run that may be lost to evictions, preemptions and lost nodes before it fails."""
+
+    sweep_seconds: Annotated[float, Field(gt=0)] = 300.0
+    """Pause between two full lists of everything, which find what no event told."""
+
+    look_seconds: Annotated[float, Field(gt=0)] = 5.0
+    """An attempt with no running pod for this long is looked into."""
+
+    concurrent_actions: Annotated[int, Field(ge=1)] = 64
+    """Requests to the apiserver that may be in flight at once."""
+
+    @field_validator("namespaces", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return [n.strip() for n in value.split(",") if n.strip()] if isinstance(value, str) else value

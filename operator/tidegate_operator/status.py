@@ -1,0 +1,93 @@
+"""The status as it is written: pure builders of the JSON that people and programs read."""
+
+from typing import Any
+
+from tidegate_api.names import ATTEMPTS_KEPT, DEFAULT_QUEUE, Phase
+
+from tidegate_operator.policies.outcome import ABSENT, End
+from tidegate_operator.records import AttemptRecord, Json, RunRecord
+from tidegate_operator.timestamps import format_duration, format_time, parse_time
+
+
+def attempt_entry(attempt: AttemptRecord, *, end: End | None, started: float | None) -> Json:
+    """The attempt's line in `status.attempts`."""
+    pod = attempt.pod
+    fields: Json = {
+        "number": attempt.number,
+        "jobName": attempt.job_name,
+        "podName": pod.name if pod else None,
+        "nodeName": pod.node if pod else None,
+        "startedAt": format_time(started) if started is not None else None,
+    }
+    if end is not None:
+        fields |= {
+            "outcome": str(end.outcome),
+            "reason": end.reason,
+            "message": end.message,
+            "exitCode": end.exit_code,
+            "finishedAt": format_time(end.finished),
+        }
+    return {k: v for k, v in fields.items() if v is not None}
+
+
+def with_attempt(attempts: list[Json], entry: Json) -> list[Json]:
+    """The history with one line added or replaced; the last 100 are kept."""
+    return [*(a for a in attempts if a["number"] != entry["number"]), entry][-ATTEMPTS_KEPT:]
+
+
+def build_status(
+    run: RunRecord,
+    *,
+    phase: Phase,
+    now: float,
+    reason: str | None = None,
+    message: str | None = None,
+    attempts: list[Json] | None = None,
+    started: float | None = None,
+    finished: float | None = None,
+    disruptions: int | None = None,
+    next_attempt: float | None = None,
+    ttl: int | None = None,
+    result: Any = ABSENT,
+    result_ref: Json | None = None,
+) -> Json:
+    """The whole status. What is set once (queuedAt, startedAt) is taken over from the run."""
+    before = run.status
+    first_start = before.started_at or (format_time(started) if started is not None else None)
+    status: Json = {
+        "phase": str(phase),
+        "reason": str(reason) if reason else None,
+        "message": message,
+        "observedGeneration": run.generation,
+        "queuedAt": before.queued_at or format_time(run.created),
+        "startedAt": first_start,
+        "queue": run.plan.queue if run.plan else run.queue or DEFAULT_QUEUE,
+        "attempts": (before.attempts if attempts is None else attempts) or None,
+        "disruptions": (before.disruptions if disruptions is None else disruptions) or None,
+        "nextAttemptAt": format_time(next_attempt) if next_attempt is not None else None,
+        "resultRef": result_ref,
+    }
+    if finished is not None:
+        begun = parse_time(first_start)
+        status |= {
+            "finishedAt": format_time(finished),
+            "duration": format_duration(finished - begun) if begun is not None else None,
+            "ttlSecondsAfterFinished": ttl,
+        }
+    status = {k: v for k, v in status.items() if v is not None}
+    if result is not ABSENT:
+        status["result"] = result
+    status["conditions"] = _conditions(run, phase=phase, reason=reason, message=message, now=now)
+    return status
+
+
+def _conditions(run: RunRecord, *, phase: Phase, reason: str | None, message: str | None, now: float) -> list[Json]:
+    # A run's conditions change once: from what they were at its creation to what they are at its end.
+    since = format_time(now if phase.terminal else run.created)
+    succeeded = ("True" if phase is Phase.SUCCEEDED else "False") if phase.terminal else "Unknown"
+
+    def condition(kind: str, state: str) -> Json:
+        made = {"type": kind, "status": state, "reason": str(reason or phase), "lastTransitionTime": since}
+        return {**made, "message": message} if message else made
+
+    return [condition("Finished", "True" if phase.terminal else "False"), condition("Succeeded", succeeded)]

@@ -1,0 +1,107 @@
+"""List everything: at the start, so that nothing is decided on half a picture, and then now and again.
+
+Watches lose things: after a re-list kopf never tells what was deleted meanwhile, and every restart of the apiserver causes
+one. A sweep finds what no event told. It lists consistently and never replaces a newer record with an older one.
+"""
+
+import asyncio
+from typing import Final
+
+import aiohttp
+import structlog
+from tidegate_api.names import GROUP, MANAGED_BY, MANAGED_BY_LABEL, VERSION
+
+from tidegate_operator.cache import Cache
+from tidegate_operator.kube import KubeClient, KubeError
+from tidegate_operator.metrics import Metrics
+from tidegate_operator.observer import Observer
+from tidegate_operator.reconciler import Reconciler
+
+METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+OURS: Final = {"labelSelector": f"{MANAGED_BY_LABEL}={MANAGED_BY}"}
+# What a run refers to comes first, so that no run is judged by a Task that only wasn't read yet.
+OWN_KINDS: Final = ("tasks", "queues", "schedules", "taskruns")
+RETRY_SECONDS: Final = 1.0
+
+
+class Sweeper:
+    """Lists every kind but pods, whose informer lists for itself."""
+
+    def __init__(
+        self,
+        client: KubeClient,
+        cache: Cache,
+        observer: Observer,
+        reconciler: Reconciler,
+        *,
+        namespaces: list[str],
+        seconds: float,
+        metrics: Metrics,
+    ) -> None:
+        self._client, self._cache, self._observer, self._reconciler = client, cache, observer, reconciler
+        self._namespaces, self._seconds, self._metrics = namespaces, seconds, metrics
+        self._log = structlog.get_logger(__name__)
+
+    async def run(self) -> None:
+        """Sweep for ever. The first sweep is tried until it succeeds, quickly."""
+        while True:
+            try:
+                await self.sweep()
+                self._metrics.sweeps.labels("ok").inc()
+                pause = self._seconds
+            except (KubeError, aiohttp.ClientError, TimeoutError, OSError) as error:
+                self._metrics.sweeps.labels("failed").inc()
+                self._log.warning("sweep failed", error=str(error) or repr(error))
+                pause = RETRY_SECONDS
+            await asyncio.sleep(pause)
+
+    async def sweep(self) -> None:
+        """One full list of our kinds and of our Jobs."""
+        for kind in OWN_KINDS:
+            await self._list_own(kind)
+        await self._list_jobs()
+        self._reconciler.mark(tuple(self._cache.runs) if self._cache.complete else ())
+
+    async def _list_own(self, kind: str) -> None:
+        for path in self._paths(f"/apis/{GROUP}/{VERSION}", kind):
+            before = self._known(kind)
+            seen: set[str] = set()
+            version = 0
+            async for items, text in self._client.pages(path, resource=kind):
+                version = int(text)
+                for item in items:
+                    seen.add(item["metadata"]["uid"])
+                    self._observer.saw(kind, item)
+            if kind == "taskruns":
+                self._drop_ghosts(before - seen, version=version, path=path)
+        self._cache.synced.add(kind)
+
+    async def _list_jobs(self) -> None:
+        seen: set[str] = set()
+        started = {a.job_uid for a in self._cache.attempts()}
+        for path in self._paths("/apis/batch/v1", "jobs"):
+            async for items, _ in self._client.pages(path, resource="jobs", params=OURS, accept=METADATA_LIST):
+                for item in items:
+                    seen.add(item["metadata"]["uid"])
+                    self._observer.saw("jobs", item)
+        for attempt in self._cache.attempts():
+            # A Job made while we listed isn't in the list, and isn't missing either.
+            if attempt.job_uid in started - seen and not attempt.job_gone:
+                attempt.looked_at = float("-inf")
+        self._cache.synced.add("jobs")
+
+    def _known(self, kind: str) -> set[str]:
+        return set(self._cache.runs) if kind == "taskruns" else set()
+
+    def _drop_ghosts(self, missing: set[str], *, version: int, path: str) -> None:
+        for uid in missing:
+            run = self._cache.runs.get(uid)
+            if run is None or run.version > version or self._reconciler.is_busy(uid):
+                continue
+            if "/namespaces/" in path and f"/namespaces/{run.namespace}/" not in path:
+                continue
+            self._metrics.corrections.labels("taskruns").inc()
+            self._cache.drop_run(uid)
+
+    def _paths(self, prefix: str, plural: str) -> list[str]:
+        return [f"{prefix}/namespaces/{n}/{plural}" for n in self._namespaces] or [f"{prefix}/{plural}"]
