@@ -1,6 +1,6 @@
 """How the control plane's fake node behaves: kwok stages, so that pods live and die without containers.
 
-Annotations of a pod steer it (FAKE + name):
+Annotations of a pod steer it, or labels where an annotation can't be set (FAKE + name):
   hold       any value: stay Running although pods complete by themselves
   waiting    a reason such as ImagePullBackOff: stay Pending with that reason
   exit-code  end with this code, Succeeded for 0 and Failed for others
@@ -42,7 +42,9 @@ _WAITING = """
 phase: Pending
 startTime: {{ Now | Quote }}
 containerStatuses:
-{{ $reason := index .metadata.annotations "fake.tidegate.dev/waiting" }}
+{{ $annotations := or .metadata.annotations dict }}
+{{ $labels := or .metadata.labels dict }}
+{{ $reason := or (index $annotations "fake.tidegate.dev/waiting") (index $labels "fake.tidegate.dev/waiting") }}
 {{ range .spec.containers }}
 - name: {{ .name | Quote }}
   image: {{ .image | Quote }}
@@ -56,6 +58,7 @@ containerStatuses:
 
 _ENDED = """
 {{ $annotations := or .metadata.annotations dict }}
+{{ $labels := or .metadata.labels dict }}
 {{ $code := CODE }}
 phase: {{ if eq $code "0" }}Succeeded{{ else }}Failed{{ end }}
 REASON
@@ -124,7 +127,7 @@ def pod_stages(*, complete: bool) -> Sequence[Mapping[str, Any]]:
     # Services are ended by nobody; a held pod is ended by its exit code, its duration or its deadline.
     ending = f'({told} or ({_annotation("hold")} == null and .spec.restartPolicy != "Always"))' if complete else told
     waiting = f"{_annotation('waiting')} != null"
-    code = '(or (index $annotations "fake.tidegate.dev/exit-code") "0")'
+    code = '(or (index $annotations "fake.tidegate.dev/exit-code") (index $labels "fake.tidegate.dev/exit-code") "0")'
     exceeded = 'reason: DeadlineExceeded\nmessage: "Pod was active on the node longer than the specified deadline"'
     deadline = "((.status.startTime | fromdateiso8601) + .spec.activeDeadlineSeconds) | todateiso8601"
     return [
@@ -154,7 +157,7 @@ def pod_stages(*, complete: bool) -> Sequence[Mapping[str, Any]]:
 
 
 def _annotation(name: str) -> str:
-    return f'.metadata.annotations["{FAKE}{name}"]'
+    return f'(.metadata.annotations["{FAKE}{name}"] // .metadata.labels["{FAKE}{name}"])'
 
 
 def _stage(

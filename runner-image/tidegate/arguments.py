@@ -1,0 +1,166 @@
+"""From a payload to arguments: each is filled by name and checked against its annotation.
+
+JSON knows fewer types than Python, so that some values are converted (a list to a tuple, a string to an enum); nothing is
+guessed: ``"3"`` is no ``int``.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import dataclasses
+import enum
+import inspect
+import sys
+import types
+import typing
+from typing import Any, Callable, Mapping
+
+from tidegate.errors import PayloadError
+
+_UNIONS: tuple[Any, ...] = (typing.Union, getattr(types, "UnionType", typing.Union))
+_SEQUENCES: dict[Any, Callable[[list[Any]], Any]] = {
+    list: list,
+    set: set,
+    frozenset: frozenset,
+    collections.abc.Sequence: list,
+    collections.abc.Iterable: list,
+}
+_MAPPINGS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
+_NAMES = {
+    dict: "object",
+    list: "array",
+    str: "string",
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    type(None): "null",
+}
+
+
+def bind(function: Callable[..., Any], payload: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """``(args, kwargs)`` to call ``function`` with. Raises PayloadError with the argument's name."""
+    signature = inspect.signature(function)
+    hints = _hints(function)
+    left = dict(payload)
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    for name, parameter in signature.parameters.items():
+        if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+            continue
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            kwargs.update({k: _convert(v, hints.get(name, Any), k) for k, v in left.items()})
+            left = {}
+            continue
+        if name not in left:
+            if parameter.default is inspect.Parameter.empty:
+                raise PayloadError(f"argument {name!r} is missing from the payload")
+            continue
+        value = _convert(left.pop(name), hints.get(name, Any), name)
+        if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
+            args.append(value)
+        else:
+            kwargs[name] = value
+    if left:
+        raise PayloadError(f"the payload has {', '.join(map(repr, sorted(left)))}, which the task doesn't take")
+    return tuple(args), kwargs
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(function)
+    except Exception as error:  # an annotation can be any expression
+        version = ".".join(map(str, sys.version_info[:2]))
+        raise PayloadError(f"the annotations can't be read on Python {version}: {error}") from error
+
+
+def _convert(value: Any, hint: Any, where: str) -> Any:
+    if hint is Any or hint is inspect.Parameter.empty or hint is object or isinstance(hint, typing.TypeVar):
+        return value
+    if hint is None or hint is type(None):
+        return _expect(value, type(None), where)
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin in _UNIONS:
+        return _union(value, inner, where)
+    if origin is typing.Literal:
+        if any(value == choice and type(value) is type(choice) for choice in inner):
+            return value
+        raise PayloadError(f"argument {where!r} must be one of {', '.join(map(repr, inner))}, not {value!r}")
+    if hasattr(hint, "__metadata__"):  # Annotated
+        return _convert(value, hint.__origin__, where)
+    kind = origin or hint
+    if kind is tuple:
+        return _tuple(value, inner, where)
+    if kind in _SEQUENCES:
+        items = _expect(value, list, where)
+        item = inner[0] if inner else Any
+        return _SEQUENCES[kind]([_convert(v, item, f"{where}[{i}]") for i, v in enumerate(items)])
+    if kind in _MAPPINGS:
+        entries = _expect(value, dict, where)
+        item = inner[1] if inner else Any
+        return {k: _convert(v, item, f"{where}.{k}") for k, v in entries.items()}
+    return _plain(value, kind, where)
+
+
+def _plain(value: Any, kind: Any, where: str) -> Any:
+    if typing.is_typeddict(kind) if hasattr(typing, "is_typeddict") else hasattr(kind, "__total__"):
+        return _typed_dict(value, kind, where)
+    if not isinstance(kind, type):
+        return value
+    if dataclasses.is_dataclass(kind):
+        entries = _expect(value, dict, where)
+        try:
+            args, kwargs = bind(kind, entries)
+        except PayloadError as error:
+            raise PayloadError(f"in {where!r}: {error}") from error
+        return kind(*args, **kwargs)
+    if issubclass(kind, enum.Enum):
+        try:
+            return kind(value)
+        except ValueError:
+            choices = ", ".join(repr(m.value) for m in kind)
+            raise PayloadError(f"argument {where!r} must be one of {choices}, not {value!r}") from None
+    if kind is float and type(value) is int:
+        return float(value)
+    if kind in _NAMES:
+        return _expect(value, kind, where)
+    raise PayloadError(f"argument {where!r} has the type {kind.__name__}, which a payload can't fill")
+
+
+def _typed_dict(value: Any, kind: Any, where: str) -> dict[str, Any]:
+    entries = _expect(value, dict, where)
+    hints = typing.get_type_hints(kind)
+    for name in getattr(kind, "__required_keys__", hints):
+        if name not in entries:
+            raise PayloadError(f"argument '{where}.{name}' is missing from the payload")
+    return {k: _convert(v, hints.get(k, Any), f"{where}.{k}") for k, v in entries.items()}
+
+
+def _tuple(value: Any, inner: tuple[Any, ...], where: str) -> tuple[Any, ...]:
+    items = _expect(value, list, where)
+    if not inner or (len(inner) == 2 and inner[1] is Ellipsis):
+        item = inner[0] if inner else Any
+        return tuple(_convert(v, item, f"{where}[{i}]") for i, v in enumerate(items))
+    if len(items) != len(inner):
+        raise PayloadError(f"argument {where!r} must have {len(inner)} items, not {len(items)}")
+    return tuple(_convert(v, t, f"{where}[{i}]") for i, (v, t) in enumerate(zip(items, inner)))
+
+
+def _union(value: Any, choices: tuple[Any, ...], where: str) -> Any:
+    problem = None
+    for choice in choices:
+        try:
+            return _convert(value, choice, where)
+        except PayloadError as error:
+            # Of `Optional[X]`, what X said is the more telling.
+            problem = problem or error
+    assert problem is not None
+    raise problem
+
+
+def _expect(value: Any, kind: type, where: str) -> Any:
+    # bool is an int in Python and not in JSON.
+    if type(value) is kind:
+        return value
+    raise PayloadError(
+        f"argument {where!r} must be {_NAMES[kind]}, not {_NAMES.get(type(value), type(value).__name__)}"
+    )
