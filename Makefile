@@ -1,0 +1,74 @@
+# Every target sets up what it needs. Nothing is installed outside this folder and the cache, but for Debian packages that a
+# cluster without Docker needs (as root; else they are named).
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+CACHE := $(or $(TIDEGATE_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tidegate)
+UV := $(or $(shell command -v uv 2>/dev/null),$(CACHE)/uv/bin/uv)
+PYTHON := .venv/bin/python
+CLUSTER := PYTHONPATH=cluster $(PYTHON) -m tidegate_cluster
+IMAGES := PYTHONPATH=cluster $(PYTHON) -m tidegate_images
+NAME ?= demo
+PUSH ?=
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.venv/ready: pyproject.toml runner-image/pyproject.toml uv.lock | $(UV)
+	@$(UV) sync --quiet --frozen --all-extras --all-packages
+	@touch $@
+
+$(CACHE)/uv/bin/uv:
+	@python3 -c 'import sys; sys.exit("Tidegate needs Python 3.11 or later as python3" if sys.version_info < (3, 11) else 0)'
+	@python3 -m venv $(CACHE)/uv && $(CACHE)/uv/bin/pip install --quiet 'uv>=0.13,<0.14'
+
+.PHONY: demo
+demo: .venv/ready ## Real runs on a real cluster, in a browser and in kubectl
+	@PYTHONPATH=cluster $(PYTHON) -m tidegate_demo up
+
+.PHONY: demo-down
+demo-down: .venv/ready ## Take the demo and its cluster away
+	@PYTHONPATH=cluster $(PYTHON) -m tidegate_demo down
+
+.PHONY: test
+test: .venv/ready ## All tests, on real parts; STAGE=unit for one stage
+	@$(PYTHON) tests/stages.py $(STAGE)
+
+.PHONY: lint
+lint: .venv/ready ## ruff, mypy --strict, import-linter
+	@.venv/bin/ruff format --check --quiet . || { echo "run 'make format'"; exit 1; }
+	@.venv/bin/ruff check --quiet .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+
+.PHONY: format
+format: .venv/ready ## Let ruff format and mend what it can
+	@.venv/bin/ruff format --quiet .
+	@.venv/bin/ruff check --quiet --fix .
+
+.PHONY: crds
+crds: .venv/ready ## Write what is generated from the types: CRDs, the chart's copy, reference pages
+	@$(PYTHON) -m tidegate_api.generate .
+	@$(PYTHON) docs/generate_settings.py
+
+.PHONY: verify
+verify: .venv/ready ## Fail when generated files or uv.lock have drifted
+	@$(UV) lock --check --quiet
+	@$(PYTHON) -m tidegate_api.generate --check .
+	@$(PYTHON) docs/generate_settings.py --check
+
+.PHONY: cluster-up
+cluster-up: .venv/ready ## A local Kubernetes cluster; NAME=demo
+	@$(CLUSTER) up --name $(NAME)
+
+.PHONY: cluster-down
+cluster-down: .venv/ready ## Take the cluster away without a trace; NAME=demo
+	@$(CLUSTER) down --name $(NAME)
+
+.PHONY: images
+images: .venv/ready ## Build the images; PUSH=registry/prefix pushes them
+	@$(IMAGES) build $(if $(PUSH),--push $(PUSH))
+
+.PHONY: bench
+bench: .venv/ready ## Measure against plain Jobs on the same control plane
+	@PYTHONPATH=cluster $(PYTHON) -m tests.bench $(ARGS)
