@@ -1,0 +1,30 @@
+"""One control plane with instant fake pods for all tests of this stage, and one supervisor unless a test brings its own."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.operator import OperatorProcess, Runs, install_crds
+from tidegate_cluster.control_plane import ControlPlane
+
+
+@pytest.fixture(scope="session")
+def plane() -> Iterator[ControlPlane]:
+    """A real apiserver with our CRDs, the Job controller, and a fake node whose pods complete at once."""
+    with ControlPlane(actors=("admin", "operator", "second"), pods="complete") as made:
+        install_crds(made)
+        yield made
+
+
+@pytest.fixture(scope="session")
+def runs(plane: ControlPlane) -> Runs:
+    """The TaskRuns of the control plane."""
+    return Runs(plane)
+
+
+@pytest.fixture(scope="module")
+def operator(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
+    """A supervisor that leads."""
+    log: Path = tmp_path_factory.mktemp("operator") / "log"
+    with OperatorProcess(plane, log=log) as made:
+        yield made.wait_leading()

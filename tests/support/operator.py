@@ -1,0 +1,192 @@
+"""The supervisor as a process, against a control plane: to be started, killed and started again."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tidegate_cluster.control_plane import ControlPlane
+
+from support.servers import wait_until
+
+Json = dict[str, Any]
+CRDS = Path(__file__).resolve().parents[2] / "crds"
+
+
+def install_crds(plane: ControlPlane) -> None:
+    """Apply the CRDs and their admission policy, and wait until they are served."""
+    plane.kubectl("apply", *(a for f in sorted(CRDS.glob("*.yaml")) for a in ("-f", f)))
+    plane.kubectl(
+        "wait",
+        "--for=condition=Established",
+        "--timeout=30s",
+        *(f"crd/{kind}.tidegate.dev" for kind in ("taskruns", "tasks", "queues", "schedules")),
+    )
+    # Established means that the apiserver knows the kinds; the first lists may still be answered by "initializing".
+    for kind in ("taskruns", "tasks", "queues", "schedules"):
+        wait_until(lambda kind=kind: _listable(plane, kind), what=f"{kind} to be served")  # type: ignore[misc]
+
+
+def _listable(plane: ControlPlane, kind: str) -> bool:
+    try:
+        plane.kubectl("get", "--raw", f"/apis/tidegate.dev/v1alpha1/{kind}")
+    except Exception:
+        return False
+    return True
+
+
+class OperatorProcess:
+    """One supervisor. `actor` is its user in the apiserver's audit log."""
+
+    def __init__(self, plane: ControlPlane, *, actor: str = "operator", log: Path, **settings: str) -> None:
+        self._plane, self._actor, self._log = plane, actor, log
+        self._settings = settings
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        return self.start().wait_ready()
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs."""
+        return self._process.poll() if self._process is not None else None
+
+    @property
+    def log(self) -> str:
+        """What it has logged since it was first started."""
+        return self._log.read_text(encoding="utf-8") if self._log.exists() else ""
+
+    def start(self) -> Self:
+        """Start it, without waiting."""
+        environment = {
+            **{k: v for k, v in os.environ.items() if not k.startswith(("TIDEGATE_", "KUBERNETES_"))},
+            "TIDEGATE_KUBECONFIG": str(self._plane.kubeconfig(self._actor)),
+            "TIDEGATE_HOST": "127.0.0.1",
+            "TIDEGATE_PORT": "0",
+            "TIDEGATE_LOOK_SECONDS": "1",
+            **{f"TIDEGATE_{k.upper()}": v for k, v in self._settings.items()},
+        }
+        with self._log.open("ab") as file:
+            file.write(b"--- start\n")
+            file.flush()
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tidegate_operator"], env=environment, stderr=file, stdout=file
+            )
+        return self
+
+    def wait_ready(self) -> Self:
+        """Until /readyz says so."""
+        wait_until(
+            lambda: self.page("readyz") == (200, "ok\n"), seconds=30, what=f"the supervisor to be ready: {self.log}"
+        )
+        return self
+
+    def wait_leading(self) -> Self:
+        """Until it leads and is ready."""
+        wait_until(lambda: "tidegate_leader 1.0" in self.page("metrics")[1], seconds=40, what="the supervisor to lead")
+        return self.wait_ready()
+
+    def page(self, name: str) -> tuple[int, str]:
+        """(status, text) of one of its pages; (0, "") while it does not answer."""
+        assert self.exit_code is None, f"the supervisor ended with {self.exit_code}: {self.log}"
+        ports = re.findall(r'"port": (\d+)', self.log.rsplit("--- start\n", 1)[-1])
+        if not ports:
+            return 0, ""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{ports[-1]}/{name}", timeout=2) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
+    def metric(self, line: str) -> float:
+        """The value of one metric, named with its labels as on the page."""
+        found = re.search(rf"^{re.escape(line)} (.+)$", self.page("metrics")[1], re.MULTILINE)
+        return float(found[1]) if found else 0.0
+
+    def stop(self) -> int | None:
+        """SIGTERM, and wait; the exit code."""
+        if self._process is None or self._process.poll() is not None:
+            return self.exit_code
+        self._process.send_signal(signal.SIGTERM)
+        return self._wait()
+
+    def kill(self) -> None:
+        """SIGKILL: as a node that loses power."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait(10)
+
+    def _wait(self) -> int:
+        assert self._process is not None
+        try:
+            return self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(10)
+            raise AssertionError(f"the supervisor did not stop within 20 s: {self.log}") from None
+
+
+class Runs:
+    """TaskRuns of a control plane, by name."""
+
+    def __init__(self, plane: ControlPlane) -> None:
+        self._plane = plane
+
+    def create(self, manifest: Json) -> Json:
+        """Create an object; the apiserver's answer."""
+        made: Json = json.loads(self._plane.kubectl("create", "-o", "json", "-f", "-", stdin=json.dumps(manifest)))
+        return made
+
+    def get(self, name: str, *, kind: str = "taskruns.tidegate.dev") -> Json:
+        """An object of namespace default."""
+        made: Json = json.loads(self._plane.kubectl("get", kind, name, "-o", "json"))
+        return made
+
+    def listed(self, kind: str, selector: str = "") -> list[Json]:
+        """Objects of namespace default."""
+        made: list[Json] = json.loads(
+            self._plane.kubectl("get", kind, "-o", "json", *(["-l", selector] if selector else []))
+        )["items"]
+        return made
+
+    def jobs(self, run: str) -> list[Json]:
+        """The Jobs of a run, by attempt."""
+        found = self.listed("jobs", f"tidegate.dev/run={run}")
+        return sorted(found, key=lambda j: int(j["metadata"]["labels"]["tidegate.dev/attempt"]))
+
+    def patch_spec(self, name: str, **fields: Any) -> None:
+        """Change fields of a run's spec."""
+        self._plane.kubectl("patch", "taskruns.tidegate.dev", name, "--type=merge", "-p", json.dumps({"spec": fields}))
+
+    def wait(self, name: str, *phases: str, reason: str | None = None, seconds: float = 20) -> Json:
+        """The run's status once it is in one of `phases` (and has `reason`)."""
+        seen: Json = {}
+
+        def there() -> bool:
+            seen.clear()
+            seen.update(self.get(name)["status"])
+            return seen["phase"] in phases and (reason is None or seen.get("reason") == reason)
+
+        try:
+            wait_until(there, seconds=seconds)
+        except AssertionError:
+            wanted = f"{' or '.join(phases)}{f'/{reason}' if reason else ''}"
+            raise AssertionError(f"run {name} is not {wanted} after {seconds} s but {json.dumps(seen)}") from None
+        return seen
