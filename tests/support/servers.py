@@ -1,0 +1,252 @@
+"""Real Postgres and Redis for tests: Debian's programs on free loopback ports, with their data in a temporary folder.
+
+Each is a context manager with ``stop()`` and ``start()``, so that a test can take it away in the middle of something;
+it comes back on the same port with the same data.
+"""
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+UNPRIVILEGED = "nobody"
+
+
+class ServerError(RuntimeError):
+    """A server can't be had or didn't start; the message says what to do."""
+
+
+def ensure_programs(packages: dict[str, Callable[[], Path | None]]) -> None:
+    """Install the Debian packages whose programs are missing, all in one go; needs root."""
+    missing = [package for package, find in packages.items() if find() is None]
+    if not missing:
+        return
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        raise ServerError(f"the tests need Debian's {' and '.join(missing)}: apt-get install {' '.join(missing)}")
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    install = ["apt-get", "install", "-y", "-q", "--no-install-recommends", *missing]
+    for command in (["apt-get", "update", "-q"], install):
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise ServerError(f"{' '.join(command)} failed: {done.stderr.strip()[-500:]}")
+    still = [package for package in missing if packages[package]() is None]
+    if still:
+        raise ServerError(f"installed {', '.join(still)}, but its programs aren't there")
+
+
+def postgres_bin() -> Path | None:
+    """The folder of Postgres's programs: Debian keeps them off PATH, one folder a major version."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    if found:
+        return found[-1].parent
+    on_path = shutil.which("initdb")
+    return Path(on_path).resolve().parent if on_path else None
+
+
+def redis_program() -> Path | None:
+    found = shutil.which("redis-server")
+    return Path(found) if found else None
+
+
+def chromium_program() -> Path | None:
+    found = shutil.which("chromium")
+    return Path(found) if found else None
+
+
+def ensure_servers() -> None:
+    """Postgres and Redis are there, or one clear error."""
+    ensure_programs({"postgresql": postgres_bin, "redis-server": redis_program})
+
+
+def ensure_chromium() -> Path:
+    """Debian's Chromium, which Playwright drives."""
+    ensure_programs({"chromium": chromium_program})
+    program = chromium_program()
+    assert program is not None
+    return program
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(condition: Callable[[], bool], *, seconds: float = 20, what: str = "the condition") -> None:
+    """Return as soon as the condition holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what} didn't come within {seconds:g} s")
+        time.sleep(0.03)
+
+
+def answers(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=0.5):
+            return True
+    except OSError:
+        return False
+
+
+class Server:
+    """One server process with its data folder."""
+
+    name = "server"
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.folder = Path(tempfile.mkdtemp(prefix=f"tidegate-{self.name}-"))
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self.prepare()
+            self.start()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def prepare(self) -> None:
+        """Make the data folder ready, once."""
+
+    def command(self) -> list[str]:
+        raise NotImplementedError
+
+    def ready(self) -> bool:
+        raise NotImplementedError
+
+    def user(self) -> str | None:
+        """Whom the server runs as."""
+        return None
+
+    def run_as(self) -> str | None:
+        """The user to start programs as; None keeps ours."""
+        return self.user() if os.geteuid() == 0 else None
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "server.log"
+
+    def start(self) -> None:
+        if self._process is not None:
+            return
+        with self.log.open("ab") as output:
+            self._process = subprocess.Popen(
+                self.command(),
+                cwd=self.folder,
+                stdout=output,
+                stderr=output,
+                user=self.run_as(),
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + 20
+        while not self.ready():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                tail = self.log.read_text(errors="replace")[-800:]
+                raise ServerError(f"{self.name} didn't start on port {self.port}:\n{tail}")
+            time.sleep(0.03)
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.send_signal(how)
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+class Postgres(Server):
+    """A Postgres that trusts loopback. Made for speed: nothing of it outlives the tests."""
+
+    name = "postgres"
+
+    @property
+    def programs(self) -> Path:
+        found = postgres_bin()
+        if found is None:
+            raise ServerError("Postgres isn't installed: apt-get install postgresql")
+        return found
+
+    def user(self) -> str:
+        return UNPRIVILEGED  # Postgres refuses to run as root
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
+
+    def prepare(self) -> None:
+        run_as = self.run_as()
+        if run_as is not None:
+            os.chown(self.folder, pwd.getpwnam(run_as).pw_uid, -1)
+        subprocess.run(
+            [self.programs / "initdb", "-D", self.data, "-U", "tidegate", "-A", "trust", "-E", "UTF8",
+             "--locale=C.UTF-8", "--no-sync"],
+            check=True, capture_output=True, user=run_as, cwd=self.folder,
+        )  # fmt: skip
+
+    def command(self) -> list[str]:
+        options = {
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": str(self.folder),
+            "fsync": "off",
+            "synchronous_commit": "off",
+            "full_page_writes": "off",
+            "max_connections": "200",
+        }
+        flags = [flag for name, value in options.items() for flag in ("-c", f"{name}={value}")]
+        return [str(self.programs / "postgres"), "-D", str(self.data), "-p", str(self.port), *flags]
+
+    def _client(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        where = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "tidegate", "-d", "postgres"]
+        return subprocess.run([*arguments, *where], capture_output=True, text=True, check=False, cwd=self.folder)
+
+    def ready(self) -> bool:
+        return self._client(str(self.programs / "pg_isready"), "-q").returncode == 0
+
+    def create_database(self, name: str) -> str:
+        """Make an empty database; returns its URL."""
+        done = self._client(str(self.programs / "psql"), "-c", f'CREATE DATABASE "{name}"')
+        if done.returncode != 0:
+            raise ServerError(done.stderr)
+        return self.url(name)
+
+    def url(self, name: str = "postgres") -> str:
+        return f"postgresql://tidegate@127.0.0.1:{self.port}/{name}"
+
+
+class Redis(Server):
+    """A Redis that keeps nothing on disk."""
+
+    name = "redis"
+
+    def command(self) -> list[str]:
+        program = redis_program()
+        if program is None:
+            raise ServerError("Redis isn't installed: apt-get install redis-server")
+        return [str(program), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
+                "--dir", str(self.folder)]  # fmt: skip
+
+    def ready(self) -> bool:
+        return answers(self.port)
+
+    def url(self, database: int = 0) -> str:
+        return f"redis://127.0.0.1:{self.port}/{database}"

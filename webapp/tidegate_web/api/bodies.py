@@ -1,0 +1,136 @@
+"""What comes in: JSON or a clear refusal (400, 413, 415, 422), and what a new run may look like."""
+
+import json
+import math
+import re
+import secrets
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from flask import request
+
+from tidegate_web.permissions import is_dns_label
+from tidegate_web.problems import Problem
+
+MAX_BODY_BYTES = 1024 * 1024
+MAX_PAYLOAD_BYTES = 128 * 1024
+RESERVED_LABELS = ("tidegate.dev/", "batch.kubernetes.io/")
+_LABEL_KEY = re.compile(r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+_LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
+_ALPHABET = string.ascii_lowercase + string.digits
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def json_object() -> dict[str, Any]:
+    """The request's body, which must be one JSON object."""
+    if request.mimetype != "application/json":
+        raise Problem(415, "Send application/json.", headers={"Accept": "application/json"})
+    if request.content_length is not None and request.content_length > MAX_BODY_BYTES:
+        raise Problem(413, f"The body is larger than {MAX_BODY_BYTES} bytes.")
+    data = request.stream.read(MAX_BODY_BYTES + 1)
+    if len(data) > MAX_BODY_BYTES:
+        raise Problem(413, f"The body is larger than {MAX_BODY_BYTES} bytes.")
+    try:
+        body = json.loads(data.decode("utf-8"), parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise Problem(400, "The body is not well-formed JSON.") from None
+    if not isinstance(body, dict):
+        raise invalid("", "must be a JSON object")
+    return body
+
+
+def invalid(field: str, message: str) -> Problem:
+    """One thing that is wrong with the body."""
+    detail = f"{field}: {message}" if field else f"The body {message}."
+    return Problem(422, detail, errors=[{"field": field, "message": message}])
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewRun:
+    """A run as asked for: the rest of ``spec`` is checked by the apiserver, whose schema is the contract."""
+
+    name: str
+    labels: dict[str, str]
+    spec: dict[str, Any]
+
+    def manifest(self, *, project: str, requested_by: str) -> dict[str, Any]:
+        return {
+            "apiVersion": "tidegate.dev/v1alpha1",
+            "kind": "TaskRun",
+            "metadata": {
+                "name": self.name,
+                "namespace": project,
+                "labels": self.labels,
+                "annotations": {"tidegate.dev/requested-by": requested_by},
+            },
+            "spec": self.spec,
+        }
+
+
+def new_run(body: Mapping[str, Any]) -> NewRun:
+    """Take ``name`` and ``labels`` out of the body; what is left is the spec."""
+    spec = {key: value for key, value in body.items() if key not in ("name", "labels")}
+    payload = spec.get("payload", {})
+    if not isinstance(payload, dict):
+        raise invalid("payload", "must be a JSON object")
+    try:
+        size = len(json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode())
+    except UnicodeEncodeError:
+        raise invalid("payload", "has text that isn't valid Unicode") from None
+    if size > MAX_PAYLOAD_BYTES:
+        raise Problem(413, f"The payload is larger than {MAX_PAYLOAD_BYTES} bytes.")
+    name = body.get("name")
+    if name is None:
+        name = generated_name(spec)
+    elif not isinstance(name, str) or not is_dns_label(name):
+        raise invalid("name", "must be a DNS label: at most 63 of a-z, 0-9 and -, beginning and ending with a-z or 0-9")
+    return NewRun(name=name, labels=_labels(body.get("labels", {})), spec=spec)
+
+
+def generated_name(spec: Mapping[str, Any]) -> str:
+    """``<task cut to 40>-<8 random>``; inline tasks are called ``run-…``."""
+    reference = spec.get("taskRef")
+    task = reference.get("name") if isinstance(reference, dict) else None
+    stem = task[:40].rstrip("-") if isinstance(task, str) and is_dns_label(task) else "run"
+    return f"{stem}-{''.join(secrets.choice(_ALPHABET) for _ in range(8))}"
+
+
+def _labels(labels: object) -> dict[str, str]:
+    if not isinstance(labels, dict):
+        raise invalid("labels", "must be an object of strings")
+    for key, value in labels.items():
+        if not isinstance(value, str) or not _LABEL_VALUE.fullmatch(value) or not _LABEL_KEY.fullmatch(key):
+            raise invalid("labels", "must have Kubernetes label names, and label values as strings")
+        if key.startswith(RESERVED_LABELS):
+            raise invalid("labels", "may not use Tidegate's or Kubernetes' own prefixes")
+    return labels
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """What a pod tells of how far it is."""
+
+    progress: float | None
+    message: str | None
+
+
+def progress(body: Mapping[str, Any]) -> Progress:
+    """``{"progress": 0.4, "message": "resizing"}``, either of which may be missing."""
+    unknown = set(body) - {"progress", "message"}
+    if unknown:
+        raise invalid("", "may have progress and message, nothing else")
+    value, message = body.get("progress"), body.get("message")
+    if value is None and message is None:
+        raise invalid("", "must have progress or message")
+    if value is not None and (
+        isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or not 0 <= value <= 1
+    ):
+        raise invalid("progress", "must be a number from 0 to 1")
+    if message is not None and (not isinstance(message, str) or len(message) > 500):
+        raise invalid("message", "must be a string of at most 500 characters")
+    return Progress(progress=None if value is None else float(value), message=message)

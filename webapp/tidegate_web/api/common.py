@@ -1,0 +1,112 @@
+"""What the API's areas share: query parameters, the check of the project, the audit of writes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+import structlog
+from flask import request
+from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.datastructures import MultiDict
+
+from tidegate_web.auth.session import whoever
+from tidegate_web.permissions import is_dns_label
+from tidegate_web.problems import Problem
+from tidegate_web.services import Services
+from tidegate_web.store.engine import is_unavailable
+from tidegate_web.store.models import ACTIVE_PHASES, TERMINAL_PHASES
+from tidegate_web.store.queries import audit, runs
+from tidegate_web.store.queries.runs import RunFilter
+from tidegate_web.store.records import parse_time
+
+log = structlog.stdlib.get_logger(__name__)
+
+PHASES = (*ACTIVE_PHASES, *TERMINAL_PHASES)
+
+
+def integer(name: str, *, default: int, least: int, most: int) -> int:
+    """An integer of the query, within bounds."""
+    text = request.args.get(name)
+    if text is None or text == "":
+        return default
+    if not (text.isascii() and text.isdecimal() and len(text) <= 19 and least <= int(text) <= most):
+        raise Problem(422, f"'{name}' must be an integer from {least} to {most}.")
+    return int(text)
+
+
+def parse_filter(arguments: MultiDict[str, str]) -> RunFilter:
+    """The filters of a list of runs. ``phase`` may be given more than once, or as a comma-separated list."""
+    phases: list[str] = []
+    for part in arguments.getlist("phase"):
+        phases += [name for name in part.split(",") if name]
+    unknown = [name for name in phases if name not in PHASES]
+    if unknown:
+        raise Problem(422, f"'phase' must be of {', '.join(PHASES)}.")
+    texts = {
+        name: (arguments.get(name) or "").strip() or None for name in ("task", "queue", "tag", "batch", "schedule", "q")
+    }
+    if any(text is not None and "\x00" in text for text in texts.values()):
+        raise Problem(422, "The query has a NUL character.")
+    return RunFilter(
+        phases=tuple(phases),
+        task=texts["task"],
+        queue=texts["queue"],
+        tag=texts["tag"],
+        batch=texts["batch"],
+        schedule=texts["schedule"],
+        text=texts["q"],
+        since=_time(arguments, "from"),
+        until=_time(arguments, "to"),
+    )
+
+
+def _time(arguments: MultiDict[str, str], name: str) -> datetime | None:
+    text = arguments.get(name)
+    if not text:
+        return None
+    time = parse_time(text)
+    if time is None:
+        raise Problem(422, f"'{name}' must be an RFC 3339 time.")
+    return time
+
+
+def one_of_projects(made: Services, project: str) -> None:
+    """404 for what is no project, and never was: one that lost its label is still read."""
+    if is_dns_label(project):
+        if project in made.projects:
+            return
+        with made.engine.connect() as connection:
+            if runs.page(connection, project=project, wanted=RunFilter(), limit=1).rows:
+                return
+    raise Problem(404, "There is no such project.")
+
+
+@contextmanager
+def audited(made: Services, action: str, *, project: str | None = None, target: str | None = None) -> Iterator[None]:
+    """Write down a write and its outcome, whatever becomes of it."""
+    outcome = "failed"
+    try:
+        yield
+        outcome = "done"
+    except Problem as problem:
+        outcome = f"refused {problem.status}"
+        raise
+    finally:
+        who, address = whoever(), request.remote_addr or ""
+        try:
+            with made.engine.begin() as connection:
+                audit.write(
+                    connection,
+                    actor=who,
+                    address=address,
+                    action=action,
+                    outcome=outcome,
+                    project=project,
+                    target=target,
+                )
+        except SQLAlchemyError as error:
+            if not is_unavailable(error):
+                raise
+            log.warning(
+                "audit", actor=who, address=address, action=action, outcome=outcome, project=project, target=target
+            )

@@ -1,0 +1,192 @@
+"""Runs over HTTP: create, list, look at, cancel."""
+
+from types import SimpleNamespace
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, request
+from sqlalchemy.exc import SQLAlchemyError
+
+from tidegate_web.api import bodies, shapes
+from tidegate_web.api.common import audited, integer, one_of_projects, parse_filter
+from tidegate_web.auth.session import signed_in, whoever
+from tidegate_web.kubernetes import ClusterError
+from tidegate_web.permissions import Permission, may_send, requires, role_of
+from tidegate_web.problems import Problem, from_cluster
+from tidegate_web.services import Services, services
+from tidegate_web.store.engine import is_unavailable
+from tidegate_web.store.models import TERMINAL_PHASES, AnyRow
+from tidegate_web.store.queries import logs, runs
+from tidegate_web.store.records import run_record
+
+
+def remember(made: Services, resource: dict[str, Any], *, submitted_by: str | None) -> bool:
+    """Write a TaskRun that the apiserver has just answered, so that it can be read at once; False without Postgres,
+    where the mirror writes it later."""
+    record = run_record(resource, default_ttl_seconds=made.settings.default_ttl_seconds)
+    try:
+        with made.engine.begin() as connection:
+            runs.upsert(connection, [record], submitted_by=submitted_by)
+    except SQLAlchemyError as error:
+        if not is_unavailable(error):
+            raise
+        return False
+    return True
+
+
+def find(made: Services, project: str, reference: str) -> AnyRow:
+    """One run from the archive, else from the cluster (and then it is in the archive)."""
+    with made.engine.connect() as connection:
+        found = runs.find(connection, project=project, reference=reference)
+    if found is not None:
+        return found
+    if not runs.is_uid(reference) and len(reference) <= 63:
+        try:
+            resource = made.cluster.get_run(project, reference)
+        except ClusterError as error:
+            if error.status != 404 and not error.unavailable:
+                raise from_cluster(error) from error
+        else:
+            remember(made, resource, submitted_by=None)
+            with made.engine.connect() as connection:
+                found = runs.find(connection, project=project, reference=reference)
+    if found is None:
+        raise Problem(404, "There is no such run.")
+    return found
+
+
+def cancel(made: Services, project: str, reference: str) -> AnyRow:
+    """Ask for a run's end; it is cancelled when the operator has seen to it."""
+    row = find(made, project, reference)
+    with audited(made, "run.cancel", project=project, target=row.name):
+        if row.phase in TERMINAL_PHASES or row.deleted_at is not None:
+            raise Problem(409, "The run has ended already.")
+        try:
+            resource = made.cluster.cancel_run(project, row.name, uid=row.uid)
+        except ClusterError as error:
+            if error.status in (404, 409):
+                raise Problem(409, "The run is gone from the cluster.") from error
+            raise from_cluster(error) from error
+    remember(made, resource, submitted_by=None)
+    with made.engine.connect() as connection:
+        return runs.find(connection, project=project, reference=row.uid) or row
+
+
+def create(made: Services, project: str, body: dict[str, Any]) -> shapes.RunLike:
+    """Make a TaskRun; what the apiserver made of it, stored at once where Postgres is there."""
+    role = role_of(signed_in(), project)
+    refused = may_send(role, frozenset(body)) if role is not None else frozenset(body)
+    if refused:
+        raise Problem(
+            403,
+            "Your role may not send every field of this body.",
+            errors=[{"field": field, "message": "needs the role developer"} for field in sorted(refused)],
+        )
+    wanted = bodies.new_run(body)
+    with audited(made, "run.create", project=project, target=wanted.name):
+        try:
+            resource = made.cluster.create_run(project, wanted.manifest(project=project, requested_by=whoever()))
+        except ClusterError as error:
+            raise from_cluster(error) from error
+    remember(made, resource, submitted_by=whoever())
+    record = run_record(resource, default_ttl_seconds=made.settings.default_ttl_seconds)
+    return SimpleNamespace(**record.columns(), deleted_at=None, submitted_by=whoever())
+
+
+def as_json(made: Services, row: AnyRow) -> dict[str, Any]:
+    with made.engine.connect() as connection:
+        told = runs.progress_of(connection, uid=row.uid)
+    return shapes.whole(row, shapes.attempts(row, told))
+
+
+def add_routes(area: Blueprint) -> None:
+    """The routes of runs."""
+
+    @area.post("/projects/<project>/runs")
+    @requires(Permission.OPERATOR)
+    def create_run(project: str) -> tuple[Response, int]:
+        made = services()
+        one_of_projects(made, project)
+        if "Idempotency-Key" in request.headers:
+            raise Problem(501, "Idempotency keys aren't supported yet.")
+        row = create(made, project, bodies.json_object())
+        response = jsonify(shapes.whole(row, shapes.attempts(row, {})))
+        response.headers["Location"] = f"/api/v1/projects/{project}/runs/{row.uid}"
+        return response, 201
+
+    @area.get("/projects/<project>/runs")
+    @requires(Permission.VIEWER)
+    def list_runs(project: str) -> Response:
+        made = services()
+        one_of_projects(made, project)
+        limit = integer("limit", default=50, least=1, most=500)
+        try:
+            with made.engine.connect() as connection:
+                page = runs.page(
+                    connection,
+                    project=project,
+                    wanted=parse_filter(request.args),
+                    limit=limit,
+                    after=request.args.get("after"),
+                )
+        except runs.BadCursorError as error:
+            raise Problem(422, str(error)) from error
+        return jsonify({"items": [shapes.listed(row) for row in page.rows], "after": page.after})
+
+    @area.get("/projects/<project>/runs/<run>")
+    @requires(Permission.VIEWER)
+    def get_run(project: str, run: str) -> Response:
+        made = services()
+        return jsonify(as_json(made, find(made, project, run)))
+
+    @area.get("/projects/<project>/runs/<run>/attempts")
+    @requires(Permission.VIEWER)
+    def get_attempts(project: str, run: str) -> Response:
+        made = services()
+        row = find(made, project, run)
+        with made.engine.connect() as connection:
+            told = runs.progress_of(connection, uid=row.uid)
+        return jsonify({"items": shapes.attempts(row, told)})
+
+    @area.get("/projects/<project>/runs/<run>/result")
+    @requires(Permission.VIEWER)
+    def get_result(project: str, run: str) -> Response:
+        row = find(services(), project, run)
+        if "result" not in row.status:
+            raise Problem(404, "The run has no result.")
+        return jsonify(row.status["result"])
+
+    @area.get("/projects/<project>/runs/<run>/logs")
+    @requires(Permission.VIEWER)
+    def get_logs(project: str, run: str) -> Response:
+        made = services()
+        row = find(made, project, run)
+        attempt = integer("attempt", default=0, least=0, most=2**31 - 1)
+        after = integer("after", default=0, least=0, most=2**62)
+        with made.engine.connect() as connection:
+            chunks = logs.chunks(
+                connection,
+                run_uid=row.uid,
+                after=after,
+                attempt=attempt or None,
+                pod=request.args.get("pod"),
+            )
+            ends = logs.ends(connection, run_uid=row.uid)
+        if request.accept_mimetypes.best_match(["application/json", "text/plain"]) == "text/plain":
+            return Response("".join(chunk.text for chunk in chunks), content_type="text/plain; charset=utf-8")
+        return jsonify(
+            {
+                "items": [chunk.as_json() for chunk in chunks],
+                "ends": [
+                    {"attempt": end.attempt, "pod": end.pod_name, "end": end.mark, "reason": end.reason}
+                    for end in ends
+                    if not attempt or end.attempt == attempt
+                ],
+                "after": chunks[-1].id if chunks else after,
+            }
+        )
+
+    @area.post("/projects/<project>/runs/<run>:cancel")
+    @requires(Permission.OPERATOR)
+    def cancel_run(project: str, run: str) -> tuple[Response, int]:
+        made = services()
+        return jsonify(as_json(made, cancel(made, project, run))), 202

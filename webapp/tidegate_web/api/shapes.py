@@ -1,0 +1,76 @@
+"""What goes out: rows of Postgres as the API's JSON."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from tidegate_web.store.models import AnyRow
+
+RunLike = Any
+"""A row of ``runs``, or something with the same columns."""
+
+
+def rfc3339(time: datetime | None) -> str | None:
+    if time is None:
+        return None
+    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def requester(row: RunLike) -> dict[str, Any] | None:
+    """Who asked for a run: verified when this web part wrote it, else only what the object claims."""
+    if row.submitted_by:
+        return {"name": row.submitted_by, "verified": True}
+    return {"name": row.requested_by, "verified": False} if row.requested_by else None
+
+
+def summary(row: RunLike) -> dict[str, Any]:
+    """A run in a list."""
+    return {
+        "uid": row.uid,
+        "name": row.name,
+        "project": row.project,
+        "phase": row.phase,
+        "reason": row.reason,
+        "message": row.message,
+        "task": row.task,
+        "queue": row.queue,
+        "schedule": row.schedule,
+        "batch": row.batch,
+        "tags": row.tags,
+        "attempt": row.attempt,
+        "createdAt": rfc3339(row.created),
+        "queuedAt": rfc3339(row.queued_at),
+        "startedAt": rfc3339(row.started_at),
+        "finishedAt": rfc3339(row.finished_at),
+        "deletedAt": rfc3339(row.deleted_at),
+        "requestedBy": requester(row),
+    }
+
+
+def listed(row: RunLike) -> dict[str, Any]:
+    """A run in a list, with the progress of its last attempt."""
+    return summary(row) | {"progress": row.progress, "progressMessage": row.progress_message}
+
+
+def whole(row: RunLike, attempts: list[dict[str, Any]]) -> dict[str, Any]:
+    """A run by itself."""
+    last = attempts[-1] if attempts else {}
+    return summary(row) | {
+        "progress": last.get("progress"),
+        "progressMessage": last.get("progressMessage"),
+        "labels": row.labels,
+        "spec": row.spec,
+        "status": row.status,
+    }
+
+
+def attempts(row: RunLike, told: dict[int, AnyRow]) -> list[dict[str, Any]]:
+    """A run's attempts, each with the last progress it told. One that told some but isn't in the status yet is there
+    too: the status is written a little later than the pod starts."""
+    found = {int(attempt.get("number") or 0): dict(attempt) for attempt in row.status.get("attempts") or []}
+    for number in told:
+        found.setdefault(number, {"number": number})
+    for number, attempt in found.items():
+        progress = told.get(number)
+        attempt["progress"] = progress.progress if progress is not None else None
+        attempt["progressMessage"] = progress.message if progress is not None else None
+    return [found[number] for number in sorted(found)]

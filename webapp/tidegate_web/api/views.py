@@ -1,0 +1,48 @@
+"""The API's blueprint: runs, and the few calls about the installation itself."""
+
+from flask import Blueprint, Response, jsonify
+
+from tidegate_web.api import runs
+from tidegate_web.auth.session import signed_in
+from tidegate_web.health.neighbours import neighbours
+from tidegate_web.permissions import Permission, requires, role_of
+from tidegate_web.problems import Problem
+from tidegate_web.services import services
+
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+
+def blueprint() -> Blueprint:
+    """``/api/v1``."""
+    area = Blueprint("api", __name__, url_prefix="/api/v1")
+    runs.add_routes(area)
+
+    @area.get("/projects")
+    @requires(Permission.SIGNED_IN)
+    def projects() -> Response:
+        user = signed_in()
+        found = [(name, role_of(user, name)) for name in services().projects.names()]
+        return jsonify(
+            {"items": [{"name": name, "role": role.name.lower()} for name, role in found if role is not None]}
+        )
+
+    @area.get("/me")
+    @requires(Permission.SIGNED_IN)
+    def me() -> Response:
+        user = signed_in()
+        assert user is not None
+        return jsonify({"email": user.email, "name": user.name, "instanceAdmin": user.instance_admin})
+
+    @area.get("/health")
+    @requires(Permission.SIGNED_IN)
+    def health() -> Response:
+        return jsonify({"items": [neighbour.as_json() for neighbour in neighbours(services())]})
+
+    @area.route("/", defaults={"path": ""}, methods=METHODS)
+    @area.route("/<path:path>", methods=METHODS)
+    @requires(Permission.PUBLIC)
+    def nothing(path: str) -> Response:
+        del path
+        raise Problem(404, "There is no such call.")
+
+    return area

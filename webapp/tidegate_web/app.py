@@ -1,0 +1,197 @@
+"""The Flask app: its parts, what every answer carries, and how errors leave it."""
+
+import secrets
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+import structlog
+from flask import Flask, Response, g, render_template, request
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from werkzeug.exceptions import HTTPException
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from tidegate_web.api import internal
+from tidegate_web.api import views as api_views
+from tidegate_web.auth import session as auth_session
+from tidegate_web.auth import views as auth_views
+from tidegate_web.auth.throttle import LoginThrottle
+from tidegate_web.clock import Clock, SystemClock
+from tidegate_web.health.probes import make_registry
+from tidegate_web.kubernetes import Cluster, ClusterError
+from tidegate_web.live import views as live_views
+from tidegate_web.live.channels import EventLog
+from tidegate_web.live.hub import Hub
+from tidegate_web.pages import views as pages_views
+from tidegate_web.problems import Problem, from_cluster, postgres_away
+from tidegate_web.projects import Projects
+from tidegate_web.runtokens import RunTokens
+from tidegate_web.services import Services
+from tidegate_web.settings import WebSettings
+from tidegate_web.store.engine import is_unavailable, make_engine
+
+log = structlog.stdlib.get_logger(__name__)
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+
+
+def make_redis(settings: WebSettings) -> Redis:
+    """A client that gives up soon: whoever uses Redis here can do without."""
+    password = settings.redis_password.get_secret_value() if settings.redis_password else None
+    return Redis.from_url(
+        settings.redis_url,
+        **({"password": password} if password else {}),
+        socket_connect_timeout=1,
+        socket_timeout=2,
+        socket_keepalive=True,
+        health_check_interval=10,
+        retry=Retry(NoBackoff(), 1),
+    )
+
+
+def make_services(
+    settings: WebSettings, *, name: str, cluster: Cluster | None = None, clock: Clock | None = None
+) -> Services:
+    """A process's connections. Nothing is connected to before it is used."""
+    redis = make_redis(settings)
+    clock = clock or SystemClock()
+    cluster = cluster or Cluster.connect(settings.kubeconfig)
+    return Services(
+        settings=settings,
+        engine=make_engine(settings, name=name),
+        redis=redis,
+        cluster=cluster,
+        clock=clock,
+        hub=Hub(redis=redis, room=settings.stream_queue),
+        events=EventLog(redis=redis, history=settings.stream_history),
+        throttle=LoginThrottle(
+            redis=redis, attempts=settings.login_attempts, window_seconds=settings.login_window_seconds
+        ),
+        run_tokens=RunTokens(cluster=cluster, clock=clock),
+        projects=Projects(cluster=cluster, namespaces=settings.namespaces),
+    )
+
+
+def create_app(
+    made: Services, *, web: bool = True, live: bool = True, registry: CollectorRegistry | None = None
+) -> Flask:
+    """The app with the pages and the API (``web``), the streams (``live``), or both."""
+    settings = made.settings
+    app = Flask("tidegate_web", template_folder="pages/templates", static_folder="pages/static")
+    app.config.update(
+        SECRET_KEY=settings.require_secret_key(),
+        SESSION_COOKIE_NAME="tidegate",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_SECURE=settings.secure_cookies,
+        PERMANENT_SESSION_LIFETIME=timedelta(seconds=settings.session_max_seconds),
+        WTF_CSRF_TIME_LIMIT=None,  # as long as the session
+        WTF_CSRF_HEADERS=["X-CSRFToken", "X-CSRF-Token"],
+        WTF_CSRF_SSL_STRICT=False,  # the token and SameSite do it; Referer is often stripped
+        MAX_CONTENT_LENGTH=2 * 1024 * 1024,
+        SEND_FILE_MAX_AGE_DEFAULT=86400,
+    )
+    if settings.trusted_proxies:
+        hops = settings.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+    made.attach(app)
+    _observe(app, registry if registry is not None else make_registry(), made)
+    csrf = auth_session.install(app)
+    if web:
+        app.register_blueprint(auth_views.blueprint())
+        app.register_blueprint(pages_views.blueprint())
+        app.register_blueprint(api_views.blueprint())
+        pods = internal.blueprint()
+        csrf.exempt(pods)  # a bearer token, never a cookie
+        app.register_blueprint(pods)
+    if live:
+        app.register_blueprint(live_views.blueprint())
+    app.register_error_handler(Exception, _answer_error)
+    app.after_request(_harden)
+    return app
+
+
+def _observe(app: Flask, registry: CollectorRegistry, made: Services) -> None:
+    requests = Counter("tidegate_web_requests", "Requests answered.", ["method", "route", "status"], registry=registry)
+    seconds = Histogram(
+        "tidegate_web_request_seconds",
+        "Time to answer, without streams.",
+        ["route"],
+        registry=registry,
+        buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+    )
+
+    def begin() -> None:
+        g.began = time.perf_counter()
+        g.request_id = request.headers.get("X-Request-Id", "")[:64] or secrets.token_hex(8)
+
+    def end(response: Response) -> Response:
+        route = request.url_rule.rule if request.url_rule is not None else "none"
+        took = time.perf_counter() - g.get("began", time.perf_counter())
+        requests.labels(request.method, route, str(response.status_code)).inc()
+        if not response.is_streamed:
+            seconds.labels(route).observe(took)
+        if request.endpoint != "static":
+            log.info(
+                "request",
+                method=request.method,
+                route=route,
+                path=request.path,
+                status=response.status_code,
+                ms=round(took * 1000, 1),
+                request_id=g.get("request_id"),
+            )
+        return response
+
+    app.before_request(begin)
+    app.after_request(end)
+
+
+def _harden(response: Response) -> Response:
+    headers: dict[str, str] = {
+        "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "same-origin",
+        "Cross-Origin-Opener-Policy": "same-origin",
+    }
+    for name, value in headers.items():
+        response.headers.setdefault(name, value)
+    if request.endpoint != "static":
+        response.headers.setdefault("Cache-Control", "no-store")
+    return response
+
+
+def _problem_of(error: Exception) -> Problem:
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, ClusterError):
+        return from_cluster(error)
+    if is_unavailable(error):
+        return postgres_away()
+    if isinstance(error, HTTPException):
+        headers = {}
+        allowed: Callable[[], list[str]] | None = getattr(error, "get_headers", None)
+        if error.code == 405 and allowed is not None:
+            headers = {name: value for name, value in error.get_headers() if name == "Allow"}
+        return Problem(error.code or 500, error.description or "", headers=headers)
+    log.error("a request failed", exc_info=error, request_id=g.get("request_id"))
+    return Problem(500, f"Something went wrong here. Request {g.get('request_id')}.")
+
+
+def _answer_error(error: Exception) -> Response:
+    if isinstance(error, HTTPException) and error.code is not None and error.code < 400:
+        return Response(status=error.code, headers=list(error.get_headers()))
+    problem = _problem_of(error)
+    if auth_session.wants_json():
+        return problem.response()
+    page = render_template("error.html", problem=problem)
+    response = Response(page, status=problem.status, content_type="text/html; charset=utf-8")
+    for name, value in problem.headers.items():
+        response.headers[name] = value
+    return response

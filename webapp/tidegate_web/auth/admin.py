@@ -1,0 +1,30 @@
+"""The first admin, made at install: the chart generates a password into a Secret, and this makes the user for it."""
+
+from sqlalchemy import Engine
+
+from tidegate_web.auth.passwords import Passwords
+from tidegate_web.settings import WebSettings
+from tidegate_web.store.queries import audit, users
+
+
+class AdminSettingsError(RuntimeError):
+    """The admin's address or password isn't set."""
+
+
+def create_admin(engine: Engine, settings: WebSettings) -> bool:
+    """Make the admin that the settings name; False when there is a user of that address, who is left alone."""
+    email = settings.admin_email
+    password = settings.admin_password.get_secret_value() if settings.admin_password else ""
+    if not email or not password:
+        raise AdminSettingsError("set TIDEGATE_ADMIN_EMAIL and TIDEGATE_ADMIN_PASSWORD")
+    with engine.begin() as connection:
+        made = users.create(
+            connection,
+            email=email,
+            name=email.partition("@")[0],
+            password_hash=Passwords().hash(password),
+            instance_admin=True,
+        )
+        if made:
+            audit.write(connection, actor="install", address="", action="user.create", outcome="done", target=email)
+    return made

@@ -1,0 +1,121 @@
+"""``tidegate-web serve | live | all | mirror | migrate | create-admin``: one image, one program, a process each."""
+
+import argparse
+import signal
+import sys
+from collections.abc import Callable, Sequence
+
+import structlog
+from pydantic import ValidationError
+from sqlalchemy.exc import SQLAlchemyError
+
+from tidegate_web import logs
+from tidegate_web.app import make_services
+from tidegate_web.auth.admin import AdminSettingsError, create_admin
+from tidegate_web.health.probes import ProbeServer, SchemaCheck, make_registry
+from tidegate_web.kubernetes import NoClusterError
+from tidegate_web.mirror.process import Mirror
+from tidegate_web.serving import serve
+from tidegate_web.settings import PREFIX, SettingsFileError, WebSettings
+from tidegate_web.store import schema
+from tidegate_web.store.engine import make_engine
+from tidegate_web.store.schema import PostgresUnavailableError
+
+log = structlog.stdlib.get_logger("tidegate_web")
+
+
+def run_serve(settings: WebSettings) -> None:
+
+    serve(settings, web=True, live=False, name="web")
+
+
+def run_live(settings: WebSettings) -> None:
+
+    serve(settings, web=False, live=True, name="live")
+
+
+def run_all(settings: WebSettings) -> None:
+
+    serve(settings, web=True, live=True, name="web")
+
+
+def run_mirror(settings: WebSettings) -> None:
+
+    made = make_services(settings, name="mirror")
+    registry = make_registry()
+    mirror = Mirror(made, registry=registry)
+    probes = ProbeServer(
+        host=settings.host, port=settings.metrics_port, registry=registry, ready=SchemaCheck(made.engine)
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: mirror.stop())
+    probes.start()
+    mirror.run()
+    probes.stop()
+    made.engine.dispose()
+
+
+def run_migrate(settings: WebSettings) -> None:
+
+    engine = make_engine(settings, name="migrate")
+    schema.wait_for_postgres(engine, seconds=settings.migrate_wait_seconds)
+    before, after = schema.upgrade(engine)
+    log.info("schema", before=before, after=after)
+    if settings.admin_email and settings.admin_password:
+        log.info("admin", email=settings.admin_email, made=create_admin(engine, settings))
+    engine.dispose()
+
+
+def run_create_admin(settings: WebSettings) -> None:
+
+    engine = make_engine(settings, name="create-admin")
+    log.info("admin", email=settings.admin_email, made=create_admin(engine, settings))
+    engine.dispose()
+
+
+COMMANDS: dict[str, tuple[Callable[[WebSettings], None], str]] = {
+    "serve": (run_serve, "pages and API"),
+    "live": (run_live, "streams of live updates"),
+    "all": (run_all, "pages, API and streams in one process, for small installations"),
+    "mirror": (run_mirror, "keep every run and its logs in Postgres"),
+    "migrate": (run_migrate, "bring the database's schema up to date, and make the first admin"),
+    "create-admin": (run_create_admin, "make the admin that the settings name"),
+}
+
+
+def _complaints(error: ValidationError) -> str:
+    return "; ".join(
+        f"{PREFIX}{'_'.join(str(part) for part in item['loc']).upper() or '…'}: {item['msg']}"
+        for item in error.errors(include_input=False, include_url=False)
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; what can't be done is one line on standard error."""
+    parser = argparse.ArgumentParser(prog="tidegate-web", description="The web part of Tidegate.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    for name, (_, text) in COMMANDS.items():
+        commands.add_parser(name, help=text)
+    chosen = parser.parse_args(arguments).command
+
+    try:
+        settings = WebSettings()
+        logs.configure(settings.log_level)
+        COMMANDS[chosen][0](settings)
+    except ValidationError as error:
+        message = _complaints(error)
+    except SQLAlchemyError as error:
+        message = f"Postgres: {str(error).partition(chr(10))[0]}"
+    except (
+        AdminSettingsError,
+        NoClusterError,
+        PostgresUnavailableError,
+        SettingsFileError,
+        ValueError,
+        OSError,
+    ) as error:
+        message = str(error)
+    else:
+        return 0
+    print(f"tidegate-web: {message}", file=sys.stderr)
+    return 1

@@ -1,0 +1,1 @@
+"""Health: whether this process can answer (probes), and how its neighbours are (people)."""

@@ -1,0 +1,80 @@
+"""How Postgres, Redis, the cluster and the mirror are: for the health page and ``/api/v1/health``."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from redis.exceptions import RedisError
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from tidegate_web.kubernetes import ClusterError
+from tidegate_web.mirror.lead import LEADER_LOCK
+from tidegate_web.services import Services
+from tidegate_web.store import schema
+
+
+@dataclass(frozen=True, kw_only=True)
+class Neighbour:
+    """One thing that we lean on."""
+
+    name: str
+    status: str
+    detail: str
+
+    def as_json(self) -> dict[str, str]:
+        return {"name": self.name, "status": self.status, "detail": self.detail}
+
+
+def neighbours(made: Services) -> list[Neighbour]:
+    """Ask each of them now."""
+    return [
+        _ask("Postgres", "the archive: runs, logs, people", lambda: _postgres(made)),
+        _ask("Mirror", "copies runs and logs into Postgres", lambda: _mirror(made)),
+        _ask("Redis", "live updates", lambda: _redis(made)),
+        _ask("Kubernetes", "where runs run", lambda: _cluster(made)),
+    ]
+
+
+def _ask(name: str, purpose: str, ask: Callable[[], str]) -> Neighbour:
+    try:
+        detail = ask()
+    except (SQLAlchemyError, RedisError, ClusterError, OSError) as error:
+        return Neighbour(name=name, status="down", detail=f"doesn't answer ({type(error).__name__}); {purpose}")
+    if detail.startswith("!"):
+        return Neighbour(name=name, status="degraded", detail=detail[1:])
+    return Neighbour(name=name, status="up", detail=detail)
+
+
+def _postgres(made: Services) -> str:
+    with made.engine.connect() as connection:
+        version = connection.execute(text("SHOW server_version")).scalar_one()
+        ours = schema.current(connection)
+    if ours != schema.head():
+        return f"!schema {ours or 'not made'}, this version wants {schema.head()}"
+    return f"Postgres {str(version).split()[0]}, schema {ours}"
+
+
+def _mirror(made: Services) -> str:
+    with made.engine.connect() as connection:
+        # A 64-bit advisory lock shows as its upper and lower half.
+        held = connection.execute(
+            text(
+                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1"
+                " AND ((classid::bigint << 32) | objid::bigint) = :key"
+            ),
+            {"key": LEADER_LOCK},
+        ).scalar_one()
+        waiting = connection.execute(text("SELECT count(*) FROM outbox")).scalar_one()
+    if not held:
+        return "!no mirror is at work: pages show the state it left"
+    return f"at work, {waiting} events to publish"
+
+
+def _redis(made: Services) -> str:
+    info = made.redis.info("server")
+    return f"Redis {info['redis_version']}" if isinstance(info, dict) else "answers"
+
+
+def _cluster(made: Services) -> str:
+    version = made.cluster.request("GET", "/version", timeout=5)
+    return f"Kubernetes {version.get('gitVersion', '')}"

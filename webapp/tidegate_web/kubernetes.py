@@ -1,0 +1,241 @@
+"""The web part's way to the apiserver: the official client's configuration, login and connections, dict bodies, and
+one kind of error with the apiserver's own words.
+"""
+
+import contextlib
+import json
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import urllib3
+from kubernetes import client, config
+from kubernetes.config.config_exception import ConfigException
+
+GROUP_VERSION = "tidegate.dev/v1alpha1"
+MERGE_PATCH = "application/merge-patch+json"
+
+_BROKEN = (urllib3.exceptions.HTTPError, OSError)
+
+
+class ClusterError(Exception):
+    """The apiserver refused, or wasn't there (``status`` 0)."""
+
+    def __init__(self, status: int, message: str, *, reason: str = "", body: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.reason = reason
+        self.body = dict(body or {})
+
+    @property
+    def unavailable(self) -> bool:
+        """Whether asking again later may help."""
+        return self.status == 0 or self.status == 429 or self.status >= 500
+
+    @property
+    def causes(self) -> list[tuple[str, str]]:
+        """(field, message) of each thing the apiserver found wrong."""
+        details = self.body.get("details") or {}
+        return [
+            (str(cause.get("field") or ""), str(cause.get("message") or "")) for cause in details.get("causes") or []
+        ]
+
+
+class NoClusterError(RuntimeError):
+    """There is no configuration to reach a cluster with."""
+
+
+class Stream:
+    """An answer that is read as it comes."""
+
+    def __init__(self, response: urllib3.BaseHTTPResponse) -> None:
+        self._response = response
+
+    def read(self, size: int = 65536) -> bytes:
+        """What has come, at least one byte; empty at the end."""
+        try:
+            return self._response.read1(size)
+        except _BROKEN as error:
+            raise ClusterError(0, f"the stream broke: {error}") from error
+
+    def lines(self) -> Iterator[bytes]:
+        """Whole lines, as they come."""
+        rest = b""
+        while piece := self.read():
+            *whole, rest = (rest + piece).split(b"\n")
+            yield from whole
+        if rest:
+            yield rest
+
+    def close(self) -> None:
+        """End it, from any thread: a read that waits returns."""
+        connection = getattr(self._response, "_connection", None)
+        sock = getattr(connection, "sock", None)
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(Exception):
+            self._response.close()
+
+
+class Cluster:
+    """Requests to one apiserver, from any thread."""
+
+    def __init__(self, configuration: client.Configuration) -> None:
+        # Retries are decided by who asks: a POST that is sent twice may make two runs.
+        configuration.retries = False
+        configuration.connection_pool_maxsize = 256
+        configuration.keep_alive = True
+        self._api = client.ApiClient(configuration)
+
+    @classmethod
+    def connect(cls, kubeconfig: Path | None = None) -> "Cluster":
+        """From a kubeconfig, else the pod's service account, else the user's own kubeconfig."""
+        configuration = client.Configuration()
+        try:
+            if kubeconfig is None and "KUBERNETES_SERVICE_HOST" in os.environ:
+                config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+            else:
+                config.load_kube_config(  # type: ignore[no-untyped-call]
+                    config_file=None if kubeconfig is None else str(kubeconfig), client_configuration=configuration
+                )
+        except (ConfigException, OSError) as error:
+            raise NoClusterError(f"no way to a cluster: {error}") from error
+        return cls(configuration)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, object] | None = None,
+        body: object = None,
+        content_type: str = "application/json",
+        timeout: float = 10,
+    ) -> dict[str, Any]:
+        """Ask, and get the JSON that was answered; everything else is a ClusterError."""
+        response = self._send(method, path, query, body, content_type, urllib3.Timeout(connect=5, read=timeout))
+        try:
+            data = response.read()
+        except _BROKEN as error:
+            raise ClusterError(0, f"the apiserver's answer broke off: {error}") from error
+        finally:
+            response.release_conn()
+        return cast("dict[str, Any]", _decode(response.status, data))
+
+    def stream(self, path: str, *, query: Mapping[str, object] | None = None, timeout: float = 300) -> Stream:
+        """Open a stream; ``timeout`` is how long it may be quiet."""
+        response = self._send("GET", path, query, None, "", urllib3.Timeout(connect=5, read=timeout))
+        if response.status >= 300:
+            try:
+                _decode(response.status, response.read())
+            finally:
+                response.release_conn()
+        return Stream(response)
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, object] | None,
+        body: object,
+        content_type: str,
+        timeout: urllib3.Timeout,
+    ) -> urllib3.BaseHTTPResponse:
+        headers = {"Accept": "application/json"}
+        if body is not None:
+            headers["Content-Type"] = content_type
+        # The client adds host, login (reading a renewed token) and user agent.
+        _, url, headers, _, _ = self._api.param_serialize(
+            method,
+            path,
+            query_params=[(name, str(value)) for name, value in (query or {}).items() if value is not None],
+            header_params=headers,
+            auth_settings=["BearerToken"],
+        )
+        try:
+            response: urllib3.BaseHTTPResponse = self._api.rest_client.pool_manager.request(
+                method,
+                url,
+                body=None if body is None else json.dumps(body),
+                headers=headers,
+                timeout=timeout,
+                preload_content=False,
+                retries=False,
+            )
+            return response
+        except _BROKEN as error:
+            raise ClusterError(0, f"the apiserver can't be reached: {error}") from error
+
+    # What the web part asks for, by name.
+
+    def create_run(self, project: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        return self.request("POST", runs_path(project), body=body, query={"fieldValidation": "Strict"})
+
+    def get_run(self, project: str, name: str) -> dict[str, Any]:
+        return self.request("GET", f"{runs_path(project)}/{name}")
+
+    def cancel_run(self, project: str, name: str, *, uid: str) -> dict[str, Any]:
+        """Set ``spec.cancel``, on that very run and no later one of its name."""
+        patch = {"metadata": {"uid": uid}, "spec": {"cancel": True}}
+        return self.request("PATCH", f"{runs_path(project)}/{name}", body=patch, content_type=MERGE_PATCH)
+
+    def delete(self, path: str, *, uid: str, resource_version: int | None = None) -> None:
+        """Delete exactly this object; 404 and 409 are the caller's to judge."""
+        preconditions: dict[str, str] = {"uid": uid}
+        if resource_version is not None:
+            preconditions["resourceVersion"] = str(resource_version)
+        self.request("DELETE", path, body={"propagationPolicy": "Background", "preconditions": preconditions})
+
+    def project_namespaces(self) -> list[str]:
+        """Namespaces that a cluster admin has labelled as projects."""
+        found = self.request("GET", "/api/v1/namespaces", query={"labelSelector": "tidegate.dev/project=true"})
+        return sorted(item["metadata"]["name"] for item in found["items"])
+
+    def review_token(self, token: str, *, audience: str) -> dict[str, Any]:
+        """The status of a TokenReview."""
+        review = {
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenReview",
+            "spec": {"token": token, "audiences": [audience]},
+        }
+        answer = self.request("POST", "/apis/authentication.k8s.io/v1/tokenreviews", body=review)
+        return cast("dict[str, Any]", answer.get("status") or {})
+
+
+def runs_path(project: str | None) -> str:
+    """Where TaskRuns are: of one namespace, or all."""
+    scope = "" if project is None else f"namespaces/{project}/"
+    return f"/apis/{GROUP_VERSION}/{scope}taskruns"
+
+
+def pods_path(project: str | None) -> str:
+    scope = "" if project is None else f"namespaces/{project}/"
+    return f"/api/v1/{scope}pods"
+
+
+def jobs_path(project: str) -> str:
+    return f"/apis/batch/v1/namespaces/{project}/jobs"
+
+
+def controller_of(resource: Mapping[str, Any], *, kind: str) -> tuple[str, str] | None:
+    """(name, uid) of the object's controller, when it is of that kind."""
+    for owner in (resource.get("metadata") or {}).get("ownerReferences") or []:
+        if owner.get("controller") and owner.get("kind") == kind:
+            return owner["name"], owner["uid"]
+    return None
+
+
+def _decode(status: int, data: bytes) -> object:
+    try:
+        decoded = json.loads(data) if data else {}
+    except ValueError:
+        decoded = {"message": data.decode("utf-8", errors="replace")[:500]}
+    if status >= 300:
+        body = decoded if isinstance(decoded, dict) else {}
+        message = str(body.get("message") or f"the apiserver answered {status}")
+        raise ClusterError(status, message, reason=str(body.get("reason") or ""), body=body)
+    return decoded

@@ -1,0 +1,90 @@
+"""The live channel in Redis: numbered events of each project with a history to resume from, log chunks of each run,
+and the latest progress. Who publishes and who reads meet here and nowhere else.
+
+An event's number is given when it is published, in one step with its place in the history. Counting begins at the
+current time in milliseconds, so that the numbers of an emptied Redis are beyond all that were given before, and a
+reader that comes back with an old one is told to start again instead of missing something.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from redis import Redis
+
+EVENTS_CHANNEL = "tg:events:"
+LOGS_CHANNEL = "tg:logs:"
+
+_PUBLISH = """
+if redis.call('EXISTS', KEYS[1]) == 0 then
+  local time = redis.call('TIME')
+  redis.call('SET', KEYS[1], time[1] * 1000 + math.floor(time[2] / 1000))
+end
+local last = 0
+for i = 2, #ARGV do
+  last = redis.call('INCR', KEYS[1])
+  local id = string.format('%.0f', last)
+  redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[1], id .. '-0', 'event', ARGV[i])
+  redis.call('PUBLISH', KEYS[3], id .. ' ' .. ARGV[i])
+end
+return last
+"""
+
+PROGRESS_SECONDS = 86400
+
+
+class EventLog:
+    """Publishes the events of projects, and tells what was published after one of them."""
+
+    def __init__(self, *, redis: Redis, history: int) -> None:
+        self._redis = redis
+        self._history = history
+        self._script = redis.register_script(_PUBLISH)
+
+    def publish(self, project: str, events: Sequence[Mapping[str, Any]]) -> None:
+        """Publish events of one project, in this order."""
+        if not events:
+            return
+        self._script(
+            keys=[f"tg:seq:{project}", f"tg:history:{project}", f"{EVENTS_CHANNEL}{project}"],
+            args=[self._history, *(json.dumps(event, separators=(",", ":")) for event in events)],
+        )
+
+    def last(self, project: str) -> int:
+        """The number of the newest event, 0 when there is none yet."""
+        return int(cast("bytes | None", self._redis.get(f"tg:seq:{project}")) or 0)
+
+    def after(self, project: str, seq: int) -> list[tuple[int, str]] | None:
+        """What was published after event ``seq``; None when that can't be told any more."""
+        last = self.last(project)
+        if seq == last:
+            return []
+        if seq > last:
+            return None
+        entries = cast(
+            "list[tuple[bytes, dict[bytes, bytes]]]", self._redis.xrange(f"tg:history:{project}", min=f"{seq}-0")
+        )
+        found = [(int(entry.split(b"-")[0]), fields[b"event"].decode()) for entry, fields in entries]
+        # The event itself must still be there, else others after it may be gone too.
+        if not found or found[0][0] != seq:
+            return None
+        return found[1:]
+
+
+def publish_logs(redis: Redis, messages: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+    """Tell viewers of (run uid, message): chunks and end marks that Postgres has."""
+    pipeline = redis.pipeline(transaction=False)
+    for run_uid, message in messages:
+        pipeline.publish(f"{LOGS_CHANNEL}{run_uid}", json.dumps(message, separators=(",", ":")))
+    pipeline.execute()
+
+
+def keep_progress(redis: Redis, *, run_uid: str, progress: Mapping[str, Any]) -> None:
+    """Keep the latest progress of a run for a day."""
+    redis.set(f"tg:progress:{run_uid}", json.dumps(progress), ex=PROGRESS_SECONDS)
+
+
+def public_event(seq: int, event: Mapping[str, Any]) -> dict[str, Any]:
+    """An event as readers get it."""
+    names = ("uid", "name", "phase", "reason", "attempt", "progress", "message")
+    return {name: event[name] for name in names if name in event} | {"seq": seq}

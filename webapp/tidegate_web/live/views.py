@@ -1,0 +1,211 @@
+"""The streams: Server-Sent Events under ``/live/v1``.
+
+A stream begins by registering with the hub and only then looks at what is stored, so that nothing can fall between
+the two. While Redis is away a stream ends, the next is refused with 503, and pages poll until it is back.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+
+from flask import Blueprint, Response, request, stream_with_context
+from flask_login import current_user  # type: ignore[import-untyped]
+from redis.exceptions import RedisError
+
+from tidegate_web.auth.session import session_is_good
+from tidegate_web.live.channels import EVENTS_CHANNEL, LOGS_CHANNEL, public_event
+from tidegate_web.live.hub import Signal
+from tidegate_web.permissions import Permission, Role, requires, role_of
+from tidegate_web.problems import Problem
+from tidegate_web.services import Services, services
+from tidegate_web.store.engine import is_unavailable
+from tidegate_web.store.queries import logs, runs
+
+RETRY_MS = 2000
+
+
+def event_text(*, data: object, event: str | None = None, number: object = None) -> str:
+    """One Server-Sent Event."""
+    lines = [f"event: {event}"] if event else []
+    if number is not None:
+        lines.append(f"id: {number}")
+    lines.append("data: " + json.dumps(data, separators=(",", ":")))
+    return "\n".join(lines) + "\n\n"
+
+
+def sse(stream: Iterator[str]) -> Response:
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return Response(stream, content_type="text/event-stream; charset=utf-8", headers=headers)
+
+
+def last_event_id() -> int | None:
+    text = request.headers.get("Last-Event-ID") or request.args.get("after") or ""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 18 else None
+
+
+class Watch:
+    """Tells a stream when to look again whether its user may still read, and when it has been quiet too long."""
+
+    def __init__(self, made: Services, *, token: str, project: str) -> None:
+        self._made = made
+        self._token = token
+        self._project = project
+        self._checked = time.monotonic()
+
+    @property
+    def heartbeat(self) -> float:
+        return self._made.settings.stream_heartbeat_seconds
+
+    def still_allowed(self) -> bool:
+        """False once the session or the role is gone; while Postgres is away the last answer stands."""
+        if time.monotonic() - self._checked < self._made.settings.stream_recheck_seconds:
+            return True
+        self._checked = time.monotonic()
+        try:
+            user = session_is_good(self._token)
+        except Exception as error:
+            if is_unavailable(error):
+                return True
+            raise
+        role = role_of(user, self._project)
+        return role is not None and role >= Role.VIEWER
+
+
+def wanted(uids: frozenset[str] | None, tag: str | None) -> Callable[[dict[str, object]], bool]:
+    """Whether an event is one of those asked for."""
+
+    def fits(event: dict[str, object]) -> bool:
+        if uids is not None and event.get("uid") not in uids:
+            return False
+        tags = event.get("tags")
+        return tag is None or (isinstance(tags, list) and tag in tags)
+
+    return fits
+
+
+def blueprint() -> Blueprint:
+    """The routes of this area."""
+    area = Blueprint("live", __name__, url_prefix="/live/v1")
+
+    @area.get("/projects/<project>/events")
+    @requires(Permission.VIEWER)
+    def events(project: str) -> Response:
+        made = services()
+        asked = request.args.get("runs")
+        uids = frozenset(asked.split(",")) if asked else None
+        seen = last_event_id()
+        made.hub.start()
+        if not made.hub.connected.wait(timeout=2):
+            raise Problem(503, "Live updates are away.", headers={"Retry-After": "10"})
+        fits = wanted(uids, request.args.get("tag"))
+        return sse(
+            stream_with_context(
+                _events(made, project, fits, seen, Watch(made, token=current_user.token, project=project))
+            )
+        )
+
+    @area.get("/projects/<project>/runs/<run>/logs")
+    @requires(Permission.VIEWER)
+    def run_logs(project: str, run: str) -> Response:
+        made = services()
+        with made.engine.connect() as connection:
+            found = runs.find(connection, project=project, reference=run)
+        if found is None:
+            raise Problem(404, "There is no such run.")
+        made.hub.start()
+        watch = Watch(made, token=current_user.token, project=project)
+        return sse(stream_with_context(_logs(made, found.uid, last_event_id() or 0, watch)))
+
+    return area
+
+
+def _events(
+    made: Services, project: str, fits: Callable[[dict[str, object]], bool], seen: int | None, watch: Watch
+) -> Iterator[str]:
+    with made.hub.subscribe(EVENTS_CHANNEL + project) as stream:
+        yield f"retry: {RETRY_MS}\n: welcome\n\n"
+        try:
+            backlog = made.events.after(project, seen) if seen is not None else []
+            last = made.events.last(project) if seen is None or backlog is None else seen
+        except RedisError:
+            return
+        if seen is None or backlog is None:
+            # The number to come back with, also when nothing happens until then.
+            yield event_text(data={"seq": last}, event="reset" if backlog is None else "hello", number=last)
+        for number, text in backlog or []:
+            event = json.loads(text)
+            last = number
+            if fits(event):
+                yield event_text(data=public_event(number, event), event="run", number=number)
+        while watch.still_allowed():
+            message = stream.get(seconds=watch.heartbeat)
+            if message is Signal.QUIET:
+                yield ": still here\n\n"
+            elif isinstance(message, Signal):
+                return
+            else:
+                number_text, _, text = message.decode().partition(" ")
+                number, event = int(number_text), json.loads(text)
+                if number <= last:
+                    continue
+                last = number
+                if fits(event):
+                    yield event_text(data=public_event(number, event), event="run", number=number)
+
+
+def _logs(made: Services, run_uid: str, after: int, watch: Watch) -> Iterator[str]:
+    """Stored chunks, then live ones; a live chunk that doesn't follow the last one sends us back to what is stored."""
+    with made.hub.subscribe(LOGS_CHANNEL + run_uid) as stream:
+        yield f"retry: {RETRY_MS}\n: welcome\n\n"
+        last = after
+        told: set[str] = set()
+        behind = True
+        while watch.still_allowed():
+            if behind:
+                try:
+                    for text, number in _stored(made, run_uid, last, told):
+                        last = number
+                        yield text
+                except Exception as error:
+                    if not is_unavailable(error):
+                        raise
+                    return
+                behind = False
+            # Without Redis there is no one to wake us: look at what is stored instead.
+            quiet = watch.heartbeat if made.hub.connected.is_set() else min(2.0, watch.heartbeat)
+            message = stream.get(seconds=quiet)
+            if message is Signal.CLOSED:
+                return
+            if isinstance(message, Signal):
+                if message is Signal.QUIET:
+                    yield ": still here\n\n"
+                behind = True
+                continue
+            said = json.loads(message)
+            if "id" not in said:
+                behind = True
+            elif said["id"] > last:
+                if said["prev"] != last:
+                    behind = True
+                    continue
+                last = said["id"]
+                chunk = {name: said[name] for name in ("id", "attempt", "pod", "offset", "text")}
+                yield event_text(data=chunk, event="chunk", number=last)
+
+
+def _stored(made: Services, run_uid: str, last: int, told: set[str]) -> Iterator[tuple[str, int]]:
+    while True:
+        with made.engine.connect() as connection:
+            found = logs.chunks(connection, run_uid=run_uid, after=last)
+            ends = logs.ends(connection, run_uid=run_uid) if not found else []
+        for chunk in found:
+            last = chunk.id
+            yield event_text(data=chunk.as_json(), event="chunk", number=last), last
+        if not found:
+            break
+    for end in ends:
+        key = f"{end.attempt}/{end.pod_uid}"
+        if key not in told:
+            told.add(key)
+            data = {"attempt": end.attempt, "pod": end.pod_name, "end": end.mark, "reason": end.reason}
+            yield event_text(data=data, event="end"), last

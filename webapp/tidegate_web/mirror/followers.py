@@ -1,0 +1,302 @@
+"""Follows the logs of runs' pods from their start: a bounded number at once, the rest read when they end.
+
+A log's offsets count the bytes of the container's output. Whoever comes back after a break reads from the start and
+skips what is stored. A follow that ends is followed by one plain read after the container's end: only that says that
+nothing is missing.
+"""
+
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+import structlog
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from tidegate_web.kubernetes import Cluster, ClusterError, Stream, pods_path
+from tidegate_web.mirror.logwriter import CHUNK_BYTES, LogWriter
+from tidegate_web.mirror.pods import CONTAINER, Owner, Owners, Pod
+from tidegate_web.store.queries import logs
+from tidegate_web.store.queries.logs import Chunk, End
+
+log = structlog.stdlib.get_logger(__name__)
+
+T = TypeVar("T")
+
+LONGEST_LINE = 16 * 1024
+
+
+class StoppedError(Exception):
+    """The mirror stops: leave everything for the next one."""
+
+
+class CapReachedError(Exception):
+    """The run has as much log as is kept."""
+
+
+class Follower:
+    """Reads one pod's log to its end."""
+
+    def __init__(
+        self,
+        pod: Pod,
+        *,
+        engine: Engine,
+        cluster: Cluster,
+        owners: Owners,
+        writer: LogWriter,
+        stop: threading.Event,
+        limit_bytes: int,
+        patience_seconds: float,
+    ) -> None:
+        self._pod = pod
+        self._engine = engine
+        self._cluster = cluster
+        self._owners = owners
+        self._writer = writer
+        self._stop_event = stop
+        self._limit = limit_bytes
+        self._patience = patience_seconds
+        self._news = threading.Event()
+        self._stream: Stream | None = None
+        self._owner: Owner | None = None
+        self._position = 0
+        self._total = 0
+
+    def tell(self, pod: Pod) -> None:
+        """The pod has changed."""
+        # A deletion that was found by a re-list knows no more than we did.
+        self._pod = pod
+        self._news.set()
+        if pod.gone and not pod.ended:
+            self.close()
+
+    def close(self) -> None:
+        """End a read that waits."""
+        self._news.set()
+        stream = self._stream
+        if stream is not None:
+            stream.close()
+
+    def run(self) -> None:
+        try:
+            self._owner = self._find_owner()
+            if self._owner is None or self._place():
+                return
+            mark, reason = self._read_all()
+            self._end(mark, reason)
+        except StoppedError:
+            return
+
+    def _wait(self, seconds: float) -> None:
+        self._news.wait(seconds)
+        self._news.clear()
+        if self._stop_event.is_set():
+            raise StoppedError
+
+    def _find_owner(self) -> Owner | None:
+        delay = 0.2
+        while True:
+            try:
+                owner = self._owners.of(self._pod)
+            except ClusterError:
+                self._wait(delay)
+                delay = min(delay * 2, 5)
+                continue
+            return owner or self._known_owner()
+
+    def _known_owner(self) -> Owner | None:
+        """A pod whose Job is gone stays its run's when it was recognised before."""
+        run_uid = self._pod.claimed_run
+        if len(run_uid) != 36:
+            return None
+        attempt = self._ask(lambda: self._recognised(run_uid))
+        return None if attempt is None else Owner(run_uid=run_uid, attempt=attempt)
+
+    def _recognised(self, run_uid: str) -> int | None:
+        with self._engine.connect() as connection:
+            return logs.run_of_pod(connection, run_uid=run_uid, pod_uid=self._pod.uid)
+
+    def _place(self) -> bool:
+        """Find out where to go on from; True when there is nothing left to do."""
+        assert self._owner is not None
+        run_uid = self._owner.run_uid
+
+        def ask() -> tuple[int, int, bool]:
+            with self._engine.connect() as connection:
+                return logs.position(connection, run_uid=run_uid, pod_uid=self._pod.uid)
+
+        self._position, self._total, ended = self._ask(ask)
+        return ended
+
+    def _ask(self, question: Callable[[], T]) -> T:
+        delay = 0.2
+        while True:
+            try:
+                return question()
+            except SQLAlchemyError:
+                self._wait(delay)
+                delay = min(delay * 2, 2)
+
+    def _read_all(self) -> tuple[str, str | None]:
+        """Read until the end; the end mark and why."""
+        delay, waited, followed = 0.2, 0.0, False
+        while True:
+            pod = self._pod
+            if pod.gone:
+                if pod.ended and followed:
+                    return "complete", None
+                return "lost", "The pod was deleted before its log was read to the end."
+            if pod.ended and not pod.started:
+                return "complete", "The container never started."
+            try:
+                self._read(follow=not pod.ended)
+            except CapReachedError:
+                return "truncated", f"A run keeps {self._limit} bytes of logs."
+            except ClusterError as error:
+                if self._pod.gone:
+                    continue
+                if self._pod.ended:
+                    if waited >= self._patience:
+                        return "lost", f"The log could not be read: {error.message}"[:500]
+                    waited += delay
+                self._wait(delay)
+                delay = min(delay * 2, 5)
+                continue
+            if pod.ended:
+                return "complete", None
+            followed = True
+            if not self._pod.ended and not self._pod.gone:
+                self._wait(2)  # the pod's own end comes a moment after that of its log
+
+    def _read(self, *, follow: bool) -> None:
+        path = f"{pods_path(self._pod.project)}/{self._pod.name}/log"
+        stream = self._cluster.stream(
+            path, query={"container": CONTAINER, "follow": "true" if follow else None}, timeout=300 if follow else 30
+        )
+        self._stream = stream
+        skip, rest = self._position, b""
+        try:
+            while data := stream.read(CHUNK_BYTES):
+                if self._stop_event.is_set():
+                    raise StoppedError
+                if skip:
+                    skip, data = max(0, skip - len(data)), data[skip:]
+                rest = self._keep_lines(rest + data)
+            self._keep(rest)
+        finally:
+            self._stream = None
+            stream.close()
+
+    def _keep_lines(self, data: bytes) -> bytes:
+        """Hand over whole lines; what is left waits for its end, but not for ever."""
+        cut = data.rfind(b"\n") + 1
+        if cut == 0 and len(data) >= LONGEST_LINE:
+            cut = len(data)
+        self._keep(data[:cut])
+        return data[cut:]
+
+    def _keep(self, data: bytes) -> None:
+        assert self._owner is not None
+        if not data:
+            return
+        room = self._limit - self._total
+        cut = data[: max(0, room)]
+        if cut:
+            self._put(cut)
+        if len(data) > room:
+            self._put(f"\n[Tidegate: the log is cut here, a run keeps {self._limit} bytes]\n".encode())
+            raise CapReachedError
+
+    def _put(self, data: bytes) -> None:
+        assert self._owner is not None
+        chunk = Chunk(
+            run_uid=self._owner.run_uid,
+            project=self._pod.project,
+            attempt=self._owner.attempt,
+            pod_uid=self._pod.uid,
+            pod_name=self._pod.name,
+            position=self._position,
+            data=data,
+        )
+        if not self._writer.put(chunk):
+            raise StoppedError
+        self._position += len(data)
+        self._total += len(data)
+
+    def _end(self, mark: str, reason: str | None) -> None:
+        assert self._owner is not None
+        self._writer.put(
+            End(
+                run_uid=self._owner.run_uid,
+                project=self._pod.project,
+                attempt=self._owner.attempt,
+                pod_uid=self._pod.uid,
+                pod_name=self._pod.name,
+                mark=mark,
+                reason=reason,
+            )
+        )
+
+
+class Followers:
+    """Starts a follower for every pod, as many at once as the settings allow; pods that have ended come first."""
+
+    def __init__(self, *, make: Callable[[Pod], Follower], at_once: int) -> None:
+        self._make = make
+        self._at_once = at_once
+        self._waiting: dict[str, Pod] = {}
+        self._active: dict[str, Follower] = {}
+        self._done: set[str] = set()
+        self._lock = threading.Lock()
+        self._stopped = False
+
+    @property
+    def active(self) -> int:
+        with self._lock:
+            return len(self._active)
+
+    def seen(self, pod: Pod) -> None:
+        """A pod is there, has changed, or is gone."""
+        with self._lock:
+            follower = self._active.get(pod.uid)
+            if follower is None:
+                if pod.gone:
+                    self._done.discard(pod.uid)
+                    self._waiting.pop(pod.uid, None)
+                elif pod.uid not in self._done and (pod.started or pod.ended):
+                    self._waiting[pod.uid] = pod
+        if follower is not None:
+            follower.tell(pod)
+        self._pump()
+
+    def stop(self) -> None:
+        with self._lock:
+            self._stopped = True
+            followers = list(self._active.values())
+        for follower in followers:
+            follower.close()
+
+    def _pump(self) -> None:
+        while True:
+            with self._lock:
+                if self._stopped or not self._waiting or len(self._active) >= self._at_once:
+                    return
+                # A pod that has ended may be deleted soon; a quarter of the room is kept for such.
+                ended = next((pod for pod in self._waiting.values() if pod.ended), None)
+                if ended is None and len(self._active) >= max(1, self._at_once * 3 // 4):
+                    return
+                pod = ended or next(iter(self._waiting.values()))
+                del self._waiting[pod.uid]
+                follower = self._active[pod.uid] = self._make(pod)
+            threading.Thread(target=self._run, args=(pod, follower), name=f"log {pod.name}", daemon=True).start()
+
+    def _run(self, pod: Pod, follower: Follower) -> None:
+        try:
+            follower.run()
+        except Exception:
+            log.exception("following a log", pod=pod.name, project=pod.project)
+        with self._lock:
+            self._active.pop(pod.uid, None)
+            self._done.add(pod.uid)
+        self._pump()

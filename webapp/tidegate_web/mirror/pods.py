@@ -1,0 +1,157 @@
+"""The pods of runs, as far as their logs need it: whether the container ``task`` has started and ended, and whose
+pod it is. Labels only select; a pod is a run's when its Job is, by name and uid, that run's attempt.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tidegate_web.kubernetes import Cluster, ClusterError, controller_of, jobs_path
+from tidegate_web.ownership import attempt_of_job
+
+CONTAINER = "task"
+SELECTOR = "app.kubernetes.io/managed-by=tidegate"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pod:
+    """A pod, reduced."""
+
+    uid: str
+    name: str
+    project: str
+    job: tuple[str, str] | None
+    """(name, uid) of its controller."""
+    claimed_run: str
+    """What its label says; believed only where the run is asked about, never written."""
+    started: bool
+    ended: bool
+    gone: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Owner:
+    """Whose pod it is."""
+
+    run_uid: str
+    attempt: int
+
+
+def reduce_pod(item: dict[str, Any]) -> Pod:
+    """What is kept of a pod."""
+    metadata, status = item["metadata"], item.get("status") or {}
+    started = ended = False
+    for container in status.get("containerStatuses") or []:
+        if container.get("name") == CONTAINER:
+            state = container.get("state") or {}
+            ended = "terminated" in state
+            started = ended or "running" in state or "terminated" in (container.get("lastState") or {})
+    if status.get("phase") in ("Succeeded", "Failed"):
+        ended = True
+    return Pod(
+        uid=metadata["uid"],
+        name=metadata["name"],
+        project=metadata["namespace"],
+        job=controller_of(item, kind="Job"),
+        claimed_run=(metadata.get("labels") or {}).get("tidegate.dev/run-uid", ""),
+        started=started,
+        ended=ended,
+    )
+
+
+class PodTable:
+    """The pods there are, fed by an informer; tells a listener of every change."""
+
+    def __init__(self, *, changed: Callable[[Pod], None]) -> None:
+        self._changed = changed
+        self._pods: dict[str, Pod] = {}
+        self._lock = threading.Lock()
+
+    def get(self, uid: str) -> Pod | None:
+        with self._lock:
+            return self._pods.get(uid)
+
+    def of_run(self, run_uid: str) -> list[Pod]:
+        """Pods that say they are of this run: enough to wait for them, not to believe them."""
+        with self._lock:
+            return [pod for pod in self._pods.values() if pod.claimed_run == run_uid]
+
+    def names(self, project: str) -> set[str]:
+        with self._lock:
+            return {pod.name for pod in self._pods.values() if pod.project == project}
+
+    def keep_only(self, uids: set[str], *, project: str | None) -> None:
+        """A re-list of a scope: what it hasn't is gone."""
+        with self._lock:
+            missing = [pod for uid, pod in self._pods.items() if uid not in uids and project in (None, pod.project)]
+        for pod in missing:
+            self.remove(pod)
+
+    def put(self, pod: Pod) -> None:
+        with self._lock:
+            self._pods[pod.uid] = pod
+        self._changed(pod)
+
+    def remove(self, pod: Pod) -> None:
+        with self._lock:
+            self._pods.pop(pod.uid, None)
+        self._changed(replace(pod, gone=True))
+
+
+class PodHandler:
+    """What an informer of one scope tells, on its way into the table."""
+
+    def __init__(self, *, table: PodTable, project: str | None) -> None:
+        self._table = table
+        self._project = project
+
+    def page(self, items: list[dict[str, Any]]) -> None:
+        for item in items:
+            self._table.put(reduce_pod(item))
+
+    def listed(self, uids: set[str], resource_version: int) -> None:
+        del resource_version
+        self._table.keep_only(uids, project=self._project)
+
+    def changed(self, kind: str, item: dict[str, Any]) -> None:
+        pod = reduce_pod(item)
+        if kind == "DELETED":
+            self._table.remove(pod)
+        else:
+            self._table.put(pod)
+
+
+class Owners:
+    """Finds out whose a pod is: one GET a Job, remembered by its uid."""
+
+    def __init__(self, cluster: Cluster, *, remember: int = 50_000) -> None:
+        self._cluster = cluster
+        self._remember = remember
+        self._jobs: dict[str, Owner | None] = {}
+        self._lock = threading.Lock()
+
+    def of(self, pod: Pod) -> Owner | None:
+        """The run and attempt of a pod, None when it is nobody's (or its Job is gone). ClusterError to ask again."""
+        if pod.job is None:
+            return None
+        name, uid = pod.job
+        with self._lock:
+            if uid in self._jobs:
+                return self._jobs[uid]
+        try:
+            job = self._cluster.request("GET", f"{jobs_path(pod.project)}/{name}")
+        except ClusterError as error:
+            if error.status == 404:
+                return None
+            raise
+        owner = None
+        run = controller_of(job, kind="TaskRun")
+        if job["metadata"]["uid"] == uid and run is not None:
+            attempt = attempt_of_job(name, run_name=run[0], run_uid=run[1])
+            owner = None if attempt is None else Owner(run_uid=run[1], attempt=attempt)
+        with self._lock:
+            if len(self._jobs) >= self._remember:
+                self._jobs.clear()
+            self._jobs[uid] = owner
+        return owner

@@ -1,0 +1,162 @@
+"""The mirror's life: wait to lead, work until the lead is lost, and again, until told to stop."""
+
+import threading
+import time
+
+import structlog
+from prometheus_client import CollectorRegistry, Gauge
+
+from tidegate_web.health.probes import make_registry
+from tidegate_web.kubernetes import pods_path, runs_path
+from tidegate_web.mirror.followers import Follower, Followers
+from tidegate_web.mirror.informer import Informer
+from tidegate_web.mirror.lead import Leadership
+from tidegate_web.mirror.logwriter import LogWriter
+from tidegate_web.mirror.pods import SELECTOR, Owners, Pod, PodHandler, PodTable
+from tidegate_web.mirror.publisher import Publisher
+from tidegate_web.mirror.sweeper import Sweeper
+from tidegate_web.mirror.writer import RunHandler, RunWriter
+from tidegate_web.services import Services
+from tidegate_web.store import schema
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class Term:
+    """One time of leading: all the threads, started and stopped together."""
+
+    def __init__(self, made: Services, *, patience_seconds: float) -> None:
+        settings = made.settings
+        self.stop = threading.Event()
+        self.heard = time.monotonic()
+        self._publisher = Publisher(engine=made.engine, events=made.events, stop=self.stop)
+        self._runs = RunWriter(
+            engine=made.engine,
+            cluster=made.cluster,
+            clock=made.clock,
+            stop=self.stop,
+            wrote=self._publisher.wake,
+            default_ttl_seconds=settings.default_ttl_seconds,
+        )
+        self._logs = LogWriter(engine=made.engine, redis=made.redis, stop=self.stop)
+        self._owners = Owners(made.cluster)
+
+        def follower(pod: Pod) -> Follower:
+            return Follower(
+                pod,
+                engine=made.engine,
+                cluster=made.cluster,
+                owners=self._owners,
+                writer=self._logs,
+                stop=self.stop,
+                limit_bytes=settings.log_limit_bytes,
+                patience_seconds=patience_seconds,
+            )
+
+        self.followers = Followers(make=follower, at_once=settings.log_followers)
+        self._pods = PodTable(changed=self.followers.seen)
+        self._informers: list[Informer] = []
+        pods_synced: list[threading.Event] = []
+        scopes: list[str | None] = list(settings.namespaces) or [None]
+        for project in scopes:
+            runs = Informer(
+                cluster=made.cluster,
+                path=runs_path(project),
+                handler=RunHandler(writer=self._runs, project=project),
+                stop=self.stop,
+                heard=self._hear,
+            )
+            pods = Informer(
+                cluster=made.cluster,
+                path=pods_path(project),
+                handler=PodHandler(table=self._pods, project=project),
+                stop=self.stop,
+                label_selector=SELECTOR,
+            )
+            self._informers += [runs, pods]
+            pods_synced.append(pods.synced)
+        self._sweeper = Sweeper(
+            engine=made.engine,
+            cluster=made.cluster,
+            clock=made.clock,
+            settings=settings,
+            pods=self._pods,
+            owners=self._owners,
+            pods_synced=pods_synced,
+            stop=self.stop,
+        )
+        self._threads: list[threading.Thread] = [
+            self._publisher,
+            self._runs,
+            self._logs,
+            *self._informers,
+            self._sweeper,
+        ]
+
+    def _hear(self) -> None:
+        self.heard = time.monotonic()
+
+    def begin(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def end(self, *, seconds: float) -> None:
+        """Stop everything; what isn't written yet is found again by the next term."""
+        self.stop.set()
+        self.followers.stop()
+        for informer in self._informers:
+            informer.close()
+        deadline = time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(timeout=max(0.0, deadline - time.monotonic()))
+
+
+class Mirror:
+    """The process."""
+
+    def __init__(
+        self, made: Services, *, registry: CollectorRegistry | None = None, patience_seconds: float = 30
+    ) -> None:
+        self._made = made
+        self._patience = patience_seconds
+        self._stop = threading.Event()
+        self._leadership = Leadership(made.engine)
+        registry = registry if registry is not None else make_registry()
+        self._leads = Gauge("tidegate_mirror_leader", "1 while this mirror is at work.", registry=registry)
+        self._followed = Gauge("tidegate_mirror_followed_logs", "Pods whose logs are being read.", registry=registry)
+        self._quiet = Gauge(
+            "tidegate_mirror_seconds_since_event", "Seconds since the watch of TaskRuns last said anything.",
+            registry=registry,
+        )  # fmt: skip
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    def run(self) -> None:
+        """Until stopped."""
+        while not self._stop.is_set():
+            if not self._schema_is_ready() or not self._leadership.acquire(self._stop):
+                continue
+            log.info("leading")
+            term = Term(self._made, patience_seconds=self._patience)
+            self._leads.set(1)
+            try:
+                term.begin()
+                while not self._stop.wait(1):
+                    self._followed.set(term.followers.active)
+                    self._quiet.set(time.monotonic() - term.heard)
+                    if not self._leadership.held():
+                        log.warning("the lead is lost")
+                        break
+            finally:
+                self._leads.set(0)
+                term.end(seconds=10)
+                self._leadership.release()
+        log.info("stopped")
+
+    def _schema_is_ready(self) -> bool:
+        if not schema.is_outdated(self._made.engine):
+            return True
+        log.info("waiting for 'tidegate-web migrate'")
+        self._stop.wait(1)
+        return False

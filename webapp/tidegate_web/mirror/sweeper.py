@@ -1,0 +1,162 @@
+"""Deletes from the cluster what is stored and past its time: TaskRuns after their TTL, their Jobs and pods before that.
+
+Only what Postgres has committed is deleted: the run at exactly the version that is stored, and its logs up to their
+end marks. A log that can no longer come is marked as lost, with why, and holds nothing up.
+"""
+
+import threading
+from datetime import timedelta
+
+import structlog
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from tidegate_web.clock import Clock
+from tidegate_web.kubernetes import Cluster, ClusterError, controller_of, jobs_path, runs_path
+from tidegate_web.mirror.pods import Owners, PodTable
+from tidegate_web.settings import WebSettings
+from tidegate_web.store.models import AnyRow
+from tidegate_web.store.queries import logs, retention
+from tidegate_web.store.queries.logs import End
+
+log = structlog.stdlib.get_logger(__name__)
+
+AT_ONCE = 500
+
+
+class Sweeper(threading.Thread):
+    """Looks every few seconds."""
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        cluster: Cluster,
+        clock: Clock,
+        settings: WebSettings,
+        pods: PodTable,
+        owners: Owners,
+        pods_synced: list[threading.Event],
+        stop: threading.Event,
+    ) -> None:
+        super().__init__(name="sweeper", daemon=True)
+        self._engine = engine
+        self._cluster = cluster
+        self._clock = clock
+        self._settings = settings
+        self._pods = pods
+        self._owners = owners
+        self._pods_synced = pods_synced
+        self._stop_event = stop
+
+    def run(self) -> None:
+        while not self._stop_event.wait(self._settings.sweep_seconds):
+            # Before all pods are known, one that isn't there says nothing.
+            if not all(synced.is_set() for synced in self._pods_synced):
+                continue
+            try:
+                scopes: list[str | None] = [*self._settings.namespaces] or [None]
+                for project in scopes:
+                    self._sweep(project)
+            except (SQLAlchemyError, ClusterError) as error:
+                log.warning("sweeping later", reason=str(error).partition("\n")[0])
+            except Exception:
+                log.exception("sweeping")
+
+    def _sweep(self, project: str | None) -> None:
+        now = self._clock.now()
+        before = now - timedelta(seconds=self._settings.keep_pods_seconds)
+        with self._engine.connect() as connection:
+            expired = retention.expired(connection, now=now, project=project, limit=AT_ONCE)
+            keep = self._settings.max_finished_runs
+            expired += retention.surplus(connection, keep=keep, project=project, limit=AT_ONCE)
+            old_pods = retention.with_old_pods(connection, before=before, project=project, limit=AT_ONCE)
+        seen: set[str] = set()
+        for row in expired:
+            if row.uid not in seen and not self._stop_event.is_set():
+                seen.add(row.uid)
+                self._delete_run(row)
+        for row in old_pods:
+            if row.uid not in seen and not self._stop_event.is_set():
+                self._delete_jobs(row)
+
+    def _delete_run(self, row: AnyRow) -> None:
+        with self._engine.connect() as connection:
+            if retention.needed_by_live_runs(connection, project=row.project, name=row.name):
+                return
+        if not self._logs_ended(row):
+            return
+        try:
+            self._cluster.delete(
+                f"{runs_path(row.project)}/{row.name}", uid=row.uid, resource_version=row.resource_version
+            )
+        except ClusterError as error:
+            # Gone, or changed since it was stored: the watch tells.
+            if error.status not in (404, 409):
+                raise
+
+    def _delete_jobs(self, row: AnyRow) -> None:
+        if not self._logs_ended(row):
+            return
+        for attempt in row.status.get("attempts") or []:
+            name = attempt.get("jobName")
+            if name:
+                self._delete_job(row, name)
+        with self._engine.begin() as connection:
+            retention.pods_removed(connection, uid=row.uid, now=self._clock.now())
+
+    def _delete_job(self, row: AnyRow, name: str) -> None:
+        path = f"{jobs_path(row.project)}/{name}"
+        try:
+            job = self._cluster.request("GET", path)
+            owner = controller_of(job, kind="TaskRun")
+            if owner is not None and owner[1] == row.uid:
+                self._cluster.delete(path, uid=job["metadata"]["uid"])
+        except ClusterError as error:
+            if error.status not in (404, 409):
+                raise
+
+    def _logs_ended(self, row: AnyRow) -> bool:
+        """Whether every pod of the run has its end mark; marks those as lost that can't come any more."""
+        with self._engine.connect() as connection:
+            ends = logs.ends(connection, run_uid=row.uid)
+        ended_pods = {end.pod_uid for end in ends}
+        ended_names = {end.pod_name for end in ends}
+        for pod in self._pods.of_run(row.uid):
+            if pod.uid in ended_pods:
+                continue
+            owner = self._owners.of(pod)
+            if owner is not None and owner.run_uid == row.uid:
+                return False
+        present = self._pods.names(row.project)
+        for attempt in row.status.get("attempts") or []:
+            name = attempt.get("podName")
+            if not name or name in ended_names:
+                continue
+            if name in present:
+                # Its follower is at work, or it is no pod of ours and the next look ends here.
+                continue
+            started = attempt.get("startedAt") is not None
+            self._mark(
+                row,
+                int(attempt.get("number") or 0),
+                name,
+                mark="lost" if started else "complete",
+                reason="The pod was gone before its log could be read." if started else "The container never started.",
+            )
+        return True
+
+    def _mark(self, row: AnyRow, attempt: int, pod_name: str, *, mark: str, reason: str) -> None:
+        with self._engine.begin() as connection:
+            logs.add_end(
+                connection,
+                End(
+                    run_uid=row.uid,
+                    project=row.project,
+                    attempt=attempt,
+                    pod_uid=f"unknown:{pod_name}",
+                    pod_name=pod_name,
+                    mark=mark,
+                    reason=reason,
+                ),
+            )

@@ -1,0 +1,115 @@
+"""How things are written for people: durations, times, sizes, JSON, and one colour for each phase wherever it shows."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from markupsafe import Markup
+
+from tidegate_web.store.records import parse_time
+
+_TONES = {
+    "Pending": "waiting",
+    "Starting": "starting",
+    "Running": "running",
+    "Retrying": "retrying",
+    "Succeeded": "good",
+    "Failed": "bad",
+    "Timeout": "bad",
+    "Cancelled": "muted",
+    "Disrupted": "retrying",
+    "Expired": "odd",
+    "Skipped": "odd",
+}
+_REASON_WORDS = {
+    "OOMKilled": "out of memory",
+    "NodeUnreachable": "node unreachable",
+    "BackOff": "waiting to try again",
+}
+
+
+def tone(phase: str | None) -> str:
+    """The name of a phase's (or an outcome's) colour."""
+    return _TONES.get(phase or "", "running")
+
+
+def duration(seconds: float | None) -> str:
+    """``0.4 s``, ``12 s``, ``3 m 07 s``, ``2 h 05 m``, ``3 d 4 h``."""
+    if seconds is None or seconds < 0:
+        return ""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} m {whole % 60:02d} s"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} m"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def between(start: datetime | None, end: datetime | None) -> str:
+    """How long something took; empty as long as it hasn't ended."""
+    if start is None or end is None:
+        return ""
+    return duration(max(0.0, (end - start).total_seconds()))
+
+
+def since(start: datetime | None, now: datetime) -> str:
+    return "" if start is None else duration(max(0.0, (now - start).total_seconds()))
+
+
+def time_of(text: object) -> datetime | None:
+    return parse_time(text)
+
+
+def iso(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def ago(time: datetime, now: datetime) -> str:
+    """``just now``, ``4 min ago``: for those without script; the script writes the same, again and again."""
+    seconds = (now - time).total_seconds()
+    if seconds < 0:
+        return f"in {_rough(-seconds)}"
+    return "just now" if seconds < 5 else f"{_rough(seconds)} ago"
+
+
+def _rough(seconds: float) -> str:
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{int(seconds)} s"
+
+
+def moment(time: datetime | None, now: datetime) -> Markup:
+    """A relative time with the absolute one behind it."""
+    if time is None:
+        return Markup('<span class="text-secondary">–</span>')
+    absolute = time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return Markup('<time datetime="{}" title="{}" data-relative>{}</time>').format(iso(time), absolute, ago(time, now))
+
+
+def clock(start: datetime | None) -> Markup:
+    """A duration that goes on: the script counts."""
+    if start is None:
+        return Markup("")
+    return Markup('<span class="tabular" data-since="{}"></span>').format(iso(start))
+
+
+def percent(value: float | None) -> str:
+    return "" if value is None else f"{round(value * 100)} %"
+
+
+def pretty(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def reason(text: str | None) -> str:
+    return _REASON_WORDS.get(text or "", text or "")
+
+
+def final(attempt: Mapping[str, Any]) -> bool:
+    return bool(attempt.get("outcome"))

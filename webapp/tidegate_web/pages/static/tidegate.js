@@ -1,0 +1,315 @@
+// Keeps pages current: one stream of events a page; what changed is fetched as the server renders it and put in place
+// element by element, so that focus, selection and scrolling stay. Without the stream the page polls.
+(() => {
+  "use strict";
+  const $ = (selector, root = document) => root.querySelector(selector);
+  const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
+
+  // Times -----------------------------------------------------------------------------------------------------------
+  const rough = (seconds) => {
+    for (const [size, unit] of [[86400, "d"], [3600, "h"], [60, "min"]]) {
+      if (seconds >= size) return `${Math.floor(seconds / size)} ${unit}`;
+    }
+    return `${Math.floor(seconds)} s`;
+  };
+  const two = (number) => String(number).padStart(2, "0");
+  const duration = (seconds) => {
+    const whole = Math.floor(seconds);
+    if (whole < 60) return `${whole} s`;
+    if (whole < 3600) return `${Math.floor(whole / 60)} m ${two(whole % 60)} s`;
+    if (whole < 86400) return `${Math.floor(whole / 3600)} h ${two(Math.floor((whole % 3600) / 60))} m`;
+    return `${Math.floor(whole / 86400)} d ${Math.floor((whole % 86400) / 3600)} h`;
+  };
+  const write = (element, text) => { if (element.textContent !== text) element.textContent = text; };
+  const tick = () => {
+    const now = Date.now();
+    for (const time of $$("time[data-relative]")) {
+      const seconds = (now - Date.parse(time.dateTime)) / 1000;
+      if (seconds < -1) write(time, `in ${rough(-seconds)}`);
+      else write(time, seconds < 5 ? "just now" : `${rough(seconds)} ago`);
+    }
+    for (const span of $$("[data-since]")) {
+      write(span, duration(Math.max(0, (now - Date.parse(span.dataset.since)) / 1000)));
+    }
+  };
+
+  // Putting new HTML in place -----------------------------------------------------------------------------------------
+  // Elements with an id are moved and compared by it; the others by their place.
+  const same = (a, b) => a.nodeType === b.nodeType && a.nodeName === b.nodeName && (a.id || "") === (b.id || "");
+  const morph = (from, to) => {
+    if (from.isEqualNode(to)) return;
+    if (from.nodeType !== Node.ELEMENT_NODE) { from.nodeValue = to.nodeValue; return; }
+    for (const { name } of [...from.attributes]) if (!to.hasAttribute(name) && name !== "open") from.removeAttribute(name);
+    for (const { name, value } of [...to.attributes]) if (from.getAttribute(name) !== value) from.setAttribute(name, value);
+    if (from.matches("input, select, textarea") && from === document.activeElement) return;
+    morphChildren(from, to);
+  };
+  const morphChildren = (from, to) => {
+    const known = new Map([...from.children].filter((child) => child.id).map((child) => [child.id, child]));
+    let place = from.firstChild;
+    for (const wanted of [...to.childNodes]) {
+      const found = wanted.id ? known.get(wanted.id) : null;
+      if (found && found.nodeName === wanted.nodeName) {
+        if (found === place) place = place.nextSibling;
+        else from.insertBefore(found, place);
+        morph(found, wanted);
+      } else if (place && !place.id && same(place, wanted)) {
+        const next = place.nextSibling;
+        morph(place, wanted);
+        place = next;
+      } else {
+        const fresh = document.importNode(wanted, true);
+        if (fresh.nodeType === Node.ELEMENT_NODE && fresh.matches("tr, li")) fresh.classList.add("tg-fresh");
+        from.insertBefore(fresh, place);
+      }
+    }
+    while (place) { const next = place.nextSibling; place.remove(); place = next; }
+  };
+
+  const fragment = $("#fragment");
+  let fetching = false, again = false, lastFetch = 0;
+  const refresh = async () => {
+    if (fetching) { again = true; return; }
+    fetching = true;
+    try {
+      const pause = 400 - (Date.now() - lastFetch);
+      if (pause > 0) await new Promise((done) => setTimeout(done, pause));
+      lastFetch = Date.now();
+      again = false;
+      const answer = await fetch(location.href, { headers: { "X-Fragment": "1" }, credentials: "same-origin" });
+      if (answer.redirected && new URL(answer.url).pathname === "/login") { location.reload(); return; }
+      if (!answer.ok) return;
+      const next = document.createElement("div");
+      next.innerHTML = await answer.text();
+      morphChildren(fragment, next);
+      tick();
+      document.dispatchEvent(new Event("refreshed"));
+    } catch { /* the network is away; the next try comes */ } finally {
+      fetching = false;
+      if (again) refresh();
+    }
+  };
+
+  // The stream --------------------------------------------------------------------------------------------------------
+  const live = $("[data-live]");
+  const show = (state, text) => {
+    if (!live) return;
+    live.dataset.state = state;
+    write($("span", live), text);
+  };
+  const percent = (value) => `${Math.round(value * 100)} %`;
+  const progress = (root, event) => {
+    const bar = root && $("[data-progress]", root);
+    if (!bar) return false;
+    root.hidden = false;
+    if (event.progress !== null && event.progress !== undefined) {
+      bar.value = event.progress;
+      write($("[data-progress-text]", root), percent(event.progress));
+    }
+    if (event.message) write($("[data-progress-message]", root), event.message);
+    return true;
+  };
+  const watch = (page) => {
+    const one = page.dataset.uid;
+    let last = page.dataset.seq, polling = null, stream = null;
+    const poll = (on) => {
+      if (on && !polling) polling = setInterval(refresh, 5000);
+      if (!on && polling) { clearInterval(polling); polling = null; }
+    };
+    const open = () => {
+      const query = new URLSearchParams();
+      if (last) query.set("after", last);
+      if (one) query.set("runs", one);
+      stream = new EventSource(`/live/v1/projects/${encodeURIComponent(page.dataset.project)}/events?${query}`);
+      stream.addEventListener("open", () => {
+        if (live && live.dataset.state && live.dataset.state !== "live") refresh();
+        poll(false);
+        show("live", "Live");
+      });
+      stream.addEventListener("hello", (message) => { last = message.lastEventId; });
+      stream.addEventListener("reset", (message) => { last = message.lastEventId; refresh(); });
+      stream.addEventListener("run", (message) => {
+        const event = JSON.parse(message.data);
+        last = message.lastEventId;
+        if (event.phase === null) {
+          const root = one ? $("#progress") : $(`#run-${CSS.escape(event.uid)}`);
+          if (!progress(root, event)) refresh();
+        } else refresh();
+      });
+      stream.addEventListener("error", () => {
+        show("polling", "Reconnecting");
+        poll(true);
+        if (stream.readyState === EventSource.CLOSED) {
+          show("polling", "Polling");
+          setTimeout(open, 10000);
+        }
+      });
+    };
+    if (live) open();
+    addEventListener("pagehide", () => stream && stream.close());
+    addEventListener("pageshow", (event) => { if (event.persisted) { open(); refresh(); } });
+  };
+
+  // Logs --------------------------------------------------------------------------------------------------------------
+  const MOST_LINES = 20000;
+  const logs = (page) => {
+    const box = $("[data-log]"), empty = $("[data-log-empty]"), state = $("[data-log-state]");
+    const follow = $("[data-log-follow]"), wrap = $("[data-log-wrap]"), choice = $("[data-log-attempt]");
+    const seen = new Set(), ends = new Map();
+    let last = 0, following = true, open = null, pods = 0, polling = null, stream = null, lines = 0;
+    const setFollow = (on) => {
+      following = on;
+      follow.setAttribute("aria-pressed", String(on));
+      if (on) box.scrollTop = box.scrollHeight;
+    };
+    follow.addEventListener("click", () => setFollow(!following));
+    wrap.addEventListener("click", () => {
+      const on = wrap.getAttribute("aria-pressed") !== "true";
+      wrap.setAttribute("aria-pressed", String(on));
+      box.classList.toggle("tg-nowrap", !on);
+    });
+    box.addEventListener("wheel", (event) => { if (event.deltaY < 0) setFollow(false); }, { passive: true });
+    box.addEventListener("scroll", () => {
+      if (!following && box.scrollHeight - box.scrollTop - box.clientHeight < 8) setFollow(true);
+    });
+    const shown = () => { for (const part of $$(".tg-pod", box)) part.hidden = choice.value !== "" && part.dataset.attempt !== choice.value; };
+    choice.addEventListener("change", () => { shown(); setFollow(true); });
+    const part = (attempt, pod) => {
+      const id = `${attempt}/${pod}`;
+      let found = $$(".tg-pod", box).find((one) => one.dataset.key === id);
+      if (!found) {
+        found = document.createElement("div");
+        found.className = "tg-pod";
+        found.dataset.key = id;
+        found.dataset.attempt = String(attempt);
+        const head = document.createElement("div");
+        head.className = "tg-pod-head";
+        head.textContent = `Attempt ${attempt} · ${pod}`;
+        found.append(head);
+        box.append(found);
+        pods += 1;
+        if (!seen.has(attempt)) {
+          seen.add(attempt);
+          choice.append(new Option(`Attempt ${attempt}`, String(attempt)));
+        }
+        box.classList.toggle("tg-one-pod", pods === 1);
+        shown();
+      }
+      return found;
+    };
+    // Colours (ANSI) are taken out; a structured record is shown as its level and message.
+    const plain = (text) => text.replace(/\u001b\[[0-9;?]*[A-Za-z]/g, "").replace(/\r(?!$)/g, "\n").replace(/\r$/, "");
+    const add = (root, text) => {
+      const line = document.createElement("div");
+      line.className = "tg-line";
+      const body = plain(text);
+      if (/\b(error|exception|traceback|fatal|critical)\b/i.test(body.slice(0, 200))) line.classList.add("tg-line-bad");
+      else if (/\bwarn(ing)?\b/i.test(body.slice(0, 200))) line.classList.add("tg-line-odd");
+      line.textContent = body;
+      root.append(line);
+      lines += 1;
+      return line;
+    };
+    const chunk = (data) => {
+      if (data.id <= last) return;
+      last = data.id;
+      empty.hidden = true;
+      const root = part(data.attempt, data.pod);
+      const pieces = data.text.split("\n");
+      const unfinished = pieces.pop();
+      for (const piece of pieces) {
+        if (open && open.root === root) { open.line.textContent += plain(piece); open = null; } else add(root, piece);
+      }
+      if (unfinished) {
+        if (open && open.root === root) open.line.textContent += plain(unfinished);
+        else open = { root, line: add(root, unfinished) };
+      }
+      while (lines > MOST_LINES) { const old = $(".tg-line", box); if (!old) break; old.remove(); lines -= 1; }
+      if (following) box.scrollTop = box.scrollHeight;
+    };
+    const end = (data) => {
+      ends.set(`${data.attempt}/${data.pod}`, data);
+      if (data.end !== "complete") {
+        empty.hidden = true;
+        const root = part(data.attempt, data.pod);
+        if (!$(".tg-log-end", root)) {
+          const note = document.createElement("div");
+          note.className = "tg-log-end";
+          note.textContent = `Log ${data.end}${data.reason ? `: ${data.reason}` : ""}`;
+          root.append(note);
+        }
+      } else if (!lines) write(empty, data.reason || "Nothing was written.");
+      told();
+    };
+    const over = () => ["Succeeded", "Failed", "Cancelled", "Expired", "Skipped"].includes($("#head")?.dataset.phase);
+    const told = () => {
+      const done = over();
+      if (done && !lines && !ends.size) write(empty, "No log was kept.");
+      write(state, done ? (lines ? `${lines} lines` : "") : "");
+    };
+    document.addEventListener("refreshed", told);
+    const fetchLogs = async () => {
+      try {
+        const where = `/api/v1/projects/${encodeURIComponent(page.dataset.project)}/runs/${page.dataset.uid}/logs?after=${last}`;
+        const answer = await fetch(where, { headers: { Accept: "application/json" } });
+        if (!answer.ok) return;
+        const body = await answer.json();
+        body.items.forEach(chunk);
+        body.ends.forEach(end);
+      } catch { /* the next try comes */ }
+    };
+    const start = () => {
+      stream = new EventSource(`/live/v1/projects/${encodeURIComponent(page.dataset.project)}/runs/${page.dataset.uid}/logs?after=${last}`);
+      stream.addEventListener("open", () => { if (polling) { clearInterval(polling); polling = null; } });
+      stream.addEventListener("chunk", (message) => chunk(JSON.parse(message.data)));
+      stream.addEventListener("end", (message) => end(JSON.parse(message.data)));
+      stream.addEventListener("error", () => {
+        if (!polling) { fetchLogs(); polling = setInterval(fetchLogs, 3000); }
+        if (stream.readyState === EventSource.CLOSED) setTimeout(start, 10000);
+      });
+    };
+    start();
+    told();
+    addEventListener("pagehide", () => stream && stream.close());
+  };
+
+  // The rest ----------------------------------------------------------------------------------------------------------
+  document.addEventListener("click", (event) => {
+    const target = event.target instanceof Element ? event.target : null;
+    for (const menu of $$("details.tg-menu[open]")) if (!target || !menu.contains(target)) menu.open = false;
+    const copy = target?.closest("[data-copy]");
+    if (copy) {
+      navigator.clipboard?.writeText($("code", copy.parentElement).textContent.trim()).then(() => {
+        copy.classList.add("tg-copied");
+        setTimeout(() => copy.classList.remove("tg-copied"), 1200);
+      });
+    }
+    if (target?.closest("[data-theme-toggle]")) {
+      const next = document.documentElement.getAttribute("data-bs-theme") === "dark" ? "light" : "dark";
+      document.documentElement.setAttribute("data-bs-theme", next);
+      try { localStorage.setItem("tidegate-theme", next); } catch { /* storage is off */ }
+    }
+    const row = target?.closest(".tg-runs tbody tr");
+    if (row && !target.closest("a, button") && !String(getSelection())) $("a.tg-name", row)?.click();
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") for (const menu of $$("details.tg-menu[open]")) { menu.open = false; $("summary", menu).focus(); }
+    if (event.key === "/" && !event.target.closest("input, textarea, select")) {
+      const search = $("input[type=search]");
+      if (search) { event.preventDefault(); search.focus(); }
+    }
+  });
+  document.addEventListener("submit", (event) => {
+    const question = event.target.dataset.confirm;
+    if (question && !confirm(question)) event.preventDefault();
+  });
+  document.addEventListener("change", (event) => { event.target.closest("form[data-filters]")?.requestSubmit(); });
+
+  tick();
+  setInterval(tick, 1000);
+  const page = $("[data-page]");
+  if (page) watch(page);
+  if (page?.dataset.page === "run") logs(page);
+  const refreshed = $("[data-refresh]");
+  if (refreshed) setInterval(refresh, Number(refreshed.dataset.refresh) * 1000);
+})();

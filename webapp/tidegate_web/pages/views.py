@@ -1,0 +1,159 @@
+"""The pages. What changes live is rendered by the same templates for the page and for its refreshes."""
+
+import shlex
+from typing import Any
+
+from flask import Blueprint, redirect, render_template, request, url_for
+from flask_wtf.csrf import generate_csrf  # type: ignore[import-untyped]
+from redis.exceptions import RedisError
+from werkzeug.wrappers import Response
+
+from tidegate_web import __version__
+from tidegate_web.api import shapes
+from tidegate_web.api.common import PHASES, one_of_projects, parse_filter
+from tidegate_web.api.runs import cancel, find
+from tidegate_web.auth.session import signed_in
+from tidegate_web.health.neighbours import neighbours
+from tidegate_web.pages import formatting
+from tidegate_web.permissions import Permission, Role, requires, role_of
+from tidegate_web.problems import Problem
+from tidegate_web.services import services
+from tidegate_web.store.models import ACTIVE_PHASES, TERMINAL_PHASES
+from tidegate_web.store.queries import logs, runs
+
+PAGE = 50
+ATTENTION_PHASES = ("Failed", "Expired", "Skipped")
+
+
+def fragment_wanted() -> bool:
+    """Whether the page's script asks for the part that changes."""
+    return request.headers.get("X-Fragment") == "1"
+
+
+def last_event(project: str) -> int | None:
+    """The number of the newest event before a page is rendered, so that its stream goes on from there; None without
+    Redis, where the page polls."""
+    try:
+        return services().events.last(project)
+    except RedisError:
+        return None
+
+
+def blueprint() -> Blueprint:
+    """The routes of this area."""
+    area = Blueprint("pages", __name__)
+
+    @area.app_context_processor
+    def common() -> dict[str, Any]:
+        return {
+            "user": signed_in(),
+            "csrf": generate_csrf,
+            "version": __version__,
+            "format": formatting,
+            "terminal_phases": TERMINAL_PHASES,
+        }
+
+    @area.get("/")
+    @requires(Permission.SIGNED_IN)
+    def home() -> Response | str:
+        user = signed_in()
+        mine = [name for name in services().projects.names() if role_of(user, name) is not None]
+        if len(mine) == 1:
+            return redirect(url_for("pages.list_runs", project=mine[0]))
+        return render_template("projects.html", projects=mine)
+
+    @area.get("/projects/<project>/runs")
+    @requires(Permission.VIEWER)
+    def list_runs(project: str) -> str:
+        made = services()
+        one_of_projects(made, project)
+        seq = last_event(project)
+        wanted = parse_filter(request.args)
+        now = made.clock.now()
+        try:
+            with made.engine.connect() as connection:
+                page = runs.page(
+                    connection, project=project, wanted=wanted, limit=PAGE, after=request.args.get("after")
+                )
+                counts = runs.counts(connection, project=project, now=now)
+                tasks, queues = runs.choices(connection, project=project)
+        except runs.BadCursorError as error:
+            raise Problem(422, str(error)) from error
+        filtered = any(request.args.get(name) for name in ("phase", "task", "queue", "q", "tag", "batch", "schedule"))
+        return render_template(
+            "_runs.html" if fragment_wanted() else "runs.html",
+            project=project,
+            projects=made.projects.names(),
+            page=page,
+            counts=counts,
+            tasks=tasks,
+            queues=queues,
+            wanted=wanted,
+            filtered=filtered,
+            first_page=not request.args.get("after"),
+            phases=PHASES,
+            active_phases=ACTIVE_PHASES,
+            attention_phases=ATTENTION_PHASES,
+            seq=seq,
+            now=now,
+        )
+
+    @area.get("/projects/<project>/runs/<run>")
+    @requires(Permission.VIEWER)
+    def show_run(project: str, run: str) -> str:
+        made = services()
+        if not runs.is_uid(run):
+            one_of_projects(made, project)
+        seq = last_event(project)
+        row = find(made, project, run)
+        with made.engine.connect() as connection:
+            told = runs.progress_of(connection, uid=row.uid)
+            ends = logs.ends(connection, run_uid=row.uid)
+        role = role_of(signed_in(), project)
+        attempts = shapes.attempts(row, told)
+        return render_template(
+            "_run.html" if fragment_wanted() else "run.html",
+            project=project,
+            projects=made.projects.names(),
+            run=row,
+            attempts=attempts,
+            last=attempts[-1] if attempts else {},
+            ends={end.attempt: end for end in ends},
+            requester=shapes.requester(row),
+            may_cancel=role is not None and role >= Role.OPERATOR,
+            commands=kubectl_commands(project, row),
+            seq=seq,
+            now=made.clock.now(),
+        )
+
+    @area.post("/projects/<project>/runs/<run>/cancel")
+    @requires(Permission.OPERATOR)
+    def cancel_run(project: str, run: str) -> Response:
+        row = cancel(services(), project, run)
+        return redirect(url_for("pages.show_run", project=project, run=row.uid), code=303)
+
+    @area.get("/health")
+    @requires(Permission.SIGNED_IN)
+    def health() -> str:
+        made = services()
+        template = "_health.html" if fragment_wanted() else "health.html"
+        return render_template(template, neighbours=neighbours(made), projects=made.projects.names())
+
+    @area.get("/favicon.ico")
+    @requires(Permission.PUBLIC)
+    def favicon() -> Response:
+        return redirect(url_for("static", filename="favicon.svg"))
+
+    return area
+
+
+def kubectl_commands(project: str, row: shapes.RunLike) -> list[tuple[str, str]]:
+    """What to type for the same in a terminal."""
+    where = f"kubectl -n {shlex.quote(project)}"
+    selector = f"-l tidegate.dev/run-uid={row.uid}"
+    commands = []
+    if row.deleted_at is None:
+        commands.append(("The run", f"{where} get tgr {row.name} -o yaml"))
+        commands.append(("Its Jobs and pods", f"{where} get jobs,pods {selector}"))
+        commands.append(("Its logs", f"{where} logs {selector} -c task --tail=-1"))
+    return commands

@@ -1,0 +1,65 @@
+"""Errors of the HTTP API as RFC 9457 ``application/problem+json``: one shape, never the input, never a trace."""
+
+import json
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from flask import Response
+
+from tidegate_web.kubernetes import ClusterError
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class Problem(Exception):  # noqa: N818 - it is one, whatever it is about
+    """Raised anywhere in a request, answered as problem+json."""
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        title: str | None = None,
+        errors: Sequence[Mapping[str, Any]] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.title = title or HTTPStatus(status).phrase
+        self.errors = list(errors)
+        self.headers = dict(headers or {})
+
+    def response(self) -> Response:
+        body: dict[str, Any] = {
+            "type": "about:blank",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+        }
+        if self.errors:
+            body["errors"] = self.errors
+        response = Response(json.dumps(body), status=self.status, content_type=MEDIA_TYPE)
+        for name, value in self.headers.items():
+            response.headers[name] = value
+        return response
+
+
+def postgres_away() -> Problem:
+    return Problem(503, "The database doesn't answer.", headers={"Retry-After": "5"})
+
+
+def from_cluster(error: ClusterError) -> Problem:
+    """What the apiserver said, in the API's words: its refusals of an object are the caller's (422)."""
+    errors = [{"field": field, "message": message} for field, message in error.causes]
+    if error.unavailable:
+        return Problem(503, "Kubernetes doesn't answer.", headers={"Retry-After": "5"})
+    # 400 is how a strict apiserver names unknown fields.
+    if error.status in (400, 422):
+        return Problem(422, error.message, errors=errors)
+    if error.status == 403:
+        return Problem(403, f"Kubernetes refuses this: {error.message}")
+    if error.status in (404, 409, 413):
+        return Problem(error.status, error.message)
+    return Problem(502, f"Kubernetes answered {error.status}: {error.message}")

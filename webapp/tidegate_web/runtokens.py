@@ -1,0 +1,121 @@
+"""Who a pod is: from its projected token to the run and attempt it works for, by ownership alone.
+
+TokenReview names the pod; the pod's controller must be a Job, and that Job's controller a TaskRun. Labels say nothing
+here: anyone who can make a pod can put any label on it.
+"""
+
+import base64
+import hashlib
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tidegate_web.clock import Clock
+from tidegate_web.kubernetes import Cluster, ClusterError, controller_of, jobs_path, pods_path
+from tidegate_web.ownership import attempt_of_job
+
+AUDIENCE = "tidegate"
+POD_NAME = "authentication.kubernetes.io/pod-name"
+POD_UID = "authentication.kubernetes.io/pod-uid"
+
+
+class RunTokenError(Exception):
+    """The token opens nothing; the message may be told to whoever holds it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunIdentity:
+    """What a run token stands for."""
+
+    project: str
+    run_uid: str
+    run_name: str
+    attempt: int
+    pod_name: str
+    pod_uid: str
+
+
+class RunTokens:
+    """Checks run tokens, each token string once: remembered by its hash until it expires."""
+
+    def __init__(self, *, cluster: Cluster, clock: Clock, remember: int = 20_000) -> None:
+        self._cluster = cluster
+        self._clock = clock
+        self._remember = remember
+        self._known: dict[bytes, tuple[float, RunIdentity]] = {}
+        self._lock = threading.Lock()
+
+    def identify(self, token: str) -> RunIdentity:
+        """The run that this token opens. RunTokenError when none; ClusterError while the apiserver is away."""
+        digest = hashlib.sha256(token.encode()).digest()
+        now = self._clock.now().timestamp()
+        with self._lock:
+            known = self._known.get(digest)
+        if known is not None and known[0] > now:
+            return known[1]
+        identity = self._ask(token)
+        with self._lock:
+            if len(self._known) >= self._remember:
+                self._known = {key: value for key, value in self._known.items() if value[0] > now}
+            if len(self._known) < self._remember:
+                self._known[digest] = (_expiry(token), identity)
+        return identity
+
+    def _ask(self, token: str) -> RunIdentity:
+        status = self._cluster.review_token(token, audience=AUDIENCE)
+        if not status.get("authenticated") or AUDIENCE not in (status.get("audiences") or []):
+            raise RunTokenError("the token is not valid for Tidegate")
+        user = status.get("user") or {}
+        extra = user.get("extra") or {}
+        pod_name, pod_uid = _single(extra, POD_NAME), _single(extra, POD_UID)
+        parts = str(user.get("username") or "").split(":")  # system:serviceaccount:<namespace>:<name>
+        if pod_name is None or pod_uid is None or parts[:2] != ["system", "serviceaccount"] or len(parts) != 4:
+            raise RunTokenError("the token is not bound to a pod")
+        project = parts[2]
+        pod = self._get(f"{pods_path(project)}/{pod_name}", uid=pod_uid)
+        job_owner = controller_of(pod, kind="Job")
+        if job_owner is None:
+            raise RunTokenError("the pod doesn't belong to a run")
+        job = self._get(f"{jobs_path(project)}/{job_owner[0]}", uid=job_owner[1])
+        run_owner = controller_of(job, kind="TaskRun")
+        if run_owner is None:
+            raise RunTokenError("the pod doesn't belong to a run")
+        attempt = attempt_of_job(job_owner[0], run_name=run_owner[0], run_uid=run_owner[1])
+        if attempt is None:
+            raise RunTokenError("the pod's Job is not of an attempt of its run")
+        return RunIdentity(
+            project=project,
+            run_uid=run_owner[1],
+            run_name=run_owner[0],
+            attempt=attempt,
+            pod_name=pod_name,
+            pod_uid=pod_uid,
+        )
+
+    def _get(self, path: str, *, uid: str) -> dict[str, Any]:
+        try:
+            found = self._cluster.request("GET", path)
+        except ClusterError as error:
+            if error.status == 404:
+                raise RunTokenError("the pod is gone") from error
+            raise
+        if found["metadata"]["uid"] != uid:
+            raise RunTokenError("the pod is gone")
+        return found
+
+
+def _single(extra: Mapping[str, Any], key: str) -> str | None:
+    values = extra.get(key) or []
+    return str(values[0]) if len(values) == 1 else None
+
+
+def _expiry(token: str) -> float:
+    """The ``exp`` of a token that was already found good; 0 when it has none, so that it is asked about again."""
+    try:
+        payload = token.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        return float(claims["exp"])
+    except (IndexError, ValueError, KeyError, TypeError):
+        return 0

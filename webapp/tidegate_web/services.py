@@ -1,0 +1,43 @@
+"""What the views work with, made once a process and handed over by the app: there is no module-level state."""
+
+from dataclasses import dataclass
+from typing import cast
+
+from flask import Flask, current_app
+from redis import Redis
+from sqlalchemy import Engine
+
+from tidegate_web.auth.throttle import LoginThrottle
+from tidegate_web.clock import Clock
+from tidegate_web.kubernetes import Cluster
+from tidegate_web.live.channels import EventLog
+from tidegate_web.live.hub import Hub
+from tidegate_web.projects import Projects
+from tidegate_web.runtokens import RunTokens
+from tidegate_web.settings import WebSettings
+
+_KEY = "tidegate"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    """One process's connections and helpers."""
+
+    settings: WebSettings
+    engine: Engine
+    redis: Redis
+    cluster: Cluster
+    clock: Clock
+    hub: Hub
+    events: EventLog
+    throttle: LoginThrottle
+    run_tokens: RunTokens
+    projects: Projects
+
+    def attach(self, app: Flask) -> None:
+        app.extensions[_KEY] = self
+
+
+def services() -> Services:
+    """Those of the app that answers the present request."""
+    return cast("Services", current_app.extensions[_KEY])

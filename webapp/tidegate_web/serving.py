@@ -1,0 +1,93 @@
+"""How the web processes serve: gunicorn, set up in code, with one worker process.
+
+One, because its metrics, its Redis subscription and its probes are then those of the pod; more load is answered by
+more replicas. Threads for the pages and the API; gevent for the streams, which wait and hold nothing else.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from flask import Flask
+from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
+from gunicorn.glogging import Logger  # type: ignore[import-untyped]
+
+from tidegate_web.app import create_app, make_services
+from tidegate_web.health.probes import ProbeServer, SchemaCheck, make_registry
+from tidegate_web.settings import WebSettings
+
+
+class GunicornLogger(Logger):  # type: ignore[misc]
+    """Leaves gunicorn's messages to the process's own log."""
+
+    def setup(self, cfg: object) -> None:
+        del cfg
+        self.error_log.propagate = True
+        self.error_log.handlers[:] = []
+        self.access_log.propagate = False
+        logging.getLogger("gunicorn").handlers[:] = []
+
+
+class Server(BaseApplication):  # type: ignore[misc]
+    """gunicorn with our settings and none of its own files or arguments."""
+
+    def __init__(self, load: Callable[[], Flask], options: dict[str, Any]) -> None:
+        self._load = load
+        self._options = options
+        super().__init__()
+
+    def load_config(self) -> None:
+        for name, value in self._options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        return self._load()
+
+
+def serve(settings: WebSettings, *, web: bool, live: bool, name: str) -> None:
+    """Serve until told to stop; SIGTERM lets what has begun be finished."""
+    settings.require_secret_key()  # before anything is forked
+
+    def load() -> Flask:
+        made = make_services(settings, name=name)
+        registry = make_registry()
+        app = create_app(made, web=web, live=live, registry=registry)
+        if live:
+            made.hub.start()
+        probes = ProbeServer(
+            host=settings.host,
+            port=settings.metrics_port,
+            registry=registry,
+            ready=SchemaCheck(made.engine),
+        )
+        probes.start()
+        app.extensions["tidegate.stop"] = [made.hub.stop, probes.stop]
+        return app
+
+    def worker_exit(server: object, worker: Any) -> None:
+        del server
+        application = getattr(worker, "wsgi", None)
+        for stop in getattr(application, "extensions", {}).get("tidegate.stop", []):
+            stop()
+
+    def worker_int(worker: Any) -> None:
+        worker_exit(None, worker)
+
+    options: dict[str, Any] = {
+        "bind": f"{settings.host}:{settings.port}",
+        "workers": 1,
+        "worker_class": "gevent" if live else "gthread",
+        "threads": settings.threads,
+        "worker_connections": 10_000,
+        "graceful_timeout": settings.shutdown_seconds,
+        "timeout": 60,
+        "keepalive": 75,
+        "limit_request_field_size": 16_384,
+        "logger_class": GunicornLogger,
+        "control_socket_disable": True,
+        "proc_name": f"tidegate-{name}",
+        "worker_exit": worker_exit,
+        "worker_int": worker_int,
+        "forwarded_allow_ips": "*" if settings.trusted_proxies else "127.0.0.1,::1",
+    }
+    Server(load, options).run()

@@ -1,0 +1,174 @@
+"""Everything an administrator can set, in one place: one class, read from the environment, each setting with its
+meaning beside it. The table in docs/web.md is made from these docstrings.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+from sqlalchemy.engine import make_url
+
+PREFIX = "TIDEGATE_"
+
+
+class SettingsFileError(ValueError):
+    """A ``TIDEGATE_…_FILE`` variable names a file that can't be read."""
+
+
+class FileSettingsSource(EnvSettingsSource):
+    """Reads ``TIDEGATE_X`` from the file that ``TIDEGATE_X_FILE`` names: how a Secret is mounted into a pod."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        path = os.environ.get(f"{PREFIX}{field_name.upper()}_FILE")
+        if path is None:
+            return None, field_name, False
+        try:
+            return Path(path).read_text(encoding="utf-8").strip(), field_name, False
+        except OSError as error:
+            raise SettingsFileError(f"{PREFIX}{field_name.upper()}_FILE={path}: {error.strerror}") from error
+
+
+def _dns_labels(names: list[str]) -> list[str]:
+    for name in names:
+        if not name or len(name) > 63 or not name.replace("-", "").isalnum() or name != name.lower():
+            raise ValueError(f"{name!r} is no namespace name")
+    return names
+
+
+class WebSettings(BaseSettings):
+    """What ``tidegate-web`` is told by its environment (``TIDEGATE_…``, or ``TIDEGATE_…_FILE`` for any of them)."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", use_attribute_docstrings=True)
+
+    database_url: str = "postgresql://tidegate@localhost/tidegate"
+    """Postgres, as a libpq URL (`postgresql://user:password@host:5432/name?sslmode=require`)."""
+    database_password: SecretStr | None = None
+    """Password for `DATABASE_URL`, where it isn't written in the URL."""
+    database_pool_size: int = Field(default=10, ge=1)
+    """Connections to Postgres that a process keeps; as many again may be opened for a burst."""
+    redis_url: str = "redis://localhost:6379/0"
+    """Redis, for live updates, login throttling and the latest progress. Everything goes on without it."""
+    redis_password: SecretStr | None = None
+    """Password for `REDIS_URL`, where it isn't written in the URL."""
+    secret_key: SecretStr = SecretStr("")
+    """Signs cookies and CSRF tokens; the same in every web and live process. At least 32 characters."""
+    admin_email: str | None = None
+    """The first admin, made by `migrate` and `create-admin` when nobody has this address yet."""
+    admin_password: SecretStr | None = None
+    """That admin's first password; an existing user's password is never changed by it."""
+
+    host: str = "0.0.0.0"  # noqa: S104 - a pod listens on its own address
+    """Address to listen on."""
+    port: int = Field(default=8080, ge=0, le=65535)
+    """Port of the pages, the API or the streams."""
+    metrics_port: int = Field(default=9090, ge=0, le=65535)
+    """Port of `/healthz`, `/readyz` and `/metrics`, which is never exposed to the outside."""
+    threads: int = Field(default=16, ge=2)
+    """Requests that `serve` answers at once; for more, add replicas."""
+    shutdown_seconds: int = Field(default=20, ge=1)
+    """How long a stopping process may take to finish what it has begun."""
+    public_url: str = ""
+    """Address people use (`https://tidegate.example.com`); with https, cookies are sent over https alone."""
+    trusted_proxies: int = Field(default=0, ge=0)
+    """How many proxies in front add `X-Forwarded-For`; 0 takes the connection's own address."""
+
+    namespaces: Annotated[list[str], NoDecode, AfterValidator(_dns_labels)] = Field(default_factory=list)
+    """The projects, comma-separated; empty: every namespace labelled `tidegate.dev/project=true`."""
+    kubeconfig: Path | None = None
+    """A kubeconfig to use; without one the pod's service account, or the user's own kubeconfig outside a pod."""
+
+    session_idle_seconds: int = Field(default=12 * 3600, ge=60)
+    """A session that isn't used for so long ends."""
+    session_max_seconds: int = Field(default=7 * 86400, ge=60)
+    """A session ends after so long, used or not."""
+    login_attempts: int = Field(default=10, ge=1)
+    """Wrong passwords for one address and email before further attempts are refused for a while."""
+    login_window_seconds: int = Field(default=900, ge=1)
+    """How long that while is."""
+
+    stream_heartbeat_seconds: float = Field(default=15, gt=0)
+    """A comment is sent on quiet streams this often, so that proxies keep them open."""
+    stream_recheck_seconds: float = Field(default=60, gt=0)
+    """How often a stream looks again whether its user may still read it."""
+    stream_queue: int = Field(default=256, ge=1)
+    """Events that wait for a slow reader before it is dropped (and comes back by itself)."""
+    stream_history: int = Field(default=10_000, ge=1)
+    """Events a project keeps in Redis, for readers that come back."""
+
+    keep_pods_seconds: int = Field(default=600, ge=0)
+    """The Jobs and pods of a finished run go after so long, once its logs are stored."""
+    default_ttl_seconds: int = Field(default=86400, ge=0)
+    """A finished TaskRun whose status names no TTL is deleted after so long; it stays in the archive."""
+    max_finished_runs: int = Field(default=10_000, ge=0)
+    """Finished TaskRuns that a namespace keeps; beyond it the oldest archived ones go first."""
+    log_followers: int = Field(default=128, ge=1)
+    """Pods whose logs are followed at once; the others are read when they end."""
+    log_limit_bytes: int = Field(default=10 * 1024 * 1024, ge=1024)
+    """What is kept of the logs of one run."""
+    sweep_seconds: float = Field(default=5, gt=0)
+    """How often the mirror looks for runs to delete."""
+    migrate_wait_seconds: float = Field(default=300, ge=0)
+    """How long `migrate` waits for Postgres to come up."""
+    log_level: str = "INFO"
+    """Level of this process's own log, JSON lines on standard output."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        del dotenv_settings, file_secret_settings
+        return init_settings, env_settings, FileSettingsSource(settings_cls)
+
+    @field_validator("namespaces", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("admin_email")
+    @classmethod
+    def _email(cls, value: str | None) -> str | None:
+        value = (value or "").strip().lower()
+        if value and "@" not in value:
+            raise ValueError("no email address")
+        return value or None
+
+    @model_validator(mode="after")
+    def _urls(self) -> Self:
+        url = make_url(self.database_url)
+        if not url.drivername.startswith(("postgresql", "postgres")):
+            raise ValueError("TIDEGATE_DATABASE_URL: only postgresql:// is supported")
+        return self
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        """The database URL as SQLAlchemy wants it: with our driver and the password filled in."""
+        url = make_url(self.database_url).set(drivername="postgresql+psycopg")
+        if self.database_password is not None:
+            url = url.set(password=self.database_password.get_secret_value())
+        return url.render_as_string(hide_password=False)
+
+    @property
+    def secure_cookies(self) -> bool:
+        """True when people come over https."""
+        return self.public_url.startswith("https://")
+
+    def require_secret_key(self) -> str:
+        """The key that signs cookies; processes that serve people can't go without."""
+        key = self.secret_key.get_secret_value()
+        if len(key) < 32:
+            raise ValueError("TIDEGATE_SECRET_KEY: set it to at least 32 random characters")
+        return key

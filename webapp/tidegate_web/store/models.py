@@ -1,0 +1,188 @@
+"""The tables. Everything here is written by the mirror and the web processes alone; migrations/ makes it in Postgres.
+
+Runs and log chunks are found by their run's uid and by (project, created, uid), so that they can be partitioned by
+month later without changing a query.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    DateTime,
+    Double,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Row,
+    Text,
+    Uuid,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+TERMINAL_PHASES = ("Succeeded", "Failed", "Cancelled", "Expired", "Skipped")
+ACTIVE_PHASES = ("Pending", "Starting", "Running", "Retrying")
+_ACTIVE_SQL = text("phase IN ('Pending', 'Starting', 'Running', 'Retrying')")
+
+AnyRow = Row[*tuple[Any, ...]]
+"""A row of whatever columns were asked for."""
+
+Timestamp = DateTime(timezone=True)
+Uid = Uuid(as_uuid=False)
+
+
+class Base(DeclarativeBase):
+    """Names every constraint, so that migrations can say which one they mean."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class User(Base):
+    """Somebody who can sign in."""
+
+    __tablename__ = "users"
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    email: Mapped[str] = mapped_column(Text, unique=True)
+    name: Mapped[str] = mapped_column(Text, server_default="")
+    password_hash: Mapped[str | None] = mapped_column(Text)
+    instance_admin: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+    disabled_at: Mapped[datetime | None] = mapped_column(Timestamp)
+    created: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
+
+
+class Session(Base):
+    """One signed-in browser. Only the hash of its token is kept."""
+
+    __tablename__ = "sessions"
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    user_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    created: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
+    last_seen: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
+    expires: Mapped[datetime] = mapped_column(Timestamp, index=True)
+    address: Mapped[str] = mapped_column(Text, server_default="")
+    user_agent: Mapped[str] = mapped_column(Text, server_default="")
+
+
+class Run(Base):
+    """One TaskRun, in the cluster or gone from it. Columns that are searched are taken out of spec and status."""
+
+    __tablename__ = "runs"
+    uid: Mapped[str] = mapped_column(Uid, primary_key=True)
+    project: Mapped[str] = mapped_column(Text)
+    name: Mapped[str] = mapped_column(Text)
+    created: Mapped[datetime] = mapped_column(Timestamp)
+    resource_version: Mapped[int] = mapped_column(BigInteger)
+    phase: Mapped[str] = mapped_column(Text)
+    reason: Mapped[str | None] = mapped_column(Text)
+    message: Mapped[str | None] = mapped_column(Text)
+    task: Mapped[str | None] = mapped_column(Text)
+    queue: Mapped[str | None] = mapped_column(Text)
+    schedule: Mapped[str | None] = mapped_column(Text)
+    batch: Mapped[str | None] = mapped_column(Text)
+    tags: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    attempt: Mapped[int] = mapped_column(Integer)
+    queued_at: Mapped[datetime | None] = mapped_column(Timestamp)
+    started_at: Mapped[datetime | None] = mapped_column(Timestamp)
+    finished_at: Mapped[datetime | None] = mapped_column(Timestamp)
+    expires_at: Mapped[datetime | None] = mapped_column(Timestamp)
+    deleted_at: Mapped[datetime | None] = mapped_column(Timestamp)
+    pods_removed_at: Mapped[datetime | None] = mapped_column(Timestamp)
+    requested_by: Mapped[str | None] = mapped_column(Text)
+    submitted_by: Mapped[str | None] = mapped_column(Text)
+    labels: Mapped[dict[str, str]] = mapped_column(JSONB)
+    spec: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    status: Mapped[dict[str, Any]] = mapped_column(JSONB)
+
+    __table_args__ = (
+        Index("ix_runs_project_created_uid", "project", text("created DESC"), text("uid DESC")),
+        Index("ix_runs_project_phase_created_uid", "project", "phase", text("created DESC"), text("uid DESC")),
+        Index("ix_runs_project_task_created_uid", "project", "task", text("created DESC"), text("uid DESC")),
+        Index("ix_runs_project_queue_created_uid", "project", "queue", text("created DESC"), text("uid DESC")),
+        Index("ix_runs_project_name_created", "project", "name", text("created DESC")),
+        Index("ix_runs_project_finished", "project", text("finished_at DESC"), "phase"),
+        Index("ix_runs_active", "project", "phase", postgresql_where=_ACTIVE_SQL),
+        Index("ix_runs_in_cluster", "project", "finished_at", postgresql_where=text("deleted_at IS NULL")),
+    )
+
+
+class AttemptProgress(Base):
+    """The last progress that an attempt told."""
+
+    __tablename__ = "attempt_progress"
+    run_uid: Mapped[str] = mapped_column(Uid, primary_key=True)
+    attempt: Mapped[int] = mapped_column(Integer, primary_key=True)
+    progress: Mapped[float | None] = mapped_column(Double)
+    message: Mapped[str | None] = mapped_column(Text)
+    at: Mapped[datetime] = mapped_column(Timestamp)
+
+
+class LogChunk(Base):
+    """A piece of what a pod wrote: ``size`` bytes from ``position`` on, zlib-compressed in ``data``."""
+
+    __tablename__ = "log_chunks"
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    run_uid: Mapped[str] = mapped_column(Uid)
+    attempt: Mapped[int] = mapped_column(Integer)
+    pod_uid: Mapped[str] = mapped_column(Text)
+    pod_name: Mapped[str] = mapped_column(Text)
+    position: Mapped[int] = mapped_column(BigInteger)
+    size: Mapped[int] = mapped_column(Integer)
+    data: Mapped[bytes] = mapped_column(LargeBinary)
+    created: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
+
+    __table_args__ = (
+        Index("uq_log_chunks_place", "run_uid", "attempt", "pod_uid", "position", unique=True),
+        Index("ix_log_chunks_run_uid_id", "run_uid", "id"),
+    )
+
+
+class LogEnd(Base):
+    """How the log of a pod ended for us: ``complete``, ``truncated`` or ``lost``. Without it the run isn't deleted."""
+
+    __tablename__ = "log_ends"
+    run_uid: Mapped[str] = mapped_column(Uid, primary_key=True)
+    attempt: Mapped[int] = mapped_column(Integer, primary_key=True)
+    pod_uid: Mapped[str] = mapped_column(Text, primary_key=True)
+    pod_name: Mapped[str] = mapped_column(Text)
+    mark: Mapped[str] = mapped_column(Text)
+    reason: Mapped[str | None] = mapped_column(Text)
+    at: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
+
+
+class Outbox(Base):
+    """Events written with the change that they tell of, until they are published."""
+
+    __tablename__ = "outbox"
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    project: Mapped[str] = mapped_column(Text)
+    event: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    created: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
+
+
+class Audit(Base):
+    """Who wrote what, from where, and how it went."""
+
+    __tablename__ = "audit"
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    at: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now(), index=True)
+    actor: Mapped[str] = mapped_column(Text)
+    address: Mapped[str] = mapped_column(Text)
+    action: Mapped[str] = mapped_column(Text)
+    project: Mapped[str | None] = mapped_column(Text)
+    target: Mapped[str | None] = mapped_column(Text)
+    outcome: Mapped[str] = mapped_column(Text)
+    detail: Mapped[dict[str, Any]] = mapped_column(JSONB)

@@ -1,0 +1,63 @@
+"""Which finished runs may leave the cluster. Asked of Postgres, so that only what is committed can be deleted."""
+
+from datetime import datetime
+
+from sqlalchemy import Connection, func, or_, select, update
+from sqlalchemy.dialects.postgresql import JSONB
+
+from tidegate_web.store.models import ACTIVE_PHASES, TERMINAL_PHASES, AnyRow, Run
+
+CANDIDATE = (Run.uid, Run.project, Run.name, Run.resource_version, Run.status, Run.finished_at)
+
+
+def expired(connection: Connection, *, now: datetime, project: str | None, limit: int) -> list[AnyRow]:
+    """Finished runs past their TTL, oldest first."""
+    statement = (
+        select(*CANDIDATE)
+        .where(Run.deleted_at.is_(None), Run.phase.in_(TERMINAL_PHASES), Run.expires_at <= now)
+        .order_by(Run.expires_at)
+        .limit(limit)
+    )
+    return list(connection.execute(statement if project is None else statement.where(Run.project == project)))
+
+
+def surplus(connection: Connection, *, keep: int, project: str | None, limit: int) -> list[AnyRow]:
+    """Finished runs beyond what a namespace keeps, oldest first."""
+    place = func.row_number().over(partition_by=Run.project, order_by=(Run.finished_at.desc(), Run.uid)).label("place")
+    ranked = select(*CANDIDATE, place).where(Run.deleted_at.is_(None), Run.phase.in_(TERMINAL_PHASES))
+    if project is not None:
+        ranked = ranked.where(Run.project == project)
+    inner = ranked.subquery()
+    return list(
+        connection.execute(select(inner).where(inner.c.place > keep).order_by(inner.c.finished_at).limit(limit))
+    )
+
+
+def with_old_pods(connection: Connection, *, before: datetime, project: str | None, limit: int) -> list[AnyRow]:
+    """Finished runs whose Jobs may go while the TaskRun stays."""
+    statement = (
+        select(*CANDIDATE)
+        .where(
+            Run.deleted_at.is_(None),
+            Run.phase.in_(TERMINAL_PHASES),
+            Run.pods_removed_at.is_(None),
+            Run.finished_at <= before,
+        )
+        .order_by(Run.finished_at)
+        .limit(limit)
+    )
+    return list(connection.execute(statement if project is None else statement.where(Run.project == project)))
+
+
+def pods_removed(connection: Connection, *, uid: str, now: datetime) -> None:
+    connection.execute(update(Run).where(Run.uid == uid).values(pods_removed_at=now))
+
+
+def needed_by_live_runs(connection: Connection, *, project: str, name: str) -> bool:
+    """Whether a run that goes on depends on the one of this name."""
+    depends = Run.spec["dependsOn"].cast(JSONB).contains([{"name": name}])
+    return bool(
+        connection.execute(
+            select(Run.uid).where(Run.project == project, Run.phase.in_(ACTIVE_PHASES), or_(depends)).limit(1)
+        ).first()
+    )

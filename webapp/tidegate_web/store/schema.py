@@ -1,0 +1,103 @@
+"""The schema's version: made newer by ``migrate``, looked at by whoever must not serve on an older one."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import structlog
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import OperationalError
+
+_MIGRATION_LOCK = 7_140_881_001
+"""Advisory lock of whoever changes the schema."""
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class PostgresUnavailableError(RuntimeError):
+    """Postgres didn't come up in the time given."""
+
+
+def _config(connection: Connection | None = None) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def head() -> str:
+    """The version that this program was written for."""
+    version = ScriptDirectory.from_config(_config()).get_current_head()
+    assert version is not None
+    return version
+
+
+def known_versions() -> frozenset[str]:
+    return frozenset(script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions())
+
+
+def current(connection: Connection) -> str | None:
+    """The version that Postgres has, None for an empty database."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def wait_for_postgres(engine: Engine, *, seconds: float) -> None:
+    """Return once Postgres answers; a bundled one is often started together with us."""
+    deadline = time.monotonic() + seconds
+    delay = 0.2
+    while True:
+        try:
+            with engine.connect() as connection:
+                connection.execute(text("SELECT 1"))
+                return
+        except OperationalError as error:
+            reason = str(error.orig).strip().splitlines()[0]
+            if time.monotonic() >= deadline:
+                raise PostgresUnavailableError(f"Postgres didn't answer within {seconds:.0f} s: {reason}") from error
+            log.info("waiting for Postgres", reason=reason)
+            time.sleep(delay)
+            delay = min(delay * 1.5, 2)
+
+
+@contextmanager
+def migration_lock(engine: Engine) -> Iterator[Connection]:
+    """Hold the lock that lets one process at a time change the schema."""
+    with engine.connect() as connection:
+        connection.execute(text("SET statement_timeout = 0"))
+        connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _MIGRATION_LOCK})
+        connection.commit()
+        try:
+            yield connection
+        finally:
+            connection.rollback()
+            connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _MIGRATION_LOCK})
+            connection.execute(text("RESET statement_timeout"))
+            connection.commit()
+
+
+def upgrade(engine: Engine) -> tuple[str | None, str]:
+    """Bring the schema to ``head``; returns the version before and after. Doing it twice, or twice at once, is fine."""
+    with migration_lock(engine) as connection:
+        before = current(connection)
+        connection.rollback()
+        if before is not None and before not in known_versions():
+            log.warning("Postgres has a newer schema than this version knows; left as it is", version=before)
+            return before, before
+        command.upgrade(_config(connection), "head")
+        connection.commit()
+        return before, head()
+
+
+def is_outdated(engine: Engine) -> bool:
+    """Whether Postgres answers, with an older schema than ours. False when it doesn't answer."""
+    try:
+        with engine.connect() as connection:
+            version = current(connection)
+    except OperationalError:
+        return False
+    return version is None or (version != head() and version in known_versions())
