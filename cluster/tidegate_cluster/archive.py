@@ -7,38 +7,36 @@ import io
 import json
 import platform
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
-def write(target: Path, *, reference: str, layer: bytes | Path, config: Mapping[str, Any]) -> None:
-    """Write a docker-archive of one layer (a tar, uncompressed); complete or not at all."""
-    digest, size = _digest(layer)
+def write(target: Path, *, reference: str, layers: Sequence[bytes | Path], config: Mapping[str, Any]) -> None:
+    """Write a docker-archive of layers (tars, uncompressed); complete or not at all."""
+    digests = [_digest(layer) for layer in layers]
     machine = platform.machine()
     image = {
         "architecture": _ARCHITECTURES.get(machine, machine),
         "os": "linux",
         "config": config,
-        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}" for digest in digests]},
     }
     described = json.dumps(image).encode()
     name = hashlib.sha256(described).hexdigest()
-    manifest = [{"Config": f"{name}.json", "RepoTags": [reference], "Layers": [f"{digest}.tar"]}]
+    manifest = [{"Config": f"{name}.json", "RepoTags": [reference], "Layers": [f"{digest}.tar" for digest in digests]}]
     half = target.with_name(target.name + ".half")
     half.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(half, "w") as tar:
         _add(tar, "manifest.json", json.dumps(manifest).encode())
         _add(tar, f"{name}.json", described)
-        header = tarfile.TarInfo(f"{digest}.tar")
-        header.size = size
-        if isinstance(layer, Path):
-            with layer.open("rb") as content:
-                tar.addfile(header, content)
-        else:
-            tar.addfile(header, io.BytesIO(layer))
+        for digest, layer in zip(digests, layers, strict=True):
+            if isinstance(layer, bytes):
+                _add(tar, f"{digest}.tar", layer)
+            else:
+                tar.add(layer, f"{digest}.tar")
     half.replace(target)
 
 
@@ -55,11 +53,11 @@ def layer_of(files: Mapping[str, Path]) -> bytes:
     return buffer.getvalue()
 
 
-def _digest(layer: bytes | Path) -> tuple[str, int]:
+def _digest(layer: bytes | Path) -> str:
     if isinstance(layer, bytes):
-        return hashlib.sha256(layer).hexdigest(), len(layer)
+        return hashlib.sha256(layer).hexdigest()
     with layer.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest(), layer.stat().st_size
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:

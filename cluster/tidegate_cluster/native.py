@@ -255,7 +255,7 @@ class NativeCluster:
         archive.write(
             path,
             reference=components.PAUSE_IMAGE,
-            layer=archive.layer_of({"/catatonit": Path(catatonit)}),
+            layers=[archive.layer_of({"/catatonit": Path(catatonit)})],
             config={"Entrypoint": ["/catatonit", "-P"], "User": "65535:65535"},
         )
         self._wait(machine, what="containerd", until=lambda: _answers(machine))

@@ -6,7 +6,7 @@ Annotations of a pod steer it, or labels where an annotation can't be set (FAKE 
   exit-code  end with this code, Succeeded for 0 and Failed for others
   message    the termination message
   duration   end only this long after the start, e.g. 1.5s
-A running pod is also ended by its activeDeadlineSeconds, as by a kubelet.
+A pod on the node is also ended by its activeDeadlineSeconds, as by a kubelet.
 """
 
 from __future__ import annotations
@@ -150,6 +150,13 @@ def pod_stages(*, complete: bool) -> Sequence[Mapping[str, Any]]:
             "Pod",
             [alive, running, f"({ending}) | not", ".spec.activeDeadlineSeconds != null"],
             _ENDED.replace("CODE", '"143"').replace("REASON", exceeded),
+            delay={"durationMilliseconds": 0, "durationFrom": {"jq": {"expression": deadline}}},
+        ),
+        _stage(
+            "pod-never-started",
+            "Pod",
+            [alive, fresh, ".status.startTime != null", ".spec.activeDeadlineSeconds != null"],
+            f"phase: Failed\n{exceeded}",
             delay={"durationMilliseconds": 0, "durationFrom": {"jq": {"expression": deadline}}},
         ),
         _stage("pod-deleted", "Pod", [".metadata.deletionTimestamp != null"], ""),

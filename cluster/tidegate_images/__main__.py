@@ -1,0 +1,97 @@
+"""The command line: `python3 -m tidegate_images --help`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tidegate_cluster import clusters, host, locks, settings
+from tidegate_cluster.errors import ClusterError
+from tidegate_cluster.settings import Settings
+
+from . import bases, builders, wheels
+from .builders import Image
+
+_OURS: Mapping[str, Image] = {
+    "operator": Image(name="operator", dockerfile="operator/Dockerfile"),
+    "web": Image(name="web", dockerfile="webapp/Dockerfile"),
+    "runner": Image(name="runner", dockerfile="runner-image/Dockerfile"),
+}
+# What is loaded into a cluster that can't pull; the Python base is only built on.
+_PUBLIC = ("postgres", "redis", "busybox")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; what people can put right is told in one line."""
+    parser = argparse.ArgumentParser(prog="tidegate_images", description=sys.modules["tidegate_images"].__doc__)
+    subcommands = parser.add_subparsers(dest="command", required=True)
+    one = subcommands.add_parser("build", help="build what is not in the cache; prints the archives")
+    one.add_argument("--only", nargs="+", choices=[*_OURS, *_PUBLIC], metavar="IMAGE", help="these alone")
+    one.add_argument("--load", metavar="NAME", help="load them into this cluster")
+    one.add_argument("--push", metavar="PREFIX", help="push ours as PREFIX/tidegate/IMAGE:VERSION")
+    collect = subcommands.add_parser("wheels", help="fill wheels/ for a docker build by hand")
+    collect.add_argument("--only", nargs="+", choices=[*_OURS], metavar="IMAGE")
+    given = parser.parse_args(arguments)
+    try:
+        found = settings.from_environment()
+        with locks.locked(found.locks / "images.lock", waiting_for="another build of images"):
+            if given.command == "wheels":
+                for name in given.only or _OURS:
+                    print(wheels.collect(name, checkout=checkout(), settings=found))
+            else:
+                _build(given, found)
+    except ClusterError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def checkout() -> Path:
+    """The root of the repository."""
+    return Path(__file__).resolve().parents[2]
+
+
+def version() -> str:
+    """The version that images are tagged with."""
+    with (checkout() / "pyproject.toml").open("rb") as file:
+        return str(tomllib.load(file)["project"]["version"])
+
+
+def _build(given: argparse.Namespace, found: Settings) -> None:
+    docker = host.docker_answers()
+    archives = build(only=given.only, settings=found, docker=docker)
+    for path in archives.values():
+        print(path)
+    if given.load:
+        clusters.Clusters(settings=found).load(given.load, list(archives.values()))
+    if given.push:
+        builder = builders.Docker() if docker else builders.Buildah(settings=found)
+        for name in archives.keys() & _OURS.keys():
+            image = _OURS[name]
+            destination = f"{given.push.rstrip('/')}/tidegate/{name}:{version()}"
+            builder.push(archive=archives[name], reference=image.reference(version=version()), destination=destination)
+            print(f"pushed {destination}", file=sys.stderr)
+
+
+def build(*, only: Sequence[str] | None = None, settings: Settings, docker: bool) -> Mapping[str, Path]:
+    """Archives by image; without Docker those of the public images too, with Docker the cluster pulls these itself."""
+    wanted = only or (*_OURS, *(() if docker else _PUBLIC))
+    archives = {}
+    for name in wanted:
+        if name in _OURS:
+            directory = wheels.collect(name, checkout=checkout(), settings=settings)
+            archives[name] = builders.build(
+                _OURS[name], version=version(), context=checkout(), wheels=directory, settings=settings, docker=docker
+            )
+        else:
+            archives[name] = bases.build(bases.ALL[name], settings=settings)
+    return archives
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,117 @@
+"""Turns a Dockerfile of the checkout into an image archive: with Docker where an engine answers, else with buildah."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tidegate_cluster import commands, host
+from tidegate_cluster.errors import ClusterError
+from tidegate_cluster.settings import Settings
+
+from . import bases
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One of our images."""
+
+    name: str
+    dockerfile: str
+
+    def reference(self, *, version: str) -> str:
+        return f"docker.io/tidegate/{self.name}:{version}"
+
+
+def build(image: Image, *, version: str, context: Path, wheels: Path, settings: Settings, docker: bool) -> Path:
+    """The archive of an image, built unless the cache has it of the same content."""
+    key = _key(image, version=version, context=context, wheels=wheels, docker=docker)
+    target = settings.cache / "images" / f"{image.name}-{key}.tar"
+    if target.exists():
+        return target
+    started = time.monotonic()
+    print(f"building {image.name}", file=sys.stderr, flush=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    half = target.with_name(f"{target.name}.half")
+    half.unlink(missing_ok=True)
+    builder = Docker() if docker else Buildah(settings=settings)
+    builder.build(
+        reference=image.reference(version=version), dockerfile=context / image.dockerfile, context=context, target=half
+    )
+    half.replace(target)
+    print(f"  built in {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
+    return target
+
+
+def _key(image: Image, *, version: str, context: Path, wheels: Path, docker: bool) -> str:
+    base = "docker" if docker else bases.key(bases.PYTHON)
+    digest = hashlib.sha256(f"{version}\0{base}\0{os.uname().machine}".encode())
+    digest.update((context / image.dockerfile).read_bytes())
+    for file in sorted(wheels.iterdir()):
+        digest.update(f"\0{file.name}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Docker:
+    """The engine builds, pulls bases and pushes with its own credentials."""
+
+    def build(self, *, reference: str, dockerfile: Path, context: Path, target: Path) -> None:
+        commands.run("docker", "build", f"--file={dockerfile}", f"--tag={reference}", context, timeout=1800)
+        commands.run("docker", "save", f"--output={target}", reference)
+
+    def push(self, *, archive: Path, reference: str, destination: str) -> None:
+        commands.run("docker", "load", f"--input={archive}")
+        commands.run("docker", "tag", reference, destination)
+        commands.run("docker", "push", destination, timeout=1800)
+
+
+@dataclass(frozen=True, slots=True)
+class Buildah:
+    """Builds with no daemon, in a storage of our own, from a base image made of Debian packages."""
+
+    settings: Settings
+
+    def build(self, *, reference: str, dockerfile: Path, context: Path, target: Path) -> None:
+        self._prepare()
+        self._bring_base()
+        # chroot: no name spaces are needed that a container, in which this may run, can't make.
+        self._buildah(
+            "bud",
+            "--isolation=chroot",
+            "--pull-never",
+            "--timestamp=315532800",
+            f"--ignorefile={context}/.dockerignore",
+            f"--file={dockerfile}",
+            f"--tag={reference}",
+            str(context),
+        )
+        self._buildah("push", reference, f"docker-archive:{target}:{reference}")
+
+    def push(self, *, archive: Path, reference: str, destination: str) -> None:
+        self._prepare()
+        self._buildah("pull", f"docker-archive:{archive}")
+        self._buildah("push", reference, f"docker://{destination}")
+
+    def _prepare(self) -> None:
+        if os.geteuid() != 0:
+            raise ClusterError("building images without a Docker engine needs root: start Docker, or run this as root")
+        host.ensure(("buildah",), settings=self.settings)
+
+    def _bring_base(self) -> None:
+        base = bases.build(bases.PYTHON, settings=self.settings)
+        marker = self.settings.cache / "images/buildah-base"
+        present = marker.read_text() if marker.exists() else ""
+        if present != base.name:
+            self._buildah("pull", f"docker-archive:{base}")
+            marker.write_text(base.name)
+
+    def _buildah(self, *args: str) -> str:
+        storage = self.settings.cache / "buildah"
+        places: Sequence[str] = (f"--root={storage}/root", f"--runroot={storage}/run")
+        return commands.run("buildah", *places, *args, timeout=1800)
