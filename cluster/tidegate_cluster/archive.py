@@ -22,6 +22,9 @@ def write(target: Path, *, reference: str, layers: Sequence[bytes | Path], confi
         "architecture": _ARCHITECTURES.get(machine, machine),
         "os": "linux",
         "config": config,
+        "created": "1980-01-01T00:00:00Z",
+        # buildah's layer cache counts on an entry for each layer.
+        "history": [{"created": "1980-01-01T00:00:00Z", "created_by": "tidegate"} for _ in layers],
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}" for digest in digests]},
     }
     described = json.dumps(image).encode()

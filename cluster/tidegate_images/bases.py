@@ -18,6 +18,7 @@ from tidegate_cluster.settings import Settings
 from . import debian
 from .debian import RootFilesystem
 
+_FORMAT = 2  # of the archives; another number makes all of them anew
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -64,8 +65,7 @@ POSTGRES = Base(
             "--essential-hook=echo create_main_cluster=false >$1/etc/postgresql-common/createcluster.conf",
             "--customize-hook=rm -rf $1/var/lib/postgresql/* $1/docker-entrypoint-initdb.d",
             # Compiling queries is of no use to ours, and its libraries are half the image.
-            "--customize-hook=cd $1/usr/lib && rm -rf postgresql/*/lib/llvmjit* postgresql/*/lib/bitcode"
-            " */libLLVM* */libz3*",
+            "--customize-hook=cd $1/usr/lib && rm -rf postgresql/*/lib/llvmjit* postgresql/*/lib/bitcode */libLLVM* */libz3*",
             # Open to all, as in the official image: the pod's user may be anybody.
             "--customize-hook=install -d -m 1777 $1/var/lib/postgresql/data $1/run/postgresql",
             "--customize-hook=install -d $1/docker-entrypoint-initdb.d",
@@ -124,7 +124,7 @@ ALL: Mapping[str, Base] = {"python": PYTHON, "postgres": POSTGRES, "redis": REDI
 
 def key(base: Base) -> str:
     """Names the image by all that goes into it."""
-    digest = hashlib.sha256(json.dumps([base.reference, base.root.key, base.config]).encode())
+    digest = hashlib.sha256(json.dumps([_FORMAT, base.reference, base.root.key, base.config]).encode())
     for path, file in sorted(_scripts(base).items()):
         digest.update(path.encode() + file.read_bytes())
     return digest.hexdigest()[:16]

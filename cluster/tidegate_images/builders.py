@@ -16,6 +16,9 @@ from tidegate_cluster.settings import Settings
 
 from . import bases
 
+_KEPT = 3
+"""Archives of one image that stay in the cache: going back and forth between two branches builds nothing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Image:
@@ -44,6 +47,7 @@ def build(image: Image, *, version: str, context: Path, wheels: Path, settings: 
         reference=image.reference(version=version), dockerfile=context / image.dockerfile, context=context, target=half
     )
     half.replace(target)
+    _prune(target, name=image.name)
     print(f"  built in {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
     return target
 
@@ -52,9 +56,15 @@ def _key(image: Image, *, version: str, context: Path, wheels: Path, docker: boo
     base = "docker" if docker else bases.key(bases.PYTHON)
     digest = hashlib.sha256(f"{version}\0{base}\0{os.uname().machine}".encode())
     digest.update((context / image.dockerfile).read_bytes())
-    for file in sorted(wheels.iterdir()):
-        digest.update(f"\0{file.name}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
+    for file in sorted(wheels.glob("*/*.whl")):
+        digest.update(f"\0{file.relative_to(wheels)}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()[:16]
+
+
+def _prune(newest: Path, *, name: str) -> None:
+    archives = sorted(newest.parent.glob(f"{name}-*.tar"), key=lambda path: path.stat().st_mtime)
+    for old in archives[:-_KEPT]:
+        old.unlink()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +95,7 @@ class Buildah:
             "bud",
             "--isolation=chroot",
             "--pull-never",
+            "--layers",
             "--timestamp=315532800",
             f"--ignorefile={context}/.dockerignore",
             f"--file={dockerfile}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import hashlib
 import os
 import platform
@@ -45,21 +46,22 @@ def collect(image: str, *, checkout: Path, settings: Settings) -> Path:
     """Fill wheels/IMAGE in the checkout with exactly the wheels that the image needs; returns that directory."""
     distribution = DISTRIBUTIONS[image]
     uv = find_uv(settings=settings)
-    wanted = [
-        *_dependencies(distribution, uv=uv, checkout=checkout, settings=settings),
-        _own(distribution, uv=uv, checkout=checkout, settings=settings),
-        _pip(settings=settings),
-    ]
+    dependencies = _dependencies(distribution, uv=uv, checkout=checkout, settings=settings)
     target = checkout / "wheels" / image
+    _fill(target / "dependencies", [*dependencies, _pip(settings=settings)])
+    _fill(target / "own", [_own(distribution, uv=uv, checkout=checkout, settings=settings)])
+    return target
+
+
+def _fill(target: Path, wanted: Sequence[Path]) -> None:
     target.mkdir(parents=True, exist_ok=True)
     names = {path.name for path in wanted}
     for present in target.iterdir():
         if present.name not in names:
             present.unlink()
     for path in wanted:
-        if not (target / path.name).exists() or (target / path.name).stat().st_mtime < path.stat().st_mtime:
+        if not (target / path.name).exists() or not filecmp.cmp(path, target / path.name, shallow=False):
             shutil.copy2(path, target / path.name)
-    return target
 
 
 def find_uv(*, settings: Settings) -> str:
