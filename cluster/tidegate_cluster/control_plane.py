@@ -245,6 +245,8 @@ class ControlPlane:
             "--kube-api-burst=2000",
             "--concurrent-job-syncs=20",
             "--concurrent-gc-syncs=20",
+            # The fake node sends no heartbeats: a session of tests must not outlive it.
+            "--node-monitor-grace-period=24h",
         )
         self._wait("kube-controller-manager", self._present("/api/v1/namespaces/default/serviceaccounts/default"))
 

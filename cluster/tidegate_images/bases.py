@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from tidegate_cluster import archive
 from tidegate_cluster.settings import Settings
 
-from . import debian
+from . import busybox, debian
 from .debian import RootFilesystem
 
 _FORMAT = 2  # of the archives; another number makes all of them anew
@@ -31,6 +31,8 @@ class Base:
     config: Mapping[str, Any]
     scripts: Mapping[str, str] = field(default_factory=dict)
     """Paths in the image with files in entrypoints/."""
+    repack: Callable[[Path], bytes] | None = None
+    """Makes the layer from the root file system, if that isn't the layer itself."""
 
 
 def _user(name: str, *, home: str) -> str:
@@ -105,17 +107,8 @@ REDIS = Base(
 
 BUSYBOX = Base(
     reference="docker.io/library/busybox:1.37",
-    root=RootFilesystem(
-        name="busybox",
-        variant="extract",
-        # Not busybox-static: resolving a host name ends a static program of the GNU C library by a segmentation fault.
-        packages=("busybox",),
-        hooks=(
-            "--customize-hook=chroot $1 /usr/bin/busybox --install -s /usr/bin",
-            "--customize-hook=install -d -m 1777 $1/tmp; install -d $1/etc $1/root $1/proc $1/sys $1/dev",
-            "--customize-hook=echo root:x:0:0::/root:/bin/sh >$1/etc/passwd; echo root:x:0: >$1/etc/group",
-        ),
-    ),
+    root=RootFilesystem(name="busybox", variant="extract", packages=("busybox",)),
+    repack=busybox.layer,
     config={"Cmd": ["sh"], "Env": [_PATH]},
 )
 
@@ -134,7 +127,8 @@ def build(base: Base, *, settings: Settings) -> Path:
     """The image archive of a public image, made unless the cache has it."""
     target = settings.cache / "images" / f"{base.root.name}-{key(base)}.tar"
     if not target.exists():
-        layers: list[bytes | Path] = [debian.build(base.root, settings=settings)]
+        root = debian.build(base.root, settings=settings)
+        layers: list[bytes | Path] = [base.repack(root) if base.repack else root]
         if base.scripts:
             layers.append(archive.layer_of(_scripts(base)))
         archive.write(target, reference=base.reference, layers=layers, config=base.config)
