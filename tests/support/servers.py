@@ -222,9 +222,9 @@ class Postgres(Server):
     def ready(self) -> bool:
         return self._client(str(self.programs / "pg_isready"), "-q").returncode == 0
 
-    def create_database(self, name: str) -> str:
-        """Make an empty database; returns its URL."""
-        done = self._client(str(self.programs / "psql"), "-c", f'CREATE DATABASE "{name}"')
+    def create_database(self, name: str, *, template: str = "template1") -> str:
+        """Make a database, empty or a copy; returns its URL."""
+        done = self._client(str(self.programs / "psql"), "-c", f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         if done.returncode != 0:
             raise ServerError(done.stderr)
         return self.url(name)

@@ -88,6 +88,12 @@ def upsert(
         ).returning(Run.uid)
     )
     uids = list(result.scalars())
+    if submitted_by is not None:
+        # The mirror may have been first with the same version.
+        wrote = [record.uid for record in ordered]
+        connection.execute(
+            update(Run).where(Run.uid.in_(wrote), Run.submitted_by.is_(None)).values(submitted_by=submitted_by)
+        )
     _tell(connection, [newest[uid] for uid in uids])
     return uids
 

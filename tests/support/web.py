@@ -1,0 +1,422 @@
+"""The web part for tests: its processes' rights, an app with a signed-in client, a mirror in a thread, real runs."""
+
+import json
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+import urllib3
+from flask import Flask
+from flask.testing import FlaskClient
+from prometheus_client import CollectorRegistry
+from sqlalchemy import Engine, text
+from tidegate_cluster.control_plane import ControlPlane
+from werkzeug.serving import make_server
+from werkzeug.test import TestResponse
+
+from support.servers import Postgres, Redis, free_port, wait_until
+from tidegate_web.app import create_app, make_services
+from tidegate_web.mirror.process import Mirror
+from tidegate_web.ownership import job_name
+from tidegate_web.services import Services
+from tidegate_web.settings import WebSettings
+
+EMAIL = "ada@example.com"
+PASSWORD = "correct horse battery staple"
+Json = dict[str, Any]
+
+RIGHTS: dict[str, list[Json]] = {
+    "web": [
+        {"apiGroups": ["tidegate.dev"], "resources": ["taskruns"], "verbs": ["get", "create", "patch"]},
+        {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list"]},
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]},
+        {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["get"]},
+        {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]},
+        {"nonResourceURLs": ["/version"], "verbs": ["get"]},
+    ],
+    "mirror": [
+        {"apiGroups": ["tidegate.dev"], "resources": ["taskruns"], "verbs": ["get", "list", "watch", "delete"]},
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]},
+        {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
+        {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["get", "delete"]},
+    ],
+}
+"""What each process may do in the cluster: all it needs, and what the chart grants. ``live`` needs nothing."""
+
+
+def grant(plane: ControlPlane, actor: str) -> None:
+    """Give a process its rights, and no others."""
+    name = f"tidegate-{actor}"
+    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": name}}
+    binding = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": actor}],
+    }
+    items = [role | {"rules": RIGHTS[actor]}, binding]
+    plane.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
+
+
+@dataclass(kw_only=True)
+class Stack:
+    """The servers, and a project and a database in them."""
+
+    postgres: Postgres
+    redis: Redis
+    plane: ControlPlane
+    project: str
+    database_url: str
+    redis_url: str
+    cleanup: ExitStack
+    runs: "RunMaker" = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.runs = RunMaker(self.plane, self.project)
+
+    def settings(self, actor: str, **changes: Any) -> WebSettings:
+        values: Json = {
+            "database_url": self.database_url,
+            "redis_url": self.redis_url,
+            "secret_key": "k" * 40,
+            "admin_email": EMAIL,
+            "admin_password": PASSWORD,
+            "kubeconfig": self.plane.kubeconfig(actor),
+            "sweep_seconds": 0.1,
+            "stream_heartbeat_seconds": 0.5,
+            "host": "127.0.0.1",
+            "database_pool_size": 5,
+        }
+        return WebSettings(**(values | changes))
+
+    def services(self, actor: str, **changes: Any) -> Services:
+        made = make_services(self.settings(actor, **changes), name=f"test-{actor}")
+        self.cleanup.callback(made.engine.dispose)
+        self.cleanup.callback(made.redis.close)
+        self.cleanup.callback(made.hub.stop)
+        return made
+
+    def parts(self, actor: str, **changes: Any) -> "Parts":
+        made = self.services(actor, **changes)
+        app = create_app(made, registry=CollectorRegistry())
+        app.testing = False
+        return Parts(app=app, services=made, project=self.project)
+
+    def mirror(self, **changes: Any) -> "MirrorThread":
+        made = self.services("mirror", namespaces=[self.project], **changes)
+        thread = MirrorThread(made)
+        thread.start()
+        self.cleanup.callback(thread.end)
+        return thread
+
+    def environment(self, actor: str, **changes: Any) -> dict[str, str]:
+        """Settings as a process of its own gets them."""
+        settings = self.settings(actor, **changes)
+        environment = {"PATH": "/usr/bin:/bin"}
+        for name in settings.model_fields_set:
+            value = getattr(settings, name)
+            if hasattr(value, "get_secret_value"):
+                value = value.get_secret_value()
+            environment[f"TIDEGATE_{name.upper()}"] = ",".join(value) if isinstance(value, list) else str(value)
+        return environment
+
+    @contextmanager
+    def process(self, command: str, *, actor: str, log: Path, **changes: Any) -> Iterator["Process"]:
+        """One of the program's processes, ready; stopped with SIGTERM at the end."""
+        port, probes = free_port(), free_port()
+        environment = self.environment(actor, port=port, metrics_port=probes, **changes)
+        with log.open("wb") as output:
+            started = subprocess.Popen(
+                [sys.executable, "-m", "tidegate_web", command], env=environment, stdout=output, stderr=output
+            )
+        process = Process(process=started, port=port, probes=probes, log=log)
+        try:
+            process.wait_ready()
+            yield process
+        finally:
+            started.terminate()
+            try:
+                started.wait(timeout=30)
+            except subprocess.TimeoutExpired:
+                started.kill()
+                started.wait()
+                raise
+
+
+@dataclass(kw_only=True)
+class Process:
+    """A running process of the web part."""
+
+    process: "subprocess.Popen[bytes]"
+    port: int
+    probes: int
+    log: Path
+
+    def probe(self, path: str) -> tuple[int, str]:
+        try:
+            with urllib3.PoolManager() as pool:
+                answer = pool.request("GET", f"http://127.0.0.1:{self.probes}{path}", retries=False, timeout=3)
+                return answer.status, answer.data.decode()
+        except (urllib3.exceptions.HTTPError, OSError):
+            return 0, ""
+
+    def wait_ready(self) -> None:
+        def ready() -> bool:
+            if self.process.poll() is not None:
+                raise AssertionError(f"it ended with {self.process.returncode}: {self.log.read_text()[-2000:]}")
+            return self.probe("/readyz")[0] == 200
+
+        wait_until(ready, what="the process")
+
+
+@dataclass(kw_only=True)
+class Parts:
+    """The app and what it works with."""
+
+    app: Flask
+    services: Services
+    project: str
+
+    @property
+    def engine(self) -> Engine:
+        return self.services.engine
+
+    def client(self) -> FlaskClient:
+        return self.app.test_client()
+
+    def sign_in(self, *, password: str = PASSWORD) -> "SignedIn":
+        client = self.client()
+        answer = client.post(
+            "/login", data={"email": EMAIL, "password": password, "csrf_token": csrf_token(client.get("/login"))}
+        )
+        assert answer.status_code == 303, answer.text
+        return SignedIn(client=client, csrf=csrf_token(client.get("/")), project=self.project)
+
+    @contextmanager
+    def served(self) -> Iterator[str]:
+        """The app behind a real socket, for streams."""
+        server = make_server("127.0.0.1", 0, self.app, threaded=True)
+        server.daemon_threads = True  # type: ignore[attr-defined]
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            self.services.hub.stop()
+            server.shutdown()
+            thread.join()
+            server.server_close()
+
+    def rows(self, statement: str, **values: Any) -> list[Any]:
+        with self.engine.connect() as connection:
+            return list(connection.execute(text(statement), values))
+
+
+def csrf_token(answer: TestResponse) -> str:
+    found = re.search(r'(?:name="csrf-token" content|name="csrf_token" value)="([^"]+)"', answer.text)
+    return found.group(1) if found else ""
+
+
+@dataclass(kw_only=True)
+class SignedIn:
+    """A browser's session, without the browser."""
+
+    client: FlaskClient
+    csrf: str
+    project: str
+
+    def get(self, path: str, **options: Any) -> TestResponse:
+        return self.client.get(self._path(path), **options)
+
+    def post(self, path: str, body: object = None, **options: Any) -> TestResponse:
+        headers = {"X-CSRFToken": self.csrf} | options.pop("headers", {})
+        return self.client.post(self._path(path), json=body, headers=headers, **options)
+
+    def _path(self, path: str) -> str:
+        return path if path.startswith("/") else f"/api/v1/projects/{self.project}/{path}"
+
+    def cookie(self) -> str:
+        found = self.client.get_cookie("tidegate")
+        assert found is not None
+        return f"tidegate={found.value}"
+
+
+class MirrorThread(threading.Thread):
+    """A mirror in this process."""
+
+    def __init__(self, made: Services) -> None:
+        super().__init__(daemon=True)
+        self._mirror = Mirror(made, registry=CollectorRegistry(), patience_seconds=1)
+
+    def run(self) -> None:
+        self._mirror.run()
+
+    def end(self) -> None:
+        self._mirror.stop()
+        self.join(timeout=20)
+        assert not self.is_alive(), "the mirror didn't stop"
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+class RunMaker:
+    """TaskRuns, and the Jobs and pods that an operator would make for them, on the real apiserver."""
+
+    def __init__(self, plane: ControlPlane, project: str) -> None:
+        self._plane = plane
+        self.project = project
+
+    def kubectl(self, *arguments: str, body: object = None) -> str:
+        return self._plane.kubectl(
+            "-n", self.project, *arguments, stdin=None if body is None else json.dumps(body)
+        )
+
+    def create(self, name: str, **spec: Any) -> Json:
+        body = {
+            "apiVersion": "tidegate.dev/v1alpha1",
+            "kind": "TaskRun",
+            "metadata": {"name": name},
+            "spec": spec or {"task": {"image": "busybox"}},
+        }
+        return cast("Json", json.loads(self.kubectl("create", "-o", "json", "-f", "-", body=body)))
+
+    def status(self, name: str, **status: Any) -> Json:
+        patch = json.dumps({"status": status})
+        arguments = ("patch", "taskrun.tidegate.dev", name, "--subresource=status", "--type=merge", "-p", patch)
+        return cast("Json", json.loads(self.kubectl(*arguments, "-o", "json")))
+
+    def delete(self, name: str) -> None:
+        self.kubectl("delete", "taskrun.tidegate.dev", name)
+
+    def exists(self, name: str) -> bool:
+        return bool(self.kubectl("get", "taskrun.tidegate.dev", name, "--ignore-not-found", "-o", "name").strip())
+
+    def job(self, run: Json, attempt: int = 1, *, name: str | None = None, owned: bool = True) -> Json:
+        uid = run["metadata"]["uid"]
+        body: Json = {
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": {"name": name or job_name(run["metadata"]["name"], uid, attempt)},
+            "spec": {
+                "suspend": True,
+                "template": {
+                    "spec": {"restartPolicy": "Never", "containers": [{"name": "task", "image": "busybox"}]}
+                },
+            },
+        }
+        if owned:
+            body["metadata"]["ownerReferences"] = [owner_reference(run)]
+        return cast("Json", json.loads(self.kubectl("create", "-o", "json", "-f", "-", body=body)))
+
+    def pod(
+        self, name: str, *, owner: Json | None, run_uid: str = "", node: str | None = None, account: str = "default"
+    ) -> Json:
+        """A pod as the Job controller makes it."""
+        labels = {"app.kubernetes.io/managed-by": "tidegate", "tidegate.dev/run-uid": run_uid}
+        body: Json = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name, "labels": labels},
+            "spec": {
+                "serviceAccountName": account,
+                "automountServiceAccountToken": False,
+                "containers": [{"name": "task", "image": "busybox"}],
+            },
+        }
+        if owner is not None:
+            body["metadata"]["ownerReferences"] = [owner_reference(owner)]
+        if node is not None:
+            body["spec"]["nodeName"] = node
+        if not self.kubectl("get", "serviceaccount", account, "--ignore-not-found", "-o", "name").strip():
+            self.kubectl("create", "serviceaccount", account)
+        return cast("Json", json.loads(self.kubectl("create", "-o", "json", "-f", "-", body=body)))
+
+    def pod_state(self, name: str, *, exit_code: int | None = None) -> None:
+        """The container ``task`` runs, or has ended."""
+        state: Json = {"running": {"startedAt": now()}}
+        phase = "Running"
+        if exit_code is not None:
+            state = {"terminated": {"exitCode": exit_code, "startedAt": now(), "finishedAt": now()}}
+            phase = "Failed" if exit_code else "Succeeded"
+        container = {
+            "name": "task",
+            "state": state,
+            "ready": False,
+            "restartCount": 0,
+            "image": "busybox",
+            "imageID": "",
+        }
+        patch = json.dumps({"status": {"phase": phase, "containerStatuses": [container]}})
+        self.kubectl("patch", "pod", name, "--subresource=status", "-p", patch)
+
+    def delete_pod(self, name: str) -> None:
+        self.kubectl("delete", "pod", name, "--force", "--grace-period=0")
+
+    def token(self, pod: Json, *, audience: str = "tidegate", account: str = "default") -> str:
+        """The projected token that the kubelet would write into the pod."""
+        metadata = pod["metadata"]
+        return self.kubectl(
+            "create", "token", account, f"--audience={audience}", "--bound-object-kind=Pod",
+            f"--bound-object-name={metadata['name']}", f"--bound-object-uid={metadata['uid']}",
+        ).strip()  # fmt: skip
+
+
+def owner_reference(owner: Json) -> Json:
+    return {
+        "apiVersion": owner["apiVersion"],
+        "kind": owner["kind"],
+        "name": owner["metadata"]["name"],
+        "uid": owner["metadata"]["uid"],
+        "controller": True,
+    }
+
+
+class Events:
+    """An open stream of Server-Sent Events."""
+
+    def __init__(self, url: str, *, cookie: str, last: str | None = None) -> None:
+        headers = {"Cookie": cookie} | ({"Last-Event-ID": last} if last else {})
+        self._pool = urllib3.PoolManager()
+        self._response = self._pool.request(
+            "GET", url, headers=headers, preload_content=False, timeout=15, retries=False
+        )
+        self.status = self._response.status
+        self.content_type = self._response.headers.get("Content-Type", "")
+        self.comments = 0
+        self._rest = b""
+
+    def __enter__(self) -> "Events":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._response.close()
+        self._pool.clear()
+
+    def next(self) -> tuple[str, str, Json]:
+        """(event, id, data) of the next event; EOFError when the stream has ended."""
+        while True:
+            while b"\n\n" not in self._rest:
+                data = self._response.read1(65536)
+                if not data:
+                    raise EOFError
+                self._rest += data
+            block, _, self._rest = self._rest.partition(b"\n\n")
+            fields: dict[str, str] = {}
+            for line in block.decode().split("\n"):
+                if line.startswith(":"):
+                    self.comments += 1
+                else:
+                    name, _, value = line.partition(": ")
+                    fields[name] = value
+            if "data" in fields:
+                return fields.get("event", ""), fields.get("id", ""), json.loads(fields["data"])

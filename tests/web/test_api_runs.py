@@ -1,0 +1,187 @@
+"""Runs over HTTP: what is created can be read at once, what is wrong is told as a problem."""
+
+from typing import Any
+
+import pytest
+from support.web import EMAIL, Parts, SignedIn, Stack
+
+TASK = {"image": "busybox", "command": ["true"]}
+
+
+@pytest.fixture
+def me(parts: Parts) -> SignedIn:
+    return parts.sign_in()
+
+
+def test_what_was_created_can_be_read_at_once(stack: Stack, me: SignedIn) -> None:
+    body = {"name": "first", "task": TASK, "payload": {"a": None, "n": 1.5}, "labels": {"team": "a"}, "tags": ["x"]}
+    answer = me.post("runs", body)
+    assert answer.status_code == 201, answer.text
+    made: Any = answer.json
+    assert made["name"] == "first"
+    assert made["phase"] == "Pending"
+    assert made["spec"]["payload"] == {"a": None, "n": 1.5}
+    assert made["requestedBy"] == {"name": EMAIL, "verified": True}
+    assert answer.headers["Location"] == f"/api/v1/projects/{stack.project}/runs/{made['uid']}"
+    for reference in ("first", made["uid"]):
+        assert me.get(f"runs/{reference}").json == made
+    listed: Any = me.get("runs?tag=x").json
+    assert [run["uid"] for run in listed["items"]] == [made["uid"]]
+    stored = stack.runs.kubectl("get", "tgr", "first", "-o", r"jsonpath={.metadata.annotations.tidegate\.dev/requested-by}")
+    assert stored == EMAIL
+
+
+def test_a_run_without_a_name_gets_its_tasks(me: SignedIn) -> None:
+    answer = me.post("runs", {"taskRef": {"name": "resize-photos"}})
+    assert answer.status_code == 201
+    assert answer.json is not None
+    assert answer.json["name"].startswith("resize-photos-")
+    assert answer.json["task"] == "resize-photos"
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        ({"task": TASK, "taskRef": {"name": "x"}}, 422, "exactly one of taskRef and task"),
+        ({"task": TASK, "nonsense": 1}, 422, "nonsense"),
+        ({"task": TASK, "priority": 5000}, 422, "priority"),
+        ({"task": TASK, "payload": [1]}, 422, "payload"),
+        ({"task": TASK, "name": "Not A Label"}, 422, "DNS label"),
+        ({"task": TASK, "labels": {"tidegate.dev/run": "x"}}, 422, "labels"),
+        ({"task": TASK, "labels": {"x": 1}}, 422, "labels"),
+        ({"task": TASK, "payload": {"big": "x" * 140_000}}, 413, "payload"),
+        ([], 422, "object"),
+    ],
+)
+def test_what_is_wrong_is_told_as_a_problem(me: SignedIn, body: object, status: int, words: str) -> None:
+    answer = me.post("runs", body)
+    assert answer.status_code == status, answer.text
+    assert answer.content_type == "application/problem+json"
+    assert answer.json is not None
+    assert words in answer.json["detail"]
+
+
+@pytest.mark.parametrize(
+    ("data", "kind", "status"),
+    [
+        (b"{", "application/json", 400),
+        (b'{"a": NaN}', "application/json", 400),
+        (b"\xff\xfe", "application/json", 400),
+        (b"[" * 100_000, "application/json", 400),
+        (b"{}", "text/plain", 415),
+        (b"a=b", "application/x-www-form-urlencoded", 415),
+        (b"x" * 1_100_000, "application/json", 413),
+    ],
+)
+def test_bad_bodies(me: SignedIn, data: bytes, kind: str, status: int) -> None:
+    answer = me.client.post(
+        f"/api/v1/projects/{me.project}/runs", data=data, content_type=kind, headers={"X-CSRFToken": me.csrf}
+    )
+    assert answer.status_code == status
+    assert answer.content_type == "application/problem+json"
+
+
+def test_a_second_run_of_a_name_is_a_conflict(me: SignedIn) -> None:
+    assert me.post("runs", {"task": TASK, "name": "twice"}).status_code == 201
+    answer = me.post("runs", {"task": TASK, "name": "twice"})
+    assert answer.status_code == 409
+
+
+def test_idempotency_keys_are_refused_until_they_are_kept(me: SignedIn) -> None:
+    assert me.post("runs", {"task": TASK}, headers={"Idempotency-Key": "k"}).status_code == 501
+
+
+def test_other_projects_are_not_found(me: SignedIn) -> None:
+    assert me.post("/api/v1/projects/kube-system/runs", {"task": TASK}).status_code == 404
+    assert me.get("/api/v1/projects/NOT_A_NAME/runs").status_code == 404
+    assert me.get("runs/nothing-of-that-name").status_code == 404
+    assert me.get("runs/00000000-0000-0000-0000-000000000000").status_code == 404
+
+
+def test_a_run_made_by_kubectl_is_found_before_the_mirror_has_seen_it(stack: Stack, me: SignedIn) -> None:
+    run = stack.runs.create("by-hand")
+    answer: Any = me.get("runs/by-hand").json
+    assert answer["uid"] == run["metadata"]["uid"]
+    assert answer["requestedBy"] is None
+
+
+def test_pages_of_a_list_meet_without_gap_or_overlap(me: SignedIn) -> None:
+    names = {f"run-{number}" for number in range(7)}
+    for name in names:
+        assert me.post("runs", {"task": TASK, "name": name}).status_code == 201
+    seen: list[str] = []
+    after = ""
+    while True:
+        page: Any = me.get(f"runs?limit=3{after}").json
+        seen += [run["name"] for run in page["items"]]
+        if page["after"] is None:
+            break
+        after = f"&after={page['after']}"
+    assert len(seen) == 7
+    assert set(seen) == names
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=x", "limit=501", "after=nonsense", "after=%00", "phase=Nope", "from=yesterday", "q=%00"]
+)
+def test_bad_queries(me: SignedIn, query: str) -> None:
+    assert me.get(f"runs?{query}").status_code == 422
+
+
+def test_filters(stack: Stack, me: SignedIn) -> None:
+    me.post("runs", {"taskRef": {"name": "a"}, "name": "alpha", "queue": "fast"})
+    me.post("runs", {"taskRef": {"name": "b"}, "name": "beta"})
+
+    def names(query: str) -> list[str]:
+        answer: Any = me.get(f"runs?{query}").json
+        return sorted(run["name"] for run in answer["items"])
+
+    assert names("") == ["alpha", "beta"]
+    assert names("task=a") == ["alpha"]
+    assert names("queue=fast") == ["alpha"]
+    assert names("q=ALPH") == ["alpha"]
+    assert names("q=%25") == []
+    assert names("phase=Pending,Running&task=b") == ["beta"]
+    assert names("phase=Failed") == []
+    assert names("from=2020-01-01T00:00:00Z&to=2020-01-02T00:00:00Z") == []
+    assert stack.project
+
+
+def test_cancel(stack: Stack, me: SignedIn) -> None:
+    me.post("runs", {"task": TASK, "name": "long"})
+    answer = me.post("runs/long:cancel")
+    assert answer.status_code == 202
+    assert answer.json is not None
+    assert answer.json["spec"]["cancel"] is True
+    assert stack.runs.kubectl("get", "tgr", "long", "-o", "jsonpath={.spec.cancel}") == "true"
+    stack.runs.delete("long")
+    assert me.post("runs/long:cancel").status_code == 409
+    assert me.post("runs/never-was:cancel").status_code == 404
+
+
+def test_writes_are_in_the_audit_log(parts: Parts, me: SignedIn) -> None:
+    me.post("runs", {"task": TASK, "name": "seen"})
+    me.post("runs", {"task": TASK, "name": "seen"})
+    me.post("runs/seen:cancel")
+    rows = parts.rows("SELECT actor, action, target, outcome FROM audit WHERE action LIKE 'run.%' ORDER BY id")
+    assert [tuple(row) for row in rows] == [
+        (EMAIL, "run.create", "seen", "done"),
+        (EMAIL, "run.create", "seen", "refused 409"),
+        (EMAIL, "run.cancel", "seen", "done"),
+    ]
+
+
+def test_nul_in_a_payload_is_stored_as_something_else(me: SignedIn) -> None:
+    answer = me.post("runs", {"task": TASK, "name": "nul", "payload": {"a": "x\x00y"}})
+    assert answer.status_code == 201
+    read: Any = me.get("runs/nul").json
+    assert read["spec"]["payload"] == {"a": "x\ufffdy"}
+
+
+def test_health_tells_of_the_neighbours(stack: Stack, me: SignedIn) -> None:
+    answer: Any = me.get("/api/v1/health").json
+    states = {item["name"]: item["status"] for item in answer["items"]}
+    assert states == {"Postgres": "up", "Redis": "up", "Kubernetes": "up", "Mirror": "degraded"}
+    stack.redis.stop()
+    answer = me.get("/api/v1/health").json
+    assert {item["name"]: item["status"] for item in answer["items"]}["Redis"] == "down"

@@ -1,0 +1,114 @@
+"""The schema: made once whoever comes first, and looked at before a process says that it is ready."""
+
+import threading
+import urllib.request
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from prometheus_client import CollectorRegistry
+from sqlalchemy import text
+from support.servers import Postgres, free_port
+from support.web import Stack
+
+from tidegate_web.commands import main
+from tidegate_web.health.probes import ProbeServer, SchemaCheck
+from tidegate_web.settings import WebSettings
+from tidegate_web.store import schema
+from tidegate_web.store.engine import make_engine
+from tidegate_web.store.models import Base
+
+
+def test_migrations_make_exactly_the_tables_of_the_models(stack: Stack) -> None:
+    made = stack.services("web")
+    with made.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_two_migrations_at_once_make_one_schema(postgres: Postgres) -> None:
+    settings = WebSettings(database_url=postgres.create_database("migrated_twice"))
+    results = []
+    engines = [make_engine(settings, name=f"migrate-{number}") for number in range(3)]
+    threads = [threading.Thread(target=lambda e=engine: results.append(schema.upgrade(e))) for engine in engines]  # type: ignore[misc]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(before or "" for before, _ in results) == ["", schema.head(), schema.head()]
+    for engine in engines:
+        engine.dispose()
+
+
+def test_a_newer_schema_is_left_alone(stack: Stack) -> None:
+    made = stack.services("web")
+    with made.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    assert schema.upgrade(made.engine) == ("9999", "9999")
+    assert not schema.is_outdated(made.engine)
+
+
+def probe(port: int, path: str) -> tuple[int, bytes]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}") as answer:  # noqa: S310 - loopback
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read()
+
+
+def test_not_ready_while_postgres_answers_with_an_older_schema(stack: Stack) -> None:
+    made = stack.services("web")
+    server = ProbeServer(
+        host="127.0.0.1", port=0, registry=CollectorRegistry(), ready=SchemaCheck(made.engine, seconds=0)
+    )
+    server.start()
+    try:
+        assert probe(server.port, "/readyz")[0] == 200
+        with made.engine.begin() as connection:
+            connection.execute(text("UPDATE alembic_version SET version_num = ''"))
+            connection.execute(text("DELETE FROM alembic_version"))
+        status, body = probe(server.port, "/readyz")
+        assert status == 503
+        assert b"migrate" in body
+        assert probe(server.port, "/healthz")[0] == 200
+        stack.postgres.stop()
+        assert probe(server.port, "/readyz")[0] == 200  # it can answer; its neighbour can't
+        stack.postgres.start()
+        assert probe(server.port, "/readyz")[0] == 503
+    finally:
+        server.stop()
+
+
+def test_migrate_says_in_one_line_that_postgres_is_away(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TIDEGATE_DATABASE_URL", f"postgresql://tidegate@127.0.0.1:{free_port()}/none")
+    monkeypatch.setenv("TIDEGATE_MIGRATE_WAIT_SECONDS", "0.2")
+    assert main(["migrate"]) == 1
+    assert "Postgres didn't answer" in capsys.readouterr().err
+
+
+def test_migrate_makes_the_admin_once_and_never_changes_a_password(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    url = postgres.create_database("with_admin")
+    password = tmp_path / "password"
+    password.write_text("first password\n")
+    monkeypatch.setenv("TIDEGATE_DATABASE_URL", url)
+    monkeypatch.setenv("TIDEGATE_ADMIN_EMAIL", "Root@Example.com")
+    monkeypatch.setenv("TIDEGATE_ADMIN_PASSWORD_FILE", str(password))
+    assert main(["migrate"]) == 0
+    engine = make_engine(WebSettings(database_url=url), name="tests")
+    with engine.connect() as connection:
+        first = connection.execute(text("SELECT email, password_hash, instance_admin FROM users")).one()
+    assert first.email == "root@example.com"
+    assert first.instance_admin
+    assert first.password_hash.startswith("$argon2id$")
+    password.write_text("another")
+    assert main(["migrate"]) == 0
+    assert main(["create-admin"]) == 0
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT password_hash FROM users")).one()[0] == first.password_hash
+    engine.dispose()
