@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -131,11 +132,12 @@ class NativeCluster:
     def load(self, archives: Sequence[Path]) -> None:
         """Import image archives into every node that runs."""
         record = self._require()
-        for node in record.nodes:
-            machine = self._machine(node)
-            if machine.running("containerd"):
-                for path in archives:
-                    _import(machine, path)
+        machines = [machine for node in record.nodes if (machine := self._machine(node)).running("containerd")]
+        # Two at once: one unpacks while the other is being read.
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            for machine in machines:
+                for _ in pool.map(lambda path, machine=machine: _import(machine, path), archives):
+                    pass
 
     # -- parts of `up` --
 

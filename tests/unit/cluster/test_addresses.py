@@ -1,0 +1,47 @@
+"""Which networks clusters choose."""
+
+import ipaddress
+
+import pytest
+from tidegate_cluster.addresses import MOST_CLUSTERS, MOST_NODES, Addresses, choose
+from tidegate_cluster.errors import ClusterError
+
+
+def test_first_cluster_takes_first_network() -> None:
+    assert choose(first=200, taken=(), routes=()).number == 200
+
+
+def test_networks_of_other_clusters_are_left_alone() -> None:
+    assert choose(first=200, taken={200, 201}, routes=()).number == 202
+
+
+@pytest.mark.parametrize("route", ["10.200.3.0/24", "10.192.0.0/12", "10.200.0.1"])
+def test_networks_that_the_host_can_reach_are_left_alone(route: str) -> None:
+    assert choose(first=200, taken=(), routes=[route]).number != 200
+
+
+def test_routes_of_ipv6_are_of_no_matter() -> None:
+    assert choose(first=200, taken=(), routes=["fd00::/8"]).number == 200
+
+
+def test_no_free_network_is_told_with_the_way_out() -> None:
+    with pytest.raises(ClusterError, match="TIDEGATE_NETWORK"):
+        choose(first=200, taken=set(range(200, 200 + MOST_CLUSTERS)), routes=())
+
+
+def test_parts_of_a_network_do_not_overlap() -> None:
+    plan = Addresses(200)
+    whole = ipaddress.IPv4Network(plan.whole)
+    texts = (f"10.{plan.number}.0.0/24", plan.pods, plan.services)
+    parts = [ipaddress.IPv4Network(text) for text in texts]
+    assert all(part.subnet_of(whole) for part in parts)
+    assert not any(a.overlaps(b) for i, a in enumerate(parts) for b in parts[i + 1 :])
+    assert ipaddress.IPv4Address(plan.apiserver_service) in ipaddress.IPv4Network(plan.services)
+
+
+def test_every_node_has_pods_and_a_link_of_its_own() -> None:
+    plan = Addresses(255)
+    indexes = range(1, MOST_NODES + 1)
+    assert len({plan.node_pods(index) for index in indexes}) == MOST_NODES
+    assert all(ipaddress.IPv4Network(plan.node_pods(i)).subnet_of(ipaddress.IPv4Network(plan.pods)) for i in indexes)
+    assert all(len(plan.link(index)) <= 15 for index in indexes)

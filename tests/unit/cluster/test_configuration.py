@@ -1,0 +1,50 @@
+"""What is written for the programs of a cluster."""
+
+import json
+
+from tidegate_cluster import components, kind, stages
+from tidegate_cluster.addresses import Addresses
+
+PLAN = Addresses(201)
+
+
+def files(*, index: int = 2, node: str = "node-2") -> dict[str, str]:
+    return dict(components.config_files(addresses=PLAN, index=index, node=node, cni_bin=["/usr/lib/cni"]))
+
+
+def test_pods_get_addresses_of_their_node() -> None:
+    plugin = json.loads(files()["cni/10-pods.conflist"])["plugins"][0]
+    assert plugin["ipam"]["ranges"] == [[{"subnet": "10.201.17.0/24"}]]
+    assert plugin["ipMasq"] is False
+
+
+def test_kubelets_of_two_nodes_share_no_cgroup() -> None:
+    first = components.kubelet_config(addresses=PLAN, node="node-1")["cgroupRoot"]
+    second = components.kubelet_config(addresses=PLAN, node="node-2")["cgroupRoot"]
+    other = components.kubelet_config(addresses=Addresses(202), node="node-1")["cgroupRoot"]
+    assert len({first, second, other}) == 3
+
+
+def test_cluster_dns_is_on_the_first_node() -> None:
+    assert components.kubelet_config(addresses=PLAN, node="node-2")["clusterDNS"] == ["10.201.0.11"]
+    assert "bind 10.201.0.11" in files()["Corefile"]
+
+
+def test_the_controller_manager_is_not_held_to_its_default_rate() -> None:
+    wanted = {"--kube-api-qps=1000", "--kube-api-burst=2000", "--concurrent-job-syncs=20"}
+    assert wanted <= set(components.controller_manager())
+
+
+def test_kind_gets_the_same_rate_for_both_versions_of_kubeadm() -> None:
+    old, new = (json.loads(patch) for patch in json.loads(kind.config())["kubeadmConfigPatches"])
+    assert old["controllerManager"]["extraArgs"]["kube-api-qps"] == "1000"
+    assert {"name": "kube-api-qps", "value": "1000"} in new["controllerManager"]["extraArgs"]
+
+
+def test_each_stage_of_a_fake_pod_has_a_name_and_a_condition() -> None:
+    for complete in (True, False):
+        documents = [json.loads(text) for text in stages.render(complete=complete).split("\n---\n")]
+        names = [document["metadata"]["name"] for document in documents]
+        assert len(names) == len(set(names))
+        assert {"node-ready", "pod-running", "pod-ended", "pod-deleted"} <= set(names)
+        assert all(document["spec"]["selector"]["matchExpressions"] for document in documents)
