@@ -193,7 +193,10 @@ class ControlPlane:
         self._wait("kube-apiserver", lambda: api.status("/readyz") == 200)
 
     def compact(self) -> None:
-        """Forget old revisions in etcd, so that continue tokens and old resourceVersions are answered with 410."""
+        """Forget old revisions in etcd: continue tokens and old resourceVersions are answered with 410.
+
+        A running apiserver still has what it saw in its cache, so restart it for that.
+        """
         latest = json.loads(self._etcd("range", {"key": "AA==", "limit": 1}))["header"]["revision"]
         self._etcd("compaction", {"revision": latest, "physical": True})
 

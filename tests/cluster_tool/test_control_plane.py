@@ -54,13 +54,13 @@ def test_state_outlives_the_apiserver_and_old_versions_expire() -> None:
     with ControlPlane() as plane:
         plane.kubectl("create", "configmap", "kept")
         first = json.loads(plane.kubectl("get", "--raw=/api/v1/configmaps?limit=1"))
+        plane.kubectl("create", "configmap", "another")
+        plane.compact()
         plane.stop_apiserver(hard=True)
         with pytest.raises(ClusterError):
             plane.kubectl("get", "configmap", "kept")
         plane.start_apiserver()
         assert "kept" in plane.kubectl("get", "configmap", "kept")
-        plane.kubectl("create", "configmap", "another")
-        plane.compact()
         with pytest.raises(ClusterError, match=r"Gone|too old|expired"):
             plane.kubectl("get", f"--raw=/api/v1/configmaps?limit=1&continue={first['metadata']['continue']}")
 
