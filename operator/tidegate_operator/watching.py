@@ -4,7 +4,6 @@ Only `on.event` handlers: every other kind of handler makes kopf write to the ob
 every waiter. Storages that store nothing spare it the computing of a diff base for every event.
 """
 
-import asyncio
 from collections.abc import Collection
 from typing import Any, Final
 
@@ -104,13 +103,12 @@ def _register(registry: kopf.OperatorRegistry, kind: str, observer: Observer, me
 
 
 async def watch_own_kinds(
-    cluster: Cluster, observer: Observer, metrics: Metrics, *, namespaces: Collection[str], stop: asyncio.Event
+    cluster: Cluster, observer: Observer, metrics: Metrics, *, namespaces: Collection[str]
 ) -> None:
-    """Run kopf until `stop` is set. Raises what ends kopf: the process is restarted then."""
+    """Run kopf until SIGTERM or cancellation. Raises what ends kopf: the process is restarted then."""
     await kopf.operator(
         registry=build_registry(cluster, observer, metrics),
         standalone=True,
         clusterwide=not namespaces,
         namespaces=namespaces,
-        stop_flag=stop,
     )

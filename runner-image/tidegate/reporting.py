@@ -10,7 +10,6 @@ import json
 import os
 import sys
 import threading
-import time
 from typing import Any, Optional
 
 _INTERVAL = 0.5
@@ -118,7 +117,7 @@ def progress(fraction: float, message: str = "") -> None:
     """Tell how far the run is: ``fraction`` from 0 to 1, and a few words."""
     if not 0 <= fraction <= 1:
         raise ValueError(f"fraction must be between 0 and 1, not {fraction}")
-    _channel.report({"progress": fraction, "message": message[:200], "at": time.time()})
+    _channel.report({"progress": fraction, "message": message[:200]})
 
 
 def close() -> None:

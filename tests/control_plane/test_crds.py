@@ -20,7 +20,13 @@ def refused(runs: Runs, manifest: Json, *, words: str) -> None:
 
 def set_status(plane: ControlPlane, name: str, status: Json) -> None:
     plane.kubectl(
-        "patch", "taskruns.tidegate.dev", name, "--subresource=status", "--type=merge", "-p", json.dumps({"status": status})
+        "patch",
+        "taskruns.tidegate.dev",
+        name,
+        "--subresource=status",
+        "--type=merge",
+        "-p",
+        json.dumps({"status": status}),
     )
 
 
@@ -199,7 +205,13 @@ def test_runs_are_selected_by_phase_and_task(plane: ControlPlane, runs: Runs) ->
 
 def test_the_table_tells_what_matters(plane: ControlPlane, runs: Runs) -> None:
     runs.create(a_run("crd-table").task_ref("resize").built)
-    status: Json = {"phase": "Failed", "reason": "Error", "queue": "default", "duration": "12.3s", "message": "exit code 7"}
+    status: Json = {
+        "phase": "Failed",
+        "reason": "Error",
+        "queue": "default",
+        "duration": "12.3s",
+        "message": "exit code 7",
+    }
     set_status(plane, "crd-table", {**status, "attempts": [{"number": 1}, {"number": 2}]})
     head, row = plane.kubectl("get", "tgr", "crd-table", "-o", "wide").splitlines()
     assert head.split() == ["NAME", "TASK", "QUEUE", "PHASE", "REASON", "ATTEMPTS", "DURATION", "AGE", "MESSAGE"]

@@ -17,6 +17,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import psycopg
+from psycopg import sql
+
 UNPRIVILEGED = "nobody"
 
 
@@ -224,9 +227,9 @@ class Postgres(Server):
 
     def create_database(self, name: str, *, template: str = "template1") -> str:
         """Make a database, empty or a copy; returns its URL."""
-        done = self._client(str(self.programs / "psql"), "-c", f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
-        if done.returncode != 0:
-            raise ServerError(done.stderr)
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            made = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+            connection.execute(made)
         return self.url(name)
 
     def url(self, name: str = "postgres") -> str:

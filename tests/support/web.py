@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import urllib3
 from flask import Flask
@@ -23,6 +23,15 @@ from werkzeug.test import TestResponse
 
 from support.servers import Postgres, Redis, free_port, wait_until
 from tidegate_web.app import create_app, make_services
+from tidegate_web.kubernetes import (
+    GROUP_VERSION,
+    MERGE_PATCH,
+    Cluster,
+    ClusterError,
+    jobs_path,
+    pods_path,
+    runs_path,
+)
 from tidegate_web.mirror.process import Mirror
 from tidegate_web.ownership import job_name
 from tidegate_web.services import Services
@@ -81,6 +90,7 @@ class Stack:
 
     def __post_init__(self) -> None:
         self.runs = RunMaker(self.plane, self.project)
+        self.runs.make_project()
 
     def settings(self, actor: str, **changes: Any) -> WebSettings:
         values: Json = {
@@ -275,31 +285,45 @@ class RunMaker:
     def __init__(self, plane: ControlPlane, project: str) -> None:
         self._plane = plane
         self.project = project
+        self.admin = Cluster.connect(plane.kubeconfig())
+
+    def make_project(self) -> None:
+        labels = {"tidegate.dev/project": "true"}
+        self.admin.request("POST", "/api/v1/namespaces", body={"metadata": {"name": self.project, "labels": labels}})
 
     def kubectl(self, *arguments: str, body: object = None) -> str:
-        return self._plane.kubectl(
-            "-n", self.project, *arguments, stdin=None if body is None else json.dumps(body)
-        )
+        return self._plane.kubectl("-n", self.project, *arguments, stdin=None if body is None else json.dumps(body))
 
     def create(self, name: str, **spec: Any) -> Json:
         body = {
-            "apiVersion": "tidegate.dev/v1alpha1",
+            "apiVersion": GROUP_VERSION,
             "kind": "TaskRun",
             "metadata": {"name": name},
             "spec": spec or {"task": {"image": "busybox"}},
         }
-        return cast("Json", json.loads(self.kubectl("create", "-o", "json", "-f", "-", body=body)))
+        return self.admin.create_run(self.project, body)
 
     def status(self, name: str, **status: Any) -> Json:
-        patch = json.dumps({"status": status})
-        arguments = ("patch", "taskrun.tidegate.dev", name, "--subresource=status", "--type=merge", "-p", patch)
-        return cast("Json", json.loads(self.kubectl(*arguments, "-o", "json")))
+        path = f"{runs_path(self.project)}/{name}/status"
+        return self.admin.request("PATCH", path, body={"status": status}, content_type=MERGE_PATCH)
 
     def delete(self, name: str) -> None:
-        self.kubectl("delete", "taskrun.tidegate.dev", name)
+        self.admin.request("DELETE", f"{runs_path(self.project)}/{name}")
 
     def exists(self, name: str) -> bool:
-        return bool(self.kubectl("get", "taskrun.tidegate.dev", name, "--ignore-not-found", "-o", "name").strip())
+        return self._exists(f"{runs_path(self.project)}/{name}")
+
+    def job_exists(self, name: str) -> bool:
+        return self._exists(f"{jobs_path(self.project)}/{name}")
+
+    def _exists(self, path: str) -> bool:
+        try:
+            self.admin.request("GET", path)
+        except ClusterError as error:
+            if error.status == 404:
+                return False
+            raise
+        return True
 
     def job(self, run: Json, attempt: int = 1, *, name: str | None = None, owned: bool = True) -> Json:
         uid = run["metadata"]["uid"]
@@ -309,14 +333,12 @@ class RunMaker:
             "metadata": {"name": name or job_name(run["metadata"]["name"], uid, attempt)},
             "spec": {
                 "suspend": True,
-                "template": {
-                    "spec": {"restartPolicy": "Never", "containers": [{"name": "task", "image": "busybox"}]}
-                },
+                "template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "task", "image": "busybox"}]}},
             },
         }
         if owned:
             body["metadata"]["ownerReferences"] = [owner_reference(run)]
-        return cast("Json", json.loads(self.kubectl("create", "-o", "json", "-f", "-", body=body)))
+        return self.admin.request("POST", jobs_path(self.project), body=body)
 
     def pod(
         self, name: str, *, owner: Json | None, run_uid: str = "", node: str | None = None, account: str = "default"
@@ -337,9 +359,10 @@ class RunMaker:
             body["metadata"]["ownerReferences"] = [owner_reference(owner)]
         if node is not None:
             body["spec"]["nodeName"] = node
-        if not self.kubectl("get", "serviceaccount", account, "--ignore-not-found", "-o", "name").strip():
-            self.kubectl("create", "serviceaccount", account)
-        return cast("Json", json.loads(self.kubectl("create", "-o", "json", "-f", "-", body=body)))
+        accounts = f"/api/v1/namespaces/{self.project}/serviceaccounts"
+        if not self._exists(f"{accounts}/{account}"):
+            self.admin.request("POST", accounts, body={"metadata": {"name": account}})
+        return self.admin.request("POST", pods_path(self.project), body=body)
 
     def pod_state(self, name: str, *, exit_code: int | None = None) -> None:
         """The container ``task`` runs, or has ended."""
@@ -356,11 +379,12 @@ class RunMaker:
             "image": "busybox",
             "imageID": "",
         }
-        patch = json.dumps({"status": {"phase": phase, "containerStatuses": [container]}})
-        self.kubectl("patch", "pod", name, "--subresource=status", "-p", patch)
+        body = {"status": {"phase": phase, "containerStatuses": [container]}}
+        path = f"{pods_path(self.project)}/{name}/status"
+        self.admin.request("PATCH", path, body=body, content_type="application/strategic-merge-patch+json")
 
     def delete_pod(self, name: str) -> None:
-        self.kubectl("delete", "pod", name, "--force", "--grace-period=0")
+        self.admin.request("DELETE", f"{pods_path(self.project)}/{name}", body={"gracePeriodSeconds": 0})
 
     def token(self, pod: Json, *, audience: str = "tidegate", account: str = "default") -> str:
         """The projected token that the kubelet would write into the pod."""

@@ -1,0 +1,33 @@
+"""What a run costs the apiserver: counted from its audit log."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.builders import a_run
+from support.operator import OperatorProcess
+from tidegate_cluster.control_plane import ControlPlane
+
+
+@pytest.fixture(scope="module", autouse=True)
+def operator(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
+    """A supervisor with its own idea of when a pod is late, as it is installed."""
+    with OperatorProcess(plane, log=Path(tmp_path_factory.mktemp("operator")) / "log", look_seconds="5") as made:
+        yield made.wait_leading()
+
+
+def test_a_happy_run_costs_one_post_and_at_most_two_patches(plane: ControlPlane) -> None:
+    plane.kubectl("create", "namespace", "budget")  # what other tests' runs cost is counted elsewhere
+    manifests = [a_run(f"budget-{i:02}").built for i in range(20)]
+    for manifest in manifests:
+        manifest["metadata"]["namespace"] = "budget"
+    plane.kubectl("create", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests}))
+    plane.kubectl(
+        "wait", "-n", "budget", "--for=condition=Succeeded", "--timeout=30s", "taskruns.tidegate.dev", "--all"
+    )
+    spent = Counter(e.what for e in plane.requests("operator") if e.namespace == "budget")
+    assert spent.keys() == {"create jobs", "patch taskruns/status"}
+    assert spent["create jobs"] == 20
+    assert spent["patch taskruns/status"] <= 40

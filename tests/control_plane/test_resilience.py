@@ -1,0 +1,225 @@
+"""What must hold when processes die, watches break and the apiserver goes away."""
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from support.builders import a_run
+from support.operator import OperatorProcess, Runs, install_crds
+from support.servers import wait_until
+from tidegate_cluster.control_plane import ControlPlane
+
+ACTORS = ("admin", "operator", "second")
+QUICK_LEASE = {"lease_duration_seconds": "3", "lease_renew_deadline_seconds": "2", "lease_retry_seconds": "0.3"}
+
+
+@pytest.fixture(scope="module")
+def plane() -> Iterator[ControlPlane]:
+    """A control plane of this module's own: its apiserver is restarted."""
+    with ControlPlane(actors=ACTORS, pods="complete") as made:
+        install_crds(made)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def runs(plane: ControlPlane) -> Runs:
+    """Its runs."""
+    return Runs(plane)
+
+
+@contextmanager
+def supervisor(
+    plane: ControlPlane, tmp_path: Path, *, actor: str = "operator", **settings: str
+) -> Iterator[OperatorProcess]:
+    with OperatorProcess(plane, actor=actor, log=tmp_path / f"{actor}.log", **{**QUICK_LEASE, **settings}) as made:
+        yield made
+
+
+def test_runs_made_while_no_supervisor_lived_are_run_when_one_comes(
+    plane: ControlPlane, runs: Runs, tmp_path: Path
+) -> None:
+    runs.create(a_run("patient").built)
+    with supervisor(plane, tmp_path):
+        runs.wait("patient", "Succeeded")
+
+
+def test_a_supervisor_killed_in_the_middle_changes_only_the_time_it_takes(
+    plane: ControlPlane, runs: Runs, tmp_path: Path
+) -> None:
+    with supervisor(plane, tmp_path) as operator:
+        operator.wait_leading()
+        manifests = [a_run(f"survivor-{i:02}").pod(duration="1s").built for i in range(30)]
+        plane.kubectl("create", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests}))
+        wait_until(lambda: len(runs.listed("jobs")) > 5, what="the first Jobs")
+        operator.kill()
+        operator.start()
+        for i in range(30):
+            status = runs.wait(f"survivor-{i:02}", "Succeeded", seconds=60)
+            assert [a["number"] for a in status["attempts"]] == [1]
+            assert len(runs.jobs(f"survivor-{i:02}")) == 1
+
+
+def test_the_end_of_a_pod_that_nobody_watched_is_found(plane: ControlPlane, runs: Runs, tmp_path: Path) -> None:
+    with supervisor(plane, tmp_path) as operator:
+        operator.wait_leading()
+        runs.create(a_run("unwatched").pod(hold="1").built)
+        runs.wait("unwatched", "Running")
+        operator.kill()
+        (job,) = runs.jobs("unwatched")
+        plane.kubectl("annotate", "pod", "-l", f"job-name={job['metadata']['name']}", "fake.tidegate.dev/exit-code=0")
+        plane.kubectl("wait", "--for=condition=Complete", f"job/{job['metadata']['name']}", "--timeout=20s")
+        operator.start()
+        runs.wait("unwatched", "Succeeded")
+
+
+def test_a_job_that_vanished_while_nobody_watched_is_a_failed_attempt(
+    plane: ControlPlane, runs: Runs, tmp_path: Path
+) -> None:
+    with supervisor(plane, tmp_path) as operator:
+        operator.wait_leading()
+        runs.create(a_run("vanished").pod(hold="1").task(retry={"maxAttempts": 1}).built)
+        runs.wait("vanished", "Running")
+        operator.kill()
+        plane.kubectl("delete", "job", runs.jobs("vanished")[0]["metadata"]["name"])
+        operator.start()
+        status = runs.wait("vanished", "Failed", reason="PodDeleted")
+        assert len(status["attempts"]) == 1
+
+
+def test_work_goes_on_after_the_apiserver_was_away(plane: ControlPlane, runs: Runs, tmp_path: Path) -> None:
+    with supervisor(plane, tmp_path) as operator:
+        operator.wait_leading()
+        pid = operator.pid
+        runs.create(a_run("before").pod(hold="1").built)
+        runs.wait("before", "Running")
+        plane.stop_apiserver(hard=True)
+        plane.start_apiserver()
+        (job,) = runs.jobs("before")
+        plane.kubectl("annotate", "pod", "-l", f"job-name={job['metadata']['name']}", "fake.tidegate.dev/exit-code=0")
+        runs.create(a_run("after").built)
+        runs.wait("before", "Succeeded", seconds=30)
+        runs.wait("after", "Succeeded", seconds=30)
+        assert operator.pid == pid
+        assert operator.exit_code is None
+
+
+def test_versions_that_are_compacted_away_cause_a_new_list(plane: ControlPlane, runs: Runs, tmp_path: Path) -> None:
+    with supervisor(plane, tmp_path) as operator:
+        operator.wait_leading()
+        runs.create(a_run("compacted").pod(hold="1").built)
+        runs.wait("compacted", "Running")
+        lists = operator.metric('tidegate_kube_requests_total{code="200",resource="pods",verb="get"}')
+        # Stopped, it misses what happens; its watches end with the apiserver and their versions with the compaction.
+        os.kill(operator.pid, signal.SIGSTOP)
+        try:
+            plane.stop_apiserver(hard=True)
+            plane.start_apiserver()
+            (job,) = runs.jobs("compacted")
+            plane.kubectl(
+                "annotate", "pod", "-l", f"job-name={job['metadata']['name']}", "fake.tidegate.dev/exit-code=0"
+            )
+            plane.kubectl("wait", "--for=condition=Complete", f"job/{job['metadata']['name']}", "--timeout=20s")
+            plane.compact()
+        finally:
+            os.kill(operator.pid, signal.SIGCONT)
+        runs.wait("compacted", "Succeeded", seconds=30)
+        assert operator.exit_code is None
+        assert operator.metric('tidegate_kube_requests_total{code="200",resource="pods",verb="get"}') >= lists
+
+
+def test_a_conflicting_write_is_decided_again_on_what_is_there(plane: ControlPlane, runs: Runs, tmp_path: Path) -> None:
+    with supervisor(plane, tmp_path) as operator:
+        operator.wait_leading()
+        manifests = [a_run(f"contended-{i}").pod(duration="400ms").built for i in range(8)]
+        for manifest in manifests:
+            runs.create(manifest)
+        # Each change of the object makes a status write that was decided before it a conflict.
+        for turn in range(3):
+            plane.kubectl("label", "--overwrite", "tgr", *(f"contended-{i}" for i in range(8)), f"turn={turn}")
+        for i in range(8):
+            runs.wait(f"contended-{i}", "Succeeded")
+
+
+def test_a_second_replica_stands_by_and_takes_over(plane: ControlPlane, runs: Runs, tmp_path: Path) -> None:
+    with supervisor(plane, tmp_path) as first:
+        first.wait_leading()
+        with supervisor(plane, tmp_path, actor="second", identity="second") as second:
+            assert second.page("readyz") == (200, "ok\n")
+            assert second.metric("tidegate_leader") == 0
+            runs.create(a_run("handed-over").pod(hold="1").built)
+            runs.wait("handed-over", "Running")
+            first.kill()
+            second.wait_leading()
+            runs.patch_spec("handed-over", cancel=True)
+            runs.wait("handed-over", "Cancelled", seconds=30)
+            assert "second" in plane.kubectl(
+                "get", "lease", "tidegate-operator", "-o", "jsonpath={.spec.holderIdentity}"
+            )
+
+
+def test_a_leader_that_stops_hands_the_lease_over_at_once(plane: ControlPlane, tmp_path: Path) -> None:
+    with supervisor(plane, tmp_path, lease_duration_seconds="60") as first:
+        first.wait_leading()
+        with supervisor(plane, tmp_path, actor="second", identity="second") as second:
+            assert first.stop() == 0
+            second.wait_leading()
+
+
+def test_a_leader_that_was_frozen_past_its_lease_writes_nothing(
+    plane: ControlPlane, runs: Runs, tmp_path: Path
+) -> None:
+    with supervisor(plane, tmp_path) as first:
+        first.wait_leading()
+        with supervisor(plane, tmp_path, actor="second", identity="second") as second:
+            os.kill(first.pid, signal.SIGSTOP)
+            second.wait_leading()
+            writes_before = [e for e in plane.requests("operator") if e.verb in ("create", "patch", "update", "delete")]
+            runs.create(a_run("fenced").built)
+            os.kill(first.pid, signal.SIGCONT)
+            wait_until(lambda: _ended(first), seconds=20, what="the old leader to end")
+            runs.wait("fenced", "Succeeded")
+            writes = [e for e in plane.requests("operator") if e.verb in ("create", "patch", "update", "delete")]
+            assert [e.what for e in writes[len(writes_before) :] if e.code < 300] == []
+            assert first.exit_code == 1
+
+
+def _ended(operator: OperatorProcess) -> bool:
+    return operator.exit_code is not None
+
+
+def test_without_the_crds_a_supervisor_is_not_ready_and_says_why(tmp_path: Path) -> None:
+    with ControlPlane(actors=ACTORS) as bare:
+        operator = OperatorProcess(bare, log=tmp_path / "log").start()
+        try:
+            wait_until(lambda: operator.page("readyz")[0] == 503, what="an answer")
+            wait_until(
+                lambda: "CRDs of tidegate.dev are not installed" in operator.page("readyz")[1], what="the reason"
+            )
+            assert operator.page("healthz") == (200, "ok\n")
+            install_crds(bare)
+            operator.wait_ready()
+        finally:
+            assert operator.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"port": "99999"}, "TIDEGATE_PORT"),
+        ({"sweep_seconds": "soon"}, "TIDEGATE_SWEEP_SECONDS"),
+        ({"kubeconfig": "/nonexistent"}, "can't read /nonexistent"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_told_in_one_line(
+    plane: ControlPlane, tmp_path: Path, settings: dict[str, str], words: str
+) -> None:
+    operator = OperatorProcess(plane, log=tmp_path / "log", **settings).start()
+    wait_until(lambda: operator.exit_code is not None, what="its end")
+    assert operator.exit_code == 2
+    lines = operator.log.splitlines()[1:]
+    assert len(lines) == 1
+    assert words in lines[0]

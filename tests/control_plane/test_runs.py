@@ -1,0 +1,310 @@
+"""A run's life on a real apiserver, with instant fake pods."""
+
+import json
+from collections import Counter
+
+import pytest
+from support.builders import a_queue, a_run, a_task
+from support.operator import OperatorProcess, Runs
+from support.servers import wait_until
+from tidegate_cluster.control_plane import ControlPlane
+
+pytestmark = pytest.mark.usefixtures("operator")
+
+
+def test_a_run_becomes_a_job_and_ends_with_its_pod(runs: Runs) -> None:
+    made = runs.create(a_run("happy").payload(a=1).labels({"team": "blue", "tidegate.dev/run": "forged"}).built)
+    status = runs.wait("happy", "Succeeded")
+    (job,) = runs.jobs("happy")
+    assert job["metadata"]["ownerReferences"][0] | {"uid": "…"} == {
+        "apiVersion": "tidegate.dev/v1alpha1",
+        "kind": "TaskRun",
+        "name": "happy",
+        "uid": "…",
+        "controller": True,
+    }
+    assert job["metadata"]["labels"] == {
+        "team": "blue",
+        "app.kubernetes.io/managed-by": "tidegate",
+        "tidegate.dev/run": "happy",
+        "tidegate.dev/run-uid": made["metadata"]["uid"],
+        "tidegate.dev/attempt": "1",
+        "tidegate.dev/queue": "default",
+    }
+    (attempt,) = status["attempts"]
+    assert (attempt["number"], attempt["jobName"], attempt["outcome"]) == (1, job["metadata"]["name"], "Succeeded")
+    assert attempt["podName"].startswith(job["metadata"]["name"])
+    assert attempt["nodeName"]
+    assert status["queue"] == "default"
+    assert status["startedAt"] <= status["finishedAt"]
+    assert {c["type"]: c["status"] for c in status["conditions"]} == {"Finished": "True", "Succeeded": "True"}
+
+
+def test_kubectl_can_wait_for_the_end(plane: ControlPlane, runs: Runs) -> None:
+    runs.create(a_run("waited").built)
+    plane.kubectl("wait", "--for=condition=Finished", "--timeout=20s", "taskruns.tidegate.dev/waited")
+
+
+def test_a_run_of_a_task_waits_until_the_task_is_there(runs: Runs) -> None:
+    runs.create(a_run("early").task_ref("late").spec(env=[{"name": "B", "value": "run"}]).built)
+    status = runs.wait("early", "Pending", reason="TaskNotFound")
+    assert "no Task late" in status["message"]
+    runs.create(a_task("late", env=[{"name": "A", "value": "task"}, {"name": "B", "value": "task"}]))
+    runs.wait("early", "Succeeded")
+    (job,) = runs.jobs("early")
+    assert job["metadata"]["labels"]["tidegate.dev/task"] == "late"
+    env = job["spec"]["template"]["spec"]["containers"][0]["env"]
+    assert {e["name"]: e.get("value") for e in env}.items() >= {
+        "A": "task",
+        "B": "run",
+        "TIDEGATE_TASK": "late",
+    }.items()
+
+
+def test_a_failing_run_is_retried_and_then_fails_with_its_exit_code(runs: Runs) -> None:
+    retry = {"maxAttempts": 3, "initialDelaySeconds": 0}
+    runs.create(a_run("failing").pod(exit_code="7").task(retry=retry).built)
+    status = runs.wait("failing", "Failed", reason="Error")
+    assert status["message"] == "exit code 7"
+    assert [(a["number"], a["outcome"], a["exitCode"]) for a in status["attempts"]] == [
+        (1, "Failed", 7),
+        (2, "Failed", 7),
+        (3, "Failed", 7),
+    ]
+    assert len(runs.jobs("failing")) == 3
+    assert {c["type"]: c["status"] for c in status["conditions"]} == {"Finished": "True", "Succeeded": "False"}
+
+
+def test_a_retry_follows_its_back_off_and_says_when(runs: Runs) -> None:
+    retry = {"maxAttempts": 2, "initialDelaySeconds": 600, "maxDelaySeconds": 600}
+    runs.create(a_run("backing-off").pod(exit_code="1").task(retry=retry).built)
+    status = runs.wait("backing-off", "Retrying", reason="BackOff")
+    assert status["nextAttemptAt"] > status["attempts"][0]["finishedAt"]
+    runs.patch_spec("backing-off", cancel=True)
+    assert runs.wait("backing-off", "Cancelled")["reason"] == "Cancelled"
+    assert len(runs.jobs("backing-off")) == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "extra"), [("64", {}), ("9", {"nonRetryableExitCodes": [9]}), ("64", {"nonRetryableExitCodes": []})]
+)
+def test_some_exit_codes_are_final(runs: Runs, code: str, extra: dict[str, list[int]]) -> None:
+    name = f"final-{code}-{len(extra.get('nonRetryableExitCodes', [0, 0]))}"
+    runs.create(a_run(name).pod(exit_code=code).task(retry={"initialDelaySeconds": 0, **extra}).built)
+    status = runs.wait(name, "Failed")
+    assert len(status["attempts"]) == 1
+
+
+def test_a_retry_uses_the_task_as_it_was_at_the_first_attempt(plane: ControlPlane, runs: Runs) -> None:
+    runs.create(a_task("moving", image="first", retry={"maxAttempts": 2, "initialDelaySeconds": 2, "jitter": False}))
+    runs.create(a_run("frozen").task_ref("moving").pod(exit_code="1").built)
+    runs.wait("frozen", "Retrying")
+    plane.kubectl("patch", "tasks.tidegate.dev", "moving", "--type=merge", "-p", '{"spec": {"image": "second"}}')
+    runs.wait("frozen", "Failed")
+    images = [j["spec"]["template"]["spec"]["containers"][0]["image"] for j in runs.jobs("frozen")]
+    assert images == ["first", "first"]
+
+
+def test_a_running_attempt_is_told_and_timed_out(runs: Runs) -> None:
+    runs.create(a_run("slow").pod(hold="1").task(timeoutSeconds=2, retry={"maxAttempts": 1}).built)
+    assert "reason" not in runs.wait("slow", "Running")
+    status = runs.wait("slow", "Failed")
+    assert status["reason"] == "Timeout"
+    assert status["attempts"][0]["outcome"] == "Timeout"
+    assert status["message"] == "timed out after 2 s"
+    (job,) = runs.jobs("slow")
+    assert job["spec"]["template"]["spec"]["activeDeadlineSeconds"] == 302
+
+
+def test_a_run_without_a_timeout_has_no_deadline(runs: Runs) -> None:
+    runs.create(a_run("endless").task(timeoutSeconds=0).built)
+    runs.wait("endless", "Succeeded")
+    (job,) = runs.jobs("endless")
+    assert "activeDeadlineSeconds" not in job["spec"]["template"]["spec"]
+
+
+def test_a_running_run_is_cancelled_and_its_pod_kept(runs: Runs) -> None:
+    runs.create(a_run("cancelled").pod(hold="1").built)
+    runs.wait("cancelled", "Running")
+    runs.patch_spec("cancelled", cancel=True)
+    status = runs.wait("cancelled", "Cancelled", reason="Cancelled")
+    assert status["attempts"][0]["outcome"] == "Cancelled"
+    assert runs.listed("pods", "tidegate.dev/run=cancelled")
+
+
+def test_a_run_is_cancelled_before_it_starts(runs: Runs) -> None:
+    runs.create(a_run("never").spec(cancel=True).built)
+    assert "attempts" not in runs.wait("never", "Cancelled")
+    assert runs.jobs("never") == []
+
+
+def test_a_pod_that_never_starts_ends_as_start_timeout_with_the_clusters_words(runs: Runs) -> None:
+    task = {"startTimeoutSeconds": 3, "retry": {"maxAttempts": 1}}
+    runs.create(a_run("stuck").pod(waiting="ImagePullBackOff").task(**task).built)
+    status = runs.wait("stuck", "Failed", seconds=30)
+    assert status["reason"] == "StartTimeout"
+    assert "ImagePullBackOff" in status["message"]
+
+
+def test_a_pod_that_no_node_takes_is_cancelled_by_deleting_its_job(runs: Runs) -> None:
+    runs.create(a_run("homeless").task(resources={"requests": {"cpu": "1000000"}}).built)
+    status = runs.wait("homeless", "Starting", reason="Scheduling", seconds=30)
+    assert "Insufficient cpu" in status["message"]
+    runs.patch_spec("homeless", cancel=True)
+    runs.wait("homeless", "Cancelled", seconds=30)
+    wait_until(lambda: not runs.jobs("homeless"), what="the Job to be gone")
+
+
+def test_an_image_name_that_cannot_be_fails_at_once(runs: Runs) -> None:
+    runs.create(a_run("bad-image").pod(waiting="InvalidImageName").built)
+    status = runs.wait("bad-image", "Failed", seconds=30)
+    assert status["reason"] == "InvalidImageName"
+    assert len(status["attempts"]) == 1
+
+
+def test_a_job_deleted_by_hand_is_an_attempt_that_failed(plane: ControlPlane, runs: Runs) -> None:
+    retry = {"maxAttempts": 2, "initialDelaySeconds": 0}
+    runs.create(a_run("tampered").pod(hold="1").task(retry=retry).built)
+    runs.wait("tampered", "Running")
+    (job,) = runs.jobs("tampered")
+    plane.kubectl("delete", "job", job["metadata"]["name"], "--wait=false")
+    wait_until(
+        lambda: [a.get("outcome") for a in runs.get("tampered")["status"]["attempts"]][:1] == ["Failed"], what="the end"
+    )
+    status = runs.wait("tampered", "Running")
+    assert [(a["number"], a.get("reason")) for a in status["attempts"]] == [(1, "PodDeleted"), (2, None)]
+    runs.patch_spec("tampered", cancel=True)
+    runs.wait("tampered", "Cancelled")
+
+
+@pytest.mark.parametrize(
+    ("field", "spec"),
+    [
+        ("spec.dependsOn", {"dependsOn": [{"name": "x"}]}),
+        ("spec.startAfter", {"startAfter": "2031-01-01T00:00:00Z"}),
+        ("spec.suspend", {"suspend": True}),
+        ("spec.priority", {"priority": 1}),
+        ("spec.concurrencyKey", {"concurrencyKey": "a"}),
+        ("spec.startDeadlineSeconds", {"startDeadlineSeconds": 5}),
+        ("spec.deadlineSeconds", {"deadlineSeconds": 5}),
+        ("spec.queue", {"queue": "special"}),
+    ],
+)
+def test_what_is_not_supported_yet_is_said_with_its_name(runs: Runs, field: str, spec: dict[str, object]) -> None:
+    name = f"unsupported-{field.split('.')[1].lower()}"
+    runs.create(a_run(name).spec(**spec).built)
+    status = runs.wait(name, "Failed", reason="NotSupported")
+    assert status["message"].startswith(f"{field} is not supported")
+    assert runs.jobs(name) == []
+
+
+@pytest.mark.parametrize(
+    ("field", "task"),
+    [
+        ("podTemplate", {"podTemplate": {"spec": {}}}),
+        ("payloadSchema", {"payloadSchema": {"type": "object"}}),
+        ("retry.outOfMemory", {"retry": {"outOfMemory": {"resources": {"limits": {"memory": "1Gi"}}}}}),
+        ("queue", {"queue": "special"}),
+    ],
+)
+def test_what_a_task_asks_for_in_vain_is_said_too(runs: Runs, field: str, task: dict[str, object]) -> None:
+    slug = field.replace(".", "-").lower()
+    runs.create(a_task(f"asks-{slug}", **task))
+    runs.create(a_run(f"by-ref-{slug}").task_ref(f"asks-{slug}").built)
+    runs.create(a_run(f"inline-{slug}").task(**task).built)
+    for name in (f"by-ref-{slug}", f"inline-{slug}"):
+        assert field in runs.wait(name, "Failed", reason="NotSupported")["message"]
+
+
+def test_a_limit_on_the_queue_is_not_ignored(plane: ControlPlane, runs: Runs) -> None:
+    runs.create(a_queue("default", concurrencyLimit=1))
+    try:
+        wait_until(lambda: True)
+        runs.create(a_run("limited").built)
+        status = runs.wait("limited", "Failed", reason="NotSupported")
+        assert "concurrencyLimit of Queue default" in status["message"]
+    finally:
+        plane.kubectl("delete", "queues.tidegate.dev", "default")
+    runs.create(a_run("unlimited").built)
+    runs.wait("unlimited", "Succeeded", "Failed")
+
+
+def test_a_schedule_is_told_that_nothing_will_come_of_it(runs: Runs) -> None:
+    runs.create(
+        {
+            "apiVersion": "tidegate.dev/v1alpha1",
+            "kind": "Schedule",
+            "metadata": {"name": "nightly"},
+            "spec": {"cron": "0 3 * * *", "template": {"spec": {"taskRef": {"name": "report"}}}},
+        }
+    )
+
+    def condition() -> tuple[str, str] | None:
+        found = runs.get("nightly", kind="schedules.tidegate.dev").get("status", {}).get("conditions", [])
+        return (found[0]["status"], found[0]["reason"]) if found else None
+
+    wait_until(lambda: condition() == ("False", "NotSupported"), what="the condition")
+
+
+def test_a_payload_over_the_limit_is_refused_before_any_pod(runs: Runs) -> None:
+    runs.create(a_run("heavy").payload(x="y" * 131_072).built)
+    status = runs.wait("heavy", "Failed", reason="InvalidPayload")
+    assert "131080 bytes" in status["message"]
+    assert runs.jobs("heavy") == []
+
+
+def test_what_the_apiserver_refuses_in_a_job_fails_with_its_words(runs: Runs) -> None:
+    runs.create(a_run("invalid").task(resources={"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}).built)
+    status = runs.wait("invalid", "Failed", reason="InvalidTask")
+    assert "must be less than or equal to cpu limit" in status["message"]
+
+
+def test_a_job_of_another_that_is_in_the_way_is_a_permanent_error(
+    plane: ControlPlane, runs: Runs, operator: OperatorProcess
+) -> None:
+    # Its name can't be known before the run is: a Task that is missing holds the run meanwhile.
+    made = runs.create(a_run("squatted").task_ref("later").built)
+    from tidegate_operator.manifests import job_name
+
+    name = job_name(run="squatted", run_uid=made["metadata"]["uid"], number=1)
+    plane.kubectl("create", "job", name, "--image=busybox")
+    runs.create(a_task("later"))
+    status = runs.wait("squatted", "Failed", reason="Error")
+    assert name in status["message"]
+
+
+def test_a_quota_on_jobs_holds_a_run_until_there_is_room(plane: ControlPlane, runs: Runs) -> None:
+    plane.kubectl("create", "namespace", "tight")
+    plane.kubectl("create", "quota", "none", "-n", "tight", "--hard=count/jobs.batch=0")
+    wait_until(
+        lambda: "count/jobs" in plane.kubectl("get", "quota", "none", "-n", "tight", "-o", "jsonpath={.status.hard}")
+    )
+    manifest = a_run("squeezed").built
+    manifest["metadata"]["namespace"] = "tight"
+    runs.create(manifest)
+
+    def phase() -> str:
+        return plane.kubectl("get", "tgr", "squeezed", "-n", "tight", "-o", "jsonpath={.status.phase}/{.status.reason}")
+
+    wait_until(lambda: phase() == "Pending/QuotaExceeded", what="the run to be held")
+    plane.kubectl("delete", "quota", "none", "-n", "tight")
+    wait_until(lambda: phase() == "Succeeded/", what="the run to go on")
+
+
+def test_a_finished_run_is_deleted_after_its_ttl(plane: ControlPlane, runs: Runs) -> None:
+    runs.create(a_run("short-lived").spec(ttlSecondsAfterFinished=0).built)
+    wait_until(lambda: not plane.kubectl("get", "tgr", "short-lived", "--ignore-not-found"), what="the run to go")
+
+
+def test_a_failure_is_told_by_a_warning_event_and_success_by_none(runs: Runs) -> None:
+    runs.create(a_run("loud").pod(exit_code="3").task(retry={"maxAttempts": 1}).built)
+    runs.create(a_run("quiet").built)
+    runs.wait("loud", "Failed")
+    runs.wait("quiet", "Succeeded")
+
+    def events(run: str) -> list[tuple[str, str]]:
+        found = [e for e in runs.listed("events") if e["involvedObject"]["name"] == run]
+        return [(e["type"], e["reason"]) for e in found if e["involvedObject"]["kind"] == "TaskRun"]
+
+    wait_until(lambda: events("loud") == [("Warning", "Error")], what="the event")
+    assert events("quiet") == []
