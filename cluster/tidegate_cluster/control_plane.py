@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
-from . import audit, commands, kubeconfig, pki, programs, settings, stages, waiting
+from . import audit, commands, host, kubeconfig, pki, programs, settings, stages, waiting
 from .api import Api
 from .errors import ClusterError
 
@@ -96,7 +96,9 @@ class ControlPlane:
 
     def start(self) -> Self:
         """Start everything and return when it answers."""
-        self._programs = programs.require(settings=settings.from_environment())
+        found = settings.from_environment()
+        host.ensure(("openssl",), settings=found)
+        self._programs = programs.require(settings=found)
         self._directory = self._given_directory or Path(tempfile.mkdtemp(prefix="tidegate-control-plane-"))
         try:
             self._write_files()

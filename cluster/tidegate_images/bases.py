@@ -15,7 +15,7 @@ from typing import Any
 from tidegate_cluster import archive
 from tidegate_cluster.settings import Settings
 
-from . import busybox, debian
+from . import busybox, debian, keeping
 from .debian import RootFilesystem
 
 _FORMAT = 2  # of the archives; another number makes all of them anew
@@ -132,6 +132,7 @@ def build(base: Base, *, settings: Settings) -> Path:
         if base.scripts:
             layers.append(archive.layer_of(_scripts(base)))
         archive.write(target, reference=base.reference, layers=layers, config=base.config)
+        keeping.prune(target)
     return target
 
 

@@ -14,10 +14,7 @@ from tidegate_cluster import commands, host
 from tidegate_cluster.errors import ClusterError
 from tidegate_cluster.settings import Settings
 
-from . import bases
-
-_KEPT = 3
-"""Archives of one image that stay in the cache: going back and forth between two branches builds nothing."""
+from . import bases, keeping
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +44,7 @@ def build(image: Image, *, version: str, context: Path, wheels: Path, settings: 
         reference=image.reference(version=version), dockerfile=context / image.dockerfile, context=context, target=half
     )
     half.replace(target)
-    _prune(target, name=image.name)
+    keeping.prune(target)
     print(f"  built in {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
     return target
 
@@ -59,12 +56,6 @@ def _key(image: Image, *, version: str, context: Path, wheels: Path, docker: boo
     for file in sorted(wheels.glob("*/*.whl")):
         digest.update(f"\0{file.relative_to(wheels)}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()[:16]
-
-
-def _prune(newest: Path, *, name: str) -> None:
-    archives = sorted(newest.parent.glob(f"{name}-*.tar"), key=lambda path: path.stat().st_mtime)
-    for old in archives[:-_KEPT]:
-        old.unlink()
 
 
 @dataclass(frozen=True, slots=True)

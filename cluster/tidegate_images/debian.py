@@ -16,6 +16,8 @@ from tidegate_cluster import commands, host
 from tidegate_cluster.errors import ClusterError
 from tidegate_cluster.settings import Settings
 
+from . import keeping
+
 _SUITE = "trixie"
 _TOOLS = ("debian-archive-keyring", "mmdebstrap")
 # What no container reads. Copyrights stay.
@@ -67,6 +69,7 @@ def build(wanted: RootFilesystem, *, settings: Settings) -> Path:
         half.unlink(missing_ok=True)
         raise ClusterError(f"can't make {wanted.name} from Debian packages: {error}") from error
     half.replace(target)
+    keeping.prune(target)
     print(f"  made in {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
     return target
 
