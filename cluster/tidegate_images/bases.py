@@ -68,8 +68,8 @@ POSTGRES = Base(
             "--customize-hook=rm -rf $1/var/lib/postgresql/* $1/docker-entrypoint-initdb.d",
             # Compiling queries is of no use to ours, and its libraries are half the image.
             "--customize-hook=cd $1/usr/lib && rm -rf postgresql/*/lib/llvmjit* postgresql/*/lib/bitcode */libLLVM* */libz3*",
-            # Open to all, as in the official image: the pod's user may be anybody.
-            "--customize-hook=install -d -m 1777 $1/var/lib/postgresql/data $1/run/postgresql",
+            # Open to all, as in the official image; but Postgres wants to own its data, so others mount some of theirs.
+            "--customize-hook=install -d -m 1777 -o 999 -g 999 $1/var/lib/postgresql/data $1/run/postgresql",
             "--customize-hook=install -d $1/docker-entrypoint-initdb.d",
         ),
     ),

@@ -62,7 +62,7 @@ def build(wanted: RootFilesystem, *, settings: Settings) -> Path:
     packages = f"--include={','.join(wanted.packages)}"
     options = [f"--variant={wanted.variant}", packages, *excluded, *included, *wanted.hooks, _FORGOTTEN]
     environment = {**os.environ, "SOURCE_DATE_EPOCH": "0"}
-    command = ["mmdebstrap", "--quiet", *options, _SUITE, str(half), *_sources()]
+    command = ["mmdebstrap", "--quiet", *options, _SUITE, str(half), *sources()]
     try:
         commands.run(*command, env=environment, timeout=1800)
     except ClusterError as error:
@@ -74,7 +74,8 @@ def build(wanted: RootFilesystem, *, settings: Settings) -> Path:
     return target
 
 
-def _sources() -> Sequence[str]:
+def sources() -> Sequence[str]:
+    """The lines of apt that packages come from."""
     mirrors = _host_mirrors()
     chosen = os.environ.get("TIDEGATE_DEBIAN_MIRROR") or next(iter(mirrors), None)
     if not chosen:

@@ -31,6 +31,11 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
 		exit 1
 	fi
 	mkdir -p "$PGDATA"
+	# All is made in a directory inside and moved up at the end, PG_VERSION last: a start that is cut short starts over.
+	half=$PGDATA/tidegate-half
+	[ ! -e "$half" ] || find "$PGDATA" -mindepth 1 -delete
+	mkdir "$half"
+	chmod 0700 "$half"
 	chmod 0700 "$PGDATA" 2>/dev/null || true
 	scratch=$(mktemp -d)
 	printf '%s\n' "$password" >"$scratch/password"
@@ -42,11 +47,11 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
 		export LD_PRELOAD=libnss_wrapper.so
 	fi
 	# shellcheck disable=SC2086  # several arguments in one variable, as the official image has it
-	initdb --pgdata="$PGDATA" --username="$user" --pwfile="$scratch/password" --auth-local=trust --auth-host="$method" \
+	initdb --pgdata="$half" --username="$user" --pwfile="$scratch/password" --auth-local=trust --auth-host="$method" \
 		${POSTGRES_INITDB_ARGS:-}
-	printf '\nhost all all all %s\n' "$method" >>"$PGDATA/pg_hba.conf"
+	printf '\nhost all all all %s\n' "$method" >>"$half/pg_hba.conf"
 	unset LD_PRELOAD NSS_WRAPPER_PASSWD NSS_WRAPPER_GROUP
-	pg_ctl --pgdata="$PGDATA" --options="-c listen_addresses='' -k $sockets" --wait start
+	pg_ctl --pgdata="$half" --options="-c listen_addresses='' -k $sockets" --wait start
 	if [ "$database" != postgres ]; then
 		psql --host=$sockets --username="$user" --dbname=postgres --no-psqlrc -v ON_ERROR_STOP=1 -v name="$database" <<-'SQL'
 			CREATE DATABASE :"name";
@@ -58,8 +63,13 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
 		*.sql) psql --host=$sockets --username="$user" --dbname="$database" --no-psqlrc -v ON_ERROR_STOP=1 -f "$script" ;;
 		esac
 	done
-	pg_ctl --pgdata="$PGDATA" --mode=fast --wait stop
+	pg_ctl --pgdata="$half" --mode=fast --wait stop
 	rm -rf "$scratch"
+	for entry in "$half"/*; do
+		[ "$entry" = "$half/PG_VERSION" ] || mv "$entry" "$PGDATA/"
+	done
+	mv "$half/PG_VERSION" "$PGDATA/"
+	rmdir "$half"
 fi
 
 shift
