@@ -63,6 +63,7 @@ POSTGRES = Base(
         packages=("libnss-wrapper", "postgresql-17", "tzdata"),
         hooks=(
             _user("postgres", home="/var/lib/postgresql"),
+            "--skip=cleanup/run",  # the directory of its socket
             "--essential-hook=mkdir -p $1/etc/postgresql-common",
             "--essential-hook=echo create_main_cluster=false >$1/etc/postgresql-common/createcluster.conf",
             "--customize-hook=rm -rf $1/var/lib/postgresql/* $1/docker-entrypoint-initdb.d",
