@@ -18,10 +18,6 @@ from flask.testing import FlaskClient
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine, text
 from tidegate_cluster.control_plane import ControlPlane
-from werkzeug.serving import make_server
-from werkzeug.test import TestResponse
-
-from support.servers import Postgres, Redis, free_port, wait_until
 from tidegate_web.app import create_app, make_services
 from tidegate_web.kubernetes import (
     GROUP_VERSION,
@@ -36,6 +32,10 @@ from tidegate_web.mirror.process import Mirror
 from tidegate_web.ownership import job_name
 from tidegate_web.services import Services
 from tidegate_web.settings import WebSettings
+from werkzeug.serving import make_server
+from werkzeug.test import TestResponse
+
+from support.servers import Postgres, Redis, free_port, wait_until
 
 EMAIL = "ada@example.com"
 PASSWORD = "correct horse battery staple"
@@ -409,7 +409,7 @@ class Events:
     """An open stream of Server-Sent Events."""
 
     def __init__(self, url: str, *, cookie: str, last: str | None = None) -> None:
-        headers = {"Cookie": cookie} | ({"Last-Event-ID": last} if last else {})
+        headers = {"Cookie": cookie, "Connection": "close"} | ({"Last-Event-ID": last} if last else {})
         self._pool = urllib3.PoolManager()
         self._response = self._pool.request(
             "GET", url, headers=headers, preload_content=False, timeout=15, retries=False

@@ -9,7 +9,6 @@ from support.operator import install_crds
 from support.servers import Postgres, Redis, ensure_servers
 from support.web import EMAIL, PASSWORD, RIGHTS, MirrorThread, Parts, Stack, grant
 from tidegate_cluster.control_plane import ControlPlane
-
 from tidegate_web.auth.admin import create_admin
 from tidegate_web.settings import WebSettings
 from tidegate_web.store import schema
@@ -67,8 +66,6 @@ def stack(
     redis_server.start()
     postgres.start()
     project = f"project-{number}"
-    plane.kubectl("create", "namespace", project)
-    plane.kubectl("label", "namespace", project, "tidegate.dev/project=true")
     with ExitStack() as cleanup:
         yield Stack(
             postgres=postgres,
@@ -91,4 +88,3 @@ def parts(stack: Stack) -> Parts:
 def mirror(stack: Stack) -> MirrorThread:
     """A mirror at work in this process."""
     return stack.mirror()
-

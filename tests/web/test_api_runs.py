@@ -27,7 +27,9 @@ def test_what_was_created_can_be_read_at_once(stack: Stack, me: SignedIn) -> Non
         assert me.get(f"runs/{reference}").json == made
     listed: Any = me.get("runs?tag=x").json
     assert [run["uid"] for run in listed["items"]] == [made["uid"]]
-    stored = stack.runs.kubectl("get", "tgr", "first", "-o", r"jsonpath={.metadata.annotations.tidegate\.dev/requested-by}")
+    stored = stack.runs.kubectl(
+        "get", "tgr", "first", "-o", r"jsonpath={.metadata.annotations.tidegate\.dev/requested-by}"
+    )
     assert stored == EMAIL
 
 

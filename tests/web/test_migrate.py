@@ -11,7 +11,6 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import text
 from support.servers import Postgres, free_port
 from support.web import Stack
-
 from tidegate_web.commands import main
 from tidegate_web.health.probes import ProbeServer, SchemaCheck
 from tidegate_web.settings import WebSettings
@@ -31,7 +30,7 @@ def test_two_migrations_at_once_make_one_schema(postgres: Postgres) -> None:
     settings = WebSettings(database_url=postgres.create_database("migrated_twice"))
     results = []
     engines = [make_engine(settings, name=f"migrate-{number}") for number in range(3)]
-    threads = [threading.Thread(target=lambda e=engine: results.append(schema.upgrade(e))) for engine in engines]  # type: ignore[misc]
+    threads = [threading.Thread(target=lambda e=engine: results.append(schema.upgrade(e))) for engine in engines]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -51,7 +50,7 @@ def test_a_newer_schema_is_left_alone(stack: Stack) -> None:
 
 def probe(port: int, path: str) -> tuple[int, bytes]:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}") as answer:  # noqa: S310 - loopback
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}") as answer:
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
         with error:

@@ -4,7 +4,6 @@ import re
 
 import pytest
 from support.web import Parts
-
 from tidegate_web.permissions import Permission, permission_of
 
 

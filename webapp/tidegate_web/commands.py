@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 from sqlalchemy.exc import SQLAlchemyError
 
 from tidegate_web import logs
@@ -16,7 +17,7 @@ from tidegate_web.health.probes import ProbeServer, SchemaCheck, make_registry
 from tidegate_web.kubernetes import NoClusterError
 from tidegate_web.mirror.process import Mirror
 from tidegate_web.serving import serve
-from tidegate_web.settings import PREFIX, SettingsFileError, WebSettings
+from tidegate_web.settings import PREFIX, WebSettings
 from tidegate_web.store import schema
 from tidegate_web.store.engine import make_engine
 from tidegate_web.store.schema import PostgresUnavailableError
@@ -104,13 +105,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         COMMANDS[chosen][0](settings)
     except ValidationError as error:
         message = _complaints(error)
+    except SettingsError as error:
+        message = str(error.__cause__ or error)
     except SQLAlchemyError as error:
         message = f"Postgres: {str(error).partition(chr(10))[0]}"
     except (
         AdminSettingsError,
         NoClusterError,
         PostgresUnavailableError,
-        SettingsFileError,
         ValueError,
         OSError,
     ) as error:

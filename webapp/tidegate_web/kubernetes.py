@@ -58,7 +58,7 @@ class Stream:
         """What has come, at least one byte; empty at the end."""
         try:
             return self._response.read1(size)
-        except _BROKEN as error:
+        except (*_BROKEN, AttributeError, ValueError) as error:  # the latter two: closed by another thread
             raise ClusterError(0, f"the stream broke: {error}") from error
 
     def lines(self) -> Iterator[bytes]:

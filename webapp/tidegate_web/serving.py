@@ -5,6 +5,8 @@ more replicas. Threads for the pages and the API; gevent for the streams, which 
 """
 
 import logging
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -61,17 +63,18 @@ def serve(settings: WebSettings, *, web: bool, live: bool, name: str) -> None:
             ready=SchemaCheck(made.engine),
         )
         probes.start()
-        app.extensions["tidegate.stop"] = [made.hub.stop, probes.stop]
+        app.extensions["tidegate.stop"] = [made.hub.stop]
         return app
 
-    def worker_exit(server: object, worker: Any) -> None:
-        del server
-        application = getattr(worker, "wsgi", None)
-        for stop in getattr(application, "extensions", {}).get("tidegate.stop", []):
-            stop()
+    def post_worker_init(worker: Any) -> None:
+        # A worker that is told to stop waits for its requests to end; streams only end when they are told to.
+        def end_streams() -> None:
+            while worker.alive:
+                time.sleep(0.3)
+            for stop in worker.wsgi.extensions["tidegate.stop"]:
+                stop()
 
-    def worker_int(worker: Any) -> None:
-        worker_exit(None, worker)
+        threading.Thread(target=end_streams, name="end of streams", daemon=True).start()
 
     options: dict[str, Any] = {
         "bind": f"{settings.host}:{settings.port}",
@@ -81,13 +84,13 @@ def serve(settings: WebSettings, *, web: bool, live: bool, name: str) -> None:
         "worker_connections": 10_000,
         "graceful_timeout": settings.shutdown_seconds,
         "timeout": 60,
-        "keepalive": 75,
+        # With gevent an idle connection holds up the end of the process.
+        "keepalive": 5 if live else 75,
         "limit_request_field_size": 16_384,
         "logger_class": GunicornLogger,
         "control_socket_disable": True,
         "proc_name": f"tidegate-{name}",
-        "worker_exit": worker_exit,
-        "worker_int": worker_int,
+        "post_worker_init": post_worker_init,
         "forwarded_allow_ips": "*" if settings.trusted_proxies else "127.0.0.1,::1",
     }
     Server(load, options).run()

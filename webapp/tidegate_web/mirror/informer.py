@@ -74,6 +74,8 @@ class Informer(threading.Thread):
                 log.info("listing again", path=self._path)
                 self._version = ""
             except ClusterError as error:
+                if self._stop_event.is_set():
+                    return
                 if error.status == 410:
                     self._version = ""
                     continue

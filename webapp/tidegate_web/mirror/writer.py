@@ -17,6 +17,7 @@ from sqlalchemy.exc import DataError, SQLAlchemyError
 
 from tidegate_web.clock import Clock
 from tidegate_web.kubernetes import Cluster, ClusterError
+from tidegate_web.store.engine import is_unavailable
 from tidegate_web.store.queries import runs
 from tidegate_web.store.records import RunRecord, run_record
 
@@ -118,7 +119,8 @@ class RunWriter(threading.Thread):
                 if isinstance(error, DataError):
                     log.exception("a row that Postgres refuses")
                     return
-                log.warning("waiting to write runs", reason=str(error).partition("\n")[0])
+                tell = log.warning if isinstance(error, ClusterError) or is_unavailable(error) else log.error
+                tell("waiting to write runs", reason=str(error).partition("\n")[0])
                 self._stop_event.wait(delay)
                 delay = min(delay * 2, 2)
             else:

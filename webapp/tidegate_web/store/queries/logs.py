@@ -142,7 +142,7 @@ def chunks(
         statement = statement.where(LogChunk.pod_name == pod)
     found: list[StoredChunk] = []
     size = 0
-    for row in connection.execution_options(yield_per=50).execute(statement):
+    for row in connection.execute(statement, execution_options={"yield_per": 50}):
         data = zlib.decompress(row.data)
         found.append(
             StoredChunk(

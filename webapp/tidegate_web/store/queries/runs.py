@@ -152,7 +152,7 @@ def not_listed(connection: Connection, *, listed: set[str], project: str | None,
     statement = select(Run.uid, Run.project, Run.name, Run.resource_version).where(Run.deleted_at.is_(None))
     if project is not None:
         statement = statement.where(Run.project == project)
-    rows = connection.execution_options(yield_per=chunk).execute(statement)
+    rows = connection.execute(statement, execution_options={"yield_per": chunk})
     return [row for row in rows if row.uid not in listed]
 
 
@@ -228,7 +228,8 @@ def find(connection: Connection, *, project: str, reference: str) -> AnyRow | No
     return connection.execute(
         select(*Run.__table__.columns)
         .where(Run.project == project, condition)
-        .order_by(Run.created.desc(), Run.uid.desc())
+        # Creation times have whole seconds; of one name there is only one in the cluster, and that is the newest.
+        .order_by(Run.deleted_at.is_not(None), Run.created.desc(), Run.resource_version.desc())
         .limit(1)
     ).one_or_none()
 

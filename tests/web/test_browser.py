@@ -1,0 +1,152 @@
+"""A person's way through the pages, in a real Chromium, against the real processes."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+from support.kubelet import Kubelet
+from support.servers import ensure_chromium
+from support.web import EMAIL, PASSWORD, Stack, now
+from tidegate_web.ownership import job_name
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    program = ensure_chromium()
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def site(stack: Stack, tmp_path: Path) -> Iterator[str]:
+    """The program as a small installation runs it: everything people use in one process, and the mirror."""
+    with (
+        stack.process("all", actor="web", log=tmp_path / "web.log", namespaces=[stack.project]) as web,
+        stack.process("mirror", actor="mirror", log=tmp_path / "mirror.log", namespaces=[stack.project]),
+    ):
+        yield f"http://127.0.0.1:{web.port}"
+
+
+@pytest.fixture
+def page(browser: Browser, site: str) -> Iterator[Page]:
+    """A page that has signed in; whatever it complains about on its console fails the test."""
+    context = browser.new_context(base_url=site)
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on(
+        "request", lambda asked: complaints.append(asked.url) if not asked.url.startswith((site, "data:")) else None
+    )
+    page.goto("/")
+    page.get_by_label("Email").fill(EMAIL)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    yield page
+    context.close()
+    assert complaints == []
+
+
+def test_from_sign_in_to_a_run_that_changes_before_ones_eyes(stack: Stack, page: Page, tmp_path: Path) -> None:
+    # The list, empty at first, fills by itself.
+    expect(page).to_have_url(re.compile(f"/projects/{stack.project}/runs$"))
+    expect(page.get_by_text("No runs yet")).to_be_visible()
+    expect(page.get_by_text("kubectl apply")).to_be_visible()
+    expect(page.locator("[data-live]")).to_have_attribute("data-state", "live")
+    page.evaluate("window.stayed = true")
+    run = stack.runs.create("resize", taskRef={"name": "photos"}, payload={"album": "iceland"})
+    row = page.locator("tr", has_text="resize")
+    expect(row).to_contain_text("Pending")
+    stack.runs.status("resize", phase="Running", startedAt=now(), attempts=[{"number": 1, "startedAt": now()}])
+    expect(row).to_contain_text("Running")
+    expect(page.locator(".tg-stat", has_text="Running")).to_contain_text("1")
+
+    # One run's page: logs, progress, its end.
+    row.get_by_role("link", name="resize").click()
+    expect(page.get_by_role("heading", name="resize")).to_be_visible()
+    expect(page.locator("[data-live]")).to_have_attribute("data-state", "live")
+    expect(page.locator("#data")).to_contain_text("iceland")
+    page.evaluate("window.stayed = true")
+    uid = run["metadata"]["uid"]
+    with Kubelet(stack.runs.admin, name="browser-node", folder=tmp_path / "pki") as kubelet:
+        pod = f"{job_name('resize', uid, 1)}-pod"
+        made = stack.runs.pod(pod, owner=stack.runs.job(run), run_uid=uid, node=kubelet.name)
+        stack.runs.pod_state(pod)
+        log = kubelet.log(pod)
+        log.write(b"loading <b>album</b>\n")
+        expect(page.locator("[data-log]")).to_contain_text("loading <b>album</b>")
+        token = stack.runs.token(made)
+        headers = {"Authorization": f"Bearer {token}"}
+        told = page.request.post(
+            f"/internal/v1/runs/{uid}/progress", headers=headers, data={"progress": 0.42, "message": "photo 42"}
+        )
+        assert told.status == 204
+        expect(page.locator("#progress")).to_contain_text("42 %")
+        expect(page.locator("#progress")).to_contain_text("photo 42")
+        log.write(b"done\n", close=True)
+        stack.runs.pod_state(pod, exit_code=0)
+        attempt = {"number": 1, "podName": pod, "outcome": "Succeeded", "exitCode": 0}
+        stack.runs.status(
+            "resize",
+            phase="Succeeded",
+            finishedAt=now(),
+            result={"photos": 248},
+            attempts=[attempt | {"startedAt": now(), "finishedAt": now()}],
+        )
+        expect(page.locator("#head")).to_contain_text("Succeeded")
+        expect(page.locator("#data")).to_contain_text("248")
+        expect(page.locator("[data-log]")).to_contain_text("done")
+    assert page.evaluate("window.stayed") is True  # nothing was reloaded
+
+
+def test_cancel_filters_and_signing_out(stack: Stack, page: Page) -> None:
+    stack.runs.create("long", taskRef={"name": "a"})
+    stack.runs.create("other", taskRef={"name": "b"})
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("link", name="long").click()
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_text("Cancelling")).to_be_visible()
+    assert stack.runs.kubectl("get", "tgr", "long", "-o", "jsonpath={.spec.cancel}") == "true"
+    page.get_by_role("link", name="Runs").click()
+    page.get_by_label("Task").select_option("b")
+    expect(page.locator("tr", has_text="long")).to_have_count(0)
+    expect(page.locator("tr", has_text="other")).to_have_count(1)
+    page.get_by_label("Search").fill("nothing like it")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Nothing matches")).to_be_visible()
+    page.get_by_label("Account").click()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("button", name="Sign in")).to_be_visible()
+    page.goto(f"/projects/{stack.project}/runs")
+    expect(page.get_by_role("button", name="Sign in")).to_be_visible()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (1280, "dark")])
+def test_pages_fit_the_window(browser: Browser, stack: Stack, site: str, width: int, scheme: str) -> None:
+    name = "a-name-as-long-as-names-can-get-0123456789012345678901234567890"
+    run = stack.runs.create(name, taskRef={"name": "t"})
+    stack.runs.status(name, phase="Failed", reason="Error", message="x" * 300, finishedAt=now())
+    context = browser.new_context(
+        base_url=site,
+        viewport={"width": width, "height": 800},
+        color_scheme="dark" if scheme == "dark" else "light",
+    )
+    page = context.new_page()
+    page.goto("/")
+    page.get_by_label("Email").fill(EMAIL)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    expect(page.locator("tr", has_text=name)).to_contain_text("Failed")
+    for path in (
+        f"/projects/{stack.project}/runs",
+        f"/projects/{stack.project}/runs/{run['metadata']['uid']}",
+        "/health",
+    ):
+        page.goto(path)
+        assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0, path
+        assert page.evaluate("document.documentElement.getAttribute('data-bs-theme')") == scheme
+    context.close()

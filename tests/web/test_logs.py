@@ -1,0 +1,151 @@
+"""Pods' logs: followed from their start, kept once, ended with a mark that says what is missing."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.kubelet import Kubelet
+from support.servers import wait_until
+from support.web import Json, Parts, Stack
+from tidegate_web.ownership import job_name
+
+
+@pytest.fixture
+def kubelet(stack: Stack, tmp_path: Path) -> Iterator[Kubelet]:
+    with Kubelet(stack.runs.admin, name=f"node-{stack.project}", folder=tmp_path / "pki") as made:
+        yield made
+
+
+def start(stack: Stack, kubelet: Kubelet, name: str, attempt: int = 1, run: Json | None = None) -> tuple[Json, str]:
+    """A run with a pod that runs."""
+    run = run or stack.runs.create(name)
+    uid = run["metadata"]["uid"]
+    job = stack.runs.job(run, attempt)
+    pod = f"{job_name(name, uid, attempt)}-pod"
+    stack.runs.pod(pod, owner=job, run_uid=uid, node=kubelet.name)
+    stack.runs.pod_state(pod)
+    return run, pod
+
+
+def text(parts: Parts, run: str, query: str = "") -> str:
+    answer: Any = parts.sign_in().get(f"runs/{run}/logs{query}").json
+    return "".join(item["text"] for item in answer["items"])
+
+
+def marks(parts: Parts) -> list[tuple[int, str, str | None]]:
+    return [tuple(end) for end in parts.rows("SELECT attempt, mark, reason FROM log_ends ORDER BY attempt")]
+
+
+def stored(parts: Parts) -> int:
+    return int(parts.rows("SELECT coalesce(sum(size), 0) FROM log_chunks")[0][0])
+
+
+def test_followed_from_the_start_to_the_end(stack: Stack, parts: Parts, kubelet: Kubelet) -> None:
+    stack.mirror()
+    _, pod = start(stack, kubelet, "talks")
+    log = kubelet.log(pod)
+    log.write(b"one\n")
+    wait_until(lambda: stored(parts) == 4, what="the first line")
+    log.write("zwei ä\n".encode())
+    log.write(b"no newline at the end", close=True)
+    stack.runs.pod_state(pod, exit_code=0)
+    wait_until(lambda: bool(marks(parts)), what="the end mark")
+    assert marks(parts) == [(1, "complete", None)]
+    assert text(parts, "talks") == "one\nzwei ä\nno newline at the end"
+    plain = parts.sign_in().get("runs/talks/logs", headers={"Accept": "text/plain"})
+    assert plain.text == "one\nzwei ä\nno newline at the end"
+
+
+def test_a_new_mirror_goes_on_where_the_last_one_stopped(stack: Stack, parts: Parts, kubelet: Kubelet) -> None:
+    first = stack.mirror()
+    _, pod = start(stack, kubelet, "long")
+    log = kubelet.log(pod)
+    log.write(b"one\ntwo\n")
+    wait_until(lambda: stored(parts) == 8, what="two lines")
+    first.end()
+    log.write(b"three\n")
+    stack.mirror()
+    wait_until(lambda: stored(parts) == 14, what="the third line")
+    log.write(b"four\n", close=True)
+    stack.runs.pod_state(pod, exit_code=1)
+    wait_until(lambda: bool(marks(parts)), what="the end mark")
+    assert text(parts, "long") == "one\ntwo\nthree\nfour\n"
+
+
+def test_postgres_away_loses_no_line(stack: Stack, parts: Parts, kubelet: Kubelet) -> None:
+    stack.mirror()
+    _, pod = start(stack, kubelet, "steady")
+    log = kubelet.log(pod)
+    log.write(b"before\n")
+    wait_until(lambda: stored(parts) == 7, what="the first line")
+    stack.postgres.stop()
+    log.write(b"during\n")
+    stack.postgres.start()
+    log.write(b"after\n", close=True)
+    stack.runs.pod_state(pod, exit_code=0)
+    wait_until(lambda: bool(marks(parts)), what="the end mark")
+    assert text(parts, "steady") == "before\nduring\nafter\n"
+
+
+def test_attempts_have_logs_of_their_own(stack: Stack, parts: Parts, kubelet: Kubelet) -> None:
+    stack.mirror()
+    run, first = start(stack, kubelet, "retried")
+    kubelet.log(first).write(b"first\n", close=True)
+    stack.runs.pod_state(first, exit_code=1)
+    wait_until(lambda: len(marks(parts)) == 1, what="the first end mark")
+    _, second = start(stack, kubelet, "retried", 2, run)
+    kubelet.log(second).write(b"second\n", close=True)
+    stack.runs.pod_state(second, exit_code=0)
+    wait_until(lambda: len(marks(parts)) == 2, what="the second end mark")
+    assert text(parts, "retried", "?attempt=1") == "first\n"
+    assert text(parts, "retried", "?attempt=2") == "second\n"
+    assert text(parts, "retried") == "first\nsecond\n"
+
+
+def test_a_log_beyond_the_cap_is_cut_and_says_so(stack: Stack, parts: Parts, kubelet: Kubelet) -> None:
+    stack.mirror(log_limit_bytes=2000)
+    _, pod = start(stack, kubelet, "chatty")
+    kubelet.log(pod).write(b"x" * 99 + b"\n" + b"y" * 5000 + b"\n")
+    wait_until(lambda: bool(marks(parts)), what="the end mark")
+    assert marks(parts) == [(1, "truncated", "A run keeps 2000 bytes of logs.")]
+    assert "the log is cut here" in text(parts, "chatty")
+
+
+def test_a_pod_deleted_too_early_leaves_a_lost_log(stack: Stack, parts: Parts, kubelet: Kubelet) -> None:
+    stack.mirror()
+    _, pod = start(stack, kubelet, "cut")
+    kubelet.log(pod).write(b"something\n")
+    wait_until(lambda: stored(parts) == 10, what="the line")
+    stack.runs.delete_pod(pod)
+    wait_until(lambda: bool(marks(parts)), what="the end mark")
+    assert marks(parts)[0][1] == "lost"
+    assert text(parts, "cut") == "something\n"
+
+
+def test_a_pod_that_cannot_be_read_is_lost_with_the_reason(stack: Stack, parts: Parts, kubelet: Kubelet) -> None:
+    stack.mirror()
+    _, pod = start(stack, kubelet, "mute")
+    stack.runs.pod_state(pod, exit_code=0)
+    wait_until(lambda: bool(marks(parts)), what="the end mark")
+    _, mark, reason = marks(parts)[0]
+    assert mark == "lost"
+    assert reason is not None
+    assert "could not be read" in reason
+
+
+def test_labels_alone_make_no_pod_a_runs(stack: Stack, parts: Parts, kubelet: Kubelet) -> None:
+    stack.mirror()
+    run = stack.runs.create("victim")
+    uid = run["metadata"]["uid"]
+    misnamed = stack.runs.job(run, name="not-an-attempt")
+    orphan = stack.runs.job(run, name=job_name("victim", uid, 7), owned=False)
+    for name, owner in (("loose", None), ("misnamed", misnamed), ("orphan", orphan)):
+        stack.runs.pod(name, owner=owner, run_uid=uid, node=kubelet.name)
+        kubelet.log(name).write(b"forged\n", close=True)
+        stack.runs.pod_state(name, exit_code=0)
+    real, pod = start(stack, kubelet, "real")
+    kubelet.log(pod).write(b"true\n", close=True)
+    stack.runs.pod_state(pod, exit_code=0)
+    wait_until(lambda: bool(marks(parts)), what="the real end mark")
+    assert {str(row.run_uid) for row in parts.rows("SELECT run_uid FROM log_chunks")} == {real["metadata"]["uid"]}

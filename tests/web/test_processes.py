@@ -1,0 +1,55 @@
+"""The program's processes as the chart starts them: probes, and an end that doesn't wait for open streams."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.web import EMAIL, PASSWORD, Events, Stack, csrf_token
+
+
+@pytest.mark.parametrize("command", ["serve", "live"])
+def test_probes_and_metrics(stack: Stack, tmp_path: Path, command: str) -> None:
+    with stack.process(command, actor="web", log=tmp_path / "log") as process:
+        assert process.probe("/healthz") == (200, "ok\n")
+        status, metrics = process.probe("/metrics")
+        assert status == 200
+        assert "tidegate_web_request_seconds" in metrics
+        process.process.send_signal(signal.SIGTERM)
+        assert process.process.wait(timeout=15) == 0
+
+
+def test_all_ends_soon_though_streams_are_open(stack: Stack, tmp_path: Path) -> None:
+    parts = stack.parts("web")
+    with stack.process("all", actor="web", log=tmp_path / "log", shutdown_seconds=60) as process:
+        me = parts.sign_in()
+        address = f"http://127.0.0.1:{process.port}/live/v1/projects/{stack.project}/events"
+        with Events(address, cookie=me.cookie()) as stream:
+            assert stream.next()[0] == "hello"
+            process.process.send_signal(signal.SIGTERM)
+            with pytest.raises(EOFError):
+                stream.next()
+        assert process.process.wait(timeout=15) == 0
+    assert csrf_token(parts.client().get("/login"))
+    assert EMAIL not in (tmp_path / "log").read_text() or PASSWORD not in (tmp_path / "log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"TIDEGATE_SECRET_KEY": "short"}, "TIDEGATE_SECRET_KEY: set it to at least 32"),
+        ({"TIDEGATE_PORT": "http"}, "TIDEGATE_PORT"),
+        ({"TIDEGATE_DATABASE_URL": "mysql://x/y"}, "only postgresql:// is supported"),
+        ({"TIDEGATE_ADMIN_PASSWORD_FILE": "/nonexistent"}, "TIDEGATE_ADMIN_PASSWORD_FILE=/nonexistent: No such file"),
+        ({"TIDEGATE_NAMESPACES": "ok,Not OK"}, "is no namespace name"),
+    ],
+)
+def test_bad_settings_are_one_line(stack: Stack, changes: dict[str, str], words: str) -> None:
+    environment = stack.environment("web") | changes
+    done = subprocess.run(
+        [sys.executable, "-m", "tidegate_web", "serve"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
