@@ -1,0 +1,163 @@
+{{/* Names: the release's own where it already says tidegate. */}}
+{{- define "tidegate.fullname" -}}
+{{- if contains "tidegate" .Release.Name }}{{ .Release.Name | trunc 40 | trimSuffix "-" }}{{ else }}{{ printf "%s-tidegate" .Release.Name | trunc 40 | trimSuffix "-" }}{{ end }}
+{{- end }}
+
+{{/* What a Service or Deployment selects by: dict "root" $ "component" "web" */}}
+{{- define "tidegate.selector" -}}
+app.kubernetes.io/name: tidegate
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end }}
+
+{{- define "tidegate.labels" -}}
+{{ include "tidegate.selector" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
+{{- end }}
+
+{{/* An image of ours: dict "root" $ "name" "web" */}}
+{{- define "tidegate.image" -}}
+{{ .root.Values.image.registry }}/tidegate/{{ .name }}:{{ .root.Values.image.tag | default .root.Chart.AppVersion }}
+{{- end }}
+
+{{/* What makes a pod pass the `restricted` Pod Security level. */}}
+{{- define "tidegate.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: {{ .uid }}
+runAsGroup: {{ .uid }}
+fsGroup: {{ .uid }}
+seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
+{{- define "tidegate.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end }}
+
+{{/* What all our pods have in common: the root context. */}}
+{{- define "tidegate.podCommon" -}}
+# Links to services would become variables such as TIDEGATE_PORT, which are settings.
+enableServiceLinks: false
+{{- with .Values.image.pullSecrets }}
+imagePullSecrets: {{ toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.nodeSelector }}
+nodeSelector: {{ toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations: {{ toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.affinity }}
+affinity: {{ toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* A generated password that stays what it was: dict "root" $ "name" secret "key" key "length" 24 */}}
+{{- define "tidegate.kept" -}}
+{{- $found := lookup "v1" "Secret" .root.Release.Namespace .name -}}
+{{- if and $found (hasKey ($found.data | default dict) .key) -}}
+{{ index $found.data .key }}
+{{- else -}}
+{{ randAlphaNum (int .length) | b64enc }}
+{{- end -}}
+{{- end }}
+
+{{- define "tidegate.adminSecret" -}}{{ .Values.admin.existingSecret | default (printf "%s-admin" (include "tidegate.fullname" .)) }}{{- end }}
+{{- define "tidegate.webSecret" -}}{{ .Values.web.existingSecret | default (printf "%s-web" (include "tidegate.fullname" .)) }}{{- end }}
+{{- define "tidegate.postgresSecret" -}}
+{{- if .Values.postgres.bundled }}{{ .Values.postgres.existingSecret | default (printf "%s-postgres" (include "tidegate.fullname" .)) }}{{ else }}{{ .Values.postgres.external.existingSecret }}{{ end }}
+{{- end }}
+{{- define "tidegate.redisSecret" -}}
+{{- if .Values.redis.bundled }}{{ .Values.redis.existingSecret | default (printf "%s-redis" (include "tidegate.fullname" .)) }}{{ else }}{{ .Values.redis.external.existingSecret }}{{ end }}
+{{- end }}
+
+{{/* Where Postgres is, for whoever needs it. */}}
+{{- define "tidegate.databaseEnv" -}}
+{{- $p := .Values.postgres -}}
+{{- if and (not $p.bundled) $p.external.secretHasUrl }}
+- name: TIDEGATE_DATABASE_URL
+  valueFrom: {secretKeyRef: {name: {{ required "postgres.external.existingSecret is needed with secretHasUrl" $p.external.existingSecret }}, key: url}}
+{{- else }}
+- name: TIDEGATE_DATABASE_URL
+  value: {{ if $p.bundled }}postgresql://tidegate@{{ include "tidegate.fullname" . }}-postgres:5432/tidegate{{ else }}{{ required "postgres.external.url is needed when postgres.bundled is false" $p.external.url }}{{ end }}
+{{- if include "tidegate.postgresSecret" . }}
+- name: TIDEGATE_DATABASE_PASSWORD
+  valueFrom: {secretKeyRef: {name: {{ include "tidegate.postgresSecret" . }}, key: password}}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "tidegate.redisEnv" -}}
+{{- $r := .Values.redis -}}
+{{- if and (not $r.bundled) $r.external.secretHasUrl }}
+- name: TIDEGATE_REDIS_URL
+  valueFrom: {secretKeyRef: {name: {{ required "redis.external.existingSecret is needed with secretHasUrl" $r.external.existingSecret }}, key: url}}
+{{- else }}
+- name: TIDEGATE_REDIS_URL
+  value: {{ if $r.bundled }}redis://{{ include "tidegate.fullname" . }}-redis:6379/0{{ else }}{{ required "redis.external.url is needed when redis.bundled is false" $r.external.url }}{{ end }}
+{{- if include "tidegate.redisSecret" . }}
+- name: TIDEGATE_REDIS_PASSWORD
+  valueFrom: {secretKeyRef: {name: {{ include "tidegate.redisSecret" . }}, key: password}}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "tidegate.namespacesEnv" -}}
+{{- with .Values.namespaces }}
+- name: TIDEGATE_NAMESPACES
+  value: {{ join "," . | quote }}
+{{- end }}
+{{- end }}
+
+{{- define "tidegate.extraEnv" -}}
+{{- range $name, $value := . }}
+- name: {{ $name }}
+  value: {{ $value | quote }}
+{{- end }}
+{{- end }}
+
+{{/* Rights in the watched namespaces: a ClusterRole, bound everywhere or in each: dict "root" $ "component" "web" "rules" yaml */}}
+{{- define "tidegate.rights" -}}
+{{- $name := printf "%s-%s" (include "tidegate.fullname" .root) .component -}}
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata:
+  name: {{ printf "%s-%s" .root.Release.Namespace $name }}
+  labels: {{ include "tidegate.labels" . | nindent 4 }}
+rules: {{ .rules | nindent 2 }}
+{{- $root := .root }}{{ $component := .component }}
+{{- if .root.Values.namespaces }}
+{{- range .root.Values.namespaces }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata:
+  name: {{ $name }}
+  namespace: {{ . }}
+  labels: {{ include "tidegate.labels" (dict "root" $root "component" $component) | nindent 4 }}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {{ printf "%s-%s" $root.Release.Namespace $name }}}
+subjects:
+- {kind: ServiceAccount, name: {{ $name }}, namespace: {{ $root.Release.Namespace }}}
+{{- end }}
+{{- else }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata:
+  name: {{ printf "%s-%s" .root.Release.Namespace $name }}
+  labels: {{ include "tidegate.labels" . | nindent 4 }}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {{ printf "%s-%s" .root.Release.Namespace $name }}}
+subjects:
+- {kind: ServiceAccount, name: {{ $name }}, namespace: {{ .root.Release.Namespace }}}
+{{- end }}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata:
+  name: {{ $name }}
+  namespace: {{ .root.Release.Namespace }}
+  labels: {{ include "tidegate.labels" . | nindent 4 }}
+{{- end }}
