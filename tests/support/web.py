@@ -8,7 +8,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +18,13 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine, text
 from tidegate_cluster.control_plane import ControlPlane
 from tidegate_web.app import create_app, make_services
-from tidegate_web.kubernetes import (
-    GROUP_VERSION,
-    MERGE_PATCH,
-    Cluster,
-    ClusterError,
-    jobs_path,
-    pods_path,
-    runs_path,
-)
 from tidegate_web.mirror.process import Mirror
-from tidegate_web.ownership import job_name
 from tidegate_web.services import Services
 from tidegate_web.settings import WebSettings
 from werkzeug.serving import make_server
 from werkzeug.test import TestResponse
 
+from support.runs import RunMaker
 from support.servers import Postgres, Redis, free_port, wait_until
 
 EMAIL = "ada@example.com"
@@ -86,7 +76,7 @@ class Stack:
     database_url: str
     redis_url: str
     cleanup: ExitStack
-    runs: "RunMaker" = field(init=False)
+    runs: RunMaker = field(init=False)
 
     def __post_init__(self) -> None:
         self.runs = RunMaker(self.plane, self.project)
@@ -273,136 +263,6 @@ class MirrorThread(threading.Thread):
         self._mirror.stop()
         self.join(timeout=20)
         assert not self.is_alive(), "the mirror didn't stop"
-
-
-def now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-class RunMaker:
-    """TaskRuns, and the Jobs and pods that an operator would make for them, on the real apiserver."""
-
-    def __init__(self, plane: ControlPlane, project: str) -> None:
-        self._plane = plane
-        self.project = project
-        self.admin = Cluster.connect(plane.kubeconfig())
-
-    def make_project(self) -> None:
-        labels = {"tidegate.dev/project": "true"}
-        self.admin.request("POST", "/api/v1/namespaces", body={"metadata": {"name": self.project, "labels": labels}})
-
-    def kubectl(self, *arguments: str, body: object = None) -> str:
-        return self._plane.kubectl("-n", self.project, *arguments, stdin=None if body is None else json.dumps(body))
-
-    def create(self, name: str, **spec: Any) -> Json:
-        body = {
-            "apiVersion": GROUP_VERSION,
-            "kind": "TaskRun",
-            "metadata": {"name": name},
-            "spec": spec or {"task": {"image": "busybox"}},
-        }
-        return self.admin.create_run(self.project, body)
-
-    def status(self, name: str, **status: Any) -> Json:
-        path = f"{runs_path(self.project)}/{name}/status"
-        return self.admin.request("PATCH", path, body={"status": status}, content_type=MERGE_PATCH)
-
-    def delete(self, name: str) -> None:
-        self.admin.request("DELETE", f"{runs_path(self.project)}/{name}")
-
-    def exists(self, name: str) -> bool:
-        return self._exists(f"{runs_path(self.project)}/{name}")
-
-    def job_exists(self, name: str) -> bool:
-        return self._exists(f"{jobs_path(self.project)}/{name}")
-
-    def _exists(self, path: str) -> bool:
-        try:
-            self.admin.request("GET", path)
-        except ClusterError as error:
-            if error.status == 404:
-                return False
-            raise
-        return True
-
-    def job(self, run: Json, attempt: int = 1, *, name: str | None = None, owned: bool = True) -> Json:
-        uid = run["metadata"]["uid"]
-        body: Json = {
-            "apiVersion": "batch/v1",
-            "kind": "Job",
-            "metadata": {"name": name or job_name(run["metadata"]["name"], uid, attempt)},
-            "spec": {
-                "suspend": True,
-                "template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "task", "image": "busybox"}]}},
-            },
-        }
-        if owned:
-            body["metadata"]["ownerReferences"] = [owner_reference(run)]
-        return self.admin.request("POST", jobs_path(self.project), body=body)
-
-    def pod(
-        self, name: str, *, owner: Json | None, run_uid: str = "", node: str | None = None, account: str = "default"
-    ) -> Json:
-        """A pod as the Job controller makes it."""
-        labels = {"app.kubernetes.io/managed-by": "tidegate", "tidegate.dev/run-uid": run_uid}
-        body: Json = {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {"name": name, "labels": labels},
-            "spec": {
-                "serviceAccountName": account,
-                "automountServiceAccountToken": False,
-                "containers": [{"name": "task", "image": "busybox"}],
-            },
-        }
-        if owner is not None:
-            body["metadata"]["ownerReferences"] = [owner_reference(owner)]
-        if node is not None:
-            body["spec"]["nodeName"] = node
-        accounts = f"/api/v1/namespaces/{self.project}/serviceaccounts"
-        if not self._exists(f"{accounts}/{account}"):
-            self.admin.request("POST", accounts, body={"metadata": {"name": account}})
-        return self.admin.request("POST", pods_path(self.project), body=body)
-
-    def pod_state(self, name: str, *, exit_code: int | None = None) -> None:
-        """The container ``task`` runs, or has ended."""
-        state: Json = {"running": {"startedAt": now()}}
-        phase = "Running"
-        if exit_code is not None:
-            state = {"terminated": {"exitCode": exit_code, "startedAt": now(), "finishedAt": now()}}
-            phase = "Failed" if exit_code else "Succeeded"
-        container = {
-            "name": "task",
-            "state": state,
-            "ready": False,
-            "restartCount": 0,
-            "image": "busybox",
-            "imageID": "",
-        }
-        body = {"status": {"phase": phase, "containerStatuses": [container]}}
-        path = f"{pods_path(self.project)}/{name}/status"
-        self.admin.request("PATCH", path, body=body, content_type="application/strategic-merge-patch+json")
-
-    def delete_pod(self, name: str) -> None:
-        self.admin.request("DELETE", f"{pods_path(self.project)}/{name}", body={"gracePeriodSeconds": 0})
-
-    def token(self, pod: Json, *, audience: str = "tidegate", account: str = "default") -> str:
-        """The projected token that the kubelet would write into the pod."""
-        metadata = pod["metadata"]
-        return self.kubectl(
-            "create", "token", account, f"--audience={audience}", "--bound-object-kind=Pod",
-            f"--bound-object-name={metadata['name']}", f"--bound-object-uid={metadata['uid']}",
-        ).strip()  # fmt: skip
-
-
-def owner_reference(owner: Json) -> Json:
-    return {
-        "apiVersion": owner["apiVersion"],
-        "kind": owner["kind"],
-        "name": owner["metadata"]["name"],
-        "uid": owner["metadata"]["uid"],
-        "controller": True,
-    }
 
 
 class Events:

@@ -187,3 +187,13 @@ def test_health_tells_of_the_neighbours(stack: Stack, me: SignedIn) -> None:
     stack.redis.stop()
     answer = me.get("/api/v1/health").json
     assert {item["name"]: item["status"] for item in answer["items"]}["Redis"] == "down"
+
+
+def test_a_namespace_without_the_label_is_read_but_not_written_to(stack: Stack, me: SignedIn, parts: Parts) -> None:
+    me.post("runs", {"task": TASK, "name": "before"})
+    stack.runs.kubectl("label", "namespace", stack.project, "tidegate.dev/project-")
+    parts.services.projects.forget()
+    assert me.get("runs/before").status_code == 200
+    assert me.get("runs").status_code == 200
+    assert me.post("runs", {"task": TASK}).status_code == 404
+    assert me.post("runs/before:cancel").status_code == 404

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from support.kubelet import Kubelet
+from support.runs import now
 from support.servers import ensure_chromium
-from support.web import EMAIL, PASSWORD, Stack, now
+from support.web import EMAIL, PASSWORD, Stack
 from tidegate_web.ownership import job_name
 
 

@@ -3,7 +3,8 @@
 from typing import Any
 
 import pytest
-from support.web import Json, Parts, Stack
+from support.runs import Json
+from support.web import Parts, Stack
 from tidegate_web.ownership import job_name
 from werkzeug.test import TestResponse
 

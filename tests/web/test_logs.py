@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 from support.kubelet import Kubelet
+from support.runs import Json
 from support.servers import wait_until
-from support.web import Json, Parts, Stack
+from support.web import Parts, Stack
 from tidegate_web.ownership import job_name
 
 

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
+from support.runs import now
 from support.servers import wait_until
-from support.web import MirrorThread, Parts, Stack, now
+from support.web import MirrorThread, Parts, Stack
 from tidegate_web.api.runs import remember
 from tidegate_web.ownership import job_name
 from tidegate_web.store.queries.logs import Chunk, End, add_chunk, add_end

@@ -31,10 +31,14 @@ class Projects:
             self._known, self._until = found, time.monotonic() + self._seconds
             return found
 
+    def forget(self) -> None:
+        """Ask again at the next question."""
+        with self._lock:
+            self._until = 0.0
+
     def __contains__(self, project: str) -> bool:
         if project in self.names():
             return True
         # Labelled just now? Ask again before saying no.
-        with self._lock:
-            self._until = 0 if not self._fixed else self._until
+        self.forget()
         return project in self.names()

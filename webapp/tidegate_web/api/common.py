@@ -70,14 +70,15 @@ def _time(arguments: MultiDict[str, str], name: str) -> datetime | None:
     return time
 
 
-def one_of_projects(made: Services, project: str) -> None:
-    """404 for what is no project, and never was: one that lost its label is still read."""
+def one_of_projects(made: Services, project: str, *, to_write: bool = False) -> None:
+    """404 for what is no project, and never was: one that lost its label is still read, but not written to."""
     if is_dns_label(project):
         if project in made.projects:
             return
-        with made.engine.connect() as connection:
-            if runs.page(connection, project=project, wanted=RunFilter(), limit=1).rows:
-                return
+        if not to_write:
+            with made.engine.connect() as connection:
+                if runs.page(connection, project=project, wanted=RunFilter(), limit=1).rows:
+                    return
     raise Problem(404, "There is no such project.")
 
 

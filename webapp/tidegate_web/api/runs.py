@@ -56,6 +56,7 @@ def find(made: Services, project: str, reference: str) -> AnyRow:
 
 def cancel(made: Services, project: str, reference: str) -> AnyRow:
     """Ask for a run's end; it is cancelled when the operator has seen to it."""
+    one_of_projects(made, project, to_write=True)
     row = find(made, project, reference)
     with audited(made, "run.cancel", project=project, target=row.name):
         if row.phase in TERMINAL_PHASES or row.deleted_at is not None:
@@ -105,7 +106,7 @@ def add_routes(area: Blueprint) -> None:
     @requires(Permission.OPERATOR)
     def create_run(project: str) -> tuple[Response, int]:
         made = services()
-        one_of_projects(made, project)
+        one_of_projects(made, project, to_write=True)
         if "Idempotency-Key" in request.headers:
             raise Problem(501, "Idempotency keys aren't supported yet.")
         row = create(made, project, bodies.json_object())

@@ -11,7 +11,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 _MIGRATION_LOCK = 7_140_881_001
 """Advisory lock of whoever changes the schema."""
@@ -98,6 +98,6 @@ def is_outdated(engine: Engine) -> bool:
     try:
         with engine.connect() as connection:
             version = current(connection)
-    except OperationalError:
+    except SQLAlchemyError:
         return False
     return version is None or (version != head() and version in known_versions())
