@@ -92,8 +92,8 @@ class StatusRecord:
         )
 
     def ended(self, number: int) -> bool:
-        """Whether the end of attempt `number` is written."""
-        return any(a["number"] == number and a.get("outcome") for a in self.attempts)
+        """Whether the end of attempt `number` is written, or a later attempt is."""
+        return any(a["number"] > number or (a["number"] == number and a.get("outcome")) for a in self.attempts)
 
 
 @dataclass(slots=True, frozen=True)

@@ -111,7 +111,7 @@ def _plain(value: Any, kind: Any, where: str) -> Any:
         try:
             args, kwargs = bind(kind, entries)
         except PayloadError as error:
-            raise PayloadError(f"in {where!r}: {error}") from error
+            raise PayloadError(f"in {where!r}: {error}") from None
         return kind(*args, **kwargs)
     if issubclass(kind, enum.Enum):
         try:

@@ -219,7 +219,6 @@ def test_what_a_task_asks_for_in_vain_is_said_too(runs: Runs, field: str, task: 
 def test_a_limit_on_the_queue_is_not_ignored(plane: ControlPlane, runs: Runs) -> None:
     runs.create(a_queue("default", concurrencyLimit=1))
     try:
-        wait_until(lambda: True)
         runs.create(a_run("limited").built)
         status = runs.wait("limited", "Failed", reason="NotSupported")
         assert "concurrencyLimit of Queue default" in status["message"]

@@ -53,7 +53,8 @@ def refuse_task(spec: Mapping[str, Any], *, where: str) -> Refusal | None:
 def refuse_queue(spec: Mapping[str, Any], *, name: str) -> Refusal | None:
     """The first limit of the run's Queue that isn't supported yet."""
     for field in QUEUE_FIELDS:
-        if spec.get(field) not in (None, False):
+        value = spec.get(field)
+        if value is not None and value is not False:  # a limit of 0 is one
             return _refusal(f"spec.{field} of Queue {name}")
     return None
 

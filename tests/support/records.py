@@ -1,0 +1,78 @@
+"""Builders of the supervisor's records: `an_attempt().pod(phase="Running").built`."""
+
+from dataclasses import replace
+from typing import Any, Self
+
+from tidegate_api.names import Phase
+
+from tidegate_operator.records import AttemptRecord, Plan, PodRecord, RunRecord, StatusRecord
+
+NOW = 1_000_000.0
+
+
+class AttemptBuilder:
+    """An attempt, with its pods."""
+
+    def __init__(self, *, number: int = 1, created: float = NOW - 100, **plan: Any) -> None:
+        self._attempt = AttemptRecord(
+            run_uid="run-uid",
+            namespace="default",
+            number=number,
+            job_name=f"run-abcd-{number}",
+            job_uid=f"job-{number}",
+            created=created,
+            plan=Plan(**plan),
+        )
+
+    def pod(self, *, phase: str, **fields: Any) -> Self:
+        """One more pod, newer than those before."""
+        count = len(self._attempt.pods) + 1
+        base = PodRecord(
+            uid=f"pod-{count}",
+            name=f"{self._attempt.job_name}-{count}",
+            version=count,
+            job_uid=self._attempt.job_uid,
+            phase=phase,
+            created=self._attempt.created + count,
+            received=NOW,
+            node="node-1",
+        )
+        pod = replace(base, **fields)
+        self._attempt.pods[pod.uid] = pod
+        return self
+
+    @property
+    def built(self) -> AttemptRecord:
+        """The record."""
+        return self._attempt
+
+
+def an_attempt(**fields: Any) -> AttemptBuilder:
+    """An attempt whose Job was made 100 seconds before NOW."""
+    return AttemptBuilder(**fields)
+
+
+def a_run_record(
+    *, phase: Phase = Phase.PENDING, attempts: list[dict[str, Any]] | None = None, **fields: Any
+) -> RunRecord:
+    """A run that was created 200 seconds before NOW."""
+    status = StatusRecord(phase=phase, attempts=attempts or [])
+    for name in ("reason", "started_at", "finished_at", "next_attempt_at", "disruptions"):
+        if name in fields:
+            setattr(status, name, fields.pop(name))
+    base = RunRecord(
+        uid="run-uid",
+        namespace="default",
+        name="run",
+        version=7,
+        generation=1,
+        created=NOW - 200,
+        seen=NOW - 200,
+        task_ref=None,
+        queue=None,
+        cancel=False,
+        ttl=None,
+        refusal=None,
+        status=status,
+    )
+    return replace(base, **fields)

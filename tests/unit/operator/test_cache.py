@@ -1,0 +1,156 @@
+"""cache: what is seen comes in once, and never in the wrong order."""
+
+from typing import Any
+
+from support.builders import a_run, a_task
+
+from tidegate_operator.cache import Cache
+from tidegate_operator.manifests import PodDefaults, build_job
+from tidegate_operator.records import Plan
+
+NOW = 1_000_000.0
+CREATED = "1970-01-12T13:46:40Z"
+
+
+def seen(manifest: dict[str, Any], *, version: int, uid: str = "run-1", **more: Any) -> dict[str, Any]:
+    meta = {**manifest["metadata"], "uid": uid, "resourceVersion": str(version), "creationTimestamp": CREATED}
+    return {**manifest, "metadata": meta, **more}
+
+
+def job_of(run: dict[str, Any], *, number: int = 1, version: int = 50) -> dict[str, Any]:
+    job = build_job(run, {"image": "x"}, number=number, defaults=PodDefaults())
+    meta = {"uid": f"job-{number}", "resourceVersion": str(version), "creationTimestamp": CREATED}
+    return {**job["metadata"], **meta}
+
+
+def pod_of(job: dict[str, Any], *, version: int, phase: str, uid: str = "pod-1", **meta: Any) -> dict[str, Any]:
+    owner = {"kind": "Job", "name": job["name"], "uid": job["uid"], "controller": True}
+    return {
+        "metadata": {
+            "name": "p",
+            "namespace": "default",
+            "uid": uid,
+            "resourceVersion": str(version),
+            "creationTimestamp": CREATED,
+            "labels": job["labels"],
+            "ownerReferences": [owner],
+            **meta,
+        },
+        "spec": {"nodeName": "n", "containers": [{}]},
+        "status": {"phase": phase},
+    }
+
+
+def filled() -> tuple[Cache, dict[str, Any], dict[str, Any]]:
+    cache = Cache()
+    run = seen(a_run("r").built, version=10)
+    job = job_of(run)
+    cache.put_run(run, now=NOW)
+    cache.put_job(job, now=NOW, plan=Plan())
+    return cache, run, job
+
+
+def test_an_older_version_changes_nothing() -> None:
+    cache = Cache()
+    assert cache.put_run(seen(a_run("r").spec(cancel=True).built, version=11), now=NOW) == ("run-1",)
+    assert cache.put_run(seen(a_run("r").built, version=10), now=NOW) == ()
+    assert cache.runs["run-1"].cancel
+
+
+def test_a_name_used_again_is_another_run() -> None:
+    cache = Cache()
+    cache.put_run(seen(a_run("r").built, version=10, uid="old"), now=NOW)
+    cache.put_run(seen(a_run("r").built, version=20, uid="new"), now=NOW)
+    assert set(cache.runs) == {"new"}
+    cache.put_run(seen(a_run("r").built, version=15, uid="old"), now=NOW)
+    assert set(cache.runs) == {"new"}
+
+
+def test_a_pod_belongs_to_its_jobs_run_whatever_its_labels_say() -> None:
+    cache, _, job = filled()
+    assert cache.put_pod(pod_of(job, version=60, phase="Running"), now=NOW) == ("run-1",)
+    stranger = {**job, "uid": "another-job"}
+    assert cache.put_pod(pod_of(stranger, version=61, phase="Running", uid="pod-2"), now=NOW) == ()
+    attempt = cache.latest_attempt("run-1")
+    assert attempt is not None
+    assert set(attempt.pods) == {"pod-1"}
+
+
+def test_a_pod_stays_its_runs_when_its_owner_is_gone() -> None:
+    cache, _, job = filled()
+    cache.put_pod(pod_of(job, version=60, phase="Running"), now=NOW)
+    assert cache.put_pod(pod_of(job, version=61, phase="Succeeded", ownerReferences=[]), now=NOW) == ("run-1",)
+
+
+def test_a_pod_seen_before_the_answer_to_our_own_post_is_not_lost() -> None:
+    cache = Cache()
+    run = seen(a_run("r").built, version=10)
+    job = job_of(run)
+    cache.put_run(run, now=NOW)
+    assert cache.put_pod(pod_of(job, version=60, phase="Succeeded"), now=NOW) == ()
+    assert cache.put_job(job, now=NOW, plan=Plan()) == ("run-1",)
+    attempt = cache.latest_attempt("run-1")
+    assert attempt is not None
+    assert attempt.pods["pod-1"].phase == "Succeeded"
+
+
+def test_a_pod_that_only_left_the_selector_is_looked_at_not_given_up() -> None:
+    cache, _, job = filled()
+    cache.put_pod(pod_of(job, version=60, phase="Running"), now=NOW)
+    cache.pod_deleted(pod_of(job, version=61, phase="Running"), now=NOW)
+    attempt = cache.latest_attempt("run-1")
+    assert attempt is not None
+    assert not attempt.pods["pod-1"].terminal
+    assert attempt.looked_at == float("-inf")
+    cache.pod_deleted(pod_of(job, version=62, phase="Running", deletionTimestamp=CREATED), now=NOW)
+    assert attempt.pods["pod-1"].gone
+
+
+def test_pods_that_a_new_list_lacks_are_looked_for() -> None:
+    cache, _, job = filled()
+    cache.put_pod(pod_of(job, version=60, phase="Running"), now=NOW)
+    assert cache.unlisted_pods([], version=59) == ()  # seen after the list was made
+    assert cache.unlisted_pods(["pod-1"], version=70) == ()
+    assert cache.unlisted_pods([], version=70) == ("run-1",)
+
+
+def test_a_task_that_appears_wakes_the_runs_that_wait_for_it() -> None:
+    cache = Cache()
+    cache.put_run(seen(a_run("r").task_ref("resize").built, version=10), now=NOW)
+    cache.put_run(seen(a_run("other").task_ref("else").built, version=11, uid="run-2"), now=NOW)
+    assert cache.put_task(seen(a_task("resize"), version=12, uid="t")) == ("run-1",)
+    cache.drop_task("default", "resize", uid="another")
+    assert cache.task_of(cache.runs["run-1"]) is not None
+    cache.drop_task("default", "resize", uid="t")
+    assert cache.task_of(cache.runs["run-1"]) is None
+
+
+def test_a_finished_run_keeps_nothing_of_its_attempts() -> None:
+    cache, run, job = filled()
+    cache.put_pod(pod_of(job, version=60, phase="Succeeded"), now=NOW)
+    done = {**seen(run, version=70), "status": {"phase": "Succeeded", "attempts": [{"number": 1}]}}
+    cache.put_run(done, now=NOW)
+    assert cache.latest_attempt("run-1") is None
+    assert cache.runs["run-1"].status.attempts == []
+    assert cache.put_job(job, now=NOW) == ()
+    assert cache.put_pod(pod_of(job, version=80, phase="Succeeded"), now=NOW) == ()
+
+
+def test_a_body_is_kept_only_until_the_first_attempt() -> None:
+    cache = Cache()
+    run = seen(a_run("r").built, version=10)
+    cache.put_run(run, now=NOW)
+    assert cache.runs["run-1"].body is run
+    cache.put_job(job_of(run), now=NOW, plan=Plan())
+    assert cache.runs["run-1"].body is None
+
+
+def test_a_frozen_spec_makes_the_plan_after_a_restart() -> None:
+    cache = Cache()
+    run = seen(a_run("r").built, version=10)
+    cache.put_run(run, now=NOW)
+    job = build_job(run, {"image": "x", "timeoutSeconds": 7}, number=1, defaults=PodDefaults())["metadata"]
+    cache.put_job({**job, "uid": "job-1", "creationTimestamp": CREATED}, now=NOW)
+    attempt = cache.latest_attempt("run-1")
+    assert attempt is not None
+    assert attempt.plan.timeout == 7

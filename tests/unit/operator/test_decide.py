@@ -1,0 +1,221 @@
+"""policies/decide: what to do about one run now."""
+
+from typing import Any
+
+import pytest
+from support.records import NOW, a_run_record, an_attempt
+from tidegate_api.names import Phase
+
+from tidegate_operator.policies.decide import (
+    Action,
+    DeleteJob,
+    DeleteRun,
+    LookInto,
+    RecoverAttempt,
+    StartAttempt,
+    StopAttempt,
+    World,
+    WriteStatus,
+    decide,
+)
+from tidegate_operator.records import AttemptRecord, NamedRecord, Refusal, TaskRecord
+from tidegate_operator.timestamps import format_time
+
+
+def written(actions: list[Action]) -> dict[str, Any]:
+    (action,) = actions
+    assert isinstance(action, WriteStatus)
+    return action.status
+
+
+def failed(number: int, outcome: str = "Failed") -> dict[str, Any]:
+    return {"number": number, "outcome": outcome}
+
+
+def world(attempt: AttemptRecord | None = None, **fields: Any) -> World:
+    return World(attempt=attempt, **fields)
+
+
+def test_a_run_that_nothing_holds_is_started() -> None:
+    assert decide(a_run_record(), world(), NOW).actions == [StartAttempt(1)]
+
+
+def test_a_run_of_a_missing_task_waits_and_then_fails() -> None:
+    run = a_run_record(task_ref="resize", created=NOW - 10, seen=NOW - 10)
+    decision = decide(run, world(), NOW)
+    assert written(decision.actions)["reason"] == "TaskNotFound"
+    assert decision.wake_at == NOW + 50
+    status = written(decide(run, world(), NOW + 50).actions)
+    assert (status["phase"], status["reason"]) == ("Failed", "TaskNotFound")
+
+
+def test_a_state_is_written_once_it_has_lasted() -> None:
+    run = a_run_record(task_ref="resize", created=NOW, seen=NOW)
+    assert decide(run, world(), NOW + 0.9).actions == []
+    assert decide(run, world(), NOW + 0.9).wake_at == NOW + 1
+    assert written(decide(run, world(), NOW + 1).actions)["phase"] == "Pending"
+    known = a_run_record(task_ref="resize", created=NOW, seen=NOW, reason="TaskNotFound")
+    assert decide(known, world(), NOW + 2).actions == []
+
+
+def test_a_cancelled_run_that_waits_ends_at_once() -> None:
+    status = written(decide(a_run_record(cancel=True), world(), NOW).actions)
+    assert (status["phase"], status["reason"]) == ("Cancelled", "Cancelled")
+
+
+def test_a_refused_run_ends_before_any_pod() -> None:
+    run = a_run_record(refusal=Refusal("NotSupported", "spec.suspend is not supported"))
+    assert written(decide(run, world(), NOW).actions)["reason"] == "NotSupported"
+
+
+def test_what_the_task_or_the_queue_asks_in_vain_is_refused_too() -> None:
+    task = TaskRecord("t", "default", "resize", 1, {"image": "x", "podTemplate": {"spec": {}}})
+    status = written(decide(a_run_record(task_ref="resize"), world(task=task), NOW).actions)
+    assert "spec of Task resize:.podTemplate" in status["message"]
+    queue = NamedRecord("q", "default", "default", 1, 1, {"paused": True}, [])
+    assert "paused" in written(decide(a_run_record(), world(queue=queue), NOW).actions)["message"]
+
+
+def test_a_job_that_the_cluster_refused_is_tried_again_later() -> None:
+    run = a_run_record(refused=Refusal("QuotaExceeded", "exceeded quota"), retry_at=NOW + 5)
+    decision = decide(run, world(), NOW)
+    assert written(decision.actions)["reason"] == "QuotaExceeded"
+    assert decision.wake_at == NOW + 5
+    assert decide(run, world(), NOW + 5).actions == [StartAttempt(1)]
+
+
+def test_a_starting_attempt_is_told_after_five_seconds_and_looked_into() -> None:
+    attempt = an_attempt(created=NOW).built
+    assert decide(a_run_record(), world(attempt), NOW + 1).actions == []
+    decision = decide(a_run_record(), world(attempt), NOW + 5)
+    assert [type(a) for a in decision.actions] == [LookInto, WriteStatus]
+
+
+def test_a_running_attempt_is_told_after_a_moment() -> None:
+    attempt = an_attempt().pod(phase="Running", received=NOW, started=NOW).built
+    decision = decide(a_run_record(), world(attempt), NOW + 0.2)
+    assert decision.actions == []
+    assert decision.wake_at == NOW + 0.3
+    status = written(decide(a_run_record(), world(attempt), NOW + 0.3).actions)
+    assert (status["phase"], "reason" in status, status["startedAt"]) == ("Running", False, format_time(NOW))
+
+
+def test_nothing_is_written_when_nothing_has_changed() -> None:
+    attempt = an_attempt().pod(phase="Running", received=NOW, started=NOW).built
+    run = a_run_record(phase=Phase.RUNNING, attempts=[{"number": 1}])
+    decision = decide(run, world(attempt), NOW + 60)
+    assert decision.actions == []
+    assert decision.wake_at == NOW + 3600
+
+
+def test_an_attempt_over_its_time_is_stopped_once() -> None:
+    attempt = an_attempt(timeout=10).pod(phase="Running", received=NOW, started=NOW).built
+    run = a_run_record(phase=Phase.RUNNING, attempts=[{"number": 1}])
+    (stop,) = decide(run, world(attempt), NOW + 10).actions
+    assert isinstance(stop, StopAttempt)
+    assert stop.why.reason == "Timeout"
+    attempt.stop, attempt.stopped_pod = stop.why, "pod-1"
+    assert decide(run, world(attempt), NOW + 11).actions == []
+
+
+def test_a_pod_that_came_after_the_stop_is_stopped_too() -> None:
+    attempt = an_attempt().pod(phase="Failed", disrupted=True).pod(phase="Running").built
+    attempt.stop, attempt.stopped_pod = Refusal("Timeout", "timed out"), "pod-1"
+    actions = decide(a_run_record(phase=Phase.RUNNING, attempts=[{"number": 1}]), world(attempt), NOW).actions
+    assert any(isinstance(a, StopAttempt) for a in actions)
+
+
+def test_a_cancelled_run_stops_its_attempt() -> None:
+    attempt = an_attempt().pod(phase="Running").built
+    actions = decide(a_run_record(cancel=True, phase=Phase.RUNNING), world(attempt), NOW).actions
+    assert any(isinstance(a, StopAttempt) and a.why.reason == "Cancelled" for a in actions)
+
+
+def test_a_success_ends_the_run_also_when_it_is_cancelled_meanwhile() -> None:
+    attempt = an_attempt().pod(phase="Succeeded", exit_code=0, termination_message="null").built
+    status = written(decide(a_run_record(cancel=True), world(attempt), NOW).actions)
+    assert status["phase"] == "Succeeded"
+    assert status["result"] is None
+    assert status["ttlSecondsAfterFinished"] == 86_400
+
+
+def test_a_failure_is_retried_after_its_delay() -> None:
+    attempt = an_attempt(jitter=False, initial_delay=4).pod(phase="Failed", exit_code=1, received=NOW).built
+    status = written(decide(a_run_record(), world(attempt), NOW + 1).actions)
+    assert (status["phase"], status["reason"], status["nextAttemptAt"]) == ("Retrying", "BackOff", format_time(NOW + 4))
+    run = a_run_record(phase=Phase.RETRYING, reason="BackOff", attempts=[failed(1)], next_attempt_at=NOW + 4)
+    assert decide(run, world(attempt), NOW + 3).wake_at == NOW + 4
+    assert decide(run, world(attempt), NOW + 4).actions == [StartAttempt(2)]
+
+
+def test_the_last_failure_ends_the_run() -> None:
+    attempt = an_attempt(number=3).pod(phase="Failed", exit_code=1).built
+    run = a_run_record(attempts=[failed(1), failed(2, "Timeout")])
+    status = written(decide(run, world(attempt), NOW).actions)
+    assert (status["phase"], [a["number"] for a in status["attempts"]]) == ("Failed", [1, 2, 3])
+
+
+def test_disruptions_use_no_attempt_and_have_a_limit_of_their_own() -> None:
+    turned_away = an_attempt(number=5, max_attempts=1).pod(phase="Failed", reason="OutOfcpu").built
+    history = [failed(n, "Disrupted") for n in range(1, 5)]
+    status = written(decide(a_run_record(attempts=history, disruptions=4), world(turned_away), NOW).actions)
+    assert (status["phase"], status["disruptions"]) == ("Retrying", 5)
+    status = written(
+        decide(a_run_record(attempts=history, disruptions=4), world(turned_away, max_disruptions=4), NOW).actions
+    )
+    assert (status["phase"], status["reason"]) == ("Failed", "Evicted")
+
+
+def test_a_run_cancelled_while_its_pod_is_being_replaced_loses_its_job_first() -> None:
+    attempt = an_attempt().pod(phase="Failed", disrupted=True).built
+    (action,) = decide(a_run_record(cancel=True), world(attempt), NOW).actions
+    assert isinstance(action, DeleteJob)
+    attempt.looked_at, attempt.job_gone = NOW, True
+    assert written(decide(a_run_record(cancel=True), world(attempt), NOW).actions)["phase"] == "Cancelled"
+
+
+def test_an_attempt_that_only_the_status_knows_is_looked_for() -> None:
+    run = a_run_record(phase=Phase.RUNNING, attempts=[{"number": 2}])
+    assert decide(run, world(), NOW).actions == [RecoverAttempt(2)]
+    run.recover_at = NOW + 2
+    decision = decide(run, world(), NOW)
+    assert (decision.actions, decision.wake_at) == ([], NOW + 2)
+
+
+def test_a_number_is_never_used_twice() -> None:
+    run = a_run_record(phase=Phase.RETRYING, attempts=[failed(3)])
+    assert decide(run, world(an_attempt(number=1).built), NOW).actions == [StartAttempt(4)]
+
+
+def test_a_finished_run_is_deleted_after_its_ttl_by_who_is_in_charge() -> None:
+    run = a_run_record(phase=Phase.SUCCEEDED, finished_at=format_time(NOW), ttl=60)
+    assert decide(run, world(), NOW + 59).wake_at == NOW + 60
+    assert decide(run, world(), NOW + 60).actions == [DeleteRun()]
+    assert decide(run, world(deletes_finished=False), NOW + 60).actions == []
+
+
+@pytest.mark.parametrize("reason", ["InvalidImageName", "PodRejected"])
+def test_a_hopeless_start_is_stopped_at_once(reason: str) -> None:
+    attempt = an_attempt(created=NOW).pod(phase="Pending").built
+    attempt.trouble, attempt.looked_at = Refusal(reason, "no"), NOW
+    actions = decide(a_run_record(), world(attempt), NOW + 1).actions
+    assert [a.why.reason for a in actions if isinstance(a, StopAttempt)] == [reason]
+
+
+def test_a_missing_secret_is_given_ten_seconds() -> None:
+    attempt = an_attempt(created=NOW).pod(phase="Pending").built
+    attempt.trouble, attempt.trouble_since, attempt.looked_at = (
+        Refusal("CreateContainerConfigError", "no secret"),
+        NOW,
+        NOW,
+    )
+    assert not any(isinstance(a, StopAttempt) for a in decide(a_run_record(), world(attempt), NOW + 9).actions)
+    assert any(isinstance(a, StopAttempt) for a in decide(a_run_record(), world(attempt), NOW + 10).actions)
+
+
+def test_start_timeout_counts_from_the_current_pod() -> None:
+    attempt = an_attempt(created=NOW, start_timeout=30).pod(phase="Pending", created=NOW + 100).built
+    attempt.looked_at = NOW + 120
+    assert not any(isinstance(a, StopAttempt) for a in decide(a_run_record(), world(attempt), NOW + 129).actions)
+    stops = [a for a in decide(a_run_record(), world(attempt), NOW + 130).actions if isinstance(a, StopAttempt)]
+    assert [s.why.reason for s in stops] == ["StartTimeout"]

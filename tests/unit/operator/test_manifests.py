@@ -1,0 +1,157 @@
+"""manifests: the Job of an attempt, to the letter."""
+
+from typing import Any
+
+from support.builders import a_run
+
+from tidegate_operator.manifests import PodDefaults, build_job, job_name
+
+RESOLVED: dict[str, Any] = {
+    "image": "img:1",
+    "entrypoint": "shop.tasks:resize",
+    "queue": "default",
+    "retry": {"maxAttempts": 5},
+    "timeoutSeconds": 60,
+    "startTimeoutSeconds": 30,
+    "env": [{"name": "A", "value": "1"}, {"name": "TIDEGATE_RUN", "value": "forged"}],
+    "resources": {"limits": {"memory": "1Gi"}},
+    "serviceAccountName": "resizer",
+}
+
+
+def run() -> dict[str, Any]:
+    made = a_run("hello").payload(b="é", a=None).labels({"team": "blue", "job-name": "forged"}).built
+    made["metadata"] |= {"uid": "uid-1"}
+    return made
+
+
+def test_the_job_of_an_attempt() -> None:
+    labels = {
+        "team": "blue",
+        "app.kubernetes.io/managed-by": "tidegate",
+        "tidegate.dev/run": "hello",
+        "tidegate.dev/run-uid": "uid-1",
+        "tidegate.dev/attempt": "2",
+        "tidegate.dev/queue": "default",
+    }
+    job = build_job(run(), RESOLVED, number=2, defaults=PodDefaults(api_url="http://web"))
+    assert job["metadata"]["annotations"]["tidegate.dev/task-spec"].startswith('{"image":"img:1"')
+    del job["metadata"]["annotations"]
+    assert job == {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": job_name(run="hello", run_uid="uid-1", number=2),
+            "namespace": "default",
+            "labels": labels,
+            "ownerReferences": [
+                {
+                    "apiVersion": "tidegate.dev/v1alpha1",
+                    "kind": "TaskRun",
+                    "name": "hello",
+                    "uid": "uid-1",
+                    "controller": True,
+                }
+            ],
+        },
+        "spec": {
+            "backoffLimit": 0,
+            "podReplacementPolicy": "Failed",
+            "podFailurePolicy": {
+                "rules": [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]
+            },
+            "template": {
+                "metadata": {"labels": labels, "annotations": {"tidegate.dev/payload": '{"b":"é","a":null}'}},
+                "spec": {
+                    "restartPolicy": "Never",
+                    "automountServiceAccountToken": False,
+                    "enableServiceLinks": False,
+                    "securityContext": {
+                        "runAsNonRoot": True,
+                        "seccompProfile": {"type": "RuntimeDefault"},
+                        "runAsUser": 65532,
+                        "runAsGroup": 65532,
+                        "fsGroup": 65532,
+                    },
+                    "serviceAccountName": "resizer",
+                    "activeDeadlineSeconds": 90,
+                    "volumes": [
+                        {
+                            "name": "tidegate-payload",
+                            "downwardAPI": {
+                                "items": [
+                                    {
+                                        "path": "payload.json",
+                                        "fieldRef": {"fieldPath": "metadata.annotations['tidegate.dev/payload']"},
+                                    }
+                                ]
+                            },
+                        },
+                        {
+                            "name": "tidegate-token",
+                            "projected": {
+                                "sources": [
+                                    {
+                                        "serviceAccountToken": {
+                                            "audience": "tidegate",
+                                            "expirationSeconds": 3600,
+                                            "path": "token",
+                                        }
+                                    }
+                                ]
+                            },
+                        },
+                    ],
+                    "containers": [
+                        {
+                            "name": "task",
+                            "image": "img:1",
+                            "command": ["python", "-m", "tidegate", "shop.tasks:resize"],
+                            "resources": {"limits": {"memory": "1Gi"}},
+                            "env": [
+                                {"name": "TIDEGATE_RUN", "value": "hello"},
+                                {"name": "TIDEGATE_RUN_UID", "value": "uid-1"},
+                                {"name": "TIDEGATE_NAMESPACE", "value": "default"},
+                                {"name": "TIDEGATE_TASK", "value": ""},
+                                {"name": "TIDEGATE_ATTEMPT", "value": "2"},
+                                {"name": "TIDEGATE_MAX_ATTEMPTS", "value": "5"},
+                                {"name": "TIDEGATE_QUEUE", "value": "default"},
+                                {"name": "TIDEGATE_PAYLOAD_FILE", "value": "/tidegate/payload.json"},
+                                {"name": "TIDEGATE_RESULT_FILE", "value": "/dev/termination-log"},
+                                {"name": "TIDEGATE_RESULT_MAX_BYTES", "value": "4096"},
+                                {"name": "TIDEGATE_TIMEOUT_SECONDS", "value": "60"},
+                                {"name": "TIDEGATE_API_URL", "value": "http://web"},
+                                {"name": "TIDEGATE_TOKEN_FILE", "value": "/var/run/secrets/tidegate/token"},
+                                {"name": "A", "value": "1"},
+                            ],
+                            "volumeMounts": [
+                                {"name": "tidegate-payload", "mountPath": "/tidegate", "readOnly": True},
+                                {"name": "tidegate-token", "mountPath": "/var/run/secrets/tidegate", "readOnly": True},
+                            ],
+                            "terminationMessagePath": "/dev/termination-log",
+                            "terminationMessagePolicy": "FallbackToLogsOnError",
+                            "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+                        }
+                    ],
+                },
+            },
+        },
+    }
+
+
+def test_without_the_web_part_a_pod_gets_no_token() -> None:
+    pod = build_job(run(), RESOLVED, number=1, defaults=PodDefaults())["spec"]["template"]["spec"]
+    assert [v["name"] for v in pod["volumes"]] == ["tidegate-payload"]
+    assert not {e["name"] for e in pod["containers"][0]["env"]} & {"TIDEGATE_API_URL", "TIDEGATE_TOKEN_FILE"}
+
+
+def test_user_ids_can_be_left_to_the_cluster() -> None:
+    pod = build_job(run(), RESOLVED, number=1, defaults=PodDefaults(run_as_user=-1))["spec"]["template"]["spec"]
+    assert pod["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+
+
+def test_a_jobs_name_fits_and_never_has_two_dashes_for_a_cut() -> None:
+    name = job_name(run="a" * 39 + "-" + "b" * 23, run_uid="u", number=100)
+    assert name.startswith("a" * 39 + "-")
+    assert "--" not in name
+    assert len(name) <= 63

@@ -1,0 +1,33 @@
+"""policies/resolution: a Task's spec under a run's overrides."""
+
+from tidegate_operator.policies.resolution import resolve
+
+TASK = {
+    "image": "img",
+    "queue": "default",
+    "timeoutSeconds": 3600,
+    "retry": {"maxAttempts": 3, "factor": 2},
+    "resources": {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"memory": "2Gi"}},
+    "env": [{"name": "A", "value": "1"}, {"name": "B", "value": "$(A)"}],
+    "payloadSchema": {"type": "object"},
+}
+
+
+def test_without_overrides_the_task_stands_but_for_its_schema() -> None:
+    assert resolve(TASK, {"payload": {}}) == {k: v for k, v in TASK.items() if k != "payloadSchema"}
+
+
+def test_scalars_are_replaced_also_by_zero() -> None:
+    assert resolve(TASK, {"timeoutSeconds": 0})["timeoutSeconds"] == 0
+    assert resolve(TASK, {"timeoutSeconds": None})["timeoutSeconds"] == 3600
+
+
+def test_retry_and_resources_are_overridden_field_by_field() -> None:
+    resolved = resolve(TASK, {"retry": {"maxAttempts": 9}, "resources": {"requests": {"cpu": "2"}}})
+    assert resolved["retry"] == {"maxAttempts": 9, "factor": 2}
+    assert resolved["resources"] == {"requests": {"cpu": "2", "memory": "1Gi"}, "limits": {"memory": "2Gi"}}
+
+
+def test_env_is_overridden_by_name_in_the_tasks_order() -> None:
+    resolved = resolve(TASK, {"env": [{"name": "C", "value": "3"}, {"name": "A", "value": "9"}]})
+    assert [(e["name"], e["value"]) for e in resolved["env"]] == [("A", "9"), ("B", "$(A)"), ("C", "3")]
