@@ -1,6 +1,6 @@
 """Run the tests stage by stage, the quick ones first, and tell how long each took.
 
-    python tests/stages.py [STAGE ...]
+python tests/stages.py [STAGE ...]
 """
 
 import subprocess
@@ -32,7 +32,9 @@ def main(wanted: list[str]) -> int:
         sys.stdout.write(f"\n== {stage}: {STAGES[stage]}\n")
         sys.stdout.flush()
         begin = time.monotonic()
-        code = subprocess.run([sys.executable, "-m", "pytest", "-q", f"tests/{stage}"], cwd=ROOT, check=False).returncode
+        code = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", f"tests/{stage}"], cwd=ROOT, check=False
+        ).returncode
         failed |= code != 0
         lines.append(f"{stage:14} {'ok' if code == 0 else f'FAILED ({code})':11} {time.monotonic() - begin:6.1f} s")
     sys.stdout.write("\n" + "\n".join(lines) + "\n")

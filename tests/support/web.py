@@ -198,7 +198,7 @@ class Parts:
             "/login", data={"email": EMAIL, "password": password, "csrf_token": csrf_token(client.get("/login"))}
         )
         assert answer.status_code == 303, answer.text
-        return SignedIn(client=client, csrf=csrf_token(client.get("/")), project=self.project)
+        return SignedIn(client=client, csrf=csrf_token(client.get("/", follow_redirects=True)), project=self.project)
 
     @contextmanager
     def served(self) -> Iterator[str]:
