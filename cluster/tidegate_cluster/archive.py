@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import platform
 import tarfile
 from collections.abc import Mapping, Sequence
@@ -30,7 +31,7 @@ def write(target: Path, *, reference: str, layers: Sequence[bytes | Path], confi
     described = json.dumps(image).encode()
     name = hashlib.sha256(described).hexdigest()
     manifest = [{"Config": f"{name}.json", "RepoTags": [reference], "Layers": [f"{digest}.tar" for digest in digests]}]
-    half = target.with_name(target.name + ".half")
+    half = target.with_name(f"{target.name}.half-{os.getpid()}")  # clusters start side by side
     half.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(half, "w") as tar:
         _add(tar, "manifest.json", json.dumps(manifest).encode())

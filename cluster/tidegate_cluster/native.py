@@ -268,10 +268,14 @@ class NativeCluster:
         source = self._machine(CONTROL_NODE)
         listed = source.run(*_ctr(), "images", "list", "-q").split()
         names = [name for name in listed if not name.startswith("sha256:")]
-        with source.popen(*_ctr(), "images", "export", "-", *names, stdout=subprocess.PIPE) as exporting:
+        # --local: without it ctr may end before it has written the last of what it got from containerd.
+        command = (*_ctr(), "images", "export", "--local", "-", *names)
+        with source.popen(*command, stdout=subprocess.PIPE) as exporting:
             assert exporting.stdout is not None
             _import_stream(target, exporting.stdout.fileno())
-            exporting.stdout.close()
+            _, complaints = exporting.communicate()
+        if exporting.returncode:
+            raise ClusterError(f"can't copy the images: {commands.last_line(complaints.decode(errors='replace'))}")
 
     # -- small helpers --
 

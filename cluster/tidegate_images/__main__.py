@@ -19,6 +19,7 @@ _OURS: Mapping[str, Image] = {
     "operator": Image(name="operator", dockerfile="operator/Dockerfile"),
     "web": Image(name="web", dockerfile="webapp/Dockerfile"),
     "runner": Image(name="runner", dockerfile="runner-image/Dockerfile"),
+    "examples": Image(name="examples", dockerfile="examples/Dockerfile", base="runner", sources=("examples/tasks.py",)),
 }
 # What is loaded into a cluster that can't pull; the Python base is only built on.
 _PUBLIC = ("postgres", "redis", "busybox")
@@ -33,13 +34,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     one.add_argument("--load", metavar="NAME", help="load them into this cluster")
     one.add_argument("--push", metavar="PREFIX", help="push ours as PREFIX/tidegate/IMAGE:VERSION")
     collect = subcommands.add_parser("wheels", help="fill wheels/ for a docker build by hand")
-    collect.add_argument("--only", nargs="+", choices=[*_OURS], metavar="IMAGE")
+    collect.add_argument("--only", nargs="+", choices=[*wheels.DISTRIBUTIONS], metavar="IMAGE")
     given = parser.parse_args(arguments)
     try:
         found = settings.from_environment()
         with locks.locked(found.locks / "images.lock", waiting_for="another build of images"):
             if given.command == "wheels":
-                for name in given.only or _OURS:
+                for name in given.only or wheels.DISTRIBUTIONS:
                     print(wheels.collect(name, checkout=checkout(), settings=found))
             else:
                 _build(given, found)
@@ -84,13 +85,23 @@ def build(*, only: Sequence[str] | None = None, settings: Settings, docker: bool
     archives = {}
     for name in wanted:
         if name in _OURS:
-            directory = wheels.collect(name, checkout=checkout(), settings=settings)
-            archives[name] = builders.build(
-                _OURS[name], version=version(), context=checkout(), wheels=directory, settings=settings, docker=docker
-            )
+            archives[name] = _build_ours(name, settings=settings, docker=docker)
         else:
             archives[name] = bases.build(bases.ALL[name], settings=settings)
     return archives
+
+
+def _build_ours(name: str, *, settings: Settings, docker: bool) -> Path:
+    image = _OURS[name]
+    return builders.build(
+        image,
+        version=version(),
+        context=checkout(),
+        wheels=None if image.base else wheels.collect(name, checkout=checkout(), settings=settings),
+        base=_build_ours(image.base, settings=settings, docker=docker) if image.base else None,
+        settings=settings,
+        docker=docker,
+    )
 
 
 if __name__ == "__main__":

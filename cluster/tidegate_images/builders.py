@@ -23,14 +23,27 @@ class Image:
 
     name: str
     dockerfile: str
+    base: str | None = None
+    """One of ours that it starts from; without, the public Python image."""
+    sources: Sequence[str] = ()
+    """What its Dockerfile copies from the checkout, beside wheels."""
 
     def reference(self, *, version: str) -> str:
         return f"docker.io/tidegate/{self.name}:{version}"
 
 
-def build(image: Image, *, version: str, context: Path, wheels: Path, settings: Settings, docker: bool) -> Path:
-    """The archive of an image, built unless the cache has it of the same content."""
-    key = _key(image, version=version, context=context, wheels=wheels, docker=docker)
+def build(
+    image: Image,
+    *,
+    version: str,
+    context: Path,
+    wheels: Path | None,
+    base: Path | None = None,
+    settings: Settings,
+    docker: bool,
+) -> Path:
+    """The archive of an image, built unless the cache has it of the same content. `base`: archive of the image's base."""
+    key = _key(image, version=version, context=context, wheels=wheels, base=base, docker=docker)
     target = settings.cache / "images" / f"{image.name}-{key}.tar"
     if target.exists():
         return target
@@ -40,6 +53,8 @@ def build(image: Image, *, version: str, context: Path, wheels: Path, settings: 
     half = target.with_name(f"{target.name}.half")
     half.unlink(missing_ok=True)
     builder = Docker() if docker else Buildah(settings=settings)
+    if base is not None:
+        builder.bring(base)
     builder.build(
         reference=image.reference(version=version), dockerfile=context / image.dockerfile, context=context, target=half
     )
@@ -49,18 +64,23 @@ def build(image: Image, *, version: str, context: Path, wheels: Path, settings: 
     return target
 
 
-def _key(image: Image, *, version: str, context: Path, wheels: Path, docker: bool) -> str:
-    base = "docker" if docker else bases.key(bases.PYTHON)
-    digest = hashlib.sha256(f"{version}\0{base}\0{os.uname().machine}".encode())
+def _key(image: Image, *, version: str, context: Path, wheels: Path | None, base: Path | None, docker: bool) -> str:
+    # An archive of ours has a hash of its content in its name.
+    below = base.name if base is not None else "docker" if docker else bases.key(bases.PYTHON)
+    digest = hashlib.sha256(f"{version}\0{below}\0{os.uname().machine}".encode())
     digest.update((context / image.dockerfile).read_bytes())
-    for file in sorted(wheels.glob("*/*.whl")):
-        digest.update(f"\0{file.relative_to(wheels)}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
+    for file in [*(sorted(wheels.glob("*/*.whl")) if wheels else ()), *(context / source for source in image.sources)]:
+        digest.update(f"\0{file.name}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
 class Docker:
     """The engine builds, pulls bases and pushes with its own credentials."""
+
+    def bring(self, archive: Path) -> None:
+        """Have an image of ours to start from."""
+        commands.run("docker", "load", f"--input={archive}")
 
     def build(self, *, reference: str, dockerfile: Path, context: Path, target: Path) -> None:
         commands.run("docker", "build", f"--file={dockerfile}", f"--tag={reference}", context, timeout=1800)
@@ -77,6 +97,11 @@ class Buildah:
     """Builds with no daemon, in a storage of our own, from a base image made of Debian packages."""
 
     settings: Settings
+
+    def bring(self, archive: Path) -> None:
+        """Have an image of ours to start from."""
+        self._prepare()
+        self._buildah("pull", f"docker-archive:{archive}")
 
     def build(self, *, reference: str, dockerfile: Path, context: Path, target: Path) -> None:
         self._prepare()

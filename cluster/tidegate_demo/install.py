@@ -1,0 +1,101 @@
+"""The chart into the cluster, with the images that it needs, and a wait that tells what it waits for."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tidegate_cluster.clusters import Clusters
+from tidegate_cluster.errors import ClusterError
+
+from .kubectl import Kubectl
+
+RELEASE = "tidegate"
+NAMESPACE = "tidegate"
+ADMIN = "admin@tidegate.local"
+SECONDS = 300.0
+
+
+def load(found: Clusters, name: str, archives: Sequence[Path]) -> None:
+    """Bring archives into the cluster, each content once a cluster."""
+    marker = found.kubeconfig(name).with_name("loaded-images")
+    known = set(marker.read_text(encoding="utf-8").split()) if marker.exists() else set()
+    fresh = [path for path in archives if _mark(path) not in known]
+    if not fresh:
+        return
+    found.load(name, fresh)
+    marker.write_text("\n".join(sorted(known | {_mark(path) for path in fresh})), encoding="utf-8")
+
+
+def install(kubectl: Kubectl, *, checkout: Path, project: str) -> None:
+    """Install or upgrade the release and wait until every part of it is ready."""
+    for namespace in (NAMESPACE, project):
+        manifest = kubectl("create", "namespace", namespace, "--dry-run=client", "-o", "yaml")
+        kubectl("apply", "-f", "-", stdin=manifest)
+        # What the chart promises of its own pods, and the operator of its tasks'.
+        kubectl("label", "--overwrite", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
+    kubectl("label", "--overwrite", "namespace", project, "tidegate.dev/project=true")
+    kubectl.helm(
+        "upgrade",
+        "--install",
+        RELEASE,
+        checkout / "helm/tidegate",
+        "--namespace",
+        NAMESPACE,
+        # A cluster that was made a minute ago has no volumes to give.
+        "--set=postgres.persistence.enabled=false",
+        # The same tag can hold another build: pods of an older one are replaced.
+        f"--set=podAnnotations.demo-build={_build(checkout)}",
+        f"--set=admin.email={ADMIN}",
+    )
+    _wait_ready(kubectl)
+
+
+def _wait_ready(kubectl: Kubectl) -> None:
+    end = time.monotonic() + SECONDS
+    told = ""
+    while True:
+        waiting = [
+            f"{part['kind'].lower()}/{part['metadata']['name']}"
+            for part in kubectl.json("-n", NAMESPACE, "get", "deployments,statefulsets")["items"]
+            if not _ready(part)
+        ]
+        if not waiting:
+            return
+        if time.monotonic() > end:
+            raise ClusterError(
+                f"{', '.join(waiting)} not ready after {SECONDS:.0f} s: see `kubectl -n {NAMESPACE} get pods` and their logs"
+            )
+        text = ", ".join(waiting)
+        if text != told:
+            print(f"waiting for {text}", file=sys.stderr, flush=True)
+            told = text
+        time.sleep(0.5)
+
+
+def _ready(part: dict[str, Any]) -> bool:
+    spec, status = part["spec"], part.get("status", {})
+    return bool(
+        status.get("observedGeneration") == part["metadata"]["generation"]
+        and status.get("updatedReplicas", 0) >= spec["replicas"]
+        and status.get("readyReplicas", 0) >= spec["replicas"]
+        and status.get("replicas", 0) == spec["replicas"]
+    )
+
+
+def _mark(archive: Path) -> str:
+    # The name holds a hash of what went into it.
+    return archive.name
+
+
+def _build(checkout: Path) -> str:
+    digest = hashlib.sha256()
+    for folder in ("crds", "operator", "webapp"):
+        for path in sorted((checkout / folder).rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                digest.update(path.read_bytes())
+    return "b" + digest.hexdigest()[:12]
