@@ -2,12 +2,12 @@
 
 import itertools
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 
 import pytest
 from support.operator import install_crds
 from support.servers import Postgres, Redis, ensure_servers
-from support.web import EMAIL, PASSWORD, RIGHTS, MirrorThread, Parts, Stack, grant
+from support.web import EMAIL, PASSWORD, RIGHTS, MirrorThread, Parts, SignedIn, Stack, grant
 from tidegate_cluster.control_plane import ControlPlane
 from tidegate_web.auth.admin import create_admin
 from tidegate_web.settings import WebSettings
@@ -57,25 +57,51 @@ def numbers() -> Iterator[int]:
     return itertools.count(1)
 
 
+@contextmanager
+def made_stack(postgres: Postgres, redis: Redis, plane: ControlPlane, template: str, number: int) -> Iterator[Stack]:
+    """A project and a database of its own."""
+    redis.start()
+    postgres.start()
+    with ExitStack() as cleanup:
+        yield Stack(
+            postgres=postgres,
+            redis=redis,
+            plane=plane,
+            project=f"project-{number}",
+            database_url=postgres.create_database(f"test_{number}", template=template),
+            redis_url=redis.url(number % 15),
+            cleanup=cleanup,
+        )
+
+
 @pytest.fixture
 def stack(
     postgres: Postgres, redis_server: Redis, plane: ControlPlane, template: str, numbers: Iterator[int]
 ) -> Iterator[Stack]:
     """Everything a test needs, made ready for it."""
-    number = next(numbers)
-    redis_server.start()
-    postgres.start()
-    project = f"project-{number}"
-    with ExitStack() as cleanup:
-        yield Stack(
-            postgres=postgres,
-            redis=redis_server,
-            plane=plane,
-            project=project,
-            database_url=postgres.create_database(f"test_{number}", template=template),
-            redis_url=redis_server.url(number % 15),
-            cleanup=cleanup,
-        )
+    with made_stack(postgres, redis_server, plane, template, next(numbers)) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def shared_stack(
+    postgres: Postgres, redis_server: Redis, plane: ControlPlane, template: str, numbers: Iterator[int]
+) -> Iterator[Stack]:
+    """The same for the tests of a module that leave everything as it was: they only send what is refused."""
+    with made_stack(postgres, redis_server, plane, template, next(numbers)) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def shared_parts(shared_stack: Stack) -> Parts:
+    """The app of the shared stack."""
+    return shared_stack.parts("web")
+
+
+@pytest.fixture(scope="module")
+def shared_me(shared_parts: Parts) -> SignedIn:
+    """Somebody who is signed in there."""
+    return shared_parts.sign_in()
 
 
 @pytest.fixture

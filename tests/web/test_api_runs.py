@@ -55,8 +55,8 @@ def test_a_run_without_a_name_gets_its_tasks(me: SignedIn) -> None:
         ([], 422, "object"),
     ],
 )
-def test_what_is_wrong_is_told_as_a_problem(me: SignedIn, body: object, status: int, words: str) -> None:
-    answer = me.post("runs", body)
+def test_what_is_wrong_is_told_as_a_problem(shared_me: SignedIn, body: object, status: int, words: str) -> None:
+    answer = shared_me.post("runs", body)
     assert answer.status_code == status, answer.text
     assert answer.content_type == "application/problem+json"
     assert answer.json is not None
@@ -75,9 +75,12 @@ def test_what_is_wrong_is_told_as_a_problem(me: SignedIn, body: object, status: 
         (b"x" * 1_100_000, "application/json", 413),
     ],
 )
-def test_bad_bodies(me: SignedIn, data: bytes, kind: str, status: int) -> None:
-    answer = me.client.post(
-        f"/api/v1/projects/{me.project}/runs", data=data, content_type=kind, headers={"X-CSRFToken": me.csrf}
+def test_bad_bodies(shared_me: SignedIn, data: bytes, kind: str, status: int) -> None:
+    answer = shared_me.client.post(
+        f"/api/v1/projects/{shared_me.project}/runs",
+        data=data,
+        content_type=kind,
+        headers={"X-CSRFToken": shared_me.csrf},
     )
     assert answer.status_code == status
     assert answer.content_type == "application/problem+json"
@@ -126,8 +129,8 @@ def test_pages_of_a_list_meet_without_gap_or_overlap(me: SignedIn) -> None:
 @pytest.mark.parametrize(
     "query", ["limit=0", "limit=x", "limit=501", "after=nonsense", "after=%00", "phase=Nope", "from=yesterday", "q=%00"]
 )
-def test_bad_queries(me: SignedIn, query: str) -> None:
-    assert me.get(f"runs?{query}").status_code == 422
+def test_bad_queries(shared_me: SignedIn, query: str) -> None:
+    assert shared_me.get(f"runs?{query}").status_code == 422
 
 
 def test_filters(stack: Stack, me: SignedIn) -> None:

@@ -84,8 +84,8 @@ def test_guessing_is_throttled_and_fails_open_without_redis(stack: Stack) -> Non
         ("javascript:alert(1)", "/"),
     ],
 )
-def test_a_login_sends_nobody_elsewhere(parts: Parts, target: str, sent: str) -> None:
-    assert login(parts, target=target) == (303, sent)
+def test_a_login_sends_nobody_elsewhere(shared_parts: Parts, target: str, sent: str) -> None:
+    assert login(shared_parts, target=target) == (303, sent)
 
 
 def test_expired_and_forged_sessions_are_strangers(parts: Parts) -> None:

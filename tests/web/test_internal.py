@@ -34,6 +34,11 @@ def pod(stack: Stack, parts: Parts) -> Pod:
     return Pod(stack, parts)
 
 
+@pytest.fixture(scope="module")
+def shared_pod(shared_stack: Stack, shared_parts: Parts) -> Pod:
+    return Pod(shared_stack, shared_parts)
+
+
 def test_progress_is_kept_and_published(stack: Stack, parts: Parts, pod: Pod) -> None:
     assert pod.post({"progress": 0.4, "message": "resizing"}).status_code == 204
     assert pod.post({"progress": 0.5}).status_code == 204
@@ -97,8 +102,8 @@ def test_a_pod_that_is_gone_opens_nothing(stack: Stack, parts: Parts, pod: Pod) 
     "body",
     [{}, {"progress": 2}, {"progress": "0.5"}, {"progress": True}, {"progress": None}, {"message": 1}, {"x": 1}, []],
 )
-def test_bad_progress(pod: Pod, body: object) -> None:
-    assert pod.post(body).status_code == 422
+def test_bad_progress(shared_pod: Pod, body: object) -> None:
+    assert shared_pod.post(body).status_code == 422
 
 
 def test_one_of_the_stores_is_enough(stack: Stack, parts: Parts, pod: Pod) -> None:

@@ -45,8 +45,8 @@ def test_all_ends_soon_though_streams_are_open(stack: Stack, tmp_path: Path) -> 
         ({"TIDEGATE_NAMESPACES": "ok,Not OK"}, "is no namespace name"),
     ],
 )
-def test_bad_settings_are_one_line(stack: Stack, changes: dict[str, str], words: str) -> None:
-    environment = stack.environment("web") | changes
+def test_bad_settings_are_one_line(shared_stack: Stack, changes: dict[str, str], words: str) -> None:
+    environment = shared_stack.environment("web") | changes
     done = subprocess.run(
         [sys.executable, "-m", "tidegate_web", "serve"], env=environment, capture_output=True, text=True, check=False
     )

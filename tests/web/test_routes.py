@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from support.web import Parts
+from support.web import Parts, SignedIn
 from tidegate_web.permissions import Permission, permission_of
 
 
@@ -47,9 +47,8 @@ def test_strangers_get_nothing_but_the_public_routes(parts: Parts) -> None:
         ("GET", "/live/v1/nothing", 404),
     ],
 )
-def test_unknown_calls_are_problems(parts: Parts, method: str, path: str, status: int) -> None:
-    me = parts.sign_in()
-    answer = me.client.open(path, method=method, headers={"X-CSRFToken": me.csrf})
+def test_unknown_calls_are_problems(shared_me: SignedIn, method: str, path: str, status: int) -> None:
+    answer = shared_me.client.open(path, method=method, headers={"X-CSRFToken": shared_me.csrf})
     assert answer.status_code == status
     assert answer.content_type == "application/problem+json"
     assert answer.json is not None
