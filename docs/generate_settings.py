@@ -3,6 +3,7 @@
 import ast
 import inspect
 import sys
+import textwrap
 from pathlib import Path
 
 from pydantic_settings import BaseSettings
@@ -19,7 +20,7 @@ PAGES: dict[str, tuple[str, type[BaseSettings]]] = {
 
 def attribute_docs(cls: type) -> dict[str, str]:
     """The string under each attribute: Python keeps it only in the source."""
-    body = ast.parse(inspect.cleandoc(inspect.getsource(cls))).body[0]
+    body = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
     assert isinstance(body, ast.ClassDef)
     docs: dict[str, str] = {}
     for before, node in zip(body.body, body.body[1:], strict=False):

@@ -60,9 +60,9 @@ def _up(found: clusters.Clusters) -> int:
     _step("images")
     with locks.locked(found.settings.locks / "images.lock", waiting_for="another build of images"):
         archives = images.build(settings=found.settings, docker=host.docker_answers())
-    install.load(found, CLUSTER, list(archives.values()))
+    install.load(found, CLUSTER, [*archives.values()])
     _step("chart")
-    install.install(kubectl, checkout=images.checkout(), project=PROJECT)
+    install.install(kubectl, checkout=images.checkout(), project=PROJECT, archives=[*archives.values()])
     _step("examples")
     missed = watch.run_examples(kubectl, examples=images.checkout() / "examples", project=PROJECT)
     port = forward.start(found.settings)

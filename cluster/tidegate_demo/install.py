@@ -18,6 +18,7 @@ RELEASE = "tidegate"
 NAMESPACE = "tidegate"
 ADMIN = "admin@tidegate.local"
 SECONDS = 300.0
+CRASHES = 4
 
 
 def load(found: Clusters, name: str, archives: Sequence[Path]) -> None:
@@ -31,8 +32,9 @@ def load(found: Clusters, name: str, archives: Sequence[Path]) -> None:
     marker.write_text("\n".join(sorted(known | {_mark(path) for path in fresh})), encoding="utf-8")
 
 
-def install(kubectl: Kubectl, *, checkout: Path, project: str) -> None:
-    """Install or upgrade the release and wait until every part of it is ready."""
+def install(kubectl: Kubectl, *, checkout: Path, project: str, archives: Sequence[Path]) -> None:
+    """Install or upgrade the release and wait until every part of it is ready. `archives`: the images that it runs."""
+    build = hashlib.sha256("".join(sorted(map(_mark, archives))).encode()).hexdigest()[:12]
     for namespace in (NAMESPACE, project):
         manifest = kubectl("create", "namespace", namespace, "--dry-run=client", "-o", "yaml")
         kubectl("apply", "-f", "-", stdin=manifest)
@@ -49,7 +51,7 @@ def install(kubectl: Kubectl, *, checkout: Path, project: str) -> None:
         # A cluster that was made a minute ago has no volumes to give.
         "--set=postgres.persistence.enabled=false",
         # The same tag can hold another build: pods of an older one are replaced.
-        f"--set=podAnnotations.demo-build={_build(checkout)}",
+        f"--set=podAnnotations.build=b{build}",
         f"--set=admin.email={ADMIN}",
     )
     _wait_ready(kubectl)
@@ -66,6 +68,8 @@ def _wait_ready(kubectl: Kubectl) -> None:
         ]
         if not waiting:
             return
+        if broken := _crashing(kubectl):
+            raise ClusterError(f"{broken} ends again and again: see `kubectl -n {NAMESPACE} logs {broken} --previous`")
         if time.monotonic() > end:
             raise ClusterError(
                 f"{', '.join(waiting)} not ready after {SECONDS:.0f} s: see `kubectl -n {NAMESPACE} get pods` and their logs"
@@ -87,15 +91,16 @@ def _ready(part: dict[str, Any]) -> bool:
     )
 
 
+def _crashing(kubectl: Kubectl) -> str:
+    """A pod of the newest build that will not come up by itself; a few restarts are none's fault."""
+    pods = kubectl.json("-n", NAMESPACE, "get", "pods", "--sort-by=.metadata.creationTimestamp")["items"]
+    newest = {pod["metadata"]["labels"].get("app.kubernetes.io/component"): pod for pod in pods}
+    for pod in newest.values():
+        if any(c["restartCount"] >= CRASHES and not c["ready"] for c in pod["status"].get("containerStatuses", [])):
+            return f"pod/{pod['metadata']['name']}"
+    return ""
+
+
 def _mark(archive: Path) -> str:
     # The name holds a hash of what went into it.
     return archive.name
-
-
-def _build(checkout: Path) -> str:
-    digest = hashlib.sha256()
-    for folder in ("crds", "operator", "webapp"):
-        for path in sorted((checkout / folder).rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
-                digest.update(path.read_bytes())
-    return "b" + digest.hexdigest()[:12]

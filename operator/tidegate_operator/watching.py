@@ -5,7 +5,7 @@ every waiter. Storages that store nothing spare it the computing of a diff base 
 """
 
 from collections.abc import Collection
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import kopf
 from tidegate_api.names import GROUP, VERSION
@@ -111,4 +111,6 @@ async def watch_own_kinds(
         standalone=True,
         clusterwide=not namespaces,
         namespaces=namespaces,
+        # Else kopf asks for the user's name, which an arbitrary uid in a container hasn't got.
+        identity=cast(Any, "tidegate-operator"),
     )
