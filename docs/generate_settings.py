@@ -7,7 +7,6 @@ import textwrap
 from pathlib import Path
 
 from pydantic_settings import BaseSettings
-
 from tidegate_operator.settings import OperatorSettings
 from tidegate_web.settings import WebSettings
 
@@ -24,9 +23,9 @@ def attribute_docs(cls: type) -> dict[str, str]:
     assert isinstance(body, ast.ClassDef)
     docs: dict[str, str] = {}
     for before, node in zip(body.body, body.body[1:], strict=False):
-        if isinstance(before, ast.AnnAssign) and isinstance(before.target, ast.Name) and isinstance(node, ast.Expr):
-            if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
-                docs[before.target.id] = " ".join(node.value.value.split())
+        match before, node:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                docs[name] = " ".join(text.split())
     return docs
 
 

@@ -31,6 +31,7 @@ from tidegate_operator.timestamps import parse_time
 KINDS: Final = frozenset({"taskruns", "tasks", "queues", "schedules", "jobs", "pods"})
 
 Key = tuple[str, str]
+Seen = RunRecord | TaskRecord | NamedRecord
 Uids = tuple[str, ...]
 
 
@@ -113,6 +114,23 @@ class Cache:
             if not run.status.phase.terminal:
                 counts[run.status.phase] += 1
         return counts
+
+    # What a sweep compares with its lists
+
+    def records(self, kind: str) -> list[Seen]:
+        """All records of one of our kinds."""
+        if kind == "taskruns":
+            return list(self.runs.values())
+        return list(self._tasks.values() if kind == "tasks" else self._named[kind].values())
+
+    def drop(self, kind: str, record: Seen) -> None:
+        """Forget a record that is no longer in the cluster."""
+        if kind == "taskruns":
+            self.drop_run(record.uid)
+        elif kind == "tasks":
+            self.drop_task(record.namespace, record.name, uid=record.uid)
+        else:
+            self.drop_named(kind, record.namespace, record.name, uid=record.uid)
 
     # What runs refer to
 
@@ -245,6 +263,7 @@ class Cache:
         pod = attempt.pods[meta["uid"]]
         if not pod.terminal and "deletionTimestamp" not in meta:
             attempt.looked_at = float("-inf")  # look at once: it may still run
+            attempt.unwatched = True
             pod.phase = "Unknown"
             return (attempt.run_uid,)
         pod.gone = True

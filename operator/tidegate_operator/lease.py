@@ -107,7 +107,7 @@ class Lease:
 
     async def _keep(self) -> None:
         async with KubeClient(self._cluster, metrics=self._metrics, limit=2) as client:
-            while not self._stop.is_set():
+            while not self._stop.is_set() and self._state is not State.LOST:
                 try:
                     await self._step(client)
                 except (KubeError, aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -131,10 +131,11 @@ class Lease:
         version = lease["metadata"]["resourceVersion"]
         if version != self._observed[0]:
             self._observed = (version, begin)
+        if self._state is State.LEADING and holder != self.identity:
+            # Also when nobody holds it now: somebody else did, and may have acted on the same runs.
+            self._set(State.LOST)
+            return
         if holder and holder != self.identity:
-            if self._state is State.LEADING:
-                self._set(State.LOST)
-                return
             length = float(spec.get("leaseDurationSeconds") or self._duration)
             if self._monotonic() - self._observed[1] < length:
                 return
@@ -144,8 +145,7 @@ class Lease:
             if not error.conflict:
                 raise
             return  # another was quicker: the next step reads what it wrote
-        if self._state is not State.LOST:
-            self._lead(begin)
+        self._lead(begin)
 
     def _lead(self, begin: float) -> None:
         # Counted from before the request: it may have been served long before its answer came.

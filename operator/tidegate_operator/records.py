@@ -186,6 +186,8 @@ class AttemptRecord:
     pods: dict[str, PodRecord] = field(default_factory=dict)
     job_gone: bool = False
     looked_at: float = 0.0
+    unwatched: bool = False
+    """A pod of it has left the watch's selector while it lived: no event will tell of its end."""
     trouble: Refusal | None = None
     """What the cluster says about a pod that isn't there or doesn't start."""
     trouble_since: float = 0.0

@@ -64,7 +64,7 @@ class Sweeper:
 
     async def _list_own(self, kind: str) -> None:
         for path in self._paths(f"/apis/{GROUP}/{VERSION}", kind):
-            before = self._known(kind)
+            before = {record.uid for record in self._cache.records(kind)}
             seen: set[str] = set()
             version = 0
             async for items, text in self._client.pages(path, resource=kind):
@@ -72,8 +72,7 @@ class Sweeper:
                 for item in items:
                     seen.add(item["metadata"]["uid"])
                     self._observer.saw(kind, item)
-            if kind == "taskruns":
-                self._drop_ghosts(before - seen, version=version, path=path)
+            self._drop_ghosts(kind, before - seen, version=version, path=path)
         self._cache.synced.add(kind)
 
     async def _list_jobs(self) -> None:
@@ -90,18 +89,15 @@ class Sweeper:
                 attempt.looked_at = float("-inf")
         self._cache.synced.add("jobs")
 
-    def _known(self, kind: str) -> set[str]:
-        return set(self._cache.runs) if kind == "taskruns" else set()
-
-    def _drop_ghosts(self, missing: set[str], *, version: int, path: str) -> None:
-        for uid in missing:
-            run = self._cache.runs.get(uid)
-            if run is None or run.version > version or self._reconciler.is_busy(uid):
+    def _drop_ghosts(self, kind: str, missing: set[str], *, version: int, path: str) -> None:
+        """Forget what the list at `version` didn't have, unless it was seen later or is being written right now."""
+        for record in self._cache.records(kind):
+            if record.uid not in missing or record.version > version or self._reconciler.is_busy(record.uid):
                 continue
-            if "/namespaces/" in path and f"/namespaces/{run.namespace}/" not in path:
+            if "/namespaces/" in path and f"/namespaces/{record.namespace}/" not in path:
                 continue
-            self._metrics.corrections.labels("taskruns").inc()
-            self._cache.drop_run(uid)
+            self._metrics.corrections.labels(kind).inc()
+            self._cache.drop(kind, record)
 
     def _paths(self, prefix: str, plural: str) -> list[str]:
         return [f"{prefix}/namespaces/{n}/{plural}" for n in self._namespaces] or [f"{prefix}/{plural}"]

@@ -112,5 +112,5 @@ async def watch_own_kinds(
         clusterwide=not namespaces,
         namespaces=namespaces,
         # Else kopf asks for the user's name, which an arbitrary uid in a container hasn't got.
-        identity=cast(Any, "tidegate-operator"),
+        identity=cast("Any", "tidegate-operator"),
     )

@@ -208,7 +208,7 @@ def _hold_to_limits(run: RunRecord, attempt: AttemptRecord, world: World, now: f
     if stop is not None:
         decision.actions.append(StopAttempt(attempt, stop))
         return
-    if pod is None or not pod.running:
+    if pod is None or not pod.running or attempt.unwatched:
         pause = STOP_LOOK_SECONDS if attempt.stop is not None else world.look_seconds
         look_at = max(attempt.created, attempt.looked_at) + pause
         if now >= look_at:

@@ -1,0 +1,41 @@
+"""What no event told is found by a sweep."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.builders import a_run, a_task
+from support.operator import OperatorProcess, Runs
+from support.servers import wait_until
+from tidegate_cluster.control_plane import ControlPlane
+
+
+@pytest.fixture(scope="module", autouse=True)
+def operator(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
+    """A supervisor that sweeps every second."""
+    log = Path(tmp_path_factory.mktemp("operator")) / "log"
+    with OperatorProcess(plane, log=log, sweep_seconds="1") as made:
+        yield made.wait_leading()
+
+
+def test_sweeps_go_on_beside_events_without_correcting_anything(runs: Runs, operator: OperatorProcess) -> None:
+    runs.create(a_task("swept"))
+    for i in range(5):
+        runs.create(a_run(f"swept-{i}").task_ref("swept").pod(duration="1s").built)
+    before = operator.metric('tidegate_sweeps_total{outcome="ok"}')
+    for i in range(5):
+        runs.wait(f"swept-{i}", "Succeeded")
+    wait_until(lambda: operator.metric('tidegate_sweeps_total{outcome="ok"}') > before + 1, what="two more sweeps")
+    assert all(len(runs.jobs(f"swept-{i}")) == 1 for i in range(5))
+    assert operator.metric("tidegate_reconcile_errors_total") == 0
+
+
+def test_a_label_taken_off_a_running_pod_does_not_start_a_second_one(plane: ControlPlane, runs: Runs) -> None:
+    runs.create(a_run("unlabelled").pod(hold="1").built)
+    runs.wait("unlabelled", "Running")
+    (pod,) = runs.listed("pods", "tidegate.dev/run=unlabelled")
+    name = pod["metadata"]["name"]
+    plane.kubectl("label", "pod", name, "app.kubernetes.io/managed-by-")
+    runs.patch_spec("unlabelled", cancel=True)
+    runs.wait("unlabelled", "Cancelled", seconds=30)
+    assert len(runs.jobs("unlabelled")) == 1
