@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from types import FrameType
 
 import tidegate_images.__main__ as images
-from tidegate_cluster import clusters, host, locks, settings
+from tidegate_cluster import clusters, settings
 from tidegate_cluster.errors import ClusterError
 
 from . import forward, install, watch
@@ -54,26 +54,14 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 def _up(found: clusters.Clusters) -> int:
     begin = time.monotonic()
-    _step("cluster")
-    found.up(CLUSTER)
-    kubectl = Kubectl.of(found, CLUSTER)
-    _step("images")
-    with locks.locked(found.settings.locks / "images.lock", waiting_for="another build of images"):
-        archives = images.build(settings=found.settings, docker=host.docker_answers())
-    install.load(found, CLUSTER, [*archives.values()])
-    _step("chart")
-    install.install(kubectl, checkout=images.checkout(), project=PROJECT, archives=[*archives.values()])
-    _step("examples")
+    kubectl = install.up(found, CLUSTER, project=PROJECT)
+    install.step("examples")
     missed = watch.run_examples(kubectl, examples=images.checkout() / "examples", project=PROJECT)
     port = forward.start(found.settings)
     _farewell(kubectl, found, port=port, seconds=time.monotonic() - begin)
     if missed:
         print("\nerror: " + "; ".join(missed), file=sys.stderr)
     return 1 if missed else 0
-
-
-def _step(name: str) -> None:
-    print(f"\n== {name}", file=sys.stderr, flush=True)
 
 
 def _farewell(kubectl: Kubectl, found: clusters.Clusters, *, port: int, seconds: float) -> None:

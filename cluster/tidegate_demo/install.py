@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import tidegate_images.__main__ as images
+from tidegate_cluster import host, locks
 from tidegate_cluster.clusters import Clusters
 from tidegate_cluster.errors import ClusterError
 
@@ -19,6 +21,25 @@ NAMESPACE = "tidegate"
 ADMIN = "admin@tidegate.local"
 SECONDS = 300.0
 CRASHES = 4
+
+
+def up(found: Clusters, name: str, *, project: str) -> Kubectl:
+    """A cluster of this name with Tidegate installed in it and a namespace that is a project."""
+    step("cluster")
+    found.up(name)
+    kubectl = Kubectl.of(found, name)
+    step("images")
+    with locks.locked(found.settings.locks / "images.lock", waiting_for="another build of images"):
+        archives = [*images.build(settings=found.settings, docker=host.docker_answers()).values()]
+    load(found, name, archives)
+    step("chart")
+    install(kubectl, checkout=images.checkout(), project=project, archives=archives)
+    return kubectl
+
+
+def step(name: str) -> None:
+    """Tell what is done next."""
+    print(f"\n== {name}", file=sys.stderr, flush=True)
 
 
 def load(found: Clusters, name: str, archives: Sequence[Path]) -> None:
@@ -54,10 +75,11 @@ def install(kubectl: Kubectl, *, checkout: Path, project: str, archives: Sequenc
         f"--set=podAnnotations.build=b{build}",
         f"--set=admin.email={ADMIN}",
     )
-    _wait_ready(kubectl)
+    wait_ready(kubectl)
 
 
-def _wait_ready(kubectl: Kubectl) -> None:
+def wait_ready(kubectl: Kubectl) -> None:
+    """Until every part of the release is ready, telling which are not."""
     end = time.monotonic() + SECONDS
     told = ""
     while True:
