@@ -71,4 +71,4 @@ images: .venv/ready ## Build the images; PUSH=registry/prefix pushes them
 
 .PHONY: bench
 bench: .venv/ready ## Measure against plain Jobs on the same control plane
-	@PYTHONPATH=cluster $(PYTHON) -m tests.bench $(ARGS)
+	@PYTHONPATH=cluster:tests $(PYTHON) -m tests.bench $(ARGS)

@@ -1,0 +1,131 @@
+"""Measure the supervisor beside plain Jobs on one throw-away control plane: `make bench ARGS="--runs 1000"`.
+
+Pods are fake and end at once, so that what is measured is what the supervisor and the control plane cost. Both systems
+take turns in the same run: figures of a shared machine are worth something only beside each other.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from support.operator import OperatorProcess, install_crds
+from tidegate_cluster.control_plane import ControlPlane
+from tidegate_cluster.errors import ClusterError
+
+from . import figures
+from .figures import Figures, ProcessView, Quantiles
+from .load import ACTOR, PLAIN_JOBS, TIDEGATE, BenchError, Load, Seen, System
+
+OPERATOR = "operator"
+WARM_UP = 20
+SETTLE_SECONDS = 5.0
+
+
+class Bench:
+    """One measurement."""
+
+    def __init__(self, plane: ControlPlane, load: Load, operator: OperatorProcess) -> None:
+        self._plane, self._load, self._operator = plane, load, operator
+        self._process = ProcessView(operator.pid)
+        self.plain, self.ours = Figures(), Figures()
+
+    async def run(self, *, runs: int, repeat: int, rates: list[str], seconds: float) -> None:
+        """Fill `plain` and `ours`."""
+        await asyncio.sleep(SETTLE_SECONDS)
+        self.ours.rss_idle_mb = self._process.memory_mb("VmRSS")
+        _tell("warming up")
+        for system in (PLAIN_JOBS, TIDEGATE):
+            await self._load.drain(system, self._namespace(system, "warm"), runs=WARM_UP)
+        for i in range(repeat):
+            _tell(f"drain {i + 1} of {repeat}: {runs} runs")
+            await self._drain(i, runs)
+        self._count_requests(runs, repeat)
+        for rate in rates:
+            _tell(f"{rate} runs/s for {seconds:.0f} s")
+            await self._pace(rate, seconds)
+        self.ours.rss_peak_mb = self._process.memory_mb("VmHWM")
+
+    async def _drain(self, i: int, runs: int) -> None:
+        seen = await self._load.drain(PLAIN_JOBS, self._namespace(PLAIN_JOBS, f"drain-{i}"), runs=runs)
+        self.plain.drains.append(round(seen.per_second, 1))
+        await asyncio.sleep(SETTLE_SECONDS)
+        namespace = self._namespace(TIDEGATE, f"drain-{i}")
+        before = self._process.cpu_seconds
+        seen = await self._load.drain(TIDEGATE, namespace, runs=runs)
+        self.ours.drains.append(round(seen.per_second, 1))
+        # What it does after the last end belongs to the runs too.
+        await asyncio.sleep(SETTLE_SECONDS)
+        self.ours.cpu_ms.append(round(1000 * (self._process.cpu_seconds - before) / runs, 2))
+
+    def _count_requests(self, runs: int, repeat: int) -> None:
+        drains = {f"{TIDEGATE.plural}-drain-{i}" for i in range(repeat)}
+        entries = [e for e in self._plane.requests(OPERATOR) if e.namespace in drains]
+        self.ours.requests = figures.requests_a_run(entries, runs=runs * repeat)
+
+    async def _pace(self, rate: str, seconds: float) -> None:
+        async def measure(system: System) -> tuple[str, Seen]:
+            namespace = self._namespace(system, f"rate-{rate.replace('.', '-')}")
+            return namespace, await self._load.pace(system, namespace, rate=float(rate), seconds=seconds)
+
+        _, seen = await measure(PLAIN_JOBS)
+        self.plain.to_end[rate] = Quantiles.of(seen.durations)
+        namespace, seen = await measure(TIDEGATE)
+        self.ours.to_end[rate] = Quantiles.of(seen.durations)
+        entries = [e for e in self._plane.requests(OPERATOR) if e.namespace == namespace]
+        self.ours.to_job[rate] = figures.job_latency(entries, seen.created)
+
+    def _namespace(self, system: System, what: str) -> str:
+        """One of its own for each measurement: the audit log is told apart by it."""
+        name = f"{system.plural}-{what}"
+        self._plane.kubectl("create", "namespace", name)
+        # No pod can be made before.
+        self._plane.kubectl("wait", "-n", name, "--for=create", "--timeout=30s", "serviceaccount/default")
+        return name
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+async def _measure(given: argparse.Namespace, folder: Path) -> Bench:
+    _tell("starting a control plane and the supervisor")
+    with ControlPlane(actors=("admin", OPERATOR, ACTOR), pods="complete") as plane:
+        install_crds(plane)
+        # As it is installed: tests look into late pods sooner.
+        with OperatorProcess(plane, actor=OPERATOR, log=folder / "operator.log", look_seconds="5") as operator:
+            operator.wait_leading()
+            async with Load(plane) as load:
+                bench = Bench(plane, load, operator)
+                await bench.run(
+                    runs=given.runs, repeat=given.repeat, rates=given.rates.split(","), seconds=given.seconds
+                )
+                return bench
+
+
+def main() -> int:
+    """Measure and print; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--runs", type=int, default=300, help="runs in a drain (%(default)s)")
+    parser.add_argument("--repeat", type=int, default=2, help="drains (%(default)s)")
+    parser.add_argument("--rates", default="2,5", help="runs per second of the steady loads (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=30, help="length of each steady load (%(default)s)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    given = parser.parse_args()
+    try:
+        with tempfile.TemporaryDirectory(prefix="tidegate-bench-") as folder:
+            bench = asyncio.run(_measure(given, Path(folder)))
+    except (BenchError, ClusterError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    if given.json:
+        print(json.dumps(figures.as_json(bench.plain, bench.ours), indent=2))
+    else:
+        print(f"{figures.machine()}\n\n{figures.table(bench.plain, bench.ours, runs=given.runs)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
