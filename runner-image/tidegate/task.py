@@ -12,6 +12,8 @@ Hook = Callable[[], Any]
 class Task(Generic[F]):
     """A task: still the function, to be called in tests and by other code as before."""
 
+    __name__: str
+
     def __init__(self, function: F, *, name: Optional[str] = None) -> None:
         functools.update_wrapper(self, function)
         self.function = function

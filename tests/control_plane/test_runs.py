@@ -1,7 +1,5 @@
 """A run's life on a real apiserver, with instant fake pods."""
 
-import json
-from collections import Counter
 
 import pytest
 from support.builders import a_queue, a_run, a_task

@@ -4,7 +4,6 @@ from dataclasses import replace
 from typing import Any, Self
 
 from tidegate_api.names import Phase
-
 from tidegate_operator.records import AttemptRecord, Plan, PodRecord, RunRecord, StatusRecord
 
 NOW = 1_000_000.0
