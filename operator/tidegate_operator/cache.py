@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from tidegate_api.names import DEFAULT_QUEUE, RUN_UID_LABEL, Phase
 
+from tidegate_operator.manifests import job_name
 from tidegate_operator.policies.payload import refuse_payload
 from tidegate_operator.policies.support import refuse_run
 from tidegate_operator.records import (
@@ -49,6 +50,7 @@ class Cache:
         self._by_job: dict[str, AttemptRecord] = {}
         self._by_pod: dict[str, AttemptRecord] = {}
         self._strays: dict[str, dict[str, PodRecord]] = {}
+        """Pods of Jobs that are not known (yet, or any more), by the run that they claim."""
         self._plans: dict[Plan, Plan] = {}
 
     @property
@@ -216,8 +218,9 @@ class Cache:
         self._by_job[attempt.job_uid] = attempt
         if (run := self.runs.get(attempt.run_uid)) is not None:
             run.plan, run.body, run.refused = attempt.plan, None, None
-        for pod in self._strays.pop(attempt.job_uid, {}).values():
-            attempt.pods[pod.uid] = pod
+        strays = self._strays.get(attempt.run_uid, {})
+        for pod in [p for p in strays.values() if p.job_uid == attempt.job_uid]:
+            attempt.pods[pod.uid] = strays.pop(pod.uid)
             self._by_pod[pod.uid] = attempt
 
     def latest_attempt(self, run_uid: str) -> AttemptRecord | None:
@@ -235,11 +238,7 @@ class Cache:
         job_uid = controller_of(meta, kind="Job")
         attempt = self._by_pod.get(meta["uid"]) or (self._by_job.get(job_uid) if job_uid else None)
         if attempt is None:
-            # The watch can be faster than the answer to our own POST of the Job.
-            run = self.runs.get((meta.get("labels") or {}).get(RUN_UID_LABEL, ""))
-            if job_uid and run is not None and not run.status.phase.terminal:
-                self._strays.setdefault(job_uid, {})[meta["uid"]] = parse_pod(body, job_uid=job_uid, received=now)
-            return ()
+            return self._put_stray(body, job_uid=job_uid, now=now)
         known = attempt.pods.get(meta["uid"])
         pod = parse_pod(body, job_uid=attempt.job_uid, received=now)
         if known is not None:
@@ -257,9 +256,8 @@ class Cache:
         uids = self.put_pod(body, now=now)
         attempt = self._by_pod.get(meta["uid"])
         if attempt is None:
-            for strays in self._strays.values():
-                strays.pop(meta["uid"], None)
-            return ()
+            run_uid = _claimed_run(meta)
+            return (run_uid,) if self._strays.get(run_uid, {}).pop(meta["uid"], None) else ()
         pod = attempt.pods[meta["uid"]]
         if not pod.terminal and "deletionTimestamp" not in meta:
             attempt.looked_at = float("-inf")  # look at once: it may still run
@@ -278,11 +276,54 @@ class Cache:
                 attempt.looked_at = float("-inf")
                 pod.phase = "Unknown"
                 marked.append(attempt.run_uid)
+        for run_uid, strays in self._strays.items():
+            for pod in [p for p in strays.values() if p.uid not in seen and p.version <= version]:
+                del strays[pod.uid]
+                marked.append(run_uid)
         return tuple(marked)
 
+    def has_stray(self, run_uid: str) -> bool:
+        """Whether a pod of the run lives whose Job is gone: somebody deleted it, and nobody was there to see."""
+        return any(not pod.terminal for pod in self._strays.get(run_uid, {}).values())
+
+    def _put_stray(self, body: Json, *, job_uid: str | None, now: float) -> Uids:
+        # The watch can be faster than the answer to our own POST of the Job, and the first list of pods than that of
+        # Jobs and runs.
+        meta = body["metadata"]
+        run = self.runs.get(run_uid := _claimed_run(meta))
+        if not job_uid or not run_uid or (run is None and self.complete):
+            return ()
+        if run is not None and (run.status.phase.terminal or not _is_named_for(run, meta)):
+            return ()
+        strays = self._strays.setdefault(run_uid, {})
+        known, pod = strays.get(meta["uid"]), parse_pod(body, job_uid=job_uid, received=now)
+        if known is not None and known.version > pod.version:
+            return ()
+        strays[pod.uid] = pod
+        return (run_uid,)
+
+    def forget_strangers(self) -> None:
+        """Once all is listed: pods that claim runs which aren't there are nobody's."""
+        for run_uid in [uid for uid in self._strays if uid not in self.runs]:
+            del self._strays[run_uid]
+
     def _retire(self, run_uid: str) -> None:
+        self._strays.pop(run_uid, None)
         for attempt in self._attempts.pop(run_uid, {}).values():
             self._by_job.pop(attempt.job_uid, None)
-            self._strays.pop(attempt.job_uid, None)
             for pod in attempt.pods:
                 self._by_pod.pop(pod, None)
+
+
+def _claimed_run(meta: Mapping[str, Any]) -> str:
+    uid: str = (meta.get("labels") or {}).get(RUN_UID_LABEL, "")
+    return uid
+
+
+def _is_named_for(run: RunRecord, meta: Mapping[str, Any]) -> bool:
+    """Whether the pod's controller has the name of one of the run's Jobs: a label alone says nothing."""
+    number = attempt_number(meta)
+    if number is None:
+        return False
+    wanted = job_name(run=run.name, run_uid=run.uid, number=number)
+    return any(o.get("controller") and o.get("name") == wanted for o in meta.get("ownerReferences") or ())

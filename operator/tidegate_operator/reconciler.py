@@ -129,6 +129,7 @@ class Reconciler:
             attempt=self._cache.latest_attempt(run.uid),
             task=self._cache.task_of(run),
             queue=self._cache.queue_of(run),
+            stray=self._cache.has_stray(run.uid),
             max_disruptions=settings.max_disruptions,
             default_ttl=settings.ttl_seconds_after_finished,
             look_seconds=settings.look_seconds,

@@ -11,7 +11,6 @@ from typing import Any
 from tidegate_api.names import (
     ATTEMPT_LABEL,
     DEFAULT_QUEUE,
-    RUN_UID_LABEL,
     TASK_CONTAINER,
     TASK_SPEC_ANNOTATION,
     Phase,
@@ -274,12 +273,6 @@ def attempt_number(meta: Mapping[str, Any]) -> int | None:
     """The attempt's number on a Job, or None for a Job that isn't one of ours."""
     text = (meta.get("labels") or {}).get(ATTEMPT_LABEL, "")
     return int(text) if text.isdigit() else None
-
-
-def claimed_run(meta: Mapping[str, Any]) -> str | None:
-    """The run's uid that a Job claims by label; to be checked against its controller."""
-    uid: str | None = (meta.get("labels") or {}).get(RUN_UID_LABEL)
-    return uid
 
 
 def task_spec_of(meta: Mapping[str, Any]) -> str | None:

@@ -60,7 +60,9 @@ class Sweeper:
         for kind in OWN_KINDS:
             await self._list_own(kind)
         await self._list_jobs()
-        self._reconciler.mark(tuple(self._cache.runs) if self._cache.complete else ())
+        if self._cache.complete:
+            self._cache.forget_strangers()
+            self._reconciler.mark(tuple(self._cache.runs))
 
     async def _list_own(self, kind: str) -> None:
         for path in self._paths(f"/apis/{GROUP}/{VERSION}", kind):

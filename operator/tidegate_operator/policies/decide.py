@@ -98,6 +98,8 @@ class World:
     attempt: AttemptRecord | None = None
     task: TaskRecord | None = None
     queue: NamedRecord | None = None
+    stray: bool = False
+    """A pod of the run lives although its Job is gone."""
     max_disruptions: int = 10
     default_ttl: int = 86_400
     look_seconds: float = 5.0
@@ -125,6 +127,8 @@ def _open_attempt(run: RunRecord) -> int | None:
 
 def _wait(run: RunRecord, world: World, now: float) -> Decision:
     """No attempt is under way: start one, or say what holds it."""
+    if world.stray:
+        return Decision()  # its end is an event: two pods of a run never run at once
     if run.cancel:
         return _finish(
             run, world, now, phase=Phase.CANCELLED, reason=Reason.CANCELLED, message="cancelled before it started"

@@ -3,7 +3,6 @@
 from typing import Any
 
 from support.builders import a_run, a_task
-
 from tidegate_operator.cache import Cache
 from tidegate_operator.manifests import PodDefaults, build_job
 from tidegate_operator.records import Plan
@@ -70,7 +69,9 @@ def test_a_pod_belongs_to_its_jobs_run_whatever_its_labels_say() -> None:
     cache, _, job = filled()
     assert cache.put_pod(pod_of(job, version=60, phase="Running"), now=NOW) == ("run-1",)
     stranger = {**job, "uid": "another-job"}
-    assert cache.put_pod(pod_of(stranger, version=61, phase="Running", uid="pod-2"), now=NOW) == ()
+    cache.put_pod(pod_of(stranger, version=61, phase="Running", uid="pod-2"), now=NOW)
+    other_name = {**job, "uid": "another-job", "name": "somebody-elses"}
+    assert cache.put_pod(pod_of(other_name, version=62, phase="Running", uid="pod-3"), now=NOW) == ()
     attempt = cache.latest_attempt("run-1")
     assert attempt is not None
     assert set(attempt.pods) == {"pod-1"}
@@ -87,11 +88,25 @@ def test_a_pod_seen_before_the_answer_to_our_own_post_is_not_lost() -> None:
     run = seen(a_run("r").built, version=10)
     job = job_of(run)
     cache.put_run(run, now=NOW)
-    assert cache.put_pod(pod_of(job, version=60, phase="Succeeded"), now=NOW) == ()
+    cache.put_pod(pod_of(job, version=60, phase="Succeeded"), now=NOW)
     assert cache.put_job(job, now=NOW, plan=Plan()) == ("run-1",)
     attempt = cache.latest_attempt("run-1")
     assert attempt is not None
     assert attempt.pods["pod-1"].phase == "Succeeded"
+
+
+def test_a_living_pod_whose_job_is_gone_holds_its_run() -> None:
+    cache = Cache()
+    run = seen(a_run("r").built, version=10)
+    job = job_of(run)
+    cache.put_pod(pod_of(job, version=60, phase="Running"), now=NOW)  # listed before its run was
+    cache.put_run(run, now=NOW)
+    assert cache.has_stray("run-1")
+    assert cache.put_pod(pod_of(job, version=61, phase="Failed"), now=NOW) == ("run-1",)
+    assert not cache.has_stray("run-1")
+    cache.put_pod(pod_of(job, version=62, phase="Running", uid="pod-2"), now=NOW)
+    assert cache.pod_deleted(pod_of(job, version=63, phase="Running", uid="pod-2"), now=NOW) == ("run-1",)
+    assert not cache.has_stray("run-1")
 
 
 def test_a_pod_that_only_left_the_selector_is_looked_at_not_given_up() -> None:

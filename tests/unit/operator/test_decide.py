@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 from support.records import NOW, a_run_record, an_attempt
 from tidegate_api.names import Phase
-
 from tidegate_operator.policies.decide import (
     Action,
     DeleteJob,

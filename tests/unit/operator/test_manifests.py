@@ -3,7 +3,6 @@
 from typing import Any
 
 from support.builders import a_run
-
 from tidegate_operator.manifests import PodDefaults, build_job, job_name
 
 RESOLVED: dict[str, Any] = {

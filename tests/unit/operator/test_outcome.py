@@ -3,7 +3,6 @@
 import pytest
 from support.records import an_attempt
 from tidegate_api.names import Outcome
-
 from tidegate_operator.policies.outcome import ABSENT, end_of
 from tidegate_operator.records import Refusal
 

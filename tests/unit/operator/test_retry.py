@@ -2,7 +2,6 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
-
 from tidegate_operator.policies.retry import delay, failures
 from tidegate_operator.records import Plan
 

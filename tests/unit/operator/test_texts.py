@@ -1,7 +1,6 @@
 """timestamps, support and payload: small pure functions."""
 
 import pytest
-
 from tidegate_operator.policies.payload import refuse_payload
 from tidegate_operator.policies.support import refuse_queue, refuse_run
 from tidegate_operator.timestamps import clamp, format_duration, format_time, parse_time

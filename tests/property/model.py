@@ -1,0 +1,258 @@
+"""A cluster as simple as it can be: runs, Jobs and pods that change one step at a time, and a supervisor's view of it.
+
+Events pile up until they are delivered, in any order, twice or never; the supervisor's writes are carried out as the
+apiserver would. What is real here is the supervisor's cache and `decide`.
+"""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from support.builders import a_run
+from tidegate_api.names import Phase
+from tidegate_operator.cache import Cache
+from tidegate_operator.manifests import PodDefaults, build_job
+from tidegate_operator.policies import decide as d
+from tidegate_operator.policies.resolution import resolve
+from tidegate_operator.records import STOP_ANNOTATION, AttemptRecord, Plan, RunRecord
+from tidegate_operator.timestamps import format_time
+
+Json = dict[str, Any]
+START = 1_700_000_000.0
+ENDED = ("Succeeded", "Failed")
+
+
+@dataclass
+class Cluster:
+    """What is true."""
+
+    now: float = START
+    version: int = 1
+    runs: dict[str, Json] = field(default_factory=dict)
+    jobs: dict[str, Json] = field(default_factory=dict)
+    pods: dict[str, Json] = field(default_factory=dict)
+    ends: dict[str, Json] = field(default_factory=dict)
+    """Status of each run when it became terminal."""
+    events: list[tuple[str, str, Json]] = field(default_factory=list)
+
+    def touch(self, kind: str, body: Json, *, event: str = "MODIFIED") -> None:
+        """The object has changed: a new version, and an event about it."""
+        self.version += 1
+        body["metadata"]["resourceVersion"] = str(self.version)
+        self.events.append((kind, event, copy.deepcopy(body)))
+
+    def create_run(self, *, max_attempts: int) -> None:
+        uid = f"run-{len(self.runs)}"
+        body = a_run(uid).task(timeoutSeconds=50, retry={"maxAttempts": max_attempts, "initialDelaySeconds": 2}).built
+        body["metadata"] |= {"uid": uid, "creationTimestamp": format_time(self.now), "generation": 1}
+        body["status"] = {"phase": "Pending"}
+        self.runs[uid] = body
+        self.touch("taskruns", body, event="ADDED")
+
+    def cancel(self, uid: str) -> None:
+        run = self.runs[uid]
+        run["spec"]["cancel"] = True
+        self.touch("taskruns", run)
+
+    def write_status(self, uid: str, status: Json, *, version: int) -> bool:
+        """False for a conflict."""
+        run = self.runs[uid]
+        if int(run["metadata"]["resourceVersion"]) != version:
+            return False
+        before = run["status"]
+        if Phase(before["phase"]).terminal:
+            kept = ("phase", "reason", "attempts", "result")
+            assert [before.get(k) for k in kept] == [status.get(k) for k in kept], "a finished run was changed"
+        run["status"] = copy.deepcopy(status)
+        if Phase(status["phase"]).terminal:
+            self.ends.setdefault(uid, copy.deepcopy(status))
+        self.touch("taskruns", run)
+        return True
+
+    def create_job(self, uid: str, number: int) -> Json:
+        """A Job of the name that is there already is found, not made."""
+        run = self.runs[uid]
+        resolved = resolve(run["spec"]["task"], run["spec"])
+        job = build_job(run, resolved, number=number, defaults=PodDefaults())
+        for present in self.jobs.values():
+            if present["metadata"]["name"] == job["metadata"]["name"]:
+                return present
+        assert not self.live_pods(uid), f"attempt {number} of {uid} was started while a pod of it lives"
+        job["metadata"] |= {"uid": f"job-{self.version}", "creationTimestamp": format_time(self.now)}
+        self.jobs[job["metadata"]["uid"]] = job
+        self.touch("jobs", job, event="ADDED")
+        self.create_pod(job)
+        return job
+
+    def create_pod(self, job: Json) -> None:
+        uid = f"pod-{self.version}"
+        owner = {"kind": "Job", "name": job["metadata"]["name"], "uid": job["metadata"]["uid"], "controller": True}
+        meta = {
+            "uid": uid,
+            "name": uid,
+            "namespace": "default",
+            "labels": job["metadata"]["labels"],
+            "ownerReferences": [owner],
+            "creationTimestamp": format_time(self.now),
+        }
+        self.pods[uid] = {"metadata": meta, "spec": {"containers": [{}]}, "status": {"phase": "Pending"}}
+        self.touch("pods", self.pods[uid], event="ADDED")
+
+    def live_pods(self, run_uid: str) -> list[Json]:
+        mine = [p for p in self.pods.values() if p["metadata"]["labels"]["tidegate.dev/run-uid"] == run_uid]
+        return [p for p in mine if p["status"]["phase"] not in ENDED]
+
+    def run_pod(self, uid: str) -> None:
+        pod = self.pods[uid]
+        pod["spec"]["nodeName"] = "node-1"
+        running = {"running": {"startedAt": format_time(self.now)}}
+        pod["status"] = {"phase": "Running", "containerStatuses": [{"name": "task", "state": running}]}
+        self.touch("pods", pod)
+
+    def end_pod(self, uid: str, code: int, *, reason: str = "", conditions: Sequence[Json] = ()) -> None:
+        pod = self.pods[uid]
+        terminated = {"exitCode": code, "finishedAt": format_time(self.now), "startedAt": format_time(self.now)}
+        pod["status"] = {
+            "phase": "Failed" if code else "Succeeded",
+            "containerStatuses": [{"name": "task", "state": {"terminated": terminated}}],
+            "conditions": list(conditions),
+            **({"reason": reason} if reason else {}),
+        }
+        self.touch("pods", pod)
+        if "deletionTimestamp" in pod["metadata"]:
+            self._remove_pod(uid)
+
+    def disrupt_pod(self, uid: str) -> None:
+        """Evicted: its Job, when there is one still, makes another."""
+        pod = self.pods[uid]
+        # The mark comes before the end, or with it, never after.
+        self.end_pod(uid, 137, conditions=[{"type": "DisruptionTarget", "status": "True"}])
+        job = self.jobs.get(pod["metadata"]["ownerReferences"][0]["uid"])
+        if job is not None:
+            self.create_pod(job)
+
+    def delete_job(self, uid: str) -> None:
+        """Its pods go with it: at once where no container runs, else when their containers have ended."""
+        job = self.jobs.pop(uid, None)
+        if job is None:
+            return
+        self.touch("jobs", job, event="DELETED")
+        for pod_uid, pod in list(self.pods.items()):
+            if pod["metadata"]["ownerReferences"][0]["uid"] == uid:
+                pod["metadata"]["deletionTimestamp"] = format_time(self.now)
+                if pod["status"]["phase"] == "Running":
+                    self.touch("pods", pod)
+                else:
+                    self._remove_pod(pod_uid)
+
+    def _remove_pod(self, uid: str) -> None:
+        self.touch("pods", self.pods.pop(uid), event="DELETED")
+
+    def enforce_deadlines(self) -> None:
+        """What kubelets do with pods whose deadline was shortened."""
+        for uid, pod in list(self.pods.items()):
+            if pod["spec"].get("activeDeadlineSeconds") == 1 and pod["status"]["phase"] not in ENDED:
+                self.end_pod(uid, 143, reason="DeadlineExceeded")
+
+
+class Supervisor:
+    """The real cache and `decide`; actions are carried out on the model."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.cache = Cache()
+        self.sweep()
+
+    def sweep(self) -> None:
+        """List everything, as at the start and now and again."""
+        c = self.cluster
+        for run in c.runs.values():
+            self.cache.put_run(copy.deepcopy(run), now=c.now)
+        for job in c.jobs.values():
+            self.cache.put_job(copy.deepcopy(job["metadata"]), now=c.now)
+        for pod in c.pods.values():
+            if pod["status"]["phase"] != "Pending":  # the watch's selector
+                self.cache.put_pod(copy.deepcopy(pod), now=c.now)
+        self.cache.unlisted_pods(c.pods, version=c.version)
+
+    def deliver(self, kind: str, event: str, body: Json) -> None:
+        now = self.cluster.now
+        if kind == "taskruns":
+            self.cache.put_run(copy.deepcopy(body), now=now)
+        elif kind == "pods" and event == "DELETED":
+            self.cache.pod_deleted(copy.deepcopy(body), now=now)
+        elif kind == "pods" and body["status"]["phase"] != "Pending":
+            self.cache.put_pod(copy.deepcopy(body), now=now)
+
+    def decide(self, uid: str) -> None:
+        """Decide on a run once, and act."""
+        run = self.cache.runs.get(uid)
+        if run is None:
+            return
+        world = d.World(attempt=self.cache.latest_attempt(uid), stray=self.cache.has_stray(uid), deletes_finished=False)
+        for action in d.decide(run, world, self.cluster.now).actions:
+            self._act(run, action)
+
+    def _act(self, run: RunRecord, action: d.Action) -> None:
+        c = self.cluster
+        match action:
+            case d.StartAttempt(number):
+                job = c.create_job(run.uid, number)
+                self.cache.put_job(copy.deepcopy(job["metadata"]), now=c.now, plan=Plan(timeout=50, initial_delay=2))
+            case d.WriteStatus(status):
+                c.write_status(run.uid, status, version=run.version)
+                self.cache.put_run(
+                    copy.deepcopy(c.runs[run.uid]), now=c.now
+                )  # the answer, or what is read after a conflict
+            case d.StopAttempt(attempt, why):
+                self._stop(attempt, why)
+            case d.DeleteJob(attempt):
+                c.delete_job(attempt.job_uid)
+                self._look(attempt)
+            case d.LookInto(attempt):
+                self._look(attempt)
+            case d.RecoverAttempt(number):
+                self._recover(run, number)
+
+    def _look(self, attempt: AttemptRecord) -> None:
+        c = self.cluster
+        for pod in c.pods.values():
+            if pod["metadata"]["ownerReferences"][0]["uid"] == attempt.job_uid:
+                self.cache.put_pod(copy.deepcopy(pod), now=c.now)
+        for record in attempt.pods.values():
+            record.gone = record.gone or record.uid not in c.pods
+        attempt.job_gone = attempt.job_uid not in c.jobs
+        attempt.looked_at = c.now
+
+    def _stop(self, attempt: AttemptRecord, why: Any) -> None:
+        self._look(attempt)
+        pod = attempt.pod
+        if pod is not None and pod.terminal:
+            return
+        if pod is None or pod.node is None:
+            self.cluster.delete_job(attempt.job_uid)
+            attempt.stop, attempt.stopped_pod = why, pod.uid if pod else ""
+            return
+        true = self.cluster.pods[pod.uid]
+        true["spec"]["activeDeadlineSeconds"] = 1
+        true["metadata"]["annotations"] = {STOP_ANNOTATION: why.reason}
+        self.cluster.touch("pods", true)
+        attempt.stop, attempt.stopped_pod = why, pod.uid
+
+    def _recover(self, run: RunRecord, number: int) -> None:
+        c = self.cluster
+        for job in c.jobs.values():
+            meta = job["metadata"]
+            if meta["labels"]["tidegate.dev/run-uid"] == run.uid and meta["labels"]["tidegate.dev/attempt"] == str(
+                number
+            ):
+                self.cache.put_job(copy.deepcopy(meta), now=c.now)
+                return
+        if c.live_pods(run.uid):
+            run.recover_at = c.now + 2
+            return
+        gone = AttemptRecord(
+            run.uid, "default", number, "gone", f"gone:{run.uid}:{number}", run.created, Plan(), job_gone=True
+        )
+        self.cache.add_attempt(gone)
