@@ -39,6 +39,14 @@ def supervisor(
         yield made
 
 
+def end_pod(plane: ControlPlane, runs: Runs, name: str) -> str:
+    """Have the held pod of a run succeed; its Job's name."""
+    (job,) = runs.jobs(name)
+    made: str = job["metadata"]["name"]
+    plane.kubectl("annotate", "pod", "-l", f"job-name={made}", "fake.tidegate.dev/exit-code=0")
+    return made
+
+
 def test_runs_made_while_no_supervisor_lived_are_run_when_one_comes(
     plane: ControlPlane, runs: Runs, tmp_path: Path
 ) -> None:
@@ -69,9 +77,7 @@ def test_the_end_of_a_pod_that_nobody_watched_is_found(plane: ControlPlane, runs
         runs.create(a_run("unwatched").pod(hold="1").built)
         runs.wait("unwatched", "Running")
         operator.kill()
-        (job,) = runs.jobs("unwatched")
-        plane.kubectl("annotate", "pod", "-l", f"job-name={job['metadata']['name']}", "fake.tidegate.dev/exit-code=0")
-        plane.kubectl("wait", "--for=condition=Complete", f"job/{job['metadata']['name']}", "--timeout=20s")
+        plane.kubectl("wait", "--for=condition=Complete", f"job/{end_pod(plane, runs, 'unwatched')}", "--timeout=20s")
         operator.start()
         runs.wait("unwatched", "Succeeded")
 
@@ -98,8 +104,7 @@ def test_work_goes_on_after_the_apiserver_was_away(plane: ControlPlane, runs: Ru
         runs.wait("before", "Running")
         plane.stop_apiserver(hard=True)
         plane.start_apiserver()
-        (job,) = runs.jobs("before")
-        plane.kubectl("annotate", "pod", "-l", f"job-name={job['metadata']['name']}", "fake.tidegate.dev/exit-code=0")
+        end_pod(plane, runs, "before")
         runs.create(a_run("after").built)
         runs.wait("before", "Succeeded", seconds=30)
         runs.wait("after", "Succeeded", seconds=30)
@@ -118,11 +123,8 @@ def test_versions_that_are_compacted_away_cause_a_new_list(plane: ControlPlane, 
         try:
             plane.stop_apiserver(hard=True)
             plane.start_apiserver()
-            (job,) = runs.jobs("compacted")
-            plane.kubectl(
-                "annotate", "pod", "-l", f"job-name={job['metadata']['name']}", "fake.tidegate.dev/exit-code=0"
-            )
-            plane.kubectl("wait", "--for=condition=Complete", f"job/{job['metadata']['name']}", "--timeout=20s")
+            job = end_pod(plane, runs, "compacted")
+            plane.kubectl("wait", "--for=condition=Complete", f"job/{job}", "--timeout=20s")
             plane.compact()
         finally:
             os.kill(operator.pid, signal.SIGCONT)
