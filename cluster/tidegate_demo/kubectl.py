@@ -43,9 +43,13 @@ class Kubectl:
         """One value of a Secret."""
         return base64.b64decode(self.json("-n", namespace, "get", "secret", name)["data"][key]).decode()
 
+    def command(self, *args: str) -> list[str]:
+        """The words that start kubectl, for whoever wants it with `environment` in the background."""
+        return [self._program("kubectl"), *args]
+
     def spawn(self, *args: str) -> subprocess.Popen[bytes]:
         """Start kubectl and leave it running."""
-        words = [self._program("kubectl"), *args]
+        words = self.command(*args)
         return subprocess.Popen(words, env=dict(self.environment), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def _program(self, name: str) -> str:

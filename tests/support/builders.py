@@ -5,6 +5,8 @@ from typing import Any, Self
 from tidegate_api.names import API_VERSION
 
 Json = dict[str, Any]
+BUSYBOX = "docker.io/library/busybox:1.37"
+EXAMPLES = "docker.io/tidegate/examples:0.1.0"
 
 
 class RunBuilder:
@@ -14,6 +16,20 @@ class RunBuilder:
         self._meta: Json = {"name": name, "namespace": "default"}
         self._spec: Json = {}
         self._task: Json | None = {"image": "busybox", "command": ["true"]}
+
+    def shell(self, script: str) -> Self:
+        """A shell script as the inline task, for real pods."""
+        return self.task(image=BUSYBOX, command=["sh", "-c", script])
+
+    def python(self, entrypoint: str) -> Self:
+        """A function of the examples' image as the inline task."""
+        self._task = {"image": EXAMPLES, "entrypoint": entrypoint}
+        return self
+
+    def namespace(self, name: str) -> Self:
+        """Another namespace than `default`."""
+        self._meta["namespace"] = name
+        return self
 
     def task(self, **fields: Any) -> Self:
         """Fields of the inline task."""

@@ -5,21 +5,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
+from support.browser import chromium, signed_in
 from support.kubelet import Kubelet
 from support.runs import now
-from support.servers import ensure_chromium
 from support.web import EMAIL, PASSWORD, Stack
 from tidegate_web.ownership import job_name
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    program = ensure_chromium()
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
+    with chromium() as made:
+        yield made
 
 
 @pytest.fixture
@@ -35,21 +32,8 @@ def site(stack: Stack, tmp_path: Path) -> Iterator[str]:
 @pytest.fixture
 def page(browser: Browser, site: str) -> Iterator[Page]:
     """A page that has signed in; whatever it complains about on its console fails the test."""
-    context = browser.new_context(base_url=site)
-    page = context.new_page()
-    complaints: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on(
-        "request", lambda asked: complaints.append(asked.url) if not asked.url.startswith((site, "data:")) else None
-    )
-    page.goto("/")
-    page.get_by_label("Email").fill(EMAIL)
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
-    yield page
-    context.close()
-    assert complaints == []
+    with signed_in(browser, site, email=EMAIL, password=PASSWORD) as made:
+        yield made
 
 
 def test_from_sign_in_to_a_run_that_changes_before_ones_eyes(stack: Stack, page: Page, tmp_path: Path) -> None:
