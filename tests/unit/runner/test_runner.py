@@ -91,23 +91,13 @@ async def long_coroutine():
 plain = 3
 def function(x: int): return x
 """
-INTERPRETERS = {
-    version: found
-    for version in ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
-    if (
-        found := next(
-            (
-                p
-                for p in [
-                    *Path("/root/.pyenv/versions").glob(f"{version}.*/bin/python"),
-                    shutil.which(f"python{version}"),
-                ]
-                if p
-            ),
-            None,
-        )
-    )
-}
+PYENV = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+
+
+def interpreter(version: str) -> str | None:
+    """A Python of this version, on PATH or from pyenv."""
+    found = sorted(PYENV.glob(f"versions/{version}.*/bin/python"))
+    return str(found[-1]) if found else shutil.which(f"python{version}")
 
 
 @dataclass(frozen=True)
@@ -167,9 +157,10 @@ FILLED = {"n": 3, "ratio": 2.0, "url": "u", "size": "small", "quality": 9, "mode
 
 @pytest.mark.parametrize("version", ["3.9", "3.10", "3.11", "3.12", "3.13", "3.14"])
 def test_arguments_are_filled_from_the_payload_on_every_python(tmp_path: Path, version: str) -> None:
-    if version not in INTERPRETERS:
+    python = interpreter(version)
+    if python is None:
         pytest.skip(f"there is no Python {version} on this machine; ruff and mypy still check the runner's syntax")
-    ended = Pod(tmp_path, str(INTERPRETERS[version])).run("tasks:typed", PAYLOAD)
+    ended = Pod(tmp_path, python).run("tasks:typed", PAYLOAD)
     assert (ended.code, ended.err) == (0, "")
     assert ended.value == FILLED
 
