@@ -10,7 +10,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from tidegate_cluster.control_plane import ControlPlane
 
@@ -143,10 +143,19 @@ class OperatorProcess:
             raise AssertionError(f"the supervisor did not stop within 20 s: {self.log}") from None
 
 
+class HasKubectl(Protocol):
+    """Anything with an apiserver behind it."""
+
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        """What kubectl prints."""
+
+
 class Runs:
     """TaskRuns of a control plane, by name."""
 
-    def __init__(self, plane: ControlPlane) -> None:
+    patience = 20.0
+
+    def __init__(self, plane: HasKubectl) -> None:
         self._plane = plane
 
     def create(self, manifest: Json) -> Json:
@@ -175,8 +184,9 @@ class Runs:
         """Change fields of a run's spec."""
         self._plane.kubectl("patch", "taskruns.tidegate.dev", name, "--type=merge", "-p", json.dumps({"spec": fields}))
 
-    def wait(self, name: str, *phases: str, reason: str | None = None, seconds: float = 20) -> Json:
+    def wait(self, name: str, *phases: str, reason: str | None = None, seconds: float | None = None) -> Json:
         """The run's status once it is in one of `phases` (and has `reason`)."""
+        seconds = seconds or self.patience
         seen: Json = {}
 
         def there() -> bool:
