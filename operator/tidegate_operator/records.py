@@ -103,6 +103,12 @@ class Refusal:
     message: str
 
 
+NOT_LOOKED = "waiting for its pod to start"
+NO_NODE = "waiting for a node"
+VAGUE = frozenset({NOT_LOOKED, NO_NODE})
+"""What is said while no more is known: replaced once there is."""
+
+
 @dataclass(slots=True)
 class RunRecord:
     """One TaskRun."""

@@ -12,6 +12,7 @@ from tidegate_operator.executors import StartRefusedError
 from tidegate_operator.kube import KubeClient, KubeError
 from tidegate_operator.manifests import PodDefaults, build_job, job_name
 from tidegate_operator.records import (
+    NO_NODE,
     STOP_ANNOTATION,
     AttemptRecord,
     Json,
@@ -187,7 +188,7 @@ class JobExecutor:
         if pod.running:
             _set_trouble(attempt, None, now)
         elif pod.node is None:
-            _set_trouble(attempt, Refusal(Reason.SCHEDULING, pod.scheduling_message or "waiting for a node"), now)
+            _set_trouble(attempt, Refusal(Reason.SCHEDULING, pod.scheduling_message or NO_NODE), now)
         elif pod.waiting_reason and pod.waiting_reason not in STARTED_LATE:
             _set_trouble(attempt, Refusal(pod.waiting_reason, pod.waiting_message or pod.waiting_reason), now)
         else:

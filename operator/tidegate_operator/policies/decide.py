@@ -13,7 +13,16 @@ from tidegate_operator.policies.cancellation import stop_for_cancel
 from tidegate_operator.policies.deadlines import started_at, stop_for_deadline
 from tidegate_operator.policies.outcome import End, end_of
 from tidegate_operator.policies.support import refuse_queue, refuse_task
-from tidegate_operator.records import AttemptRecord, Json, NamedRecord, Refusal, RunRecord, TaskRecord
+from tidegate_operator.records import (
+    NOT_LOOKED,
+    VAGUE,
+    AttemptRecord,
+    Json,
+    NamedRecord,
+    Refusal,
+    RunRecord,
+    TaskRecord,
+)
 from tidegate_operator.status import attempt_entry, build_status, with_attempt
 from tidegate_operator.timestamps import parse_time
 
@@ -230,11 +239,12 @@ def _tell(run: RunRecord, attempt: AttemptRecord, now: float, decision: Decision
         started: float | None = started_at(attempt, pod)
     else:
         phase, lasted, started = Phase.STARTING, attempt.created + STARTING_LASTS, None
-        trouble = attempt.trouble or Refusal(Reason.SCHEDULING, "waiting for its pod to start")
+        trouble = attempt.trouble or Refusal(Reason.SCHEDULING, NOT_LOOKED)
         if not run.cancel:
             reason, message = trouble.reason, trouble.message
     known = any(a["number"] == attempt.number for a in run.status.attempts)
-    if known and run.status.phase is phase and run.status.reason == reason:
+    vague = run.status.message in VAGUE and message not in VAGUE
+    if known and run.status.phase is phase and run.status.reason == reason and not vague:
         return
     if now < lasted:
         decision.wake(lasted)

@@ -17,7 +17,7 @@ from tidegate_operator.policies.decide import (
     WriteStatus,
     decide,
 )
-from tidegate_operator.records import AttemptRecord, NamedRecord, Refusal, TaskRecord
+from tidegate_operator.records import NOT_LOOKED, AttemptRecord, NamedRecord, Refusal, TaskRecord
 from tidegate_operator.timestamps import format_time
 
 
@@ -88,6 +88,20 @@ def test_a_starting_attempt_is_told_after_five_seconds_and_looked_into() -> None
     assert decide(a_run_record(), world(attempt), NOW + 1).actions == []
     decision = decide(a_run_record(), world(attempt), NOW + 5)
     assert [type(a) for a in decision.actions] == [LookInto, WriteStatus]
+
+
+def test_what_a_look_has_found_replaces_words_that_say_nothing() -> None:
+    attempt = an_attempt(created=NOW).pod(phase="Pending", node=None).built
+    attempt.looked_at = NOW + 5
+    run = a_run_record(phase=Phase.STARTING, reason="Scheduling", attempts=[{"number": 1}])
+    run.status.message = NOT_LOOKED
+    assert decide(run, world(attempt), NOW + 6).actions == []
+    attempt.trouble = Refusal("Scheduling", "0/1 nodes are available")
+    status = written(decide(run, world(attempt), NOW + 6).actions)
+    assert status["message"] == "0/1 nodes are available"
+    run.status.message = status["message"]
+    attempt.trouble = Refusal("Scheduling", "0/2 nodes are available")
+    assert decide(run, world(attempt), NOW + 7).actions == []
 
 
 def test_a_running_attempt_is_told_after_a_moment() -> None:
