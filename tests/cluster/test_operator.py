@@ -1,0 +1,97 @@
+"""Runs go on whatever becomes of the operator's pods, and its rights suffice."""
+
+from collections.abc import Iterator, Sequence
+
+import pytest
+from support.builders import a_run
+from support.cluster import SECONDS, ClusterRuns
+from support.servers import wait_until
+from tidegate_demo.install import NAMESPACE, wait_ready
+from tidegate_demo.kubectl import Kubectl
+
+DEPLOYMENT = "deployment/tidegate-operator"
+COMPONENTS = ("operator", "web", "live", "mirror")
+
+
+def pods_of(kubectl: Kubectl, component: str) -> list[str]:
+    found = kubectl.json("-n", NAMESPACE, "get", "pods", "-l", f"app.kubernetes.io/component={component}")["items"]
+    return [pod["metadata"]["name"] for pod in found if "deletionTimestamp" not in pod["metadata"]]
+
+
+def leader(kubectl: Kubectl) -> str:
+    lease = kubectl.json("-n", NAMESPACE, "get", "lease", "tidegate-operator")
+    return str(lease["spec"].get("holderIdentity") or "")
+
+
+def started(runs: ClusterRuns, prefix: str) -> Sequence[str]:
+    """Six runs, of which the last end many seconds after the first."""
+    names = [f"{prefix}-{number}" for number in range(1, 7)]
+    for number, name in enumerate(names, start=1):
+        runs.start(a_run(name).shell(f'sleep {3 * number}; echo "\\"$TIDEGATE_RUN\\"" > $TIDEGATE_RESULT_FILE'))
+    runs.wait(names[1], "Running", "Succeeded")
+    return names
+
+
+def all_succeed_with_one_job_each(runs: ClusterRuns, names: Sequence[str]) -> None:
+    for name in names:
+        status = runs.wait(name, "Succeeded")
+        assert status["result"] == name
+        assert [a["number"] for a in status["attempts"]] == [1]
+        assert len(runs.jobs(name)) == 1
+        assert len(runs.pods(name)) == 1
+
+
+@pytest.fixture
+def two_operators(kubectl: Kubectl) -> Iterator[None]:
+    kubectl("-n", NAMESPACE, "scale", DEPLOYMENT, "--replicas=2")
+    wait_ready(kubectl)
+    yield
+    kubectl("-n", NAMESPACE, "scale", DEPLOYMENT, "--replicas=1")
+    wait_ready(kubectl)
+
+
+def test_killing_the_operator_costs_time_and_nothing_else(kubectl: Kubectl, runs: ClusterRuns) -> None:
+    names = started(runs, "killed")
+    (operator,) = pods_of(kubectl, "operator")
+    kubectl("-n", NAMESPACE, "delete", "pod", operator, "--grace-period=0", "--force")
+    runs.start(a_run("killed-7").shell("echo '\"killed-7\"' > $TIDEGATE_RESULT_FILE"))  # made while nobody looks
+    all_succeed_with_one_job_each(runs, [*names, "killed-7"])
+    assert pods_of(kubectl, "operator") != [operator]
+
+
+@pytest.mark.usefixtures("two_operators")
+def test_a_standby_takes_over_from_a_leader_that_goes(kubectl: Kubectl, runs: ClusterRuns) -> None:
+    before = leader(kubectl)
+    assert before in pods_of(kubectl, "operator")
+    names = started(runs, "handed-over")
+    kubectl("-n", NAMESPACE, "delete", "pod", before, "--wait=false")
+    wait_until(lambda: leader(kubectl) not in ("", before), seconds=SECONDS, what="another leader")
+    all_succeed_with_one_job_each(runs, names)
+
+
+def test_no_part_is_refused_anything_by_the_cluster(kubectl: Kubectl, runs: ClusterRuns) -> None:
+    """A pass over all that parts do in the cluster; who lacks a right says so in its log."""
+    runs.end(a_run("passes").python("tasks:resize").payload(pictures=2, seconds=0.2), "Succeeded")
+    runs.end(a_run("fails").shell("exit 3").task(retry={"maxAttempts": 2, "initialDelaySeconds": 0}), "Failed")
+    runs.start(a_run("stopped").shell("trap 'exit 1' TERM; while :; do sleep 0.2; done"))
+    runs.wait("stopped", "Running")
+    runs.cancel("stopped")
+    runs.wait("stopped", "Cancelled")
+    runs.start(a_run("homeless").shell("true").spec(resources={"requests": {"memory": "100Ti"}}))
+    runs.wait("homeless", "Starting")
+    runs.cancel("homeless")
+    runs.wait("homeless", "Cancelled")
+    schedule = {"cron": "0 3 * * *", "template": {"spec": {"taskRef": {"name": "report"}}}}
+    meta = {"name": "nightly", "namespace": runs.namespace}
+    runs.create({"apiVersion": "tidegate.dev/v1alpha1", "kind": "Schedule", "metadata": meta, "spec": schedule})
+    runs.kubectl("wait", "schedules.tidegate.dev/nightly", "--for=condition=Ready=False", f"--timeout={SECONDS:.0f}s")
+    runs.kubectl("delete", "schedules.tidegate.dev/nightly")
+    # Deleted by the mirror once it is stored, and its Job with it.
+    runs.start(a_run("fleeting").shell("true").spec(ttlSecondsAfterFinished=0))
+    wait_until(
+        lambda: not runs.kubectl("get", "tgr", "fleeting", "--ignore-not-found"), seconds=SECONDS, what="the deletion"
+    )
+    for component in COMPONENTS:
+        for pod in pods_of(kubectl, component):
+            log = kubectl("-n", NAMESPACE, "logs", pod)
+            assert "forbidden" not in log.lower(), f"{pod}: {log[-3000:]}"
