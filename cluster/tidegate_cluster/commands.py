@@ -64,7 +64,8 @@ def succeeds(*command: str | Path, timeout: float = 60) -> bool:
 
 def last_line(text: str) -> str:
     """The line that usually says what went wrong."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    # Helm's advice comes after its reason.
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("Use --debug flag")]
     return lines[-1] if lines else "it printed nothing"
 
 

@@ -30,9 +30,9 @@ class Kubectl:
     def __call__(self, *args: str | Path, stdin: str | None = None) -> str:
         return commands.run(self._program("kubectl"), *args, stdin=stdin, env=self.environment)
 
-    def helm(self, *args: str | Path) -> str:
+    def helm(self, *args: str | Path, stdin: str | None = None) -> str:
         """What helm prints."""
-        return commands.run(self._program("helm"), *args, env=self.environment)
+        return commands.run(self._program("helm"), *args, stdin=stdin, env=self.environment)
 
     def json(self, *args: str | Path) -> dict[str, Any]:
         """What kubectl prints with `-o json`."""

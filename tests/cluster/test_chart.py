@@ -1,0 +1,174 @@
+"""The chart over its life: what it renders and refuses, upgrades, an uninstall that loses nothing, narrow rights."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import yaml
+from support.builders import a_run
+from support.cluster import CHART, SECONDS, ClusterRuns, refusal
+from support.servers import wait_until
+from tidegate_cluster.errors import ClusterError
+from tidegate_demo.install import NAMESPACE, RELEASE, wait_ready
+from tidegate_demo.kubectl import Kubectl
+
+Json = dict[str, Any]
+CRDS = ("taskruns", "tasks", "queues", "schedules")
+
+
+def rendered(kubectl: Kubectl, *options: str) -> list[Json]:
+    text = kubectl.helm("template", RELEASE, CHART, "--namespace", NAMESPACE, *options)
+    return [document for document in yaml.safe_load_all(text) if document]
+
+
+def named(documents: list[Json], kind: str) -> dict[str, Json]:
+    return {d["metadata"]["name"]: d for d in documents if d["kind"] == kind}
+
+
+def passwords(kubectl: Kubectl) -> dict[str, Json]:
+    found = kubectl.json("-n", NAMESPACE, "get", "secrets")["items"]
+    return {s["metadata"]["name"]: s["data"] for s in found if s["type"] == "Opaque"}
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("operator.replicas=-1", "/operator/replicas"),
+        ("operator.replicas=many", "/operator/replicas"),
+        ("web.enabeld=true", "enabeld"),
+        ("namespaces={Not_A_Name}", "/namespaces/0"),
+        ("image.pullPolicy=Sometimes", "/image/pullPolicy"),
+        ("operator.env.DATABASE=x", "'DATABASE' does not match pattern '^TIDEGATE_"),
+        ("admin.email=nobody", "/admin/email"),
+        ("postgres.bundled=false", "postgres.external.url is needed when postgres.bundled is false"),
+    ],
+)
+def test_values_that_cannot_be_are_refused_by_name(kubectl: Kubectl, option: str, words: str) -> None:
+    with pytest.raises(ClusterError) as refused:
+        rendered(kubectl, "--set", option)
+    assert words in str(refused.value)
+
+
+def test_the_operator_can_be_had_alone(kubectl: Kubectl) -> None:
+    documents = rendered(kubectl, "--set", "web.enabled=false,crds.enabled=false")
+    assert set(named(documents, "Deployment")) == {"tidegate-operator"}
+    assert {d["kind"] for d in documents} == {
+        "ClusterRole",
+        "ClusterRoleBinding",
+        "Deployment",
+        "NetworkPolicy",
+        "Role",
+        "RoleBinding",
+        "ServiceAccount",
+    }
+    assert {d["metadata"]["labels"]["app.kubernetes.io/component"] for d in documents} == {"operator"}
+    (container,) = named(documents, "Deployment")["tidegate-operator"]["spec"]["template"]["spec"]["containers"]
+    assert "TIDEGATE_API_URL" not in {e["name"] for e in container["env"]}
+
+
+def test_a_list_of_namespaces_grants_rights_in_these_alone(kubectl: Kubectl) -> None:
+    documents = rendered(kubectl, "--set", "namespaces={a,b}")
+    assert set(named(documents, "ClusterRoleBinding")) == {"tidegate-tidegate-tokens"}
+    rules = [
+        rule
+        for binding in named(documents, "ClusterRoleBinding").values()
+        for rule in named(documents, "ClusterRole")[binding["roleRef"]["name"]]["rules"]
+    ]
+    assert rules == [{"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]}]
+    bindings = [(d["metadata"]["namespace"], d["metadata"]["name"]) for d in documents if d["kind"] == "RoleBinding"]
+    wanted = {(n, f"tidegate-{c}") for n in ("a", "b") for c in ("operator", "web", "mirror", "live")}
+    assert set(bindings) == wanted | {(NAMESPACE, "tidegate-operator-lease")}
+    for part in ("operator", "web", "live", "mirror"):
+        deployment = named(documents, "Deployment")[f"tidegate-{part}"]
+        (container,) = deployment["spec"]["template"]["spec"]["containers"]
+        assert {"name": "TIDEGATE_NAMESPACES", "value": "a,b"} in container["env"]
+
+
+def test_another_version_is_another_migration(kubectl: Kubectl) -> None:
+    jobs = [
+        set(named(rendered(kubectl, "--set", option), "Job"))
+        for option in ("image.tag=1.0.0", "image.tag=1.0.1", "operator.replicas=2,image.tag=1.0.0")
+    ]
+    assert [len(names) for names in jobs] == [1, 1, 1]
+    assert jobs[0] != jobs[1]
+    assert jobs[0] == jobs[2]
+
+
+def test_one_prefix_serves_for_all_images(kubectl: Kubectl) -> None:
+    documents = rendered(kubectl, "--set", "image.registry=registry.example.com/team")
+    images = {
+        container["image"]
+        for d in documents
+        if d["kind"] in ("Deployment", "StatefulSet", "Job")
+        for container in d["spec"]["template"]["spec"]["containers"]
+    }
+    assert len(images) == 4
+    assert all(image.startswith("registry.example.com/team/") for image in images)
+
+
+def test_an_upgrade_keeps_passwords_and_gets_ready(kubectl: Kubectl, runs: ClusterRuns) -> None:
+    before = passwords(kubectl)
+    assert set(before) == {f"{RELEASE}-{part}" for part in ("admin", "web", "postgres", "redis")}
+    upgrade(kubectl, "--set", "operator.logLevel=debug,podAnnotations.upgraded=once")
+    assert passwords(kubectl) == before
+    runs.end(a_run("after-the-upgrade").shell("true"), "Succeeded")
+
+
+def test_what_is_uninstalled_loses_no_run(kubectl: Kubectl, runs: ClusterRuns) -> None:
+    runs.end(a_run("kept").shell("echo 1 > $TIDEGATE_RESULT_FILE"), "Succeeded")
+    before = passwords(kubectl)
+    with uninstalled(kubectl):
+        for kind in CRDS:
+            kubectl("get", f"crd/{kind}.tidegate.dev")
+        assert runs.get("kept")["status"]["result"] == 1
+        runs.start(a_run("patient").shell("true"))
+        narrow_rights_suffice(kubectl)
+    runs.wait("patient", "Succeeded")
+    assert passwords(kubectl) == before
+
+
+def narrow_rights_suffice(kubectl: Kubectl) -> None:
+    """Another release, without the web part: it works in the namespaces it was given, and in no other."""
+    for namespace in ("inside", "outside", "second"):
+        kubectl("create", "namespace", namespace)
+    inside, outside = ClusterRuns(kubectl, "inside"), ClusterRuns(kubectl, "outside")
+    values = "web.enabled=false,crds.enabled=false,namespaces={inside}"
+    kubectl.helm("install", "second", CHART, "--namespace", "second", "--set", values)
+    try:
+        outside.start(a_run("elsewhere").shell("true"))
+        status = inside.end(a_run("here").python("tasks:resize").payload(pictures=1, seconds=0), "Succeeded")
+        assert status["result"] == {"pictures": 1, "width": 1280}
+        (operator,) = kubectl.json("-n", "second", "get", "pods")["items"]
+        log = kubectl("-n", "second", "logs", operator["metadata"]["name"])
+        assert "forbidden" not in log.lower()
+        assert outside.get("elsewhere")["status"] == {"phase": "Pending"}
+        account = "--as=system:serviceaccount:second:second-tidegate-operator"
+        assert "forbidden" in refusal(kubectl, "-n", "outside", "get", "tgr", account).lower()
+    finally:
+        kubectl.helm("uninstall", "second", "--namespace", "second", "--wait")
+        kubectl("delete", "namespace", "inside", "outside", "second", "--wait=false")
+
+
+def upgrade(kubectl: Kubectl, *options: str) -> None:
+    kubectl.helm("upgrade", RELEASE, CHART, "--namespace", NAMESPACE, "--reuse-values", *options)
+    wait_ready(kubectl)
+
+
+@contextmanager
+def uninstalled(kubectl: Kubectl) -> Iterator[None]:
+    """Without the release for a while."""
+    values = kubectl.helm("get", "values", RELEASE, "--namespace", NAMESPACE, "-o", "yaml")
+    kubectl.helm("uninstall", RELEASE, "--namespace", NAMESPACE)
+    selector = "app.kubernetes.io/name=tidegate"
+    wait_until(
+        lambda: not kubectl.json("-n", NAMESPACE, "get", "pods", "-l", selector)["items"],
+        seconds=SECONDS,
+        what="the release's pods to go",
+    )
+    try:
+        yield
+    finally:
+        install = ["install", RELEASE, str(CHART), "--namespace", NAMESPACE, "--values", "-"]
+        kubectl.helm(*install, stdin=values)
+        wait_ready(kubectl)

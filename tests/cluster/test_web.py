@@ -1,0 +1,138 @@
+"""The dashboard as people see it: the chart's own pods behind a port-forward, and a real Chromium before it."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+from support.browser import chromium, signed_in
+from support.builders import BUSYBOX, EXAMPLES, a_run
+from support.cluster import PROJECT, SECONDS, ClusterRuns, forwarded
+from support.web import Events
+from tidegate_demo.install import ADMIN, NAMESPACE, RELEASE
+from tidegate_demo.kubectl import Kubectl
+
+RUNS = f"/api/v1/projects/{PROJECT}/runs"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def site(kubectl: Kubectl) -> Iterator[str]:
+    with forwarded(kubectl, f"svc/{RELEASE}-web") as address:
+        yield address
+
+
+@pytest.fixture
+def page(kubectl: Kubectl, browser: Browser, site: str) -> Iterator[Page]:
+    """Signed in with the password that the chart has made up."""
+    expect.set_options(timeout=SECONDS * 1000)
+    password = kubectl.secret(NAMESPACE, f"{RELEASE}-admin", key="password")
+    with signed_in(browser, site, email=ADMIN, password=password) as made:
+        expect(made).to_have_url(re.compile("/projects/[a-z]+/runs$"))
+        made.goto(f"/projects/{PROJECT}/runs")
+        expect(made.locator("[data-live]")).to_have_attribute("data-state", "live")
+        made.evaluate("window.stayed = true")
+        yield made
+
+
+def post(page: Page, body: dict[str, Any]) -> dict[str, Any]:
+    """Create a run as a script of a signed-in person does."""
+    token = page.locator('meta[name="csrf-token"]').get_attribute("content") or ""
+    answer = page.request.post(RUNS, data=body, headers={"X-CSRFToken": token})
+    assert answer.status == 201, answer.text()
+    made: dict[str, Any] = answer.json()
+    return made
+
+
+def test_a_run_from_its_request_to_the_archive(runs: ClusterRuns, page: Page) -> None:
+    task = {"image": EXAMPLES, "entrypoint": "tasks:resize"}
+    made = post(page, {"name": "album", "task": task, "payload": {"pictures": 24, "width": 320, "seconds": 8}})
+    row = page.locator(f"#run-{made['uid']}")
+    expect(row).to_contain_text("Running")
+    assert page.evaluate("window.stayed") is True
+
+    row.get_by_role("link", name="album").click()
+    expect(page.get_by_role("heading", name="album")).to_be_visible()
+    page.evaluate("window.stayed = true")
+    expect(page.locator("#progress")).to_contain_text(re.compile(r"\d+ %"))
+    before = page.locator("#progress").inner_text()
+    expect(page.locator("[data-log]")).to_contain_text("resizing picture 3 to 320 pixels")
+    expect(page.locator("#progress")).not_to_contain_text(before)
+    expect(page.locator("#head")).to_contain_text("Succeeded")
+    expect(page.locator("#data")).to_contain_text('"pictures": 24')
+    expect(page.locator("[data-log]")).to_contain_text("resizing picture 24 to 320 pixels")
+    assert page.evaluate("window.stayed") is True
+
+    runs.kubectl("delete", "tgr", "album")
+    page.reload()
+    expect(page.locator("#head")).to_contain_text("Succeeded")
+    expect(page.locator("[data-log]")).to_contain_text("resizing picture 24 to 320 pixels")
+    archived = page.request.get(f"{RUNS}/{made['uid']}/result")
+    assert archived.json() == {"pictures": 24, "width": 320}
+
+
+def test_a_run_changes_in_the_list_without_a_reload(page: Page) -> None:
+    made = post(page, {"name": "listed", "task": {"image": BUSYBOX, "command": ["sh", "-c", "sleep 2"]}})
+    row = page.locator(f"#run-{made['uid']}")
+    expect(row).to_contain_text("Running")
+    expect(row).to_contain_text("Succeeded")
+    assert page.evaluate("window.stayed") is True
+
+
+def test_cancelling_by_the_button(runs: ClusterRuns, page: Page) -> None:
+    made = runs.start(a_run("unwanted").python("tasks:import_orders"))
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.locator(f"#run-{made['metadata']['uid']}").get_by_role("link", name="unwanted").click()
+    expect(page.locator("[data-log]")).to_contain_text("imported 10 orders")
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator("#head")).to_contain_text("Cancelled")
+    expect(page.locator("[data-log]")).to_contain_text("cancelled: rolled back the open transaction")
+    assert runs.wait(made["metadata"]["name"], "Cancelled")["reason"] == "Cancelled"
+
+
+def test_streams_have_a_server_of_their_own(kubectl: Kubectl, runs: ClusterRuns, page: Page) -> None:
+    cookies = {c.get("name"): c.get("value") for c in page.context.cookies()}
+    with (
+        forwarded(kubectl, f"svc/{RELEASE}-live") as live,
+        Events(f"{live}/live/v1/projects/{PROJECT}/events", cookie=f"tidegate={cookies['tidegate']}") as stream,
+    ):
+        assert stream.status == 200
+        assert stream.next()[0] == "hello"
+        runs.start(a_run("streamed").shell("true"))
+        seen: list[str] = []
+        while "Succeeded" not in seen:
+            data = stream.next()[2]
+            seen += [data["phase"]] if data.get("name") == "streamed" else []
+
+
+def test_a_pod_tells_the_progress_of_no_other_run(runs: ClusterRuns) -> None:
+    script = """
+import json, os, urllib.error, urllib.request
+
+other = json.load(open(os.environ["TIDEGATE_PAYLOAD_FILE"]))["other"]
+token = open(os.environ["TIDEGATE_TOKEN_FILE"]).read()
+
+def tell(uid, token):
+    url = f"{os.environ['TIDEGATE_API_URL']}/internal/v1/runs/{uid}/progress"
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    try:
+        return urllib.request.urlopen(urllib.request.Request(url, b'{"progress": 0.9}', headers)).status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+own = os.environ["TIDEGATE_RUN_UID"]
+codes = {"own": tell(own, token), "other": tell(other, token), "forged": tell(own, token[:-8] + "AAAAAAAA")}
+open(os.environ["TIDEGATE_RESULT_FILE"], "w").write(json.dumps(codes))
+"""
+    victim = runs.start(a_run("victim").shell("trap 'exit 0' TERM; while :; do sleep 0.2; done"))
+    runs.wait("victim", "Running")
+    task = {"image": EXAMPLES, "command": ["python", "-c", script]}
+    status = runs.end(a_run("liar").task(**task).payload(other=victim["metadata"]["uid"]), "Succeeded")
+    runs.cancel("victim")
+    assert status["result"] == {"own": 204, "other": 403, "forged": 403}
