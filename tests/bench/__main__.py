@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 from support.operator import OperatorProcess, install_crds
+from tidegate_cluster.audit import AuditEntry
 from tidegate_cluster.control_plane import ControlPlane
 from tidegate_cluster.errors import ClusterError
 
@@ -42,7 +43,8 @@ class Bench:
         for i in range(repeat):
             _tell(f"drain {i + 1} of {repeat}: {runs} runs")
             await self._drain(i, runs)
-        self._count_requests(runs, repeat)
+        drains = {f"{TIDEGATE.plural}-drain-{i}" for i in range(repeat)}
+        self._count_requests("drain", drains, runs=runs * repeat)
         for rate in rates:
             _tell(f"{rate} runs/s for {seconds:.0f} s")
             await self._pace(rate, seconds)
@@ -60,10 +62,10 @@ class Bench:
         await asyncio.sleep(SETTLE_SECONDS)
         self.ours.cpu_ms.append(round(1000 * (self._process.cpu_seconds - before) / runs, 2))
 
-    def _count_requests(self, runs: int, repeat: int) -> None:
-        drains = {f"{TIDEGATE.plural}-drain-{i}" for i in range(repeat)}
-        entries = [e for e in self._plane.requests(OPERATOR) if e.namespace in drains]
-        self.ours.requests = figures.requests_a_run(entries, runs=runs * repeat)
+    def _count_requests(self, what: str, namespaces: set[str], *, runs: int) -> list[AuditEntry]:
+        entries = [e for e in self._plane.requests(OPERATOR) if e.namespace in namespaces]
+        self.ours.requests[what] = figures.requests_a_run(entries, runs=runs)
+        return entries
 
     async def _pace(self, rate: str, seconds: float) -> None:
         async def measure(system: System) -> tuple[str, Seen]:
@@ -74,7 +76,7 @@ class Bench:
         self.plain.to_end[rate] = Quantiles.of(seen.durations)
         namespace, seen = await measure(TIDEGATE)
         self.ours.to_end[rate] = Quantiles.of(seen.durations)
-        entries = [e for e in self._plane.requests(OPERATOR) if e.namespace == namespace]
+        entries = self._count_requests(f"{rate}/s", {namespace}, runs=len(seen.created))
         self.ours.to_job[rate] = figures.job_latency(entries, seen.created)
 
     def _namespace(self, system: System, what: str) -> str:

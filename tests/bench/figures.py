@@ -45,8 +45,8 @@ class Figures:
     """Creation answered to end seen, by rate."""
     to_job: dict[str, Quantiles] = field(default_factory=dict)
     """Creation answered to the Job's POST received, by rate."""
-    requests: dict[str, float] = field(default_factory=dict)
-    """A run, by verb and resource, over the drains."""
+    requests: dict[str, dict[str, float]] = field(default_factory=dict)
+    """A run, by load and then by verb and resource."""
     cpu_ms: list[float] = field(default_factory=list)
     """A run, a drain each."""
     rss_idle_mb: float | None = None
@@ -121,8 +121,9 @@ def table(plain: Figures, ours: Figures, *, runs: int) -> str:
         other = plain.to_end[rate]
         ratio = f"{quantiles.p50 / other.p50:.2f}"
         rows.append((f"create → end seen at {rate}/s, ms p50 / p95 / p99", str(other), str(quantiles), ratio))
-    rows.append(("requests a run", "–", f"{sum(ours.requests.values()):.2f}", "–"))
-    rows.extend((f"– {what}", "–", f"{count:.2f}", "–") for what, count in ours.requests.items())
+    for load, counts in ours.requests.items():
+        parts = ", ".join(f"{what} {count:.2f}" for what, count in counts.items())
+        rows.append((f"requests a run, {load}", "–", f"{sum(counts.values()):.2f}: {parts}", "–"))
     rows.append(("CPU a run, ms", "–", f"{statistics.mean(ours.cpu_ms):.2f}", "–"))
     rows.append(("RSS idle → peak, MB", "–", f"{ours.rss_idle_mb} → {ours.rss_peak_mb}", "–"))
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)

@@ -174,21 +174,26 @@ class Load:
     async def _watch(
         self, system: System, namespace: str, version: str, runs: int, seen: Seen, done: asyncio.Event
     ) -> None:
-        params = {"watch": "1", "resourceVersion": version, "timeoutSeconds": "3600"}
         timeout = aiohttp.ClientTimeout(total=None)
-        async with self._session.get(
-            system.path(namespace), params=params, timeout=timeout, read_bufsize=1 << 22
-        ) as answer:
-            async for line in answer.content:
-                body = json.loads(line)["object"]
-                name, succeeded = body["metadata"]["name"], system.succeeded(body)
-                if succeeded is False:
-                    raise BenchError(f"{name} failed: {json.dumps(body.get('status'))}")
-                if succeeded and name not in seen.ended:
-                    seen.ended[name] = time.time()
-                    if len(seen.ended) == runs:
-                        done.set()
-        raise BenchError("the watch ended too soon")
+        # The apiserver may end a watch at any time, and does so when a CRD was applied a moment ago.
+        while not done.is_set():
+            params = {"watch": "1", "resourceVersion": version}
+            async with self._session.get(
+                system.path(namespace), params=params, timeout=timeout, read_bufsize=1 << 22
+            ) as answer:
+                async for line in answer.content:
+                    event = json.loads(line)
+                    if event["type"] == "ERROR":
+                        raise BenchError(f"the watch broke: {event['object'].get('message')}")
+                    body = event["object"]
+                    version = body["metadata"]["resourceVersion"]
+                    name, succeeded = body["metadata"]["name"], system.succeeded(body)
+                    if succeeded is False:
+                        raise BenchError(f"{name} failed: {json.dumps(body.get('status'))}")
+                    if succeeded and name not in seen.ended:
+                        seen.ended[name] = time.time()
+                        if len(seen.ended) == runs:
+                            done.set()
 
     @property
     def _session(self) -> aiohttp.ClientSession:
