@@ -18,7 +18,7 @@ UID = "4f5cfb6e-8a53-4c6d-9d4c-0f6a3d7f7a11"
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.04, "0.0 s"), (9.96, "10.0 s"), (12.7, "12 s"), (187, "3 m 07 s"), (7500, "2 h 05 m"), (273600, "3 d 4 h"),
+    [(0, "< 1 s"), (0.94, "< 1 s"), (7.0, "7 s"), (4.25, "4.2 s"), (9.96, "10 s"), (12.7, "12 s"), (187, "3 m 07 s"), (7500, "2 h 05 m"), (273600, "3 d 4 h"),
      (None, ""), (-1, "")],
 )  # fmt: skip
 def test_durations(seconds: float | None, text: str) -> None:

@@ -35,11 +35,13 @@ def tone(phase: str | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """``0.4 s``, ``12 s``, ``3 m 07 s``, ``2 h 05 m``, ``3 d 4 h``."""
+    """``< 1 s``, ``4.2 s``, ``12 s``, ``3 m 07 s``, ``2 h 05 m``, ``3 d 4 h``."""
     if seconds is None or seconds < 0:
         return ""
+    if seconds < 1:
+        return "< 1 s"  # a node tells whole seconds
     if seconds < 10:
-        return f"{seconds:.1f} s"
+        return f"{round(seconds, 1):g} s"
     whole = int(seconds)
     if whole < 60:
         return f"{whole} s"
