@@ -3,7 +3,6 @@
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
-from pydantic.alias_generators import to_camel
 
 from tidegate_api.base import ApiModel, Conditions, DnsLabel, EnvVar, FreeObject, Resources, Text, list_map, rule
 
@@ -65,9 +64,6 @@ class TaskSpec(ApiModel):
     """What runs, in which image, and what happens when it fails."""
 
     model_config = ConfigDict(
-        alias_generator=to_camel,
-        populate_by_name=True,
-        extra="forbid",
         json_schema_extra={
             "x-kubernetes-validations": [
                 rule(

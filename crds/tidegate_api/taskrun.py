@@ -48,9 +48,6 @@ class TaskRunSpec(ApiModel):
     """What is asked for."""
 
     model_config = ConfigDict(
-        alias_generator=to_camel,
-        populate_by_name=True,
-        extra="forbid",
         json_schema_extra={
             "x-kubernetes-validations": [
                 rule("has(self.taskRef) != has(self.task)", "exactly one of taskRef and task is needed"),
@@ -144,9 +141,6 @@ class TaskRunStatus(ApiModel):
     """What became of it."""
 
     model_config = ConfigDict(
-        alias_generator=to_camel,
-        populate_by_name=True,
-        extra="forbid",
         json_schema_extra={
             "x-kubernetes-validations": [
                 rule(STATUS_RULE, "a finished run keeps its phase, reason, attempts and resultRef"),

@@ -1,6 +1,5 @@
 """A run's life on a real apiserver, with instant fake pods."""
 
-
 import pytest
 from support.builders import a_queue, a_run, a_task
 from support.operator import OperatorProcess, Runs

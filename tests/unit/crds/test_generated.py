@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tidegate_api.crd import KINDS, Kind, build_crd
 from tidegate_api.generate import main, render_all
 
