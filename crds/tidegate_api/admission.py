@@ -53,6 +53,14 @@ def build_admission_policy() -> list[dict[str, Any]]:
                         }
                     ]
                 },
+                # Most updates are of the status of a run that goes on: nothing to guard there, and each rule costs.
+                "matchConditions": [
+                    {
+                        "name": "spec-or-finished",
+                        "expression": "request.subResource != 'status' || (has(oldObject.status)"
+                        f" && has(oldObject.status.phase) && oldObject.status.phase in [{phases}])",
+                    }
+                ],
                 "validations": validations,
             },
         },

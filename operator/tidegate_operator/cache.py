@@ -89,14 +89,14 @@ class Cache:
                 queue=spec.get("queue") or (spec.get("task") or {}).get("queue"),
                 cancel=bool(spec.get("cancel")),
                 ttl=spec.get("ttlSecondsAfterFinished"),
-                refusal=refuse_run(spec) or refuse_payload(spec.get("payload") or {}) if fresh else None,
+                refusal=refuse_run(spec) or (refuse_payload(spec.get("payload") or {}) if fresh else None),
                 status=status,
             )
         else:
             known.version, known.status = version, status
             known.generation = meta.get("generation", 1)
             known.cancel, known.ttl = bool(spec.get("cancel")), spec.get("ttlSecondsAfterFinished")
-            known.refusal = refuse_run(spec) or refuse_payload(spec.get("payload") or {}) if fresh else None
+            known.refusal = refuse_run(spec) or (refuse_payload(spec.get("payload") or {}) if fresh else None)
         known.body = body if fresh and uid not in self._attempts else None
         if status.phase.terminal:
             self._retire(uid)

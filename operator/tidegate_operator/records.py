@@ -191,6 +191,8 @@ class AttemptRecord:
     pods: dict[str, PodRecord] = field(default_factory=dict)
     job_gone: bool = False
     looked_at: float = 0.0
+    looks: int = 0
+    """Looks in a row that found no running pod: each waits longer than the one before."""
     unwatched: bool = False
     """A pod of it has left the watch's selector while it lived: no event will tell of its end."""
     trouble: Refusal | None = None

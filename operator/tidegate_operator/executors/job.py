@@ -114,6 +114,7 @@ class JobExecutor:
             await self._look_at_job(attempt)
         self._note_trouble(attempt, now)
         attempt.looked_at = now
+        attempt.looks = 0 if pod_runs(attempt) else attempt.looks + 1
 
     async def recover(self, run: RunRecord, *, number: int, job_name: str, resolved: Json | None) -> bool:
         """The Job may only have been missed; else its attempt is over once none of the run's pods may still run."""
@@ -199,6 +200,11 @@ class JobExecutor:
 
     def _pod_path(self, attempt: AttemptRecord, pod: PodRecord) -> str:
         return f"/api/v1/namespaces/{attempt.namespace}/pods/{pod.name}"
+
+
+def pod_runs(attempt: AttemptRecord) -> bool:
+    """Whether a pod of the attempt runs, so that events tell of it."""
+    return attempt.pod is not None and attempt.pod.running and not attempt.unwatched
 
 
 def expected_job_name(run: RunRecord, *, number: int) -> str:

@@ -34,6 +34,8 @@ RUNNING_LASTS = 0.3
 TASK_NOT_FOUND_SECONDS = 60.0
 DISRUPTION_DELAY = 1.0
 STOP_LOOK_SECONDS = 1.0
+LONGEST_LOOK_SECONDS = 60.0
+"""A thousand pods that no node takes must not cost two hundred lists a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,9 @@ def _wait(run: RunRecord, world: World, now: float) -> Decision:
             decision = _hold(run, now, reason=Reason.TASK_NOT_FOUND, message=message)
             decision.wake(run.created + TASK_NOT_FOUND_SECONDS)
             return decision
+    elif run.refusal is not None:
+        # Asked for after the first attempt had started (suspend, for one): it holds for the next.
+        return _finish(run, world, now, phase=Phase.FAILED, reason=run.refusal.reason, message=run.refusal.message)
     elif run.status.next_attempt_at is not None and now < run.status.next_attempt_at:
         return Decision(wake_at=run.status.next_attempt_at)
     if run.refused is not None and now < run.retry_at:
@@ -222,7 +227,8 @@ def _hold_to_limits(run: RunRecord, attempt: AttemptRecord, world: World, now: f
         decision.actions.append(StopAttempt(attempt, stop))
         return
     if pod is None or not pod.running or attempt.unwatched:
-        pause = STOP_LOOK_SECONDS if attempt.stop is not None else world.look_seconds
+        patience = min(LONGEST_LOOK_SECONDS, world.look_seconds * 2.0 ** min(attempt.looks, 10))
+        pause = STOP_LOOK_SECONDS if attempt.stop is not None else patience
         look_at = max(attempt.created, attempt.looked_at) + pause
         if now >= look_at:
             decision.actions.append(LookInto(attempt))

@@ -232,3 +232,23 @@ def test_start_timeout_counts_from_the_current_pod() -> None:
     assert not any(isinstance(a, StopAttempt) for a in decide(a_run_record(), world(attempt), NOW + 129).actions)
     stops = [a for a in decide(a_run_record(), world(attempt), NOW + 130).actions if isinstance(a, StopAttempt)]
     assert [s.why.reason for s in stops] == ["StartTimeout"]
+
+
+def test_what_is_asked_for_after_the_start_holds_for_the_next_attempt() -> None:
+    refusal = Refusal("NotSupported", "spec.suspend is not supported")
+    running = an_attempt().pod(phase="Running", received=NOW, started=NOW).built
+    known = a_run_record(phase=Phase.RUNNING, attempts=[{"number": 1}], refusal=refusal)
+    assert decide(known, world(running), NOW).actions == []
+    retrying = a_run_record(phase=Phase.RETRYING, attempts=[failed(1)], next_attempt_at=NOW, refusal=refusal)
+    status = written(decide(retrying, world(an_attempt().built), NOW).actions)
+    assert (status["phase"], status["reason"]) == ("Failed", "NotSupported")
+
+
+def test_looks_that_find_nothing_back_off() -> None:
+    attempt = an_attempt(created=NOW).pod(phase="Pending", created=NOW).built
+    run = a_run_record(phase=Phase.STARTING, reason="Scheduling", attempts=[{"number": 1}])
+    wakes = []
+    for looks in (1, 2, 3, 4, 5):
+        attempt.looks, attempt.looked_at = looks, NOW
+        wakes.append(decide(run, world(attempt), NOW).wake_at)
+    assert wakes == [NOW + 10, NOW + 20, NOW + 40, NOW + 60, NOW + 60]
