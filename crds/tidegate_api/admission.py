@@ -57,7 +57,7 @@ def build_admission_policy() -> list[dict[str, Any]]:
                 "matchConditions": [
                     {
                         "name": "spec-or-finished",
-                        "expression": "request.subResource != 'status' || (has(oldObject.status)"
+                        "expression": "!has(request.subResource) || request.subResource != 'status' || (has(oldObject.status)"
                         f" && has(oldObject.status.phase) && oldObject.status.phase in [{phases}])",
                     }
                 ],
