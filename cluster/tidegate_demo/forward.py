@@ -27,8 +27,11 @@ PAUSE_SECONDS = 0.5
 def start(settings: Settings) -> int:
     """Forward a free port, unless one is forwarded already; returns it when the dashboard answers on it."""
     known = _read(settings)
-    if known is not None and known[0].alive and _answers(known[1]):
-        return known[1]
+    if known is not None and known[0].alive:
+        # After an upgrade it takes a moment to find the new pod: the address that people have open stays.
+        with contextlib.suppress(ClusterError):
+            waiting.until(lambda: _answers(known[1]), what=f"the dashboard on port {known[1]}", seconds=20)
+            return known[1]
     end(settings)
     port = next((p for p in PORTS if _free(p)), None)
     if port is None:
@@ -95,6 +98,7 @@ def _read(settings: Settings) -> tuple[Process, int] | None:
 
 def _free(port: int) -> bool:
     with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # closed connections of an earlier demo don't count
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
