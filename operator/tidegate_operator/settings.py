@@ -64,7 +64,7 @@ class OperatorSettings(BaseSettings):
     """Pause between two full lists of everything, which find what no event told."""
 
     look_seconds: Annotated[float, Field(gt=0)] = 5.0
-    """An attempt with no running pod for this long is looked into."""
+    """An attempt with no running pod for this long is looked into, and then less and less often, once a minute at last."""
 
     concurrent_actions: Annotated[int, Field(ge=1)] = 64
     """Requests to the apiserver that may be in flight at once."""
