@@ -213,6 +213,16 @@ def test_what_a_task_asks_for_in_vain_is_said_too(runs: Runs, field: str, task: 
         assert field in runs.wait(name, "Failed", reason="NotSupported")["message"]
 
 
+def test_a_run_suspended_after_its_start_does_not_go_on_as_if_it_were_not(runs: Runs) -> None:
+    retry = {"maxAttempts": 2, "initialDelaySeconds": 2, "jitter": False}
+    runs.create(a_run("paused-late").pod(exit_code="1").task(retry=retry).built)
+    runs.wait("paused-late", "Retrying")
+    runs.patch_spec("paused-late", suspend=True)
+    status = runs.wait("paused-late", "Failed", reason="NotSupported")
+    assert "spec.suspend" in status["message"]
+    assert len(runs.jobs("paused-late")) == 1
+
+
 def test_a_limit_on_the_queue_is_not_ignored(plane: ControlPlane, runs: Runs) -> None:
     runs.create(a_queue("default", concurrencyLimit=1))
     try:
