@@ -8,6 +8,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -29,9 +30,13 @@ def install_crds(plane: ControlPlane) -> None:
         "--timeout=30s",
         *(f"crd/{kind}.tidegate.dev" for kind in ("taskruns", "tasks", "queues", "schedules")),
     )
-    # Established means that the apiserver knows the kinds; the first lists may still be answered by "initializing".
+    wait_served(plane)
+
+
+def wait_served(plane: ControlPlane) -> None:
+    """Until our kinds can be listed: established, or just started, an apiserver may still answer "initializing"."""
     for kind in ("taskruns", "tasks", "queues", "schedules"):
-        wait_until(lambda kind=kind: _listable(plane, kind), what=f"{kind} to be served")  # type: ignore[misc]
+        wait_until(partial(_listable, plane, kind), what=f"{kind} to be served")
 
 
 def _listable(plane: ControlPlane, kind: str) -> bool:
