@@ -23,6 +23,8 @@ PROJECT_LABEL: Final = f"{GROUP}/project"
 
 PAYLOAD_ANNOTATION: Final = f"{GROUP}/payload"
 TASK_SPEC_ANNOTATION: Final = f"{GROUP}/task-spec"
+CONCURRENCY_KEY_ANNOTATION: Final = f"{GROUP}/concurrency-key"
+"""On Jobs and pods: a slot is held by its key also when the TaskRun that named it is gone."""
 REQUESTED_BY_ANNOTATION: Final = f"{GROUP}/requested-by"
 
 TASK_CONTAINER: Final = "task"

@@ -12,15 +12,17 @@ from tidegate_operator.executors import Executor, StartRefusedError
 from tidegate_operator.executors.job import expected_job_name
 from tidegate_operator.kube import KubeClient, KubeError
 from tidegate_operator.metrics import Metrics
-from tidegate_operator.policies.decide import (
+from tidegate_operator.policies.decision import (
     Action,
     DeleteJob,
     DeleteRun,
+    FindAttempt,
     LookInto,
     RecoverAttempt,
     StartAttempt,
     StopAttempt,
     WriteStatus,
+    queue_name,
 )
 from tidegate_operator.policies.resolution import resolve
 from tidegate_operator.records import Json, RunRecord
@@ -45,21 +47,37 @@ class Actor:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._client, self._cache, self._executor, self._metrics, self._clock = client, cache, executor, metrics, clock
+        self._touched: set[str] = set()
         self._log = structlog.get_logger(__name__)
 
-    async def perform(self, run: RunRecord, action: Action) -> None:
-        """Carry one action out. A conflict is no error: the run is read again and decided on again."""
+    def take_touched(self) -> set[str]:
+        """Runs that the answers to our own writes concern, since the last call: the watch will tell nothing new of them."""
+        taken, self._touched = self._touched, set()
+        return taken
+
+    async def perform(self, run: RunRecord | None, action: Action) -> None:
+        """Carry one action out. A conflict is no error: the run is read again and decided on again.
+
+        `run` is None where it is gone and only something of it is left to be looked into.
+        """
         match action:
-            case StartAttempt(number):
-                await self._start(run, number)
-            case WriteStatus(status):
-                await self._write_status(run, status)
             case StopAttempt(attempt, why):
                 await self._executor.stop(attempt, why)
             case DeleteJob(attempt):
                 await self._executor.discard(attempt)
             case LookInto(attempt):
                 await self._executor.look(attempt)
+            case _ if run is not None:
+                await self._perform_on(run, action)
+
+    async def _perform_on(self, run: RunRecord, action: Action) -> None:
+        match action:
+            case StartAttempt(number):
+                await self._start(run, number)
+            case FindAttempt(number):
+                await self._find(run, number)
+            case WriteStatus(status):
+                await self._write_status(run, status)
             case RecoverAttempt(number):
                 await self._recover(run, number)
             case DeleteRun():
@@ -67,22 +85,40 @@ class Actor:
 
     async def _start(self, run: RunRecord, number: int) -> None:
         body = run.body or await self._read(run)
-        if body is None or self._cache.runs.get(run.uid) is not run or run.status.phase.terminal or run.cancel:
-            return  # it changed while we read: decide again
-        resolved = await self._resolve(run, body)
-        if resolved is None:
+        changed = body is None or self._cache.runs.get(run.uid) is not run or run.status.phase.terminal
+        # A POST that was sent before may have made the Job: only `_find` can say that it didn't.
+        if changed or ((run.cancel or run.suspend) and not run.posted_at):
+            self._not_started(run, number)
             return
+        resolved = await self._resolve(run, body or {})
+        if resolved is None:
+            self._not_started(run, number)
+            return
+        run.posted_at = self._clock()
         try:
-            await self._executor.start(run, body, resolved, number=number)
+            await self._executor.start(run, body or {}, resolved, number=number)
         except StartRefusedError as refused:
+            self._not_started(run, number)
             await self._refused(run, refused)
             return
         if number == 1:
             self._metrics.start_seconds.observe(max(0.0, self._clock() - run.seen))
 
+    async def _find(self, run: RunRecord, number: int) -> None:
+        if not await self._executor.find(run, number=number):
+            self._not_started(run, number)
+
+    def _not_started(self, run: RunRecord, number: int) -> None:
+        """The run was let in and did not start: its slot is free, and so is its share of the rate."""
+        if number == 1:
+            queue = queue_name(run, self._cache.task_of(run))
+            self._cache.admission.refund(run.namespace, queue, self._clock())
+        run.starting, run.posted_at = 0, 0.0
+        self._cache.settle(run.uid)
+
     async def _resolve(self, run: RunRecord, body: Json) -> Json | None:
         """The TaskSpec of the next attempt: that of the last one, while its Job is there; else the Task is read again."""
-        previous = self._cache.latest_attempt(run.uid)
+        previous = self._cache.attempts.latest(run.uid)
         if previous is not None and (frozen := await self._executor.frozen_spec(previous)) is not None:
             return frozen
         spec = body["spec"]
@@ -122,7 +158,7 @@ class Actor:
                 raise
             await self._read(run)
             return
-        self._cache.put_run(body, now=self._clock())
+        self._touched.update(self._cache.put_run(body, now=self._clock()))
         phase = Phase(status["phase"])
         if phase.terminal:
             self._metrics.finished.labels(phase, status.get("reason", "")).inc()
@@ -184,7 +220,7 @@ class Actor:
                 raise
             await self._read(run)
             return
-        self._cache.drop_run(run.uid)
+        self._touched.update(self._cache.drop_run(run.uid))
 
     async def _read(self, run: RunRecord) -> Json | None:
         """The run as it is now, also put into the cache; None when it is gone."""
@@ -193,11 +229,11 @@ class Actor:
         except KubeError as error:
             if error.code != 404:
                 raise
-            self._cache.drop_run(run.uid)
+            self._touched.update(self._cache.drop_run(run.uid))
             return None
-        self._cache.put_run(body, now=self._clock())
+        self._touched.update(self._cache.put_run(body, now=self._clock()))
         if body["metadata"]["uid"] != run.uid:
-            self._cache.drop_run(run.uid)
+            self._touched.update(self._cache.drop_run(run.uid))
             return None
         return body
 

@@ -1,16 +1,18 @@
-"""What the supervisor knows of the cluster: compact records by uid and owner. Counts are derived, never stored.
+"""What the supervisor knows of the cluster: compact records by uid and owner.
 
 Everything that is seen comes in here, from watches, lists and the answers to our own writes; a record is never replaced by
-an older one. Each `put_…` answers with the uids of the runs that have to be looked at again.
+an older one. Each `put_…` answers with the uids of the runs that have to be looked at again. Whether a run holds a slot is
+derived anew from its records with everything that is seen of it.
 """
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from tidegate_api.names import DEFAULT_QUEUE, RUN_UID_LABEL, Phase
+from tidegate_api.names import DEFAULT_QUEUE, QUEUE_LABEL, Phase
 
-from tidegate_operator.manifests import job_name
+from tidegate_operator.attempts import AttemptIndex, Uids
+from tidegate_operator.policies.admission import Admission
+from tidegate_operator.policies.decision import queue_name
 from tidegate_operator.policies.payload import refuse_payload
 from tidegate_operator.policies.support import refuse_run
 from tidegate_operator.records import (
@@ -18,14 +20,10 @@ from tidegate_operator.records import (
     Json,
     NamedRecord,
     Plan,
-    PodRecord,
     RunRecord,
-    StatusRecord,
     TaskRecord,
     attempt_number,
     controller_of,
-    parse_pod,
-    task_spec_of,
 )
 from tidegate_operator.timestamps import parse_time
 
@@ -33,25 +31,22 @@ KINDS: Final = frozenset({"taskruns", "tasks", "queues", "schedules", "jobs", "p
 
 Key = tuple[str, str]
 Seen = RunRecord | TaskRecord | NamedRecord
-Uids = tuple[str, ...]
 
 
 class Cache:
     """Records of runs, what they refer to, and their attempts."""
 
-    def __init__(self) -> None:
+    def __init__(self, admission: Admission | None = None) -> None:
         self.runs: dict[str, RunRecord] = {}
+        self.attempts = AttemptIndex(self.runs)
+        self.admission = admission or Admission()
         self.synced: set[str] = set()
         """Kinds that have been listed whole since the start. Nothing is decided before all are."""
         self._names: dict[Key, str] = {}
         self._tasks: dict[Key, TaskRecord] = {}
         self._named: dict[str, dict[Key, NamedRecord]] = {"queues": {}, "schedules": {}}
-        self._attempts: dict[str, dict[int, AttemptRecord]] = {}
-        self._by_job: dict[str, AttemptRecord] = {}
-        self._by_pod: dict[str, AttemptRecord] = {}
-        self._strays: dict[str, dict[str, PodRecord]] = {}
-        """Pods of Jobs that are not known (yet, or any more), by the run that they claim."""
-        self._plans: dict[Plan, Plan] = {}
+        self._dependents: dict[Key, set[str]] = {}
+        """Runs that go on, by the names that they depend on."""
 
     @property
     def complete(self) -> bool:
@@ -61,13 +56,12 @@ class Cache:
     # Runs
 
     def put_run(self, body: Json, *, now: float) -> Uids:
-        """A TaskRun was seen."""
+        """A TaskRun was seen. Answers with the run, and with the runs that its phase may let go."""
         meta, spec = body["metadata"], body["spec"]
         uid, version = meta["uid"], int(meta["resourceVersion"])
-        known = self.runs.get(uid)
-        if known is not None and known.version >= version:
+        run = self.runs.get(uid)
+        if run is not None and run.version >= version:
             return ()
-        status = StatusRecord.parse(body.get("status") or {})
         key = (meta["namespace"], meta["name"])
         before = self._names.get(key)
         if before is not None and before != uid:
@@ -75,39 +69,43 @@ class Cache:
                 return ()  # a late echo of an object whose name is used again
             self.drop_run(before)
         self._names[key] = uid
-        fresh = not status.phase.terminal and not status.attempts
-        if known is None:
-            known = self.runs[uid] = RunRecord(
-                uid=uid,
-                namespace=key[0],
-                name=key[1],
-                version=version,
-                generation=meta.get("generation", 1),
-                created=parse_time(meta["creationTimestamp"]) or now,
-                seen=now,
-                task_ref=(spec.get("taskRef") or {}).get("name"),
-                queue=spec.get("queue") or (spec.get("task") or {}).get("queue"),
-                cancel=bool(spec.get("cancel")),
-                ttl=spec.get("ttlSecondsAfterFinished"),
-                refusal=refuse_run(spec) or (refuse_payload(spec.get("payload") or {}) if fresh else None),
-                status=status,
-            )
+        was = run.status.phase if run is not None else None
+        if run is None:
+            run = self.runs[uid] = RunRecord.parse(body, now=now)
         else:
-            known.version, known.status = version, status
-            known.generation = meta.get("generation", 1)
-            known.cancel, known.ttl = bool(spec.get("cancel")), spec.get("ttlSecondsAfterFinished")
-            known.refusal = refuse_run(spec) or (refuse_payload(spec.get("payload") or {}) if fresh else None)
-        known.body = body if fresh and uid not in self._attempts else None
-        if status.phase.terminal:
-            self._retire(uid)
-        return (uid,)
+            run.update(body, now=now)
+        ended = run.status.phase.terminal
+        fresh = not ended and not run.status.attempts
+        run.refusal = refuse_run(spec) or (refuse_payload(spec.get("payload") or {}) if fresh else None)
+        latest = self.attempts.latest(uid)
+        run.body = body if fresh and latest is None else None
+        if latest is not None:
+            run.plan = latest.plan
+        self._note_dependencies(run)
+        marked = (uid, *self._woken_by(run)) if was is None or (ended and was is not run.status.phase) else (uid,)
+        if ended:
+            self.admission.withdraw(uid)
+            self.attempts.retire(uid)
+        self.settle(uid)
+        return marked
 
-    def drop_run(self, uid: str) -> None:
-        """A TaskRun is gone. Its attempts go with it: their Jobs are collected by the cluster."""
+    def drop_run(self, uid: str) -> Uids:
+        """A TaskRun is gone. Its Jobs are collected by the cluster; while something of them runs it holds its slot."""
         run = self.runs.pop(uid, None)
-        if run is not None and self._names.get((run.namespace, run.name)) == uid:
+        if run is None:
+            return ()
+        if self._names.get((run.namespace, run.name)) == uid:
             del self._names[(run.namespace, run.name)]
-        self._retire(uid)
+        self._forget_dependencies(run)
+        self.admission.withdraw(uid)
+        self.attempts.retire(uid)
+        self.settle(uid)
+        freed = self._upstream_of(run) if not run.status.phase.terminal else ()
+        return (uid, *freed, *self._dependents.get((run.namespace, run.name), ()))
+
+    def find_run(self, namespace: str, name: str) -> RunRecord | None:
+        """The run that has the name now."""
+        return self.runs.get(self._names.get((namespace, name), ""))
 
     def count_runs(self) -> dict[Phase, int]:
         """Live runs by phase."""
@@ -117,6 +115,54 @@ class Cache:
                 counts[run.status.phase] += 1
         return counts
 
+    def settle(self, uid: str) -> None:
+        """Derive anew whether the run holds a slot."""
+        self.attempts.adopt(uid)
+        run = self.runs.get(uid)
+        if run is not None and run.status.phase.terminal:
+            run = None
+        holder = self.attempts.holder(uid)
+        if holder is None and run is not None and run.starting:
+            holder = (run.namespace, queue_name(run, self.task_of(run)), run.concurrency_key)
+        if holder is not None:
+            namespace, queue, key = holder
+            self.admission.hold(uid, namespace=namespace, queue=queue, key=key)
+            return
+        self.admission.free(uid)
+        if run is None:
+            self.attempts.retire(uid)
+
+    # Dependencies
+
+    def has_dependents(self, run: RunRecord) -> bool:
+        """Whether a run that goes on depends on this one."""
+        return bool(self._dependents.get((run.namespace, run.name)))
+
+    def _note_dependencies(self, run: RunRecord) -> None:
+        if run.status.phase.terminal:
+            self._forget_dependencies(run)
+            return
+        for name, _ in run.depends_on:
+            self._dependents.setdefault((run.namespace, name), set()).add(run.uid)
+
+    def _forget_dependencies(self, run: RunRecord) -> None:
+        for name, _ in run.depends_on:
+            waiting = self._dependents.get((run.namespace, name))
+            if waiting is not None:
+                waiting.discard(run.uid)
+                if not waiting:
+                    del self._dependents[(run.namespace, name)]
+
+    def _woken_by(self, run: RunRecord) -> Uids:
+        """Who has to be looked at when the run has appeared or ended: those that wait for it, and what it needed."""
+        freed = self._upstream_of(run) if run.status.phase.terminal else ()
+        return (*self._dependents.get((run.namespace, run.name), ()), *freed)
+
+    def _upstream_of(self, run: RunRecord) -> Uids:
+        """Finished runs that were kept for this one."""
+        found = (self._names.get((run.namespace, name)) for name, _ in run.depends_on)
+        return tuple(uid for uid in found if uid is not None)
+
     # What a sweep compares with its lists
 
     def records(self, kind: str) -> list[Seen]:
@@ -125,14 +171,14 @@ class Cache:
             return list(self.runs.values())
         return list(self._tasks.values() if kind == "tasks" else self._named[kind].values())
 
-    def drop(self, kind: str, record: Seen) -> None:
+    def drop(self, kind: str, record: Seen) -> Uids:
         """Forget a record that is no longer in the cluster."""
         if kind == "taskruns":
-            self.drop_run(record.uid)
-        elif kind == "tasks":
+            return self.drop_run(record.uid)
+        if kind == "tasks":
             self.drop_task(record.namespace, record.name, uid=record.uid)
-        else:
-            self.drop_named(kind, record.namespace, record.name, uid=record.uid)
+            return ()
+        return self.drop_named(kind, record.namespace, record.name, uid=record.uid)
 
     # What runs refer to
 
@@ -166,6 +212,7 @@ class Cache:
         key, version = (meta["namespace"], meta["name"]), int(meta["resourceVersion"])
         if (known := self._named[kind].get(key)) is not None and known.version >= version:
             return None
+        status = body.get("status") or {}
         made = self._named[kind][key] = NamedRecord(
             uid=meta["uid"],
             namespace=key[0],
@@ -173,157 +220,83 @@ class Cache:
             version=version,
             generation=meta.get("generation", 1),
             spec=body["spec"],
-            conditions=(body.get("status") or {}).get("conditions") or [],
+            status=status,
         )
+        if kind == "queues":
+            self.admission.set_queue(*key, spec=made.spec, bucket=status.get("rateBucket"))
         return made
 
-    def drop_named(self, kind: str, namespace: str, name: str, *, uid: str) -> None:
+    def drop_named(self, kind: str, namespace: str, name: str, *, uid: str) -> Uids:
         """A Queue or Schedule is gone."""
         if (known := self._named[kind].get((namespace, name))) is not None and known.uid == uid:
             del self._named[kind][(namespace, name)]
+            if kind == "queues":
+                self.admission.drop_queue(namespace, name)
+                return self.admission.waiting_in(namespace, name)
+        return ()
 
-    def queue_of(self, run: RunRecord) -> NamedRecord | None:
-        """The Queue that a run waits in, when there is such an object."""
-        task = self.task_of(run)
-        name = run.queue or (task.spec.get("queue") if task else None) or DEFAULT_QUEUE
-        return self._named["queues"].get((run.namespace, name))
+    def find_named(self, kind: str, namespace: str, name: str) -> NamedRecord | None:
+        """One Queue or Schedule."""
+        return self._named[kind].get((namespace, name))
+
+    def named(self, kind: str) -> Iterable[NamedRecord]:
+        """All Queues, or all Schedules."""
+        return self._named[kind].values()
 
     # Attempts
 
     def put_job(self, meta: Mapping[str, Any], *, now: float, plan: Plan | None = None) -> Uids:
         """A Job was seen or made. Only its metadata is looked at."""
-        run_uid, number = controller_of(meta, kind="TaskRun"), attempt_number(meta)
-        run = self.runs.get(run_uid) if run_uid else None
-        if run is None or number is None or run.status.phase.terminal or meta["uid"] in self._by_job:
-            return ()
-        if plan is None:
-            text = task_spec_of(meta)
-            plan = Plan.of(json.loads(text)) if text else Plan()
-        plan = self._plans.setdefault(plan, plan)
-        attempt = AttemptRecord(
-            run_uid=run.uid,
-            namespace=run.namespace,
-            number=number,
-            job_name=meta["name"],
-            job_uid=meta["uid"],
-            created=min(now, parse_time(meta["creationTimestamp"]) or now),
-            plan=plan,
-        )
-        self.add_attempt(attempt)
-        return (run.uid,)
+        uid = controller_of(meta, kind="TaskRun") or ""
+        run, number = self.runs.get(uid), attempt_number(meta)
+        if plan is None and number == 1 and not self.attempts.settled:
+            # Before this process was there somebody started it, and may not have written what is left of the rate.
+            queue = (meta.get("labels") or {}).get(QUEUE_LABEL) or DEFAULT_QUEUE
+            created = parse_time(meta["creationTimestamp"]) or now
+            self.admission.started_before(meta["namespace"], queue, created=created)
+        marked = self.attempts.put_job(meta, now=now, plan=plan)
+        if run is not None and number is not None and number == run.starting:
+            run.starting, run.posted_at = 0, 0.0
+        if marked and (attempt := self.attempts.latest(uid)) is not None and run is not None:
+            self._is_under_way(run, attempt)
+        if marked:
+            self.settle(uid)
+        return marked
 
     def add_attempt(self, attempt: AttemptRecord) -> None:
-        """An attempt, with the pods of its Job that were seen before it."""
-        self._attempts.setdefault(attempt.run_uid, {})[attempt.number] = attempt
-        self._by_job[attempt.job_uid] = attempt
+        """An attempt that is known only from its run's status."""
+        self.attempts.add(attempt)
         if (run := self.runs.get(attempt.run_uid)) is not None:
-            run.plan, run.body, run.refused = attempt.plan, None, None
-        strays = self._strays.get(attempt.run_uid, {})
-        for pod in [p for p in strays.values() if p.job_uid == attempt.job_uid]:
-            attempt.pods[pod.uid] = strays.pop(pod.uid)
-            self._by_pod[pod.uid] = attempt
-
-    def latest_attempt(self, run_uid: str) -> AttemptRecord | None:
-        """The attempt with the highest number."""
-        attempts = self._attempts.get(run_uid)
-        return attempts[max(attempts)] if attempts else None
-
-    def attempts(self) -> Iterator[AttemptRecord]:
-        """Every attempt of a live run."""
-        return iter(list(self._by_job.values()))
+            self._is_under_way(run, attempt)
+        self.settle(attempt.run_uid)
 
     def put_pod(self, body: Json, *, now: float) -> Uids:
-        """A pod was seen. It belongs to an attempt when its controller is that attempt's Job, and stays so by its uid."""
-        meta = body["metadata"]
-        job_uid = controller_of(meta, kind="Job")
-        attempt = self._by_pod.get(meta["uid"]) or (self._by_job.get(job_uid) if job_uid else None)
-        if attempt is None:
-            return self._put_stray(body, job_uid=job_uid, now=now)
-        known = attempt.pods.get(meta["uid"])
-        pod = parse_pod(body, job_uid=attempt.job_uid, received=now)
-        if known is not None:
-            if known.version > pod.version:
-                return ()
-            if known.phase == pod.phase:
-                pod.received = known.received
-        attempt.pods[pod.uid] = pod
-        self._by_pod[pod.uid] = attempt
-        return (attempt.run_uid,)
+        """A pod was seen."""
+        return self._settled(self.attempts.put_pod(body, now=now))
 
     def pod_deleted(self, body: Json, *, now: float) -> Uids:
         """The watch says that a pod is gone, or that it has only left the selector."""
-        meta = body["metadata"]
-        uids = self.put_pod(body, now=now)
-        attempt = self._by_pod.get(meta["uid"])
-        if attempt is None:
-            run_uid = _claimed_run(meta)
-            return (run_uid,) if self._strays.get(run_uid, {}).pop(meta["uid"], None) else ()
-        pod = attempt.pods[meta["uid"]]
-        if not pod.terminal and "deletionTimestamp" not in meta:
-            attempt.looked_at = float("-inf")  # look at once: it may still run
-            attempt.unwatched = True
-            pod.phase = "Unknown"
-            return (attempt.run_uid,)
-        pod.gone = True
-        return uids or (attempt.run_uid,)
+        return self._settled(self.attempts.pod_deleted(body, now=now))
 
     def unlisted_pods(self, listed: Iterable[str], *, version: int) -> Uids:
         """Pods that a list at `version` didn't have: their attempts have to be looked into."""
-        seen, marked = set(listed), []
-        for uid, attempt in self._by_pod.items():
-            pod = attempt.pods[uid]
-            if uid not in seen and not pod.terminal and pod.version <= version and pod.phase != "Pending":
-                attempt.looked_at = float("-inf")
-                pod.phase = "Unknown"
-                marked.append(attempt.run_uid)
-        for run_uid, strays in self._strays.items():
-            for pod in [p for p in strays.values() if p.uid not in seen and p.version <= version]:
-                del strays[pod.uid]
-                marked.append(run_uid)
-        return tuple(marked)
+        return self._settled(self.attempts.unlisted_pods(listed, version=version))
 
-    def has_stray(self, run_uid: str) -> bool:
-        """Whether a pod of the run lives whose Job is gone: somebody deleted it, and nobody was there to see."""
-        return any(not pod.terminal for pod in self._strays.get(run_uid, {}).values())
+    def first_job(self, run: RunRecord) -> float | None:
+        """When the Job of the first attempt was made; what is known of the attempt where the Job is gone."""
+        if (first := self.attempts.get(run.uid, 1)) is not None and first.plan_known:
+            return first.created
+        return parse_time(run.status.attempts[0].get("startedAt")) if run.status.attempts else None
 
-    def _put_stray(self, body: Json, *, job_uid: str | None, now: float) -> Uids:
-        # The watch can be faster than the answer to our own POST of the Job, and the first list of pods than that of
-        # Jobs and runs.
-        meta = body["metadata"]
-        run = self.runs.get(run_uid := _claimed_run(meta))
-        if not job_uid or not run_uid or (run is None and self.complete):
-            return ()
-        if run is not None and (run.status.phase.terminal or not _is_named_for(run, meta)):
-            return ()
-        strays = self._strays.setdefault(run_uid, {})
-        known, pod = strays.get(meta["uid"]), parse_pod(body, job_uid=job_uid, received=now)
-        if known is not None and known.version > pod.version:
-            return ()
-        strays[pod.uid] = pod
-        return (run_uid,)
+    def all_listed(self) -> Uids:
+        """Everything has been listed once. Answers with the runs whose pods have lost their owner."""
+        return self._settled(self.attempts.adopt_all())
 
-    def forget_strangers(self) -> None:
-        """Once all is listed: pods that claim runs which aren't there are nobody's."""
-        for run_uid in [uid for uid in self._strays if uid not in self.runs]:
-            del self._strays[run_uid]
+    def _is_under_way(self, run: RunRecord, attempt: AttemptRecord) -> None:
+        run.plan, run.body, run.refused = attempt.plan, None, None
+        self.admission.withdraw(run.uid)
 
-    def _retire(self, run_uid: str) -> None:
-        self._strays.pop(run_uid, None)
-        for attempt in self._attempts.pop(run_uid, {}).values():
-            self._by_job.pop(attempt.job_uid, None)
-            for pod in attempt.pods:
-                self._by_pod.pop(pod, None)
-
-
-def _claimed_run(meta: Mapping[str, Any]) -> str:
-    uid: str = (meta.get("labels") or {}).get(RUN_UID_LABEL, "")
-    return uid
-
-
-def _is_named_for(run: RunRecord, meta: Mapping[str, Any]) -> bool:
-    """Whether the pod's controller has the name of one of the run's Jobs: a label alone says nothing."""
-    number = attempt_number(meta)
-    if number is None:
-        return False
-    wanted = job_name(run=run.name, run_uid=run.uid, number=number)
-    return any(o.get("controller") and o.get("name") == wanted for o in meta.get("ownerReferences") or ())
+    def _settled(self, uids: Uids) -> Uids:
+        for uid in uids:
+            self.settle(uid)
+        return uids

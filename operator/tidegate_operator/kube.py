@@ -174,6 +174,12 @@ class KubeClient:
         params = {"fieldValidation": "Strict"} if strict else {}
         return await self._write("POST", path, body, resource=resource, params=params)
 
+    async def review(self, body: Json) -> Json:
+        """POST a TokenReview. It stores nothing, so it needs no Lease."""
+        return await self._write(
+            "POST", "/apis/authentication.k8s.io/v1/tokenreviews", body, resource="tokenreviews", fenced=False
+        )
+
     async def replace(self, path: str, body: Json, *, resource: str) -> Json:
         """PUT: the body's resourceVersion guards it."""
         return await self._write("PUT", path, body, resource=resource)
@@ -229,6 +235,7 @@ class KubeClient:
         resource: str,
         params: Mapping[str, str] | None = None,
         content: str = "application/json",
+        fenced: bool = True,
     ) -> Json:
         # The server gives up with us: a write that we have stopped waiting for must not happen later.
         query = {**(params or {}), "timeout": f"{int(WRITE_TIMEOUT)}s"}
@@ -241,6 +248,7 @@ class KubeClient:
             headers={"Content-Type": content},
             data=data,
             seconds=WRITE_TIMEOUT,
+            fenced=fenced,
         )
 
     async def _request(
@@ -253,9 +261,10 @@ class KubeClient:
         headers: Mapping[str, str] | None = None,
         data: bytes | None = None,
         seconds: float = READ_TIMEOUT,
+        fenced: bool = False,
     ) -> Json:
         for left in range(PATIENCE - 1, -1, -1):
-            if data is not None and self._guard is not None:
+            if fenced and self._guard is not None:
                 self._guard()
             begin = time.perf_counter()
             async with self._session.request(

@@ -13,6 +13,7 @@ from typing import Any, Final
 from tidegate_api.names import (
     API_VERSION,
     ATTEMPT_LABEL,
+    CONCURRENCY_KEY_ANNOTATION,
     DEFAULT_QUEUE,
     GROUP,
     MANAGED_BY,
@@ -59,6 +60,7 @@ def build_job(run: Mapping[str, Any], resolved: Mapping[str, Any], *, number: in
     """The Job of attempt `number` of `run` (a TaskRun) under `resolved`, the TaskSpec its attempts follow."""
     meta, spec = run["metadata"], run["spec"]
     labels = _labels(meta, spec, resolved, number=number)
+    key = {CONCURRENCY_KEY_ANNOTATION: spec["concurrencyKey"]} if spec.get("concurrencyKey") else {}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -66,7 +68,10 @@ def build_job(run: Mapping[str, Any], resolved: Mapping[str, Any], *, number: in
             "name": job_name(run=meta["name"], run_uid=meta["uid"], number=number),
             "namespace": meta["namespace"],
             "labels": labels,
-            "annotations": {TASK_SPEC_ANNOTATION: json.dumps(resolved, separators=(",", ":"), ensure_ascii=False)},
+            "annotations": {
+                TASK_SPEC_ANNOTATION: json.dumps(resolved, separators=(",", ":"), ensure_ascii=False),
+                **key,
+            },
             "ownerReferences": [
                 {
                     "apiVersion": API_VERSION,
@@ -87,7 +92,7 @@ def build_job(run: Mapping[str, Any], resolved: Mapping[str, Any], *, number: in
             "template": {
                 "metadata": {
                     "labels": labels,
-                    "annotations": {PAYLOAD_ANNOTATION: encode_payload(spec.get("payload") or {})},
+                    "annotations": {PAYLOAD_ANNOTATION: encode_payload(spec.get("payload") or {}), **key},
                 },
                 "spec": _pod(meta, spec, resolved, number=number, defaults=defaults),
             },

@@ -39,6 +39,9 @@ class Metrics:
         self.last_event = Gauge(
             "tidegate_last_event_timestamp_seconds", "Last event or bookmark of a watch.", ["kind"], registry=r
         )
+        self.watch_restarts = Counter(
+            "tidegate_watch_restarts_total", "Times that the watches of our own kinds were started anew.", registry=r
+        )
         self.sweeps = Counter("tidegate_sweeps_total", "Full lists of everything.", ["outcome"], registry=r)
         self.corrections = Counter(
             "tidegate_sweep_corrections_total", "What a sweep found that no event had told.", ["kind"], registry=r

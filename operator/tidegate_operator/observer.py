@@ -36,21 +36,36 @@ class Observer:
         elif kind == "pods":
             self._reconciler.mark(self._cache.put_pod(body, now=now))
         else:
+            meta = body["metadata"]
+            was_there = self._cache.find_named(kind, meta["namespace"], meta["name"]) is not None
             record = self._cache.put_named(kind, body)
             if record is not None and kind == "schedules":
                 self._on_schedule(record)
+            elif record is not None:
+                # Runs that wait for a Queue to appear say so; what else changes in it, admission sees to.
+                waiting = self._cache.admission.waiting_in(record.namespace, record.name)
+                self._reconciler.mark(() if was_there else waiting)
+                self._reconciler.wake()
 
     def lost(self, kind: str, body: Json) -> None:
         """An object of `kind` is gone, or has left the selector of its watch."""
         meta = body["metadata"]
         if kind == "taskruns":
-            self._cache.drop_run(meta["uid"])
+            self._reconciler.mark(self._cache.drop_run(meta["uid"]))
         elif kind == "tasks":
             self._cache.drop_task(meta["namespace"], meta["name"], uid=meta["uid"])
         elif kind == "pods":
             self._reconciler.mark(self._cache.pod_deleted(body, now=self._clock()))
         else:
-            self._cache.drop_named(kind, meta["namespace"], meta["name"], uid=meta["uid"])
+            self._reconciler.mark(self._cache.drop_named(kind, meta["namespace"], meta["name"], uid=meta["uid"]))
+
+    def listed(self, kind: str) -> None:
+        """All objects of `kind` have been handed in."""
+        first = not self._cache.complete
+        self._cache.synced.add(kind)
+        if self._cache.complete and first:
+            self._reconciler.mark(self._cache.all_listed())
+            self._reconciler.mark(tuple(self._cache.runs))
 
 
 class PodSink:
@@ -70,4 +85,4 @@ class PodSink:
     def listed(self, uids: list[str], *, version: int) -> None:
         """A whole list of pods is through: those that it lacks are looked for one by one."""
         self._reconciler.mark(self._cache.unlisted_pods(uids, version=version))
-        self._cache.synced.add("pods")
+        self._observer.listed("pods")

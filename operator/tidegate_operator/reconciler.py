@@ -1,13 +1,15 @@
 """Dirty keys and a timer heap: when to decide, and how many at once.
 
 A key is never in two workers; what happens to it meanwhile makes it dirty again. Bursts of events about one run become one
-decision. No key is taken before everything has been listed once.
+decision. No key is taken before everything has been listed once. Whoever waits only for a queue is let in when all that
+is known has been decided on, so that no slot is given away on half a picture.
 """
 
 import asyncio
 import heapq
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import aiohttp
 import structlog
@@ -16,7 +18,10 @@ from tidegate_operator.actions import Actor
 from tidegate_operator.cache import Cache
 from tidegate_operator.kube import KubeError, NotLeadingError
 from tidegate_operator.metrics import Metrics
-from tidegate_operator.policies.decide import Decision, World, decide
+from tidegate_operator.pacing import Leisure
+from tidegate_operator.policies.decide import decide
+from tidegate_operator.policies.decision import Decision, StartAttempt, World
+from tidegate_operator.policies.lingering import linger
 from tidegate_operator.records import RunRecord
 from tidegate_operator.settings import OperatorSettings
 
@@ -42,6 +47,7 @@ class Reconciler:
         self._dirty: dict[str, None] = {}
         self._busy: set[str] = set()
         self._again: set[str] = set()
+        self._leisure = Leisure()
         self._timers: list[tuple[float, str]] = []
         self._wake_at: dict[str, float] = {}
         self._failures: dict[str, int] = {}
@@ -59,6 +65,10 @@ class Reconciler:
                 self._dirty[uid] = None
         self._changed.set()
 
+    def wake(self) -> None:
+        """Something has changed that may let a waiting run in."""
+        self._changed.set()
+
     def is_busy(self, uid: str) -> bool:
         """Whether a decision on the run is being carried out."""
         return uid in self._busy
@@ -70,9 +80,8 @@ class Reconciler:
             if self._cache.complete:
                 await self._drain()
             self._metrics.dirty.set(len(self._dirty))
-            pause = max(0.0, self._timers[0][0] - self._clock()) if self._timers else None
             try:
-                async with asyncio.timeout(pause):
+                async with asyncio.timeout(self._pause()):
                     await self._changed.wait()
             except TimeoutError:
                 pass
@@ -84,6 +93,20 @@ class Reconciler:
         self._changed.set()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=10)
+
+    def _pause(self) -> float | None:
+        """Seconds until something is due by itself."""
+        now = self._clock()
+        due = [self._timers[0][0] - now] if self._timers else []
+        if (refill := self._cache.admission.wake_at) is not None:
+            due.append(refill - now)
+        if self._has_room and (pause := self._leisure.pause) is not None:
+            due.append(pause)
+        return max(0.0, min(due)) if due else None
+
+    @property
+    def _has_room(self) -> bool:
+        return len(self._busy) < self._settings.concurrent_actions and not self._stopping
 
     def _fire_timers(self) -> None:
         now = self._clock()
@@ -102,45 +125,98 @@ class Reconciler:
 
     async def _drain(self) -> None:
         done = 0
-        while self._dirty and len(self._busy) < self._settings.concurrent_actions and not self._stopping:
+        asked: list[RunRecord] = []
+        while self._dirty and self._has_room:
             uid = next(iter(self._dirty))
             del self._dirty[uid]
-            run = self._cache.runs.get(uid)
-            if run is None:
-                self._forget(uid)
-                continue
-            decision = self._decide(run)
-            self._set_timer(uid, decision.wake_at)
-            if decision.actions:
-                self._busy.add(uid)
-                task = asyncio.create_task(self._perform(run, decision), name=f"run {run.namespace}/{run.name}")
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+            decision = self._decide(uid)
+            if decision.lazy:
+                self._leisure.put(uid)
             else:
-                run.body = None  # it waits: what it holds can be read again
+                self._leisure.drop(uid)
+                if decision.actions:
+                    self._spawn(uid, decision)
+                elif (run := self._cache.runs.get(uid)) is not None:
+                    asked.append(run)
             done += 1
             if done % BURST == 0:
+                self._admit()
                 await asyncio.sleep(0)
+        self._admit()
+        for run in asked:
+            if not run.starting:
+                run.body = None  # it waits: what it holds can be read again
+        if self._has_room and (lazy := self._leisure.take()) is not None:
+            self._take_leisurely(lazy)
 
-    def _decide(self, run: RunRecord) -> Decision:
+    def _take_leisurely(self, uid: str) -> None:
+        # Decided anew: it may have become something that doesn't wait, or nothing at all.
+        decision = self._decide(uid) if uid not in self._busy else Decision()
+        if decision.actions:
+            self._spawn(uid, decision, leisurely=True)
+        else:
+            self._leisure.done(seconds=0.0)
+            self._changed.set()
+
+    def _admit(self) -> None:
+        """Let in whose turn has come."""
+        for ticket in self._cache.admission.admit(self._clock()):
+            run = self._cache.runs[ticket.uid]
+            run.starting, run.posted_at = ticket.number, 0.0
+            self._leisure.drop(run.uid)
+            if run.uid in self._busy or not self._has_room:
+                self.mark((run.uid,))
+            else:
+                self._dirty.pop(run.uid, None)
+                self._set_timer(run.uid, None)
+                self._spawn(run.uid, Decision([StartAttempt(ticket.number)]))
+
+    def _decide(self, uid: str) -> Decision:
         begin = time.perf_counter()
-        settings = self._settings
-        world = World(
-            attempt=self._cache.latest_attempt(run.uid),
-            task=self._cache.task_of(run),
-            queue=self._cache.queue_of(run),
-            stray=self._cache.has_stray(run.uid),
+        now = self._clock()
+        run = self._cache.runs.get(uid)
+        decision = decide(run, self.world(run, now), now) if run is not None else Decision()
+        if run is None or run.status.phase.terminal:
+            linger(self._cache.attempts.of(uid), decision, now)
+        admission = self._cache.admission
+        if run is None or decision.ticket is None:
+            admission.withdraw(uid)
+        elif admission.ask(decision.ticket):
+            run.held_since = now
+        if run is not None and decision.ticket is not None and decision.ticket.first:
+            run.queued_at = decision.ticket.queued_at
+        self._set_timer(uid, decision.wake_at)
+        if run is None and not decision.actions and decision.wake_at is None:
+            self._failures.pop(uid, None)
+        self._metrics.decide_seconds.observe(time.perf_counter() - begin)
+        return decision
+
+    def world(self, run: RunRecord, now: float) -> World:
+        """What a decision on the run may look at."""
+        cache, settings = self._cache, self._settings
+        return World(
+            attempt=cache.attempts.latest(run.uid),
+            first_job=cache.first_job(run) if run.plan is not None and run.plan.deadline is not None else None,
+            task=cache.task_of(run),
+            find=partial(cache.find_run, run.namespace),
+            has_dependents=cache.has_dependents(run),
+            line=cache.admission.why(run.uid, now),
             max_disruptions=settings.max_disruptions,
             default_ttl=settings.ttl_seconds_after_finished,
             look_seconds=settings.look_seconds,
             deletes_finished=not settings.api_url,
         )
-        decision = decide(run, world, self._clock())
-        self._metrics.decide_seconds.observe(time.perf_counter() - begin)
-        return decision
 
-    async def _perform(self, run: RunRecord, decision: Decision) -> None:
-        uid, retry_at = run.uid, None
+    def _spawn(self, uid: str, decision: Decision, *, leisurely: bool = False) -> None:
+        self._busy.add(uid)
+        task = asyncio.create_task(self._perform(uid, decision, leisurely=leisurely), name=f"run {uid}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _perform(self, uid: str, decision: Decision, *, leisurely: bool) -> None:
+        run, retry_at = self._cache.runs.get(uid), None
+        begin = time.monotonic()
+        names = {"run": run.name, "namespace": run.namespace} if run is not None else {"uid": uid}
         try:
             for action in decision.actions:
                 await self._actor.perform(run, action)
@@ -150,15 +226,15 @@ class Reconciler:
         except (KubeError, aiohttp.ClientError, TimeoutError, OSError) as error:
             retry_at = self._back_off(uid)
             self._metrics.errors.inc()
-            self._log.warning(
-                "reconcile failed", run=run.name, namespace=run.namespace, error=str(error) or repr(error)
-            )
+            self._log.warning("reconcile failed", error=str(error) or repr(error), **names)
         except Exception:
             # A fault of ours with one run must not end the supervision of all others.
             retry_at = self._clock() + LONGEST_PAUSE
             self._metrics.errors.inc()
-            self._log.exception("reconcile broke", run=run.name, namespace=run.namespace)
+            self._log.exception("reconcile broke", **names)
         finally:
+            if leisurely:
+                self._leisure.done(seconds=time.monotonic() - begin)
             self._busy.discard(uid)
             again = uid in self._again
             self._again.discard(uid)
@@ -166,12 +242,9 @@ class Reconciler:
                 self._set_timer(uid, retry_at)
             if retry_at is None or again:
                 self.mark((uid,))
+            self.mark(self._actor.take_touched())
             self._changed.set()
 
     def _back_off(self, uid: str) -> float:
         failed = self._failures[uid] = self._failures.get(uid, 0) + 1
         return self._clock() + min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (failed - 1))
-
-    def _forget(self, uid: str) -> None:
-        self._wake_at.pop(uid, None)
-        self._failures.pop(uid, None)

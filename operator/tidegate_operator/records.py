@@ -6,6 +6,7 @@ waiting or done. Parsing happens once, when an event comes in.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from sys import intern
 from typing import Any
 
 from tidegate_api.names import (
@@ -14,6 +15,7 @@ from tidegate_api.names import (
     TASK_CONTAINER,
     TASK_SPEC_ANNOTATION,
     Phase,
+    Reason,
 )
 
 from tidegate_operator.timestamps import parse_time
@@ -36,6 +38,7 @@ class Plan:
     non_retryable: tuple[int, ...] = (64,)
     timeout: int = 3600
     start_timeout: int = 300
+    deadline: int | None = None
     ttl: int | None = None
     queue: str = DEFAULT_QUEUE
 
@@ -52,6 +55,7 @@ class Plan:
             non_retryable=tuple(retry.get("nonRetryableExitCodes", (64,))),
             timeout=resolved.get("timeoutSeconds", 3600),
             start_timeout=resolved.get("startTimeoutSeconds", 300),
+            deadline=resolved.get("deadlineSeconds"),
             ttl=resolved.get("ttlSecondsAfterFinished"),
             queue=resolved.get("queue") or DEFAULT_QUEUE,
         )
@@ -127,14 +131,75 @@ class RunRecord:
     ttl: int | None
     refusal: Refusal | None
     status: StatusRecord
+    suspend: bool = False
+    priority: int = 0
+    concurrency_key: str = ""
+    start_after: float | None = None
+    start_deadline: int | None = None
+    depends_on: tuple[tuple[str, bool], ...] = ()
+    """Names, each with whether that run has to succeed."""
+    dependency_timeout: int = 3600
     plan: Plan | None = None
     body: Json | None = None
     """Kept only until the first decision: a run that is admitted at once needs no read."""
+    queued_at: float | None = None
+    """Since when only its queue holds it, as far as this process has come to know."""
+    released: float = 0.0
+    """When it was seen that `suspend` is over."""
+    held_since: float = 0.0
+    """When it began to wait in its queue's line."""
+    starting: int = 0
+    """The attempt that it was let in for and whose Job hasn't been seen; 0: none. It holds a slot meanwhile."""
+    posted_at: float = 0.0
+    """When that Job was last sent to the apiserver; 0: not yet."""
     refused: Refusal | None = None
     """Why the apiserver would not take its Job, to be tried again at `retry_at`."""
     retry_at: float = 0.0
     recover_at: float = 0.0
     """Not before this is an attempt looked for whose Job is gone."""
+
+    @classmethod
+    def parse(cls, body: Json, *, now: float) -> "RunRecord":
+        """From a TaskRun, first seen at `now`."""
+        meta, spec = body["metadata"], body["spec"]
+        made = cls(
+            uid=meta["uid"],
+            namespace=intern(meta["namespace"]),
+            name=meta["name"],
+            version=0,
+            generation=1,
+            created=parse_time(meta["creationTimestamp"]) or now,
+            seen=now,
+            task_ref=_interned((spec.get("taskRef") or {}).get("name")),
+            queue=_interned(spec.get("queue") or (spec.get("task") or {}).get("queue")),
+            cancel=False,
+            ttl=None,
+            refusal=None,
+            status=StatusRecord(),
+            concurrency_key=spec.get("concurrencyKey") or "",
+            start_deadline=spec.get("startDeadlineSeconds"),
+            depends_on=tuple((d["name"], d.get("when") != "Finished") for d in spec.get("dependsOn") or ()),
+            dependency_timeout=spec.get("dependencyTimeoutSeconds", 3600),
+        )
+        made.update(body, now=now)
+        return made
+
+    def update(self, body: Json, *, now: float) -> None:
+        """Take over what may change."""
+        meta, spec = body["metadata"], body["spec"]
+        self.version, self.generation = int(meta["resourceVersion"]), meta.get("generation", 1)
+        self.status = StatusRecord.parse(body.get("status") or {})
+        self.cancel, self.ttl = bool(spec.get("cancel")), spec.get("ttlSecondsAfterFinished")
+        self.priority, self.start_after = spec.get("priority") or 0, parse_time(spec.get("startAfter"))
+        suspend = bool(spec.get("suspend"))
+        if not suspend and (self.suspend or (not self.released and self.status.reason == Reason.SUSPENDED)):
+            self.released = now
+        self.suspend = suspend
+
+
+def _interned(text: str | None) -> str | None:
+    """Names that a great many runs share are kept once."""
+    return intern(text) if text is not None else None
 
 
 @dataclass(slots=True)
@@ -162,6 +227,8 @@ class PodRecord:
     scheduling_message: str | None = None
     disrupted: bool = False
     deleting: bool = False
+    unreachable: bool = False
+    """Its node doesn't answer: whether it still runs can't be known."""
     stop_reason: str | None = None
     containers: int = 1
     gone: bool = False
@@ -188,6 +255,10 @@ class AttemptRecord:
     job_uid: str
     created: float
     plan: Plan
+    key: str = ""
+    """concurrencyKey of its run, which the run may not be there any more to tell."""
+    plan_known: bool = True
+    """False while the Job that tells the plan hasn't been read."""
     pods: dict[str, PodRecord] = field(default_factory=dict)
     job_gone: bool = False
     looked_at: float = 0.0
@@ -198,6 +269,8 @@ class AttemptRecord:
     trouble: Refusal | None = None
     """What the cluster says about a pod that isn't there or doesn't start."""
     trouble_since: float = 0.0
+    quota_at: float = 0.0
+    """When a quota last refused its pod: the clock of its start stands still until then."""
     stop: Refusal | None = None
     """Why it is being stopped."""
     stopped_pod: str | None = None
@@ -222,7 +295,7 @@ class TaskRecord:
 
 @dataclass(slots=True)
 class NamedRecord:
-    """A Queue or Schedule: its limits and its cron."""
+    """A Queue or Schedule; there are few, so both halves are kept."""
 
     uid: str
     namespace: str
@@ -230,7 +303,7 @@ class NamedRecord:
     version: int
     generation: int
     spec: Json
-    conditions: list[Json]
+    status: Json
 
 
 def parse_pod(body: Mapping[str, Any], *, job_uid: str, received: float) -> PodRecord:
@@ -263,9 +336,17 @@ def parse_pod(body: Mapping[str, Any], *, job_uid: str, received: float) -> PodR
         scheduling_message=scheduled.get("message") if scheduled.get("status") == "False" else None,
         disrupted=(conditions.get("DisruptionTarget") or {}).get("status") == "True",
         deleting="deletionTimestamp" in meta,
+        unreachable=_unreachable(conditions),
         stop_reason=(meta.get("annotations") or {}).get(STOP_ANNOTATION),
         containers=max(1, len(spec.get("containers") or ()) + len(spec.get("initContainers") or ())),
     )
+
+
+def _unreachable(conditions: Mapping[str, Json]) -> bool:
+    """The node controller marks pods of a silent node not ready, and leaves what the kubelet last said of the containers."""
+    ready, containers = conditions.get("Ready") or {}, conditions.get("ContainersReady") or {}
+    silent: bool = ready.get("status") == "False" and containers.get("status") == "True"
+    return silent and ready.get("reason") != "ReadinessGatesNotReady"
 
 
 def controller_of(meta: Mapping[str, Any], *, kind: str) -> str | None:

@@ -25,7 +25,7 @@ class ScheduleAnswers:
 
     def offer(self, schedule: NamedRecord) -> None:
         """A Schedule was seen."""
-        if not any(c.get("observedGeneration") == schedule.generation for c in schedule.conditions):
+        if not any(c.get("observedGeneration") == schedule.generation for c in schedule.status.get("conditions") or ()):
             self._queue.put_nowait(schedule)
 
     async def run(self) -> None:

@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 class OperatorSettings(BaseSettings):
     """Read from environment variables with the prefix TIDEGATE_."""
 
-    model_config = SettingsConfigDict(env_prefix="TIDEGATE_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="TIDEGATE_", extra="ignore", frozen=True, env_ignore_empty=True)
 
     kubeconfig: Path | None = None
     """Kubeconfig to use; default: the pod's service account, else $KUBECONFIG, else ~/.kube/config."""
@@ -23,6 +23,12 @@ class OperatorSettings(BaseSettings):
 
     host: str = "0.0.0.0"  # noqa: S104 - kubelet and Prometheus come from outside the pod
     """Address that the port listens on."""
+
+    why_port: Annotated[int, Field(ge=0, le=65535)] = 8081
+    """Port on which the leader tells the web part what a run waits for; 0: a free one."""
+
+    why_callers: Annotated[list[str], NoDecode] = []
+    """User names of the service accounts that may ask there, separated by commas; empty: nobody, and no port."""
 
     log_level: str = "info"
     """debug, info, warning or error."""
@@ -60,6 +66,12 @@ class OperatorSettings(BaseSettings):
     max_disruptions: Annotated[int, Field(ge=0)] = 10
     """Pods of one run that may be lost to evictions, preemptions and lost nodes before it fails."""
 
+    namespace_limit: Annotated[int | None, Field(ge=1)] = None
+    """Runs of one namespace that may go at once, over all its queues; empty: no limit."""
+
+    cluster_limit: Annotated[int | None, Field(ge=1)] = None
+    """Runs that may go at once in all namespaces together; empty: no limit."""
+
     sweep_seconds: Annotated[float, Field(gt=0)] = 300.0
     """Pause between two full lists of everything, which find what no event told."""
 
@@ -69,7 +81,7 @@ class OperatorSettings(BaseSettings):
     concurrent_actions: Annotated[int, Field(ge=1)] = 64
     """Requests to the apiserver that may be in flight at once."""
 
-    @field_validator("namespaces", mode="before")
+    @field_validator("namespaces", "why_callers", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return [n.strip() for n in value.split(",") if n.strip()] if isinstance(value, str) else value

@@ -50,8 +50,13 @@ def build_status(
     ttl: int | None = None,
     result: Any = ABSENT,
     result_ref: Json | None = None,
+    queued_at: Any = ABSENT,
+    queue: str | None = None,
 ) -> Json:
-    """The whole status. What is set once (queuedAt, startedAt) is taken over from the run."""
+    """The whole status. What is set once (startedAt; queuedAt unless given) is taken over from the run.
+
+    `queued_at`: None for a run that something else than its queue holds.
+    """
     before = run.status
     first_start = before.started_at or (format_time(started) if started is not None else None)
     status: Json = {
@@ -59,9 +64,9 @@ def build_status(
         "reason": str(reason) if reason else None,
         "message": message,
         "observedGeneration": run.generation,
-        "queuedAt": before.queued_at or format_time(run.created),
+        "queuedAt": _queued_at(run, queued_at),
         "startedAt": first_start,
-        "queue": run.plan.queue if run.plan else run.queue or DEFAULT_QUEUE,
+        "queue": queue or (run.plan.queue if run.plan else run.queue or DEFAULT_QUEUE),
         "attempts": (before.attempts if attempts is None else attempts) or None,
         "disruptions": (before.disruptions if disruptions is None else disruptions) or None,
         "nextAttemptAt": format_time(next_attempt) if next_attempt is not None else None,
@@ -79,6 +84,18 @@ def build_status(
         status["result"] = result
     status["conditions"] = _conditions(run, phase=phase, reason=reason, message=message, now=now)
     return status
+
+
+def _queued_at(run: RunRecord, given: Any) -> str | None:
+    if given is None:
+        return None
+    if given is not ABSENT:
+        return format_time(given)
+    if run.status.queued_at is not None:
+        return run.status.queued_at
+    if run.queued_at is None and run.plan is None:
+        return None  # it never came so far
+    return format_time(run.queued_at if run.queued_at is not None else max(run.created, run.start_after or 0.0))
 
 
 def _conditions(run: RunRecord, *, phase: Phase, reason: str | None, message: str | None, now: float) -> list[Json]:

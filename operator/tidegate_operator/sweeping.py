@@ -40,7 +40,12 @@ class Sweeper:
     ) -> None:
         self._client, self._cache, self._observer, self._reconciler = client, cache, observer, reconciler
         self._namespaces, self._seconds, self._metrics = namespaces, seconds, metrics
+        self._wanted = asyncio.Event()
         self._log = structlog.get_logger(__name__)
+
+    def want(self) -> None:
+        """A watch was interrupted: what was deleted meanwhile, only a sweep finds."""
+        self._wanted.set()
 
     async def run(self) -> None:
         """Sweep for ever. The first sweep is tried until it succeeds, quickly."""
@@ -53,15 +58,19 @@ class Sweeper:
                 self._metrics.sweeps.labels("failed").inc()
                 self._log.warning("sweep failed", error=str(error) or repr(error))
                 pause = RETRY_SECONDS
-            await asyncio.sleep(pause)
+            try:
+                async with asyncio.timeout(pause):
+                    await self._wanted.wait()
+            except TimeoutError:
+                pass
 
     async def sweep(self) -> None:
         """One full list of our kinds and of our Jobs."""
+        self._wanted.clear()
         for kind in OWN_KINDS:
             await self._list_own(kind)
         await self._list_jobs()
         if self._cache.complete:
-            self._cache.forget_strangers()
             self._reconciler.mark(tuple(self._cache.runs))
 
     async def _list_own(self, kind: str) -> None:
@@ -75,21 +84,31 @@ class Sweeper:
                     seen.add(item["metadata"]["uid"])
                     self._observer.saw(kind, item)
             self._drop_ghosts(kind, before - seen, version=version, path=path)
-        self._cache.synced.add(kind)
+        self._observer.listed(kind)
 
     async def _list_jobs(self) -> None:
         seen: set[str] = set()
-        started = {a.job_uid for a in self._cache.attempts()}
+        started = {a.job_uid for a in self._cache.attempts.all()}
         for path in self._paths("/apis/batch/v1", "jobs"):
             async for items, _ in self._client.pages(path, resource="jobs", params=OURS, accept=METADATA_LIST):
                 for item in items:
                     seen.add(item["metadata"]["uid"])
                     self._observer.saw("jobs", item)
-        for attempt in self._cache.attempts():
+        for attempt in self._cache.attempts.all():
             # A Job made while we listed isn't in the list, and isn't missing either.
             if attempt.job_uid in started - seen and not attempt.job_gone:
                 attempt.looked_at = float("-inf")
-        self._cache.synced.add("jobs")
+        if "jobs" not in self._cache.synced:
+            await self._list_pending_pods()
+        self._observer.listed("jobs")
+
+    async def _list_pending_pods(self) -> None:
+        """Once, at the start: the informer doesn't follow pods that don't run yet, and their Job may be gone already."""
+        query = {**OURS, "fieldSelector": "status.phase=Pending"}
+        for path in self._paths("/api/v1", "pods"):
+            async for items, _ in self._client.pages(path, resource="pods", params=query, accept=METADATA_LIST):
+                for item in items:
+                    self._observer.saw("pods", item)
 
     def _drop_ghosts(self, kind: str, missing: set[str], *, version: int, path: str) -> None:
         """Forget what the list at `version` didn't have, unless it was seen later or is being written right now."""
@@ -99,7 +118,7 @@ class Sweeper:
             if "/namespaces/" in path and f"/namespaces/{record.namespace}/" not in path:
                 continue
             self._metrics.corrections.labels(kind).inc()
-            self._cache.drop(kind, record)
+            self._reconciler.mark(self._cache.drop(kind, record))
 
     def _paths(self, prefix: str, plural: str) -> list[str]:
         return [f"{prefix}/namespaces/{n}/{plural}" for n in self._namespaces] or [f"{prefix}/{plural}"]

@@ -4,6 +4,7 @@ Only `on.event` handlers: every other kind of handler makes kopf write to the ob
 every waiter. Storages that store nothing spare it the computing of a diff base for every event.
 """
 
+import asyncio
 from collections.abc import Collection
 from typing import Any, Final, cast
 
@@ -103,11 +104,20 @@ def _register(registry: kopf.OperatorRegistry, kind: str, observer: Observer, me
 
 
 async def watch_own_kinds(
-    cluster: Cluster, observer: Observer, metrics: Metrics, *, namespaces: Collection[str]
+    cluster: Cluster,
+    observer: Observer,
+    metrics: Metrics,
+    *,
+    namespaces: Collection[str],
+    stop: asyncio.Event,
 ) -> None:
-    """Run kopf until SIGTERM or cancellation. Raises what ends kopf: the process is restarted then."""
+    """Run kopf until `stop` is set or SIGTERM comes, which it takes for itself.
+
+    Raises what ends kopf before: any error of a watch but 410.
+    """
     await kopf.operator(
         registry=build_registry(cluster, observer, metrics),
+        stop_flag=stop,
         standalone=True,
         clusterwide=not namespaces,
         namespaces=namespaces,

@@ -1,7 +1,7 @@
 """A run's life on a real apiserver, with instant fake pods."""
 
 import pytest
-from support.builders import a_queue, a_run, a_task
+from support.builders import a_run, a_task
 from support.operator import OperatorProcess, Runs
 from support.servers import wait_until
 from tidegate_cluster.control_plane import ControlPlane
@@ -172,67 +172,6 @@ def test_a_job_deleted_by_hand_is_an_attempt_that_failed(plane: ControlPlane, ru
     assert [(a["number"], a.get("reason")) for a in status["attempts"]] == [(1, "PodDeleted"), (2, None)]
     runs.patch_spec("tampered", cancel=True)
     runs.wait("tampered", "Cancelled")
-
-
-@pytest.mark.parametrize(
-    ("field", "spec"),
-    [
-        ("spec.dependsOn", {"dependsOn": [{"name": "x"}]}),
-        ("spec.startAfter", {"startAfter": "2031-01-01T00:00:00Z"}),
-        ("spec.suspend", {"suspend": True}),
-        ("spec.priority", {"priority": 1}),
-        ("spec.concurrencyKey", {"concurrencyKey": "a"}),
-        ("spec.startDeadlineSeconds", {"startDeadlineSeconds": 5}),
-        ("spec.deadlineSeconds", {"deadlineSeconds": 5}),
-        ("spec.queue", {"queue": "special"}),
-    ],
-)
-def test_what_is_not_supported_yet_is_said_with_its_name(runs: Runs, field: str, spec: dict[str, object]) -> None:
-    name = f"unsupported-{field.split('.')[1].lower()}"
-    runs.create(a_run(name).spec(**spec).built)
-    status = runs.wait(name, "Failed", reason="NotSupported")
-    assert status["message"].startswith(f"{field} is not supported")
-    assert runs.jobs(name) == []
-
-
-@pytest.mark.parametrize(
-    ("field", "task"),
-    [
-        ("podTemplate", {"podTemplate": {"spec": {}}}),
-        ("payloadSchema", {"payloadSchema": {"type": "object"}}),
-        ("retry.outOfMemory", {"retry": {"outOfMemory": {"resources": {"limits": {"memory": "1Gi"}}}}}),
-        ("queue", {"queue": "special"}),
-    ],
-)
-def test_what_a_task_asks_for_in_vain_is_said_too(runs: Runs, field: str, task: dict[str, object]) -> None:
-    slug = field.replace(".", "-").lower()
-    runs.create(a_task(f"asks-{slug}", **task))
-    runs.create(a_run(f"by-ref-{slug}").task_ref(f"asks-{slug}").built)
-    runs.create(a_run(f"inline-{slug}").task(**task).built)
-    for name in (f"by-ref-{slug}", f"inline-{slug}"):
-        assert field in runs.wait(name, "Failed", reason="NotSupported")["message"]
-
-
-def test_a_run_suspended_after_its_start_does_not_go_on_as_if_it_were_not(runs: Runs) -> None:
-    retry = {"maxAttempts": 2, "initialDelaySeconds": 2, "jitter": False}
-    runs.create(a_run("paused-late").pod(exit_code="1").task(retry=retry).built)
-    runs.wait("paused-late", "Retrying")
-    runs.patch_spec("paused-late", suspend=True)
-    status = runs.wait("paused-late", "Failed", reason="NotSupported")
-    assert "spec.suspend" in status["message"]
-    assert len(runs.jobs("paused-late")) == 1
-
-
-def test_a_limit_on_the_queue_is_not_ignored(plane: ControlPlane, runs: Runs) -> None:
-    runs.create(a_queue("default", concurrencyLimit=1))
-    try:
-        runs.create(a_run("limited").built)
-        status = runs.wait("limited", "Failed", reason="NotSupported")
-        assert "concurrencyLimit of Queue default" in status["message"]
-    finally:
-        plane.kubectl("delete", "queues.tidegate.dev", "default")
-    runs.create(a_run("unlimited").built)
-    runs.wait("unlimited", "Succeeded", "Failed")
 
 
 def test_a_schedule_is_told_that_nothing_will_come_of_it(runs: Runs) -> None:

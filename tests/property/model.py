@@ -13,13 +13,17 @@ from support.builders import a_run
 from tidegate_api.names import Phase
 from tidegate_operator.cache import Cache
 from tidegate_operator.manifests import PodDefaults, build_job
-from tidegate_operator.policies import decide as d
+from tidegate_operator.policies import decision as d
+from tidegate_operator.policies.decide import decide
+from tidegate_operator.policies.lingering import linger
 from tidegate_operator.policies.resolution import resolve
 from tidegate_operator.records import STOP_ANNOTATION, AttemptRecord, Plan, RunRecord
 from tidegate_operator.timestamps import format_time
 
 Json = dict[str, Any]
 START = 1_700_000_000.0
+QUEUE = "mail"
+PLAN = Plan(timeout=50, initial_delay=2, queue=QUEUE)
 ENDED = ("Succeeded", "Failed")
 
 
@@ -30,11 +34,15 @@ class Cluster:
     now: float = START
     version: int = 1
     runs: dict[str, Json] = field(default_factory=dict)
+    gone: dict[str, Json] = field(default_factory=dict)
+    """Runs that were deleted."""
     jobs: dict[str, Json] = field(default_factory=dict)
     pods: dict[str, Json] = field(default_factory=dict)
     ends: dict[str, Json] = field(default_factory=dict)
     """Status of each run when it became terminal."""
     events: list[tuple[str, str, Json]] = field(default_factory=list)
+    limit: int = 2
+    """concurrencyLimit of the queue that all runs wait in."""
 
     def touch(self, kind: str, body: Json, *, event: str = "MODIFIED") -> None:
         """The object has changed: a new version, and an event about it."""
@@ -42,23 +50,35 @@ class Cluster:
         body["metadata"]["resourceVersion"] = str(self.version)
         self.events.append((kind, event, copy.deepcopy(body)))
 
-    def create_run(self, *, max_attempts: int) -> None:
-        uid = f"run-{len(self.runs)}"
-        body = a_run(uid).task(timeoutSeconds=50, retry={"maxAttempts": max_attempts, "initialDelaySeconds": 2}).built
-        body["metadata"] |= {"uid": uid, "creationTimestamp": format_time(self.now), "generation": 1}
+    def create_run(self, *, max_attempts: int, **spec: Any) -> None:
+        name = f"run-{len(self.runs) + len(self.gone)}"
+        task = {"timeoutSeconds": 50, "retry": {"maxAttempts": max_attempts, "initialDelaySeconds": 2}}
+        body = a_run(name).task(**task).spec(queue=QUEUE, **spec).built
+        body["metadata"] |= {"uid": name, "creationTimestamp": format_time(self.now), "generation": 1}
         body["status"] = {"phase": "Pending"}
-        self.runs[uid] = body
+        self.runs[name] = body
         self.touch("taskruns", body, event="ADDED")
 
-    def cancel(self, uid: str) -> None:
-        run = self.runs[uid]
-        run["spec"]["cancel"] = True
-        self.touch("taskruns", run)
+    def delete_run(self, uid: str) -> None:
+        """Its Jobs are collected later, by `collect`."""
+        self.gone[uid] = self.runs.pop(uid)
+        self.touch("taskruns", self.gone[uid], event="DELETED")
+
+    def collect(self) -> None:
+        """What the garbage collector does with Jobs whose run is gone."""
+        for uid, job in list(self.jobs.items()):
+            if job["metadata"]["labels"]["tidegate.dev/run-uid"] in self.gone:
+                self.delete_job(uid)
+
+    def change(self, uid: str, **spec: Any) -> None:
+        """Somebody changes what may be changed."""
+        self.runs[uid]["spec"] |= spec
+        self.touch("taskruns", self.runs[uid])
 
     def write_status(self, uid: str, status: Json, *, version: int) -> bool:
         """False for a conflict."""
-        run = self.runs[uid]
-        if int(run["metadata"]["resourceVersion"]) != version:
+        run = self.runs.get(uid)
+        if run is None or int(run["metadata"]["resourceVersion"]) != version:
             return False
         before = run["status"]
         if Phase(before["phase"]).terminal:
@@ -71,8 +91,8 @@ class Cluster:
         return True
 
     def create_job(self, uid: str, number: int) -> Json:
-        """A Job of the name that is there already is found, not made."""
-        run = self.runs[uid]
+        """A Job of the name that is there already is found, not made. The owner need not be there (any more)."""
+        run = self.runs.get(uid) or self.gone[uid]
         resolved = resolve(run["spec"]["task"], run["spec"])
         job = build_job(run, resolved, number=number, defaults=PodDefaults())
         for present in self.jobs.values():
@@ -157,20 +177,31 @@ class Cluster:
 
 
 class Supervisor:
-    """The real cache and `decide`; actions are carried out on the model."""
+    """The real cache, admission and `decide`; actions are carried out on the model as the reconciler and the actor would."""
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
         self.cache = Cache()
+        self.unanswered = False
+        """The next POST of a Job is carried out, and its answer lost."""
         self.sweep()
+        for pod in cluster.pods.values():  # once, at the start
+            self.cache.put_pod(copy.deepcopy(pod), now=cluster.now)
+        self.cache.all_listed()
 
     def sweep(self) -> None:
         """List everything, as at the start and now and again."""
         c = self.cluster
+        self.cache.admission.set_queue("default", QUEUE, spec={"concurrencyLimit": c.limit}, bucket=None)
         for run in c.runs.values():
             self.cache.put_run(copy.deepcopy(run), now=c.now)
+        for uid in [uid for uid in self.cache.runs if uid not in c.runs]:
+            self.cache.drop_run(uid)
         for job in c.jobs.values():
             self.cache.put_job(copy.deepcopy(job["metadata"]), now=c.now)
+        for attempt in self.cache.attempts.all():
+            if attempt.job_uid not in c.jobs and not attempt.job_gone:
+                attempt.looked_at = float("-inf")
         for pod in c.pods.values():
             if pod["status"]["phase"] != "Pending":  # the watch's selector
                 self.cache.put_pod(copy.deepcopy(pod), now=c.now)
@@ -178,33 +209,46 @@ class Supervisor:
 
     def deliver(self, kind: str, event: str, body: Json) -> None:
         now = self.cluster.now
-        if kind == "taskruns":
+        if kind == "taskruns" and event == "DELETED":
+            self.cache.drop_run(body["metadata"]["uid"])
+        elif kind == "taskruns":
             self.cache.put_run(copy.deepcopy(body), now=now)
         elif kind == "pods" and event == "DELETED":
             self.cache.pod_deleted(copy.deepcopy(body), now=now)
         elif kind == "pods" and body["status"]["phase"] != "Pending":
             self.cache.put_pod(copy.deepcopy(body), now=now)
 
-    def decide(self, uid: str) -> None:
-        """Decide on a run once, and act."""
-        run = self.cache.runs.get(uid)
-        if run is None:
-            return
-        world = d.World(attempt=self.cache.latest_attempt(uid), stray=self.cache.has_stray(uid), deletes_finished=False)
-        for action in d.decide(run, world, self.cluster.now).actions:
-            self._act(run, action)
+    def reconcile(self) -> None:
+        """Decide on every run, let in whose turn has come, and act."""
+        now, cache = self.cluster.now, self.cache
+        for uid in [*cache.runs, *{a.run_uid for a in cache.attempts.all()} - cache.runs.keys()]:
+            run = cache.runs.get(uid)
+            decision = decide(run, self._world(run), now) if run is not None else d.Decision()
+            if run is None or run.status.phase.terminal:
+                linger(cache.attempts.of(uid), decision, now)
+            if run is None or decision.ticket is None:
+                cache.admission.withdraw(uid)
+            else:
+                cache.admission.ask(decision.ticket)
+            for action in decision.actions:
+                self._act(run, action)
+        for ticket in cache.admission.admit(now):
+            run = cache.runs[ticket.uid]
+            run.starting, run.posted_at = ticket.number, 0.0
+            self._act(run, d.StartAttempt(ticket.number))
 
-    def _act(self, run: RunRecord, action: d.Action) -> None:
+    def _world(self, run: RunRecord) -> d.World:
+        return d.World(
+            attempt=self.cache.attempts.latest(run.uid),
+            find=lambda name: self.cache.find_run("default", name),
+            has_dependents=self.cache.has_dependents(run),
+            line=self.cache.admission.why(run.uid, self.cluster.now),
+            deletes_finished=False,
+        )
+
+    def _act(self, run: RunRecord | None, action: d.Action) -> None:
         c = self.cluster
         match action:
-            case d.StartAttempt(number):
-                job = c.create_job(run.uid, number)
-                self.cache.put_job(copy.deepcopy(job["metadata"]), now=c.now, plan=Plan(timeout=50, initial_delay=2))
-            case d.WriteStatus(status):
-                c.write_status(run.uid, status, version=run.version)
-                self.cache.put_run(
-                    copy.deepcopy(c.runs[run.uid]), now=c.now
-                )  # the answer, or what is read after a conflict
             case d.StopAttempt(attempt, why):
                 self._stop(attempt, why)
             case d.DeleteJob(attempt):
@@ -212,8 +256,49 @@ class Supervisor:
                 self._look(attempt)
             case d.LookInto(attempt):
                 self._look(attempt)
+            case _ if run is not None:
+                self._act_on(run, action)
+
+    def _act_on(self, run: RunRecord, action: d.Action) -> None:
+        c = self.cluster
+        match action:
+            case d.StartAttempt(number):
+                self._start(run, number)
+            case d.FindAttempt(number):
+                if not self._find(run, number):
+                    self._not_started(run)
+            case d.WriteStatus(status):
+                c.write_status(run.uid, status, version=run.version)
+                if run.uid in c.runs:  # the answer, or what is read after a conflict
+                    self.cache.put_run(copy.deepcopy(c.runs[run.uid]), now=c.now)
+                else:
+                    self.cache.drop_run(run.uid)
             case d.RecoverAttempt(number):
                 self._recover(run, number)
+
+    def _start(self, run: RunRecord, number: int) -> None:
+        c = self.cluster
+        if (run.cancel or run.suspend) and not run.posted_at:
+            self._not_started(run)
+            return
+        run.posted_at = c.now
+        job = c.create_job(run.uid, number)
+        if self.unanswered:
+            self.unanswered = False
+            return
+        self.cache.put_job(copy.deepcopy(job["metadata"]), now=c.now, plan=PLAN)
+
+    def _not_started(self, run: RunRecord) -> None:
+        run.starting, run.posted_at = 0, 0.0
+        self.cache.settle(run.uid)
+
+    def _find(self, run: RunRecord, number: int) -> bool:
+        for job in self.cluster.jobs.values():
+            labels = job["metadata"]["labels"]
+            if labels["tidegate.dev/run-uid"] == run.uid and labels["tidegate.dev/attempt"] == str(number):
+                self.cache.put_job(copy.deepcopy(job["metadata"]), now=self.cluster.now)
+                return True
+        return False
 
     def _look(self, attempt: AttemptRecord) -> None:
         c = self.cluster
@@ -223,7 +308,10 @@ class Supervisor:
         for record in attempt.pods.values():
             record.gone = record.gone or record.uid not in c.pods
         attempt.job_gone = attempt.job_uid not in c.jobs
+        if not attempt.plan_known and not attempt.job_gone:
+            self.cache.put_job(copy.deepcopy(c.jobs[attempt.job_uid]["metadata"]), now=c.now)
         attempt.looked_at = c.now
+        self.cache.settle(attempt.run_uid)
 
     def _stop(self, attempt: AttemptRecord, why: Any) -> None:
         self._look(attempt)
@@ -242,17 +330,12 @@ class Supervisor:
 
     def _recover(self, run: RunRecord, number: int) -> None:
         c = self.cluster
-        for job in c.jobs.values():
-            meta = job["metadata"]
-            if meta["labels"]["tidegate.dev/run-uid"] == run.uid and meta["labels"]["tidegate.dev/attempt"] == str(
-                number
-            ):
-                self.cache.put_job(copy.deepcopy(meta), now=c.now)
-                return
+        if self._find(run, number):
+            return
         if c.live_pods(run.uid):
             run.recover_at = c.now + 2
             return
         gone = AttemptRecord(
-            run.uid, "default", number, "gone", f"gone:{run.uid}:{number}", run.created, Plan(), job_gone=True
+            run.uid, "default", number, "gone", f"gone:{run.uid}:{number}", run.created, PLAN, job_gone=True
         )
         self.cache.add_attempt(gone)

@@ -20,21 +20,45 @@ class Operation(RuleBasedStateMachine):
         self.cluster = Cluster()
         self.supervisor = Supervisor(self.cluster)
 
-    @initialize(attempts=st.lists(st.integers(1, 3), min_size=1, max_size=2))
-    def create(self, attempts: list[int]) -> None:
+    @initialize(attempts=st.lists(st.integers(1, 3), min_size=1, max_size=4), limit=st.integers(1, 3))
+    def create(self, attempts: list[int], limit: int) -> None:
+        self.cluster.limit = limit
         for max_attempts in attempts:
             self.cluster.create_run(max_attempts=max_attempts)
-        self.deliver_all()
+        self.supervisor = Supervisor(self.cluster)
+
+    @rule(on=INDEX, when=st.sampled_from(["Succeeded", "Finished"]), key=st.sampled_from([None, "a"]))
+    def create_later(self, on: int, when: str, key: str | None) -> None:
+        if len(self.cluster.runs) < 6:
+            extra = {"concurrencyKey": key} if key else {}
+            self.cluster.create_run(max_attempts=1, dependsOn=[{"name": f"run-{on}", "when": when}], **extra)
 
     @rule(index=INDEX)
     def cancel(self, index: int) -> None:
-        if index % 4 == 0:  # rarely: a cancelled run has few adventures left
-            self.cluster.cancel(f"run-{index % len(self.cluster.runs)}")
+        if index % 4 == 0 and (uid := self.pick_run(index)):  # rarely: a cancelled run has few adventures left
+            self.cluster.change(uid, cancel=True)
+
+    @rule(index=INDEX, suspend=st.booleans())
+    def suspend(self, index: int, suspend: bool) -> None:
+        if uid := self.pick_run(index):
+            self.cluster.change(uid, suspend=suspend)
+
+    @rule(index=INDEX)
+    def delete_run(self, index: int) -> None:
+        if index % 3 == 0 and (uid := self.pick_run(index)):
+            self.cluster.delete_run(uid)
+
+    @rule()
+    def collect(self) -> None:
+        self.cluster.collect()
+
+    @rule()
+    def lose_an_answer(self) -> None:
+        self.supervisor.unanswered = True
 
     @rule()
     def reconcile(self) -> None:
-        for uid in self.cluster.runs:
-            self.supervisor.decide(uid)
+        self.supervisor.reconcile()
 
     @rule()
     def deliver_and_reconcile(self) -> None:
@@ -101,10 +125,20 @@ class Operation(RuleBasedStateMachine):
         found = [uid for uid, pod in self.cluster.pods.items() if pod["status"]["phase"] == phase]
         return found[index % len(found)] if found else None
 
+    def pick_run(self, index: int) -> str | None:
+        """A run that is there."""
+        found = sorted(self.cluster.runs)
+        return found[index % len(found)] if found else None
+
     @invariant()
     def never_two_pods_of_one_run(self) -> None:
-        for uid in self.cluster.runs:
+        for uid in (*self.cluster.runs, *self.cluster.gone):
             assert len(self.cluster.live_pods(uid)) <= 1
+
+    @invariant()
+    def never_more_at_once_than_the_queue_allows(self) -> None:
+        live = [uid for uid in (*self.cluster.runs, *self.cluster.gone) if self.cluster.live_pods(uid)]
+        assert len(live) <= self.cluster.limit, live
 
     @invariant()
     def an_attempt_has_one_job(self) -> None:
@@ -112,9 +146,12 @@ class Operation(RuleBasedStateMachine):
         assert len(names) == len(set(names))
 
     def teardown(self) -> None:
-        """Left alone, every run ends, and what had ended is as it was."""
-        for _ in range(60):
+        """Left alone, every run ends, what had ended is as it was, and no slot is held for ever."""
+        for uid in self.cluster.runs:
+            self.cluster.change(uid, suspend=False)
+        for _ in range(250):
             self.cluster.now += 20
+            self.cluster.collect()
             self.cluster.enforce_deadlines()
             for uid, pod in list(self.cluster.pods.items()):
                 if pod["status"]["phase"] == "Pending":
@@ -122,14 +159,15 @@ class Operation(RuleBasedStateMachine):
                 elif pod["status"]["phase"] not in ENDED:
                     self.cluster.end_pod(uid, 0)
             self.supervisor.sweep()
-            for uid in self.cluster.runs:
-                self.supervisor.decide(uid)
+            self.supervisor.reconcile()
         for uid, run in self.cluster.runs.items():
             assert Phase(run["status"]["phase"]).terminal, f"{uid} never ended: {run['status']}"
             end = self.cluster.ends[uid]
             assert run["status"]["phase"] == end["phase"]
             numbers = [a["number"] for a in run["status"].get("attempts", [])]
             assert numbers == sorted(set(numbers))
+        held = {uid for queue in self.supervisor.cache.admission.queues for uid in queue.holders}
+        assert not held, "slots are held for ever"
 
 
 TestOperation = Operation.TestCase

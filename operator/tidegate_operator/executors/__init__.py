@@ -27,6 +27,9 @@ class Executor(Protocol):
     async def start(self, run: RunRecord, body: Json, resolved: Json, *, number: int) -> None:
         """Start attempt `number`; started already is fine. Raises StartRefusedError."""
 
+    async def find(self, run: RunRecord, *, number: int) -> bool:
+        """Whether attempt `number` was started after all; if so it is in the cache."""
+
     async def frozen_spec(self, attempt: AttemptRecord) -> Json | None:
         """The resolved TaskSpec that an earlier attempt was made from, if it is still known."""
 

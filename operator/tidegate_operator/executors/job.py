@@ -54,6 +54,23 @@ class JobExecutor:
         # At once, so that what is decided next never lags the watch.
         self._cache.put_job(made["metadata"], now=self._clock(), plan=Plan.of(resolved))
 
+    async def find(self, run: RunRecord, *, number: int) -> bool:
+        """Whether the Job of attempt `number` was made; if so it is in the cache."""
+        path = f"/apis/batch/v1/namespaces/{run.namespace}/jobs/{expected_job_name(run, number=number)}"
+        return await self._find(run, path)
+
+    async def _find(self, run: RunRecord, path: str) -> bool:
+        try:
+            job = await self._client.get(path, resource="jobs", accept=METADATA)
+        except KubeError as error:
+            if error.code != 404:
+                raise
+            return False
+        if controller_of(job["metadata"], kind="TaskRun") != run.uid:
+            return False
+        self._cache.put_job(job["metadata"], now=self._clock())
+        return True
+
     async def frozen_spec(self, attempt: AttemptRecord) -> Json | None:
         """From the annotation of the attempt's Job; None when the Job is gone."""
         try:
@@ -110,23 +127,17 @@ class JobExecutor:
         for pod in list(attempt.pods.values()):
             if pod.uid not in listed and not pod.terminal:
                 pod.gone = not await self._is_there(attempt, pod)
-        if all(p.terminal for p in attempt.pods.values()):
+        if not attempt.plan_known or all(p.terminal for p in attempt.pods.values()):
             await self._look_at_job(attempt)
         self._note_trouble(attempt, now)
         attempt.looked_at = now
         attempt.looks = 0 if pod_runs(attempt) else attempt.looks + 1
+        self._cache.settle(attempt.run_uid)
 
     async def recover(self, run: RunRecord, *, number: int, job_name: str, resolved: Json | None) -> bool:
         """The Job may only have been missed; else its attempt is over once none of the run's pods may still run."""
-        path = f"/apis/batch/v1/namespaces/{run.namespace}/jobs/{job_name}"
-        try:
-            job = await self._client.get(path, resource="jobs", accept=METADATA)
-            if controller_of(job["metadata"], kind="TaskRun") == run.uid:
-                self._cache.put_job(job["metadata"], now=self._clock())
-                return True
-        except KubeError as error:
-            if error.code != 404:
-                raise
+        if await self._find(run, f"/apis/batch/v1/namespaces/{run.namespace}/jobs/{job_name}"):
+            return True
         params = {
             "labelSelector": f"{RUN_UID_LABEL}={run.uid}",
             "fieldSelector": "status.phase!=Succeeded,status.phase!=Failed",
@@ -168,19 +179,27 @@ class JobExecutor:
 
     async def _look_at_job(self, attempt: AttemptRecord) -> None:
         try:
-            await self._client.get(self._job_path(attempt), resource="jobs", accept=METADATA)
+            job = await self._client.get(self._job_path(attempt), resource="jobs", accept=METADATA)
         except KubeError as error:
             if error.code != 404:
                 raise
             attempt.job_gone = True
             return
+        if job["metadata"]["uid"] != attempt.job_uid:
+            attempt.job_gone = True
+            return
+        if not attempt.plan_known:
+            self._cache.put_job(job["metadata"], now=self._clock())
         params = {"fieldSelector": f"involvedObject.uid={attempt.job_uid},reason=FailedCreate"}
         events = await self._client.get(
             f"/api/v1/namespaces/{attempt.namespace}/events", resource="events", params=params
         )
         if events["items"] and not attempt.pods:
             newest = max(events["items"], key=lambda e: str(e.get("lastTimestamp") or e.get("eventTime") or ""))
-            _set_trouble(attempt, _refusal_of_pod(newest.get("message") or ""), self._clock())
+            trouble = _refusal_of_pod(newest.get("message") or "")
+            _set_trouble(attempt, trouble, self._clock())
+            if trouble.reason == Reason.QUOTA_EXCEEDED:
+                attempt.quota_at = self._clock()
 
     def _note_trouble(self, attempt: AttemptRecord, now: float) -> None:
         pod = attempt.pod

@@ -6,7 +6,8 @@ time even if no supervisor lives.
 
 from tidegate_api.names import Reason
 
-from tidegate_operator.records import AttemptRecord, PodRecord, Refusal
+from tidegate_operator.policies.decision import World
+from tidegate_operator.records import AttemptRecord, PodRecord, Refusal, RunRecord
 from tidegate_operator.timestamps import clamp
 
 CONFIG_ERROR_SECONDS = 10.0
@@ -21,8 +22,28 @@ def started_at(attempt: AttemptRecord, pod: PodRecord) -> float:
     return clamp(pod.started, low=min(attempt.created, pod.received), high=pod.received)
 
 
-def stop_for_deadline(attempt: AttemptRecord, now: float) -> tuple[Refusal | None, float | None]:
-    """(why the attempt has to be stopped, when to look again)."""
+def run_deadline(run: RunRecord, world: World) -> float | None:
+    """When the run as a whole has to be done: `deadlineSeconds` from the first attempt's Job."""
+    plan = world.attempt.plan if world.attempt is not None else run.plan
+    if plan is None or plan.deadline is None or world.first_job is None:
+        return None
+    return world.first_job + plan.deadline
+
+
+def stop_for_deadline(
+    attempt: AttemptRecord, now: float, *, deadline: float | None
+) -> tuple[Refusal | None, float | None]:
+    """(why the attempt has to be stopped, when to look again). `deadline`: the run's own."""
+    stop, wake = _stop_for_own_limits(attempt, now)
+    if stop is not None or deadline is None:
+        return stop, wake
+    if now >= deadline:
+        message = f"not done within {attempt.plan.deadline} s of its first attempt's Job"
+        return Refusal(Reason.DEADLINE_EXCEEDED, message), None
+    return None, deadline if wake is None else min(wake, deadline)
+
+
+def _stop_for_own_limits(attempt: AttemptRecord, now: float) -> tuple[Refusal | None, float | None]:
     pod, plan = attempt.pod, attempt.plan
     if pod is not None and pod.running:
         if not plan.timeout:
@@ -38,7 +59,11 @@ def stop_for_deadline(attempt: AttemptRecord, now: float) -> tuple[Refusal | Non
         if now >= attempt.trouble_since + CONFIG_ERROR_SECONDS:
             return trouble, None
         return None, attempt.trouble_since + CONFIG_ERROR_SECONDS
-    begin = attempt.created if pod is None or pod.terminal else max(attempt.created, pod.created)
+    if pod is not None and not pod.terminal:
+        begin = max(attempt.created, pod.created)
+    else:
+        # No pod: from the Job's creation, its last pod's end or the last refusal by a quota.
+        begin = max(attempt.created, attempt.quota_at, pod.received if pod is not None else 0.0)
     end = begin + plan.start_timeout
     if now < end:
         return None, end

@@ -17,7 +17,9 @@ ABSENT: Final = object()
 """No result, which isn't the same as the result `null`."""
 
 RESULT_REF: Final = "tidegate.dev/resultRef"
-FINAL_REASONS: Final = frozenset({Reason.INVALID_IMAGE_NAME, Reason.CREATE_CONTAINER_CONFIG_ERROR, Reason.POD_REJECTED})
+FINAL_REASONS: Final = frozenset(
+    {Reason.INVALID_IMAGE_NAME, Reason.CREATE_CONTAINER_CONFIG_ERROR, Reason.POD_REJECTED, Reason.DEADLINE_EXCEEDED}
+)
 MESSAGE_MAX: Final = 1024
 
 
@@ -45,18 +47,27 @@ def result_limit(containers: int) -> int:
     return min(4096, 12288 // containers)
 
 
-def end_of(attempt: AttemptRecord, *, cancelled: bool, now: float) -> End | None:
-    """How the attempt ended, or None while it goes on."""
+def is_over(attempt: AttemptRecord) -> bool:
+    """Whether no pod of the attempt runs or will: only then is its slot free."""
     pod = attempt.pod
     if any(not p.terminal for p in attempt.pods.values()):
-        return None
+        return False
     if pod is None:
-        return _without_pod(attempt, cancelled=cancelled, now=now) if attempt.job_gone else None
-    if pod.disrupted and pod.phase != "Succeeded" and not attempt.job_gone:
-        return None  # its Job replaces it: the attempt goes on
+        return attempt.job_gone
+    # A disrupted pod is replaced by its Job: the attempt goes on.
+    return attempt.job_gone or not pod.disrupted or pod.phase == "Succeeded"
+
+
+def end_of(attempt: AttemptRecord, *, cancelled: bool, overdue: bool = False, now: float) -> End | None:
+    """How the attempt ended, or None while it goes on. `overdue`: the deadline of the run as a whole has passed."""
+    if not is_over(attempt):
+        return None
+    pod = attempt.pod
+    if pod is None:
+        return _without_pod(attempt, cancelled=cancelled, now=now)
     started = started_at(attempt, pod) if pod.started is not None else None
     finished = clamp(pod.finished, low=started or min(attempt.created, pod.received), high=pod.received)
-    end = _of_pod(attempt, pod, cancelled=cancelled)
+    end = _of_pod(attempt, pod, cancelled=cancelled, overdue=overdue)
     return replace(end, finished=finished, started=started, received=pod.received, exit_code=pod.exit_code)
 
 
@@ -82,14 +93,14 @@ def _without_pod(attempt: AttemptRecord, *, cancelled: bool, now: float) -> End:
     )
 
 
-def _of_pod(attempt: AttemptRecord, pod: PodRecord, *, cancelled: bool) -> End:
+def _of_pod(attempt: AttemptRecord, pod: PodRecord, *, cancelled: bool, overdue: bool) -> End:
     at = pod.received
     if pod.phase == "Succeeded":
         return _success(pod)
     if pod.disrupted:
         return End(outcome=Outcome.DISRUPTED, reason=pod.reason or "Disrupted", message=_line(pod.message), finished=at)
     if pod.phase == "Failed" and pod.reason == "DeadlineExceeded":
-        return _stopped(attempt, pod, cancelled=cancelled)
+        return _stopped(attempt, pod, cancelled=cancelled, overdue=overdue)
     if pod.gone and pod.phase != "Failed":
         return (
             _without_pod(attempt, cancelled=cancelled, now=at) if attempt.stop else _deleted(cancelled=cancelled, at=at)
@@ -123,10 +134,13 @@ def _success(pod: PodRecord) -> End:
     return End(outcome=Outcome.SUCCEEDED, result=value, finished=at)
 
 
-def _stopped(attempt: AttemptRecord, pod: PodRecord, *, cancelled: bool) -> End:
+def _stopped(attempt: AttemptRecord, pod: PodRecord, *, cancelled: bool, overdue: bool) -> End:
     at = pod.received
     if cancelled:
         return End(outcome=Outcome.CANCELLED, reason=Reason.CANCELLED, finished=at)
+    if overdue:
+        message = f"not done within {attempt.plan.deadline} s of its first attempt's Job"
+        return End(outcome=Outcome.TIMEOUT, reason=Reason.DEADLINE_EXCEEDED, message=message, final=True, finished=at)
     reason = pod.stop_reason or (attempt.stop.reason if attempt.stop else None)
     if reason in FINAL_REASONS or reason == Reason.START_TIMEOUT or (reason is None and pod.started is None):
         message = attempt.stop.message if attempt.stop else "no container ran in time"

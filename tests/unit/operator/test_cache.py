@@ -3,7 +3,7 @@
 from typing import Any
 
 from support.builders import a_run, a_task
-from tidegate_operator.cache import Cache
+from tidegate_operator.cache import KINDS, Cache
 from tidegate_operator.manifests import PodDefaults, build_job
 from tidegate_operator.records import Plan
 
@@ -72,7 +72,7 @@ def test_a_pod_belongs_to_its_jobs_run_whatever_its_labels_say() -> None:
     cache.put_pod(pod_of(stranger, version=61, phase="Running", uid="pod-2"), now=NOW)
     other_name = {**job, "uid": "another-job", "name": "somebody-elses"}
     assert cache.put_pod(pod_of(other_name, version=62, phase="Running", uid="pod-3"), now=NOW) == ()
-    attempt = cache.latest_attempt("run-1")
+    attempt = cache.attempts.latest("run-1")
     assert attempt is not None
     assert set(attempt.pods) == {"pod-1"}
 
@@ -90,30 +90,86 @@ def test_a_pod_seen_before_the_answer_to_our_own_post_is_not_lost() -> None:
     cache.put_run(run, now=NOW)
     cache.put_pod(pod_of(job, version=60, phase="Succeeded"), now=NOW)
     assert cache.put_job(job, now=NOW, plan=Plan()) == ("run-1",)
-    attempt = cache.latest_attempt("run-1")
+    attempt = cache.attempts.latest("run-1")
     assert attempt is not None
     assert attempt.pods["pod-1"].phase == "Succeeded"
 
 
-def test_a_living_pod_whose_job_is_gone_holds_its_run() -> None:
+def listed_whole(cache: Cache) -> None:
+    cache.synced |= KINDS
+    cache.all_listed()
+
+
+def test_a_living_pod_whose_job_is_gone_is_an_attempt_once_all_is_listed() -> None:
     cache = Cache()
     run = seen(a_run("r").built, version=10)
     job = job_of(run)
     cache.put_pod(pod_of(job, version=60, phase="Running"), now=NOW)  # listed before its run was
     cache.put_run(run, now=NOW)
-    assert cache.has_stray("run-1")
-    assert cache.put_pod(pod_of(job, version=61, phase="Failed"), now=NOW) == ("run-1",)
-    assert not cache.has_stray("run-1")
-    cache.put_pod(pod_of(job, version=62, phase="Running", uid="pod-2"), now=NOW)
-    assert cache.pod_deleted(pod_of(job, version=63, phase="Running", uid="pod-2"), now=NOW) == ("run-1",)
-    assert not cache.has_stray("run-1")
+    assert cache.attempts.latest("run-1") is None
+    assert cache.admission.holds("run-1")
+    listed_whole(cache)
+    attempt = cache.attempts.latest("run-1")
+    assert attempt is not None
+    assert (attempt.number, attempt.looked_at, set(attempt.pods)) == (1, float("-inf"), {"pod-1"})
+    assert cache.admission.holds("run-1")
+
+
+def test_a_slot_is_held_until_the_pod_is_gone_also_when_its_run_was_deleted() -> None:
+    cache, _, job = filled()
+    listed_whole(cache)
+    cache.put_pod(pod_of(job, version=60, phase="Running"), now=NOW)
+    cache.drop_run("run-1")
+    assert cache.admission.holds("run-1")
+    cache.pod_deleted(pod_of(job, version=61, phase="Running", deletionTimestamp=CREATED), now=NOW)
+    assert not cache.admission.holds("run-1")
+    assert cache.attempts.latest("run-1") is None
+
+
+def test_after_a_restart_a_pod_of_a_deleted_run_holds_its_slot_by_queue_and_key() -> None:
+    cache = Cache()
+    run = seen(a_run("r").spec(queue="mail", concurrencyKey="anna").built, version=10)
+    job = build_job(run, {"image": "x", "queue": "mail"}, number=1, defaults=PodDefaults())["metadata"]
+    meta = {**job, "uid": "job-1", "resourceVersion": "50", "creationTimestamp": CREATED}
+    pod = pod_of(meta, version=60, phase="Running", annotations=job["annotations"])
+    cache.put_pod(pod, now=NOW)
+    listed_whole(cache)
+    (queue,) = (q for q in cache.admission.queues if q.key == ("default", "mail"))
+    assert queue.holders == {"run-1": "anna"}
+
+
+def test_a_slot_given_for_a_start_is_held_until_the_start_is_refused() -> None:
+    cache = Cache()
+    cache.put_run(seen(a_run("r").built, version=10), now=NOW)
+    run = cache.runs["run-1"]
+    run.starting = 1
+    cache.settle("run-1")
+    cache.put_run(seen(a_run("r").labels({"a": "b"}).built, version=11), now=NOW)
+    assert cache.admission.holds("run-1")
+    run.starting = 0
+    cache.settle("run-1")
+    assert not cache.admission.holds("run-1")
+
+
+def test_who_depends_on_a_run_is_marked_when_it_appears_and_when_it_ends() -> None:
+    cache = Cache()
+    waiting = a_run("r").spec(dependsOn=[{"name": "up"}]).built
+    cache.put_run(seen(waiting, version=10), now=NOW)
+    assert cache.put_run(seen(a_run("up").built, version=11, uid="up-1"), now=NOW) == ("up-1", "run-1")
+    assert cache.has_dependents(cache.runs["up-1"])
+    done = {**seen(a_run("up").built, version=12, uid="up-1"), "status": {"phase": "Succeeded"}}
+    assert set(cache.put_run(done, now=NOW)) == {"up-1", "run-1"}
+    # Its own end lets go what it needed.
+    ended = {**seen(waiting, version=13), "status": {"phase": "Skipped"}}
+    assert set(cache.put_run(ended, now=NOW)) == {"run-1", "up-1"}
+    assert not cache.has_dependents(cache.runs["up-1"])
 
 
 def test_a_pod_that_only_left_the_selector_is_looked_at_not_given_up() -> None:
     cache, _, job = filled()
     cache.put_pod(pod_of(job, version=60, phase="Running"), now=NOW)
     cache.pod_deleted(pod_of(job, version=61, phase="Running"), now=NOW)
-    attempt = cache.latest_attempt("run-1")
+    attempt = cache.attempts.latest("run-1")
     assert attempt is not None
     assert not attempt.pods["pod-1"].terminal
     assert attempt.looked_at == float("-inf")
@@ -145,7 +201,7 @@ def test_a_finished_run_keeps_nothing_of_its_attempts() -> None:
     cache.put_pod(pod_of(job, version=60, phase="Succeeded"), now=NOW)
     done = {**seen(run, version=70), "status": {"phase": "Succeeded", "attempts": [{"number": 1}]}}
     cache.put_run(done, now=NOW)
-    assert cache.latest_attempt("run-1") is None
+    assert cache.attempts.latest("run-1") is None
     assert cache.runs["run-1"].status.attempts == []
     assert cache.put_job(job, now=NOW) == ()
     assert cache.put_pod(pod_of(job, version=80, phase="Succeeded"), now=NOW) == ()
@@ -166,6 +222,6 @@ def test_a_frozen_spec_makes_the_plan_after_a_restart() -> None:
     cache.put_run(run, now=NOW)
     job = build_job(run, {"image": "x", "timeoutSeconds": 7}, number=1, defaults=PodDefaults())["metadata"]
     cache.put_job({**job, "uid": "job-1", "creationTimestamp": CREATED}, now=NOW)
-    attempt = cache.latest_attempt("run-1")
+    attempt = cache.attempts.latest("run-1")
     assert attempt is not None
     assert attempt.plan.timeout == 7

@@ -5,19 +5,22 @@ from typing import Any
 import pytest
 from support.records import NOW, a_run_record, an_attempt
 from tidegate_api.names import Phase
-from tidegate_operator.policies.decide import (
+from tidegate_operator.policies.decide import decide
+from tidegate_operator.policies.decision import (
     Action,
+    Decision,
     DeleteJob,
     DeleteRun,
+    FindAttempt,
     LookInto,
     RecoverAttempt,
     StartAttempt,
     StopAttempt,
     World,
     WriteStatus,
-    decide,
 )
-from tidegate_operator.records import NOT_LOOKED, AttemptRecord, NamedRecord, Refusal, TaskRecord
+from tidegate_operator.policies.turns import Ticket
+from tidegate_operator.records import NOT_LOOKED, AttemptRecord, Refusal
 from tidegate_operator.timestamps import format_time
 
 
@@ -25,6 +28,12 @@ def written(actions: list[Action]) -> dict[str, Any]:
     (action,) = actions
     assert isinstance(action, WriteStatus)
     return action.status
+
+
+def ticket(decision: Decision) -> Ticket:
+    assert decision.actions == []
+    assert decision.ticket is not None
+    return decision.ticket
 
 
 def failed(number: int, outcome: str = "Failed") -> dict[str, Any]:
@@ -35,8 +44,31 @@ def world(attempt: AttemptRecord | None = None, **fields: Any) -> World:
     return World(attempt=attempt, **fields)
 
 
-def test_a_run_that_nothing_holds_is_started() -> None:
-    assert decide(a_run_record(), world(), NOW).actions == [StartAttempt(1)]
+def test_a_run_that_nothing_holds_waits_for_its_turn() -> None:
+    decision = decide(a_run_record(queue="mail", priority=3, concurrency_key="anna"), world(), NOW)
+    assert decision.actions == []
+    assert decision.ticket == Ticket(
+        uid="run-uid",
+        namespace="default",
+        queue="mail",
+        key="anna",
+        priority=3,
+        queued_at=NOW - 200,
+        number=1,
+        first=True,
+    )
+
+
+def test_a_run_whose_turn_has_come_is_started_until_its_job_is_seen() -> None:
+    assert decide(a_run_record(starting=1), world(), NOW).actions == [StartAttempt(1)]
+    # Sent and not answered: the same name can be sent again.
+    assert decide(a_run_record(starting=1, posted_at=NOW - 9), world(), NOW).actions == [StartAttempt(1)]
+
+
+def test_a_cancelled_run_whose_post_was_not_answered_ends_once_its_job_was_looked_for() -> None:
+    run = a_run_record(starting=1, posted_at=NOW, cancel=True)
+    assert decide(run, world(), NOW + 1).wake_at == NOW + 5
+    assert decide(run, world(), NOW + 5).actions == [FindAttempt(1)]
 
 
 def test_a_run_of_a_missing_task_waits_and_then_fails() -> None:
@@ -67,20 +99,12 @@ def test_a_refused_run_ends_before_any_pod() -> None:
     assert written(decide(run, world(), NOW).actions)["reason"] == "NotSupported"
 
 
-def test_what_the_task_or_the_queue_asks_in_vain_is_refused_too() -> None:
-    task = TaskRecord("t", "default", "resize", 1, {"image": "x", "podTemplate": {"spec": {}}})
-    status = written(decide(a_run_record(task_ref="resize"), world(task=task), NOW).actions)
-    assert "spec of Task resize:.podTemplate" in status["message"]
-    queue = NamedRecord("q", "default", "default", 1, 1, {"paused": True}, [])
-    assert "paused" in written(decide(a_run_record(), world(queue=queue), NOW).actions)["message"]
-
-
 def test_a_job_that_the_cluster_refused_is_tried_again_later() -> None:
     run = a_run_record(refused=Refusal("QuotaExceeded", "exceeded quota"), retry_at=NOW + 5)
     decision = decide(run, world(), NOW)
     assert written(decision.actions)["reason"] == "QuotaExceeded"
     assert decision.wake_at == NOW + 5
-    assert decide(run, world(), NOW + 5).actions == [StartAttempt(1)]
+    assert ticket(decide(run, world(), NOW + 5)).number == 1
 
 
 def test_a_starting_attempt_is_told_after_five_seconds_and_looked_into() -> None:
@@ -158,7 +182,8 @@ def test_a_failure_is_retried_after_its_delay() -> None:
     assert (status["phase"], status["reason"], status["nextAttemptAt"]) == ("Retrying", "BackOff", format_time(NOW + 4))
     run = a_run_record(phase=Phase.RETRYING, reason="BackOff", attempts=[failed(1)], next_attempt_at=NOW + 4)
     assert decide(run, world(attempt), NOW + 3).wake_at == NOW + 4
-    assert decide(run, world(attempt), NOW + 4).actions == [StartAttempt(2)]
+    place = ticket(decide(run, world(attempt), NOW + 4))
+    assert (place.number, place.first, place.queued_at) == (2, False, NOW + 4)
 
 
 def test_the_last_failure_ends_the_run() -> None:
@@ -197,7 +222,7 @@ def test_an_attempt_that_only_the_status_knows_is_looked_for() -> None:
 
 def test_a_number_is_never_used_twice() -> None:
     run = a_run_record(phase=Phase.RETRYING, attempts=[failed(3)])
-    assert decide(run, world(an_attempt(number=1).built), NOW).actions == [StartAttempt(4)]
+    assert ticket(decide(run, world(an_attempt(number=1).built), NOW)).number == 4
 
 
 def test_a_finished_run_is_deleted_after_its_ttl_by_who_is_in_charge() -> None:
@@ -234,14 +259,15 @@ def test_start_timeout_counts_from_the_current_pod() -> None:
     assert [s.why.reason for s in stops] == ["StartTimeout"]
 
 
-def test_what_is_asked_for_after_the_start_holds_for_the_next_attempt() -> None:
-    refusal = Refusal("NotSupported", "spec.suspend is not supported")
+def test_suspend_holds_the_next_attempt_and_its_release_is_the_new_place_in_line() -> None:
     running = an_attempt().pod(phase="Running", received=NOW, started=NOW).built
-    known = a_run_record(phase=Phase.RUNNING, attempts=[{"number": 1}], refusal=refusal)
+    known = a_run_record(phase=Phase.RUNNING, attempts=[{"number": 1}], suspend=True)
     assert decide(known, world(running), NOW).actions == []
-    retrying = a_run_record(phase=Phase.RETRYING, attempts=[failed(1)], next_attempt_at=NOW, refusal=refusal)
+    retrying = a_run_record(phase=Phase.RETRYING, attempts=[failed(1)], next_attempt_at=NOW, suspend=True)
     status = written(decide(retrying, world(an_attempt().built), NOW).actions)
-    assert (status["phase"], status["reason"]) == ("Failed", "NotSupported")
+    assert (status["phase"], status["reason"]) == ("Retrying", "Suspended")
+    retrying.suspend, retrying.released = False, NOW + 9
+    assert ticket(decide(retrying, world(an_attempt().built), NOW + 10)).queued_at == NOW + 9
 
 
 def test_looks_that_find_nothing_back_off() -> None:

@@ -1,8 +1,7 @@
-"""timestamps, support and payload: small pure functions."""
+"""timestamps and payload: small pure functions."""
 
 import pytest
 from tidegate_operator.policies.payload import refuse_payload
-from tidegate_operator.policies.support import refuse_queue, refuse_run
 from tidegate_operator.timestamps import clamp, format_duration, format_time, parse_time
 
 
@@ -22,16 +21,6 @@ def test_times_survive_the_wire() -> None:
 
 def test_a_time_is_held_between_its_bounds() -> None:
     assert [clamp(v, low=1, high=3) for v in (0, 2, 9, None)] == [1, 2, 3, 3]
-
-
-def test_defaults_that_the_apiserver_fills_in_ask_for_nothing() -> None:
-    spec = {"task": {"image": "x", "queue": "default", "retry": {"maxAttempts": 3}}, "suspend": False, "priority": 0}
-    assert refuse_run(spec) is None
-    assert refuse_queue({"paused": False, "maxPending": 5}, name="default") is None
-
-
-def test_a_limit_of_zero_is_asked_for() -> None:
-    assert refuse_queue({"concurrencyLimit": 0}, name="default") is not None
 
 
 def test_a_payload_is_measured_as_compact_utf8() -> None:

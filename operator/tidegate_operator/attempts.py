@@ -1,0 +1,261 @@
+"""Which Jobs and pods are attempts of which run, and whether a run still has something that may run.
+
+A pod belongs to an attempt when its controller is that attempt's Job, and stays so by its uid; labels only select. Attempts
+outlive their run here: a slot is held until every pod is terminal or gone, also when the TaskRun or the Job was deleted.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from tidegate_api.names import CONCURRENCY_KEY_ANNOTATION, DEFAULT_QUEUE, QUEUE_LABEL, RUN_LABEL, RUN_UID_LABEL
+
+from tidegate_operator.manifests import job_name
+from tidegate_operator.policies.outcome import is_over
+from tidegate_operator.records import (
+    AttemptRecord,
+    Json,
+    Plan,
+    PodRecord,
+    RunRecord,
+    attempt_number,
+    controller_of,
+    parse_pod,
+    task_spec_of,
+)
+from tidegate_operator.timestamps import parse_time
+
+Uids = tuple[str, ...]
+
+
+class AttemptIndex:
+    """Attempts by run, Job and pod."""
+
+    def __init__(self, runs: Mapping[str, RunRecord]) -> None:
+        self._runs = runs
+        self.settled = False
+        """Whether all runs and Jobs have been listed: what belongs to none of them has lost its owner."""
+        self._attempts: dict[str, dict[int, AttemptRecord]] = {}
+        self._by_job: dict[str, AttemptRecord] = {}
+        self._by_pod: dict[str, AttemptRecord] = {}
+        self._strays: dict[str, dict[str, tuple[PodRecord, Json]]] = {}
+        """Pods of Jobs that aren't known yet, with their metadata, by the run that they claim."""
+        self._plans: dict[Plan, Plan] = {}
+
+    def of(self, run_uid: str) -> Iterable[AttemptRecord]:
+        """All attempts of a run that may still matter."""
+        return self._attempts.get(run_uid, {}).values()
+
+    def latest(self, run_uid: str) -> AttemptRecord | None:
+        """The attempt with the highest number."""
+        attempts = self._attempts.get(run_uid)
+        return attempts[max(attempts)] if attempts else None
+
+    def get(self, run_uid: str, number: int) -> AttemptRecord | None:
+        """One attempt."""
+        return self._attempts.get(run_uid, {}).get(number)
+
+    def all(self) -> Iterator[AttemptRecord]:
+        """Every attempt."""
+        return iter(list(self._by_job.values()))
+
+    def holder(self, run_uid: str) -> tuple[str, str, str] | None:
+        """(namespace, queue, concurrencyKey) of the slot that a run's Jobs and pods hold, or None when all of them are over."""
+        for attempt in self.of(run_uid):
+            if not is_over(attempt):
+                return attempt.namespace, attempt.plan.queue, attempt.key
+        for pod, meta in self._strays.get(run_uid, {}).values():
+            if not pod.terminal:
+                return meta["namespace"], _queue_of(meta), _key_of(meta)
+        return None
+
+    # Jobs
+
+    def put_job(self, meta: Mapping[str, Any], *, now: float, plan: Plan | None = None) -> Uids:
+        """A Job was seen or made. Only its metadata is looked at."""
+        run_uid, number = controller_of(meta, kind="TaskRun"), attempt_number(meta)
+        if run_uid is None or number is None:
+            return ()
+        run = self._runs.get(run_uid)
+        if run is not None and run.status.phase.terminal:
+            return ()  # nothing of it may run any more, or it would not have ended
+        known = self._by_job.get(meta["uid"])
+        if known is not None and known.plan_known:
+            return ()
+        if plan is None:
+            text = task_spec_of(meta)
+            plan = Plan.of(json.loads(text)) if text else Plan()
+        plan = self._plans.setdefault(plan, plan)
+        if known is not None:
+            known.plan, known.plan_known = plan, True
+            return (run_uid,)
+        self.add(
+            AttemptRecord(
+                run_uid=run_uid,
+                namespace=meta["namespace"],
+                number=number,
+                job_name=meta["name"],
+                job_uid=meta["uid"],
+                created=min(now, parse_time(meta["creationTimestamp"]) or now),
+                plan=plan,
+                key=_key_of(meta),
+            )
+        )
+        return (run_uid,)
+
+    def add(self, attempt: AttemptRecord) -> None:
+        """An attempt, with the pods of its Job that were seen before it."""
+        self._attempts.setdefault(attempt.run_uid, {})[attempt.number] = attempt
+        self._by_job[attempt.job_uid] = attempt
+        strays = self._strays.get(attempt.run_uid, {})
+        for pod, _ in [s for s in strays.values() if s[0].job_uid == attempt.job_uid]:
+            attempt.pods[pod.uid] = pod
+            self._by_pod[pod.uid] = attempt
+            del strays[pod.uid]
+        if not strays:
+            self._strays.pop(attempt.run_uid, None)
+
+    # Pods
+
+    def put_pod(self, body: Json, *, now: float) -> Uids:
+        """A pod was seen. It belongs to an attempt when its controller is that attempt's Job, and stays so by its uid."""
+        meta = body["metadata"]
+        job_uid = controller_of(meta, kind="Job")
+        attempt = self._by_pod.get(meta["uid"]) or (self._by_job.get(job_uid) if job_uid else None)
+        if attempt is None:
+            return self._put_stray(body, job_uid=job_uid, now=now)
+        known = attempt.pods.get(meta["uid"])
+        pod = parse_pod(body, job_uid=attempt.job_uid, received=now)
+        if known is not None:
+            if known.version > pod.version:
+                return ()
+            if known.phase == pod.phase:
+                pod.received = known.received
+        attempt.pods[pod.uid] = pod
+        self._by_pod[pod.uid] = attempt
+        return (attempt.run_uid,)
+
+    def pod_deleted(self, body: Json, *, now: float) -> Uids:
+        """The watch says that a pod is gone, or that it has only left the selector."""
+        meta = body["metadata"]
+        uids = self.put_pod(body, now=now)
+        attempt = self._by_pod.get(meta["uid"])
+        if attempt is None:
+            run_uid = _claimed_run(meta)
+            return (run_uid,) if self._strays.get(run_uid, {}).pop(meta["uid"], None) else ()
+        pod = attempt.pods[meta["uid"]]
+        if not pod.terminal and "deletionTimestamp" not in meta:
+            attempt.looked_at = float("-inf")  # look at once: it may still run
+            attempt.unwatched = True
+            pod.phase = "Unknown"
+            return (attempt.run_uid,)
+        pod.gone = True
+        return uids or (attempt.run_uid,)
+
+    def unlisted_pods(self, listed: Iterable[str], *, version: int) -> Uids:
+        """Pods that a list at `version` didn't have: their attempts have to be looked into."""
+        seen, marked = set(listed), []
+        for uid, attempt in self._by_pod.items():
+            pod = attempt.pods[uid]
+            if uid not in seen and not pod.terminal and pod.version <= version and pod.phase != "Pending":
+                attempt.looked_at = float("-inf")
+                pod.phase = "Unknown"
+                marked.append(attempt.run_uid)
+        for run_uid, strays in self._strays.items():
+            for pod in [p for p, _ in strays.values() if p.uid not in seen and p.version <= version]:
+                if pod.phase != "Pending":
+                    del strays[pod.uid]
+                    marked.append(run_uid)
+        return tuple(marked)
+
+    def _put_stray(self, body: Json, *, job_uid: str | None, now: float) -> Uids:
+        # The watch can be faster than the answer to our own POST of the Job, and the first list of pods than that of
+        # Jobs and runs.
+        meta = body["metadata"]
+        run = self._runs.get(run_uid := _claimed_run(meta))
+        if not job_uid or not run_uid or not _is_named_for(meta) or (run is not None and run.status.phase.terminal):
+            return ()
+        strays = self._strays.setdefault(run_uid, {})
+        known, pod = strays.get(meta["uid"]), parse_pod(body, job_uid=job_uid, received=now)
+        if known is not None and known[0].version > pod.version:
+            return ()
+        strays[pod.uid] = (pod, {k: meta[k] for k in ("namespace", "labels", "annotations") if k in meta})
+        return (run_uid,)
+
+    # What has lost its owner
+
+    def adopt(self, run_uid: str) -> None:
+        """Make attempts of pods whose Job isn't there: somebody deleted it while nobody watched.
+
+        Not while an attempt is being started: its pod can be seen before the answer to our own POST.
+        """
+        run = self._runs.get(run_uid)
+        if not self.settled or (run is not None and run.starting):
+            return
+        for pod, meta in list(self._strays.pop(run_uid, {}).values()):
+            number = attempt_number(meta)
+            if pod.terminal or number is None:
+                continue
+            attempt = self._by_job.get(pod.job_uid)
+            if attempt is None:
+                attempt = AttemptRecord(
+                    run_uid=run_uid,
+                    namespace=meta["namespace"],
+                    number=number,
+                    job_name=job_name(run=meta["labels"][RUN_LABEL], run_uid=run_uid, number=number),
+                    job_uid=pod.job_uid,
+                    created=pod.created,
+                    plan=Plan(queue=_queue_of(meta)),
+                    key=_key_of(meta),
+                    plan_known=False,
+                    looked_at=float("-inf"),
+                )
+                self.add(attempt)
+            attempt.pods[pod.uid] = pod
+            self._by_pod[pod.uid] = attempt
+
+    def adopt_all(self) -> Uids:
+        """Everything has been listed: what has no owner now, has lost it."""
+        self.settled = True
+        found = tuple(self._strays)
+        for run_uid in found:
+            self.adopt(run_uid)
+        return found
+
+    def retire(self, run_uid: str) -> None:
+        """The run has ended or is gone: keep only what may still run."""
+        self._strays.pop(run_uid, None) if self.settled else None
+        attempts = self._attempts.get(run_uid)
+        if attempts is None:
+            return
+        for attempt in [a for a in attempts.values() if is_over(a)]:
+            del attempts[attempt.number]
+            self._by_job.pop(attempt.job_uid, None)
+            for pod in attempt.pods:
+                self._by_pod.pop(pod, None)
+        if not attempts:
+            del self._attempts[run_uid]
+
+
+def _claimed_run(meta: Mapping[str, Any]) -> str:
+    uid: str = (meta.get("labels") or {}).get(RUN_UID_LABEL, "")
+    return uid
+
+
+def _queue_of(meta: Mapping[str, Any]) -> str:
+    name: str = (meta.get("labels") or {}).get(QUEUE_LABEL) or DEFAULT_QUEUE
+    return name
+
+
+def _key_of(meta: Mapping[str, Any]) -> str:
+    key: str = (meta.get("annotations") or {}).get(CONCURRENCY_KEY_ANNOTATION, "")
+    return key
+
+
+def _is_named_for(meta: Mapping[str, Any]) -> bool:
+    """Whether the pod's controller has the name of one of the run's Jobs: a label alone says nothing."""
+    number, run = attempt_number(meta), (meta.get("labels") or {}).get(RUN_LABEL)
+    if number is None or not run:
+        return False
+    wanted = job_name(run=run, run_uid=_claimed_run(meta), number=number)
+    return any(o.get("controller") and o.get("name") == wanted for o in meta.get("ownerReferences") or ())

@@ -1,0 +1,53 @@
+"""When what may wait is done: one thing at a time, and only for a share of the time.
+
+A long answer means a busy apiserver, and makes the pause after it long. So when a thousand runs start at once, telling that
+they are starting doesn't keep them from it; on an idle cluster everything is told at once.
+"""
+
+import time
+from collections.abc import Callable
+
+SHARE = 0.25
+"""Part of the time that one request may be under way for what can wait."""
+
+
+class Leisure:
+    """Work that may wait: its keys, oldest first, and when the next may be taken."""
+
+    def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._keys: dict[str, None] = {}
+        self._free_at = 0.0
+        self._under_way = False
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def put(self, key: str) -> None:
+        """There is something to do for `key` that may wait."""
+        self._keys[key] = None
+
+    def drop(self, key: str) -> None:
+        """There isn't any more, or it is done with something that doesn't wait."""
+        self._keys.pop(key, None)
+
+    def take(self) -> str | None:
+        """The key whose time has come, if any. Until `done` there is no other."""
+        if self._under_way or not self._keys or self._monotonic() < self._free_at:
+            return None
+        key = next(iter(self._keys))
+        del self._keys[key]
+        self._under_way = True
+        return key
+
+    def done(self, *, seconds: float) -> None:
+        """What was taken is done, and took so long."""
+        self._under_way = False
+        self._free_at = self._monotonic() + seconds * (1 / SHARE - 1)
+
+    @property
+    def pause(self) -> float | None:
+        """Seconds until something can be taken; None while that isn't a matter of time."""
+        if self._under_way or not self._keys:
+            return None
+        return max(0.0, self._free_at - self._monotonic())

@@ -1,0 +1,316 @@
+"""Which waiting runs may start now: the limits of queues, namespaces and the cluster, and whose turn it is.
+
+Slots are held by runs, never counted up and down: a run holds one from the moment it is let in until every pod of it is
+terminal or gone, and holding or freeing twice changes nothing. So no event that comes twice, late or never can leak a slot
+or lend one out a second time.
+"""
+
+import heapq
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from tidegate_api.names import DEFAULT_QUEUE, Reason
+
+from tidegate_operator.policies.rate import TokenBucket
+from tidegate_operator.policies.turns import Line, Ticket
+from tidegate_operator.records import Refusal
+from tidegate_operator.timestamps import format_time, parse_time
+
+QueueKey = tuple[str, str]
+"""Namespace and name."""
+
+
+@dataclass(slots=True, frozen=True)
+class Limits:
+    """What a Queue allows; absent limits are None."""
+
+    runs: int | None = None
+    per_key: int | None = None
+    paused: bool = False
+
+    @classmethod
+    def of(cls, spec: Mapping[str, Any]) -> Self:
+        """From a Queue's spec."""
+        return cls(
+            runs=spec.get("concurrencyLimit"),
+            per_key=spec.get("concurrencyLimitPerKey"),
+            paused=bool(spec.get("paused")),
+        )
+
+
+@dataclass(slots=True)
+class QueueState:
+    """One queue: its limits, who waits and who holds a slot."""
+
+    key: QueueKey
+    there: bool
+    """Whether such a Queue exists; `default` needs none."""
+    limits: Limits = Limits()
+    bucket: TokenBucket | None = None
+    line: Line = field(default_factory=Line)
+    holders: dict[str, str] = field(default_factory=dict)
+    """Runs that hold a slot, each with its concurrencyKey."""
+    per_key: Counter[str] = field(default_factory=Counter)
+
+    def is_open(self, key: str) -> bool:
+        """Whether one more run of the key may start."""
+        return self.limits.per_key is None or self.per_key[key] < self.limits.per_key
+
+    @property
+    def closed(self) -> Refusal | None:
+        """Why nothing of it starts, whatever the time and the key."""
+        if not self.there:
+            return Refusal(Reason.QUEUE_NOT_FOUND, f"there is no Queue {self.key[1]} in namespace {self.key[0]}")
+        if self.limits.paused:
+            return Refusal(Reason.QUEUE_PAUSED, f"Queue {self.key[1]} is paused")
+        if self.limits.runs is not None and len(self.holders) >= self.limits.runs:
+            return Refusal(
+                Reason.CONCURRENCY_LIMIT, f"Queue {self.key[1]} runs {len(self.holders)} of {self.limits.runs} at once"
+            )
+        return None
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Place:
+    """Where a run stands in its line."""
+
+    position: int
+    """1 is next."""
+    ahead_by_priority: int
+    """How many of those ahead have a higher priority."""
+    waiting: int
+    """How many wait in the queue."""
+
+
+class Admission:
+    """Who holds slots, who waits, and who is next."""
+
+    def __init__(self, *, namespace_limit: int | None = None, cluster_limit: int | None = None) -> None:
+        self._namespace_limit, self._cluster_limit = namespace_limit, cluster_limit
+        self._queues: dict[QueueKey, QueueState] = {}
+        self._waits: dict[str, QueueState] = {}
+        self._holds: dict[str, QueueState] = {}
+        self._running: Counter[str] = Counter()
+        self.changed: set[QueueKey] = set()
+        """Queues whose numbers have changed since somebody last took note."""
+        self._ready: dict[QueueKey, None] = {}
+        """Queues in which something may have changed, in turns."""
+        self._held_back: dict[QueueKey, None] = {}
+        """Queues that only the limit of their namespace or of the cluster keeps waiting."""
+        self._refills: list[tuple[float, QueueKey]] = []
+        self._refill_at: dict[QueueKey, float] = {}
+
+    # Queues
+
+    def set_queue(
+        self, namespace: str, name: str, *, spec: Mapping[str, Any], bucket: Mapping[str, Any] | None
+    ) -> None:
+        """A Queue is there, or has changed. `bucket`: its status' rateBucket, read where ours isn't better."""
+        state = self._queue(namespace, name)
+        before, rate = state.bucket, spec.get("rateLimit")
+        state.there, state.limits = True, Limits.of(spec)
+        if not rate:
+            state.bucket = None
+        elif before is not None:
+            state.bucket = TokenBucket.of(rate, tokens=before.tokens, at=before.at)
+        elif bucket:
+            state.bucket = TokenBucket.of(rate, tokens=float(bucket["tokens"]), at=parse_time(bucket["at"]) or 0.0)
+        else:
+            state.bucket = TokenBucket.of(rate)
+        state.line.reopen_all()
+        self._touch(state)
+
+    def drop_queue(self, namespace: str, name: str) -> None:
+        """A Queue is gone: what it named waits for another, but `default` needs none."""
+        state = self._queue(namespace, name)
+        state.there, state.limits, state.bucket = name == DEFAULT_QUEUE, Limits(), None
+        state.line.reopen_all()
+        self._touch(state)
+
+    def started_before(self, namespace: str, queue: str, *, created: float) -> None:
+        """A first Job that this process didn't let in: it has taken a token where the bucket doesn't know it yet."""
+        bucket = self._queue(namespace, queue).bucket
+        if bucket is not None and bucket.counts(created):
+            bucket.tokens -= 1.0
+
+    def queue(self, namespace: str, name: str) -> QueueState | None:
+        """The queue, where there is anything to tell of it."""
+        return self._queues.get((namespace, name))
+
+    def take_changed(self) -> set[QueueKey]:
+        """Queues whose numbers have changed since the last call."""
+        taken, self.changed = self.changed, set()
+        return taken
+
+    def waiting_in(self, namespace: str, name: str) -> tuple[str, ...]:
+        """The runs that wait in a queue."""
+        state = self._queues.get((namespace, name))
+        return tuple(ticket.uid for ticket in state.line) if state is not None else ()
+
+    @property
+    def queues(self) -> Iterable[QueueState]:
+        """Those that exist, or that somebody waits for or runs in."""
+        return self._queues.values()
+
+    def _queue(self, namespace: str, name: str) -> QueueState:
+        key = (namespace, name)
+        if (state := self._queues.get(key)) is None:
+            state = self._queues[key] = QueueState(key, there=name == DEFAULT_QUEUE)
+        return state
+
+    # Slots
+
+    def hold(self, uid: str, *, namespace: str, queue: str, key: str) -> None:
+        """The run holds a slot, whatever the limits say."""
+        state = self._queue(namespace, queue)
+        if (held := self._holds.get(uid)) is state and state.holders[uid] == key:
+            return
+        if held is not None:
+            self.free(uid)
+        self._holds[uid] = state
+        self.changed.add(state.key)
+        state.holders[uid] = key
+        state.per_key[key] += 1
+        self._running[namespace] += 1
+
+    def free(self, uid: str) -> None:
+        """The run holds no slot (any more)."""
+        state = self._holds.pop(uid, None)
+        if state is None:
+            return
+        key = state.holders.pop(uid)
+        state.per_key[key] -= 1
+        if not state.per_key[key]:
+            del state.per_key[key]
+        namespace = state.key[0]
+        self._running[namespace] -= 1
+        if not self._running[namespace]:
+            del self._running[namespace]
+        state.line.reopen(key)
+        self._touch(state)
+
+    def holds(self, uid: str) -> bool:
+        """Whether the run holds a slot."""
+        return uid in self._holds
+
+    # Waiting
+
+    def ask(self, ticket: Ticket) -> bool:
+        """The run waits for its turn. Says whether it didn't wait before."""
+        state = self._queue(ticket.namespace, ticket.queue)
+        waits = self._waits.get(ticket.uid)
+        if waits is not None and waits is not state:
+            waits.line.drop(ticket.uid)
+        if state.line.get(ticket.uid) != ticket:
+            self._waits[ticket.uid] = state
+            state.line.put(ticket)
+            self._touch(state)
+        return waits is None
+
+    def withdraw(self, uid: str) -> None:
+        """The run waits no more for its turn."""
+        if (state := self._waits.pop(uid, None)) is not None:
+            state.line.drop(uid)
+            self.changed.add(state.key)
+
+    def admit(self, now: float) -> list[Ticket]:
+        """Those whose turn has come: each holds its slot from now on. Queues take turns too."""
+        while self._refills and self._refills[0][0] <= now:
+            key = heapq.heappop(self._refills)[1]
+            self._refill_at.pop(key, None)
+            self._ready[key] = None
+        granted = []
+        while (ready := self._next_queue()) is not None:
+            state = self._queues[ready]
+            ticket = self._next(state, now)
+            if ticket is None:
+                continue
+            state.line.take(ticket)
+            del self._waits[ticket.uid]
+            if ticket.first and state.bucket is not None:
+                state.bucket.take(now)
+            self.hold(ticket.uid, namespace=ticket.namespace, queue=ticket.queue, key=ticket.key)
+            granted.append(ticket)
+            self._touch(state)
+        return granted
+
+    def refund(self, namespace: str, queue: str, now: float) -> None:
+        """A first attempt that was let in didn't start: what it took of the rate is there again."""
+        if (bucket := self._queue(namespace, queue).bucket) is not None:
+            bucket.give_back(now)
+            self.changed.add((namespace, queue))
+
+    @property
+    def wake_at(self) -> float | None:
+        """When a token comes that somebody waits for."""
+        return self._refills[0][0] if self._refills else None
+
+    def _touch(self, state: QueueState) -> None:
+        self._ready[state.key] = None
+        self.changed.add(state.key)
+
+    def _next_queue(self) -> QueueKey | None:
+        if not self._ready and self._held_back and self._has_room():
+            # One at a time: whoever was held back longest looks first, and may find no use for the room.
+            key = next((k for k in self._held_back if self._has_room(k[0])), None)
+            if key is not None:
+                del self._held_back[key]
+                return key
+        if not self._ready:
+            return None
+        key = next(iter(self._ready))
+        del self._ready[key]
+        return key
+
+    def _has_room(self, namespace: str | None = None) -> bool:
+        if self._cluster_limit is not None and len(self._holds) >= self._cluster_limit:
+            return False
+        if namespace is None or self._namespace_limit is None:
+            return True
+        return self._running[namespace] < self._namespace_limit
+
+    def _next(self, state: QueueState, now: float) -> Ticket | None:
+        if not len(state.line) or state.closed is not None:
+            return None
+        if not self._has_room(state.key[0]):
+            self._held_back[state.key] = None
+            return None
+        refill = state.bucket.next_at(now) if state.bucket is not None else now
+        ticket = state.line.best(with_token=refill <= now, is_open=state.is_open)
+        if ticket is None and refill > now and refill < self._refill_at.get(state.key, float("inf")):
+            self._refill_at[state.key] = refill
+            heapq.heappush(self._refills, (refill, state.key))
+        return ticket
+
+    # What people ask
+
+    def why(self, uid: str, now: float) -> Refusal | None:
+        """What keeps a waiting run from starting right now; None for one that doesn't wait here."""
+        state = self._waits.get(uid)
+        ticket = state.line.get(uid) if state is not None else None
+        if state is None or ticket is None:
+            return None
+        name = state.key[1]
+        if (closed := state.closed) is not None:
+            return closed
+        if not state.is_open(ticket.key):
+            limit = f"{state.per_key[ticket.key]} of {state.limits.per_key} at once"
+            return Refusal(Reason.CONCURRENCY_LIMIT, f"key {ticket.key!r} of Queue {name} runs {limit}")
+        if not self._has_room(state.key[0]):
+            what = f"namespace {state.key[0]}" if self._has_room() else "the cluster"
+            return Refusal(Reason.CONCURRENCY_LIMIT, f"{what} runs as many at once as the operator's settings allow")
+        if ticket.first and state.bucket is not None and (at := state.bucket.next_at(now)) > now:
+            return Refusal(Reason.RATE_LIMIT, f"Queue {name} lets the next run start at {format_time(at)}")
+        return Refusal(Reason.QUEUED, f"waits for its turn in Queue {name}")
+
+    def place(self, uid: str) -> Place | None:
+        """Where a waiting run stands. Costs a look at every run of the queue: for people's questions only."""
+        state = self._waits.get(uid)
+        ticket = state.line.get(uid) if state is not None else None
+        if state is None or ticket is None:
+            return None
+        ahead = [t for t in state.line if t.order < ticket.order]
+        higher = sum(t.priority > ticket.priority for t in ahead)
+        return Place(position=len(ahead) + 1, ahead_by_priority=higher, waiting=len(state.line))

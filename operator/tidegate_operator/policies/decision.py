@@ -1,0 +1,124 @@
+"""What the policies can ask for: actions, a place in a queue's line, and the moment to be asked again."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from tidegate_api.names import DEFAULT_QUEUE
+
+from tidegate_operator.policies.turns import Ticket
+from tidegate_operator.records import AttemptRecord, Json, Refusal, RunRecord, TaskRecord
+
+
+@dataclass(frozen=True, slots=True)
+class StartAttempt:
+    """Create the Job of attempt `number`. Its slot is held already."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class FindAttempt:
+    """The POST of this attempt's Job was never answered: find out whether it was made."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class WriteStatus:
+    """Write the whole status."""
+
+    status: Json
+    lazy: bool = False
+    """It only tells where the run stands: nothing follows from it, so it may wait while the apiserver is busy."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopAttempt:
+    """End the attempt's pod, gracefully, or its Job when no kubelet has it yet."""
+
+    attempt: AttemptRecord
+    why: Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteJob:
+    """Delete the attempt's Job, so that it can't replace its pod."""
+
+    attempt: AttemptRecord
+
+
+@dataclass(frozen=True, slots=True)
+class LookInto:
+    """Ask the cluster why the attempt has no running pod."""
+
+    attempt: AttemptRecord
+    lazy: bool = False
+    """It is late, and nothing else is known: the look may wait while the apiserver is busy."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecoverAttempt:
+    """The status tells of an attempt whose Job is gone: read what is needed to judge it."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteRun:
+    """The finished run is past its TTL."""
+
+
+Action = StartAttempt | FindAttempt | WriteStatus | StopAttempt | DeleteJob | LookInto | RecoverAttempt | DeleteRun
+
+
+@dataclass(slots=True)
+class Decision:
+    """What to do now, and when to ask again if nothing happens before."""
+
+    actions: list[Action] = field(default_factory=list)
+    wake_at: float | None = None
+    ticket: Ticket | None = None
+    """The run waits in its queue's line; admission says when its turn has come."""
+
+    def wake(self, at: float | None) -> None:
+        """Ask again at `at` at the latest."""
+        if at is not None and (self.wake_at is None or at < self.wake_at):
+            self.wake_at = at
+
+    @property
+    def lazy(self) -> bool:
+        """Whether all that is asked for may wait."""
+        return bool(self.actions) and all(isinstance(a, WriteStatus | LookInto) and a.lazy for a in self.actions)
+
+
+def _nobody(_: str) -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """What a decision may look at beside the run."""
+
+    attempt: AttemptRecord | None = None
+    """The one with the highest number."""
+    first_job: float | None = None
+    """When the Job of the first attempt was made, as far as that is known."""
+    task: TaskRecord | None = None
+    find: Callable[[str], RunRecord | None] = _nobody
+    """The run of that name in the namespace."""
+    has_dependents: bool = False
+    """Whether a run that goes on depends on this one."""
+    line: Refusal | None = None
+    """What keeps the run from starting, where it waits in its queue's line."""
+    max_disruptions: int = 10
+    default_ttl: int = 86_400
+    look_seconds: float = 5.0
+    deletes_finished: bool = True
+    """Whether the supervisor is the one that deletes finished runs (the mirror does, where there is one)."""
+
+
+def queue_name(run: RunRecord, task: TaskRecord | None) -> str:
+    """The queue that the run waits in: frozen with its first attempt, read from its Task before."""
+    if run.plan is not None:
+        return run.plan.queue
+    return run.queue or (task.spec.get("queue") if task is not None else None) or DEFAULT_QUEUE

@@ -1,0 +1,147 @@
+"""An attempt under way: judge its end, hold it to its limits, tell where it stands."""
+
+from tidegate_api.names import Outcome, Phase, Reason
+
+from tidegate_operator.policies import retry
+from tidegate_operator.policies.cancellation import stop_for_cancel
+from tidegate_operator.policies.deadlines import run_deadline, started_at, stop_for_deadline
+from tidegate_operator.policies.decision import Decision, DeleteJob, LookInto, StopAttempt, World, WriteStatus
+from tidegate_operator.policies.ending import finish
+from tidegate_operator.policies.outcome import End, end_of
+from tidegate_operator.records import NOT_LOOKED, VAGUE, AttemptRecord, Refusal, RunRecord
+from tidegate_operator.status import attempt_entry, build_status, with_attempt
+
+STARTING_LASTS = 5.0
+RUNNING_LASTS = 0.3
+"""A state is written once it has lasted so long; a terminal one at once."""
+
+DISRUPTION_DELAY = 1.0
+STOP_LOOK_SECONDS = 1.0
+LONGEST_LOOK_SECONDS = 60.0
+"""A thousand pods that no node takes must not cost two hundred lists a second."""
+
+
+def follow(run: RunRecord, attempt: AttemptRecord, world: World, now: float) -> Decision:
+    """An attempt is under way: judge its end, hold it to its limits, tell where it stands."""
+    deadline = run_deadline(run, world)
+    end = end_of(attempt, cancelled=run.cancel, overdue=deadline is not None and now >= deadline, now=now)
+    if end is not None:
+        return _conclude(run, attempt, end, world, now)
+    decision = Decision()
+    lost = sum(p.disrupted and p.phase != "Succeeded" for p in attempt.pods.values())
+    over = run.cancel or run.status.disruptions + lost > world.max_disruptions
+    if lost and over and all(p.terminal for p in attempt.pods.values()):
+        # Its Job could still replace the pod: the run ends once the Job is gone.
+        again = attempt.looked_at + STOP_LOOK_SECONDS
+        return Decision([DeleteJob(attempt)]) if now >= again else Decision(wake_at=again)
+    _hold_to_limits(run, attempt, world, now, decision, deadline=deadline)
+    _tell(run, attempt, now, decision)
+    return decision
+
+
+def _hold_to_limits(
+    run: RunRecord, attempt: AttemptRecord, world: World, now: float, decision: Decision, *, deadline: float | None
+) -> None:
+    pod = attempt.pod
+    stop = stop_for_cancel(run, attempt)
+    if stop is None and attempt.stop is None:
+        stop, wake = stop_for_deadline(attempt, now, deadline=deadline)
+        decision.wake(wake)
+    if (
+        stop is None
+        and attempt.stop is not None
+        and pod is not None
+        and not pod.terminal
+        and pod.uid != attempt.stopped_pod
+    ):
+        stop = attempt.stop  # a pod that came after the stop, or got its node after it
+    if stop is not None:
+        decision.actions.append(StopAttempt(attempt, stop))
+        return
+    if pod is None or not pod.running or attempt.unwatched:
+        patience = min(LONGEST_LOOK_SECONDS, world.look_seconds * 2.0 ** min(attempt.looks, 10))
+        pause = STOP_LOOK_SECONDS if attempt.stop is not None else patience
+        look_at = max(attempt.created, attempt.looked_at) + pause
+        if now >= look_at:
+            urgent = attempt.stop is not None or attempt.unwatched or attempt.looked_at == float("-inf")
+            decision.actions.append(LookInto(attempt, lazy=not urgent))
+        else:
+            decision.wake(look_at)
+
+
+def _tell(run: RunRecord, attempt: AttemptRecord, now: float, decision: Decision) -> None:
+    pod = attempt.pod
+    reason: str | None = Reason.CANCELLING if run.cancel else None
+    message: str | None = None
+    if pod is not None and pod.running:
+        phase, lasted = Phase.RUNNING, pod.received + RUNNING_LASTS
+        started: float | None = started_at(attempt, pod)
+        if pod.unreachable and not run.cancel:
+            reason, message = Reason.NODE_UNREACHABLE, f"node {pod.node} does not answer"
+    else:
+        phase, lasted, started = Phase.STARTING, attempt.created + STARTING_LASTS, None
+        trouble = attempt.trouble or Refusal(Reason.SCHEDULING, NOT_LOOKED)
+        if not run.cancel:
+            reason, message = trouble.reason, trouble.message
+    known = any(a["number"] == attempt.number for a in run.status.attempts)
+    vague = run.status.message in VAGUE and message not in VAGUE
+    if known and run.status.phase is phase and run.status.reason == reason and not vague:
+        return
+    if now < lasted:
+        decision.wake(lasted)
+        return
+    attempts = with_attempt(run.status.attempts, attempt_entry(attempt, end=None, started=started))
+    status = build_status(run, phase=phase, reason=reason, message=message, attempts=attempts, started=started, now=now)
+    decision.actions.append(WriteStatus(status, lazy=True))
+
+
+def _conclude(run: RunRecord, attempt: AttemptRecord, end: End, world: World, now: float) -> Decision:
+    """The attempt has ended: the run ends with it, or waits for the next."""
+    attempts = with_attempt(run.status.attempts, attempt_entry(attempt, end=end, started=end.started))
+    lost = sum(p.disrupted and p.phase != "Succeeded" for p in attempt.pods.values())
+    if end.outcome is Outcome.DISRUPTED:
+        lost = max(1, lost)
+    disruptions = run.status.disruptions + lost
+
+    def ends(phase: Phase, reason: str | None, message: str | None) -> Decision:
+        return finish(
+            run,
+            world,
+            now,
+            phase=phase,
+            reason=reason,
+            message=message,
+            attempts=attempts,
+            end=end,
+            disruptions=disruptions,
+        )
+
+    if end.outcome is Outcome.SUCCEEDED:
+        return ends(Phase.SUCCEEDED, None, end.message)
+    if run.cancel:
+        return ends(Phase.CANCELLED, Reason.CANCELLED, "cancelled")
+    if end.reason == Reason.DEADLINE_EXCEEDED:
+        return ends(Phase.FAILED, end.reason, end.message)
+    failed = retry.failures(attempts)
+    if end.outcome is Outcome.DISRUPTED:
+        if disruptions > world.max_disruptions:
+            return ends(
+                Phase.FAILED, Reason.EVICTED, f"its pods were disrupted {disruptions} times; last: {end.reason}"
+            )
+        pause = DISRUPTION_DELAY
+    elif end.final or end.exit_code in attempt.plan.non_retryable or failed >= attempt.plan.max_attempts:
+        return ends(Phase.FAILED, end.reason, end.message)
+    else:
+        pause = retry.delay(attempt.plan, run_uid=run.uid, failed=failed, retry_after=end.retry_after)
+    status = build_status(
+        run,
+        phase=Phase.RETRYING,
+        reason=Reason.BACK_OFF,
+        message=end.message,
+        attempts=attempts,
+        started=end.started,
+        disruptions=disruptions,
+        next_attempt=(end.received or now) + pause,
+        now=now,
+    )
+    return Decision([WriteStatus(status)])

@@ -1,0 +1,17 @@
+"""How long a finished run stays in the cluster.
+
+Where there is a web part its mirror deletes, and only what it has stored; else the supervisor does.
+"""
+
+from tidegate_operator.policies.decision import Decision, DeleteRun, World
+from tidegate_operator.records import RunRecord
+from tidegate_operator.timestamps import parse_time
+
+
+def retain(run: RunRecord, world: World, now: float) -> Decision:
+    """Delete a finished run past its TTL, unless a run that goes on depends on it."""
+    if not world.deletes_finished or world.has_dependents:
+        return Decision()  # the end of the last dependent marks it again
+    finished = parse_time(run.status.finished_at) or run.created
+    ttl = next((t for t in (run.ttl, run.status.ttl) if t is not None), world.default_ttl)
+    return Decision([DeleteRun()]) if now >= finished + ttl else Decision(wake_at=finished + ttl)
