@@ -5,6 +5,7 @@ Annotations of a pod steer it, or labels where an annotation can't be set (FAKE 
   waiting    a reason such as ImagePullBackOff: stay Pending with that reason
   exit-code  end with this code, Succeeded for 0 and Failed for others
   message    the termination message
+  reason     why the containers ended, such as OOMKilled
   duration   end only this long after the start, e.g. 1.5s
 A pod on the node is also ended by its activeDeadlineSeconds, as by a kubelet.
 """
@@ -67,6 +68,8 @@ conditions:
 - {type: ContainersReady, status: "False", reason: PodCompleted, lastTransitionTime: {{ Now | Quote }}}
 containerStatuses:
 {{ $started := or .status.startTime Now }}
+{{ $usual := "Error" }}
+{{ if eq $code "0" }}{{ $usual = "Completed" }}{{ end }}
 {{ range .spec.containers }}
 - name: {{ .name | Quote }}
   image: {{ .image | Quote }}
@@ -77,7 +80,7 @@ containerStatuses:
   state:
     terminated:
       exitCode: {{ $code }}
-      reason: {{ if eq $code "0" }}Completed{{ else }}Error{{ end }}
+      reason: {{ or (index $annotations "fake.tidegate.dev/reason") (index $labels "fake.tidegate.dev/reason") $usual | Quote }}
       message: {{ or (index $annotations "fake.tidegate.dev/message") "" | Quote }}
       startedAt: {{ $started | Quote }}
       finishedAt: {{ Now | Quote }}

@@ -63,7 +63,7 @@ class RunBuilder:
         return self
 
     def pod(self, **steering: str) -> Self:
-        """How the control plane's fake node treats the pod: hold, exit_code, duration, waiting."""
+        """How the control plane's fake node treats the pod: hold, exit_code, reason, duration, waiting."""
         return self.labels({f"fake.tidegate.dev/{k.replace('_', '-')}": v for k, v in steering.items()})
 
     @property
