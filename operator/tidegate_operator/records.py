@@ -231,6 +231,8 @@ class PodRecord:
     """Its node doesn't answer: whether it still runs can't be known."""
     stop_reason: str | None = None
     containers: int = 1
+    failed_beside: str | None = None
+    """Where `task` did not fail and the pod did: which container it was, and how it ended."""
     gone: bool = False
 
     @property
@@ -338,7 +340,8 @@ def parse_pod(body: Mapping[str, Any], *, job_uid: str, received: float) -> PodR
         deleting="deletionTimestamp" in meta,
         unreachable=_unreachable(conditions),
         stop_reason=(meta.get("annotations") or {}).get(STOP_ANNOTATION),
-        containers=max(1, len(spec.get("containers") or ()) + len(spec.get("initContainers") or ())),
+        containers=count_containers(spec),
+        failed_beside=_failed_beside(status, exit_code=terminated.get("exitCode")),
     )
 
 
@@ -347,6 +350,27 @@ def _unreachable(conditions: Mapping[str, Json]) -> bool:
     ready, containers = conditions.get("Ready") or {}, conditions.get("ContainersReady") or {}
     silent: bool = ready.get("status") == "False" and containers.get("status") == "True"
     return silent and ready.get("reason") != "ReadinessGatesNotReady"
+
+
+def count_containers(spec: Mapping[str, Any]) -> int:
+    """Containers of a pod among which the kubelet divides what it keeps of termination messages: those of every kind."""
+    kinds = (spec.get(kind) for kind in ("containers", "initContainers", "ephemeralContainers"))
+    return max(1, sum(len(found) for found in kinds if isinstance(found, list)))
+
+
+def _failed_beside(status: Mapping[str, Any], *, exit_code: int | None) -> str | None:
+    """Which other container made the pod fail, where it wasn't `task`."""
+    if status.get("phase") != "Failed" or exit_code:
+        return None
+    # Where `task` never ran, the last init container that ended badly is the one that mattered: those before it are
+    # sidecars, which end with the pod. Where it did, no init container could fail the pod any more.
+    statuses = status.get("containerStatuses" if exit_code == 0 else "initContainerStatuses") or []
+    for container in statuses if exit_code == 0 else reversed(statuses):
+        ended = (container.get("state") or {}).get("terminated") or {}
+        if ended.get("exitCode"):
+            said = " ".join((ended.get("message") or "").split())
+            return f"container {container['name']} ended with exit code {ended['exitCode']}{said and f': {said}'}"
+    return None
 
 
 def controller_of(meta: Mapping[str, Any], *, kind: str) -> str | None:

@@ -11,6 +11,7 @@ from tidegate_operator.cache import Cache
 from tidegate_operator.executors import StartRefusedError
 from tidegate_operator.kube import KubeClient, KubeError
 from tidegate_operator.manifests import PodDefaults, build_job, job_name
+from tidegate_operator.policies.retry import ran_out_of_memory
 from tidegate_operator.records import (
     NO_NODE,
     STOP_ANNOTATION,
@@ -40,9 +41,10 @@ class JobExecutor:
 
     async def start(self, run: RunRecord, body: Json, resolved: Json, *, number: int) -> None:
         """POST the Job. A Job of that name that is ours already is success; another's is a permanent error."""
-        job = build_job(body, resolved, number=number, defaults=self._defaults)
+        after_oom = ran_out_of_memory(run.status.attempts)
         path = f"/apis/batch/v1/namespaces/{run.namespace}/jobs"
         try:
+            job = build_job(body, resolved, number=number, defaults=self._defaults, after_oom=after_oom)
             made = await self._client.create(path, job, resource="jobs", strict=True)
         except KubeError as error:
             if error.code != 409:
@@ -51,6 +53,9 @@ class JobExecutor:
             if controller_of(made["metadata"], kind="TaskRun") != run.uid:
                 message = f"a Job {job['metadata']['name']} that isn't this run's is in the way"
                 raise StartRefusedError(Refusal(Reason.ERROR, message), final=True) from error
+        except RecursionError as error:
+            message = "the task or its payload is nested too deeply to be written into a Job"
+            raise StartRefusedError(Refusal(Reason.INVALID_TASK, message), final=True) from error
         # At once, so that what is decided next never lags the watch.
         self._cache.put_job(made["metadata"], now=self._clock(), plan=Plan.of(resolved))
 

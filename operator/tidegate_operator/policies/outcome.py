@@ -168,7 +168,12 @@ def _failure(pod: PodRecord) -> End:
     text, retry_after = pod.termination_message, None
     if code == ExitCode.RETRY_AFTER:
         text, retry_after = _retry_after(text)
-    message = _line(text) or _line(pod.message) or (f"exit code {code}" if code is not None else "the pod failed")
+    message = (
+        _line(pod.failed_beside)
+        or _line(text)
+        or _line(pod.message)
+        or (f"exit code {code}" if code is not None else "the pod failed")
+    )
     return End(
         outcome=Outcome.FAILED,
         reason=Reason.ERROR,

@@ -19,12 +19,20 @@ def resolve(task: Mapping[str, Any], run: Mapping[str, Any]) -> Json:
         if run.get(field) is not None:
             resolved[field] = run[field]
     if run.get("retry"):
-        resolved["retry"] = {**(task.get("retry") or {}), **run["retry"]}
+        resolved["retry"] = _merge_retry(task.get("retry") or {}, run["retry"])
     if run.get("resources"):
         resolved["resources"] = _merge_resources(task.get("resources") or {}, run["resources"])
     if run.get("env"):
         resolved["env"] = _merge_env(task.get("env") or [], run["env"])
     return resolved
+
+
+def _merge_retry(task: Mapping[str, Any], run: Mapping[str, Any]) -> Json:
+    merged = {**task, **run}
+    if task.get("outOfMemory") and run.get("outOfMemory"):
+        before, over = task["outOfMemory"]["resources"], run["outOfMemory"]["resources"]
+        merged["outOfMemory"] = {"resources": _merge_resources(before, over)}
+    return merged
 
 
 def _merge_resources(task: Mapping[str, Any], run: Mapping[str, Any]) -> Json:

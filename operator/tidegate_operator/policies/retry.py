@@ -2,6 +2,8 @@
 
 import hashlib
 
+from tidegate_api.names import Reason
+
 from tidegate_operator.records import Json, Plan
 
 FAILED_OUTCOMES = frozenset({"Failed", "Timeout"})
@@ -10,6 +12,11 @@ FAILED_OUTCOMES = frozenset({"Failed", "Timeout"})
 def failures(attempts: list[Json]) -> int:
     """Attempts that count against `maxAttempts`: a disruption isn't the task's fault."""
     return sum(a.get("outcome") in FAILED_OUTCOMES for a in attempts)
+
+
+def ran_out_of_memory(attempts: list[Json]) -> bool:
+    """Whether an attempt was ended for its memory: those after it get the resources of `retry.outOfMemory`."""
+    return any(a.get("reason") == Reason.OOM_KILLED for a in attempts)
 
 
 def delay(plan: Plan, *, run_uid: str, failed: int, retry_after: int | None = None) -> float:

@@ -11,13 +11,11 @@ from tidegate_api.names import Reason
 
 from tidegate_operator.records import Refusal
 
-TASK_FIELDS = ("payloadSchema", "podTemplate")
+TASK_FIELDS = ("payloadSchema",)
 
 
 def refuse_run(spec: Mapping[str, Any]) -> Refusal | None:
     """The first field of a TaskRun's spec, its inline task included, that isn't supported yet."""
-    if (spec.get("retry") or {}).get("outOfMemory"):
-        return _refusal("spec.retry.outOfMemory")
     return refuse_task(spec["task"], where="spec.task") if spec.get("task") else None
 
 
@@ -26,8 +24,6 @@ def refuse_task(spec: Mapping[str, Any], *, where: str) -> Refusal | None:
     for field in TASK_FIELDS:
         if spec.get(field):
             return _refusal(f"{where}.{field}")
-    if (spec.get("retry") or {}).get("outOfMemory"):
-        return _refusal(f"{where}.retry.outOfMemory")
     return None
 
 

@@ -1,10 +1,12 @@
 """policies/outcome: how an attempt ended, from what its pod says."""
 
+from typing import Any
+
 import pytest
 from support.records import an_attempt
 from tidegate_api.names import Outcome
 from tidegate_operator.policies.outcome import ABSENT, end_of
-from tidegate_operator.records import Refusal
+from tidegate_operator.records import Refusal, count_containers, parse_pod
 
 NOW = 1_000_000.0
 
@@ -175,3 +177,45 @@ def test_a_node_whose_clock_is_ten_minutes_off_makes_no_negative_duration(skew: 
     assert end is not None
     assert end.started is not None
     assert NOW - 20 <= end.started <= end.finished <= NOW
+
+
+def ended(name: str, code: int, message: str = "") -> dict[str, Any]:
+    return {"name": name, "state": {"terminated": {"exitCode": code, "message": message}}}
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (
+            {
+                "initContainerStatuses": [ended("proxy", 143), ended("migrate", 0), ended("fetch", 2, "no\nroute")],
+                "containerStatuses": [{"name": "task", "state": {"waiting": {"reason": "PodInitializing"}}}],
+            },
+            "container fetch ended with exit code 2: no route",
+        ),
+        (
+            {
+                "initContainerStatuses": [ended("proxy", 137)],
+                "containerStatuses": [ended("other", 3), ended("task", 0, '"done"')],
+            },
+            "container other ended with exit code 3",
+        ),
+        (
+            {"containerStatuses": [ended("other", 3), ended("task", 4, "mine")]},
+            "mine",
+        ),
+    ],
+)
+def test_a_pod_that_another_container_made_fail_says_so(status: dict[str, Any], message: str) -> None:
+    attempt = an_attempt().built
+    body = {"metadata": {"uid": "pod-1", "name": "p", "resourceVersion": "1"}, "status": {"phase": "Failed", **status}}
+    attempt.pods["pod-1"] = parse_pod(body, job_uid=attempt.job_uid, received=NOW)
+    end = end_of(attempt, cancelled=False, now=NOW)
+    assert end is not None
+    assert (end.outcome, end.reason, end.message) == (Outcome.FAILED, "Error", message)
+
+
+def test_containers_of_every_kind_share_what_the_kubelet_keeps() -> None:
+    spec: dict[str, Any] = {"containers": [{}, {}], "initContainers": [{}], "ephemeralContainers": [{}]}
+    assert count_containers(spec) == 4
+    assert count_containers({}) == 1

@@ -1,8 +1,10 @@
 """policies/resolution: a Task's spec under a run's overrides."""
 
+from typing import Any
+
 from tidegate_operator.policies.resolution import resolve
 
-TASK = {
+TASK: dict[str, Any] = {
     "image": "img",
     "queue": "default",
     "timeoutSeconds": 3600,
@@ -26,6 +28,15 @@ def test_retry_and_resources_are_overridden_field_by_field() -> None:
     resolved = resolve(TASK, {"retry": {"maxAttempts": 9}, "resources": {"requests": {"cpu": "2"}}})
     assert resolved["retry"] == {"maxAttempts": 9, "factor": 2}
     assert resolved["resources"] == {"requests": {"cpu": "2", "memory": "1Gi"}, "limits": {"memory": "2Gi"}}
+
+
+def test_resources_after_an_oom_kill_are_overridden_field_by_field() -> None:
+    task = {**TASK, "retry": {"outOfMemory": {"resources": {"limits": {"memory": "4Gi", "cpu": "2"}}}}}
+    run = {"retry": {"outOfMemory": {"resources": {"limits": {"memory": "8Gi"}, "requests": {"memory": "8Gi"}}}}}
+    merged = {"limits": {"memory": "8Gi", "cpu": "2"}, "requests": {"memory": "8Gi"}}
+    assert resolve(task, run)["retry"] == {"outOfMemory": {"resources": merged}}
+    assert resolve(task, {"retry": {"factor": 3}})["retry"] == {**task["retry"], "factor": 3}
+    assert resolve(TASK, run)["retry"]["outOfMemory"] == run["retry"]["outOfMemory"]
 
 
 def test_env_is_overridden_by_name_in_the_tasks_order() -> None:

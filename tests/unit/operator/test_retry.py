@@ -2,7 +2,7 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tidegate_operator.policies.retry import delay, failures
+from tidegate_operator.policies.retry import delay, failures, ran_out_of_memory
 from tidegate_operator.records import Plan
 
 
@@ -31,3 +31,8 @@ def test_jitter_differs_between_runs_and_attempts() -> None:
 def test_disruptions_and_what_goes_on_do_not_count() -> None:
     outcomes = ["Failed", "Disrupted", "Timeout", None, "Cancelled"]
     assert failures([{"number": i, "outcome": o} for i, o in enumerate(outcomes)]) == 2
+
+
+def test_an_oom_kill_of_any_attempt_counts() -> None:
+    assert ran_out_of_memory([{"number": 1, "reason": "OOMKilled"}, {"number": 2, "reason": "Error"}])
+    assert not ran_out_of_memory([{"number": 1, "reason": "Error"}, {"number": 2}])
