@@ -14,9 +14,13 @@ from tidegate_operator.logs import configure_logs
 from tidegate_operator.settings import OperatorSettings
 from tidegate_operator.supervisor import Supervisor
 
+DEEPEST_JSON = 15_000
+
 
 def main() -> int:
     """Run the supervisor; returns the exit code."""
+    # The apiserver takes free JSON, such as a payload, nested 10,000 deep; what a watch can't decode ends the watch.
+    sys.setrecursionlimit(DEEPEST_JSON)
     try:
         settings = OperatorSettings()
         configure_logs(level=settings.log_level, log_format=settings.log_format)
