@@ -14,6 +14,7 @@ from tidegate_operator.kube import KubeClient, KubeError
 from tidegate_operator.metrics import Metrics
 from tidegate_operator.policies.decision import (
     Action,
+    CheckPayload,
     DeleteJob,
     DeleteRun,
     FindAttempt,
@@ -24,14 +25,18 @@ from tidegate_operator.policies.decision import (
     WriteStatus,
     queue_name,
 )
+from tidegate_operator.policies.payload import must_check, schema_version
 from tidegate_operator.policies.resolution import resolve
 from tidegate_operator.records import Json, RunRecord
+from tidegate_operator.schemas import SchemaWorker
 from tidegate_operator.status import build_status
 
 REFUSED_PAUSE = 5.0
 """Seconds until a Job that the cluster refused is tried again."""
 
 RECOVER_PAUSE = 2.0
+CHECK_PAUSE = 0.2
+"""Seconds until a payload is checked of whose namespace too many are being checked."""
 
 
 class Actor:
@@ -42,11 +47,13 @@ class Actor:
         client: KubeClient,
         cache: Cache,
         executor: Executor,
+        schemas: SchemaWorker,
         *,
         metrics: Metrics,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._client, self._cache, self._executor, self._metrics, self._clock = client, cache, executor, metrics, clock
+        self._client, self._cache, self._executor, self._schemas = client, cache, executor, schemas
+        self._metrics, self._clock = metrics, clock
         self._touched: set[str] = set()
         self._log = structlog.get_logger(__name__)
 
@@ -76,6 +83,8 @@ class Actor:
                 await self._start(run, number)
             case FindAttempt(number):
                 await self._find(run, number)
+            case CheckPayload():
+                await self._check_payload(run)
             case WriteStatus(status):
                 await self._write_status(run, status)
             case RecoverAttempt(number):
@@ -86,8 +95,10 @@ class Actor:
     async def _start(self, run: RunRecord, number: int) -> None:
         body = run.body or await self._read(run)
         changed = body is None or self._cache.runs.get(run.uid) is not run or run.status.phase.terminal
+        if not run.status.attempts and must_check(run, self._cache.task_of(run)):
+            changed = True  # so has its task
         # A POST that was sent before may have made the Job: only `_find` can say that it didn't.
-        if changed or ((run.cancel or run.suspend) and not run.posted_at):
+        if (changed or run.cancel or run.suspend) and not run.posted_at:
             self._not_started(run, number)
             return
         resolved = await self._resolve(run, body or {})
@@ -115,6 +126,26 @@ class Actor:
             self._cache.admission.refund(run.namespace, queue, self._clock())
         run.starting, run.posted_at = 0, 0.0
         self._cache.settle(run.uid)
+
+    async def _check_payload(self, run: RunRecord) -> None:
+        if self._schemas.is_full(run.namespace):
+            run.check_at = self._clock() + CHECK_PAUSE
+            return
+        body = run.body or await self._read(run)
+        task = self._cache.task_of(run)
+        version = schema_version(run, task)
+        if body is None or version is None:
+            return
+        spec: Json = body["spec"]
+        schema = (spec.get("task") or (task.spec if task else {}))["payloadSchema"]
+        refusal = await self._schemas.check(run.namespace, schema, spec.get("payload") or {})
+        if self._cache.runs.get(run.uid) is not run or schema_version(run, self._cache.task_of(run)) != version:
+            return  # it changed while we checked: decide again
+        if refusal is None:
+            # The body spares the start a second read.
+            run.checked_for, run.body = version, run.body or body
+        elif not run.cancel:
+            await self._fail(run, reason=refusal.reason, message=refusal.message)
 
     async def _resolve(self, run: RunRecord, body: Json) -> Json | None:
         """The TaskSpec of the next attempt: that of the last one, while its Job is there; else the Task is read again."""

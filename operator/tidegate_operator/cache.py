@@ -14,7 +14,6 @@ from tidegate_operator.attempts import AttemptIndex, Uids
 from tidegate_operator.policies.admission import Admission
 from tidegate_operator.policies.decision import queue_name
 from tidegate_operator.policies.payload import refuse_payload
-from tidegate_operator.policies.support import refuse_run
 from tidegate_operator.records import (
     AttemptRecord,
     Json,
@@ -76,7 +75,7 @@ class Cache:
             run.update(body, now=now)
         ended = run.status.phase.terminal
         fresh = not ended and not run.status.attempts
-        run.refusal = refuse_run(spec) or (refuse_payload(spec.get("payload") or {}) if fresh else None)
+        run.refusal = refuse_payload(spec.get("payload") or {}) if fresh else None
         latest = self.attempts.latest(uid)
         run.body = body if fresh and latest is None else None
         if latest is not None:

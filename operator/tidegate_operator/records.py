@@ -155,6 +155,12 @@ class RunRecord:
     refused: Refusal | None = None
     """Why the apiserver would not take its Job, to be tried again at `retry_at`."""
     retry_at: float = 0.0
+    has_schema: bool = False
+    """Whether its inline task has a payloadSchema."""
+    checked_for: str | None = None
+    """Which schema its payload was found to match (`policies/payload.py`)."""
+    check_at: float = 0.0
+    """Not before this is its payload checked: too many of its namespace are being."""
     recover_at: float = 0.0
     """Not before this is an attempt looked for whose Job is gone."""
 
@@ -180,6 +186,7 @@ class RunRecord:
             start_deadline=spec.get("startDeadlineSeconds"),
             depends_on=tuple((d["name"], d.get("when") != "Finished") for d in spec.get("dependsOn") or ()),
             dependency_timeout=spec.get("dependencyTimeoutSeconds", 3600),
+            has_schema=bool((spec.get("task") or {}).get("payloadSchema")),
         )
         made.update(body, now=now)
         return made

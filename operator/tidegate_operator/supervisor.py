@@ -29,6 +29,7 @@ from tidegate_operator.policies.admission import Admission
 from tidegate_operator.queues import QueueReporter
 from tidegate_operator.reconciler import Reconciler
 from tidegate_operator.schedules import ScheduleAnswers
+from tidegate_operator.schemas import SchemaWorker
 from tidegate_operator.settings import OperatorSettings
 from tidegate_operator.sweeping import Sweeper
 from tidegate_operator.watching import watch_own_kinds
@@ -97,7 +98,8 @@ class Supervisor:
         settings = self._settings
         defaults = PodDefaults(api_url=settings.api_url, run_as_user=settings.run_as_user)
         executor = JobExecutor(client, self._cache, defaults=defaults)
-        actor = Actor(client, self._cache, executor, metrics=self._metrics)
+        schemas = SchemaWorker(places=settings.concurrent_actions // 2)
+        actor = Actor(client, self._cache, executor, schemas, metrics=self._metrics)
         reconciler = Reconciler(self._cache, actor, settings=settings, metrics=self._metrics)
         schedules = ScheduleAnswers(client)
         observer = Observer(self._cache, reconciler, on_schedule=schedules.offer)
@@ -127,6 +129,7 @@ class Supervisor:
             **{f"pods {i}": informer.run() for i, informer in enumerate(informers)},
         }
         async with AsyncExitStack() as stack:
+            stack.push_async_callback(schemas.close)
             if settings.why_callers:
                 await stack.enter_async_context(self._why_server(client, reconciler))
             return await self._work(parts, reconciler)

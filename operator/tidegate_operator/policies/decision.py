@@ -24,6 +24,11 @@ class FindAttempt:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckPayload:
+    """Check the payload against the task's schema."""
+
+
+@dataclass(frozen=True, slots=True)
 class WriteStatus:
     """Write the whole status."""
 
@@ -68,7 +73,17 @@ class DeleteRun:
     """The finished run is past its TTL."""
 
 
-Action = StartAttempt | FindAttempt | WriteStatus | StopAttempt | DeleteJob | LookInto | RecoverAttempt | DeleteRun
+Action = (
+    StartAttempt
+    | FindAttempt
+    | CheckPayload
+    | WriteStatus
+    | StopAttempt
+    | DeleteJob
+    | LookInto
+    | RecoverAttempt
+    | DeleteRun
+)
 
 
 @dataclass(slots=True)

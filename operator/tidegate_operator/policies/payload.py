@@ -1,4 +1,8 @@
-"""Which payloads a run may carry: at most 128 KiB as compact UTF-8, since it travels in a pod's annotation."""
+"""Which payloads a run may carry: at most 128 KiB as compact UTF-8, since it travels in a pod's annotation, and such as
+match the task's schema.
+
+The schema is read until attempt 1 starts, so a check holds for one version of it; which one is kept, not the schema.
+"""
 
 import json
 from collections.abc import Mapping
@@ -6,7 +10,7 @@ from typing import Any
 
 from tidegate_api.names import PAYLOAD_MAX_BYTES, Reason
 
-from tidegate_operator.records import Refusal
+from tidegate_operator.records import Refusal, RunRecord, TaskRecord
 
 
 def encode_payload(payload: Mapping[str, Any]) -> str:
@@ -22,3 +26,16 @@ def refuse_payload(payload: Mapping[str, Any]) -> Refusal | None:
     return Refusal(
         Reason.INVALID_PAYLOAD, f"the payload is {size} bytes as compact JSON; at most {PAYLOAD_MAX_BYTES} are taken"
     )
+
+
+def schema_version(run: RunRecord, task: TaskRecord | None) -> str | None:
+    """What names the schema that the run's payload has to match; None when there is none."""
+    if run.task_ref is None:
+        return run.uid if run.has_schema else None
+    return f"{task.uid}/{task.version}" if task is not None and task.spec.get("payloadSchema") else None
+
+
+def must_check(run: RunRecord, task: TaskRecord | None) -> bool:
+    """Whether the payload has still to be checked before attempt 1."""
+    version = schema_version(run, task)
+    return version is not None and version != run.checked_for

@@ -3,8 +3,9 @@
 from tidegate_api.names import Phase, Reason
 
 from tidegate_operator.policies.deadlines import run_deadline
-from tidegate_operator.policies.decision import Decision, World, WriteStatus, queue_name
+from tidegate_operator.policies.decision import CheckPayload, Decision, World, WriteStatus, queue_name
 from tidegate_operator.policies.ending import finish
+from tidegate_operator.policies.payload import must_check
 from tidegate_operator.policies.suspension import clear
 from tidegate_operator.policies.turns import Ticket
 from tidegate_operator.records import Refusal, RunRecord
@@ -31,6 +32,8 @@ def wait(run: RunRecord, world: World, now: float) -> Decision:
 def _wait_first(run: RunRecord, world: World, now: float) -> Decision:
     if run.refusal is not None:
         return _fail(run, world, now, run.refusal)
+    if must_check(run, world.task):
+        return Decision([CheckPayload()]) if now >= run.check_at else Decision(wake_at=run.check_at)
     clearance = clear(run, world.find, has_dependents=world.has_dependents, now=now)
     if (ended := clearance.ended) is not None:
         phase = Phase.FAILED if ended.reason == Reason.DEPENDENCY_CYCLE else Phase.SKIPPED

@@ -8,6 +8,7 @@ from tidegate_api.names import Phase
 from tidegate_operator.policies.decide import decide
 from tidegate_operator.policies.decision import (
     Action,
+    CheckPayload,
     Decision,
     DeleteJob,
     DeleteRun,
@@ -20,7 +21,7 @@ from tidegate_operator.policies.decision import (
     WriteStatus,
 )
 from tidegate_operator.policies.turns import Ticket
-from tidegate_operator.records import NOT_LOOKED, AttemptRecord, Refusal
+from tidegate_operator.records import NOT_LOOKED, AttemptRecord, Refusal, TaskRecord
 from tidegate_operator.timestamps import format_time
 
 
@@ -97,6 +98,26 @@ def test_a_cancelled_run_that_waits_ends_at_once() -> None:
 def test_a_refused_run_ends_before_any_pod() -> None:
     run = a_run_record(refusal=Refusal("NotSupported", "spec.suspend is not supported"))
     assert written(decide(run, world(), NOW).actions)["reason"] == "NotSupported"
+
+
+def test_a_payload_is_checked_before_anything_else_holds_the_run() -> None:
+    task = TaskRecord("t", "default", "resize", 5, {"image": "x", "payloadSchema": {"type": "object"}})
+    run = a_run_record(task_ref="resize", refused=Refusal("QuotaExceeded", "exceeded quota"), retry_at=NOW + 5)
+    assert decide(run, world(task=task), NOW).actions == [CheckPayload()]
+    run.check_at = NOW + 1
+    decision = decide(run, world(task=task), NOW)
+    assert (decision.actions, decision.wake_at) == ([], NOW + 1)
+    run.checked_for = "t/5"
+    assert written(decide(run, world(task=task), NOW).actions)["reason"] == "QuotaExceeded"
+    assert ticket(decide(run, world(task=task), NOW + 5)).number == 1
+
+
+def test_once_attempt_1_has_started_its_payload_is_checked_no_more() -> None:
+    assert decide(a_run_record(has_schema=True), world(), NOW).actions == [CheckPayload()]
+    run = a_run_record(has_schema=True, phase=Phase.RETRYING, attempts=[failed(1)])
+    assert ticket(decide(run, world(), NOW)).number == 2
+    cancelled = decide(a_run_record(has_schema=True, cancel=True), world(), NOW)
+    assert written(cancelled.actions)["phase"] == "Cancelled"
 
 
 def test_a_job_that_the_cluster_refused_is_tried_again_later() -> None:
