@@ -119,41 +119,50 @@ affinity: {{ toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
 
-{{/* Rights in the watched namespaces: a ClusterRole, bound everywhere or in each: dict "root" $ "component" "web" "rules" yaml */}}
+{{/* Rights in the watched namespaces: a ClusterRole, or a Role in each that is listed: dict "root" $ "component" "web" "rules" yaml */}}
 {{- define "tidegate.rights" -}}
 {{- $name := printf "%s-%s" (include "tidegate.fullname" .root) .component -}}
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRole
-metadata:
-  name: {{ printf "%s-%s" .root.Release.Namespace $name }}
-  labels: {{ include "tidegate.labels" . | nindent 4 }}
-rules: {{ .rules | nindent 2 }}
-{{- $root := .root }}{{ $component := .component }}
-{{- if .root.Values.namespaces }}
+{{- $wide := printf "%s-%s" .root.Release.Namespace $name -}}
+{{- $labels := include "tidegate.labels" . -}}
+{{- $rules := .rules -}}
+{{- $root := .root -}}
 {{- range .root.Values.namespaces }}
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata:
+  name: {{ $name }}
+  namespace: {{ . }}
+  labels: {{ $labels | nindent 4 }}
+rules: {{ $rules | nindent 2 }}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding
 metadata:
   name: {{ $name }}
   namespace: {{ . }}
-  labels: {{ include "tidegate.labels" (dict "root" $root "component" $component) | nindent 4 }}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {{ printf "%s-%s" $root.Release.Namespace $name }}}
+  labels: {{ $labels | nindent 4 }}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: {{ $name }}}
 subjects:
 - {kind: ServiceAccount, name: {{ $name }}, namespace: {{ $root.Release.Namespace }}}
-{{- end }}
+---
 {{- else }}
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata:
+  name: {{ $wide }}
+  labels: {{ $labels | nindent 4 }}
+rules: {{ $rules | nindent 2 }}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
 metadata:
-  name: {{ printf "%s-%s" .root.Release.Namespace $name }}
-  labels: {{ include "tidegate.labels" . | nindent 4 }}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {{ printf "%s-%s" .root.Release.Namespace $name }}}
+  name: {{ $wide }}
+  labels: {{ $labels | nindent 4 }}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {{ $wide }}}
 subjects:
 - {kind: ServiceAccount, name: {{ $name }}, namespace: {{ .root.Release.Namespace }}}
-{{- end }}
 ---
+{{- end }}
 apiVersion: v1
 kind: ServiceAccount
 metadata:
