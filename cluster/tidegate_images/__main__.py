@@ -15,10 +15,11 @@ from tidegate_cluster.settings import Settings
 from . import bases, builders, wheels
 from .builders import Image
 
+INSTALL = ("cluster/tidegate_images/install.sh",)
 _OURS: Mapping[str, Image] = {
-    "operator": Image(name="operator", dockerfile="operator/Dockerfile"),
-    "web": Image(name="web", dockerfile="webapp/Dockerfile"),
-    "runner": Image(name="runner", dockerfile="runner-image/Dockerfile"),
+    "operator": Image(name="operator", dockerfile="operator/Dockerfile", sources=INSTALL),
+    "web": Image(name="web", dockerfile="webapp/Dockerfile", sources=INSTALL),
+    "runner": Image(name="runner", dockerfile="runner-image/Dockerfile", sources=INSTALL),
     "examples": Image(name="examples", dockerfile="examples/Dockerfile", base="runner", sources=("examples/tasks.py",)),
 }
 # What is loaded into a cluster that can't pull; the Python base is only built on.

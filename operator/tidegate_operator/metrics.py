@@ -25,6 +25,12 @@ class Metrics:
         self.runs = Gauge(
             "tidegate_runs", "TaskRuns in the cluster that have not ended, by phase.", ["phase"], registry=r
         )
+        self.pending = Gauge(
+            "tidegate_queue_pending", "Runs that wait in a queue's line.", ["namespace", "queue"], registry=r
+        )
+        self.slots = Gauge(
+            "tidegate_queue_running", "Runs that hold a slot of a queue.", ["namespace", "queue"], registry=r
+        )
         self.finished = Counter("tidegate_runs_finished_total", "Runs that ended.", ["phase", "reason"], registry=r)
         self.start_seconds = Histogram(
             "tidegate_run_start_seconds",

@@ -219,3 +219,6 @@ class Supervisor:
     def _count_runs(self) -> None:
         for phase, count in self._cache.count_runs().items():
             self._metrics.runs.labels(phase).set(count)
+        for queue in self._cache.admission.queues:
+            self._metrics.pending.labels(*queue.key).set(len(queue.line))
+            self._metrics.slots.labels(*queue.key).set(len(queue.holders))

@@ -19,6 +19,7 @@ from tidegate_cluster.errors import ClusterError
 from . import figures
 from .figures import Figures, ProcessView, Quantiles
 from .load import ACTOR, PLAIN_JOBS, TIDEGATE, BenchError, Load, Seen, System
+from .waiting import WaitingBench, WaitingFigures, waiting_table
 
 OPERATOR = "operator"
 WARM_UP = 20
@@ -92,19 +93,26 @@ def _tell(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-async def _measure(given: argparse.Namespace, folder: Path) -> Bench:
+async def _measure(given: argparse.Namespace, folder: Path) -> tuple[Bench, list[WaitingFigures]]:
     _tell("starting a control plane and the supervisor")
     with ControlPlane(actors=("admin", OPERATOR, ACTOR), pods="complete") as plane:
         install_crds(plane)
-        # As it is installed: tests look into late pods sooner.
-        with OperatorProcess(plane, actor=OPERATOR, log=folder / "operator.log", look_seconds="5") as operator:
-            operator.wait_leading()
-            async with Load(plane) as load:
+
+        def supervisor() -> OperatorProcess:
+            # As it is installed: tests look into late pods sooner.
+            return OperatorProcess(plane, actor=OPERATOR, log=folder / "operator.log", look_seconds="5")
+
+        async with Load(plane) as load:
+            with supervisor() as operator:
+                operator.wait_leading()
                 bench = Bench(plane, load, operator)
                 await bench.run(
                     runs=given.runs, repeat=given.repeat, rates=given.rates.split(","), seconds=given.seconds
                 )
-                return bench
+            steps = [int(step) for step in given.waiting.split(",") if step]
+            _tell(f"waiting runs: {given.waiting or 'none'}")
+            waiting = WaitingBench(plane, load, operator=supervisor, actor=OPERATOR)
+            return bench, await waiting.run(steps) if steps else []
 
 
 def main() -> int:
@@ -114,18 +122,21 @@ def main() -> int:
     parser.add_argument("--repeat", type=int, default=2, help="drains (%(default)s)")
     parser.add_argument("--rates", default="2,5", help="runs per second of the steady loads (%(default)s)")
     parser.add_argument("--seconds", type=float, default=30, help="length of each steady load (%(default)s)")
+    parser.add_argument("--waiting", default="1000", help="numbers of waiting runs, or none (%(default)s)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     given = parser.parse_args()
     try:
         with tempfile.TemporaryDirectory(prefix="tidegate-bench-") as folder:
-            bench = asyncio.run(_measure(given, Path(folder)))
+            bench, waiting = asyncio.run(_measure(given, Path(folder)))
     except (BenchError, ClusterError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     if given.json:
-        print(json.dumps(figures.as_json(bench.plain, bench.ours), indent=2))
+        print(json.dumps(figures.as_json(bench.plain, bench.ours, waiting), indent=2))
     else:
         print(f"{figures.machine()}\n\n{figures.table(bench.plain, bench.ours, runs=given.runs)}")
+        if waiting:
+            print(f"\n{waiting_table(waiting, idle_mb=bench.ours.rss_idle_mb or 0.0)}")
     return 0
 
 

@@ -100,13 +100,14 @@ def machine() -> str:
     return f"{cores} cores shared by everything, {memory:.0f} GiB, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
 
 
-def as_json(plain: Figures, ours: Figures) -> dict[str, Any]:
+def as_json(plain: Figures, ours: Figures, waiting: Sequence[Any]) -> dict[str, Any]:
     """Everything, for other programs."""
     return {
         "machine": machine(),
         "plain_jobs": asdict(plain),
         "tidegate": asdict(ours),
         "drain_ratio": round(ours.drain / plain.drain, 2),
+        "waiting": [asdict(w) for w in waiting],
     }
 
 

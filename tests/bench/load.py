@@ -4,7 +4,7 @@ import asyncio
 import json
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
@@ -114,17 +114,21 @@ class Load:
 
     async def drain(self, system: System, namespace: str, *, runs: int) -> Seen:
         """Create `runs` objects as fast as they are taken, and wait until all have ended."""
-        slots = asyncio.Semaphore(CREATORS)
+        async with self._following(system, namespace, runs) as (seen, all_ended):
+            seen.begin = time.time()
+            await self.create(system, namespace, range(runs), seen)
+            await all_ended()
+        return seen
+
+    async def create(self, system: System, namespace: str, numbers: Iterable[int], seen: Seen | None = None) -> None:
+        """Create objects as fast as they are taken, and no more."""
+        slots, noted = asyncio.Semaphore(CREATORS), seen or Seen()
 
         async def create(i: int) -> None:
             async with slots:
-                await self._create(system, namespace, f"run-{i:05}", seen)
+                await self._create(system, namespace, f"run-{i:05}", noted)
 
-        async with self._following(system, namespace, runs) as (seen, all_ended):
-            seen.begin = time.time()
-            await asyncio.gather(*(create(i) for i in range(runs)))
-            await all_ended()
-        return seen
+        await asyncio.gather(*(create(i) for i in numbers))
 
     async def pace(self, system: System, namespace: str, *, rate: float, seconds: float) -> Seen:
         """Create objects at a steady rate, however long each takes, and wait until all have ended."""

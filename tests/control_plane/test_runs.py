@@ -37,6 +37,16 @@ def test_a_run_becomes_a_job_and_ends_with_its_pod(runs: Runs) -> None:
     assert {c["type"]: c["status"] for c in status["conditions"]} == {"Finished": "True", "Succeeded": "True"}
 
 
+def test_what_is_only_recorded_stays_as_it_was_and_the_status_says_which_spec_it_speaks_of(runs: Runs) -> None:
+    asked = {"parentRun": "nightly-1", "batch": "b-7", "tags": ["red", "blue"], "idempotencyKey": "k-1"}
+    runs.create(a_run("recorded").spec(**asked).built)
+    status = runs.wait("recorded", "Succeeded")
+    made = runs.get("recorded")
+    assert made["spec"].items() >= asked.items()
+    assert status["observedGeneration"] == made["metadata"]["generation"]
+    assert all(c["lastTransitionTime"] for c in status["conditions"])
+
+
 def test_kubectl_can_wait_for_the_end(plane: ControlPlane, runs: Runs) -> None:
     runs.create(a_run("waited").built)
     plane.kubectl("wait", "--for=condition=Finished", "--timeout=20s", "taskruns.tidegate.dev/waited")

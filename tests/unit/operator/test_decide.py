@@ -197,6 +197,13 @@ def test_a_success_ends_the_run_also_when_it_is_cancelled_meanwhile() -> None:
     assert status["ttlSecondsAfterFinished"] == 86_400
 
 
+def test_a_result_that_the_store_holds_is_referred_to() -> None:
+    text = '{"tidegate.dev/resultRef": {"bytes": 9000, "sha256": "ab"}}'
+    attempt = an_attempt().pod(phase="Succeeded", exit_code=0, termination_message=text).built
+    status = written(decide(a_run_record(), world(attempt), NOW).actions)
+    assert (status["resultRef"], "result" in status) == ({"bytes": 9000, "sha256": "ab"}, False)
+
+
 def test_a_failure_is_retried_after_its_delay() -> None:
     attempt = an_attempt(jitter=False, initial_delay=4).pod(phase="Failed", exit_code=1, received=NOW).built
     status = written(decide(a_run_record(), world(attempt), NOW + 1).actions)

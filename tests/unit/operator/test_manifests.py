@@ -144,6 +144,28 @@ def test_without_the_web_part_a_pod_gets_no_token() -> None:
     assert not {e["name"] for e in pod["containers"][0]["env"]} & {"TIDEGATE_API_URL", "TIDEGATE_TOKEN_FILE"}
 
 
+def test_fields_of_a_container_come_through_as_they_are() -> None:
+    fields: dict[str, Any] = {
+        "imagePullPolicy": "Always",
+        "envFrom": [{"secretRef": {"name": "keys"}}],
+        "resources": {"limits": {"memory": "1Gi"}},
+        "command": ["sh"],
+        "args": ["-c", "true"],
+    }
+    spec = {**RESOLVED, **fields}
+    spec.pop("entrypoint", None)
+    (container,) = build_job(run(), spec, number=1, defaults=PodDefaults())["spec"]["template"]["spec"]["containers"]
+    assert container.items() >= fields.items()
+
+
+def test_the_concurrency_key_stands_on_job_and_pod() -> None:
+    keyed = run()
+    keyed["spec"]["concurrencyKey"] = "customer 7"
+    job = build_job(keyed, RESOLVED, number=1, defaults=PodDefaults())
+    for annotations in (job["metadata"]["annotations"], job["spec"]["template"]["metadata"]["annotations"]):
+        assert annotations["tidegate.dev/concurrency-key"] == "customer 7"
+
+
 def test_user_ids_can_be_left_to_the_cluster() -> None:
     pod = build_job(run(), RESOLVED, number=1, defaults=PodDefaults(run_as_user=-1))["spec"]["template"]["spec"]
     assert pod["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
