@@ -97,6 +97,17 @@ class Reason(StrEnum):
     START_DEADLINE_EXCEEDED = "StartDeadlineExceeded"
 
 
+class ScheduleReason(StrEnum):
+    """Why a Schedule is Ready or not."""
+
+    SCHEDULED = "Scheduled"
+    SUSPENDED = "Suspended"
+    INVALID_CRON = "InvalidCron"
+    INVALID_TIME_ZONE = "InvalidTimeZone"
+    CREATE_REFUSED = "CreateRefused"
+    NAME_TAKEN = "NameTaken"
+
+
 class Outcome(StrEnum):
     """How an attempt ended."""
 
