@@ -36,7 +36,7 @@ class ScheduleSpec(ApiModel):
     concurrency_policy: Annotated[
         Literal["Allow", "Forbid", "Replace"],
         Field(
-            description="What a tick does while an earlier run goes on: run beside it, wait for the next, or replace it."
+            description="What a tick does while an earlier run goes on: run beside it, wait for its end, or replace it."
         ),
     ] = "Allow"
     starting_deadline_seconds: Annotated[
@@ -66,8 +66,10 @@ class ScheduleStatus(ApiModel):
     """What the schedule has done and will do next."""
 
     observed_generation: Annotated[int | None, Field(ge=0, description="The generation this status speaks of.")] = None
-    last_schedule_time: Annotated[Time | None, Field(description="The last tick that was dealt with.")] = None
-    next_schedule_time: Annotated[Time | None, Field(description="The next tick.")] = None
+    last_schedule_time: Annotated[
+        Time | None, Field(description="The last tick that is dealt with: made, skipped or missed.")
+    ] = None
+    next_schedule_time: Annotated[Time | None, Field(description="The first tick that is not dealt with yet.")] = None
     active: Annotated[
         list[ActiveRun] | None,
         Field(max_length=100, json_schema_extra={"x-kubernetes-list-type": "atomic"}, description="Runs that go on."),

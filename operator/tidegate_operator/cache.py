@@ -20,16 +20,18 @@ from tidegate_operator.records import (
     NamedRecord,
     Plan,
     RunRecord,
+    ScheduleRecord,
     TaskRecord,
     attempt_number,
     controller_of,
 )
+from tidegate_operator.schedule_index import ScheduleIndex
 from tidegate_operator.timestamps import parse_time
 
 KINDS: Final = frozenset({"taskruns", "tasks", "queues", "schedules", "jobs", "pods"})
 
 Key = tuple[str, str]
-Seen = RunRecord | TaskRecord | NamedRecord
+Seen = RunRecord | TaskRecord | NamedRecord | ScheduleRecord
 
 
 class Cache:
@@ -43,9 +45,10 @@ class Cache:
         """Kinds that have been listed whole since the start. Nothing is decided before all are."""
         self._names: dict[Key, str] = {}
         self._tasks: dict[Key, TaskRecord] = {}
-        self._named: dict[str, dict[Key, NamedRecord]] = {"queues": {}, "schedules": {}}
+        self._named: dict[str, dict[Key, NamedRecord]] = {"queues": {}}
         self._dependents: dict[Key, set[str]] = {}
         """Runs that go on, by the names that they depend on."""
+        self.schedules = ScheduleIndex()
 
     @property
     def complete(self) -> bool:
@@ -80,6 +83,7 @@ class Cache:
         run.body = body if fresh and latest is None else None
         if latest is not None:
             run.plan = latest.plan
+        self.schedules.note(run, meta, ended=ended and was is not None and not was.terminal)
         self._note_dependencies(run)
         marked = (uid, *self._woken_by(run)) if was is None or (ended and was is not run.status.phase) else (uid,)
         if ended:
@@ -95,6 +99,7 @@ class Cache:
             return ()
         if self._names.get((run.namespace, run.name)) == uid:
             del self._names[(run.namespace, run.name)]
+        self.schedules.forget(run)
         self._forget_dependencies(run)
         self.admission.withdraw(uid)
         self.attempts.retire(uid)
@@ -159,8 +164,11 @@ class Cache:
 
     def _upstream_of(self, run: RunRecord) -> Uids:
         """Finished runs that were kept for this one."""
-        found = (self._names.get((run.namespace, name)) for name, _ in run.depends_on)
-        return tuple(uid for uid in found if uid is not None)
+        found = [r for name, _ in run.depends_on if (r := self.find_run(run.namespace, name)) is not None]
+        for upstream in found:
+            if upstream.schedule is not None:
+                self.schedules.on_change((upstream.namespace, upstream.schedule))
+        return tuple(r.uid for r in found)
 
     # What a sweep compares with its lists
 
@@ -168,6 +176,8 @@ class Cache:
         """All records of one of our kinds."""
         if kind == "taskruns":
             return list(self.runs.values())
+        if kind == "schedules":
+            return list(self.schedules.records.values())
         return list(self._tasks.values() if kind == "tasks" else self._named[kind].values())
 
     def drop(self, kind: str, record: Seen) -> Uids:
@@ -177,6 +187,8 @@ class Cache:
         if kind == "tasks":
             self.drop_task(record.namespace, record.name, uid=record.uid)
             return ()
+        if kind == "schedules":
+            return self.schedules.drop(record.namespace, record.name, uid=record.uid)
         return self.drop_named(kind, record.namespace, record.name, uid=record.uid)
 
     # What runs refer to
@@ -206,7 +218,7 @@ class Cache:
         return self._tasks.get((run.namespace, run.task_ref)) if run.task_ref else None
 
     def put_named(self, kind: str, body: Json) -> NamedRecord | None:
-        """A Queue or Schedule was seen: its record, or None when nothing is new."""
+        """A Queue was seen: its record, or None when nothing is new."""
         meta = body["metadata"]
         key, version = (meta["namespace"], meta["name"]), int(meta["resourceVersion"])
         if (known := self._named[kind].get(key)) is not None and known.version >= version:
@@ -226,7 +238,7 @@ class Cache:
         return made
 
     def drop_named(self, kind: str, namespace: str, name: str, *, uid: str) -> Uids:
-        """A Queue or Schedule is gone."""
+        """A Queue is gone."""
         if (known := self._named[kind].get((namespace, name))) is not None and known.uid == uid:
             del self._named[kind][(namespace, name)]
             if kind == "queues":

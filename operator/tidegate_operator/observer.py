@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from tidegate_operator.cache import Cache
 from tidegate_operator.reconciler import Reconciler
-from tidegate_operator.records import Json, NamedRecord
+from tidegate_operator.records import Json
 
 
 class Observer:
@@ -19,10 +19,9 @@ class Observer:
         cache: Cache,
         reconciler: Reconciler,
         *,
-        on_schedule: Callable[[NamedRecord], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._cache, self._reconciler, self._on_schedule, self._clock = cache, reconciler, on_schedule, clock
+        self._cache, self._reconciler, self._clock = cache, reconciler, clock
 
     def saw(self, kind: str, body: Json) -> None:
         """An object of `kind` (a plural) is as given."""
@@ -35,13 +34,13 @@ class Observer:
             self._reconciler.mark(self._cache.put_job(body["metadata"], now=now))
         elif kind == "pods":
             self._reconciler.mark(self._cache.put_pod(body, now=now))
+        elif kind == "schedules":
+            self._reconciler.mark(self._cache.schedules.put(body))
         else:
             meta = body["metadata"]
             was_there = self._cache.find_named(kind, meta["namespace"], meta["name"]) is not None
             record = self._cache.put_named(kind, body)
-            if record is not None and kind == "schedules":
-                self._on_schedule(record)
-            elif record is not None:
+            if record is not None:
                 # Runs that wait for a Queue to appear say so; what else changes in it, admission sees to.
                 waiting = self._cache.admission.waiting_in(record.namespace, record.name)
                 self._reconciler.mark(() if was_there else waiting)
@@ -56,6 +55,8 @@ class Observer:
             self._cache.drop_task(meta["namespace"], meta["name"], uid=meta["uid"])
         elif kind == "pods":
             self._reconciler.mark(self._cache.pod_deleted(body, now=self._clock()))
+        elif kind == "schedules":
+            self._reconciler.mark(self._cache.schedules.drop(meta["namespace"], meta["name"], uid=meta["uid"]))
         else:
             self._reconciler.mark(self._cache.drop_named(kind, meta["namespace"], meta["name"], uid=meta["uid"]))
 

@@ -205,6 +205,7 @@ class Reconciler:
             default_ttl=settings.ttl_seconds_after_finished,
             look_seconds=settings.look_seconds,
             deletes_finished=not settings.api_url,
+            held=cache.schedules.holds(run),
         )
 
     def _spawn(self, uid: str, decision: Decision, *, leisurely: bool = False) -> None:

@@ -163,6 +163,8 @@ class RunRecord:
     """Not before this is its payload checked: too many of its namespace are being."""
     recover_at: float = 0.0
     """Not before this is an attempt looked for whose Job is gone."""
+    schedule: str | None = None
+    """The Schedule that its label names: the one that made it, or that somebody triggered by hand."""
 
     @classmethod
     def parse(cls, body: Json, *, now: float) -> "RunRecord":
@@ -302,9 +304,38 @@ class TaskRecord:
     spec: Json
 
 
+@dataclass(slots=True, frozen=True)
+class ScheduleRecord:
+    """One Schedule; there are few, so its template is kept."""
+
+    uid: str
+    namespace: str
+    name: str
+    version: int
+    generation: int
+    created: float
+    spec: Json
+    status: Json
+
+    @property
+    def counted_to(self) -> float:
+        """The last tick that is dealt with, for all to see; before the first one, the Schedule's creation."""
+        last = parse_time(self.status.get("lastScheduleTime"))
+        return self.created if last is None else last
+
+    def tick_of(self, run_name: str) -> float | None:
+        """The tick that a run of this name is for; None for one triggered by hand."""
+        minutes = run_name.removeprefix(f"{self.name}-")
+        return int(minutes) * 60.0 if minutes != run_name and minutes.isdecimal() and minutes.isascii() else None
+
+    def run_name(self, tick: float) -> str:
+        """Name of the run of a tick: the same whoever makes it, so that nobody makes a second one."""
+        return f"{self.name}-{int(tick // 60)}"
+
+
 @dataclass(slots=True)
 class NamedRecord:
-    """A Queue or Schedule; there are few, so both halves are kept."""
+    """A Queue; there are few, so both halves are kept."""
 
     uid: str
     namespace: str

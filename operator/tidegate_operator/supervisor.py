@@ -28,7 +28,7 @@ from tidegate_operator.observer import Observer, PodSink
 from tidegate_operator.policies.admission import Admission
 from tidegate_operator.queues import QueueReporter
 from tidegate_operator.reconciler import Reconciler
-from tidegate_operator.schedules import ScheduleAnswers
+from tidegate_operator.schedules import ScheduleReconciler
 from tidegate_operator.schemas import SchemaWorker
 from tidegate_operator.settings import OperatorSettings
 from tidegate_operator.sweeping import Sweeper
@@ -101,8 +101,15 @@ class Supervisor:
         schemas = SchemaWorker(places=settings.concurrent_actions // 2)
         actor = Actor(client, self._cache, executor, schemas, metrics=self._metrics)
         reconciler = Reconciler(self._cache, actor, settings=settings, metrics=self._metrics)
-        schedules = ScheduleAnswers(client)
-        observer = Observer(self._cache, reconciler, on_schedule=schedules.offer)
+        schedules = ScheduleReconciler(
+            client,
+            self._cache,
+            mark_runs=reconciler.mark,
+            is_needed=self._cache.has_dependents,
+            deletes_finished=not settings.api_url,
+            metrics=self._metrics,
+        )
+        observer = Observer(self._cache, reconciler)
         sink = PodSink(self._cache, reconciler, observer)
         sweeper = Sweeper(
             client,
@@ -132,7 +139,7 @@ class Supervisor:
             stack.push_async_callback(schemas.close)
             if settings.why_callers:
                 await stack.enter_async_context(self._why_server(client, reconciler))
-            return await self._work(parts, reconciler)
+            return await self._work(parts, reconciler, schedules)
 
     def _why_server(self, client: KubeClient, reconciler: Reconciler) -> WhyServer:
         return WhyServer(
@@ -145,7 +152,9 @@ class Supervisor:
             port=self._settings.why_port,
         )
 
-    async def _work(self, parts: dict[str, Coroutine[Any, Any, Any]], reconciler: Reconciler) -> int:
+    async def _work(
+        self, parts: dict[str, Coroutine[Any, Any, Any]], reconciler: Reconciler, schedules: ScheduleReconciler
+    ) -> int:
         tasks = {asyncio.create_task(part, name=name) for name, part in parts.items()}
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         names = {task.get_name() for task in done}
@@ -155,7 +164,7 @@ class Supervisor:
             self._log.error("a part broke", part=task.get_name(), error=repr(task.exception()))
         if "lease" in names:
             self._log.error("another replica holds the lease")
-        await reconciler.stop()
+        await asyncio.gather(reconciler.stop(), schedules.stop())
         # Writes have drained: another may lead. Watches have nothing to finish, kopf's own slow farewell included.
         await asyncio.to_thread(self._lease.release)
         for task in tasks - done:

@@ -13,6 +13,11 @@ def format_time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def format_second(seconds: float) -> str:
+    """RFC 3339 in UTC, for what has no fractions of a second."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
 def format_duration(seconds: float) -> str:
     """Go's syntax: 12.3s, 4m10s, 1h0m5s. Negative ones are zero: a duration is never negative."""
     seconds = max(0.0, seconds)

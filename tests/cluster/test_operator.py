@@ -1,13 +1,16 @@
 """Runs go on whatever becomes of the operator's pods, and its rights suffice."""
 
+import json
+import time
 from collections.abc import Iterator, Sequence
 
 import pytest
-from support.builders import a_run
+from support.builders import a_run, a_schedule
 from support.cluster import SECONDS, ClusterRuns
 from support.servers import wait_until
 from tidegate_demo.install import NAMESPACE, wait_ready
 from tidegate_demo.kubectl import Kubectl
+from tidegate_operator.timestamps import format_second
 
 DEPLOYMENT = "deployment/tidegate-operator"
 COMPONENTS = ("operator", "web", "live", "mirror")
@@ -81,10 +84,20 @@ def test_no_part_is_refused_anything_by_the_cluster(kubectl: Kubectl, runs: Clus
     runs.wait("homeless", "Starting")
     runs.cancel("homeless")
     runs.wait("homeless", "Cancelled")
-    schedule = {"cron": "0 3 * * *", "template": {"spec": {"taskRef": {"name": "report"}}}}
-    meta = {"name": "nightly", "namespace": runs.namespace}
-    runs.create({"apiVersion": "tidegate.dev/v1alpha1", "kind": "Schedule", "metadata": meta, "spec": schedule})
-    runs.kubectl("wait", "schedules.tidegate.dev/nightly", "--for=condition=Ready=False", f"--timeout={SECONDS:.0f}s")
+    # A Schedule with an overdue tick that replaces a run.
+    replaced = a_run("nightly-mabc").shell("trap 'exit 1' TERM; while :; do sleep 0.2; done")
+    runs.start(replaced.labels({"tidegate.dev/schedule": "nightly"}))
+    runs.wait("nightly-mabc", "Running")
+    minute = int(time.time() // 60) - 5
+    template = a_run("nightly").shell("true")
+    schedule = a_schedule("nightly", run=template, cron=f"{minute % 60} * * * *", concurrencyPolicy="Replace")
+    schedule["metadata"]["namespace"] = runs.namespace
+    runs.create(schedule)
+    runs.kubectl("wait", "schedules.tidegate.dev/nightly", "--for=condition=Ready", f"--timeout={SECONDS:.0f}s")
+    overdue = json.dumps({"status": {"lastScheduleTime": format_second((minute - 1) * 60)}})
+    runs.kubectl("patch", "schedules.tidegate.dev", "nightly", "--subresource=status", "--type=merge", "-p", overdue)
+    runs.wait("nightly-mabc", "Cancelled")
+    runs.wait(f"nightly-{minute}", "Succeeded")
     runs.kubectl("delete", "schedules.tidegate.dev/nightly")
     # Deleted by the mirror once it is stored, and its Job with it.
     runs.start(a_run("fleeting").shell("true").spec(ttlSecondsAfterFinished=0))

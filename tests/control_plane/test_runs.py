@@ -184,23 +184,6 @@ def test_a_job_deleted_by_hand_is_an_attempt_that_failed(plane: ControlPlane, ru
     runs.wait("tampered", "Cancelled")
 
 
-def test_a_schedule_is_told_that_nothing_will_come_of_it(runs: Runs) -> None:
-    runs.create(
-        {
-            "apiVersion": "tidegate.dev/v1alpha1",
-            "kind": "Schedule",
-            "metadata": {"name": "nightly"},
-            "spec": {"cron": "0 3 * * *", "template": {"spec": {"taskRef": {"name": "report"}}}},
-        }
-    )
-
-    def condition() -> tuple[str, str] | None:
-        found = runs.get("nightly", kind="schedules.tidegate.dev").get("status", {}).get("conditions", [])
-        return (found[0]["status"], found[0]["reason"]) if found else None
-
-    wait_until(lambda: condition() == ("False", "NotSupported"), what="the condition")
-
-
 def test_a_payload_over_the_limit_is_refused_before_any_pod(runs: Runs) -> None:
     runs.create(a_run("heavy").payload(x="y" * 131_072).built)
     status = runs.wait("heavy", "Failed", reason="InvalidPayload")

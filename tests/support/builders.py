@@ -96,3 +96,16 @@ def a_queue(name: str, **spec: Any) -> Json:
         "metadata": {"name": name, "namespace": "default"},
         "spec": spec,
     }
+
+
+def a_schedule(name: str, *, run: RunBuilder | None = None, **spec: Any) -> Json:
+    """A Schedule that runs `true` each minute, unless told otherwise. `run` is its template."""
+    template = (run or a_run(name)).built
+    labels = template["metadata"].get("labels")
+    wanted = {**({"metadata": {"labels": labels}} if labels else {}), "spec": template["spec"]}
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "Schedule",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {"cron": "* * * * *", "template": wanted, **spec},
+    }

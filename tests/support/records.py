@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any, Self
 
 from tidegate_api.names import Phase
-from tidegate_operator.records import AttemptRecord, Plan, PodRecord, RunRecord, StatusRecord
+from tidegate_operator.records import AttemptRecord, Plan, PodRecord, RunRecord, ScheduleRecord, StatusRecord
 
 NOW = 1_000_000.0
 
@@ -75,3 +75,19 @@ def a_run_record(
         status=status,
     )
     return replace(base, **fields)
+
+
+def a_schedule_record(*, status: dict[str, Any] | None = None, **fields: Any) -> ScheduleRecord:
+    """A Schedule of every minute, made an hour before NOW. What isn't a field of the record is one of its spec."""
+    own = {k: fields.pop(k) for k in ("name", "created", "generation", "version", "uid") if k in fields}
+    base = ScheduleRecord(
+        uid="schedule-uid",
+        namespace="default",
+        name="tick",
+        version=3,
+        generation=1,
+        created=NOW - 3600,
+        spec={"cron": "* * * * *", "template": {"spec": {"taskRef": {"name": "t"}}}, **fields},
+        status=status or {},
+    )
+    return replace(base, **own)

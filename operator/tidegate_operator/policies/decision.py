@@ -130,6 +130,8 @@ class World:
     look_seconds: float = 5.0
     deletes_finished: bool = True
     """Whether the supervisor is the one that deletes finished runs (the mirror does, where there is one)."""
+    held: bool = False
+    """The run's Schedule doesn't tell of its tick yet: were the run gone, it could be made again."""
 
 
 def queue_name(run: RunRecord, task: TaskRecord | None) -> str:

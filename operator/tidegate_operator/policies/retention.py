@@ -10,8 +10,8 @@ from tidegate_operator.timestamps import parse_time
 
 def retain(run: RunRecord, world: World, now: float) -> Decision:
     """Delete a finished run past its TTL, unless a run that goes on depends on it."""
-    if not world.deletes_finished or world.has_dependents:
-        return Decision()  # the end of the last dependent marks it again
+    if not world.deletes_finished or world.has_dependents or world.held:
+        return Decision()  # the end of the last dependent, or the Schedule's word, marks it again
     finished = parse_time(run.status.finished_at) or run.created
     ttl = next((t for t in (run.ttl, run.status.ttl) if t is not None), world.default_ttl)
     return Decision([DeleteRun()]) if now >= finished + ttl else Decision(wake_at=finished + ttl)

@@ -258,6 +258,7 @@ def test_a_finished_run_is_deleted_after_its_ttl_by_who_is_in_charge() -> None:
     assert decide(run, world(), NOW + 59).wake_at == NOW + 60
     assert decide(run, world(), NOW + 60).actions == [DeleteRun()]
     assert decide(run, world(deletes_finished=False), NOW + 60).actions == []
+    assert decide(run, world(held=True), NOW + 60).actions == []
 
 
 @pytest.mark.parametrize("reason", ["InvalidImageName", "PodRejected"])

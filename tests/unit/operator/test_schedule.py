@@ -1,0 +1,331 @@
+"""policies/schedule: which runs are made, when, and what the status says of it."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.records import NOW, a_run_record, a_schedule_record
+from tidegate_api.names import Phase, ScheduleReason
+from tidegate_operator.policies.schedule import Decision, Progress, Standing, decide
+from tidegate_operator.records import RunRecord, ScheduleRecord
+from tidegate_operator.timestamps import format_second, parse_time
+
+MINUTE = 60.0
+TICK = NOW // MINUTE * MINUTE
+"""The last whole minute: 40 seconds before NOW."""
+
+
+def decided(
+    schedule: ScheduleRecord, *runs: RunRecord, now: float = NOW, needed: tuple[str, ...] = (), **progress: Any
+) -> Decision:
+    known = Progress(uid=schedule.uid, generation=schedule.generation, **progress)
+    return decide(schedule, runs, known, now, is_needed=lambda run: run.name in needed)
+
+
+def told(last: float, *, upcoming: float | None = None, generation: int = 1, **condition: Any) -> dict[str, Any]:
+    """A status as the supervisor wrote it."""
+    ready = {"type": "Ready", "status": "True", "reason": "Scheduled", "observedGeneration": generation, **condition}
+    status = {
+        "observedGeneration": generation,
+        "lastScheduleTime": format_second(last),
+        "nextScheduleTime": format_second(upcoming) if upcoming is not None else None,
+        "conditions": [ready],
+    }
+    return {k: v for k, v in status.items() if v is not None}
+
+
+def since(last: float, **spec: Any) -> ScheduleRecord:
+    return a_schedule_record(status=told(last, upcoming=last + MINUTE), **spec)
+
+
+def of_tick(tick: float, phase: Phase = Phase.RUNNING, **fields: Any) -> RunRecord:
+    name = f"tick-{int(tick // 60)}"
+    return a_run_record(uid=name, name=name, phase=phase, created=tick, schedule="tick", **fields)
+
+
+def ready(decision: Decision) -> tuple[str, str]:
+    assert decision.status is not None
+    (condition,) = decision.status["conditions"]
+    return condition["status"], condition["reason"]
+
+
+def test_a_tick_makes_a_run_first_and_is_told_of_then() -> None:
+    schedule = since(TICK - MINUTE)
+    first = decided(schedule)
+    assert (first.create, first.status) == ([TICK], None)
+    then = decided(schedule, of_tick(TICK))
+    assert then.create == []
+    assert then.status is not None
+    assert then.status["lastScheduleTime"] == format_second(TICK)
+    assert then.status["nextScheduleTime"] == format_second(TICK + MINUTE)
+    assert then.status["active"] == [{"name": f"tick-{int(TICK // 60)}", "uid": f"tick-{int(TICK // 60)}"}]
+    assert then.wake_at == TICK + MINUTE
+
+
+def test_a_new_schedule_counts_from_its_creation() -> None:
+    decision = decided(a_schedule_record(created=TICK, catchUp="All"))
+    assert decision.create == []
+    assert decision.status is not None
+    assert "lastScheduleTime" not in decision.status
+    assert decision.status["nextScheduleTime"] == format_second(TICK + MINUTE)
+    assert ready(decision) == ("True", "Scheduled")
+
+
+def test_nothing_is_written_when_nothing_changes() -> None:
+    schedule = since(TICK)
+    first = decided(schedule).status
+    assert first is not None
+    again = decided(replace(schedule, status=first))
+    assert (again.status, again.create, again.wake_at) == (None, [], TICK + MINUTE)
+
+
+def test_runs_that_come_and_go_are_written_at_most_once_a_second() -> None:
+    schedule = since(TICK)
+    schedule = replace(schedule, status=decided(schedule).status or {})
+    early = decided(schedule, of_tick(TICK), written=NOW - 0.4)
+    assert (early.status, early.wake_at) == (None, NOW + 0.6)
+    assert decided(schedule, of_tick(TICK), written=NOW - 1.0).status is not None
+
+
+def test_a_tick_whose_run_was_deleted_is_not_made_again() -> None:
+    assert decided(since(TICK)).create == []
+
+
+@pytest.mark.parametrize(
+    ("catch_up", "expected"),
+    [("None", [TICK]), ("Latest", [TICK]), ("All", [TICK - 2 * MINUTE, TICK - MINUTE, TICK])],
+)
+def test_ticks_missed_during_downtime(catch_up: str, expected: list[float]) -> None:
+    assert decided(since(TICK - 3 * MINUTE, catchUp=catch_up)).create == expected
+
+
+def test_all_means_at_most_a_hundred() -> None:
+    made = decided(since(TICK - 86_400, catchUp="All")).create
+    assert len(made) == 100
+    assert made[-1] == TICK
+
+
+def test_without_catching_up_a_late_tick_is_skipped_and_counted() -> None:
+    schedule = a_schedule_record(cron="0 * * * *", catchUp="None", status=told(TICK - 86_400))
+    decision = decided(schedule)
+    assert decision.create == []
+    assert decision.status is not None
+    last = parse_time(decision.status["lastScheduleTime"])
+    assert last is not None
+    assert 0 <= NOW - last < 3600
+
+
+def test_a_tick_past_its_starting_deadline_is_skipped() -> None:
+    late = since(TICK - 2 * MINUTE, catchUp="All", startingDeadlineSeconds=41)
+    assert decided(late).create == [TICK]
+    too_late = decided(since(TICK - 2 * MINUTE, catchUp="All", startingDeadlineSeconds=40))
+    assert too_late.create == []
+    assert too_late.status is not None
+    assert too_late.status["lastScheduleTime"] == format_second(TICK)
+
+
+def test_while_a_run_goes_on_forbid_makes_none_and_then_the_latest() -> None:
+    schedule = since(TICK - 3 * MINUTE, concurrencyPolicy="Forbid")
+    held = decided(schedule, of_tick(TICK - 3 * MINUTE))
+    assert held.create == []
+    assert held.status is not None
+    assert held.status["lastScheduleTime"] == format_second(TICK - 3 * MINUTE)
+    assert decided(schedule, of_tick(TICK - 3 * MINUTE, Phase.SUCCEEDED)).create == [TICK]
+
+
+def test_forbid_catches_all_up_one_by_one() -> None:
+    schedule = since(TICK - 3 * MINUTE, concurrencyPolicy="Forbid", catchUp="All")
+    assert decided(schedule).create == [TICK - 2 * MINUTE]
+    assert decided(schedule, of_tick(TICK - 2 * MINUTE)).create == []
+    assert decided(schedule, of_tick(TICK - 2 * MINUTE, Phase.FAILED)).create == [TICK - MINUTE]
+
+
+def test_a_held_tick_is_missed_once_it_is_too_late() -> None:
+    schedule = since(TICK - MINUTE, concurrencyPolicy="Forbid", catchUp="None")
+    before = of_tick(TICK - MINUTE)
+    held = decided(schedule, before)
+    assert held.wake_at == TICK + 60
+    later = decided(replace(schedule, status=held.status or {}), before, now=TICK + 60)
+    assert later.create == []
+    assert decided(schedule, now=TICK + 59).create == [TICK]
+
+
+def test_a_run_that_was_made_before_a_crash_holds_nothing_up_and_comes_once() -> None:
+    # Forbid must not wait for the tick's own run, and make it again when that is over.
+    schedule = since(TICK - MINUTE, concurrencyPolicy="Forbid")
+    decision = decided(schedule, of_tick(TICK))
+    assert decision.create == []
+    assert decision.status is not None
+    assert decision.status["lastScheduleTime"] == format_second(TICK)
+
+
+def test_replace_cancels_what_goes_on_and_makes_the_latest() -> None:
+    schedule = since(TICK - 2 * MINUTE, concurrencyPolicy="Replace", catchUp="All")
+    by_hand = a_run_record(uid="m", name="tick-mabc", phase=Phase.PENDING, schedule="tick")
+    stopping = of_tick(TICK - 3 * MINUTE, cancel=True)
+    decision = decided(schedule, by_hand, stopping, of_tick(TICK - 2 * MINUTE), of_tick(0, Phase.SUCCEEDED))
+    assert [r.name for r in decision.cancel] == ["tick-mabc", f"tick-{int(TICK // 60) - 2}"]
+    assert decision.create == [TICK]
+    assert decided(schedule, of_tick(TICK)).cancel == []
+
+
+def test_while_suspended_nothing_is_made_and_later_nothing_is_made_up_for() -> None:
+    suspended = decided(since(TICK - 5 * MINUTE, suspend=True, catchUp="All"))
+    assert (suspended.create, suspended.wake_at) == ([], None)
+    assert ready(suspended) == ("True", "Suspended")
+    assert suspended.status is not None
+    assert "nextScheduleTime" not in suspended.status
+    resumed = decided(a_schedule_record(status=suspended.status, generation=2, catchUp="All"))
+    assert resumed.create == []
+    assert resumed.status is not None
+    assert resumed.status["lastScheduleTime"] == format_second(TICK)
+    assert resumed.wake_at == TICK + MINUTE
+
+
+def test_other_times_count_from_the_change() -> None:
+    status = told(TICK - 86_400, upcoming=NOW + 500)
+    changed = decided(a_schedule_record(status=status, generation=2, catchUp="All"))
+    assert changed.create == []
+    assert changed.status is not None
+    assert changed.status["lastScheduleTime"] == format_second(TICK)
+
+
+def test_another_template_changes_nothing_about_what_was_missed() -> None:
+    status = told(TICK - 2 * MINUTE, upcoming=TICK - MINUTE)
+    assert decided(a_schedule_record(status=status, generation=2)).create == [TICK]
+
+
+def test_what_an_earlier_version_did_not_support_begins_now() -> None:
+    condition = {"type": "Ready", "status": "False", "reason": "NotSupported", "observedGeneration": 1}
+    assert decided(a_schedule_record(catchUp="All", status={"conditions": [condition]})).create == []
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason", "words"),
+    [
+        ({"cron": "99 * * * *"}, "InvalidCron", "Bad minute"),
+        ({"timeZone": "Mars/Olympus"}, "InvalidTimeZone", "Mars/Olympus"),
+    ],
+)
+def test_what_cannot_be_understood_is_told(spec: dict[str, Any], reason: str, words: str) -> None:
+    decision = decided(since(TICK - MINUTE, **spec))
+    assert ready(decision) == ("False", reason)
+    assert decision.status is not None
+    assert words in decision.status["conditions"][0]["message"]
+    assert (decision.create, decision.wake_at) == ([], None)
+
+
+def test_a_refused_run_is_tried_again_and_its_trouble_told() -> None:
+    schedule = since(TICK - MINUTE)
+    trouble = Standing(ScheduleReason.CREATE_REFUSED, "no room")
+    decision = decided(schedule, trouble=trouble, retry_at=NOW + 30)
+    assert ready(decision) == ("False", "CreateRefused")
+    assert decision.wake_at == NOW + 30
+    assert decision.status is not None
+    assert decision.status["lastScheduleTime"] == format_second(TICK - MINUTE)
+    standing = replace(schedule, status=decision.status)
+    assert decided(standing, retry_at=NOW + 30).status is None
+    assert decided(standing, retry_at=NOW).create == [TICK]
+    assert ready(decided(standing, of_tick(TICK))) == ("True", "Scheduled")
+
+
+def test_a_name_that_is_taken_stands_in_the_condition_until_the_next_tick() -> None:
+    schedule = since(TICK - MINUTE)
+    taken = Standing(ScheduleReason.NAME_TAKEN, "in the way")
+    decision = decided(schedule, trouble=taken, reached=TICK)
+    assert ready(decision) == ("False", "NameTaken")
+    standing = replace(schedule, status=decision.status or {})
+    assert decided(standing).status is None
+    assert ready(decided(standing, of_tick(TICK + MINUTE), now=NOW + MINUTE)) == ("True", "Scheduled")
+
+
+def test_history_goes_oldest_first_and_each_end_has_its_own_limit() -> None:
+    schedule = since(TICK, successfulRunsHistoryLimit=1, failedRunsHistoryLimit=0)
+    runs = [of_tick(TICK - i * MINUTE, Phase.SUCCEEDED) for i in range(4)]
+    runs += [of_tick(TICK - 9 * MINUTE, Phase.CANCELLED), of_tick(TICK - 8 * MINUTE)]
+    gone = decided(schedule, *runs, needed=(runs[2].name,)).delete
+    assert [r.name for r in gone] == [runs[3].name, runs[1].name, runs[4].name]
+    assert decide(schedule, runs, Progress(uid="", generation=1), NOW, is_needed=None).delete == []
+    assert decided(since(TICK), *runs).delete == []
+
+
+def test_no_run_is_deleted_before_its_tick_is_told_of() -> None:
+    schedule = since(TICK - MINUTE, successfulRunsHistoryLimit=0)
+    assert decided(schedule, of_tick(TICK, Phase.SUCCEEDED)).delete == []
+
+
+@dataclass
+class World:
+    """A Schedule and its runs in a cluster, with a supervisor that may die after each of its steps."""
+
+    schedule: ScheduleRecord
+    now: float = NOW
+    runs: dict[str, RunRecord] = field(default_factory=dict)
+    made: list[str] = field(default_factory=list)
+    progress: Progress = field(default_factory=lambda: Progress(uid="", generation=1))
+
+    def restart(self) -> None:
+        self.progress = Progress(uid="", generation=1)
+
+    def step(self, *, dies_after: int) -> None:
+        decision = decide(self.schedule, [*self.runs.values()], self.progress, self.now, is_needed=lambda _: False)
+        steps: list[Any] = [*decision.cancel, *decision.create, *([decision.status] if decision.status else [])]
+        for step in [*steps, *decision.delete][:dies_after]:
+            match step:
+                case float() if self.schedule.run_name(step) not in self.runs:
+                    assert step > self.schedule.counted_to
+                    run = of_tick(step)
+                    self.runs[run.name] = run
+                    self.made.append(run.name)
+                case dict():
+                    self.schedule = replace(self.schedule, status=step)
+                case RunRecord() if step.status.phase.terminal:
+                    del self.runs[step.name]
+                case RunRecord():
+                    step.cancel = True
+        if self.schedule.spec["concurrencyPolicy"] == "Forbid":
+            assert sum(not r.status.phase.terminal for r in self.runs.values()) <= 1
+
+
+@settings(deadline=None)
+@given(
+    data=st.data(),
+    policy=st.sampled_from(["Allow", "Forbid", "Replace"]),
+    catch_up=st.sampled_from(["None", "Latest", "All"]),
+    limit=st.sampled_from([None, 0, 1]),
+)
+def test_no_tick_makes_two_runs_whatever_dies_when(
+    data: st.DataObject, policy: str, catch_up: str, limit: int | None
+) -> None:
+    spec = {"concurrencyPolicy": policy, "catchUp": catch_up, "successfulRunsHistoryLimit": limit}
+    schedule = a_schedule_record(created=NOW)
+    world = World(replace(schedule, spec=schedule.spec | spec))
+    for _ in range(data.draw(st.integers(1, 40), label="steps")):
+        match data.draw(st.sampled_from(["step", "step", "die", "wait", "down", "end"])):
+            case "step":
+                world.step(dies_after=1000)
+            case "die":
+                world.step(dies_after=data.draw(st.integers(0, 3), label="after"))
+                world.restart()
+            case "wait":
+                world.now += data.draw(st.sampled_from([0.5, 20.0, 61.0]))
+            case "down":
+                world.now += data.draw(st.sampled_from([200.0, 20_000.0]))
+            case "end":
+                for run in world.runs.values():
+                    run.status.phase = Phase.SUCCEEDED
+    assert len(world.made) == len(set(world.made))
+    # Left alone, it comes to rest, and has told of everything it made.
+    for run in world.runs.values():
+        run.status.phase = Phase.SUCCEEDED
+    for _ in range(1000):
+        before = (world.schedule, len(world.made), len(world.runs))
+        world.step(dies_after=1000)
+        for run in world.runs.values():
+            run.status.phase = Phase.SUCCEEDED
+        if before == (world.schedule, len(world.made), len(world.runs)):
+            break
+    assert all((world.schedule.tick_of(name) or 0) <= world.schedule.counted_to for name in world.made)
+    assert len(world.made) == len(set(world.made))

@@ -1,0 +1,91 @@
+"""schedule_index: which Schedule is told of which run, and which runs are held for it."""
+
+from typing import Any
+
+from support.builders import a_run, a_schedule
+from tidegate_operator.cache import Cache
+
+NOW = 1_000_020.0
+MINUTE = int(NOW // 60)
+CREATED = "1970-01-12T13:47:00Z"
+KEY = ("default", "tick")
+
+
+def meta(body: dict[str, Any], *, version: int, uid: str) -> dict[str, Any]:
+    more = {"uid": uid, "resourceVersion": str(version), "creationTimestamp": CREATED, "generation": 1}
+    return {**body, "metadata": {**body["metadata"], **more}}
+
+
+def run(name: str, *, version: int, label: str | None = "tick", phase: str = "Pending") -> dict[str, Any]:
+    built = a_run(name).labels({"tidegate.dev/schedule": label} if label else {}).built
+    return {**meta(built, version=version, uid=name), "status": {"phase": phase}}
+
+
+def schedule(*, version: int, last: str | None = None) -> dict[str, Any]:
+    status = {"lastScheduleTime": last} if last else {}
+    return {**meta(a_schedule("tick"), version=version, uid="schedule"), "status": status}
+
+
+def listened() -> tuple[Cache, list[tuple[str, str]]]:
+    cache, heard = Cache(), list[tuple[str, str]]()
+    cache.schedules.on_change = heard.append
+    return cache, heard
+
+
+def test_a_schedule_is_told_when_its_run_comes_ends_and_goes_and_of_nothing_between() -> None:
+    cache, heard = listened()
+    cache.put_run(run("tick-1", version=1), now=NOW)
+    cache.put_run(run("tick-1", version=2, phase="Running"), now=NOW)
+    assert heard == [KEY]
+    cache.put_run(run("tick-1", version=3, phase="Succeeded"), now=NOW)
+    cache.put_run(run("tick-1", version=4, phase="Succeeded"), now=NOW)
+    assert heard == [KEY] * 2
+    cache.drop_run("tick-1")
+    assert heard == [KEY] * 3
+    assert cache.schedules.runs_of(KEY) == []
+
+
+def test_runs_without_the_label_are_nobodys() -> None:
+    cache, heard = listened()
+    cache.put_run(run("tick-1", version=1, label=None), now=NOW)
+    cache.drop_run("tick-1")
+    assert heard == []
+
+
+def test_a_label_that_is_moved_moves_the_run() -> None:
+    cache, heard = listened()
+    cache.put_run(run("tick-1", version=1), now=NOW)
+    cache.put_run(run("tick-1", version=2, label="tock"), now=NOW)
+    assert heard == [KEY, KEY, ("default", "tock")]
+    assert cache.schedules.runs_of(KEY) == []
+    assert [r.name for r in cache.schedules.runs_of(("default", "tock"))] == ["tick-1"]
+
+
+def test_a_run_is_held_until_its_schedule_tells_of_its_tick() -> None:
+    cache, _ = listened()
+    cache.schedules.put(schedule(version=1))
+    for name, version in ((f"tick-{MINUTE + 1}", 2), (f"tick-{MINUTE}", 3), ("tick-mabc", 4)):
+        cache.put_run(run(name, version=version), now=NOW)
+    holds = {r.name: cache.schedules.holds(r) for r in cache.runs.values()}
+    assert holds == {f"tick-{MINUTE + 1}": True, f"tick-{MINUTE}": False, "tick-mabc": False}
+    assert cache.schedules.put(schedule(version=5, last="1970-01-12T13:48:00Z")) == (f"tick-{MINUTE + 1}",)
+    assert not cache.schedules.holds(cache.runs[f"tick-{MINUTE + 1}"])
+
+
+def test_a_schedule_that_is_gone_holds_nothing() -> None:
+    cache, heard = listened()
+    cache.schedules.put(schedule(version=1))
+    cache.put_run(run(f"tick-{MINUTE + 1}", version=2), now=NOW)
+    heard.clear()
+    assert cache.schedules.drop("default", "tick", uid="another") == ()
+    assert cache.schedules.drop("default", "tick", uid="schedule") == (f"tick-{MINUTE + 1}",)
+    assert heard == [KEY]
+    assert not cache.schedules.holds(cache.runs[f"tick-{MINUTE + 1}"])
+
+
+def test_an_older_version_of_a_schedule_changes_nothing() -> None:
+    cache, heard = listened()
+    cache.schedules.put(schedule(version=2, last="1970-01-12T13:48:00Z"))
+    cache.schedules.put(schedule(version=1))
+    assert cache.schedules.records[KEY].version == 2
+    assert heard == [KEY]
