@@ -27,7 +27,7 @@ from tidegate_operator.policies.decision import (
 )
 from tidegate_operator.policies.payload import must_check, schema_version
 from tidegate_operator.policies.resolution import resolve
-from tidegate_operator.records import Json, RunRecord
+from tidegate_operator.records import LATE_WRITE_SECONDS, Json, RunRecord
 from tidegate_operator.schemas import SchemaWorker
 from tidegate_operator.status import build_status
 
@@ -97,13 +97,12 @@ class Actor:
         changed = body is None or self._cache.runs.get(run.uid) is not run or run.status.phase.terminal
         if not run.status.attempts and must_check(run, self._cache.task_of(run)):
             changed = True  # so has its task
-        # A POST that was sent before may have made the Job: only `_find` can say that it didn't.
-        if (changed or run.cancel or run.suspend) and not run.posted_at:
-            self._not_started(run, number)
+        if changed or run.cancel or run.suspend:
+            await self._hold_back(run, number)
             return
         resolved = await self._resolve(run, body or {})
         if resolved is None:
-            self._not_started(run, number)
+            await self._hold_back(run, number)
             return
         run.posted_at = self._clock()
         try:
@@ -118,6 +117,16 @@ class Actor:
     async def _find(self, run: RunRecord, number: int) -> None:
         if not await self._executor.find(run, number=number):
             self._not_started(run, number)
+
+    async def _hold_back(self, run: RunRecord, number: int) -> None:
+        """It is not to start after all. A POST that was sent before may have made the Job: that has to be known first."""
+        sure = run.posted_at + LATE_WRITE_SECONDS
+        if not run.posted_at:
+            self._not_started(run, number)
+        elif self._clock() < sure:
+            run.recover_at = sure
+        else:
+            await self._find(run, number)
 
     def _not_started(self, run: RunRecord, number: int) -> None:
         """The run was let in and did not start: its slot is free, and so is its share of the rate."""

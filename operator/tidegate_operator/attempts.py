@@ -13,6 +13,7 @@ from tidegate_api.names import CONCURRENCY_KEY_ANNOTATION, DEFAULT_QUEUE, QUEUE_
 from tidegate_operator.manifests import job_name
 from tidegate_operator.policies.outcome import is_over
 from tidegate_operator.records import (
+    LATE_WRITE_SECONDS,
     AttemptRecord,
     Json,
     Plan,
@@ -103,9 +104,29 @@ class AttemptIndex:
         )
         return (run_uid,)
 
+    def suppose(self, run: RunRecord, *, queue: str) -> None:
+        """The run is gone, and the POST of its Job was never answered: until that is cleared up it holds its slot."""
+        if self.get(run.uid, run.starting) is None:
+            self.add(
+                AttemptRecord(
+                    run_uid=run.uid,
+                    namespace=run.namespace,
+                    number=run.starting,
+                    job_name=job_name(run=run.name, run_uid=run.uid, number=run.starting),
+                    job_uid=f"supposed:{run.uid}:{run.starting}",
+                    created=run.posted_at,
+                    plan=Plan(queue=queue),
+                    key=run.concurrency_key,
+                    supposed_until=run.posted_at + LATE_WRITE_SECONDS,
+                )
+            )
+
     def add(self, attempt: AttemptRecord) -> None:
         """An attempt, with the pods of its Job that were seen before it."""
-        self._attempts.setdefault(attempt.run_uid, {})[attempt.number] = attempt
+        numbers = self._attempts.setdefault(attempt.run_uid, {})
+        if (before := numbers.get(attempt.number)) is not None and before.supposed_until:
+            self._by_job.pop(before.job_uid, None)
+        numbers[attempt.number] = attempt
         self._by_job[attempt.job_uid] = attempt
         strays = self._strays.get(attempt.run_uid, {})
         for pod, _ in [s for s in strays.values() if s[0].job_uid == attempt.job_uid]:

@@ -102,6 +102,8 @@ class Cache:
         self.schedules.forget(run)
         self._forget_dependencies(run)
         self.admission.withdraw(uid)
+        if run.starting and run.posted_at and not run.status.phase.terminal:
+            self.attempts.suppose(run, queue=queue_name(run, self.task_of(run)))
         self.attempts.retire(uid)
         self.settle(uid)
         freed = self._upstream_of(run) if not run.status.phase.terminal else ()

@@ -26,6 +26,10 @@ STOP_ANNOTATION = "tidegate.dev/stop-reason"
 """On a pod that the supervisor stops: why. The stop outlives the supervisor, so its reason must too."""
 
 
+LATE_WRITE_SECONDS = 5.0
+"""A POST that was not answered can't be carried out later than this: both sides give up after 4 s."""
+
+
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Plan:
     """How an attempt is treated: the numbers of a resolved TaskSpec. Equal plans are one object."""
@@ -270,6 +274,8 @@ class AttemptRecord:
     """concurrencyKey of its run, which the run may not be there any more to tell."""
     plan_known: bool = True
     """False while the Job that tells the plan hasn't been read."""
+    supposed_until: float = 0.0
+    """Its Job was sent and never answered, and its run is gone: until then it may still appear. 0: it is known."""
     pods: dict[str, PodRecord] = field(default_factory=dict)
     job_gone: bool = False
     looked_at: float = 0.0

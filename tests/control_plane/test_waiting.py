@@ -89,11 +89,11 @@ def test_an_upstream_that_never_comes_is_given_up_by_name(runs: Runs) -> None:
 
 
 def test_every_run_of_a_cycle_fails_and_who_waits_for_it_is_skipped(runs: Runs) -> None:
-    for name, needs in (("ring-a", "ring-b"), ("ring-b", "ring-c"), ("beside", "ring-a"), ("ring-c", "ring-a")):
+    for name, needs in (("ring-a", "ring-b"), ("ring-b", "ring-c"), ("ring-beside", "ring-a"), ("ring-c", "ring-a")):
         runs.create(a_run(name).spec(dependsOn=[{"name": needs}]).built)
     for name in ("ring-a", "ring-b", "ring-c"):
         runs.wait(name, "Failed", reason="DependencyCycle")
-    runs.wait("beside", "Skipped", reason="DependencyFailed")
+    runs.wait("ring-beside", "Skipped", reason="DependencyFailed")
 
 
 def test_a_finished_run_stays_while_a_live_one_depends_on_it(plane: ControlPlane, runs: Runs) -> None:

@@ -278,8 +278,9 @@ class Supervisor:
 
     def _start(self, run: RunRecord, number: int) -> None:
         c = self.cluster
-        if (run.cancel or run.suspend) and not run.posted_at:
-            self._not_started(run)
+        if run.cancel or run.suspend:
+            if not run.posted_at:
+                self._not_started(run)
             return
         run.posted_at = c.now
         job = c.create_job(run.uid, number)
@@ -302,6 +303,14 @@ class Supervisor:
 
     def _look(self, attempt: AttemptRecord) -> None:
         c = self.cluster
+        if attempt.supposed_until:
+            attempt.looked_at = c.now
+            found = next((j for j in c.jobs.values() if j["metadata"]["name"] == attempt.job_name), None)
+            if found is not None:
+                self.cache.put_job(copy.deepcopy(found["metadata"]), now=c.now)
+            attempt.job_gone = found is None and c.now >= attempt.supposed_until
+            self.cache.settle(attempt.run_uid)
+            return
         for pod in c.pods.values():
             if pod["metadata"]["ownerReferences"][0]["uid"] == attempt.job_uid:
                 self.cache.put_pod(copy.deepcopy(pod), now=c.now)

@@ -122,6 +122,9 @@ class JobExecutor:
     async def look(self, attempt: AttemptRecord) -> None:
         """LIST the attempt's pods; with none, ask for the Job and its events."""
         now = self._clock()
+        if attempt.supposed_until:
+            await self._look_for_supposed(attempt)
+            return
         path = f"/api/v1/namespaces/{attempt.namespace}/pods"
         params = {"labelSelector": f"{JOB_UID_LABEL}={attempt.job_uid}"}
         listed: set[str] = set()
@@ -205,6 +208,22 @@ class JobExecutor:
             _set_trouble(attempt, trouble, self._clock())
             if trouble.reason == Reason.QUOTA_EXCEEDED:
                 attempt.quota_at = self._clock()
+
+    async def _look_for_supposed(self, attempt: AttemptRecord) -> None:
+        """Whether the POST that was never answered has made its Job: then the Job's own record replaces this one."""
+        attempt.looked_at = self._clock()
+        try:
+            job = await self._client.get(self._job_path(attempt), resource="jobs", accept=METADATA)
+        except KubeError as error:
+            if error.code != 404:
+                raise
+            attempt.job_gone = attempt.looked_at >= attempt.supposed_until
+        else:
+            if controller_of(job["metadata"], kind="TaskRun") == attempt.run_uid:
+                self._cache.put_job(job["metadata"], now=self._clock())
+            else:
+                attempt.job_gone = True
+        self._cache.settle(attempt.run_uid)
 
     def _note_trouble(self, attempt: AttemptRecord, now: float) -> None:
         pod = attempt.pod

@@ -8,10 +8,7 @@ from tidegate_operator.policies.decision import Decision, FindAttempt, RecoverAt
 from tidegate_operator.policies.following import follow
 from tidegate_operator.policies.retention import retain
 from tidegate_operator.policies.waiting import wait
-from tidegate_operator.records import RunRecord
-
-LATE_WRITE_SECONDS = 5.0
-"""A POST that was not answered can't be carried out later than this: both sides give up after 4 s."""
+from tidegate_operator.records import LATE_WRITE_SECONDS, RunRecord
 
 
 def decide(run: RunRecord, world: World, now: float) -> Decision:
@@ -34,8 +31,9 @@ def _start(run: RunRecord, now: float) -> Decision:
 
     The POST can be repeated whatever became of the first: the name is the same. But a run that is to end must know first.
     """
-    if not run.cancel or not run.posted_at:
-        return Decision([StartAttempt(run.starting)])
+    if not (run.cancel or run.suspend) or not run.posted_at:
+        late = now < run.recover_at
+        return Decision(wake_at=run.recover_at) if late else Decision([StartAttempt(run.starting)])
     sure = run.posted_at + LATE_WRITE_SECONDS
     return Decision([FindAttempt(run.starting)]) if now >= sure else Decision(wake_at=sure)
 
