@@ -36,7 +36,8 @@ class AttemptIndex:
         self._runs = runs
         self.settled = False
         """Whether all runs and Jobs have been listed: what belongs to none of them has lost its owner."""
-        self._attempts: dict[str, dict[int, AttemptRecord]] = {}
+        self._attempts: dict[str, dict[str, AttemptRecord]] = {}
+        """By run and Job: two Jobs can have one number, where the first was deleted before anything was written of it."""
         self._by_job: dict[str, AttemptRecord] = {}
         self._by_pod: dict[str, AttemptRecord] = {}
         self._strays: dict[str, dict[str, tuple[PodRecord, Json]]] = {}
@@ -50,11 +51,16 @@ class AttemptIndex:
     def latest(self, run_uid: str) -> AttemptRecord | None:
         """The attempt with the highest number."""
         attempts = self._attempts.get(run_uid)
-        return attempts[max(attempts)] if attempts else None
+        if not attempts:
+            return None
+        if len(attempts) == 1:
+            return next(iter(attempts.values()))
+        return max(attempts.values(), key=lambda a: (a.number, a.created))
 
     def get(self, run_uid: str, number: int) -> AttemptRecord | None:
-        """One attempt."""
-        return self._attempts.get(run_uid, {}).get(number)
+        """The first Job of that number."""
+        found = (a for a in self.of(run_uid) if a.number == number)
+        return min(found, key=lambda a: a.created, default=None)
 
     def all(self) -> Iterator[AttemptRecord]:
         """Every attempt."""
@@ -123,10 +129,10 @@ class AttemptIndex:
 
     def add(self, attempt: AttemptRecord) -> None:
         """An attempt, with the pods of its Job that were seen before it."""
-        numbers = self._attempts.setdefault(attempt.run_uid, {})
-        if (before := numbers.get(attempt.number)) is not None and before.supposed_until:
-            self._by_job.pop(before.job_uid, None)
-        numbers[attempt.number] = attempt
+        known = self._attempts.setdefault(attempt.run_uid, {})
+        for supposed in [a for a in known.values() if a.supposed_until and a.number == attempt.number]:
+            del known[supposed.job_uid], self._by_job[supposed.job_uid]
+        known[attempt.job_uid] = attempt
         self._by_job[attempt.job_uid] = attempt
         strays = self._strays.get(attempt.run_uid, {})
         for pod, _ in [s for s in strays.values() if s[0].job_uid == attempt.job_uid]:
@@ -250,7 +256,7 @@ class AttemptIndex:
         if attempts is None:
             return
         for attempt in [a for a in attempts.values() if is_over(a)]:
-            del attempts[attempt.number]
+            del attempts[attempt.job_uid]
             self._by_job.pop(attempt.job_uid, None)
             for pod in attempt.pods:
                 self._by_pod.pop(pod, None)
