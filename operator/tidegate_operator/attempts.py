@@ -76,6 +76,10 @@ class AttemptIndex:
                 return meta["namespace"], _queue_of(meta), _key_of(meta)
         return None
 
+    def has_stray(self, run_uid: str) -> bool:
+        """Whether a pod of the run lives whose Job isn't known."""
+        return any(not pod.terminal for pod, _ in self._strays.get(run_uid, {}).values())
+
     # Jobs
 
     def put_job(self, meta: Mapping[str, Any], *, now: float, plan: Plan | None = None) -> Uids:

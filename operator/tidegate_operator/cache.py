@@ -80,7 +80,8 @@ class Cache:
         fresh = not ended and not run.status.attempts
         run.refusal = refuse_payload(spec.get("payload") or {}) if fresh else None
         latest = self.attempts.latest(uid)
-        run.body = body if fresh and latest is None else None
+        # At the start all runs are read before any is decided on: their bodies together would be a great deal.
+        run.body = body if fresh and latest is None and self.attempts.settled else None
         if latest is not None:
             run.plan = latest.plan
         self.schedules.note(run, meta, ended=ended and was is not None and not was.terminal)

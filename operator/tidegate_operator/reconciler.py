@@ -196,6 +196,7 @@ class Reconciler:
         cache, settings = self._cache, self._settings
         return World(
             attempt=cache.attempts.latest(run.uid),
+            stray=bool(run.posted_at) and cache.attempts.has_stray(run.uid),
             first_job=cache.first_job(run) if run.plan is not None and run.plan.deadline is not None else None,
             task=cache.task_of(run),
             find=partial(cache.find_run, run.namespace),

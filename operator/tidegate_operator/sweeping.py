@@ -13,6 +13,7 @@ from tidegate_api.names import GROUP, MANAGED_BY, MANAGED_BY_LABEL, VERSION
 
 from tidegate_operator.cache import Cache
 from tidegate_operator.kube import KubeClient, KubeError
+from tidegate_operator.memory import give_back
 from tidegate_operator.metrics import Metrics
 from tidegate_operator.observer import Observer
 from tidegate_operator.reconciler import Reconciler
@@ -22,6 +23,8 @@ OURS: Final = {"labelSelector": f"{MANAGED_BY_LABEL}={MANAGED_BY}"}
 # What a run refers to comes first, so that no run is judged by a Task that only wasn't read yet.
 OWN_KINDS: Final = ("tasks", "queues", "schedules", "taskruns")
 RETRY_SECONDS: Final = 1.0
+GIVE_BACK_SECONDS: Final = 3.0
+"""After a sweep: kopf lists beside the first one, and has worked through it by then."""
 
 
 class Sweeper:
@@ -41,6 +44,8 @@ class Sweeper:
         self._client, self._cache, self._observer, self._reconciler = client, cache, observer, reconciler
         self._namespaces, self._seconds, self._metrics = namespaces, seconds, metrics
         self._wanted = asyncio.Event()
+        self.swept = asyncio.Event()
+        """Set with the end of the first sweep."""
         self._log = structlog.get_logger(__name__)
 
     def want(self) -> None:
@@ -53,6 +58,8 @@ class Sweeper:
             try:
                 await self.sweep()
                 self._metrics.sweeps.labels("ok").inc()
+                self.swept.set()
+                asyncio.get_running_loop().call_later(GIVE_BACK_SECONDS, give_back)
                 pause = self._seconds
             except (KubeError, aiohttp.ClientError, TimeoutError, OSError) as error:
                 self._metrics.sweeps.labels("failed").inc()

@@ -9,6 +9,9 @@ from collections.abc import Collection
 from typing import Any, Final, cast
 
 import kopf
+
+# The type of an argument of `kopf.operator`, which kopf gives no public name.
+from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 from tidegate_api.names import GROUP, VERSION
 
 from tidegate_operator.kube import Cluster
@@ -56,6 +59,16 @@ class NoProgress(kopf.ProgressStorage):
         return essence
 
 
+class NoMemories(ResourceMemories):
+    """Remembers nothing of an object between its events: only daemons and memos, which nobody has here, need that."""
+
+    async def recall(
+        self, raw_body: Any, *, memobase: Any = None, noticed_by_listing: bool = False, ephemeral: bool = False
+    ) -> ResourceMemory:
+        """A memory for one event."""
+        return await super().recall(raw_body, memobase=memobase, noticed_by_listing=noticed_by_listing, ephemeral=True)
+
+
 def build_registry(cluster: Cluster, observer: Observer, metrics: Metrics) -> kopf.OperatorRegistry:
     """The registrations, in one place."""
     registry = kopf.OperatorRegistry()
@@ -86,7 +99,8 @@ def build_registry(cluster: Cluster, observer: Observer, metrics: Metrics) -> ko
         settings.networking.error_backoffs = BACKOFFS
         settings.networking.connect_timeout = 5
         settings.watching.connect_timeout = 5
-        settings.queueing.idle_timeout = 1
+        # A worker keeps its object's last body while it idles, and the first list makes a worker of every object.
+        settings.queueing.idle_timeout = 0.1
 
     for kind in KINDS:
         _register(registry, kind, observer, metrics)
@@ -118,6 +132,7 @@ async def watch_own_kinds(
     await kopf.operator(
         registry=build_registry(cluster, observer, metrics),
         stop_flag=stop,
+        memories=NoMemories(),
         standalone=True,
         clusterwide=not namespaces,
         namespaces=namespaces,

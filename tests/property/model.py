@@ -240,6 +240,7 @@ class Supervisor:
     def _world(self, run: RunRecord) -> d.World:
         return d.World(
             attempt=self.cache.attempts.latest(run.uid),
+            stray=self.cache.attempts.has_stray(run.uid),
             find=lambda name: self.cache.find_run("default", name),
             has_dependents=self.cache.has_dependents(run),
             line=self.cache.admission.why(run.uid, self.cluster.now),

@@ -19,18 +19,20 @@ def decide(run: RunRecord, world: World, now: float) -> Decision:
     if attempt is not None and not run.status.ended(attempt.number):
         return follow(run, attempt, world, now)
     if run.starting:
-        return _start(run, now)
+        return _start(run, world, now)
     open_number = _open_attempt(run)
     if open_number is not None and (attempt is None or attempt.number < open_number):
         return Decision([RecoverAttempt(open_number)]) if now >= run.recover_at else Decision(wake_at=run.recover_at)
     return wait(run, world, now)
 
 
-def _start(run: RunRecord, now: float) -> Decision:
+def _start(run: RunRecord, world: World, now: float) -> Decision:
     """Its turn has come, and the attempt isn't there yet.
 
     The POST can be repeated whatever became of the first: the name is the same. But a run that is to end must know first.
     """
+    if world.stray and run.posted_at:
+        return Decision([FindAttempt(run.starting)])  # it was made; if it is gone again, its pod isn't
     if not (run.cancel or run.suspend) or not run.posted_at:
         late = now < run.recover_at
         return Decision(wake_at=run.recover_at) if late else Decision([StartAttempt(run.starting)])

@@ -116,6 +116,8 @@ class World:
 
     attempt: AttemptRecord | None = None
     """The one with the highest number."""
+    stray: bool = False
+    """A pod of the run lives whose Job isn't known (yet, or any more)."""
     first_job: float | None = None
     """When the Job of the first attempt was made, as far as that is known."""
     task: TaskRecord | None = None

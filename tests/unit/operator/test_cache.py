@@ -207,8 +207,11 @@ def test_a_finished_run_keeps_nothing_of_its_attempts() -> None:
     assert cache.put_pod(pod_of(job, version=80, phase="Succeeded"), now=NOW) == ()
 
 
-def test_a_body_is_kept_only_until_the_first_attempt() -> None:
+def test_a_body_is_kept_from_the_first_lists_on_and_only_until_the_first_attempt() -> None:
     cache = Cache()
+    cache.put_run(seen(a_run("early").built, version=9, uid="run-0"), now=NOW)
+    assert cache.runs["run-0"].body is None
+    listed_whole(cache)
     run = seen(a_run("r").built, version=10)
     cache.put_run(run, now=NOW)
     assert cache.runs["run-1"].body is run

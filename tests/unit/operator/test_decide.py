@@ -66,6 +66,11 @@ def test_a_run_whose_turn_has_come_is_started_until_its_job_is_seen() -> None:
     assert decide(a_run_record(starting=1, posted_at=NOW - 9), world(), NOW).actions == [StartAttempt(1)]
 
 
+def test_a_pod_that_is_seen_before_its_job_is_known_has_the_job_looked_for() -> None:
+    run = a_run_record(starting=1, posted_at=NOW - 1)
+    assert decide(run, world(stray=True), NOW).actions == [FindAttempt(1)]
+
+
 def test_a_cancelled_run_whose_post_was_not_answered_ends_once_its_job_was_looked_for() -> None:
     run = a_run_record(starting=1, posted_at=NOW, cancel=True)
     assert decide(run, world(), NOW + 1).wake_at == NOW + 5
