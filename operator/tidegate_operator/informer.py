@@ -63,7 +63,11 @@ class Informer:
                 async for line in self._client.watch(
                     self._path, params={**self._selector, "resourceVersion": version}, resource=self._resource
                 ):
-                    version = self._event(json.loads(line), version)
+                    try:
+                        event = json.loads(line)
+                    except ValueError:
+                        break  # cut off in the middle of an event: the watch goes on from the one before
+                    version = self._event(event, version)
                     if version is None:
                         break
                     pause = FIRST_PAUSE

@@ -151,11 +151,17 @@ class KubeClient:
             await self._http.close()
 
     async def get(
-        self, path: str, *, resource: str, params: Mapping[str, str] | None = None, accept: str | None = None
+        self,
+        path: str,
+        *,
+        resource: str,
+        params: Mapping[str, str] | None = None,
+        accept: str | None = None,
+        seconds: float = READ_TIMEOUT,
     ) -> Json:
         """One object, or one page of a list."""
         headers = {"Accept": accept} if accept else None
-        return await self._request("GET", path, resource=resource, params=params, headers=headers)
+        return await self._request("GET", path, resource=resource, params=params, headers=headers, seconds=seconds)
 
     async def pages(
         self, path: str, *, resource: str, params: Mapping[str, str] | None = None, accept: str | None = None
@@ -279,8 +285,7 @@ class KubeClient:
                 self._metrics.requests.labels(method.lower(), resource, str(response.status)).inc()
                 self._metrics.request_seconds.labels(method.lower()).observe(time.perf_counter() - begin)
                 if response.status < 300:
-                    made: Json = json.loads(raw)
-                    return made
+                    return _decoded(raw)
                 pause = response.headers.get("Retry-After")
                 if response.status not in (429, 503) or pause is None or not left:
                     raise _error(response.status, raw)
@@ -293,6 +298,15 @@ class KubeClient:
             self._token = file.read_text(encoding="ascii").strip()
             self._token_read = time.monotonic()
         return {**({"Authorization": f"Bearer {self._token}"} if self._token else {}), **(extra or {})}
+
+
+def _decoded(raw: bytes) -> Json:
+    try:
+        made: Json = json.loads(raw)
+    except ValueError as error:
+        # Not from the apiserver: something on the way to it has answered.
+        raise KubeError(code=502, reason="NotJSON", message=raw[:500].decode("utf-8", "replace")) from error
+    return made
 
 
 def _error(code: int, raw: bytes) -> KubeError:

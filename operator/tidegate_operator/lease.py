@@ -16,7 +16,7 @@ from typing import Final
 import aiohttp
 import structlog
 
-from tidegate_operator.kube import Cluster, KubeClient, KubeError, NotLeadingError
+from tidegate_operator.kube import WRITE_TIMEOUT, Cluster, KubeClient, KubeError, NotLeadingError
 from tidegate_operator.metrics import Metrics
 from tidegate_operator.records import Json
 
@@ -110,8 +110,9 @@ class Lease:
             while not self._stop.is_set() and self._state is not State.LOST:
                 try:
                     await self._step(client)
-                except (KubeError, aiohttp.ClientError, TimeoutError, OSError) as error:
-                    # The apiserver may be away: writes are refused by the clock, the replica stays.
+                except Exception as error:
+                    # The apiserver may be away: writes are refused by the clock, the replica stays. Whatever else it is,
+                    # a thread that ended of it would have all writes refused for ever.
                     self._log.warning("lease not renewed", error=str(error) or repr(error))
                 await asyncio.to_thread(self._stop.wait, self._retry)
             if self._state is State.LEADING:
@@ -154,7 +155,8 @@ class Lease:
 
     async def _read(self, client: KubeClient) -> Json | None:
         try:
-            return await client.get(f"{self._path}/{self._name}", resource="leases")
+            # An answer that doesn't come must not cost the Lease.
+            return await client.get(f"{self._path}/{self._name}", resource="leases", seconds=WRITE_TIMEOUT)
         except KubeError as error:
             if error.code == 404:
                 return None

@@ -194,15 +194,14 @@ class Supervisor:
                     self._metrics,
                     namespaces=self._settings.namespaces,
                     stop=self._stop,
+                    on_list=sweeper.listed_by_watch,
+                    on_spawned=self._take_signals,  # kopf has taken SIGTERM for itself
                 )
-                self._stop.set()  # kopf has taken SIGTERM for itself, and ends of it
             except Exception as error:  # whatever it is, a fresh start mends it or tells it again
-                self._take_signals()
                 self._metrics.watch_restarts.inc()
                 self._log.warning("watches start anew", error=repr(error))
                 await asyncio.sleep(WATCH_RETRY_SECONDS)
                 await self._find_crds(client)
-                sweeper.want()
 
     def _take_signals(self) -> None:
         loop = asyncio.get_running_loop()

@@ -22,9 +22,13 @@ METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s
 OURS: Final = {"labelSelector": f"{MANAGED_BY_LABEL}={MANAGED_BY}"}
 # What a run refers to comes first, so that no run is judged by a Task that only wasn't read yet.
 OWN_KINDS: Final = ("tasks", "queues", "schedules", "taskruns")
+OWN_GROUP: Final = f"/apis/{GROUP}/{VERSION}"
 RETRY_SECONDS: Final = 1.0
 GIVE_BACK_SECONDS: Final = 3.0
 """After a sweep: kopf lists beside the first one, and has worked through it by then."""
+
+SETTLE_SECONDS: Final = 0.2
+"""Where one watch begins anew, others do too: one sweep does for all."""
 
 
 class Sweeper:
@@ -46,11 +50,15 @@ class Sweeper:
         self._wanted = asyncio.Event()
         self.swept = asyncio.Event()
         """Set with the end of the first sweep."""
+        self._unlisted = {path for kind in OWN_KINDS for path in self._paths(OWN_GROUP, kind)}
+        """Lists that kopf hasn't made yet."""
         self._log = structlog.get_logger(__name__)
 
-    def want(self) -> None:
-        """A watch was interrupted: what was deleted meanwhile, only a sweep finds."""
-        self._wanted.set()
+    def listed_by_watch(self, path: str) -> None:
+        """kopf has made a list, to watch from there on: what was deleted before, only a later sweep finds."""
+        self._unlisted.discard(path)
+        if not self._unlisted:
+            self._wanted.set()
 
     async def run(self) -> None:
         """Sweep for ever. The first sweep is tried until it succeeds, quickly."""
@@ -65,11 +73,16 @@ class Sweeper:
                 self._metrics.sweeps.labels("failed").inc()
                 self._log.warning("sweep failed", error=str(error) or repr(error))
                 pause = RETRY_SECONDS
-            try:
-                async with asyncio.timeout(pause):
-                    await self._wanted.wait()
-            except TimeoutError:
-                pass
+            await self._wait_wanted(pause)
+
+    async def _wait_wanted(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wanted.wait()
+                if self._cache.complete:
+                    await asyncio.sleep(SETTLE_SECONDS)
+        except TimeoutError:
+            pass
 
     async def sweep(self) -> None:
         """One full list of our kinds and of our Jobs."""
@@ -81,7 +94,7 @@ class Sweeper:
             self._reconciler.mark(tuple(self._cache.runs))
 
     async def _list_own(self, kind: str) -> None:
-        for path in self._paths(f"/apis/{GROUP}/{VERSION}", kind):
+        for path in self._paths(OWN_GROUP, kind):
             before = {record.uid for record in self._cache.records(kind)}
             seen: set[str] = set()
             version = 0

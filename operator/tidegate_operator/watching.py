@@ -5,9 +5,11 @@ every waiter. Storages that store nothing spare it the computing of a diff base 
 """
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import Any, Final, cast
 
+import aiohttp
 import kopf
 
 # The type of an argument of `kopf.operator`, which kopf gives no public name.
@@ -19,6 +21,9 @@ from tidegate_operator.metrics import Metrics
 from tidegate_operator.observer import Observer
 
 KINDS: Final = ("taskruns", "tasks", "queues", "schedules")
+KOPF: Final = Path(kopf.__file__).parent
+FAREWELLS: Final = 5
+FAREWELL_SECONDS: Final = 1.0
 BACKOFFS: Final = (0.1, 0.2, 0.5, 1, *[2] * 30)
 """Seconds between tries while the apiserver is away: short, and capped, so that work goes on soon after it is back."""
 
@@ -69,38 +74,55 @@ class NoMemories(ResourceMemories):
         return await super().recall(raw_body, memobase=memobase, noticed_by_listing=noticed_by_listing, ephemeral=True)
 
 
-def build_registry(cluster: Cluster, observer: Observer, metrics: Metrics) -> kopf.OperatorRegistry:
+def open_session(cluster: Cluster, *, on_list: Callable[[str], None]) -> aiohttp.ClientSession:
+    """A session for kopf. `on_list` hears the path of every list that it was answered."""
+
+    async def hear(_: object, __: object, answered: aiohttp.TraceRequestEndParams) -> None:
+        if answered.response.status == 200 and not {"watch", "continue"} & answered.url.query.keys():
+            on_list(answered.url.path)
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_end.append(hear)
+    token = cluster.token
+    if cluster.token_file is not None:
+        token = cluster.token_file.read_text(encoding="ascii").strip()
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, ssl=cluster.ssl_context()),
+        headers={"Authorization": f"Bearer {token}"} if token else {},
+        trace_configs=[trace],
+    )
+
+
+def configure_kopf(settings: kopf.OperatorSettings) -> None:
+    """kopf as a source of events and nothing more."""
+    settings.persistence.diffbase_storage = NoDiffBase()
+    settings.persistence.progress_storage = NoProgress()
+    settings.persistence.consistency_timeout = 0
+    settings.posting.enabled = False
+    settings.scanning.disabled = True
+    settings.networking.error_backoffs = BACKOFFS
+    settings.networking.connect_timeout = 5
+    settings.watching.connect_timeout = 5
+    # A worker keeps its object's last body while it idles, and the first list makes a worker of every object.
+    settings.queueing.idle_timeout = 0.1
+    # Else kopf has the process killed ten minutes after an error has ended it, although it is started anew.
+    settings.process.ultimate_exiting_timeout = None
+
+
+def build_registry(
+    cluster: Cluster, observer: Observer, metrics: Metrics, *, on_list: Callable[[str], None]
+) -> kopf.OperatorRegistry:
     """The registrations, in one place."""
     registry = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=registry)
-    def login(**_: Any) -> kopf.ConnectionInfo:
+    async def login(**_: Any) -> kopf.AiohttpSession:
         # Asked again whenever the apiserver answers 401: the kubelet renews the token's file.
-        token = cluster.token
-        if cluster.token_file is not None:
-            token = cluster.token_file.read_text(encoding="ascii").strip()
-        return kopf.ConnectionInfo(
-            server=cluster.server,
-            ca_data=cluster.ca.encode() if cluster.ca else None,
-            insecure=cluster.insecure or None,
-            scheme="Bearer" if token else None,
-            token=token,
-            certificate_data=cluster.certificate.encode() if cluster.certificate else None,
-            private_key_data=cluster.key.encode() if cluster.key else None,
-        )
+        return kopf.AiohttpSession(server=cluster.server, aiohttp_session=open_session(cluster, on_list=on_list))
 
     @kopf.on.startup(registry=registry)
     def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
-        settings.persistence.diffbase_storage = NoDiffBase()
-        settings.persistence.progress_storage = NoProgress()
-        settings.persistence.consistency_timeout = 0
-        settings.posting.enabled = False
-        settings.scanning.disabled = True
-        settings.networking.error_backoffs = BACKOFFS
-        settings.networking.connect_timeout = 5
-        settings.watching.connect_timeout = 5
-        # A worker keeps its object's last body while it idles, and the first list makes a worker of every object.
-        settings.queueing.idle_timeout = 0.1
+        configure_kopf(settings)
 
     for kind in KINDS:
         _register(registry, kind, observer, metrics)
@@ -124,13 +146,16 @@ async def watch_own_kinds(
     *,
     namespaces: Collection[str],
     stop: asyncio.Event,
+    on_list: Callable[[str], None],
+    on_spawned: Callable[[], None],
 ) -> None:
-    """Run kopf until `stop` is set or SIGTERM comes, which it takes for itself.
+    """Run kopf until `stop` is set. Raises what ends it before: any error of a watch but 410.
 
-    Raises what ends kopf before: any error of a watch but 410.
+    `on_list` hears of every list it makes: what was deleted before one, kopf never tells. `on_spawned` is called once kopf
+    has put its own handlers of signals in place.
     """
-    await kopf.operator(
-        registry=build_registry(cluster, observer, metrics),
+    tasks = await kopf.spawn_tasks(
+        registry=build_registry(cluster, observer, metrics, on_list=on_list),
         stop_flag=stop,
         memories=NoMemories(),
         standalone=True,
@@ -139,3 +164,33 @@ async def watch_own_kinds(
         # Else kopf asks for the user's name, which an arbitrary uid in a container hasn't got.
         identity=cast("Any", "tidegate-operator"),
     )
+    on_spawned()
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        await _end_kopf()
+    for task in done:
+        task.result()
+
+
+async def _end_kopf() -> None:
+    """Take away all that runs of kopf.
+
+    Its own farewell (`kopf.run_tasks`) takes every task of the process that began after it for its own: it would wait for
+    requests of ours and then cancel them. And it can wait for ever, as it cancels a watcher together with its pause-waiter,
+    which to the watcher looks like the start of a pause.
+    """
+    for _ in range(FAREWELLS):
+        left = {task for task in asyncio.all_tasks() if _is_kopfs(task)}
+        if not left:
+            return
+        waiters = {task for task in left if task.get_name().startswith("pause-waiter")}
+        for task in left - waiters or left:
+            task.cancel()
+        await asyncio.wait(left - waiters or left, timeout=FAREWELL_SECONDS)
+    raise RuntimeError("kopf did not end")
+
+
+def _is_kopfs(task: "asyncio.Task[Any]") -> bool:
+    code = getattr(task.get_coro(), "cr_code", None)
+    return code is not None and KOPF in Path(code.co_filename).parents

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from support.operator import OperatorProcess, Runs, install_crds
+from support.proxy import FaultyProxy
 from tidegate_cluster.control_plane import ControlPlane
 
 
@@ -28,3 +29,17 @@ def operator(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> I
     log: Path = tmp_path_factory.mktemp("operator") / "log"
     with OperatorProcess(plane, log=log) as made:
         yield made.wait_leading()
+
+
+@pytest.fixture(scope="session")
+def way(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyProxy]:
+    """The way to the apiserver on which faults can be put."""
+    with FaultyProxy(plane, folder=tmp_path_factory.mktemp("proxy")) as made:
+        yield made
+
+
+@pytest.fixture
+def proxy(way: FaultyProxy) -> Iterator[FaultyProxy]:
+    """The same, without faults before and after the test."""
+    yield way
+    way.clear()

@@ -47,10 +47,17 @@ def _listable(plane: ControlPlane, kind: str) -> bool:
     return True
 
 
+class HasKubeconfig(Protocol):
+    """Anything that leads to an apiserver: a control plane, or a proxy in front of one."""
+
+    def kubeconfig(self, actor: str = "admin") -> Path:
+        """An actor's kubeconfig."""
+
+
 class OperatorProcess:
     """One supervisor. `actor` is its user in the apiserver's audit log."""
 
-    def __init__(self, plane: ControlPlane, *, actor: str = "operator", log: Path, **settings: str) -> None:
+    def __init__(self, plane: HasKubeconfig, *, actor: str = "operator", log: Path, **settings: str) -> None:
         self._plane, self._actor, self._log = plane, actor, log
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None

@@ -1,0 +1,10 @@
+"""How kopf is kept to what it is here for."""
+
+import kopf
+from tidegate_operator.watching import configure_kopf
+
+
+def test_kopf_does_not_have_the_process_killed_after_an_error_that_it_is_started_anew_after() -> None:
+    settings = kopf.OperatorSettings()
+    configure_kopf(settings)
+    assert settings.process.ultimate_exiting_timeout is None
