@@ -94,25 +94,32 @@ class Actor:
 
     async def _start(self, run: RunRecord, number: int) -> None:
         body = run.body or await self._read(run)
-        changed = body is None or self._cache.runs.get(run.uid) is not run or run.status.phase.terminal
+        changed = body is None or self._is_gone(run) or run.status.phase.terminal
         if not run.status.attempts and must_check(run, self._cache.task_of(run)):
             changed = True  # so has its task
-        if changed or run.cancel or run.suspend:
+        sent = bool(run.posted_at)
+        if changed or body is None or run.cancel or run.suspend:
             await self._hold_back(run, number)
             return
-        resolved = await self._resolve(run, body or {})
-        if resolved is None:
+        resolved = await self._resolve(run, body)
+        if resolved is None or (self._is_gone(run) and not sent):
             await self._hold_back(run, number)
             return
         run.posted_at = self._clock()
         try:
-            await self._executor.start(run, body or {}, resolved, number=number)
+            await self._executor.start(run, body, resolved, number=number)
         except StartRefusedError as refused:
+            # Of a Job that an earlier POST has made the refusal says nothing: it may even be what a quota is full of.
+            if sent and await self._executor.find(run, number=number):
+                return
             self._not_started(run, number)
             await self._refused(run, refused)
             return
         if number == 1:
             self._metrics.start_seconds.observe(max(0.0, self._clock() - run.seen))
+
+    def _is_gone(self, run: RunRecord) -> bool:
+        return self._cache.runs.get(run.uid) is not run
 
     async def _find(self, run: RunRecord, number: int) -> None:
         if not await self._executor.find(run, number=number):
@@ -148,7 +155,7 @@ class Actor:
         spec: Json = body["spec"]
         schema = (spec.get("task") or (task.spec if task else {}))["payloadSchema"]
         refusal = await self._schemas.check(run.namespace, schema, spec.get("payload") or {})
-        if self._cache.runs.get(run.uid) is not run or schema_version(run, self._cache.task_of(run)) != version:
+        if self._is_gone(run) or schema_version(run, self._cache.task_of(run)) != version:
             return  # it changed while we checked: decide again
         if refusal is None:
             # The body spares the start a second read.
