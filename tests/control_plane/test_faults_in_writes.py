@@ -119,9 +119,6 @@ def test_a_run_deleted_while_its_job_is_being_made_keeps_its_slot_until_nothing_
         reported(runs, name, running=1, pending=1)
         rule.release()
         # Whatever is decided now is decided on: a further report comes after it.
-        with proxy.on(method="GET", path=f"/jobs/{name}-1-") as found:
-            if lost:
-                found.wait_done()
         runs.create(a_run(f"{name}-3").spec(queue=name).built)
         reported(runs, name, running=1, pending=2)
         assert started(runs, f"{name}-2") == []
