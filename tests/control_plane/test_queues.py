@@ -191,6 +191,36 @@ def test_a_quota_on_jobs_holds_a_run_without_a_slot_until_there_is_room(plane: C
         plane.kubectl("delete", "namespace", "tight", "--wait=false")
 
 
+def test_a_quota_on_pods_holds_the_slot_and_the_clock_of_the_start(plane: ControlPlane) -> None:
+    plane.kubectl("create", "namespace", "full-up")
+    try:
+        plane.kubectl("create", "quota", "pods", "-n", "full-up", "--hard=pods=0")
+        limited = a_queue("one", concurrencyLimit=1)
+        limited["metadata"]["namespace"] = "full-up"
+        plane.kubectl("create", "-f", "-", stdin=json.dumps(limited))
+        for name in ("podless", "behind"):
+            run = (
+                a_run(name).namespace("full-up").spec(queue="one").task(startTimeoutSeconds=4, retry={"maxAttempts": 1})
+            )
+            plane.kubectl("create", "-f", "-", stdin=json.dumps(run.built))
+
+        def told(run: str, reason: str, *, seconds: int = 20) -> None:
+            path = f"--for=jsonpath={{.status.reason}}={reason}"
+            plane.kubectl("wait", "-n", "full-up", path, f"tgr/{run}", f"--timeout={seconds}s")
+
+        told("podless", "QuotaExceeded")
+        told("behind", "ConcurrencyLimit")
+        phase = plane.kubectl("get", "-n", "full-up", "tgr", "podless", "-o", "jsonpath={.status.phase}")
+        assert phase == "Starting"
+        plane.kubectl("delete", "quota", "pods", "-n", "full-up")
+        for name in ("podless", "behind"):
+            plane.kubectl(
+                "wait", "-n", "full-up", "--for=jsonpath={.status.phase}=Succeeded", f"tgr/{name}", "--timeout=60s"
+            )
+    finally:
+        plane.kubectl("delete", "namespace", "full-up", "--wait=false")
+
+
 def test_limits_hold_across_kills_of_the_supervisor(plane: ControlPlane, runs: Runs, operator: OperatorProcess) -> None:
     runs.create(a_queue("steady", concurrencyLimit=3))
     names = [f"steady-{i:02}" for i in range(12)]

@@ -170,6 +170,17 @@ def test_a_second_replica_stands_by_and_takes_over(plane: ControlPlane, runs: Ru
             )
 
 
+def test_with_the_usual_lease_a_standby_leads_within_twenty_seconds_of_the_leaders_death(
+    plane: ControlPlane, tmp_path: Path
+) -> None:
+    usual = {"lease_duration_seconds": "15", "lease_renew_deadline_seconds": "10", "lease_retry_seconds": "2"}
+    with supervisor(plane, tmp_path, **usual) as first:
+        first.wait_leading()
+        with supervisor(plane, tmp_path, actor="second", identity="second", **usual) as second:
+            first.kill()
+            wait_until(lambda: second.metric("tidegate_leader") == 1, seconds=20, what="the standby to lead")
+
+
 def test_a_leader_that_stops_hands_the_lease_over_at_once(plane: ControlPlane, tmp_path: Path) -> None:
     with supervisor(plane, tmp_path, lease_duration_seconds="60") as first:
         first.wait_leading()
