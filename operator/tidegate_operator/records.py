@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from sys import intern
 from typing import Any
 
+from tidegate_api import ticks
 from tidegate_api.names import (
     ATTEMPT_LABEL,
     DEFAULT_QUEUE,
@@ -331,12 +332,15 @@ class ScheduleRecord:
 
     def tick_of(self, run_name: str) -> float | None:
         """The tick that a run of this name is for; None for one triggered by hand."""
-        minutes = run_name.removeprefix(f"{self.name}-")
-        return int(minutes) * 60.0 if minutes != run_name and minutes.isdecimal() and minutes.isascii() else None
+        return ticks.tick_of(run_name, schedule=self.name)
+
+    def holds(self, run_name: str) -> bool:
+        """Whether a run of this name must not be deleted yet."""
+        return ticks.holds(run_name, schedule=self.name, counted_to=self.counted_to)
 
     def run_name(self, tick: float) -> str:
-        """Name of the run of a tick: the same whoever makes it, so that nobody makes a second one."""
-        return f"{self.name}-{int(tick // 60)}"
+        """Name of the run of a tick."""
+        return ticks.run_name(self.name, tick)
 
 
 @dataclass(slots=True)

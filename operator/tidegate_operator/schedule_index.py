@@ -66,11 +66,9 @@ class ScheduleIndex:
         return list(self._runs.get(key, {}).values())
 
     def holds(self, run: RunRecord) -> bool:
-        """Whether a run must not be deleted yet: were it gone before lastScheduleTime tells of its tick, a supervisor that
-        died in between would make it again."""
+        """Whether a run must not be deleted yet. A Schedule that is gone holds nothing."""
         record = self.records.get((run.namespace, run.schedule)) if run.schedule else None
-        tick = record.tick_of(run.name) if record is not None else None
-        return record is not None and tick is not None and tick > record.counted_to
+        return record is not None and record.holds(run.name)
 
     def note(self, run: RunRecord, meta: Mapping[str, Any], *, ended: bool) -> None:
         """A run was seen, and has just `ended` or not. Its label may have changed."""

@@ -209,4 +209,4 @@ def _surplus(schedule: ScheduleRecord, runs: Sequence[RunRecord]) -> list[RunRec
         ended = [r for r in runs if r.status.phase.terminal and (r.status.phase is Phase.SUCCEEDED) is succeeded]
         ended.sort(key=lambda r: (r.created, r.name))
         beyond += ended[: max(0, len(ended) - most)]
-    return [r for r in beyond if (schedule.tick_of(r.name) or 0.0) <= schedule.counted_to]
+    return [r for r in beyond if not schedule.holds(r.name)]
