@@ -1,6 +1,7 @@
 """TaskRuns, and the Jobs and pods that an operator would make for them, on a real apiserver."""
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +14,7 @@ from tidegate_web.kubernetes import (
     jobs_path,
     pods_path,
     runs_path,
+    schedules_path,
 )
 from tidegate_web.ownership import job_name
 
@@ -38,11 +40,11 @@ class RunMaker:
     def kubectl(self, *arguments: str, body: object = None) -> str:
         return self._plane.kubectl("-n", self.project, *arguments, stdin=None if body is None else json.dumps(body))
 
-    def create(self, name: str, **spec: Any) -> Json:
+    def create(self, name: str, *, labels: Mapping[str, str] | None = None, **spec: Any) -> Json:
         body = {
             "apiVersion": GROUP_VERSION,
             "kind": "TaskRun",
-            "metadata": {"name": name},
+            "metadata": {"name": name, "labels": dict(labels or {})},
             "spec": spec or {"task": {"image": "busybox"}},
         }
         return self.admin.create_run(self.project, body)
@@ -50,6 +52,20 @@ class RunMaker:
     def status(self, name: str, **status: Any) -> Json:
         path = f"{runs_path(self.project)}/{name}/status"
         return self.admin.request("PATCH", path, body={"status": status}, content_type=MERGE_PATCH)
+
+    def schedule(self, name: str, **spec: Any) -> Json:
+        template = {"spec": {"task": {"image": "busybox"}}}
+        body = {
+            "apiVersion": GROUP_VERSION,
+            "kind": "Schedule",
+            "metadata": {"name": name},
+            "spec": {"cron": "* * * * *", "template": template} | spec,
+        }
+        return self.admin.request("POST", schedules_path(self.project), body=body)
+
+    def schedule_status(self, name: str, **status: Any) -> None:
+        path = f"{schedules_path(self.project)}/{name}/status"
+        self.admin.request("PATCH", path, body={"status": status}, content_type=MERGE_PATCH)
 
     def delete(self, name: str) -> None:
         self.admin.request("DELETE", f"{runs_path(self.project)}/{name}")

@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +24,7 @@ from tidegate_web.settings import WebSettings
 from werkzeug.serving import make_server
 from werkzeug.test import TestResponse
 
-from support.runs import RunMaker
+from support.runs import RunMaker, now
 from support.servers import Postgres, Redis, free_port, wait_until
 
 EMAIL = "ada@example.com"
@@ -42,6 +42,7 @@ RIGHTS: dict[str, list[Json]] = {
     ],
     "mirror": [
         {"apiGroups": ["tidegate.dev"], "resources": ["taskruns"], "verbs": ["get", "list", "watch", "delete"]},
+        {"apiGroups": ["tidegate.dev"], "resources": ["schedules"], "verbs": ["list"]},
         {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]},
         {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
         {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["get", "delete"]},
@@ -263,6 +264,30 @@ class MirrorThread(threading.Thread):
         self._mirror.stop()
         self.join(timeout=20)
         assert not self.is_alive(), "the mirror didn't stop"
+
+
+def row(parts: Parts, name: str) -> Any:
+    """The row of the newest run of that name, None without one."""
+    found = parts.rows("SELECT * FROM runs WHERE name = :name ORDER BY deleted_at NULLS FIRST, created DESC", name=name)
+    return found[0] if found else None
+
+
+def until(parts: Parts, name: str, condition: Callable[[Any], bool]) -> Any:
+    """Its row, once the condition holds."""
+
+    def holds() -> bool:
+        found = row(parts, name)
+        return found is not None and condition(found)
+
+    wait_until(holds, what=f"run {name} in Postgres")
+    return row(parts, name)
+
+
+def finish(stack: Stack, name: str, *, ttl: int = 86400, phase: str = "Succeeded", attempts: Any = ()) -> None:
+    """The end of a run, as the operator would write it."""
+    stack.runs.status(
+        name, phase=phase, startedAt=now(), finishedAt=now(), ttlSecondsAfterFinished=ttl, attempts=list(attempts)
+    )
 
 
 class Events:

@@ -1,34 +1,13 @@
 """The mirror against a real apiserver: nothing lost, nothing twice, whatever goes away in the middle."""
 
-from collections.abc import Callable
 from typing import Any
 
 from support.runs import now
 from support.servers import wait_until
-from support.web import MirrorThread, Parts, Stack
+from support.web import MirrorThread, Parts, Stack, finish, row, until
 from tidegate_web.api.runs import remember
 from tidegate_web.ownership import job_name
 from tidegate_web.store.queries.logs import Chunk, End, add_chunk, add_end
-
-
-def row(parts: Parts, name: str) -> Any:
-    found = parts.rows("SELECT * FROM runs WHERE name = :name ORDER BY deleted_at NULLS FIRST, created DESC", name=name)
-    return found[0] if found else None
-
-
-def until(parts: Parts, name: str, condition: Callable[[Any], bool]) -> Any:
-    def holds() -> bool:
-        found = row(parts, name)
-        return found is not None and condition(found)
-
-    wait_until(holds, what=f"run {name} in Postgres")
-    return row(parts, name)
-
-
-def finish(stack: Stack, name: str, *, ttl: int = 86400, phase: str = "Succeeded", attempts: Any = ()) -> None:
-    stack.runs.status(
-        name, phase=phase, startedAt=now(), finishedAt=now(), ttlSecondsAfterFinished=ttl, attempts=list(attempts)
-    )
 
 
 def test_a_run_from_beginning_to_end(stack: Stack, parts: Parts, mirror: MirrorThread) -> None:

@@ -217,6 +217,11 @@ def pods_path(project: str | None) -> str:
     return f"/api/v1/{scope}pods"
 
 
+def schedules_path(project: str | None) -> str:
+    scope = "" if project is None else f"namespaces/{project}/"
+    return f"/apis/{GROUP_VERSION}/{scope}schedules"
+
+
 def jobs_path(project: str) -> str:
     return f"/apis/batch/v1/namespaces/{project}/jobs"
 

@@ -1,11 +1,12 @@
-"""Deletes from the cluster what is stored and past its time: TaskRuns after their TTL, their Jobs and pods before that.
+"""Deletes from the cluster what is stored and past its time: TaskRuns after their TTL or beyond a limit, their Jobs and
+pods before that.
 
 Only what Postgres has committed is deleted: the run at exactly the version that is stored, and its logs up to their
 end marks. A log that can no longer come is marked as lost, with why, and holds nothing up.
 """
 
 import threading
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy import Engine
@@ -14,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tidegate_web.clock import Clock
 from tidegate_web.kubernetes import Cluster, ClusterError, controller_of, jobs_path, runs_path
 from tidegate_web.mirror.pods import Owners, PodTable
+from tidegate_web.mirror.schedules import Schedules
 from tidegate_web.settings import WebSettings
 from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import logs, retention
@@ -65,20 +67,35 @@ class Sweeper(threading.Thread):
 
     def _sweep(self, project: str | None) -> None:
         now = self._clock.now()
+        due = self._due(project, now=now)
         before = now - timedelta(seconds=self._settings.keep_pods_seconds)
         with self._engine.connect() as connection:
-            expired = retention.expired(connection, now=now, project=project, limit=AT_ONCE)
-            keep = self._settings.max_finished_runs
-            expired += retention.surplus(connection, keep=keep, project=project, limit=AT_ONCE)
             old_pods = retention.with_old_pods(connection, before=before, project=project, limit=AT_ONCE)
-        seen: set[str] = set()
-        for row in expired:
-            if row.uid not in seen and not self._stop_event.is_set():
-                seen.add(row.uid)
+        for row in due.values():
+            if not self._stop_event.is_set():
                 self._delete_run(row)
         for row in old_pods:
-            if row.uid not in seen and not self._stop_event.is_set():
+            if row.uid not in due and not self._stop_event.is_set():
                 self._delete_jobs(row)
+
+    def _due(self, project: str | None, *, now: datetime) -> dict[str, AnyRow]:
+        """Runs to delete, by uid. Those that a Schedule holds are passed over, however many they are."""
+        due: dict[str, AnyRow] = {}
+        keep, offset = self._settings.max_finished_runs, 0
+        while True:
+            with self._engine.connect() as connection:
+                kinds = [
+                    retention.expired(connection, now=now, project=project, limit=AT_ONCE, offset=offset),
+                    retention.surplus(connection, keep=keep, project=project, limit=AT_ONCE, offset=offset),
+                ]
+            schedules = Schedules.listed(self._cluster, project=project)
+            limits = schedules.limits()
+            with self._engine.connect() as connection:
+                kinds.append(retention.beyond_history(connection, limits=limits, limit=AT_ONCE, offset=offset))
+            due |= {row.uid: row for rows in kinds for row in rows if not schedules.hold(row)}
+            if len(due) >= AT_ONCE or all(len(rows) < AT_ONCE for rows in kinds):
+                return due
+            offset += AT_ONCE
 
     def _delete_run(self, row: AnyRow) -> None:
         with self._engine.connect() as connection:

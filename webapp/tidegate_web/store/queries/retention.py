@@ -1,36 +1,85 @@
 """Which finished runs may leave the cluster. Asked of Postgres, so that only what is committed can be deleted."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, func, or_, select, update
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import BigInteger, Boolean, Connection, Text, and_, cast, column, func, or_, select, update
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from tidegate_web.store.models import ACTIVE_PHASES, TERMINAL_PHASES, AnyRow, Run
 
-CANDIDATE = (Run.uid, Run.project, Run.name, Run.resource_version, Run.status, Run.finished_at)
+CANDIDATE = (Run.uid, Run.project, Run.name, Run.schedule, Run.resource_version, Run.status, Run.finished_at)
 
 
-def expired(connection: Connection, *, now: datetime, project: str | None, limit: int) -> list[AnyRow]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HistoryLimit:
+    """How many finished runs of a Schedule stay: of those that succeeded, or of all others."""
+
+    project: str
+    schedule: str
+    succeeded: bool
+    keep: int
+
+
+def expired(connection: Connection, *, now: datetime, project: str | None, limit: int, offset: int) -> list[AnyRow]:
     """Finished runs past their TTL, oldest first."""
     statement = (
         select(*CANDIDATE)
         .where(Run.deleted_at.is_(None), Run.phase.in_(TERMINAL_PHASES), Run.expires_at <= now)
-        .order_by(Run.expires_at)
+        .order_by(Run.expires_at, Run.uid)
         .limit(limit)
+        .offset(offset)
     )
     return list(connection.execute(statement if project is None else statement.where(Run.project == project)))
 
 
-def surplus(connection: Connection, *, keep: int, project: str | None, limit: int) -> list[AnyRow]:
+def surplus(connection: Connection, *, keep: int, project: str | None, limit: int, offset: int) -> list[AnyRow]:
     """Finished runs beyond what a namespace keeps, oldest first."""
     place = func.row_number().over(partition_by=Run.project, order_by=(Run.finished_at.desc(), Run.uid)).label("place")
     ranked = select(*CANDIDATE, place).where(Run.deleted_at.is_(None), Run.phase.in_(TERMINAL_PHASES))
     if project is not None:
         ranked = ranked.where(Run.project == project)
     inner = ranked.subquery()
-    return list(
-        connection.execute(select(inner).where(inner.c.place > keep).order_by(inner.c.finished_at).limit(limit))
+    beyond = select(inner).where(inner.c.place > keep).order_by(inner.c.finished_at, inner.c.uid)
+    return list(connection.execute(beyond.limit(limit).offset(offset)))
+
+
+def beyond_history(connection: Connection, *, limits: Sequence[HistoryLimit], limit: int, offset: int) -> list[AnyRow]:
+    """Finished runs beyond the history limits of their Schedules, oldest first."""
+    if not limits:
+        return []
+    wanted = (
+        func.unnest(
+            cast([one.project for one in limits], ARRAY(Text)),
+            cast([one.schedule for one in limits], ARRAY(Text)),
+            cast([one.succeeded for one in limits], ARRAY(Boolean)),
+            cast([one.keep for one in limits], ARRAY(BigInteger)),
+        )
+        .table_valued(
+            column("project", Text), column("schedule", Text), column("succeeded", Boolean), column("keep", BigInteger)
+        )
+        .render_derived(name="wanted")
     )
+    succeeded = Run.phase == "Succeeded"
+    place = func.row_number().over(
+        partition_by=(Run.project, Run.schedule, succeeded), order_by=(Run.created.desc(), Run.name.desc())
+    )
+    inner = (
+        select(*CANDIDATE, Run.created, wanted.c.keep, place.label("place"))
+        .join(
+            wanted,
+            and_(
+                wanted.c.project == Run.project,
+                wanted.c.schedule == Run.schedule,
+                wanted.c.succeeded == succeeded,
+            ),
+        )
+        .where(Run.deleted_at.is_(None), Run.phase.in_(TERMINAL_PHASES))
+        .subquery()
+    )
+    beyond = select(inner).where(inner.c.place > inner.c.keep).order_by(inner.c.created, inner.c.name)
+    return list(connection.execute(beyond.limit(limit).offset(offset)))
 
 
 def with_old_pods(connection: Connection, *, before: datetime, project: str | None, limit: int) -> list[AnyRow]:

@@ -1,0 +1,76 @@
+"""What Schedules say of their finished runs: which must stay for now, and how many are kept.
+
+They are listed anew in each sweep, after the candidates were read from Postgres: a Schedule is there before its runs, so
+none that holds one of them is missed, which nothing that is remembered could promise.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tidegate_api import ticks
+
+from tidegate_web.kubernetes import Cluster, schedules_path
+from tidegate_web.store.models import AnyRow
+from tidegate_web.store.queries.retention import HistoryLimit
+from tidegate_web.store.records import parse_time
+
+PAGE = 500
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Schedule:
+    """One Schedule, reduced."""
+
+    project: str
+    name: str
+    counted_to: float
+    """The last tick that its status tells of; before the first one, its creation."""
+    keep_succeeded: int | None
+    keep_failed: int | None
+
+    @classmethod
+    def parse(cls, resource: Mapping[str, Any]) -> "Schedule":
+        metadata, spec, status = resource["metadata"], resource.get("spec") or {}, resource.get("status") or {}
+        counted = parse_time(status.get("lastScheduleTime")) or parse_time(metadata["creationTimestamp"])
+        return cls(
+            project=metadata["namespace"],
+            name=metadata["name"],
+            # A time that can't be read tells of no tick.
+            counted_to=0.0 if counted is None else counted.timestamp(),
+            keep_succeeded=spec.get("successfulRunsHistoryLimit"),
+            keep_failed=spec.get("failedRunsHistoryLimit"),
+        )
+
+
+class Schedules:
+    """Those that there are in a scope."""
+
+    def __init__(self, found: Iterable[Schedule]) -> None:
+        self._found = {(schedule.project, schedule.name): schedule for schedule in found}
+
+    @classmethod
+    def listed(cls, cluster: Cluster, *, project: str | None) -> "Schedules":
+        """As they are now: in all namespaces or in one."""
+        found: list[Schedule] = []
+        more = ""
+        while True:
+            answer = cluster.request("GET", schedules_path(project), query={"limit": PAGE, "continue": more or None})
+            found += [Schedule.parse(item) for item in answer.get("items") or []]
+            more = answer["metadata"].get("continue") or ""
+            if not more:
+                return cls(found)
+
+    def hold(self, row: AnyRow) -> bool:
+        """Whether a run must stay until its Schedule tells of it. A Schedule that is gone holds nothing."""
+        schedule = self._found.get((row.project, row.schedule))
+        return schedule is not None and ticks.holds(row.name, schedule=schedule.name, counted_to=schedule.counted_to)
+
+    def limits(self) -> list[HistoryLimit]:
+        """All history limits that are set."""
+        return [
+            HistoryLimit(project=schedule.project, schedule=schedule.name, succeeded=succeeded, keep=keep)
+            for schedule in self._found.values()
+            for succeeded, keep in ((True, schedule.keep_succeeded), (False, schedule.keep_failed))
+            if keep is not None
+        ]
