@@ -79,7 +79,9 @@ def test_a_list_of_namespaces_grants_rights_in_these_alone(kubectl: Kubectl) -> 
     roles = {(d["metadata"]["namespace"], d["metadata"]["name"]) for d in documents if d["kind"] == "Role"}
     bindings = [(d["metadata"]["namespace"], d["metadata"]["name"]) for d in documents if d["kind"] == "RoleBinding"]
     wanted = {(n, f"tidegate-{c}") for n in ("a", "b") for c in ("operator", "web", "mirror", "live")}
-    assert set(bindings) == roles == wanted | {(NAMESPACE, "tidegate-operator-lease")}
+    assert (
+        set(bindings) == roles == wanted | {(NAMESPACE, "tidegate-operator-lease"), (NAMESPACE, "tidegate-web-leader")}
+    )
     for part in ("operator", "web", "live", "mirror"):
         deployment = named(documents, "Deployment")[f"tidegate-{part}"]
         (container,) = deployment["spec"]["template"]["spec"]["containers"]

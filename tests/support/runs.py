@@ -13,6 +13,7 @@ from tidegate_web.kubernetes import (
     ClusterError,
     jobs_path,
     pods_path,
+    queues_path,
     runs_path,
     schedules_path,
 )
@@ -66,6 +67,10 @@ class RunMaker:
     def schedule_status(self, name: str, **status: Any) -> None:
         path = f"{schedules_path(self.project)}/{name}/status"
         self.admin.request("PATCH", path, body={"status": status}, content_type=MERGE_PATCH)
+
+    def queue(self, name: str, **spec: Any) -> Json:
+        body = {"apiVersion": GROUP_VERSION, "kind": "Queue", "metadata": {"name": name}, "spec": spec}
+        return self.admin.request("POST", queues_path(self.project), body=body)
 
     def delete(self, name: str) -> None:
         self.admin.request("DELETE", f"{runs_path(self.project)}/{name}")

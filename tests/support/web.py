@@ -51,19 +51,42 @@ RIGHTS: dict[str, list[Json]] = {
 """What each process may do in the cluster: all it needs, and what the chart grants. ``live`` needs nothing."""
 
 
+RELEASE = "tidegate"
+"""The namespace that the chart is installed in."""
+RELEASE_RIGHTS: dict[str, list[Json]] = {
+    "web": [
+        {
+            "apiGroups": ["coordination.k8s.io"],
+            "resources": ["leases"],
+            "resourceNames": ["tidegate-operator"],
+            "verbs": ["get"],
+        },
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]},
+    ],
+}
+"""What each may do there beside."""
+
+
 def grant(plane: ControlPlane, actor: str) -> None:
     """Give a process its rights, and no others."""
-    name = f"tidegate-{actor}"
-    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": name}}
-    binding = {
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "ClusterRoleBinding",
-        "metadata": {"name": name},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
-        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": actor}],
-    }
-    items = [role | {"rules": RIGHTS[actor]}, binding]
+    namespace: Json = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": RELEASE}}
+    items = [namespace, *_granted(actor, "ClusterRole", {}, RIGHTS[actor])]
+    items += _granted(actor, "Role", {"namespace": RELEASE}, RELEASE_RIGHTS.get(actor, []))
     plane.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
+
+
+def _granted(actor: str, kind: str, where: Json, rules: list[Json]) -> list[Json]:
+    api, group, name = "rbac.authorization.k8s.io/v1", "rbac.authorization.k8s.io", f"tidegate-{actor}"
+    return [
+        {"apiVersion": api, "kind": kind, "metadata": where | {"name": name}, "rules": rules},
+        {
+            "apiVersion": api,
+            "kind": f"{kind}Binding",
+            "metadata": where | {"name": name},
+            "roleRef": {"apiGroup": group, "kind": kind, "name": name},
+            "subjects": [{"apiGroup": group, "kind": "User", "name": actor}],
+        },
+    ]
 
 
 @dataclass(kw_only=True)

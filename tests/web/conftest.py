@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import pytest
+from playwright.sync_api import Browser
+from support.browser import chromium
 from support.operator import install_crds
 from support.servers import Postgres, Redis, ensure_servers
 from support.web import EMAIL, PASSWORD, RIGHTS, MirrorThread, Parts, SignedIn, Stack, grant
@@ -32,7 +34,7 @@ def redis_server() -> Iterator[Redis]:
 @pytest.fixture(scope="session")
 def plane() -> Iterator[ControlPlane]:
     """A real apiserver with our CRDs, where each process has the rights that the chart gives it and no others."""
-    with ControlPlane(actors={name: [] for name in RIGHTS}) as made:
+    with ControlPlane(actors={"operator": ["system:masters"], **{name: [] for name in RIGHTS}}) as made:
         install_crds(made)
         for actor in RIGHTS:
             grant(made, actor)
@@ -50,6 +52,12 @@ def template(postgres: Postgres) -> str:
     create_admin(engine, settings)
     engine.dispose()
     return "template_tests"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

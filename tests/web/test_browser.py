@@ -6,17 +6,11 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from support.browser import chromium, signed_in
+from support.browser import signed_in
 from support.kubelet import Kubelet
 from support.runs import now
 from support.web import EMAIL, PASSWORD, Stack
 from tidegate_web.ownership import job_name
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as made:
-        yield made
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from tidegate_web.auth.throttle import LoginThrottle
 from tidegate_web.clock import Clock, SystemClock
 from tidegate_web.health.probes import make_registry
 from tidegate_web.kubernetes import Cluster, ClusterError
+from tidegate_web.leader import Leader
 from tidegate_web.live import views as live_views
 from tidegate_web.live.channels import EventLog
 from tidegate_web.live.hub import Hub
@@ -75,6 +76,7 @@ def make_services(
         ),
         run_tokens=RunTokens(cluster=cluster, clock=clock),
         projects=Projects(cluster=cluster, namespaces=settings.namespaces),
+        leader=Leader(cluster=cluster, settings=settings),
     )
 
 

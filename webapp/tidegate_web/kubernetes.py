@@ -117,7 +117,9 @@ class Cluster:
         timeout: float = 10,
     ) -> dict[str, Any]:
         """Ask, and get the JSON that was answered; everything else is a ClusterError."""
-        response = self._send(method, path, query, body, content_type, urllib3.Timeout(connect=5, read=timeout))
+        response = self._send(
+            method, path, query, body, content_type, urllib3.Timeout(connect=min(5, timeout), read=timeout)
+        )
         try:
             data = response.read()
         except _BROKEN as error:
@@ -217,9 +219,21 @@ def pods_path(project: str | None) -> str:
     return f"/api/v1/{scope}pods"
 
 
+def queues_path(project: str) -> str:
+    return f"/apis/{GROUP_VERSION}/namespaces/{project}/queues"
+
+
+def tasks_path(project: str) -> str:
+    return f"/apis/{GROUP_VERSION}/namespaces/{project}/tasks"
+
+
 def schedules_path(project: str | None) -> str:
     scope = "" if project is None else f"namespaces/{project}/"
     return f"/apis/{GROUP_VERSION}/{scope}schedules"
+
+
+def lease_path(namespace: str, name: str) -> str:
+    return f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{name}"
 
 
 def jobs_path(project: str) -> str:

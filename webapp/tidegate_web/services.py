@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 from tidegate_web.auth.throttle import LoginThrottle
 from tidegate_web.clock import Clock
 from tidegate_web.kubernetes import Cluster
+from tidegate_web.leader import Leader
 from tidegate_web.live.channels import EventLog
 from tidegate_web.live.hub import Hub
 from tidegate_web.projects import Projects
@@ -33,6 +34,7 @@ class Services:
     throttle: LoginThrottle
     run_tokens: RunTokens
     projects: Projects
+    leader: Leader
 
     def attach(self, app: Flask) -> None:
         app.extensions[_KEY] = self

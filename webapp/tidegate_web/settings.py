@@ -85,6 +85,15 @@ class WebSettings(BaseSettings):
     """The projects, comma-separated; empty: every namespace labelled `tidegate.dev/project=true`."""
     kubeconfig: Path | None = None
     """A kubeconfig to use; without one the pod's service account, or the user's own kubeconfig outside a pod."""
+    operator_token_file: Path | None = None
+    """A service account token of audience `tidegate-operator`, shown to the operator when it is asked what a run waits
+    for; read each time. Without it nobody is asked, and `why` is unknown."""
+    operator_lease_namespace: str = "default"
+    """Namespace of the operator's Lease and pods."""
+    operator_lease_name: str = "tidegate-operator"
+    """The Lease by which the operator's leader is found: its holder is the name of a pod."""
+    operator_port: int = Field(default=8081, ge=1, le=65535)
+    """Port on which the leader tells what a run waits for."""
 
     session_idle_seconds: int = Field(default=12 * 3600, ge=60)
     """A session that isn't used for so long ends."""

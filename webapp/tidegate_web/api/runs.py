@@ -10,6 +10,7 @@ from tidegate_web.api import bodies, shapes
 from tidegate_web.api.common import audited, integer, one_of_projects, parse_filter
 from tidegate_web.auth.session import signed_in, whoever
 from tidegate_web.kubernetes import ClusterError
+from tidegate_web.leader import LeaderError, Why
 from tidegate_web.permissions import Permission, may_send, requires, role_of
 from tidegate_web.problems import Problem, from_cluster
 from tidegate_web.services import Services, services
@@ -93,6 +94,16 @@ def create(made: Services, project: str, body: dict[str, Any]) -> shapes.RunLike
     return SimpleNamespace(**record.columns(), deleted_at=None, submitted_by=whoever())
 
 
+def why(made: Services, row: AnyRow) -> Why:
+    """What holds a run right now; what its status says of one that has ended."""
+    if row.phase in TERMINAL_PHASES:
+        return Why(reason=row.reason or row.phase, message=row.message or "")
+    try:
+        return made.leader.why(row.project, row.name, uid=row.uid)
+    except LeaderError as error:
+        return Why(reason="Unknown", message=str(error))
+
+
 def as_json(made: Services, row: AnyRow) -> dict[str, Any]:
     with made.engine.connect() as connection:
         told = runs.progress_of(connection, uid=row.uid)
@@ -155,6 +166,12 @@ def add_routes(area: Blueprint) -> None:
         if "result" not in row.status:
             raise Problem(404, "The run has no result.")
         return jsonify(row.status["result"])
+
+    @area.get("/projects/<project>/runs/<run>/why")
+    @requires(Permission.VIEWER)
+    def get_why(project: str, run: str) -> Response:
+        made = services()
+        return jsonify(why(made, find(made, project, run)).as_json())
 
     @area.get("/projects/<project>/runs/<run>/logs")
     @requires(Permission.VIEWER)

@@ -39,6 +39,7 @@
   const morph = (from, to) => {
     if (from.isEqualNode(to)) return;
     if (from.nodeType !== Node.ELEMENT_NODE) { from.nodeValue = to.nodeValue; return; }
+    if ("told" in from.dataset && "why" in to.dataset) return; // the leader's word is newer than the status
     for (const { name } of [...from.attributes]) if (!to.hasAttribute(name) && name !== "open") from.removeAttribute(name);
     for (const { name, value } of [...to.attributes]) if (from.getAttribute(name) !== value) from.setAttribute(name, value);
     if (from.matches("input, select, textarea") && from === document.activeElement) return;
@@ -148,6 +149,42 @@
     if (live) open();
     addEventListener("pagehide", () => stream && stream.close());
     addEventListener("pageshow", (event) => { if (event.persisted) { open(); refresh(); } });
+  };
+
+  // What a run waits for ----------------------------------------------------------------------------------------------
+  // The leader's own word, asked for again and again: it changes with every other run, and no event tells of that.
+  const why = (page) => {
+    const where = `/api/v1/projects/${encodeURIComponent(page.dataset.project)}/runs/${page.dataset.uid}/why`;
+    let asking = false;
+    const tell = (root, told) => {
+      const known = told.reason !== "Unknown", place = told.place;
+      if (known) {
+        write($("[data-why-reason]", root), told.reason);
+        write($("[data-why-message]", root), told.message);
+        root.dataset.told = "";
+      } else delete root.dataset.told;
+      write($("[data-why-note]", root), known ? "" : told.message);
+      $("[data-why-note]", root).hidden = known;
+      if (place) {
+        write($("[data-why-position]", root), String(place.position));
+        write($("[data-why-waiting]", root), String(place.waiting));
+        write($("[data-why-ahead]", root), place.aheadByPriority ? `${place.aheadByPriority} ahead by priority` : "");
+      }
+      $("[data-why-place]", root).hidden = !place;
+    };
+    const ask = async () => {
+      const root = $("[data-why]");
+      if (!root || asking || document.hidden) return;
+      asking = true;
+      try {
+        const answer = await fetch(where, { headers: { Accept: "application/json" } });
+        if (answer.ok) tell(root, await answer.json());
+      } catch { /* the next try comes */ } finally { asking = false; }
+    };
+    ask();
+    setInterval(ask, 3000);
+    document.addEventListener("refreshed", ask);
+    document.addEventListener("visibilitychange", ask);
   };
 
   // Logs --------------------------------------------------------------------------------------------------------------
@@ -309,7 +346,7 @@
   setInterval(tick, 1000);
   const page = $("[data-page]");
   if (page) watch(page);
-  if (page?.dataset.page === "run") logs(page);
+  if (page?.dataset.page === "run") { logs(page); why(page); }
   const refreshed = $("[data-refresh]");
   if (refreshed) setInterval(refresh, Number(refreshed.dataset.refresh) * 1000);
 })();

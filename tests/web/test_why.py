@@ -1,0 +1,217 @@
+"""What a run waits for, asked of a real operator that leads by its Lease: found as pods are, shown a real token."""
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, expect
+from support.browser import signed_in
+from support.operator import OperatorProcess
+from support.runs import Json
+from support.servers import free_port, wait_until
+from support.web import EMAIL, PASSWORD, RELEASE, SignedIn, Stack, finish
+from tidegate_web.kubernetes import MERGE_PATCH, Cluster, lease_path, pods_path
+
+TASK = {"image": "busybox", "command": ["true"]}
+POD = "operator-0"
+
+
+class Asked:
+    """An operator at work for one project in the pod ``operator-0``, and web processes that ask it."""
+
+    def __init__(self, stack: Stack, folder: Path) -> None:
+        self.stack, self.folder, self.port = stack, folder, free_port()
+        self.admin: Cluster = stack.runs.admin
+        for account in ("default", "web", "stranger"):
+            self.admin.request(
+                "POST", f"/api/v1/namespaces/{RELEASE}/serviceaccounts", body={"metadata": {"name": account}}
+            )
+        spec = {"containers": [{"name": "operator", "image": "tidegate/operator"}]}
+        self.admin.request("POST", pods_path(RELEASE), body={"metadata": {"name": POD}, "spec": spec})
+        self.pod(phase="Running", podIP="127.0.0.1", podIPs=[{"ip": "127.0.0.1"}])
+        self.operator = OperatorProcess(
+            stack.plane,
+            log=folder / "operator.log",
+            identity=POD,
+            namespaces=stack.project,
+            lease_namespace=RELEASE,
+            lease_duration_seconds="3",
+            lease_renew_deadline_seconds="2",
+            lease_retry_seconds="0.3",
+            why_port=str(self.port),
+            why_callers=f"system:serviceaccount:{RELEASE}:web",
+        )
+        stack.runs.queue("shut", concurrencyLimit=0)
+
+    def pod(self, **status: Any) -> None:
+        path = f"{pods_path(RELEASE)}/{POD}/status"
+        self.admin.request("PATCH", path, body={"status": status}, content_type=MERGE_PATCH)
+
+    def holder(self, name: str) -> None:
+        path = lease_path(RELEASE, "tidegate-operator")
+        self.admin.request("PATCH", path, body={"spec": {"holderIdentity": name}}, content_type=MERGE_PATCH)
+
+    def token(self, account: str = "web") -> Path:
+        file = self.folder / account
+        create = ("-n", RELEASE, "create", "token", account, "--audience=tidegate-operator")
+        file.write_text(self.stack.plane.kubectl(*create))
+        return file
+
+    def settings(self, **changes: Any) -> Json:
+        """Those of a web process that asks it."""
+        return {
+            "operator_token_file": self.token(),
+            "operator_lease_namespace": RELEASE,
+            "operator_port": self.port,
+        } | changes
+
+    def me(self, **changes: Any) -> SignedIn:
+        return self.stack.parts("web", **self.settings(**changes)).sign_in()
+
+    def waiting(self, *names: str) -> None:
+        """Runs that wait in a queue that lets nobody in."""
+        for name in names:
+            self.stack.runs.create(name, task=TASK, queue="shut", priority=5 if name.startswith("urgent") else 0)
+
+
+@pytest.fixture(scope="module")
+def asked(shared_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
+    made = Asked(shared_stack, tmp_path_factory.mktemp("why"))
+    with made.operator:
+        made.operator.wait_leading()
+        yield made
+
+
+def why(me: SignedIn, run: str) -> Json:
+    answer = me.get(f"runs/{run}/why")
+    assert answer.status_code == 200, answer.text
+    told: Any = answer.json
+    return dict(told)
+
+
+def until_told(me: SignedIn, run: str, reason: str) -> Json:
+    wait_until(lambda: why(me, run)["reason"] == reason, what=f"{run} to wait for {reason}")
+    return why(me, run)
+
+
+def unknown(me: SignedIn, run: str) -> str:
+    told = why(me, run)
+    assert set(told) == {"reason", "message"}
+    assert told["reason"] == "Unknown"
+    message: str = told["message"]
+    return message
+
+
+def test_a_run_in_a_queue_has_a_reason_and_a_place(asked: Asked) -> None:
+    asked.waiting("first", "second", "urgent")
+    me = asked.me()
+    wait_until(lambda: why(me, "urgent").get("place", {}).get("waiting") == 3, what="three that wait")
+    told = until_told(me, "second", "ConcurrencyLimit")
+    assert told["place"] == {"position": 3, "aheadByPriority": 1, "waiting": 3}
+    assert "shut" in told["message"]
+    assert why(me, "urgent")["place"] == {"position": 1, "aheadByPriority": 0, "waiting": 3}
+
+
+def test_a_run_that_no_queue_holds_has_no_place(asked: Asked) -> None:
+    asked.stack.runs.create("held", task=TASK, suspend=True)
+    told = until_told(asked.me(), "held", "Suspended")
+    assert "place" not in told
+    assert told["message"]
+
+
+def test_of_a_run_that_has_ended_its_status_is_told(asked: Asked) -> None:
+    # Nobody has to lead for it.
+    me = asked.me(operator_token_file=None)
+    for name, phase in (("good", "Succeeded"), ("bad", "Failed")):
+        asked.stack.runs.create(name, task=TASK, suspend=True)
+        finish(asked.stack, name, phase=phase)
+    asked.stack.runs.create("reasoned", task=TASK, suspend=True)
+    asked.stack.runs.status("reasoned", phase="Failed", reason="OOMKilled", message="too much")
+    assert why(me, "good") == {"reason": "Succeeded", "message": ""}
+    assert why(me, "bad") == {"reason": "Failed", "message": ""}
+    assert why(me, "reasoned") == {"reason": "OOMKilled", "message": "too much"}
+    asked.stack.runs.delete("reasoned")
+    assert why(me, "reasoned") == {"reason": "OOMKilled", "message": "too much"}
+    assert me.get("runs/never-was/why").status_code == 404
+
+
+def test_nobody_is_asked_without_a_token(asked: Asked, tmp_path: Path) -> None:
+    asked.waiting("tokenless")
+    assert "TIDEGATE_OPERATOR_TOKEN_FILE" in unknown(asked.me(operator_token_file=None), "tokenless")
+    assert "can't be read" in unknown(asked.me(operator_token_file=tmp_path / "none"), "tokenless")
+    bad = tmp_path / "bad"
+    bad.write_text("two\nlines")
+    assert unknown(asked.me(operator_token_file=bad), "tokenless")
+
+
+def test_another_account_is_refused(asked: Asked) -> None:
+    asked.waiting("private")
+    assert "403" in unknown(asked.me(operator_token_file=asked.token("stranger")), "private")
+    file = asked.token("web")
+    file.write_text(file.read_text()[:-8] + "AAAAAAAA")
+    me = asked.stack.parts("web", **asked.settings() | {"operator_token_file": file}).sign_in()
+    assert why(me, "private")["reason"] != "Unknown"  # written anew by settings(): it is read each time
+    file.write_text("nonsense")
+    assert "401" in unknown(me, "private")
+
+
+def test_nobody_leads(asked: Asked) -> None:
+    asked.waiting("leaderless")
+    me = asked.me()
+    until_told(me, "leaderless", "ConcurrencyLimit")
+    assert unknown(asked.me(operator_lease_name="another"), "leaderless") == (
+        "Kubernetes doesn't tell which operator leads."
+    )  # one that we may not read
+    asked.operator.stop()
+    wait_until(lambda: unknown(me, "leaderless") == "No operator leads at the moment.", what="the Lease's release")
+    for holder, phase in (("pod-that-is-gone", "Running"), (POD, "Succeeded")):
+        asked.holder(holder)
+        asked.pod(phase=phase)
+        assert unknown(asked.me(), "leaderless") == "No operator leads at the moment."
+    # One that died: its Lease is still its own, and nobody listens.
+    asked.pod(phase="Running")
+    assert unknown(asked.me(), "leaderless") == "The operator's leader doesn't answer."
+    asked.operator.start().wait_leading()
+    until_told(me, "leaderless", "ConcurrencyLimit")
+
+
+def test_a_leader_that_is_stuck_holds_nobody_up(asked: Asked) -> None:
+    asked.waiting("stuck")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        me = asked.me(operator_port=silent.getsockname()[1])
+        begin = time.monotonic()
+        assert unknown(me, "stuck") == "The operator's leader doesn't answer."
+        assert time.monotonic() - begin < 8  # it takes 2 s; whoever waits for an answer waits for ever
+
+
+def test_a_leader_that_does_not_know_the_run(asked: Asked, stack: Stack) -> None:
+    stack.runs.create("elsewhere", task=TASK)
+    me = asked.me()
+    me.project = stack.project
+    assert unknown(me, "elsewhere") == "The operator's leader has not seen this run."
+
+
+def test_the_page_shows_what_a_run_waits_for(asked: Asked, browser: Browser, tmp_path: Path) -> None:
+    asked.waiting("on-a-page")
+    me = asked.me()
+    place = until_told(me, "on-a-page", "ConcurrencyLimit")["place"]
+    project = asked.stack.project
+    settings = asked.settings(namespaces=[project])
+    with ExitStack() as stack:
+        web = stack.enter_context(asked.stack.process("all", actor="web", log=tmp_path / "web.log", **settings))
+        address = f"http://127.0.0.1:{web.port}"
+        page = stack.enter_context(signed_in(browser, address, email=EMAIL, password=PASSWORD))
+        page.goto(f"/projects/{project}/runs/on-a-page")
+        band = page.locator("[data-why]")
+        expect(band).to_contain_text("ConcurrencyLimit")
+        expect(band).to_contain_text(f"place {place['position']} of {place['waiting']}")
+        # One that goes ahead.
+        asked.waiting("urgent-too")
+        expect(band).to_contain_text(f"place {place['position'] + 1} of {place['waiting'] + 1}")
+        expect(band).to_contain_text("ahead by priority")
+        asked.stack.runs.kubectl("patch", "tgq", "shut", "--type=merge", "-p", '{"spec":{"paused":true}}')
+        expect(band).to_contain_text("QueuePaused")
