@@ -16,6 +16,7 @@ from tidegate_web.kubernetes import (
     queues_path,
     runs_path,
     schedules_path,
+    tasks_path,
 )
 from tidegate_web.ownership import job_name
 
@@ -71,6 +72,14 @@ class RunMaker:
     def queue(self, name: str, **spec: Any) -> Json:
         body = {"apiVersion": GROUP_VERSION, "kind": "Queue", "metadata": {"name": name}, "spec": spec}
         return self.admin.request("POST", queues_path(self.project), body=body)
+
+    def queue_status(self, name: str, **status: Any) -> None:
+        path = f"{queues_path(self.project)}/{name}/status"
+        self.admin.request("PATCH", path, body={"status": status}, content_type=MERGE_PATCH)
+
+    def task(self, name: str, **spec: Any) -> Json:
+        body = {"apiVersion": GROUP_VERSION, "kind": "Task", "metadata": {"name": name}, "spec": spec}
+        return self.admin.request("POST", tasks_path(self.project), body=body)
 
     def delete(self, name: str) -> None:
         self.admin.request("DELETE", f"{runs_path(self.project)}/{name}")

@@ -34,6 +34,7 @@ Json = dict[str, Any]
 RIGHTS: dict[str, list[Json]] = {
     "web": [
         {"apiGroups": ["tidegate.dev"], "resources": ["taskruns"], "verbs": ["get", "create", "patch"]},
+        {"apiGroups": ["tidegate.dev"], "resources": ["tasks", "queues"], "verbs": ["get"]},
         {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list"]},
         {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]},
         {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["get"]},

@@ -29,6 +29,7 @@ from tidegate_web.live.hub import Hub
 from tidegate_web.pages import views as pages_views
 from tidegate_web.problems import Problem, from_cluster, postgres_away
 from tidegate_web.projects import Projects
+from tidegate_web.queues import Queues
 from tidegate_web.runtokens import RunTokens
 from tidegate_web.services import Services
 from tidegate_web.settings import WebSettings
@@ -77,6 +78,7 @@ def make_services(
         run_tokens=RunTokens(cluster=cluster, clock=clock),
         projects=Projects(cluster=cluster, namespaces=settings.namespaces),
         leader=Leader(cluster=cluster, settings=settings),
+        queues=Queues(cluster=cluster),
     )
 
 

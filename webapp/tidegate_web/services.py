@@ -14,6 +14,7 @@ from tidegate_web.leader import Leader
 from tidegate_web.live.channels import EventLog
 from tidegate_web.live.hub import Hub
 from tidegate_web.projects import Projects
+from tidegate_web.queues import Queues
 from tidegate_web.runtokens import RunTokens
 from tidegate_web.settings import WebSettings
 
@@ -35,6 +36,7 @@ class Services:
     run_tokens: RunTokens
     projects: Projects
     leader: Leader
+    queues: Queues
 
     def attach(self, app: Flask) -> None:
         app.extensions[_KEY] = self

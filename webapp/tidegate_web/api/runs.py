@@ -19,6 +19,8 @@ from tidegate_web.store.models import TERMINAL_PHASES, AnyRow
 from tidegate_web.store.queries import logs, runs
 from tidegate_web.store.records import run_record
 
+FULL_RETRY_SECONDS = "5"
+
 
 def remember(made: Services, resource: dict[str, Any], *, submitted_by: str | None) -> bool:
     """Write a TaskRun that the apiserver has just answered, so that it can be read at once; False without Postgres,
@@ -85,6 +87,12 @@ def create(made: Services, project: str, body: dict[str, Any]) -> shapes.RunLike
         )
     wanted = bodies.new_run(body)
     with audited(made, "run.create", project=project, target=wanted.name):
+        if (full := made.queues.full(project, wanted.spec)) is not None:
+            raise Problem(
+                429,
+                f"Queue {full.name} is full: {full.pending} runs wait in it, and it takes {full.most} at most.",
+                headers={"Retry-After": FULL_RETRY_SECONDS},
+            )
         try:
             resource = made.cluster.create_run(project, wanted.manifest(project=project, requested_by=whoever()))
         except ClusterError as error:

@@ -1,0 +1,73 @@
+"""Whether a queue takes one more run: its ``maxPending`` against what its status says waits.
+
+The status is written once a second and remembered here for another, so a burst may overshoot. It is a brake for callers,
+no lock: whoever has rights in the cluster isn't held by it, and where the apiserver doesn't tell, nobody is.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tidegate_api.names import DEFAULT_QUEUE
+
+from tidegate_web.kubernetes import Cluster, ClusterError, queues_path, tasks_path
+from tidegate_web.permissions import is_dns_label
+
+REMEMBERED_SECONDS = 1.0
+MOST_REMEMBERED = 10_000
+PATIENCE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class FullQueue:
+    """A queue that takes no more for now."""
+
+    name: str
+    pending: int
+    most: int
+
+
+class Queues:
+    """Queues, and the Tasks that name them, as they were a moment ago."""
+
+    def __init__(self, *, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._known: dict[str, tuple[float, dict[str, Any]]] = {}
+
+    def full(self, project: str, spec: Mapping[str, Any]) -> FullQueue | None:
+        """The queue that a run of this spec would wait in, when it is full."""
+        try:
+            name = self._queue_of(project, spec)
+            found = self._get(f"{queues_path(project)}/{name}") if is_dns_label(name) else {}
+        except ClusterError:
+            return None
+        most = (found.get("spec") or {}).get("maxPending")
+        pending = (found.get("status") or {}).get("pending") or 0
+        return FullQueue(name=name, pending=pending, most=most) if most is not None and pending >= most else None
+
+    def _queue_of(self, project: str, spec: Mapping[str, Any]) -> str:
+        """The spec is the caller's, not checked yet."""
+        task, reference = spec.get("task"), spec.get("taskRef")
+        name = spec.get("queue") or (task.get("queue") if isinstance(task, dict) else None)
+        if not name and isinstance(reference, dict) and is_dns_label(str(reference.get("name"))):
+            found = self._get(f"{tasks_path(project)}/{reference['name']}")
+            name = (found.get("spec") or {}).get("queue")
+        return str(name or DEFAULT_QUEUE)
+
+    def _get(self, path: str) -> dict[str, Any]:
+        """An object; empty when there is none."""
+        now = time.monotonic()
+        until, found = self._known.get(path, (0.0, {}))
+        if now < until:
+            return found
+        try:
+            found = self._cluster.request("GET", path, timeout=PATIENCE_SECONDS)
+        except ClusterError as error:
+            if error.status != 404:
+                raise
+            found = {}
+        if len(self._known) >= MOST_REMEMBERED:
+            self._known.clear()
+        self._known[path] = (now + REMEMBERED_SECONDS, found)
+        return found
