@@ -10,6 +10,7 @@ from support.browser import chromium, signed_in
 from support.builders import BUSYBOX, EXAMPLES, a_run
 from support.cluster import PROJECT, SECONDS, ClusterRuns, forwarded
 from support.web import Events
+from tidegate_api.names import API_VERSION
 from tidegate_demo.install import ADMIN, NAMESPACE, RELEASE
 from tidegate_demo.kubectl import Kubectl
 
@@ -94,6 +95,17 @@ def test_cancelling_by_the_button(runs: ClusterRuns, page: Page) -> None:
     expect(page.locator("#head")).to_contain_text("Cancelled")
     expect(page.locator("[data-log]")).to_contain_text("cancelled: rolled back the open transaction")
     assert runs.wait(made["metadata"]["name"], "Cancelled")["reason"] == "Cancelled"
+
+
+def test_what_a_run_waits_for_is_told_by_the_leader(runs: ClusterRuns, page: Page) -> None:
+    queue = {"metadata": {"name": "shut"}, "spec": {"concurrencyLimit": 0}}
+    runs.create({"apiVersion": API_VERSION, "kind": "Queue"} | queue)
+    post(page, {"name": "patient", "task": {"image": BUSYBOX, "command": ["true"]}, "queue": "shut"})
+    page.goto(f"/projects/{PROJECT}/runs/patient")
+    expect(page.locator("[data-why]")).to_contain_text("ConcurrencyLimit")
+    expect(page.locator("[data-why]")).to_contain_text("place 1 of 1")
+    runs.kubectl("patch", "tgq", "shut", "--type=merge", "-p", '{"spec":{"concurrencyLimit":1}}')
+    expect(page.locator("#head")).to_contain_text("Succeeded")
 
 
 def test_streams_have_a_server_of_their_own(kubectl: Kubectl, runs: ClusterRuns, page: Page) -> None:
