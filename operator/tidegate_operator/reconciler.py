@@ -6,7 +6,6 @@ is known has been decided on, so that no slot is given away on half a picture.
 """
 
 import asyncio
-import heapq
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -24,6 +23,7 @@ from tidegate_operator.policies.decision import Decision, StartAttempt, World
 from tidegate_operator.policies.lingering import linger
 from tidegate_operator.records import RunRecord
 from tidegate_operator.settings import OperatorSettings
+from tidegate_operator.timers import Timers
 
 FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 5.0
@@ -48,8 +48,7 @@ class Reconciler:
         self._busy: set[str] = set()
         self._again: set[str] = set()
         self._leisure = Leisure()
-        self._timers: list[tuple[float, str]] = []
-        self._wake_at: dict[str, float] = {}
+        self._timers: Timers[str] = Timers()
         self._failures: dict[str, int] = {}
         self._changed = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -76,7 +75,7 @@ class Reconciler:
     async def run(self) -> None:
         """Work until cancelled or stopped."""
         while not self._stopping:
-            self._fire_timers()
+            self.mark(tuple(self._timers.due(self._clock())))
             if self._cache.complete:
                 await self._drain()
             self._metrics.dirty.set(len(self._dirty))
@@ -97,7 +96,7 @@ class Reconciler:
     def _pause(self) -> float | None:
         """Seconds until something is due by itself."""
         now = self._clock()
-        due = [self._timers[0][0] - now] if self._timers else []
+        due = [at - now] if (at := self._timers.next_at) is not None else []
         if (refill := self._cache.admission.wake_at) is not None:
             due.append(refill - now)
         if self._has_room and (pause := self._leisure.pause) is not None:
@@ -107,21 +106,6 @@ class Reconciler:
     @property
     def _has_room(self) -> bool:
         return len(self._busy) < self._settings.concurrent_actions and not self._stopping
-
-    def _fire_timers(self) -> None:
-        now = self._clock()
-        while self._timers and self._timers[0][0] <= now:
-            at, uid = heapq.heappop(self._timers)
-            if self._wake_at.get(uid) == at:  # else it was set anew
-                del self._wake_at[uid]
-                self.mark((uid,))
-
-    def _set_timer(self, uid: str, at: float | None) -> None:
-        if at is None:
-            self._wake_at.pop(uid, None)
-        elif self._wake_at.get(uid) != at:
-            self._wake_at[uid] = at
-            heapq.heappush(self._timers, (at, uid))
 
     async def _drain(self) -> None:
         done = 0
@@ -168,7 +152,7 @@ class Reconciler:
                 self.mark((run.uid,))
             else:
                 self._dirty.pop(run.uid, None)
-                self._set_timer(run.uid, None)
+                self._timers.set(run.uid, None)
                 self._spawn(run.uid, Decision([StartAttempt(ticket.number)]))
 
     def _decide(self, uid: str) -> Decision:
@@ -185,7 +169,7 @@ class Reconciler:
             run.held_since = now
         if run is not None and decision.ticket is not None and decision.ticket.first:
             run.queued_at = decision.ticket.queued_at
-        self._set_timer(uid, decision.wake_at)
+        self._timers.set(uid, decision.wake_at)
         if run is None and not decision.actions and decision.wake_at is None:
             self._failures.pop(uid, None)
         self._metrics.decide_seconds.observe(time.perf_counter() - begin)
@@ -241,7 +225,7 @@ class Reconciler:
             again = uid in self._again
             self._again.discard(uid)
             if retry_at is not None:
-                self._set_timer(uid, retry_at)
+                self._timers.set(uid, retry_at)
             if retry_at is None or again:
                 self.mark((uid,))
             self.mark(self._actor.take_touched())

@@ -5,7 +5,6 @@ that the apiserver itself refuses a second one.
 """
 
 import asyncio
-import heapq
 import time
 from collections.abc import Callable, Iterable
 from itertools import islice
@@ -21,6 +20,7 @@ from tidegate_operator.metrics import Metrics
 from tidegate_operator.policies.schedule import Decision, Progress, Standing, decide
 from tidegate_operator.records import Json, RunRecord, ScheduleRecord
 from tidegate_operator.schedule_index import Key
+from tidegate_operator.timers import Timers
 
 AT_ONCE: Final = 8
 """Schedules that are carried out at once: at midnight all may want to be."""
@@ -60,8 +60,7 @@ class ScheduleReconciler:
         self._clock = clock
         self._dirty: dict[Key, None] = {}
         self._busy: set[Key] = set()
-        self._timers: list[tuple[float, Key]] = []
-        self._wake_at: dict[Key, float] = {}
+        self._timers: Timers[Key] = Timers()
         self._failures: dict[Key, int] = {}
         self._progress: dict[Key, Progress] = {}
         self._changed = asyncio.Event()
@@ -78,11 +77,13 @@ class ScheduleReconciler:
     async def run(self) -> None:
         """Work until cancelled or stopped."""
         while not self._stopping:
-            self._fire_timers()
+            for key in self._timers.due(self._clock()):
+                self.mark(key)
             pause = SYNC_LOOK_SECONDS
             if self._cache.complete:
                 self._drain()
-                pause = min([LOOK_SECONDS, *(max(0.0, at - self._clock()) for at, _ in self._timers[:1])])
+                at = self._timers.next_at
+                pause = LOOK_SECONDS if at is None else min(LOOK_SECONDS, max(0.0, at - self._clock()))
             try:
                 async with asyncio.timeout(pause):
                     await self._changed.wait()
@@ -97,27 +98,13 @@ class ScheduleReconciler:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=10)
 
-    def _fire_timers(self) -> None:
-        now = self._clock()
-        while self._timers and self._timers[0][0] <= now:
-            at, key = heapq.heappop(self._timers)
-            if self._wake_at.get(key) == at:  # else it was set anew
-                del self._wake_at[key]
-                self.mark(key)
-
-    def _set_timer(self, key: Key, at: float | None) -> None:
-        if at is None:
-            self._wake_at.pop(key, None)
-        elif self._wake_at.get(key) != at:
-            self._wake_at[key] = at
-            heapq.heappush(self._timers, (at, key))
-
     def _drain(self) -> None:
         for key in list(islice((k for k in self._dirty if k not in self._busy), AT_ONCE - len(self._busy))):
             del self._dirty[key]
             schedule = self._cache.schedules.records.get(key)
             if schedule is None:
-                for known in (self._wake_at, self._failures, self._progress):
+                self._timers.set(key, None)
+                for known in (self._failures, self._progress):
                     known.pop(key, None)
                 continue
             self._busy.add(key)
@@ -132,7 +119,7 @@ class ScheduleReconciler:
             progress = self._progress_of(key, schedule)
             runs = self._cache.schedules.runs_of(key)
             decision = decide(schedule, runs, progress, self._clock(), is_needed=self._is_needed)
-            self._set_timer(key, decision.wake_at)
+            self._timers.set(key, decision.wake_at)
             await self._perform(schedule, progress, decision)
             self._failures.pop(key, None)
         except NotLeadingError:
@@ -151,7 +138,7 @@ class ScheduleReconciler:
         finally:
             self._busy.discard(key)
             if retry_at is not None:
-                self._set_timer(key, retry_at)
+                self._timers.set(key, retry_at)
             self._changed.set()
 
     def _progress_of(self, key: Key, schedule: ScheduleRecord) -> Progress:

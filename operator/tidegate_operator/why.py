@@ -7,8 +7,7 @@ apiserver reviews; only the accounts that the settings name are answered.
 import hashlib
 import time
 from collections.abc import Callable, Collection
-from contextlib import AbstractAsyncContextManager
-from typing import Final, Self
+from typing import Final
 
 import aiohttp
 from aiohttp import web
@@ -17,6 +16,7 @@ from tidegate_operator.cache import Cache
 from tidegate_operator.kube import KubeClient, KubeError
 from tidegate_operator.policies.decision import World
 from tidegate_operator.policies.why import explain
+from tidegate_operator.port import Port
 from tidegate_operator.records import Json, RunRecord
 
 AUDIENCE: Final = "tidegate-operator"
@@ -26,7 +26,7 @@ MOST_REMEMBERED: Final = 1000
 PROBLEM: Final = "application/problem+json"
 
 
-class WhyServer(AbstractAsyncContextManager["WhyServer"]):
+class WhyServer(Port):
     """Answers `GET` on PATH while `leading` says so."""
 
     def __init__(
@@ -42,27 +42,10 @@ class WhyServer(AbstractAsyncContextManager["WhyServer"]):
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._client, self._cache, self._world, self._leading = client, cache, world, leading
-        self._callers, self._host, self._port, self._clock = frozenset(callers), host, port, clock
+        self._callers, self._clock = frozenset(callers), clock
         self._reviewed: dict[str, tuple[float, str]] = {}
         """User name by the hash of a token, until when it is remembered."""
-        self._runner: web.AppRunner | None = None
-
-    @property
-    def port(self) -> int:
-        """The port that is listened on."""
-        return int(self._runner.addresses[0][1]) if self._runner else self._port
-
-    async def __aenter__(self) -> Self:
-        app = web.Application(client_max_size=1024)
-        app.router.add_get(PATH, self._answer)
-        self._runner = web.AppRunner(app, access_log=None)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, self._port).start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
+        super().__init__(host=host, port=port, pages={PATH: self._answer})
 
     async def _answer(self, request: web.Request) -> web.Response:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
