@@ -101,6 +101,13 @@ class Actor:
         if changed or body is None or run.cancel or run.suspend:
             await self._hold_back(run, number)
             return
+        # A refusal would say nothing of a Job that an earlier POST has made, which may be what a quota is full of; and one
+        # that was made and deleted since may have left a pod, beside which no other may run.
+        if sent and await self._executor.find(run, number=number):
+            return
+        if sent and self._cache.attempts.has_stray(run.uid):
+            self._not_started(run, number)
+            return
         resolved = await self._resolve(run, body)
         if resolved is None or (self._is_gone(run) and not sent):
             await self._hold_back(run, number)
@@ -109,9 +116,6 @@ class Actor:
         try:
             await self._executor.start(run, body, resolved, number=number)
         except StartRefusedError as refused:
-            # Of a Job that an earlier POST has made the refusal says nothing: it may even be what a quota is full of.
-            if sent and await self._executor.find(run, number=number):
-                return
             self._not_started(run, number)
             await self._refused(run, refused)
             return

@@ -11,7 +11,7 @@ from typing import Any
 from tidegate_api.names import CONCURRENCY_KEY_ANNOTATION, DEFAULT_QUEUE, QUEUE_LABEL, RUN_LABEL, RUN_UID_LABEL
 
 from tidegate_operator.manifests import job_name
-from tidegate_operator.policies.outcome import is_over
+from tidegate_operator.policies.outcome import UNKNOWN, is_over
 from tidegate_operator.records import (
     LATE_WRITE_SECONDS,
     AttemptRecord,
@@ -178,25 +178,29 @@ class AttemptIndex:
         if not pod.terminal and "deletionTimestamp" not in meta:
             attempt.looked_at = float("-inf")  # look at once: it may still run
             attempt.unwatched = True
-            pod.phase = "Unknown"
+            pod.phase = UNKNOWN
             return (attempt.run_uid,)
         pod.gone = True
         return uids or (attempt.run_uid,)
 
-    def unlisted_pods(self, listed: Iterable[str], *, version: int) -> Uids:
-        """Pods that a list at `version` didn't have: their attempts have to be looked into."""
+    def unlisted_pods(self, listed: Iterable[str], *, version: int, namespace: str | None = None) -> Uids:
+        """Pods that a list at `version` (of `namespace`) didn't have: their attempts have to be looked into."""
         seen, marked = set(listed), []
         for uid, attempt in self._by_pod.items():
+            if namespace is not None and attempt.namespace != namespace:
+                continue
             pod = attempt.pods[uid]
             if uid not in seen and not pod.terminal and pod.version <= version and pod.phase != "Pending":
                 attempt.looked_at = float("-inf")
-                pod.phase = "Unknown"
+                pod.phase = UNKNOWN
                 marked.append(attempt.run_uid)
         for run_uid, strays in self._strays.items():
-            for pod in [p for p, _ in strays.values() if p.uid not in seen and p.version <= version]:
-                if pod.phase != "Pending":
-                    del strays[pod.uid]
-                    marked.append(run_uid)
+            for pod, meta in list(strays.values()):
+                elsewhere = namespace is not None and meta["namespace"] != namespace
+                if pod.uid in seen or pod.version > version or elsewhere or pod.terminal or pod.phase == "Pending":
+                    continue
+                del strays[pod.uid]
+                marked.append(run_uid)
         return tuple(marked)
 
     def _put_stray(self, body: Json, *, job_uid: str | None, now: float) -> Uids:

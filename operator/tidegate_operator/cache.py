@@ -83,7 +83,7 @@ class Cache:
         # At the start all runs are read before any is decided on: their bodies together would be a great deal.
         run.body = body if fresh and latest is None and self.attempts.settled else None
         if latest is not None:
-            run.plan = latest.plan
+            run.plan, latest.told_start = latest.plan, run.status.started(latest.number)
         self.schedules.note(run, meta, ended=ended and was is not None and not was.terminal)
         self._note_dependencies(run)
         marked = (uid, *self._woken_by(run)) if was is None or (ended and was is not run.status.phase) else (uid,)
@@ -292,9 +292,9 @@ class Cache:
         """The watch says that a pod is gone, or that it has only left the selector."""
         return self._settled(self.attempts.pod_deleted(body, now=now))
 
-    def unlisted_pods(self, listed: Iterable[str], *, version: int) -> Uids:
-        """Pods that a list at `version` didn't have: their attempts have to be looked into."""
-        return self._settled(self.attempts.unlisted_pods(listed, version=version))
+    def unlisted_pods(self, listed: Iterable[str], *, version: int, namespace: str | None = None) -> Uids:
+        """Pods that a list at `version` (of `namespace`) didn't have: their attempts have to be looked into."""
+        return self._settled(self.attempts.unlisted_pods(listed, version=version, namespace=namespace))
 
     def first_job(self, run: RunRecord) -> float | None:
         """When the Job of the first attempt was made; what is known of the attempt where the Job is gone."""
@@ -308,6 +308,7 @@ class Cache:
 
     def _is_under_way(self, run: RunRecord, attempt: AttemptRecord) -> None:
         run.plan, run.body, run.refused = attempt.plan, None, None
+        attempt.told_start = run.status.started(attempt.number)
         self.admission.withdraw(run.uid)
 
     def _settled(self, uids: Uids) -> Uids:

@@ -72,8 +72,18 @@ class Observer:
 class PodSink:
     """An informer's view of the observer."""
 
-    def __init__(self, cache: Cache, reconciler: Reconciler, observer: Observer) -> None:
+    def __init__(
+        self,
+        cache: Cache,
+        reconciler: Reconciler,
+        observer: Observer,
+        *,
+        namespace: str | None,
+        unlisted: set[str | None],
+    ) -> None:
+        """`namespace`: the one that the informer follows; `unlisted`: those that no informer has listed yet, this included."""
         self._cache, self._reconciler, self._observer = cache, reconciler, observer
+        self._namespace, self._unlisted = namespace, unlisted
 
     def seen(self, body: Json) -> None:
         """A pod is as given."""
@@ -85,5 +95,7 @@ class PodSink:
 
     def listed(self, uids: list[str], *, version: int) -> None:
         """A whole list of pods is through: those that it lacks are looked for one by one."""
-        self._reconciler.mark(self._cache.unlisted_pods(uids, version=version))
-        self._observer.listed("pods")
+        self._reconciler.mark(self._cache.unlisted_pods(uids, version=version, namespace=self._namespace))
+        self._unlisted.discard(self._namespace)
+        if not self._unlisted:
+            self._observer.listed("pods")

@@ -99,6 +99,10 @@ class StatusRecord:
             attempts=[] if phase.terminal else (status.get("attempts") or []),
         )
 
+    def started(self, number: int) -> float | None:
+        """When attempt `number` started, as far as that is written."""
+        return next((parse_time(a.get("startedAt")) for a in self.attempts if a["number"] == number), None)
+
     def ended(self, number: int) -> bool:
         """Whether the end of attempt `number` is written, or a later attempt is."""
         return any(a["number"] > number or (a["number"] == number and a.get("outcome")) for a in self.attempts)
@@ -239,6 +243,7 @@ class PodRecord:
     waiting_reason: str | None = None
     waiting_message: str | None = None
     scheduling_message: str | None = None
+    scheduled: float | None = None  # by the scheduler's clock: it can't have started before
     disrupted: bool = False
     deleting: bool = False
     unreachable: bool = False
@@ -289,6 +294,7 @@ class AttemptRecord:
     trouble_since: float = 0.0
     quota_at: float = 0.0
     """When a quota last refused its pod: the clock of its start stands still until then."""
+    told_start: float | None = None  # when its container started, as its run's status tells
     stop: Refusal | None = None
     """Why it is being stopped."""
     stopped_pod: str | None = None
@@ -384,6 +390,7 @@ def parse_pod(body: Mapping[str, Any], *, job_uid: str, received: float) -> PodR
         waiting_reason=waiting.get("reason"),
         waiting_message=waiting.get("message"),
         scheduling_message=scheduled.get("message") if scheduled.get("status") == "False" else None,
+        scheduled=parse_time(scheduled.get("lastTransitionTime")) if scheduled.get("status") == "True" else None,
         disrupted=(conditions.get("DisruptionTarget") or {}).get("status") == "True",
         deleting="deletionTimestamp" in meta,
         unreachable=_unreachable(conditions),

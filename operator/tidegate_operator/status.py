@@ -75,7 +75,7 @@ def build_status(
     if finished is not None:
         begun = parse_time(first_start)
         status |= {
-            "finishedAt": format_time(finished),
+            "finishedAt": format_time(max(finished, begun or 0.0)),
             "duration": format_duration(finished - begun) if begun is not None else None,
             "ttlSecondsAfterFinished": ttl,
         }

@@ -110,7 +110,6 @@ class Supervisor:
             metrics=self._metrics,
         )
         observer = Observer(self._cache, reconciler)
-        sink = PodSink(self._cache, reconciler, observer)
         sweeper = Sweeper(
             client,
             self._cache,
@@ -120,10 +119,17 @@ class Supervisor:
             seconds=settings.sweep_seconds,
             metrics=self._metrics,
         )
-        pod_paths = [f"/api/v1/namespaces/{n}/pods" for n in settings.namespaces] or ["/api/v1/pods"]
+        unlisted: set[str | None] = {*settings.namespaces} or {None}
         informers = [
-            Informer(client, path=path, resource="pods", selector=LIVE_PODS, sink=sink, metrics=self._metrics)
-            for path in pod_paths
+            Informer(
+                client,
+                path=f"/api/v1/namespaces/{namespace}/pods" if namespace else "/api/v1/pods",
+                resource="pods",
+                selector=LIVE_PODS,
+                sink=PodSink(self._cache, reconciler, observer, namespace=namespace, unlisted=unlisted),
+                metrics=self._metrics,
+            )
+            for namespace in sorted(unlisted, key=str)
         ]
         parts: dict[str, Coroutine[Any, Any, Any]] = {
             "kopf": self._watch(client, observer, sweeper),

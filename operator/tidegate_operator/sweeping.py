@@ -19,6 +19,7 @@ from tidegate_operator.observer import Observer
 from tidegate_operator.reconciler import Reconciler
 
 METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+RUNNING: Final = "status.phase!=Pending,status.phase!=Succeeded,status.phase!=Failed"
 OURS: Final = {"labelSelector": f"{MANAGED_BY_LABEL}={MANAGED_BY}"}
 # What a run refers to comes first, so that no run is judged by a Task that only wasn't read yet.
 OWN_KINDS: Final = ("tasks", "queues", "schedules", "taskruns")
@@ -32,7 +33,7 @@ SETTLE_SECONDS: Final = 0.2
 
 
 class Sweeper:
-    """Lists every kind but pods, whose informer lists for itself."""
+    """Lists every kind; of pods, those that run: their informer lists the others too, once and after 410."""
 
     def __init__(
         self,
@@ -91,6 +92,7 @@ class Sweeper:
             await self._list_own(kind)
         await self._list_jobs()
         if self._cache.complete:
+            await self._list_running_pods()
             self._reconciler.mark(tuple(self._cache.runs))
 
     async def _list_own(self, kind: str) -> None:
@@ -129,6 +131,18 @@ class Sweeper:
             async for items, _ in self._client.pages(path, resource="pods", params=query, accept=METADATA_LIST):
                 for item in items:
                     self._observer.saw("pods", item)
+
+    async def _list_running_pods(self) -> None:
+        """Which pods run: of one that no longer does, no event may have told."""
+        query = {**OURS, "fieldSelector": RUNNING}
+        for path in self._paths("/api/v1", "pods"):
+            listed: list[str] = []
+            version = 0
+            async for items, text in self._client.pages(path, resource="pods", params=query, accept=METADATA_LIST):
+                version = int(text)
+                listed += [item["metadata"]["uid"] for item in items]
+            namespace = path.split("/")[4] if "/namespaces/" in path else None
+            self._reconciler.mark(self._cache.unlisted_pods(listed, version=version, namespace=namespace))
 
     def _drop_ghosts(self, kind: str, missing: set[str], *, version: int, path: str) -> None:
         """Forget what the list at `version` didn't have, unless it was seen later or is being written right now."""

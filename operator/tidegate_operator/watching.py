@@ -5,7 +5,7 @@ every waiter. Storages that store nothing spare it the computing of a diff base 
 """
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Coroutine
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -168,9 +168,22 @@ async def watch_own_kinds(
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        await _end_kopf()
+        await _to_its_end(_end_kopf())
     for task in done:
         task.result()
+
+
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Wait for `work` also when cancelled meanwhile. A loop that closes cancels all at once, and would wait for kopf for ever."""
+    task, cancelled = asyncio.create_task(work), False
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled:
+        raise asyncio.CancelledError
+    task.result()
 
 
 async def _end_kopf() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from support.builders import a_queue, a_run
-from support.faults import QUICK_LEASE, end, held, live_pods, started
+from support.faults import QUICK_LEASE, end, held, live_pods, reported, started
 from support.operator import OperatorProcess, Runs
 from support.proxy import FaultyProxy
 from support.rules import Rule
@@ -36,16 +36,6 @@ def same_process(operator: OperatorProcess) -> Iterator[None]:
     """No fault ends the supervisor."""
     yield
     assert operator.exit_code is None
-
-
-def reported(runs: Runs, queue: str, *, running: int, pending: int) -> None:
-    """Until the Queue's status says so."""
-
-    def told() -> bool:
-        status = runs.get(queue, kind="queues.tidegate.dev").get("status") or {}
-        return (status.get("running"), status.get("pending")) == (running, pending)
-
-    wait_until(told, what=f"Queue {queue} to run {running} and hold {pending}")
 
 
 def gone(plane: ControlPlane, runs: Runs, *names: str) -> None:

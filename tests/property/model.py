@@ -283,6 +283,11 @@ class Supervisor:
             if not run.posted_at:
                 self._not_started(run)
             return
+        if run.posted_at and self._find(run, number):
+            return
+        if run.posted_at and self.cache.attempts.has_stray(run.uid):
+            self._not_started(run)
+            return
         run.posted_at = c.now
         job = c.create_job(run.uid, number)
         if self.unanswered:
@@ -300,6 +305,8 @@ class Supervisor:
             if labels["tidegate.dev/run-uid"] == run.uid and labels["tidegate.dev/attempt"] == str(number):
                 self.cache.put_job(copy.deepcopy(job["metadata"]), now=self.cluster.now)
                 return True
+        for pod in self.cluster.live_pods(run.uid):
+            self.cache.put_pod(copy.deepcopy(pod), now=self.cluster.now)
         return False
 
     def _look(self, attempt: AttemptRecord) -> None:

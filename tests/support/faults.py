@@ -40,3 +40,13 @@ def live_pods(runs: Runs, selector: str) -> list[str]:
     return [
         p["metadata"]["name"] for p in runs.listed("pods", selector) if p["status"]["phase"] in ("Pending", "Running")
     ]
+
+
+def reported(runs: Runs, queue: str, *, running: int, pending: int) -> None:
+    """Until the Queue's status says so."""
+
+    def told() -> bool:
+        status = runs.get(queue, kind="queues.tidegate.dev").get("status") or {}
+        return (status.get("running"), status.get("pending")) == (running, pending)
+
+    wait_until(told, what=f"Queue {queue} to run {running} and hold {pending}")

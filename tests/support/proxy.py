@@ -171,13 +171,18 @@ class FaultyProxy:
     async def _end(self) -> None:
         assert self._runner is not None
         assert self._http is not None
+        assert self._http.connector is not None
         await self._runner.cleanup()
-        await self._http.close()
         # What waits for an apiserver that says nothing more doesn't end with its client.
         left = asyncio.all_tasks() - {asyncio.current_task()}
         for task in left:
             task.cancel()
-        await asyncio.wait(left) if left else None
+        if left:
+            await asyncio.wait(left)
+        await self._http.connector.close(abort_ssl=True)
+        await self._http.close()
+        for _ in range(3):
+            await asyncio.sleep(0)  # what was aborted is closed in the loop's next turns
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
@@ -219,6 +224,9 @@ class FaultyProxy:
                 await response.write_eof()
             finally:
                 self._streams.remove(stream)
+                # Else TLS would say good-bye to a server that has much more to tell, and the socket outlive the proxy.
+                if answer.connection is not None and answer.connection.transport is not None:
+                    answer.connection.transport.abort()
         return response
 
     def _upstream(self, request: web.Request, body: bytes) -> Any:
@@ -234,7 +242,7 @@ class FaultyProxy:
 
     def _each(self, kind: str, act: Callable[[Stream], Coroutine[Any, Any, None]]) -> None:
         async def on_all() -> None:
-            for stream in [s for s in self._streams if s.kind == kind]:
+            for stream in [s for s in self._streams if s.kind == kind and s.alive]:
                 with suppress(ConnectionError):
                     await act(stream)
 

@@ -28,7 +28,7 @@ class Executor(Protocol):
         """Start attempt `number`; started already is fine. Raises StartRefusedError."""
 
     async def find(self, run: RunRecord, *, number: int) -> bool:
-        """Whether attempt `number` was started after all; if so it is in the cache."""
+        """Whether attempt `number` is there after all; if so it is in the cache, and so is what is left of one that was."""
 
     async def frozen_spec(self, attempt: AttemptRecord) -> Json | None:
         """The resolved TaskSpec that an earlier attempt was made from, if it is still known."""

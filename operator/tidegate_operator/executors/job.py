@@ -60,9 +60,22 @@ class JobExecutor:
         self._cache.put_job(made["metadata"], now=self._clock(), plan=Plan.of(resolved))
 
     async def find(self, run: RunRecord, *, number: int) -> bool:
-        """Whether the Job of attempt `number` was made; if so it is in the cache."""
+        """Whether the Job of attempt `number` is there; if so it is in the cache, else pods are that it may have left."""
         path = f"/apis/batch/v1/namespaces/{run.namespace}/jobs/{expected_job_name(run, number=number)}"
-        return await self._find(run, path)
+        if await self._find(run, path):
+            return True
+        for pod in await self._live_pods(run):
+            self._cache.put_pod(pod, now=self._clock())
+        return False
+
+    async def _live_pods(self, run: RunRecord) -> list[Json]:
+        params = {
+            "labelSelector": f"{RUN_UID_LABEL}={run.uid}",
+            "fieldSelector": "status.phase!=Succeeded,status.phase!=Failed",
+        }
+        pods = await self._client.get(f"/api/v1/namespaces/{run.namespace}/pods", resource="pods", params=params)
+        found: list[Json] = pods["items"]
+        return found
 
     async def _find(self, run: RunRecord, path: str) -> bool:
         try:
@@ -146,12 +159,7 @@ class JobExecutor:
         """The Job may only have been missed; else its attempt is over once none of the run's pods may still run."""
         if await self._find(run, f"/apis/batch/v1/namespaces/{run.namespace}/jobs/{job_name}"):
             return True
-        params = {
-            "labelSelector": f"{RUN_UID_LABEL}={run.uid}",
-            "fieldSelector": "status.phase!=Succeeded,status.phase!=Failed",
-        }
-        pods = await self._client.get(f"/api/v1/namespaces/{run.namespace}/pods", resource="pods", params=params)
-        if pods["items"]:
+        if await self._live_pods(run):
             return False
         self._cache.add_attempt(
             AttemptRecord(

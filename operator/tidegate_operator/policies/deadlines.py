@@ -18,8 +18,25 @@ HOPELESS = frozenset({Reason.INVALID_IMAGE_NAME, Reason.POD_REJECTED})
 
 
 def started_at(attempt: AttemptRecord, pod: PodRecord) -> float:
-    """Start of the task's container, held between the Job's creation and the moment we heard of it."""
-    return clamp(pod.started, low=min(attempt.created, pod.received), high=pod.received)
+    """Start of the task's container.
+
+    Where its node tells a time at which it can't have started, the node's clock is off: then what was told of it counts, or
+    the moment we heard of it, so that no timeout is cut short or prolonged.
+    """
+    low, high = _not_started_at(attempt, pod), pod.received
+    if pod.started is not None and low <= pod.started <= high:
+        return pod.started
+    ran = max(0.0, pod.finished - pod.started) if pod.started is not None and pod.finished is not None else 0.0
+    told = attempt.told_start
+    return clamp(high - ran if told is None else told, low=low, high=high)
+
+
+def _not_started_at(attempt: AttemptRecord, pod: PodRecord) -> float:
+    """The latest moment known at which no container ran yet."""
+    known = max(attempt.created, pod.scheduled or 0.0)
+    if pod.running and attempt.looked_at < pod.received:
+        known = max(known, attempt.looked_at)
+    return min(known, pod.received)
 
 
 def run_deadline(run: RunRecord, world: World) -> float | None:

@@ -7,7 +7,7 @@ from tidegate_operator.policies.cancellation import stop_for_cancel
 from tidegate_operator.policies.deadlines import run_deadline, started_at, stop_for_deadline
 from tidegate_operator.policies.decision import Decision, DeleteJob, LookInto, StopAttempt, World, WriteStatus
 from tidegate_operator.policies.ending import finish
-from tidegate_operator.policies.outcome import End, end_of
+from tidegate_operator.policies.outcome import UNKNOWN, End, end_of
 from tidegate_operator.records import NOT_LOOKED, VAGUE, AttemptRecord, Refusal, RunRecord
 from tidegate_operator.status import attempt_entry, build_status, with_attempt
 
@@ -71,6 +71,8 @@ def _hold_to_limits(
 
 def _tell(run: RunRecord, attempt: AttemptRecord, now: float, decision: Decision) -> None:
     pod = attempt.pod
+    if pod is not None and pod.phase == UNKNOWN:
+        return  # it is being looked into: what is told next is what that finds
     reason: str | None = Reason.CANCELLING if run.cancel else None
     message: str | None = None
     if pod is not None and pod.running:

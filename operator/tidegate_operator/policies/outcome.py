@@ -16,6 +16,9 @@ from tidegate_operator.timestamps import clamp
 ABSENT: Final = object()
 """No result, which isn't the same as the result `null`."""
 
+UNKNOWN: Final = "Unknown"
+"""Phase of a pod that an event or a list leaves in doubt, until it is looked at."""
+
 RESULT_REF: Final = "tidegate.dev/resultRef"
 FINAL_REASONS: Final = frozenset(
     {Reason.INVALID_IMAGE_NAME, Reason.CREATE_CONTAINER_CONFIG_ERROR, Reason.POD_REJECTED, Reason.DEADLINE_EXCEEDED}
@@ -65,10 +68,18 @@ def end_of(attempt: AttemptRecord, *, cancelled: bool, overdue: bool = False, no
     pod = attempt.pod
     if pod is None:
         return _without_pod(attempt, cancelled=cancelled, now=now)
-    started = started_at(attempt, pod) if pod.started is not None else None
-    finished = clamp(pod.finished, low=started or min(attempt.created, pod.received), high=pod.received)
+    started, finished = _times(attempt, pod)
     end = _of_pod(attempt, pod, cancelled=cancelled, overdue=overdue)
     return replace(end, finished=finished, started=started, received=pod.received, exit_code=pod.exit_code)
+
+
+def _times(attempt: AttemptRecord, pod: PodRecord) -> tuple[float | None, float]:
+    """Start and end of the container: where its node's clock is off, both are moved together."""
+    if pod.started is None:
+        return None, clamp(pod.finished, low=min(attempt.created, pod.received), high=pod.received)
+    started = started_at(attempt, pod)
+    finished = pod.finished + started - pod.started if pod.finished is not None else None
+    return started, clamp(finished, low=started, high=pod.received)
 
 
 def _without_pod(attempt: AttemptRecord, *, cancelled: bool, now: float) -> End:
