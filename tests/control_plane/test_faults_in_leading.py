@@ -1,0 +1,133 @@
+"""Writes that outlive the lead of who made them, and installations that aren't what they should be."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+from support.builders import a_queue, a_run
+from support.faults import QUICK_LEASE, end, held, live_pods
+from support.operator import CRDS, OperatorProcess, Runs, install_crds, wait_served
+from support.proxy import FaultyProxy
+from support.servers import wait_until
+from tidegate_cluster.control_plane import ControlPlane
+
+WRITES = ("create", "patch", "update", "delete")
+
+
+def test_writes_held_back_over_a_fail_over_change_nothing(
+    plane: ControlPlane, runs: Runs, proxy: FaultyProxy, tmp_path: Path
+) -> None:
+    runs.create(a_queue("stale", concurrencyLimit=2))
+    with OperatorProcess(proxy, log=tmp_path / "first.log", identity="first", **QUICK_LEASE) as first:
+        first.wait_leading()
+        second = OperatorProcess(plane, actor="second", log=tmp_path / "second.log", identity="second", **QUICK_LEASE)
+        with (
+            second,
+            proxy.on(method="PATCH", path="/taskruns/stale-1/status$").hold() as patch,
+            proxy.on(method="POST", path="/jobs$", body='"stale-2').hold() as post,
+        ):
+            runs.create(held("stale-1", queue="stale").built)
+            patch.wait_hits()
+            runs.create(held("stale-2", queue="stale").built)
+            post.wait_hits()
+            os.kill(first.pid, signal.SIGSTOP)
+            try:
+                second.wait_leading()
+                for name in ("stale-3", "stale-4"):
+                    runs.create(held(name, queue="stale").built)
+                end(plane, runs, "stale-1")
+                ended = runs.wait("stale-1", "Succeeded")
+                runs.wait("stale-2", "Running")
+                wait_until(lambda: len(live_pods(runs, "tidegate.dev/queue=stale")) == 2, what="two pods")
+                before = len([e for e in plane.requests("operator") if e.verb in WRITES and e.code < 300])
+                patch.release().wait_done()
+                post.release().wait_done()
+            finally:
+                os.kill(first.pid, signal.SIGCONT)
+            wait_until(lambda: first.exit_code is not None, what="the old leader to end")
+            assert first.exit_code == 1
+            assert runs.get("stale-1")["status"] == ended
+            assert len(runs.jobs("stale-2")) == 1
+            assert len(live_pods(runs, "tidegate.dev/queue=stale")) == 2
+            assert len([e for e in plane.requests("operator") if e.verb in WRITES and e.code < 300]) == before
+            for name in ("stale-2", "stale-3", "stale-4"):
+                runs.patch_spec(name, cancel=True)
+                runs.wait(name, "Cancelled")
+
+
+def test_an_answer_about_the_lease_that_never_comes_does_not_cost_the_lead(
+    runs: Runs, proxy: FaultyProxy, tmp_path: Path
+) -> None:
+    with OperatorProcess(proxy, log=tmp_path / "log", **QUICK_LEASE) as operator:
+        operator.wait_leading()
+        with proxy.on(method="GET", path="/leases/").hold().times(1) as rule:
+            rule.wait_hits()
+            runs.create(a_run("lease-held").built)
+            runs.wait("lease-held", "Succeeded")
+        assert operator.exit_code is None
+
+
+def test_an_installation_for_some_namespaces_sees_only_those(
+    plane: ControlPlane, proxy: FaultyProxy, tmp_path: Path
+) -> None:
+    for namespace in ("mine", "mine-too", "not-mine"):
+        plane.kubectl("create", "namespace", namespace)
+        for name in ("plain", "held"):
+            run = a_run(name).pod(**({"hold": "1"} if name == "held" else {})).namespace(namespace)
+            plane.kubectl("create", "-f", "-", stdin=json.dumps(run.built))
+    # Nothing may be decided before the pods of all its namespaces are listed.
+    query = {"fieldSelector": "status.phase!=Pending"}
+    with proxy.on(method="GET", path="/namespaces/mine-too/pods$", watch=False, query=query).hold() as pods:
+        operator = OperatorProcess(proxy, log=tmp_path / "log", namespaces="mine,mine-too", **QUICK_LEASE).start()
+        try:
+            pods.wait_hits()
+            proxy.wait_watched("pods")
+            proxy.wait_watched("taskruns")
+            assert plane.kubectl("get", "jobs", "-n", "mine", "-o", "name") == ""
+            pods.release()
+            for namespace in ("mine", "mine-too"):
+                for name, phase in (("plain", "Succeeded"), ("held", "Running")):
+                    condition = f"--for=jsonpath={{.status.phase}}={phase}"
+                    plane.kubectl("wait", "-n", namespace, f"tgr/{name}", condition, "--timeout=20s")
+            # A new list of the one's pods says nothing about the other's.
+            before = len([e for e in plane.requests("operator") if e.namespace == "mine-too" and e.verb in WRITES])
+            with proxy.on(method="GET", path="/namespaces/mine/pods$", watch=False) as lists:
+                proxy.gone("pods")
+                lists.wait_done()
+            for namespace in ("mine", "mine-too"):
+                patch = json.dumps({"spec": {"cancel": True}})
+                plane.kubectl("patch", "-n", namespace, "tgr", "held", "--type=merge", "-p", patch)
+                plane.kubectl("wait", "-n", namespace, "tgr/held", "--for=condition=Finished", "--timeout=20s")
+            writes = [e for e in plane.requests("operator") if e.namespace == "mine-too" and e.verb in WRITES]
+            assert [e.what for e in writes[before:]] == ["patch pods", "patch taskruns/status", "patch taskruns/status"]
+            asked = {e.namespace for e in plane.requests("operator") if e.resource in ("taskruns", "pods", "jobs")}
+            assert "not-mine" not in asked
+            assert plane.kubectl("get", "jobs", "-n", "not-mine", "-o", "name") == ""
+        finally:
+            operator.stop()
+
+
+def test_an_older_crd_is_told_by_its_missing_field_until_it_is_upgraded(tmp_path: Path) -> None:
+    with ControlPlane(actors=("admin", "operator")) as bare:
+        install_crds(bare)
+        field = "/spec/versions/0/schema/openAPIV3Schema/properties/status/properties/disruptions"
+        removal = json.dumps([{"op": "remove", "path": field}])
+        bare.kubectl("patch", "crd", "taskruns.tidegate.dev", "--type=json", "-p", removal)
+        operator = OperatorProcess(bare, log=tmp_path / "log", **QUICK_LEASE)
+        wait_until(lambda: "disruptions" not in served(bare), what="the older CRD to be served")
+        operator.start()
+        try:
+            wait_until(lambda: operator.page("readyz")[0] == 503, what="an answer")
+            wait_until(lambda: "status.disruptions" in operator.page("readyz")[1], what="the field's name")
+            assert "taskruns" in operator.page("readyz")[1]
+            assert operator.page("healthz") == (200, "ok\n")
+            bare.kubectl("apply", "-f", CRDS / "taskruns.yaml")
+            wait_served(bare)
+            operator.wait_ready()
+        finally:
+            assert operator.stop() == 0
+
+
+def served(plane: ControlPlane) -> str:
+    return plane.kubectl("get", "--raw", "/openapi/v3/apis/tidegate.dev/v1alpha1")
