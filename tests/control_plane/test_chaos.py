@@ -1,0 +1,128 @@
+"""Hundreds of runs in limited queues, while the supervisor is killed again and again: nothing is lost, doubled or let in too early."""
+
+import json
+import random
+import ssl
+import threading
+import urllib.request
+from collections import Counter
+from pathlib import Path
+from typing import Any, Self
+
+from support.builders import a_queue, a_run
+from support.operator import OperatorProcess, Runs
+from support.servers import wait_until
+from tidegate_cluster.control_plane import ControlPlane
+
+Json = dict[str, Any]
+RUNS = 500
+KILLS = 10
+NAMESPACE = "chaos"
+LIMITS: dict[str, Json] = {
+    "wide": {"concurrencyLimit": 8},
+    "keyed": {"concurrencyLimit": 6, "concurrencyLimitPerKey": 2},
+    "narrow": {"concurrencyLimit": 4},
+}
+
+
+class Witness:
+    """Follows every pod of the namespace, in the order in which things happened, and notes what must never be."""
+
+    def __init__(self, plane: ControlPlane) -> None:
+        self._plane = plane
+        self._alive: dict[str, tuple[str, str, str]] = {}
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+        self.ended = 0
+        """Pods that have ended."""
+        self.violations: list[str] = []
+        self.most: Counter[str] = Counter()
+        """The largest number of pods at once, by queue."""
+
+    def __enter__(self) -> Self:
+        context = ssl.create_default_context(cafile=str(self._plane.ca_file))
+        url = f"{self._plane.url}/api/v1/namespaces/{NAMESPACE}/pods?watch=1&resourceVersion=0"
+        request = urllib.request.Request(url, headers={"Authorization": f"Bearer {self._plane.token()}"})  # noqa: S310
+        self._answer = urllib.request.urlopen(request, context=context)  # noqa: S310
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """The stream stays open until its control plane ends; nobody waits for it."""
+
+    def _follow(self) -> None:
+        for line in self._answer:
+            event = json.loads(line)
+            self._note(event["type"], event["object"])
+
+    def _note(self, kind: str, pod: Json) -> None:
+        uid, labels = pod["metadata"]["uid"], pod["metadata"]["labels"]
+        if kind == "DELETED" or pod["status"]["phase"] in ("Succeeded", "Failed"):
+            self.ended += self._alive.pop(uid, None) is not None
+            return
+        key = pod["metadata"].get("annotations", {}).get("tidegate.dev/concurrency-key", "")
+        self._alive[uid] = (labels["tidegate.dev/queue"], key, labels["tidegate.dev/run"])
+        queues = Counter(queue for queue, _, _ in self._alive.values())
+        keys = Counter((queue, key) for queue, key, _ in self._alive.values())
+        runs = Counter(run for _, _, run in self._alive.values())
+        self.most |= queues
+        self.violations += [f"{n} pods in {q}" for q, n in queues.items() if n > LIMITS[q]["concurrencyLimit"]]
+        self.violations += [
+            f"{n} pods of key {k} in {q}"
+            for (q, k), n in keys.items()
+            if n > LIMITS[q].get("concurrencyLimitPerKey", RUNS)
+        ]
+        self.violations += [f"{n} pods of {run}" for run, n in runs.items() if n > 1]
+
+
+def manifest(number: int, chance: random.Random) -> Json:
+    """A run: one in ten fails, twice and for good."""
+    run = a_run(f"chaos-{number:03}").namespace(NAMESPACE)
+    if number % 10 == 0:
+        run.pod(exit_code="1").task(retry={"maxAttempts": 2, "initialDelaySeconds": 1})
+    spec = {"queue": chance.choice(list(LIMITS)), "priority": chance.randint(-5, 5)}
+    return run.spec(**spec, concurrencyKey=chance.choice("abcdef")).built
+
+
+def test_a_supervisor_killed_again_and_again_loses_doubles_and_oversteps_nothing(
+    plane: ControlPlane, runs: Runs, tmp_path: Path
+) -> None:
+    seed = random.SystemRandom().randrange(10**6)
+    print(f"seed {seed}")
+    chance = random.Random(seed)  # noqa: S311 - no secret
+    plane.kubectl("create", "namespace", NAMESPACE)
+    for name, limits in LIMITS.items():
+        queue = a_queue(name, **limits)
+        queue["metadata"]["namespace"] = NAMESPACE
+        runs.create(queue)
+    items = [manifest(number, chance) for number in range(RUNS)]
+    # The lease names a pod, whose container is started again: it leads at once.
+    operator = OperatorProcess(plane, log=tmp_path / "log", identity="chaos")
+    # All are there before the first starts, so that there is always something to kill it in the middle of.
+    plane.kubectl("create", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
+    with Witness(plane) as witness, operator:
+        for point in sorted(chance.sample(range(RUNS // 10, RUNS), KILLS)):
+            wait_until(lambda p=point: witness.ended >= p, seconds=60, what=f"pod {point} to end")  # type: ignore[misc]
+            operator.kill()
+            operator.start()
+        wait_until(lambda: unfinished(plane) == 0, seconds=120, what="all runs to end")
+    assert witness.violations == []
+    assert witness.most == {name: limits["concurrencyLimit"] for name, limits in LIMITS.items()}
+    jobs = Counter(
+        item["metadata"]["labels"]["tidegate.dev/run"]
+        for item in json.loads(plane.kubectl("get", "jobs", "-n", NAMESPACE, "-o", "json"))["items"]
+    )
+    ended = json.loads(plane.kubectl("get", "tgr", "-n", NAMESPACE, "-o", "json"))["items"]
+    assert len(ended) == RUNS
+    for run in ended:
+        name, status = run["metadata"]["name"], run["status"]
+        fails = int(name[-3:]) % 10 == 0
+        assert (name, status["phase"]) == (name, "Failed" if fails else "Succeeded")
+        assert [a["number"] for a in status["attempts"]] == list(range(1, jobs[name] + 1))
+        assert (name, jobs[name]) == (name, 2 if fails else 1)
+    assert witness.ended == sum(jobs.values())
+
+
+def unfinished(plane: ControlPlane) -> int:
+    """Runs that go on."""
+    live = "status.phase!=Succeeded,status.phase!=Failed"
+    return len(plane.kubectl("get", "tgr", "-n", NAMESPACE, "-o", "name", f"--field-selector={live}").split())
