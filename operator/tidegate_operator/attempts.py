@@ -11,19 +11,9 @@ from typing import Any
 from tidegate_api.names import CONCURRENCY_KEY_ANNOTATION, DEFAULT_QUEUE, QUEUE_LABEL, RUN_LABEL, RUN_UID_LABEL
 
 from tidegate_operator.manifests import job_name
+from tidegate_operator.parsing import attempt_number, controller_of, parse_pod, task_spec_of
 from tidegate_operator.policies.outcome import UNKNOWN, is_over
-from tidegate_operator.records import (
-    LATE_WRITE_SECONDS,
-    AttemptRecord,
-    Json,
-    Plan,
-    PodRecord,
-    RunRecord,
-    attempt_number,
-    controller_of,
-    parse_pod,
-    task_spec_of,
-)
+from tidegate_operator.records import LATE_WRITE_SECONDS, AttemptRecord, Json, Plan, PodRecord, RunRecord
 from tidegate_operator.timestamps import parse_time
 
 Uids = tuple[str, ...]

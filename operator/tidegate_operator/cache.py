@@ -11,20 +11,11 @@ from typing import Any, Final
 from tidegate_api.names import DEFAULT_QUEUE, QUEUE_LABEL, Phase
 
 from tidegate_operator.attempts import AttemptIndex, Uids
+from tidegate_operator.parsing import attempt_number, controller_of
 from tidegate_operator.policies.admission import Admission
 from tidegate_operator.policies.decision import queue_name
 from tidegate_operator.policies.payload import refuse_payload
-from tidegate_operator.records import (
-    AttemptRecord,
-    Json,
-    NamedRecord,
-    Plan,
-    RunRecord,
-    ScheduleRecord,
-    TaskRecord,
-    attempt_number,
-    controller_of,
-)
+from tidegate_operator.records import AttemptRecord, Json, NamedRecord, Plan, RunRecord, ScheduleRecord, TaskRecord
 from tidegate_operator.schedule_index import ScheduleIndex
 from tidegate_operator.timestamps import parse_time
 

@@ -31,10 +31,10 @@ from tidegate_api.names import (
     Env,
 )
 
+from tidegate_operator.parsing import count_containers
 from tidegate_operator.podtemplate import merge_template, put_own
 from tidegate_operator.policies.outcome import result_limit
 from tidegate_operator.policies.payload import encode_payload
-from tidegate_operator.records import count_containers
 
 Json = dict[str, Any]
 

@@ -11,19 +11,9 @@ from tidegate_operator.cache import Cache
 from tidegate_operator.executors import StartRefusedError
 from tidegate_operator.kube import KubeClient, KubeError
 from tidegate_operator.manifests import PodDefaults, build_job, job_name
+from tidegate_operator.parsing import controller_of, task_spec_of
 from tidegate_operator.policies.retry import ran_out_of_memory
-from tidegate_operator.records import (
-    NO_NODE,
-    STOP_ANNOTATION,
-    AttemptRecord,
-    Json,
-    Plan,
-    PodRecord,
-    Refusal,
-    RunRecord,
-    controller_of,
-    task_spec_of,
-)
+from tidegate_operator.records import NO_NODE, STOP_ANNOTATION, AttemptRecord, Json, Plan, PodRecord, Refusal, RunRecord
 
 JOB_UID_LABEL: Final = "batch.kubernetes.io/controller-uid"
 METADATA: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"

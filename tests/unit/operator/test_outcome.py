@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from support.records import an_attempt
 from tidegate_api.names import Outcome
+from tidegate_operator.parsing import count_containers, parse_pod
 from tidegate_operator.policies.outcome import ABSENT, end_of
-from tidegate_operator.records import Refusal, count_containers, parse_pod
+from tidegate_operator.records import Refusal
 
 NOW = 1_000_000.0
 
