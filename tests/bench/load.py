@@ -143,6 +143,17 @@ class Load:
             await all_ended()
         return seen
 
+    async def wait_for_jobs(self, namespace: str, *, run: str, seconds: float) -> None:
+        """Until there is a Job of the run."""
+        deadline = time.monotonic() + seconds
+        query = {"labelSelector": f"tidegate.dev/run={run}"}
+        while time.monotonic() < deadline:
+            async with self._session.get(PLAIN_JOBS.path(namespace), params=query) as answer:
+                if (await answer.json()).get("items"):
+                    return
+            await asyncio.sleep(0.1)
+        raise BenchError(f"there is no Job of {run} after {seconds:.0f} s")
+
     async def _create(self, system: System, namespace: str, name: str, seen: Seen) -> None:
         async with self._session.post(system.path(namespace), json=system.make(name)) as answer:
             if answer.status != 201:

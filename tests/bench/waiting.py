@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
 from typing import Final
 
 from support.builders import a_queue, a_run
@@ -24,6 +23,7 @@ from .load import TIDEGATE, BenchError, Json, Load
 QUEUE: Final = "closed"
 NAMESPACE: Final = "waiting"
 PATIENCE: Final = 300.0
+QUIET_SECONDS: Final = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,12 +74,11 @@ class WaitingBench:
         operator = self._operator().start()
         try:
             view = ProcessView(operator.pid)
-            await _until(partial(self._started, probe), what=f"the Job of {probe}")
+            await self._load.wait_for_jobs(NAMESPACE, run=probe, seconds=PATIENCE)
             posted, cpu = self._started(probe), view.cpu_seconds
             line = f'tidegate_queue_pending{{namespace="{NAMESPACE}",queue="{QUEUE}"}}'
             await _until(lambda: operator.metric(line) >= waiting, what=f"{waiting} runs to wait")
-            await asyncio.sleep(2)  # what the lists left behind is freed
-            rss = view.memory_mb("VmRSS")
+            rss = await _settled(view)
         finally:
             operator.stop()
         return WaitingFigures(
@@ -136,6 +135,16 @@ def _waiting_run(name: str) -> Json:
     made = a_run(name).spec(queue=QUEUE).built
     del made["metadata"]["namespace"]
     return made
+
+
+async def _settled(view: ProcessView) -> float:
+    """Memory once what the lists needed for a moment has been given back, and kopf has listed too."""
+    quiet, before = 0, view.memory_mb("VmRSS")
+    while quiet < QUIET_SECONDS:
+        await asyncio.sleep(1)
+        now = view.memory_mb("VmRSS")
+        quiet, before = (quiet + 1 if abs(now - before) < 1 else 0), now
+    return before
 
 
 async def _until(condition: Callable[[], object], *, what: str) -> None:
