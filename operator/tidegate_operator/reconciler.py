@@ -62,7 +62,7 @@ class Reconciler:
                 self._again.add(uid)
             else:
                 self._dirty[uid] = None
-        self._changed.set()
+                self._changed.set()
 
     def wake(self) -> None:
         """Something has changed that may let a waiting run in."""
