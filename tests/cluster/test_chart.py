@@ -125,9 +125,9 @@ def test_what_is_uninstalled_loses_no_run(kubectl: Kubectl, runs: ClusterRuns) -
         for kind in CRDS:
             kubectl("get", f"crd/{kind}.tidegate.dev")
         assert runs.get("kept")["status"]["result"] == 1
-        runs.start(a_run("patient").shell("true"))
+        runs.start(a_run("made-meanwhile").shell("true"))
         narrow_rights_suffice(kubectl)
-    runs.wait("patient", "Succeeded")
+    runs.wait("made-meanwhile", "Succeeded")
     assert passwords(kubectl) == before
 
 
