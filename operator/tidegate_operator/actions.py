@@ -103,7 +103,7 @@ class Actor:
             return
         # A refusal would say nothing of a Job that an earlier POST has made, which may be what a quota is full of; and one
         # that was made and deleted since may have left a pod, beside which no other may run.
-        if sent and await self._executor.find(run, number=number):
+        if sent and (await self._executor.find(run, number=number) or self._is_gone(run) or run.cancel):
             return
         if sent and self._cache.attempts.has_stray(run.uid):
             self._not_started(run, number)

@@ -51,14 +51,15 @@ class Sweeper:
         self._wanted = asyncio.Event()
         self.swept = asyncio.Event()
         """Set with the end of the first sweep."""
-        self._unlisted = {path for kind in OWN_KINDS for path in self._paths(OWN_GROUP, kind)}
+        self._lists = frozenset(path for kind in OWN_KINDS for path in self._paths(OWN_GROUP, kind))
+        self._unlisted = set(self._lists)
         """Lists that kopf hasn't made yet."""
         self._log = structlog.get_logger(__name__)
 
     def listed_by_watch(self, path: str) -> None:
         """kopf has made a list, to watch from there on: what was deleted before, only a later sweep finds."""
         self._unlisted.discard(path)
-        if not self._unlisted:
+        if path in self._lists and not self._unlisted:
             self._wanted.set()
 
     async def run(self) -> None:

@@ -27,7 +27,8 @@ def runs(plane: ControlPlane) -> Runs:
 def operator(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
     """A supervisor that leads."""
     log: Path = tmp_path_factory.mktemp("operator") / "log"
-    with OperatorProcess(plane, log=log) as made:
+    # Under one name, as the container of a pod: killed and started again it leads at once.
+    with OperatorProcess(plane, log=log, identity="operator") as made:
         yield made.wait_leading()
 
 

@@ -61,8 +61,12 @@ def test_an_answer_about_the_lease_that_never_comes_does_not_cost_the_lead(
 ) -> None:
     with OperatorProcess(proxy, log=tmp_path / "log", **QUICK_LEASE) as operator:
         operator.wait_leading()
-        with proxy.on(method="GET", path="/leases/").hold().times(1) as rule:
+        with (
+            proxy.on(method="GET", path="/leases/").hold().times(1) as rule,
+            proxy.on(method="GET", path="/leases/") as next_ones,
+        ):
             rule.wait_hits()
+            next_ones.wait_done(seconds=10)
             runs.create(a_run("lease-held").built)
             runs.wait("lease-held", "Succeeded")
         assert operator.exit_code is None

@@ -129,23 +129,23 @@ def test_a_nodes_clock_that_is_off_changes_no_duration_and_no_timeout(
     off, name = minutes * 60.0, f"clock{minutes}"
     # No kubelet, real or not, knows this node: the test speaks for it.
     elsewhere = {"spec": {"nodeName": "elsewhere"}}
-    task = {"timeoutSeconds": 4, "retry": {"maxAttempts": 1}, "podTemplate": elsewhere}
+    task = {"timeoutSeconds": 6, "retry": {"maxAttempts": 1}, "podTemplate": elsewhere}
     runs.create(a_run(name).task(**task).built)
     runs.wait(name, "Starting", reason="PullingImage")
     begun = time.time()
     set_pod(plane, runs, name, phase="Running", state={"running": {"startedAt": format_time(begun + off)}})
     status = runs.wait(name, "Running")
-    assert parse_time(status["startedAt"]) == pytest.approx(begun, abs=2)
+    assert parse_time(status["startedAt"]) == pytest.approx(begun, abs=3)
     wait_until(
         lambda: runs.listed("pods", f"job-name={job_of(runs, name)}")[0]["spec"]["activeDeadlineSeconds"] == 1,
         what="its timeout",
     )
-    assert time.time() - begun == pytest.approx(4, abs=2)
+    assert time.time() - begun == pytest.approx(6, abs=3)
     ended = {"startedAt": format_time(begun + off), "finishedAt": format_time(time.time() + off), "exitCode": 143}
     set_pod(plane, runs, name, phase="Failed", reason="DeadlineExceeded", state={"terminated": ended})
     status = runs.wait(name, "Failed", reason="Timeout")
     took = (parse_time(status["finishedAt"]) or 0) - (parse_time(status["startedAt"]) or 0)
-    assert took == pytest.approx(4, abs=2)
+    assert took == pytest.approx(6, abs=3)
     assert status["attempts"][0]["startedAt"] <= status["attempts"][0]["finishedAt"]
 
 

@@ -98,17 +98,20 @@ def test_a_run_deleted_while_its_job_is_being_made_keeps_its_slot_until_nothing_
     # The pod stays until the test lets it go: nobody else's clean-up hides a slot that was given on too early.
     first = held(f"{name}-1", queue=name).task(podTemplate={"metadata": {"finalizers": ["tidegate.dev/test"]}})
     rule = proxy.on(method="POST", path="/jobs$", body=f"{name}-1")
-    with rule.forward_then_drop() if lost else rule.forward_then_hold():
+    with (
+        rule.forward_then_drop() if lost else rule.forward_then_hold(),
+        proxy.on(method="GET", path=f"/jobs/{name}-1-").hold() as asked,
+    ):
         runs.create(first.built)
-        rule.wait_hits()
+        asked.wait_hits() if lost else rule.wait_hits()
         runs.create(held(f"{name}-2", queue=name).built)
         wait_until(lambda: bool(live_pods(runs, f"tidegate.dev/run={name}-1")), what="its pod")
         plane.kubectl("delete", "tgr", f"{name}-1")
         # As the garbage collector does, which knows a kind only half a minute after its CRD was made.
         plane.kubectl("delete", "job", "--ignore-not-found", "-l", f"tidegate.dev/run={name}-1")
         reported(runs, name, running=1, pending=1)
-        rule.release()
-        # Whatever is decided now is decided on: a further report comes after it.
+        (asked if lost else rule).release().wait_done()
+        # What follows from that is decided before the next run is counted.
         runs.create(a_run(f"{name}-3").spec(queue=name).built)
         reported(runs, name, running=1, pending=2)
         assert started(runs, f"{name}-2") == []
@@ -173,12 +176,12 @@ def test_a_job_refused_after_one_was_made_without_an_answer_is_not_taken_for_non
     plane: ControlPlane, runs: Runs, proxy: FaultyProxy
 ) -> None:
     # The quota has room for one Job: with the first try it is full, and the second is refused for it.
-    plane.kubectl("create", "namespace", "tight")
-    plane.kubectl("create", "quota", "one", "-n", "tight", "--hard=count/jobs.batch=1")
+    plane.kubectl("create", "namespace", "filled")
+    plane.kubectl("create", "quota", "one", "-n", "filled", "--hard=count/jobs.batch=1")
     with proxy.on(method="POST", path="/jobs$", body="in-quota").forward_then_drop().times(1) as rule:
-        plane.kubectl("create", "-f", "-", stdin=json.dumps(held("in-quota").namespace("tight").built))
+        plane.kubectl("create", "-f", "-", stdin=json.dumps(held("in-quota").namespace("filled").built))
         rule.wait_done()
         rule.lift()
-        plane.kubectl("wait", "-n", "tight", "tgr/in-quota", "--for=jsonpath={.status.phase}=Running", "--timeout=20s")
-    reasons = [e for e in plane.requests("operator") if e.what == "patch taskruns/status" and e.namespace == "tight"]
+        plane.kubectl("wait", "-n", "filled", "tgr/in-quota", "--for=jsonpath={.status.phase}=Running", "--timeout=20s")
+    reasons = [e for e in plane.requests("operator") if e.what == "patch taskruns/status" and e.namespace == "filled"]
     assert len(reasons) == 1

@@ -164,7 +164,8 @@ def test_a_slot_is_free_only_when_the_pod_is_gone_also_if_its_run_was_deleted(pl
     (pod,) = runs.listed("pods", f"job-name={job['metadata']['name']}")
     plane.kubectl("patch", "pod", pod["metadata"]["name"], "--type=merge", "-p", HOLD)
     plane.kubectl("delete", "taskruns.tidegate.dev", "strict-first")
-    wait_until(lambda: not runs.jobs("strict-first"), what="the Job to be collected")
+    # The garbage collector knows a kind only half a minute after its CRD was made.
+    wait_until(lambda: not runs.jobs("strict-first"), seconds=60, what="the Job to be collected")
     runs.wait("strict-next", "Pending", reason="ConcurrencyLimit")
     settled(runs, "strict", running=1, pending=1)
     plane.kubectl("patch", "pod", pod["metadata"]["name"], "--type=merge", "-p", RELEASE)
@@ -228,7 +229,7 @@ def test_limits_hold_across_kills_of_the_supervisor(plane: ControlPlane, runs: R
     plane.kubectl("create", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests}))
     most = 0
     for turn in range(4):
-        wait_until(lambda: len(started(runs, *names)) > 3 * turn, what="more Jobs")  # noqa: B023
+        wait_until(lambda: len(started(runs, *names)) > 3 * turn, seconds=40, what="more Jobs")  # noqa: B023
         operator.kill()
         most = max(most, alive(runs, "steady"))
         operator.start().wait_ready()

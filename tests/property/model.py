@@ -283,7 +283,7 @@ class Supervisor:
             if not run.posted_at:
                 self._not_started(run)
             return
-        if run.posted_at and self._find(run, number):
+        if run.posted_at and (self._find(run, number) or run.cancel or run.uid not in c.runs):
             return
         if run.posted_at and self.cache.attempts.has_stray(run.uid):
             self._not_started(run)
