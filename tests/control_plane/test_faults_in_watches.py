@@ -56,6 +56,20 @@ def test_a_version_that_is_too_old_to_watch_from_causes_a_new_list(
         runs.wait(each, "Succeeded")
 
 
+def known_to_the_supervisor(runs: Runs, kind: str) -> None:
+    """Until it shows that it has seen the object `ghost`: what it never knew, it can't forget."""
+    if kind == "taskruns":
+        runs.wait("ghost", "Pending", reason="Suspended")
+    elif kind == "tasks":
+        runs.create(a_run("ghosts-user").task_ref("ghost").built)
+        runs.wait("ghosts-user", "Succeeded")
+    else:
+        wait_until(
+            lambda: bool((runs.get("ghost", kind=f"{kind}.tidegate.dev").get("status") or {}).get("conditions")),
+            what=f"{kind} ghost to be reported on",
+        )
+
+
 @pytest.mark.parametrize("kind", OWN_KINDS)
 def test_what_was_deleted_while_a_kind_was_listed_anew_is_forgotten(
     plane: ControlPlane, runs: Runs, operator: OperatorProcess, proxy: FaultyProxy, kind: str
@@ -70,6 +84,7 @@ def test_what_was_deleted_while_a_kind_was_listed_anew_is_forgotten(
         },
     }[kind]
     runs.create(made)
+    known_to_the_supervisor(runs, kind)
     proxy.wait_watched(kind)
     corrected = operator.metric(f'tidegate_sweep_corrections_total{{kind="{kind}"}}')
     proxy.swallow_events(kind)

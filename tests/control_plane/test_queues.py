@@ -177,21 +177,6 @@ HOLD = json.dumps({"metadata": {"finalizers": ["test.tidegate.dev/hold"]}})
 RELEASE = json.dumps({"metadata": {"finalizers": []}})
 
 
-def test_a_quota_on_jobs_holds_a_run_without_a_slot_until_there_is_room(plane: ControlPlane, runs: Runs) -> None:
-    plane.kubectl("create", "namespace", "tight")
-    try:
-        plane.kubectl("create", "quota", "jobs", "-n", "tight", "--hard=count/jobs.batch=0")
-        runs_there = f"taskruns.tidegate.dev/{'squeezed'}"
-        plane.kubectl("apply", "-f", "-", stdin=json.dumps(a_run("squeezed").namespace("tight").built))
-        plane.kubectl(
-            "wait", "-n", "tight", "--for=jsonpath={.status.reason}=QuotaExceeded", runs_there, "--timeout=20s"
-        )
-        plane.kubectl("delete", "quota", "jobs", "-n", "tight")
-        plane.kubectl("wait", "-n", "tight", "--for=jsonpath={.status.phase}=Succeeded", runs_there, "--timeout=20s")
-    finally:
-        plane.kubectl("delete", "namespace", "tight", "--wait=false")
-
-
 def test_a_quota_on_pods_holds_the_slot_and_the_clock_of_the_start(plane: ControlPlane) -> None:
     plane.kubectl("create", "namespace", "full-up")
     try:
