@@ -241,12 +241,8 @@ class Cache:
         return ()
 
     def find_named(self, kind: str, namespace: str, name: str) -> NamedRecord | None:
-        """One Queue or Schedule."""
+        """One Queue."""
         return self._named[kind].get((namespace, name))
-
-    def named(self, kind: str) -> Iterable[NamedRecord]:
-        """All Queues, or all Schedules."""
-        return self._named[kind].values()
 
     # Attempts
 
