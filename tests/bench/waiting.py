@@ -127,7 +127,15 @@ def admission_cost(waiting: int, *, rounds: int = 2_000) -> float:
 
 def _ticket(uid: str, *, priority: int, at: float) -> Ticket:
     return Ticket(
-        uid=uid, namespace=NAMESPACE, queue=QUEUE, key="", priority=priority, queued_at=at, number=1, first=True
+        uid=uid,
+        name=uid,
+        namespace=NAMESPACE,
+        queue=QUEUE,
+        key="",
+        priority=priority,
+        queued_at=at,
+        number=1,
+        first=True,
     )
 
 

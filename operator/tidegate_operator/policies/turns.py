@@ -19,6 +19,7 @@ class Ticket:
     """One run's place in a line."""
 
     uid: str
+    name: str
     namespace: str
     queue: str
     key: str
@@ -31,8 +32,8 @@ class Ticket:
 
     @property
     def order(self) -> tuple[int, float, str]:
-        """Smaller goes first, keys aside."""
-        return (-self.priority, self.queued_at, self.uid)
+        """Smaller goes first, keys aside. Kubernetes tells times in whole seconds: within one, names are in order."""
+        return (-self.priority, self.queued_at, self.name)
 
 
 Entry = tuple[int, float, str, int, Ticket]
@@ -167,7 +168,7 @@ class Line:
     def _compact(self, line: _KeyLine, lane: bool) -> None:
         """What is dropped lazily must not pile up behind a head that stays for days."""
         if len(line.lanes[lane]) > SPARE + 2 * line.waiting:
-            line.lanes[lane][:] = [e for e in line.lanes[lane] if self._tickets.get(e[2]) is e[4]]
+            line.lanes[lane][:] = [e for e in line.lanes[lane] if self._tickets.get(e[4].uid) is e[4]]
             heapq.heapify(line.lanes[lane])
         if len(self._ages) > SPARE + 2 * len(self._tickets):
             self._ages = [(t.queued_at, t.uid) for t in self._tickets.values()]

@@ -95,6 +95,7 @@ def _queue(run: RunRecord, world: World, now: float, *, queued_at: float | None,
         decision = _hold(run, now, world.line, queued_at=queued_at, queue=queue)
     decision.ticket = Ticket(
         uid=run.uid,
+        name=run.name,
         namespace=run.namespace,
         queue=queue,
         key=run.concurrency_key,

@@ -14,6 +14,7 @@ NOW = 1_000_000.0
 def a_ticket(uid: str, **fields: Any) -> Ticket:
     base: dict[str, Any] = {
         "uid": uid,
+        "name": uid,
         "namespace": "default",
         "queue": "q",
         "key": "",
@@ -51,6 +52,12 @@ def test_higher_priority_goes_first_and_then_the_oldest() -> None:
     assert admitted(admission) == []
     admission.set_queue("default", "q", spec={}, bucket=None)
     assert admitted(admission) == ["urgent", "old", "young"]
+
+
+def test_runs_queued_within_one_second_go_in_the_order_of_their_names() -> None:
+    admission = with_queue()
+    ask(admission, a_ticket("z", name="page-1"), a_ticket("a", name="page-3"), a_ticket("m", name="page-2"))
+    assert admitted(admission) == ["z", "m", "a"]
 
 
 def test_no_more_than_the_limit_go_at_once_and_a_freed_slot_is_given_on() -> None:

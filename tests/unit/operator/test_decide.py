@@ -50,6 +50,7 @@ def test_a_run_that_nothing_holds_waits_for_its_turn() -> None:
     assert decision.actions == []
     assert decision.ticket == Ticket(
         uid="run-uid",
+        name="run",
         namespace="default",
         queue="mail",
         key="anna",

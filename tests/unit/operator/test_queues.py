@@ -22,7 +22,17 @@ def state_of(spec: dict[str, Any], *waiting_since: float, running: int = 0) -> Q
         admission.hold(f"running-{i}", namespace="default", queue="q", key="")
     for i, at in enumerate(waiting_since):
         admission.ask(
-            Ticket(uid=f"r{i}", namespace="default", queue="q", key="", priority=0, queued_at=at, number=1, first=True)
+            Ticket(
+                uid=f"r{i}",
+                name=f"r{i}",
+                namespace="default",
+                queue="q",
+                key="",
+                priority=0,
+                queued_at=at,
+                number=1,
+                first=True,
+            )
         )
     state = admission.queue("default", "q")
     assert state is not None
