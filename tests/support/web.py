@@ -8,10 +8,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import urllib3
+from argon2 import PasswordHasher
 from flask import Flask
 from flask.testing import FlaskClient
 from prometheus_client import CollectorRegistry
@@ -19,8 +21,10 @@ from sqlalchemy import Engine, text
 from tidegate_cluster.control_plane import ControlPlane
 from tidegate_web.app import create_app, make_services
 from tidegate_web.mirror.process import Mirror
+from tidegate_web.permissions import Role
 from tidegate_web.services import Services
 from tidegate_web.settings import WebSettings
+from tidegate_web.store.queries import members, users
 from werkzeug.serving import make_server
 from werkzeug.test import TestResponse
 
@@ -217,13 +221,33 @@ class Parts:
     def client(self) -> FlaskClient:
         return self.app.test_client()
 
-    def sign_in(self, *, password: str = PASSWORD) -> "SignedIn":
+    def sign_in(self, *, email: str = EMAIL, password: str = PASSWORD) -> "SignedIn":
         client = self.client()
         answer = client.post(
-            "/login", data={"email": EMAIL, "password": password, "csrf_token": csrf_token(client.get("/login"))}
+            "/login", data={"email": email, "password": password, "csrf_token": csrf_token(client.get("/login"))}
         )
         assert answer.status_code == 303, answer.text
         return SignedIn(client=client, csrf=csrf_token(client.get("/", follow_redirects=True)), project=self.project)
+
+    def member(self, role: str | None, *, email: str | None = None) -> "SignedIn":
+        """Somebody with this role in the project, None for none, signed in."""
+        email = email or f"{role or 'nobody'}@example.com"
+        with self.engine.begin() as connection:
+            user_id = users.create(
+                connection, email=email, name=email, password_hash=cheap_hash(), instance_admin=False
+            )
+            assert user_id is not None
+            if (known := Role.named(role)) is not None:
+                members.put(connection, project=self.project, user_id=user_id, role=int(known), by="tests")
+        return self.sign_in(email=email)
+
+    def key(self, role: str, *, tasks: list[str] | None = None, **fields: Any) -> "WithKey":
+        """A pipeline with a new API key of the project."""
+        body = {"name": "pipeline", "role": role, "tasks": tasks} | fields
+        answer = self.sign_in().post("api-keys", body)
+        assert answer.status_code == 201, answer.text
+        made: Any = answer.json
+        return WithKey(client=self.client(), key=made["key"], id=made["id"], project=self.project)
 
     @contextmanager
     def served(self) -> Iterator[str]:
@@ -243,6 +267,12 @@ class Parts:
     def rows(self, statement: str, **values: Any) -> list[Any]:
         with self.engine.connect() as connection:
             return list(connection.execute(text(statement), values))
+
+
+@cache
+def cheap_hash() -> str:
+    """PASSWORD's hash, by parameters that cost next to nothing."""
+    return PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
 
 
 def csrf_token(answer: TestResponse) -> str:
@@ -265,6 +295,10 @@ class SignedIn:
         headers = {"X-CSRFToken": self.csrf} | options.pop("headers", {})
         return self.client.post(self._path(path), json=body, headers=headers, **options)
 
+    def call(self, method: str, path: str, body: object = None, **options: Any) -> TestResponse:
+        headers = {"X-CSRFToken": self.csrf} | options.pop("headers", {})
+        return self.client.open(self._path(path), method=method, json=body, headers=headers, **options)
+
     def _path(self, path: str) -> str:
         return path if path.startswith("/") else f"/api/v1/projects/{self.project}/{path}"
 
@@ -272,6 +306,28 @@ class SignedIn:
         found = self.client.get_cookie("tidegate")
         assert found is not None
         return f"tidegate={found.value}"
+
+
+@dataclass(kw_only=True)
+class WithKey:
+    """A pipeline: no cookie, an API key in each request."""
+
+    client: FlaskClient
+    key: str
+    id: int
+    project: str
+
+    def call(self, method: str, path: str, body: object = None, **options: Any) -> TestResponse:
+        if not path.startswith("/"):
+            path = f"/api/v1/projects/{self.project}/{path}"
+        headers = {"Authorization": f"Bearer {self.key}"} | options.pop("headers", {})
+        return self.client.open(path, method=method, json=body, headers=headers, **options)
+
+    def get(self, path: str, **options: Any) -> TestResponse:
+        return self.call("GET", path, **options)
+
+    def post(self, path: str, body: object = None, **options: Any) -> TestResponse:
+        return self.call("POST", path, body, **options)
 
 
 class MirrorThread(threading.Thread):

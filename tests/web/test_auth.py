@@ -25,7 +25,15 @@ def test_the_api_says_401_as_a_problem(parts: Parts) -> None:
 
 def test_signing_in_and_out(parts: Parts) -> None:
     me = parts.sign_in()
-    assert me.get("/api/v1/me").json == {"email": EMAIL, "name": "ada", "instanceAdmin": True}
+    assert me.get("/api/v1/me").json == {
+        "name": EMAIL,
+        "kind": "user",
+        "email": EMAIL,
+        "displayName": "ada",
+        "instanceAdmin": True,
+        "roles": {},
+        "tasks": None,
+    }
     cookie = me.cookie()
     assert len(parts.rows("SELECT * FROM sessions")) == 1
     answer = me.client.post("/logout", data={"csrf_token": me.csrf})
@@ -111,7 +119,7 @@ def test_without_postgres_pages_say_so(stack: Stack) -> None:
     parts = stack.parts("web")
     me = parts.sign_in()
     stack.postgres.stop()
-    answer = me.get("/api/v1/me")
+    answer = me.get(f"/api/v1/projects/{parts.project}/runs")
     assert answer.status_code == 503
     assert answer.headers["Retry-After"]
     page = me.get(f"/projects/{parts.project}/runs")

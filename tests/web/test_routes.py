@@ -3,17 +3,104 @@
 import re
 
 import pytest
-from support.web import Parts, SignedIn
-from tidegate_web.permissions import Permission, permission_of
+from support.web import Parts, SignedIn, Stack, WithKey
+from tidegate_web.permissions import Permission, Role, permission_of
+
+ROUTES = {
+    Permission.PUBLIC: """
+        GET /favicon.ico, GET /login, POST /login, GET /forgot, POST /forgot, GET /password/<token>,
+        POST /password/<token>, GET /invitations/<token>, POST /invitations/<token>
+    """,
+    Permission.SIGNED_IN: """
+        GET /, GET /health, GET /api/v1/health, GET /api/v1/me, GET /api/v1/projects
+    """,
+    Permission.PERSON: """
+        POST /logout, POST /api/v1/me/password, GET /api/v1/sessions, DELETE /api/v1/sessions,
+        DELETE /api/v1/sessions/<id:session>
+    """,
+    Permission.VIEWER: """
+        GET /projects/<project>/runs, GET /projects/<project>/runs/<run>,
+        GET /api/v1/projects/<project>/runs, GET /api/v1/projects/<project>/runs/<run>,
+        GET /api/v1/projects/<project>/runs/<run>/attempts, GET /api/v1/projects/<project>/runs/<run>/logs,
+        GET /api/v1/projects/<project>/runs/<run>/result, GET /api/v1/projects/<project>/runs/<run>/why,
+        GET /api/v1/projects/<project>/members, DELETE /api/v1/projects/<project>/members/me,
+        GET /live/v1/projects/<project>/events, GET /live/v1/projects/<project>/runs/<run>/logs
+    """,
+    Permission.OPERATOR: """
+        POST /api/v1/projects/<project>/runs, POST /api/v1/projects/<project>/runs/<run>:cancel,
+        POST /projects/<project>/runs/<run>/cancel
+    """,
+    Permission.ADMIN: """
+        PUT /api/v1/projects/<project>/members/<id:user>, DELETE /api/v1/projects/<project>/members/<id:user>,
+        GET /api/v1/projects/<project>/invitations, POST /api/v1/projects/<project>/invitations,
+        DELETE /api/v1/projects/<project>/invitations/<id:invitation>, GET /api/v1/projects/<project>/api-keys,
+        POST /api/v1/projects/<project>/api-keys, DELETE /api/v1/projects/<project>/api-keys/<id:key>,
+        GET /api/v1/projects/<project>/audit
+    """,
+    Permission.INSTANCE_ADMIN: """
+        GET /api/v1/users, POST /api/v1/users, GET /api/v1/users/<id:user>, PATCH /api/v1/users/<id:user>,
+        POST /api/v1/users/<id:user>:reset-password, GET /api/v1/audit
+    """,
+    Permission.RUN_TOKEN: """
+        POST /internal/v1/runs/<uid>/progress,
+        POST /internal/v1/runs/<uid>/<any(result, metadata, checkpoint, children):what>
+    """,
+}
+"""What each route asks for: written down here a second time, so that none changes unseen."""
+EXPECTED = {
+    route.strip(): permission
+    for permission, routes in ROUTES.items()
+    for route in re.findall(r"[A-Z]+ /(?:[^,<]|<[^>]*>)*", routes)
+}
+CHANGES_WHO_ASKS = ("POST /logout", "DELETE /api/v1/sessions", "DELETE /api/v1/projects/<project>/members/me")
+LEAST = {
+    Permission.VIEWER: Role.VIEWER,
+    Permission.OPERATOR: Role.OPERATOR,
+    Permission.DEVELOPER: Role.DEVELOPER,
+    Permission.ADMIN: Role.ADMIN,
+}
 
 
-def test_every_route_declares_its_permission(parts: Parts) -> None:
-    silent = [
-        rule.rule
+def declared(parts: Parts) -> dict[str, Permission | None]:
+    """The routes there are, but for those that answer 404 to whatever isn't one."""
+    return {
+        f"{method} {rule.rule}": permission_of(parts.app.view_functions[rule.endpoint])
         for rule in parts.app.url_map.iter_rules()
-        if rule.endpoint != "static" and permission_of(parts.app.view_functions[rule.endpoint]) is None
-    ]
-    assert silent == []
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+        if rule.endpoint not in ("static", "api.nothing")
+    }
+
+
+def test_every_route_declares_the_permission_that_it_should(parts: Parts) -> None:
+    assert declared(parts) == EXPECTED
+
+
+def should(permission: Permission, role: Role | None, *, person: bool, instance_admin: bool = False) -> bool:
+    """Whether somebody of this role may, said in another way than the program says it."""
+    if permission is Permission.SIGNED_IN or instance_admin:
+        return True
+    if permission is Permission.PERSON:
+        return person
+    return permission in LEAST and role is not None and role >= LEAST[permission]
+
+
+@pytest.mark.parametrize("role", [None, *Role], ids=lambda role: role.label if role else "nobody")
+@pytest.mark.parametrize("person", [True, False], ids=["person", "key"])
+def test_each_role_may_call_what_it_should_and_nothing_else(stack: Stack, role: Role | None, person: bool) -> None:
+    parts = stack.parts("web")
+    label = role.label if role else None
+    # A key always has a role; one that has none here is a key of another project.
+    asks: SignedIn | WithKey = parts.member(label) if person else parts.key(label or "admin")
+    project = parts.project if role or person else "elsewhere"
+    for route, permission in EXPECTED.items():
+        if permission in (Permission.PUBLIC, Permission.RUN_TOKEN) or route in CHANGES_WHO_ASKS:
+            continue
+        method, rule = route.split(" ")
+        path = re.sub(r"<id:\w+>", "4711", rule.replace("<project>", project))
+        answer = asks.call(method, re.sub(r"<\w+>", "x", path))
+        answer.close()
+        refused = answer.status_code in (401, 403)
+        assert refused is not should(permission, role, person=person), f"{route}: {answer.status_code}"
 
 
 def test_a_route_that_declares_nothing_is_refused(parts: Parts) -> None:
@@ -28,7 +115,7 @@ def test_strangers_get_nothing_but_the_public_routes(parts: Parts) -> None:
         if rule.endpoint == "static" or permission_of(parts.app.view_functions[rule.endpoint]) is Permission.PUBLIC:
             continue
         path = re.sub(r"<any\((\w+)[^>]*>", r"\1", rule.rule)
-        path = re.sub(r"<[^>]*>", "x", path)
+        path = re.sub(r"<[^>]*>", "x", re.sub(r"<id:\w+>", "1", path))
         method = next(iter((rule.methods or set()) - {"HEAD", "OPTIONS"}))
         answer = client.open(path, method=method)
         # A form without its token is refused before anything else.

@@ -13,11 +13,13 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.routing import IntegerConverter, Map
 
 from tidegate_web.api import internal
 from tidegate_web.api import views as api_views
-from tidegate_web.auth import session as auth_session
+from tidegate_web.auth import guard
 from tidegate_web.auth import views as auth_views
+from tidegate_web.auth.memory import CallerMemory
 from tidegate_web.auth.throttle import LoginThrottle
 from tidegate_web.clock import Clock, SystemClock
 from tidegate_web.health.probes import make_registry
@@ -26,6 +28,7 @@ from tidegate_web.leader import Leader
 from tidegate_web.live import views as live_views
 from tidegate_web.live.channels import EventLog
 from tidegate_web.live.hub import Hub
+from tidegate_web.mail import Mailer
 from tidegate_web.pages import views as pages_views
 from tidegate_web.problems import Problem, from_cluster, postgres_away
 from tidegate_web.projects import Projects
@@ -41,6 +44,13 @@ CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
+
+
+class RowId(IntegerConverter):
+    """A row's number in a path; what is beyond all numbers that we give is no path of ours."""
+
+    def __init__(self, url_map: Map) -> None:
+        super().__init__(url_map, min=1, max=2**53 - 1)
 
 
 def make_redis(settings: WebSettings) -> Redis:
@@ -75,6 +85,8 @@ def make_services(
         throttle=LoginThrottle(
             redis=redis, attempts=settings.login_attempts, window_seconds=settings.login_window_seconds
         ),
+        callers=CallerMemory(redis=redis, seconds=settings.honour_seconds),
+        mailer=Mailer(settings),
         run_tokens=RunTokens(cluster=cluster, clock=clock),
         projects=Projects(cluster=cluster, namespaces=settings.namespaces),
         leader=Leader(cluster=cluster, settings=settings),
@@ -104,16 +116,15 @@ def create_app(
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+    app.url_map.converters["id"] = RowId
     made.attach(app)
     _observe(app, registry if registry is not None else make_registry(), made)
-    csrf = auth_session.install(app)
+    guard.install(app)
     if web:
         app.register_blueprint(auth_views.blueprint())
         app.register_blueprint(pages_views.blueprint())
         app.register_blueprint(api_views.blueprint())
-        pods = internal.blueprint()
-        csrf.exempt(pods)  # a bearer token, never a cookie
-        app.register_blueprint(pods)
+        app.register_blueprint(internal.blueprint())
     if live:
         app.register_blueprint(live_views.blueprint())
     app.register_error_handler(Exception, _answer_error)
@@ -192,7 +203,7 @@ def _answer_error(error: Exception) -> Response:
     if isinstance(error, HTTPException) and error.code is not None and error.code < 400:
         return Response(status=error.code, headers=list(error.get_headers()))
     problem = _problem_of(error)
-    if auth_session.wants_json():
+    if guard.wants_json():
         return problem.response()
     page = render_template("error.html", problem=problem)
     response = Response(page, status=problem.status, content_type="text/html; charset=utf-8")

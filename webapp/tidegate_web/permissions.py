@@ -1,15 +1,12 @@
 """Who may do what: every route says its permission, and one that says none is refused.
 
-Roles grow from viewer to admin; an instance admin is admin of every project. Members of projects come with their own
-tables; until then instance admins are the only people with a role.
+Roles grow from viewer to admin; an instance admin is admin of every project.
 """
 
 import re
 from collections.abc import Callable, Mapping
 from enum import Enum, IntEnum
 from typing import Any, TypeVar
-
-from tidegate_web.store.queries.users import UserRow
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -25,12 +22,23 @@ class Role(IntEnum):
     DEVELOPER = 3
     ADMIN = 4
 
+    @property
+    def label(self) -> str:
+        """As the API and people say it."""
+        return self.name.lower()
+
+    @classmethod
+    def named(cls, name: object) -> "Role | None":
+        """The role of that label."""
+        return next((role for role in cls if role.label == name), None)
+
 
 class Permission(Enum):
     """What a route asks of whoever calls it."""
 
     PUBLIC = "anyone, also without signing in"
-    SIGNED_IN = "anyone who is signed in"
+    SIGNED_IN = "anyone who is signed in, people and API keys"
+    PERSON = "people who are signed in, no API key"
     VIEWER = Role.VIEWER
     OPERATOR = Role.OPERATOR
     DEVELOPER = Role.DEVELOPER
@@ -64,32 +72,19 @@ def permission_of(view: Callable[..., Any] | None) -> Permission | None:
     return getattr(view, _ATTRIBUTE, None)
 
 
-def role_of(user: UserRow | None, project: str) -> Role | None:
-    """What a user is in a project."""
-    del project  # memberships will be asked about it
-    if user is not None and user.instance_admin:
-        return Role.ADMIN
-    return None
-
-
-def allowed(permission: Permission, user: UserRow | None, arguments: Mapping[str, Any]) -> bool:
-    """Whether the user may call a route with these arguments. Run tokens are checked by the view itself."""
-    if permission in (Permission.PUBLIC, Permission.RUN_TOKEN):
-        return True
-    if user is None:
-        return False
-    if permission is Permission.SIGNED_IN:
-        return True
-    if permission is Permission.INSTANCE_ADMIN:
-        return user.instance_admin
-    project = arguments.get("project")
-    role = role_of(user, project) if isinstance(project, str) else None
-    return role is not None and isinstance(permission.value, Role) and role >= permission.value
-
-
-def may_send(role: Role, fields: frozenset[str]) -> frozenset[str]:
-    """The fields of a new run that this role may not send; empty when all is well."""
-    return frozenset() if role >= Role.DEVELOPER else fields - OPERATOR_FIELDS
+def refused_fields(body: Mapping[str, Any], *, role: Role | None, tasks: frozenset[str] | None) -> dict[str, str]:
+    """What of a new run's body may not be sent by this role, or by a key that is limited to some tasks; and why."""
+    if role is None:
+        return dict.fromkeys(body, "needs a role in the project")
+    if role >= Role.DEVELOPER and tasks is None:
+        return {}
+    words = "needs the role developer" if tasks is None else "can't be sent with a key that is limited to some tasks"
+    refused = {field: words for field in sorted(body) if field not in OPERATOR_FIELDS}
+    if tasks is not None:
+        reference = body.get("taskRef")
+        if not isinstance(reference, dict) or reference.get("name") not in tasks:
+            refused["taskRef"] = "names no task that this key may run"
+    return refused
 
 
 def is_dns_label(name: str) -> bool:

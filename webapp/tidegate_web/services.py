@@ -7,12 +7,14 @@ from flask import Flask, current_app
 from redis import Redis
 from sqlalchemy import Engine
 
+from tidegate_web.auth.memory import CallerMemory
 from tidegate_web.auth.throttle import LoginThrottle
 from tidegate_web.clock import Clock
 from tidegate_web.kubernetes import Cluster
 from tidegate_web.leader import Leader
 from tidegate_web.live.channels import EventLog
 from tidegate_web.live.hub import Hub
+from tidegate_web.mail import Mailer
 from tidegate_web.projects import Projects
 from tidegate_web.queues import Queues
 from tidegate_web.runtokens import RunTokens
@@ -33,6 +35,8 @@ class Services:
     hub: Hub
     events: EventLog
     throttle: LoginThrottle
+    callers: CallerMemory
+    mailer: Mailer
     run_tokens: RunTokens
     projects: Projects
     leader: Leader

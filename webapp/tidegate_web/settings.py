@@ -3,8 +3,9 @@ meaning beside it. The table in docs/web.md is made from these docstrings.
 """
 
 import os
+from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 from pydantic.fields import FieldInfo
@@ -99,10 +100,29 @@ class WebSettings(BaseSettings):
     """A session that isn't used for so long ends."""
     session_max_seconds: int = Field(default=7 * 86400, ge=60)
     """A session ends after so long, used or not."""
+    honour_seconds: int = Field(default=900, ge=0, le=86400)
+    """While Postgres is away, sessions and keys that were good so lately are honoured, by what Redis remembers."""
+    link_seconds: int = Field(default=7 * 86400, ge=60)
+    """How long the link of an invitation, or one to set a password, is good."""
     login_attempts: int = Field(default=10, ge=1)
     """Wrong passwords for one address and email before further attempts are refused for a while."""
     login_window_seconds: int = Field(default=900, ge=1)
     """How long that while is."""
+
+    passwords: bool = True
+    """Whether people sign in with passwords; `false` where a sign-in provider does it."""
+    smtp_host: str = ""
+    """Mail server for invitations and password links; without one an admin gets the links to pass on."""
+    smtp_port: int = Field(default=587, ge=1, le=65535)
+    """Its port."""
+    smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    """How the connection is encrypted."""
+    smtp_user: str = ""
+    """User at the mail server; empty: no login."""
+    smtp_password: SecretStr | None = None
+    """That user's password."""
+    smtp_from: str = ""
+    """The sender's address; mail needs it, and `PUBLIC_URL`."""
 
     stream_heartbeat_seconds: float = Field(default=15, gt=0)
     """A comment is sent on quiet streams this often, so that proxies keep them open."""
@@ -169,6 +189,11 @@ class WebSettings(BaseSettings):
         if self.database_password is not None:
             url = url.set(password=self.database_password.get_secret_value())
         return url.render_as_string(hide_password=False)
+
+    @property
+    def session_idle(self) -> timedelta:
+        """A session that isn't used for so long ends."""
+        return timedelta(seconds=self.session_idle_seconds)
 
     @property
     def secure_cookies(self) -> bool:

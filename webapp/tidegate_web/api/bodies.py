@@ -7,12 +7,15 @@ import secrets
 import string
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from flask import request
+from pydantic import BaseModel, ValidationError
 
 from tidegate_web.permissions import is_dns_label
 from tidegate_web.problems import Problem
+
+M = TypeVar("M", bound=BaseModel)
 
 MAX_BODY_BYTES = 1024 * 1024
 MAX_PAYLOAD_BYTES = 128 * 1024
@@ -42,6 +45,19 @@ def json_object() -> dict[str, Any]:
     if not isinstance(body, dict):
         raise invalid("", "must be a JSON object")
     return body
+
+
+def read(model: type[M]) -> M:
+    """The request's body as one of the models; 422 with everything that is wrong about it."""
+    try:
+        return model.model_validate(json_object())
+    except ValidationError as error:
+        errors = [
+            {"field": ".".join(str(part) for part in item["loc"]), "message": item["msg"].removeprefix("Value error, ")}
+            for item in error.errors(include_input=False, include_url=False)
+        ]
+        detail = "; ".join(f"{item['field']}: {item['message']}" for item in errors[:5])
+        raise Problem(422, detail, errors=errors) from None
 
 
 def invalid(field: str, message: str) -> Problem:

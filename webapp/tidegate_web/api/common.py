@@ -1,15 +1,16 @@
 """What the API's areas share: query parameters, the check of the project, the audit of writes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from typing import Any
 
 import structlog
 from flask import request
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.datastructures import MultiDict
 
-from tidegate_web.auth.session import whoever
+from tidegate_web.auth.guard import whoever
 from tidegate_web.permissions import is_dns_label
 from tidegate_web.problems import Problem
 from tidegate_web.services import Services
@@ -83,7 +84,14 @@ def one_of_projects(made: Services, project: str, *, to_write: bool = False) -> 
 
 
 @contextmanager
-def audited(made: Services, action: str, *, project: str | None = None, target: str | None = None) -> Iterator[None]:
+def audited(
+    made: Services,
+    action: str,
+    *,
+    project: str | None = None,
+    target: str | None = None,
+    detail: Mapping[str, Any] | None = None,
+) -> Iterator[None]:
     """Write down a write and its outcome, whatever becomes of it."""
     outcome = "failed"
     try:
@@ -104,10 +112,18 @@ def audited(made: Services, action: str, *, project: str | None = None, target: 
                     outcome=outcome,
                     project=project,
                     target=target,
+                    detail=dict(detail or {}),
                 )
         except SQLAlchemyError as error:
             if not is_unavailable(error):
                 raise
             log.warning(
-                "audit", actor=who, address=address, action=action, outcome=outcome, project=project, target=target
+                "audit",
+                actor=who,
+                address=address,
+                action=action,
+                outcome=outcome,
+                project=project,
+                target=target,
+                detail=dict(detail or {}),
             )

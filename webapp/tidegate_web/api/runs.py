@@ -8,10 +8,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tidegate_web.api import bodies, shapes
 from tidegate_web.api.common import audited, integer, one_of_projects, parse_filter
-from tidegate_web.auth.session import signed_in, whoever
+from tidegate_web.auth.guard import caller, whoever
 from tidegate_web.kubernetes import ClusterError
 from tidegate_web.leader import LeaderError, Why
-from tidegate_web.permissions import Permission, may_send, requires, role_of
+from tidegate_web.permissions import Permission, refused_fields, requires
 from tidegate_web.problems import Problem, from_cluster
 from tidegate_web.services import Services, services
 from tidegate_web.store.engine import is_unavailable
@@ -61,6 +61,7 @@ def cancel(made: Services, project: str, reference: str) -> AnyRow:
     """Ask for a run's end; it is cancelled when the operator has seen to it."""
     one_of_projects(made, project, to_write=True)
     row = find(made, project, reference)
+    may_act_on(row.task)
     with audited(made, "run.cancel", project=project, target=row.name):
         if row.phase in TERMINAL_PHASES or row.deleted_at is not None:
             raise Problem(409, "The run has ended already.")
@@ -77,13 +78,13 @@ def cancel(made: Services, project: str, reference: str) -> AnyRow:
 
 def create(made: Services, project: str, body: dict[str, Any]) -> shapes.RunLike:
     """Make a TaskRun; what the apiserver made of it, stored at once where Postgres is there."""
-    role = role_of(signed_in(), project)
-    refused = may_send(role, frozenset(body)) if role is not None else frozenset(body)
+    asks = caller()
+    refused = refused_fields(body, role=asks.role_in(project) if asks else None, tasks=asks.tasks if asks else None)
     if refused:
         raise Problem(
             403,
-            "Your role may not send every field of this body.",
-            errors=[{"field": field, "message": "needs the role developer"} for field in sorted(refused)],
+            "You may not send every field of this body.",
+            errors=[{"field": field, "message": message} for field, message in refused.items()],
         )
     wanted = bodies.new_run(body)
     with audited(made, "run.create", project=project, target=wanted.name):
@@ -100,6 +101,13 @@ def create(made: Services, project: str, body: dict[str, Any]) -> shapes.RunLike
     remember(made, resource, submitted_by=whoever())
     record = run_record(resource, default_ttl_seconds=made.settings.default_ttl_seconds)
     return SimpleNamespace(**record.columns(), deleted_at=None, submitted_by=whoever())
+
+
+def may_act_on(task: str | None) -> None:
+    """403 for a key that is limited to other tasks."""
+    asks = caller()
+    if asks is not None and not asks.may_act_on(task):
+        raise Problem(403, "This key is limited to other tasks.")
 
 
 def why(made: Services, row: AnyRow) -> Why:

@@ -2,10 +2,10 @@
 
 from flask import Blueprint, Response, jsonify
 
-from tidegate_web.api import runs
-from tidegate_web.auth.session import signed_in
+from tidegate_web.api import auditlog, keys, members, people, runs
+from tidegate_web.auth.guard import caller
 from tidegate_web.health.neighbours import neighbours
-from tidegate_web.permissions import Permission, requires, role_of
+from tidegate_web.permissions import Permission, requires
 from tidegate_web.problems import Problem
 from tidegate_web.services import services
 
@@ -15,23 +15,15 @@ METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 def blueprint() -> Blueprint:
     """``/api/v1``."""
     area = Blueprint("api", __name__, url_prefix="/api/v1")
-    runs.add_routes(area)
+    for part in (runs, people, members, keys, auditlog):
+        part.add_routes(area)
 
     @area.get("/projects")
     @requires(Permission.SIGNED_IN)
     def projects() -> Response:
-        user = signed_in()
-        found = [(name, role_of(user, name)) for name in services().projects.names()]
-        return jsonify(
-            {"items": [{"name": name, "role": role.name.lower()} for name, role in found if role is not None]}
-        )
-
-    @area.get("/me")
-    @requires(Permission.SIGNED_IN)
-    def me() -> Response:
-        user = signed_in()
-        assert user is not None
-        return jsonify({"email": user.email, "name": user.name, "instanceAdmin": user.instance_admin})
+        asks = caller()
+        found = [(name, asks.role_in(name) if asks else None) for name in services().projects.names()]
+        return jsonify({"items": [{"name": name, "role": role.label} for name, role in found if role is not None]})
 
     @area.get("/health")
     @requires(Permission.SIGNED_IN)

@@ -18,13 +18,13 @@ def create_admin(engine: Engine, settings: WebSettings) -> bool:
     if not email or not password:
         raise AdminSettingsError("set TIDEGATE_ADMIN_EMAIL and TIDEGATE_ADMIN_PASSWORD")
     with engine.begin() as connection:
-        made = users.create(
+        user_id = users.create(
             connection,
             email=email,
             name=email.partition("@")[0],
             password_hash=Passwords().hash(password),
             instance_admin=True,
         )
-        if made:
+        if user_id is not None:
             audit.write(connection, actor="install", address="", action="user.create", outcome="done", target=email)
-    return made
+    return user_id is not None

@@ -5,6 +5,9 @@ import secrets
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+LEAST_SIGNS = 12
+"""Of a password; what people choose is long or guessed."""
+
 
 class Passwords:
     """Hashes and checks passwords."""

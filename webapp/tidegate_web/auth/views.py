@@ -1,15 +1,23 @@
-"""Signing in and out."""
+"""Signing in and out, choosing a password by a link, and joining a project by one."""
 
 from urllib.parse import urlsplit
 
 from flask import Blueprint, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from tidegate_web.auth.passwords import Passwords
-from tidegate_web.auth.session import close_session, open_session, signed_in
-from tidegate_web.permissions import Permission, requires
-from tidegate_web.services import services
+from tidegate_web.auth import invitations
+from tidegate_web.auth.guard import signed_in
+from tidegate_web.auth.links import password_link, password_mail
+from tidegate_web.auth.passwords import LEAST_SIGNS, Passwords
+from tidegate_web.auth.session import close_session, end_sessions, open_session
+from tidegate_web.auth.tokens import token_hash
+from tidegate_web.permissions import Permission, Role, requires
+from tidegate_web.problems import Problem
+from tidegate_web.services import Services, services
 from tidegate_web.store.queries import audit, users
+from tidegate_web.store.queries.users import UserRow
+
+SHORT_PASSWORD = f"Choose a password of at least {LEAST_SIGNS} characters."
 
 
 def local_path(target: str | None) -> str | None:
@@ -22,6 +30,60 @@ def local_path(target: str | None) -> str | None:
     return target if not parts.scheme and not parts.netloc else None
 
 
+def _given(name: str, *, most: int) -> str:
+    """A field of the form, cut to what is sensible."""
+    return request.form.get(name, "").replace("\x00", "")[:most]
+
+
+def _address() -> str:
+    return request.remote_addr or ""
+
+
+def _login_page(made: Services, *, target: str | None, email: str = "", error: str | None = None) -> str:
+    return render_template(
+        "login.html",
+        next=target,
+        email=email,
+        error=error,
+        passwords=made.settings.passwords,
+        may_reset=made.mailer.configured,
+    )
+
+
+def _by_password(made: Services, *, email: str, password: str, passwords: Passwords) -> UserRow | None:
+    """Whom email and password stand for."""
+    with made.engine.begin() as connection:
+        user = users.by_email(connection, email)
+    right = passwords.check(user.password_hash if user else None, password)
+    if user is None or not right:
+        made.throttle.failed(address=_address(), email=email)
+        with made.engine.begin() as connection:
+            audit.write(connection, actor=email, address=_address(), action="session.open", outcome="wrong password")
+        return None
+    made.throttle.succeeded(address=_address(), email=email)
+    if user.password_hash and passwords.outdated(user.password_hash):
+        with made.engine.begin() as connection:
+            users.set_password_hash(connection, user_id=user.id, password_hash=passwords.hash(password))
+    return user
+
+
+def _send_password_link(made: Services, email: str) -> None:
+    """Mail a link, when there is such a user. It takes as long when there is none."""
+    with made.engine.begin() as connection:
+        user = users.by_email(connection, email)
+        link = password_link(made, connection, user_id=user.id) if user is not None else None
+        audit.write(
+            connection,
+            actor=email,
+            address=_address(),
+            action="user.forgot-password",
+            outcome="done" if user is not None else "no such user",
+        )
+    if link is not None:
+        subject, text = password_mail(link)
+        made.mailer.send_later(to=email, subject=subject, text=text)
+
+
 def blueprint() -> Blueprint:
     """The routes of this area."""
     area = Blueprint("auth", __name__)
@@ -30,44 +92,142 @@ def blueprint() -> Blueprint:
     @area.get("/login")
     @requires(Permission.PUBLIC)
     def login() -> Response | str:
+        target = local_path(request.args.get("next"))
         if signed_in() is not None:
-            return redirect(url_for("pages.home"))
-        return render_template("login.html", next=local_path(request.args.get("next")))
+            return redirect(target or url_for("pages.home"))
+        return _login_page(services(), target=target)
 
     @area.post("/login")
     @requires(Permission.PUBLIC)
     def sign_in() -> Response | tuple[str, int]:
         made = services()
-        email = request.form.get("email", "").strip().lower().replace("\x00", "")[:320]
-        password = request.form.get("password", "")[:1024]
+        if not made.settings.passwords:
+            raise Problem(403, "Passwords are turned off here.")
+        email = _given("email", most=320).strip().lower()
         target = local_path(request.form.get("next"))
-        address = request.remote_addr or ""
-        wait = made.throttle.wait_seconds(address=address, email=email)
+        wait = made.throttle.wait_seconds(address=_address(), email=email)
         if wait:
             minutes = (wait + 59) // 60
             message = f"Too many wrong passwords. Try again in {minutes} minute{'s' if minutes > 1 else ''}."
-            return render_template("login.html", email=email, next=target, error=message), 429
-        with made.engine.begin() as connection:
-            user = users.by_email(connection, email)
-        if not passwords.check(user.password_hash if user else None, password) or user is None:
-            made.throttle.failed(address=address, email=email)
-            with made.engine.begin() as connection:
-                audit.write(connection, actor=email, address=address, action="session.open", outcome="wrong password")
-            return (
-                render_template("login.html", email=email, next=target, error="Wrong email or password."),
-                401,
-            )
-        made.throttle.succeeded(address=address, email=email)
-        if user.password_hash and passwords.outdated(user.password_hash):
-            with made.engine.begin() as connection:
-                users.set_password_hash(connection, user_id=user.id, password_hash=passwords.hash(password))
+            return _login_page(made, target=target, email=email, error=message), 429
+        user = _by_password(made, email=email, password=request.form.get("password", "")[:1024], passwords=passwords)
+        if user is None:
+            return _login_page(made, target=target, email=email, error="Wrong email or password."), 401
         open_session(user)
         return redirect(target or url_for("pages.home"), code=303)
 
     @area.post("/logout")
-    @requires(Permission.SIGNED_IN)
+    @requires(Permission.PERSON)
     def logout() -> Response:
         close_session()
         return redirect(url_for("auth.login"), code=303)
 
+    @area.get("/forgot")
+    @requires(Permission.PUBLIC)
+    def forgot() -> str:
+        made = services()
+        if not made.settings.passwords or not made.mailer.configured:
+            raise Problem(404, "Ask an admin for a link to choose a new password.")
+        return render_template("forgot.html", sent=False)
+
+    @area.post("/forgot")
+    @requires(Permission.PUBLIC)
+    def send_link() -> str:
+        made = services()
+        if not made.settings.passwords or not made.mailer.configured:
+            raise Problem(404, "Ask an admin for a link to choose a new password.")
+        email = _given("email", most=320).strip().lower()
+        # Counted like a wrong password: nobody's mailbox is to be filled from here.
+        if not made.throttle.wait_seconds(address=_address(), email=email):
+            made.throttle.failed(address=_address(), email=email)
+            _send_password_link(made, email)
+        return render_template("forgot.html", sent=True, email=email)
+
+    @area.get("/password/<token>")
+    @requires(Permission.PUBLIC)
+    def choose_password(token: str) -> str:
+        return render_template("choose_password.html", email=_whose(services(), token))
+
+    @area.post("/password/<token>")
+    @requires(Permission.PUBLIC)
+    def set_password(token: str) -> Response | tuple[str, int]:
+        made = services()
+        email = _whose(made, token)
+        password = request.form.get("password", "")
+        if not LEAST_SIGNS <= len(password) <= 1024:
+            return render_template("choose_password.html", email=email, error=SHORT_PASSWORD), 422
+        digest = passwords.hash(password)
+        with made.engine.begin() as connection:
+            user_id = users.use_password_link(connection, token_hash=token_hash(token), now=made.clock.now())
+            if user_id is None:
+                raise _bad_link()
+            users.set_password_hash(connection, user_id=user_id, password_hash=digest)
+            audit.write(
+                connection, actor=email, address=_address(), action="user.choose-password", outcome="done", target=email
+            )
+            user = users.by_email(connection, email)
+        end_sessions(made, user_id=user_id)
+        assert user is not None
+        open_session(user, how="password link")
+        return redirect(url_for("pages.home"), code=303)
+
+    @area.get("/invitations/<token>")
+    @requires(Permission.PUBLIC)
+    def invitation(token: str) -> str:
+        return _invitation_page(services(), token)
+
+    @area.post("/invitations/<token>")
+    @requires(Permission.PUBLIC)
+    def accept_invitation(token: str) -> Response | tuple[str, int]:
+        made, me = services(), signed_in()
+        password = request.form.get("password", "") if made.settings.passwords else ""
+        found = invitations.opened(made, token)
+        if found is None:
+            raise _bad_link()
+        if me is not None and me.email != found.email:
+            raise Problem(409, f"This invitation is for {found.email}. Sign out first.")
+        if me is None and not found.known and not LEAST_SIGNS <= len(password) <= 1024:
+            return _invitation_page(made, token, error=SHORT_PASSWORD), 422
+        user = invitations.accept(
+            made,
+            token,
+            address=_address(),
+            me=me,
+            password_hash=passwords.hash(password) if password else None,
+            name=_given("name", most=200).strip(),
+        )
+        if me is None:
+            open_session(user, how="invitation")
+        return redirect(url_for("pages.list_runs", project=found.project), code=303)
+
     return area
+
+
+def _bad_link() -> Problem:
+    return Problem(404, "This link is not valid any more. Ask for a new one.")
+
+
+def _whose(made: Services, token: str) -> str:
+    """The email of the user whose password a link sets."""
+    if not made.settings.passwords:
+        raise Problem(403, "Passwords are turned off here.")
+    with made.engine.connect() as connection:
+        row = users.password_link(connection, token_hash=token_hash(token), now=made.clock.now())
+    if row is None:
+        raise _bad_link()
+    email: str = row.email
+    return email
+
+
+def _invitation_page(made: Services, token: str, *, error: str | None = None) -> str:
+    found = invitations.opened(made, token)
+    if found is None:
+        raise _bad_link()
+    return render_template(
+        "invitation.html",
+        invitation=found,
+        role=Role(found.role).label,
+        known=found.known,
+        passwords=made.settings.passwords,
+        error=error,
+    )

@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable, Iterator
 
 from flask import Blueprint, Response, request, stream_with_context
-from flask_login import current_user  # type: ignore[import-untyped]
 from redis.exceptions import RedisError
 
-from tidegate_web.auth.session import session_is_good
+from tidegate_web.auth.caller import Caller
+from tidegate_web.auth.guard import asks_again
 from tidegate_web.live.channels import EVENTS_CHANNEL, LOGS_CHANNEL, public_event
 from tidegate_web.live.hub import Signal
-from tidegate_web.permissions import Permission, Role, requires, role_of
+from tidegate_web.permissions import Permission, Role, requires
 from tidegate_web.problems import Problem
 from tidegate_web.services import Services, services
 from tidegate_web.store.engine import is_unavailable
@@ -46,9 +46,9 @@ def last_event_id() -> int | None:
 class Watch:
     """Tells a stream when to look again whether its user may still read, and when it has been quiet too long."""
 
-    def __init__(self, made: Services, *, token: str, project: str) -> None:
+    def __init__(self, made: Services, *, asks_again: Callable[[], Caller | None], project: str) -> None:
         self._made = made
-        self._token = token
+        self._asks_again = asks_again
         self._project = project
         self._checked = time.monotonic()
 
@@ -62,12 +62,12 @@ class Watch:
             return True
         self._checked = time.monotonic()
         try:
-            user = session_is_good(self._token)
+            asks = self._asks_again()
         except Exception as error:
             if is_unavailable(error):
                 return True
             raise
-        role = role_of(user, self._project)
+        role = asks.role_in(self._project) if asks is not None else None
         return role is not None and role >= Role.VIEWER
 
 
@@ -100,7 +100,7 @@ def blueprint() -> Blueprint:
         fits = wanted(uids, request.args.get("tag"))
         return sse(
             stream_with_context(
-                _events(made, project, fits, seen, Watch(made, token=current_user.token, project=project))
+                _events(made, project, fits, seen, Watch(made, asks_again=asks_again(), project=project))
             )
         )
 
@@ -113,7 +113,7 @@ def blueprint() -> Blueprint:
         if found is None:
             raise Problem(404, "There is no such run.")
         made.hub.start()
-        watch = Watch(made, token=current_user.token, project=project)
+        watch = Watch(made, asks_again=asks_again(), project=project)
         return sse(stream_with_context(_logs(made, found.uid, last_event_id() or 0, watch)))
 
     return area

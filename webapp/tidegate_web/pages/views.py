@@ -12,10 +12,10 @@ from tidegate_web import __version__
 from tidegate_web.api import shapes
 from tidegate_web.api.common import PHASES, one_of_projects, parse_filter
 from tidegate_web.api.runs import cancel, find
-from tidegate_web.auth.session import signed_in
+from tidegate_web.auth.guard import caller, signed_in
 from tidegate_web.health.neighbours import neighbours
 from tidegate_web.pages import formatting
-from tidegate_web.permissions import Permission, Role, requires, role_of
+from tidegate_web.permissions import Permission, Role, requires
 from tidegate_web.problems import Problem
 from tidegate_web.services import services
 from tidegate_web.store.models import ACTIVE_PHASES, TERMINAL_PHASES
@@ -39,6 +39,18 @@ def last_event(project: str) -> int | None:
         return None
 
 
+def my_projects() -> list[str]:
+    """Those in which whoever asks has a role."""
+    asks = caller()
+    return [] if asks is None else [name for name in services().projects.names() if asks.role_in(name) is not None]
+
+
+def role_here(project: str) -> Role | None:
+    """What whoever asks is in a project."""
+    asks = caller()
+    return None if asks is None else asks.role_in(project)
+
+
 def blueprint() -> Blueprint:
     """The routes of this area."""
     area = Blueprint("pages", __name__)
@@ -56,8 +68,7 @@ def blueprint() -> Blueprint:
     @area.get("/")
     @requires(Permission.SIGNED_IN)
     def home() -> Response | str:
-        user = signed_in()
-        mine = [name for name in services().projects.names() if role_of(user, name) is not None]
+        mine = my_projects()
         if len(mine) == 1:
             return redirect(url_for("pages.list_runs", project=mine[0]))
         return render_template("projects.html", projects=mine)
@@ -83,7 +94,7 @@ def blueprint() -> Blueprint:
         return render_template(
             "_runs.html" if fragment_wanted() else "runs.html",
             project=project,
-            projects=made.projects.names(),
+            projects=my_projects(),
             page=page,
             counts=counts,
             tasks=tasks,
@@ -109,12 +120,12 @@ def blueprint() -> Blueprint:
         with made.engine.connect() as connection:
             told = runs.progress_of(connection, uid=row.uid)
             ends = logs.ends(connection, run_uid=row.uid)
-        role = role_of(signed_in(), project)
+        role = role_here(project)
         attempts = shapes.attempts(row, told)
         return render_template(
             "_run.html" if fragment_wanted() else "run.html",
             project=project,
-            projects=made.projects.names(),
+            projects=my_projects(),
             run=row,
             attempts=attempts,
             last=attempts[-1] if attempts else {},
@@ -137,7 +148,7 @@ def blueprint() -> Blueprint:
     def health() -> str:
         made = services()
         template = "_health.html" if fragment_wanted() else "health.html"
-        return render_template(template, neighbours=neighbours(made), projects=made.projects.names())
+        return render_template(template, neighbours=neighbours(made), projects=my_projects())
 
     @area.get("/favicon.ico")
     @requires(Permission.PUBLIC)

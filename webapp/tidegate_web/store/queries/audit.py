@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, insert, select
 
-from tidegate_web.store.models import Audit
+from tidegate_web.store.models import AnyRow, Audit
 from tidegate_web.store.records import clean
 
 
@@ -30,3 +30,20 @@ def write(
             detail=clean(detail or {}),
         )
     )
+
+
+def page(
+    connection: Connection,
+    *,
+    project: str | None,
+    before: int,
+    limit: int,
+    actor: str | None = None,
+    action: str | None = None,
+) -> list[AnyRow]:
+    """Entries older than ``before``, newest first; of one project, or of all and of the installation itself."""
+    statement = select(*Audit.__table__.columns).where(Audit.id < before).order_by(Audit.id.desc()).limit(limit)
+    for column, value in ((Audit.project, project), (Audit.actor, actor), (Audit.action, action)):
+        if value is not None:
+            statement = statement.where(column == value)
+    return list(connection.execute(statement))

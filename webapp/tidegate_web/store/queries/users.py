@@ -1,12 +1,14 @@
-"""Users and their sessions."""
+"""Users, their sessions, and the links with which they set a password."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
-from tidegate_web.store.models import Session, User
+from tidegate_web.store.models import AnyRow, PasswordLink, Session, User
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,24 +23,54 @@ class UserRow:
 
 
 _USER = (User.id, User.email, User.name, User.instance_admin)
+SHOWN = (*_USER, User.disabled_at, User.created, User.password_hash.is_not(None).label("has_password"))
 
 
 def by_email(connection: Connection, email: str) -> UserRow | None:
+    """Somebody who isn't disabled."""
     row = connection.execute(
         select(*_USER, User.password_hash).where(User.email == email.strip().lower(), User.disabled_at.is_(None))
     ).one_or_none()
     return None if row is None else UserRow(**row._mapping)
 
 
-def create(connection: Connection, *, email: str, name: str, password_hash: str, instance_admin: bool) -> bool:
-    """Make a user; False when somebody has that address already."""
-    result = connection.execute(
+def create(
+    connection: Connection, *, email: str, name: str, password_hash: str | None, instance_admin: bool
+) -> int | None:
+    """Make a user and tell its id; None when somebody has that address already."""
+    return connection.execute(
         pg_insert(User)
         .values(email=email.strip().lower(), name=name, password_hash=password_hash, instance_admin=instance_admin)
         .on_conflict_do_nothing(index_elements=[User.email])
         .returning(User.id)
+    ).scalar_one_or_none()
+
+
+def shown(connection: Connection, *, user_id: int) -> AnyRow | None:
+    """One user as admins see them, also a disabled one."""
+    return connection.execute(select(*SHOWN).where(User.id == user_id)).one_or_none()
+
+
+def any_by_email(connection: Connection, email: str) -> AnyRow | None:
+    """One user as admins see them, also a disabled one."""
+    return connection.execute(select(*SHOWN).where(User.email == email.strip().lower())).one_or_none()
+
+
+def listed(connection: Connection, *, after: int, limit: int) -> list[AnyRow]:
+    """Users in the order in which they came."""
+    return list(connection.execute(select(*SHOWN).where(User.id > after).order_by(User.id).limit(limit)))
+
+
+def change(connection: Connection, *, user_id: int, values: dict[str, Any]) -> None:
+    connection.execute(update(User).where(User.id == user_id).values(**values))
+
+
+def other_admins(connection: Connection, *, than: int) -> int:
+    """How many admins of the installation there are beside this one. Holds them, so that two can't go at once."""
+    rows = connection.execute(
+        select(User.id).where(User.instance_admin.is_(True), User.disabled_at.is_(None)).with_for_update()
     )
-    return result.first() is not None
+    return sum(row.id != than for row in rows)
 
 
 def set_password_hash(connection: Connection, *, user_id: int, password_hash: str) -> None:
@@ -75,5 +107,58 @@ def session_user(connection: Connection, *, token_hash: bytes, now: datetime, id
     return UserRow(id=row.id, email=row.email, name=row.name, instance_admin=row.instance_admin)
 
 
+def sessions(connection: Connection, *, user_id: int, now: datetime, idle: timedelta) -> list[AnyRow]:
+    """The good sessions of a user, the one used last first."""
+    return list(
+        connection.execute(
+            select(Session)
+            .with_only_columns(*Session.__table__.columns)
+            .where(Session.user_id == user_id, Session.expires > now, Session.last_seen > now - idle)
+            .order_by(Session.last_seen.desc(), Session.id.desc())
+        )
+    )
+
+
 def close_session(connection: Connection, *, token_hash: bytes) -> None:
     connection.execute(delete(Session).where(Session.token_hash == token_hash))
+
+
+def close_sessions(
+    connection: Connection, *, user_id: int, session_id: int | None = None, but: bytes | None = None
+) -> Sequence[bytes]:
+    """End one session of a user, or all of them (but one); the hashes of those that were ended."""
+    statement = delete(Session).where(Session.user_id == user_id)
+    if session_id is not None:
+        statement = statement.where(Session.id == session_id)
+    if but is not None:
+        statement = statement.where(Session.token_hash != but)
+    return connection.execute(statement.returning(Session.token_hash)).scalars().all()
+
+
+def add_password_link(connection: Connection, *, token_hash: bytes, user_id: int, expires: datetime) -> None:
+    """A new link to set a password; those from before are worth nothing any more."""
+    connection.execute(delete(PasswordLink).where(PasswordLink.user_id == user_id))
+    connection.execute(pg_insert(PasswordLink).values(token_hash=token_hash, user_id=user_id, expires=expires))
+
+
+def password_link(connection: Connection, *, token_hash: bytes, now: datetime) -> AnyRow | None:
+    """Whose password a link sets."""
+    return connection.execute(
+        select(*_USER)
+        .join(PasswordLink, PasswordLink.user_id == User.id)
+        .where(PasswordLink.token_hash == token_hash, PasswordLink.expires > now, User.disabled_at.is_(None))
+    ).one_or_none()
+
+
+def use_password_link(connection: Connection, *, token_hash: bytes, now: datetime) -> int | None:
+    """Spend a link: the user's id, once."""
+    return connection.execute(
+        delete(PasswordLink)
+        .where(
+            PasswordLink.token_hash == token_hash,
+            PasswordLink.expires > now,
+            select(func.count()).where(User.id == PasswordLink.user_id, User.disabled_at.is_(None)).scalar_subquery()
+            > 0,
+        )
+        .returning(PasswordLink.user_id)
+    ).scalar_one_or_none()

@@ -1,0 +1,98 @@
+"""API keys over HTTP: made, listed without their secret, revoked."""
+
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, request
+
+from tidegate_web.api import bodies
+from tidegate_web.api.common import audited, one_of_projects
+from tidegate_web.api.models import NewApiKey
+from tidegate_web.api.shapes import rfc3339
+from tidegate_web.auth.guard import whoever
+from tidegate_web.auth.tokens import KEY_PREFIX, new_api_key, shown_prefix, token_hash
+from tidegate_web.permissions import Permission, Role, requires
+from tidegate_web.problems import Problem
+from tidegate_web.services import Services, services
+from tidegate_web.store.models import AnyRow
+from tidegate_web.store.queries import keys
+
+
+def key_json(row: AnyRow) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "name": row.name,
+        "prefix": row.prefix,
+        "role": Role(row.role).label,
+        "tasks": row.tasks,
+        "createdAt": rfc3339(row.created),
+        "createdBy": row.created_by,
+        "expiresAt": rfc3339(row.expires),
+        "lastUsedAt": rfc3339(row.last_used),
+    }
+
+
+def create_key(made: Services, project: str, new: NewApiKey) -> tuple[AnyRow, str]:
+    """A new key: what is kept of it, and the key itself, which nobody can tell again."""
+    one_of_projects(made, project, to_write=True)
+    if new.expires_at is not None and new.expires_at <= made.clock.now():
+        raise bodies.invalid("expiresAt", "must be in the future")
+    role, key = Role.named(new.role), new_api_key()
+    assert role is not None
+    detail = {"name": new.name, "role": role.label, "tasks": new.tasks}
+    with (
+        audited(made, "api-key.create", project=project, target=shown_prefix(key), detail=detail),
+        made.engine.begin() as connection,
+    ):
+        row = keys.create(
+            connection,
+            project=project,
+            name=new.name,
+            prefix=shown_prefix(key),
+            key_hash=token_hash(key),
+            role=int(role),
+            tasks=new.tasks,
+            created_by=whoever(),
+            expires=new.expires_at,
+        )
+    return row, key
+
+
+def revoke_key(made: Services, project: str, key_id: int) -> None:
+    """End a key; what it is used for gets 401 from now on."""
+    with audited(made, "api-key.revoke", project=project, target=str(key_id)):
+        with made.engine.begin() as connection:
+            row = keys.revoke(connection, project=project, key_id=key_id, now=made.clock.now())
+        if row is None:
+            raise Problem(404, "There is no such key.")
+        made.callers.forget(row.key_hash)
+
+
+def wanted_prefix() -> str | None:
+    """The ``prefix`` asked for; a whole key may be given, of which no more than its beginning is looked for."""
+    text = (request.args.get("prefix") or "").replace("\x00", "")
+    if not text:
+        return None
+    return shown_prefix(text if text.startswith(KEY_PREFIX) else KEY_PREFIX + text)
+
+
+def add_routes(area: Blueprint) -> None:
+    """The routes of API keys."""
+
+    @area.get("/projects/<project>/api-keys")
+    @requires(Permission.ADMIN)
+    def list_keys(project: str) -> Response:
+        with services().engine.connect() as connection:
+            rows = keys.listed(connection, project=project, prefix=wanted_prefix())
+        return jsonify({"items": [key_json(row) for row in rows]})
+
+    @area.post("/projects/<project>/api-keys")
+    @requires(Permission.ADMIN)
+    def new_key(project: str) -> tuple[Response, int]:
+        row, key = create_key(services(), project, bodies.read(NewApiKey))
+        return jsonify(key_json(row) | {"key": key}), 201
+
+    @area.delete("/projects/<project>/api-keys/<id:key>")
+    @requires(Permission.ADMIN)
+    def delete_key(project: str, key: int) -> tuple[str, int]:
+        revoke_key(services(), project, key)
+        return "", 204

@@ -1,0 +1,151 @@
+"""Members of a project over HTTP, and invitations to become one."""
+
+from datetime import timedelta
+from typing import Any
+
+from flask import Blueprint, Response, jsonify
+
+from tidegate_web.api import bodies
+from tidegate_web.api.common import audited, one_of_projects
+from tidegate_web.api.models import MemberChange, NewInvitation
+from tidegate_web.api.shapes import rfc3339
+from tidegate_web.auth.guard import person, whoever
+from tidegate_web.auth.links import Sent, address_of, hand_over, invitation_mail
+from tidegate_web.auth.tokens import new_token, token_hash
+from tidegate_web.permissions import Permission, Role, requires
+from tidegate_web.problems import Problem
+from tidegate_web.services import Services, services
+from tidegate_web.store.models import AnyRow
+from tidegate_web.store.queries import members, users
+
+
+def member_json(row: AnyRow) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "email": row.email,
+        "name": row.name,
+        "role": Role(row.role).label,
+        "byGroup": row.by_group,
+        "disabled": row.disabled_at is not None,
+        "createdAt": rfc3339(row.created),
+    }
+
+
+def invitation_json(row: AnyRow) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "email": row.email,
+        "role": Role(row.role).label,
+        "invitedBy": row.created_by,
+        "createdAt": rfc3339(row.created),
+        "expiresAt": rfc3339(row.expires),
+    }
+
+
+def role_named(label: str) -> Role:
+    """The role of a label that was checked before."""
+    role = Role.named(label)
+    assert role is not None
+    return role
+
+
+def put_member(made: Services, project: str, user_id: int, role: Role) -> AnyRow:
+    """Make a user a member of a project, or another kind of one."""
+    one_of_projects(made, project, to_write=True)
+    with (
+        audited(made, "member.put", project=project, target=str(user_id), detail={"role": role.label}),
+        made.engine.begin() as connection,
+    ):
+        row = users.shown(connection, user_id=user_id)
+        if row is None:
+            raise Problem(404, "There is no such user.")
+        members.put(connection, project=project, user_id=user_id, role=int(role), by=whoever())
+        return next(member for member in members.listed(connection, project=project) if member.id == user_id)
+
+
+def remove_member(made: Services, project: str, user_id: int) -> None:
+    """Take a membership away."""
+    with (
+        audited(made, "member.remove", project=project, target=str(user_id)),
+        made.engine.begin() as connection,
+    ):
+        if not members.remove(connection, project=project, user_id=user_id):
+            raise Problem(404, "There is no such member.")
+
+
+def invite(made: Services, project: str, new: NewInvitation) -> tuple[AnyRow, Sent]:
+    """Ask somebody to join; they need not be a user yet."""
+    one_of_projects(made, project, to_write=True)
+    role, token = role_named(new.role), new_token()
+    with audited(made, "invitation.create", project=project, target=new.email, detail={"role": role.label}):
+        wanted = members.NewInvitation(
+            project=project,
+            email=new.email,
+            role=int(role),
+            token_hash=token_hash(token),
+            created_by=whoever(),
+            expires=made.clock.now() + timedelta(seconds=made.settings.link_seconds),
+        )
+        with made.engine.begin() as connection:
+            row = members.invite(connection, wanted)
+        link = address_of(made, "auth.invitation", token=token)
+        subject, text = invitation_mail(link, project=project, role=role.label, by=whoever())
+        return row, hand_over(made, to=new.email, subject=subject, text=text, link=link)
+
+
+def withdraw(made: Services, project: str, invitation_id: int) -> None:
+    """Take an invitation back."""
+    with (
+        audited(made, "invitation.withdraw", project=project, target=str(invitation_id)),
+        made.engine.begin() as connection,
+    ):
+        if members.withdraw(connection, project=project, invitation_id=invitation_id) is None:
+            raise Problem(404, "There is no such invitation.")
+
+
+def add_routes(area: Blueprint) -> None:
+    """The routes of members and invitations."""
+
+    @area.get("/projects/<project>/members")
+    @requires(Permission.VIEWER)
+    def list_members(project: str) -> Response:
+        with services().engine.connect() as connection:
+            rows = members.listed(connection, project=project)
+        return jsonify({"items": [member_json(row) for row in rows]})
+
+    @area.put("/projects/<project>/members/<id:user>")
+    @requires(Permission.ADMIN)
+    def set_member(project: str, user: int) -> Response:
+        role = role_named(bodies.read(MemberChange).role)
+        return jsonify(member_json(put_member(services(), project, user, role)))
+
+    @area.delete("/projects/<project>/members/<id:user>")
+    @requires(Permission.ADMIN)
+    def delete_member(project: str, user: int) -> tuple[str, int]:
+        remove_member(services(), project, user)
+        return "", 204
+
+    @area.delete("/projects/<project>/members/me")
+    @requires(Permission.VIEWER)
+    def leave(project: str) -> tuple[str, int]:
+        remove_member(services(), project, person().id)
+        return "", 204
+
+    @area.get("/projects/<project>/invitations")
+    @requires(Permission.ADMIN)
+    def list_invitations(project: str) -> Response:
+        with services().engine.connect() as connection:
+            rows = members.invitations(connection, project=project)
+        return jsonify({"items": [invitation_json(row) for row in rows]})
+
+    @area.post("/projects/<project>/invitations")
+    @requires(Permission.ADMIN)
+    def new_invitation(project: str) -> tuple[Response, int]:
+        row, sent = invite(services(), project, bodies.read(NewInvitation))
+        return jsonify(invitation_json(row) | sent.as_json()), 201
+
+    @area.delete("/projects/<project>/invitations/<id:invitation>")
+    @requires(Permission.ADMIN)
+    def delete_invitation(project: str, invitation: int) -> tuple[str, int]:
+        withdraw(services(), project, invitation)
+        return "", 204

@@ -1,0 +1,101 @@
+"""What may be sent about people, keys and projects: pydantic models, from which the API's own description is made too."""
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, field_validator
+from pydantic.alias_generators import to_camel
+
+from tidegate_web.auth.passwords import LEAST_SIGNS
+from tidegate_web.permissions import Role, is_dns_label
+
+_EMAIL = re.compile(r"[^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+")
+
+
+def _email(value: str) -> str:
+    value = value.strip().lower()
+    if not _EMAIL.fullmatch(value):
+        raise ValueError("must be an email address")
+    return value
+
+
+def _plain(value: str) -> str:
+    if any(ord(sign) < 32 for sign in value):
+        raise ValueError("must have no control characters")
+    return value.strip()
+
+
+def _role(value: str) -> str:
+    if Role.named(value) is None:
+        raise ValueError(f"must be one of {', '.join(role.label for role in Role)}")
+    return value
+
+
+def _label(value: str) -> str:
+    if not is_dns_label(value):
+        raise ValueError("must be a DNS label: at most 63 of a-z, 0-9 and -, beginning and ending with a-z or 0-9")
+    return value
+
+
+Email = Annotated[str, Field(max_length=320), AfterValidator(_email)]
+PlainName = Annotated[str, Field(max_length=200), AfterValidator(_plain)]
+RoleName = Annotated[str, Field(json_schema_extra={"enum": [role.label for role in Role]}), AfterValidator(_role)]
+DnsLabel = Annotated[str, Field(max_length=63), AfterValidator(_label)]
+Time = Annotated[AwareDatetime, Field(strict=False)]
+
+
+class Body(BaseModel):
+    """Nothing is converted, and nothing that isn't named is taken. Names are camelCase outside, as in Kubernetes."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, alias_generator=to_camel)
+
+
+class NewUser(Body):
+    """Somebody who may sign in. They choose their password by a link, or come through a sign-in provider."""
+
+    email: Email
+    name: PlainName = ""
+    instance_admin: bool = False
+
+
+class UserChange(Body):
+    """What changes; what isn't named stays."""
+
+    name: PlainName | None = None
+    instance_admin: bool | None = None
+    disabled: bool | None = None
+
+
+class PasswordChange(Body):
+    """A new password, and the one that it replaces."""
+
+    current: str = Field(max_length=1024)
+    new: str = Field(min_length=LEAST_SIGNS, max_length=1024)
+
+
+class MemberChange(Body):
+    """What somebody is to be in a project."""
+
+    role: RoleName
+
+
+class NewInvitation(Body):
+    """Somebody who is asked to join a project."""
+
+    email: Email
+    role: RoleName
+
+
+class NewApiKey(Body):
+    """A key for a pipeline."""
+
+    name: PlainName = Field(min_length=1)
+    role: RoleName
+    tasks: list[DnsLabel] | None = Field(default=None, min_length=1, max_length=100)
+    """The only Tasks that it may start, cancel and replay; null: all."""
+    expires_at: Time | None = None
+
+    @field_validator("tasks")
+    @classmethod
+    def _once(cls, value: list[str] | None) -> list[str] | None:
+        return None if value is None else sorted(set(value))

@@ -1,0 +1,226 @@
+"""People over HTTP: oneself and one's sessions; users, for admins of the installation."""
+
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, request
+
+from tidegate_web.api import bodies
+from tidegate_web.api.common import audited, integer
+from tidegate_web.api.models import NewUser, PasswordChange, UserChange
+from tidegate_web.api.shapes import rfc3339
+from tidegate_web.auth.guard import caller, person
+from tidegate_web.auth.links import Sent, hand_over, password_link, password_mail
+from tidegate_web.auth.passwords import Passwords
+from tidegate_web.auth.session import end_sessions, session_token
+from tidegate_web.auth.tokens import token_hash
+from tidegate_web.permissions import Permission, requires
+from tidegate_web.problems import Problem
+from tidegate_web.services import Services, services
+from tidegate_web.store.models import AnyRow
+from tidegate_web.store.queries import users
+
+
+def user_json(row: AnyRow) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "email": row.email,
+        "name": row.name,
+        "instanceAdmin": row.instance_admin,
+        "disabled": row.disabled_at is not None,
+        "hasPassword": row.has_password,
+        "createdAt": rfc3339(row.created),
+    }
+
+
+def create_user(made: Services, new: NewUser) -> tuple[AnyRow, Sent]:
+    """Make a user, and the link with which they choose a password."""
+    with audited(made, "user.create", target=new.email, detail={"instanceAdmin": new.instance_admin}):
+        with made.engine.begin() as connection:
+            user_id = users.create(
+                connection,
+                email=new.email,
+                name=new.name or new.email.partition("@")[0],
+                password_hash=None,
+                instance_admin=new.instance_admin,
+            )
+            if user_id is None:
+                raise Problem(409, "Somebody has this address already.")
+            link = password_link(made, connection, user_id=user_id)
+            row = users.shown(connection, user_id=user_id)
+        assert row is not None
+        subject, text = password_mail(link)
+        return row, hand_over(made, to=new.email, subject=subject, text=text, link=link)
+
+
+def change_user(made: Services, user_id: int, change: UserChange) -> AnyRow:
+    """Rename, disable or enable somebody, make them an admin of the installation or no longer one."""
+    named = change.model_dump(exclude_none=True, by_alias=True)
+    with audited(made, "user.change", target=str(user_id), detail=named):
+        with made.engine.begin() as connection:
+            row = users.shown(connection, user_id=user_id)
+            if row is None:
+                raise Problem(404, "There is no such user.")
+            loses = row.instance_admin and (change.instance_admin is False or change.disabled)
+            if loses and not users.other_admins(connection, than=user_id):
+                raise Problem(409, "This is the last admin of the installation.")
+            values: dict[str, Any] = {}
+            if change.name is not None:
+                values["name"] = change.name
+            if change.instance_admin is not None:
+                values["instance_admin"] = change.instance_admin
+            if change.disabled is not None and change.disabled != (row.disabled_at is not None):
+                values["disabled_at"] = made.clock.now() if change.disabled else None
+            if values:
+                users.change(connection, user_id=user_id, values=values)
+            row = users.shown(connection, user_id=user_id)
+        # What Redis remembers of them says what they were.
+        if change.disabled or change.instance_admin is False:
+            end_sessions(made, user_id=user_id)
+        assert row is not None
+        return row
+
+
+def reset_password(made: Services, user_id: int) -> Sent:
+    """A link with which a user chooses a new password."""
+    with audited(made, "user.reset-password", target=str(user_id)):
+        with made.engine.begin() as connection:
+            row = users.shown(connection, user_id=user_id)
+            if row is None or row.disabled_at is not None:
+                raise Problem(404, "There is no such user.")
+            link = password_link(made, connection, user_id=user_id)
+        subject, text = password_mail(link)
+        return hand_over(made, to=row.email, subject=subject, text=text, link=link)
+
+
+def change_password(made: Services, change: PasswordChange, *, passwords: Passwords) -> None:
+    """Replace one's own password; all other sessions end."""
+    me = person()
+    if not made.settings.passwords:
+        raise Problem(403, "Passwords are turned off here.")
+    with audited(made, "user.change-password", target=me.email):
+        wait = made.throttle.wait_seconds(address=request.remote_addr or "", email=me.email)
+        if wait:
+            raise Problem(429, "Too many wrong passwords.", headers={"Retry-After": str(wait)})
+        with made.engine.begin() as connection:
+            known = users.by_email(connection, me.email)
+            if not passwords.check(known.password_hash if known else None, change.current):
+                made.throttle.failed(address=request.remote_addr or "", email=me.email)
+                raise Problem(403, "That isn't your password.")
+            users.set_password_hash(connection, user_id=me.id, password_hash=passwords.hash(change.new))
+        end_sessions(made, user_id=me.id, but_token=session_token())
+
+
+def my_sessions(made: Services) -> list[dict[str, Any]]:
+    """One's own sessions, and which of them asks."""
+    token = session_token()
+    here = token_hash(token) if token else b""
+    with made.engine.connect() as connection:
+        rows = users.sessions(connection, user_id=person().id, now=made.clock.now(), idle=made.settings.session_idle)
+    return [
+        {
+            "id": row.id,
+            "current": bytes(row.token_hash) == here,
+            "address": row.address,
+            "userAgent": row.user_agent,
+            "createdAt": rfc3339(row.created),
+            "lastSeenAt": rfc3339(row.last_seen),
+            "expiresAt": rfc3339(row.expires),
+        }
+        for row in rows
+    ]
+
+
+def end_my_sessions(made: Services, *, session_id: int | None = None) -> None:
+    """Sign out one of one's sessions, or all others."""
+    with audited(made, "session.end", target="others" if session_id is None else str(session_id)):
+        ended = end_sessions(
+            made,
+            user_id=person().id,
+            session_id=session_id,
+            but_token=session_token() if session_id is None else None,
+        )
+        if session_id is not None and not ended:
+            raise Problem(404, "There is no such session.")
+
+
+def add_routes(area: Blueprint) -> None:
+    """The routes of people."""
+    passwords = Passwords()
+
+    @area.get("/me")
+    @requires(Permission.SIGNED_IN)
+    def me() -> Response:
+        asks = caller()
+        assert asks is not None
+        return jsonify(
+            {
+                "name": asks.name,
+                "kind": "user" if asks.user else "api-key",
+                "email": asks.user.email if asks.user else None,
+                "displayName": asks.user.name if asks.user else None,
+                "instanceAdmin": asks.instance_admin,
+                "roles": {project: role.label for project, role in sorted(asks.roles.items())},
+                "tasks": None if asks.tasks is None else sorted(asks.tasks),
+            }
+        )
+
+    @area.post("/me/password")
+    @requires(Permission.PERSON)
+    def set_password() -> tuple[str, int]:
+        change_password(services(), bodies.read(PasswordChange), passwords=passwords)
+        return "", 204
+
+    @area.get("/sessions")
+    @requires(Permission.PERSON)
+    def list_sessions() -> Response:
+        return jsonify({"items": my_sessions(services())})
+
+    @area.delete("/sessions")
+    @requires(Permission.PERSON)
+    def end_others() -> tuple[str, int]:
+        end_my_sessions(services())
+        return "", 204
+
+    @area.delete("/sessions/<id:session>")
+    @requires(Permission.PERSON)
+    def end_one(session: int) -> tuple[str, int]:
+        end_my_sessions(services(), session_id=session)
+        return "", 204
+
+    @area.get("/users")
+    @requires(Permission.INSTANCE_ADMIN)
+    def list_users() -> Response:
+        limit = integer("limit", default=50, least=1, most=500)
+        with services().engine.connect() as connection:
+            rows = users.listed(connection, after=integer("after", default=0, least=0, most=2**62), limit=limit + 1)
+        more = len(rows) > limit
+        return jsonify(
+            {"items": [user_json(row) for row in rows[:limit]], "after": str(rows[limit - 1].id) if more else None}
+        )
+
+    @area.post("/users")
+    @requires(Permission.INSTANCE_ADMIN)
+    def new_user() -> tuple[Response, int]:
+        row, sent = create_user(services(), bodies.read(NewUser))
+        response = jsonify(user_json(row) | sent.as_json())
+        response.headers["Location"] = f"/api/v1/users/{row.id}"
+        return response, 201
+
+    @area.get("/users/<id:user>")
+    @requires(Permission.INSTANCE_ADMIN)
+    def get_user(user: int) -> Response:
+        with services().engine.connect() as connection:
+            row = users.shown(connection, user_id=user)
+        if row is None:
+            raise Problem(404, "There is no such user.")
+        return jsonify(user_json(row))
+
+    @area.patch("/users/<id:user>")
+    @requires(Permission.INSTANCE_ADMIN)
+    def patch_user(user: int) -> Response:
+        return jsonify(user_json(change_user(services(), user, bodies.read(UserChange))))
+
+    @area.post("/users/<id:user>:reset-password")
+    @requires(Permission.INSTANCE_ADMIN)
+    def reset(user: int) -> Response:
+        return jsonify(reset_password(services(), user).as_json())

@@ -1,0 +1,65 @@
+"""Who asks: a person by their session, or a pipeline by its API key. Plain data, so that it can be remembered."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from tidegate_web.permissions import Permission, Role
+from tidegate_web.store.queries.users import UserRow
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """Whoever a request comes from, and what they are where."""
+
+    name: str
+    """Whom the audit log and `requested-by` name: an email, or ``api-key:<prefix>``."""
+    user: UserRow | None = None
+    """None for an API key."""
+    roles: Mapping[str, Role] = field(default_factory=dict)
+    """By project. An instance admin is admin of all, also of those not named here."""
+    tasks: frozenset[str] | None = None
+    """The Tasks that an API key may act on; None: all."""
+
+    @property
+    def instance_admin(self) -> bool:
+        return self.user is not None and self.user.instance_admin
+
+    def role_in(self, project: str) -> Role | None:
+        """What they are in a project, None for nothing."""
+        return Role.ADMIN if self.instance_admin else self.roles.get(project)
+
+    def may(self, permission: Permission, arguments: Mapping[str, Any]) -> bool:
+        """Whether they may call a route of this permission with these arguments."""
+        if permission in (Permission.PUBLIC, Permission.SIGNED_IN):
+            return True
+        if permission is Permission.PERSON:
+            return self.user is not None
+        if permission is Permission.INSTANCE_ADMIN:
+            return self.instance_admin
+        project = arguments.get("project")
+        role = self.role_in(project) if isinstance(project, str) else None
+        return role is not None and isinstance(permission.value, Role) and role >= permission.value
+
+    def may_act_on(self, task: str | None) -> bool:
+        """Whether a run of this Task, None for an inline one, is theirs to act on."""
+        return self.tasks is None or task in self.tasks
+
+    def as_json(self) -> dict[str, Any]:
+        user = self.user
+        return {
+            "name": self.name,
+            "user": None if user is None else [user.id, user.email, user.name, user.instance_admin],
+            "roles": {project: int(role) for project, role in self.roles.items()},
+            "tasks": None if self.tasks is None else sorted(self.tasks),
+        }
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> Self:
+        user = told["user"]
+        return cls(
+            name=told["name"],
+            user=None if user is None else UserRow(id=user[0], email=user[1], name=user[2], instance_admin=user[3]),
+            roles={project: Role(role) for project, role in told["roles"].items()},
+            tasks=None if told["tasks"] is None else frozenset(told["tasks"]),
+        )
