@@ -131,6 +131,10 @@ class Server:
     def command(self) -> list[str]:
         raise NotImplementedError
 
+    def environment(self) -> dict[str, str] | None:
+        """What the program gets; None: what we have."""
+        return None
+
     def ready(self) -> bool:
         raise NotImplementedError
 
@@ -156,6 +160,7 @@ class Server:
                 stdout=output,
                 stderr=output,
                 user=self.run_as(),
+                env=self.environment(),
                 start_new_session=True,
             )
         deadline = time.monotonic() + 20

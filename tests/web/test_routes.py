@@ -8,7 +8,7 @@ from tidegate_web.permissions import Permission, Role, permission_of
 
 ROUTES = {
     Permission.PUBLIC: """
-        GET /favicon.ico, GET /login, POST /login, GET /forgot, POST /forgot, GET /password/<token>,
+        GET /favicon.ico, GET /login/<provider>, GET /login/<provider>/callback, GET /login, POST /login, GET /forgot, POST /forgot, GET /password/<token>,
         POST /password/<token>, GET /invitations/<token>, POST /invitations/<token>
     """,
     Permission.SIGNED_IN: """

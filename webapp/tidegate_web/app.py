@@ -17,9 +17,10 @@ from werkzeug.routing import IntegerConverter, Map
 
 from tidegate_web.api import internal
 from tidegate_web.api import views as api_views
-from tidegate_web.auth import guard
+from tidegate_web.auth import external, guard
 from tidegate_web.auth import views as auth_views
 from tidegate_web.auth.memory import CallerMemory
+from tidegate_web.auth.providers import make_providers
 from tidegate_web.auth.throttle import LoginThrottle
 from tidegate_web.clock import Clock, SystemClock
 from tidegate_web.health.probes import make_registry
@@ -120,6 +121,7 @@ def create_app(
     made.attach(app)
     _observe(app, registry if registry is not None else make_registry(), made)
     guard.install(app)
+    app.extensions[external.EXTENSION] = make_providers(app, settings)
     if web:
         app.register_blueprint(auth_views.blueprint())
         app.register_blueprint(pages_views.blueprint())

@@ -18,6 +18,8 @@ from pydantic_settings import (
 )
 from sqlalchemy.engine import make_url
 
+from tidegate_web.auth.groups import GroupRoles
+
 PREFIX = "TIDEGATE_"
 
 
@@ -111,6 +113,38 @@ class WebSettings(BaseSettings):
 
     passwords: bool = True
     """Whether people sign in with passwords; `false` where a sign-in provider does it."""
+    oidc_discovery_url: str = ""
+    """A sign-in provider that speaks OpenID Connect: its address of `/.well-known/openid-configuration`."""
+    oidc_label: str = "Single sign-on"
+    """What its button says."""
+    oidc_client_id: str = ""
+    """Our id there; the callback to register is `PUBLIC_URL/login/oidc/callback` (google, github: likewise)."""
+    oidc_client_secret: SecretStr | None = None
+    """Our secret there."""
+    oidc_scopes: str = "openid email profile"
+    """What is asked for; some providers want one more scope to tell groups."""
+    oidc_groups_claim: str = "groups"
+    """The claim that has a person's groups."""
+    oidc_group_roles: str = ""
+    """Roles by groups: `group=project:role, group=instance-admin`. Memberships so given end with the group. For GitHub the
+    groups are the organisations."""
+    oidc_sign_up: bool = False
+    """Whether anybody whom a provider vouches for becomes a user; else only who was made, invited, or has a group with a
+    role."""
+    oidc_allowed_domains: Annotated[list[str], NoDecode] = Field(default_factory=list)
+    """Domains of addresses that may sign in through a provider, comma-separated; empty: all."""
+    google_client_id: str = ""
+    """Our id at Google, which needs no more than this and the secret."""
+    google_client_secret: SecretStr | None = None
+    """Our secret at Google."""
+    github_client_id: str = ""
+    """Our id at GitHub, which needs no more than this and the secret."""
+    github_client_secret: SecretStr | None = None
+    """Our secret at GitHub."""
+    github_url: str = "https://github.com"
+    """For GitHub Enterprise: its address."""
+    github_api_url: str = "https://api.github.com"
+    """For GitHub Enterprise: `https://…/api/v3`."""
     smtp_host: str = ""
     """Mail server for invitations and password links; without one an admin gets the links to pass on."""
     smtp_port: int = Field(default=587, ge=1, le=65535)
@@ -162,7 +196,13 @@ class WebSettings(BaseSettings):
         del dotenv_settings, file_secret_settings
         return init_settings, env_settings, FileSettingsSource(settings_cls)
 
-    @field_validator("namespaces", mode="before")
+    @field_validator("oidc_group_roles")
+    @classmethod
+    def _group_roles(cls, value: str) -> str:
+        GroupRoles.parse(value)
+        return value
+
+    @field_validator("namespaces", "oidc_allowed_domains", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
@@ -189,6 +229,11 @@ class WebSettings(BaseSettings):
         if self.database_password is not None:
             url = url.set(password=self.database_password.get_secret_value())
         return url.render_as_string(hide_password=False)
+
+    @property
+    def group_roles(self) -> GroupRoles:
+        """Roles by groups of the sign-in provider."""
+        return GroupRoles.parse(self.oidc_group_roles)
 
     @property
     def session_idle(self) -> timedelta:

@@ -1,14 +1,13 @@
 """Signing in and out, choosing a password by a link, and joining a project by one."""
 
-from urllib.parse import urlsplit
-
 from flask import Blueprint, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from tidegate_web.auth import invitations
+from tidegate_web.auth import external, invitations
 from tidegate_web.auth.guard import signed_in
 from tidegate_web.auth.links import password_link, password_mail
 from tidegate_web.auth.passwords import LEAST_SIGNS, Passwords
+from tidegate_web.auth.paths import local_path
 from tidegate_web.auth.session import close_session, end_sessions, open_session
 from tidegate_web.auth.tokens import token_hash
 from tidegate_web.permissions import Permission, Role, requires
@@ -20,16 +19,6 @@ from tidegate_web.store.queries.users import UserRow
 SHORT_PASSWORD = f"Choose a password of at least {LEAST_SIGNS} characters."
 
 
-def local_path(target: str | None) -> str | None:
-    """The target when it is a path of this site, so that a sign-in can't send anyone elsewhere."""
-    if not target or not target.startswith("/") or target.startswith(("//", "/\\")):
-        return None
-    if any(ord(sign) < 32 for sign in target):
-        return None
-    parts = urlsplit(target)
-    return target if not parts.scheme and not parts.netloc else None
-
-
 def _given(name: str, *, most: int) -> str:
     """A field of the form, cut to what is sensible."""
     return request.form.get(name, "").replace("\x00", "")[:most]
@@ -39,9 +28,11 @@ def _address() -> str:
     return request.remote_addr or ""
 
 
-def _login_page(made: Services, *, target: str | None, email: str = "", error: str | None = None) -> str:
+def _login_page(*, target: str | None, email: str = "", error: str | None = None) -> str:
+    made = services()
     return render_template(
         "login.html",
+        providers=external.providers().values(),
         next=target,
         email=email,
         error=error,
@@ -88,6 +79,7 @@ def blueprint() -> Blueprint:
     """The routes of this area."""
     area = Blueprint("auth", __name__)
     passwords = Passwords()
+    external.add_routes(area, login_page=_login_page)
 
     @area.get("/login")
     @requires(Permission.PUBLIC)
@@ -95,7 +87,7 @@ def blueprint() -> Blueprint:
         target = local_path(request.args.get("next"))
         if signed_in() is not None:
             return redirect(target or url_for("pages.home"))
-        return _login_page(services(), target=target)
+        return _login_page(target=target)
 
     @area.post("/login")
     @requires(Permission.PUBLIC)
@@ -109,10 +101,10 @@ def blueprint() -> Blueprint:
         if wait:
             minutes = (wait + 59) // 60
             message = f"Too many wrong passwords. Try again in {minutes} minute{'s' if minutes > 1 else ''}."
-            return _login_page(made, target=target, email=email, error=message), 429
+            return _login_page(target=target, email=email, error=message), 429
         user = _by_password(made, email=email, password=request.form.get("password", "")[:1024], passwords=passwords)
         if user is None:
-            return _login_page(made, target=target, email=email, error="Wrong email or password."), 401
+            return _login_page(target=target, email=email, error="Wrong email or password."), 401
         open_session(user)
         return redirect(target or url_for("pages.home"), code=303)
 

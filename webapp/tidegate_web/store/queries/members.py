@@ -111,6 +111,14 @@ def invitation(connection: Connection, *, token_hash: bytes, now: datetime, lock
     return connection.execute(statement.with_for_update(of=Invitation) if lock else statement).one_or_none()
 
 
+def is_invited(connection: Connection, *, email: str, now: datetime) -> bool:
+    """Whether there is an open invitation for this address."""
+    statement = select(Invitation.id).where(
+        Invitation.email == email, Invitation.accepted.is_(None), Invitation.expires > now
+    )
+    return connection.execute(statement.limit(1)).first() is not None
+
+
 def accepted(connection: Connection, *, invitation_id: int, now: datetime) -> None:
     connection.execute(update(Invitation).where(Invitation.id == invitation_id).values(accepted=now))
 

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
-from tidegate_web.store.models import AnyRow, PasswordLink, Session, User
+from tidegate_web.store.models import AnyRow, ExternalIdentity, PasswordLink, Session, User
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +54,24 @@ def shown(connection: Connection, *, user_id: int) -> AnyRow | None:
 def any_by_email(connection: Connection, email: str) -> AnyRow | None:
     """One user as admins see them, also a disabled one."""
     return connection.execute(select(*SHOWN).where(User.email == email.strip().lower())).one_or_none()
+
+
+def by_identity(connection: Connection, *, provider: str, subject: str) -> AnyRow | None:
+    """Whom a sign-in provider knows by this subject."""
+    return connection.execute(
+        select(*SHOWN)
+        .join(ExternalIdentity, ExternalIdentity.user_id == User.id)
+        .where(ExternalIdentity.provider == provider, ExternalIdentity.subject == subject)
+    ).one_or_none()
+
+
+def add_identity(connection: Connection, *, provider: str, subject: str, user_id: int) -> None:
+    """Remember by what a provider knows somebody."""
+    connection.execute(
+        pg_insert(ExternalIdentity)
+        .values(provider=provider, subject=subject, user_id=user_id)
+        .on_conflict_do_nothing(index_elements=[ExternalIdentity.provider, ExternalIdentity.subject])
+    )
 
 
 def listed(connection: Connection, *, after: int, limit: int) -> list[AnyRow]:

@@ -1,0 +1,88 @@
+"""A real OpenID Connect provider for tests (npm's oidc-provider), and somebody who signs in there."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from urllib.parse import urljoin, urlsplit
+
+import requests
+
+from support.servers import Server, ServerError, answers, ensure_programs
+
+CLIENT_SECRET = "a secret between the two of them"
+FOLDER = Path(__file__).parent / "oidc"
+
+
+def _program(name: str) -> Path | None:
+    found = shutil.which(name)
+    return Path(found) if found else None
+
+
+class OidcProvider(Server):
+    """The provider, with its people by the name that they sign in with."""
+
+    name = "oidc"
+
+    def __init__(self, people: dict[str, dict[str, object]]) -> None:
+        super().__init__()
+        self._people = people
+
+    @property
+    def discovery_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/.well-known/openid-configuration"
+
+    def prepare(self) -> None:
+        """Install what package-lock.json names, into the server's own folder."""
+        ensure_programs({"nodejs": lambda: _program("node"), "npm": lambda: _program("npm")})
+        for file in ("package.json", "package-lock.json", "provider.mjs"):
+            shutil.copy(FOLDER / file, self.folder / file)
+        done = subprocess.run(
+            ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise ServerError(f"npm ci failed: {done.stderr.strip()[-500:]}")
+
+    def environment(self) -> dict[str, str]:
+        return os.environ | {
+            "PORT": str(self.port),
+            "PEOPLE": json.dumps(self._people),
+            "CLIENT_SECRET": CLIENT_SECRET,
+        }
+
+    def command(self) -> list[str]:
+        return ["node", str(self.folder / "provider.mjs")]
+
+    def ready(self) -> bool:
+        return answers(self.port)
+
+    def sign_in(self, url: str, *, name: str) -> str:
+        """Follow the way that our app sends people, as this person; the URL that the provider sends them back to."""
+        with requests.Session() as browser:
+            answer = self._follow(browser, url)
+            for form in ({"prompt": "login", "login": name, "password": "any"}, {"prompt": "consent"}):
+                action = re.search(r'action="([^"]+)"', answer.text)
+                assert action is not None, answer.text
+                posted = browser.post(
+                    urljoin(answer.url, action.group(1)), data=form, allow_redirects=False, timeout=10
+                )
+                answer = self._follow(browser, urljoin(answer.url, posted.headers["Location"]))
+                if answer.is_redirect:
+                    break
+            return answer.headers["Location"]
+
+    def _follow(self, browser: requests.Session, url: str) -> requests.Response:
+        """Go on until a page, or a way back to our app."""
+        while True:
+            answer = browser.get(url, allow_redirects=False, timeout=10)
+            if not answer.is_redirect:
+                return answer
+            url = urljoin(url, answer.headers["Location"])
+            if urlsplit(url).port != self.port:
+                return answer

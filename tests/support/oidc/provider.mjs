@@ -1,0 +1,27 @@
+// A real OpenID Connect provider, whose people and their claims come from the environment. It signs in whoever says a name.
+import Provider from "oidc-provider";
+
+const port = Number(process.env.PORT);
+const people = JSON.parse(process.env.PEOPLE);
+const issuer = `http://127.0.0.1:${port}`;
+
+const provider = new Provider(issuer, {
+  clients: [
+    {
+      client_id: "tidegate",
+      client_secret: process.env.CLIENT_SECRET,
+      redirect_uris: ["http://localhost/login/oidc/callback"],
+      token_endpoint_auth_method: "client_secret_basic",
+    },
+  ],
+  scopes: ["openid", "offline_access", "groups"],
+  claims: { openid: ["sub"], email: ["email", "email_verified"], profile: ["name"], groups: ["groups"] },
+  conformIdTokenClaims: true, // claims beside `sub` come from the userinfo endpoint, as with many providers
+  findAccount: (_, id) => ({ accountId: id, claims: () => ({ sub: id, ...people[id] }) }),
+  pkce: { required: () => true },
+  cookies: { keys: ["of no worth"] },
+});
+// Tests serve the web part on whatever port is free.
+provider.Client.prototype.redirectUriAllowed = () => true;
+
+provider.listen(port, "127.0.0.1");

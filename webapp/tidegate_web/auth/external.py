@@ -1,0 +1,140 @@
+"""Signing in through a provider: who it vouches for becomes one of our users, or is refused."""
+
+from typing import Any
+
+import requests
+import structlog
+from flask import Blueprint, current_app, redirect, request, session, url_for
+from joserfc.errors import JoseError
+from werkzeug.wrappers import Response
+
+from tidegate_web.auth.groups import Grants
+from tidegate_web.auth.links import address_of
+from tidegate_web.auth.paths import local_path
+from tidegate_web.auth.providers import OAuthError, Person, Provider, SignInRefusedError
+from tidegate_web.auth.session import open_session
+from tidegate_web.permissions import Permission, requires
+from tidegate_web.problems import Problem
+from tidegate_web.services import Services, services
+from tidegate_web.store.queries import audit, members, users
+from tidegate_web.store.queries.users import UserRow
+
+log = structlog.stdlib.get_logger(__name__)
+
+EXTENSION = "tidegate.providers"
+NOT_HERE = "You have no access here yet. Ask an admin to invite you."
+
+
+def providers() -> dict[str, Provider]:
+    """Those of the app that answers the present request."""
+    found: dict[str, Provider] = current_app.extensions[EXTENSION]
+    return found
+
+
+def _provider(name: str) -> Provider:
+    found = providers().get(name)
+    if found is None:
+        raise Problem(404, "There is no such sign-in provider.")
+    return found
+
+
+def take_in(made: Services, provider: str, person: Person) -> UserRow:
+    """Our user for whom the provider vouches: known by the provider's subject, else by the verified address, else new
+    where a group of theirs gives them something or the settings let anybody in."""
+    settings = made.settings
+    domain = person.email.rpartition("@")[2]
+    if settings.oidc_allowed_domains and domain not in settings.oidc_allowed_domains:
+        raise SignInRefusedError("People of your address's domain can't sign in here.")
+    mapping = settings.group_roles
+    grants = mapping.grants(person.groups)
+    with made.engine.begin() as connection:
+        row = users.by_identity(connection, provider=provider, subject=person.subject) or users.any_by_email(
+            connection, person.email
+        )
+        if row is None:
+            invited = members.is_invited(connection, email=person.email, now=made.clock.now())
+            if not (grants != Grants() or invited or settings.oidc_sign_up):
+                raise SignInRefusedError(NOT_HERE)
+            name = person.name.replace("\x00", "")[:200] or person.email.partition("@")[0]
+            user_id = users.create(connection, email=person.email, name=name, password_hash=None, instance_admin=False)
+            row = users.any_by_email(connection, person.email)
+            assert row is not None
+            if user_id is not None:
+                audit.write(
+                    connection,
+                    actor=provider,
+                    address=request.remote_addr or "",
+                    action="user.create",
+                    outcome="done",
+                    target=person.email,
+                )
+        if row.disabled_at is not None:
+            raise SignInRefusedError("This account is disabled.")
+        users.add_identity(connection, provider=provider, subject=person.subject, user_id=row.id)
+        admin = row.instance_admin
+        if mapping:
+            members.follow_groups(
+                connection, user_id=row.id, roles={project: int(role) for project, role in grants.roles.items()}
+            )
+        # The last admin stays one, whatever the groups say: else nobody could mend the setting.
+        if (
+            mapping.admins
+            and admin is not grants.instance_admin
+            and (grants.instance_admin or users.other_admins(connection, than=row.id))
+        ):
+            admin = grants.instance_admin
+            users.change(connection, user_id=row.id, values={"instance_admin": admin})
+        return UserRow(id=row.id, email=row.email, name=row.name, instance_admin=admin)
+
+
+def _ask(provider: Provider) -> Person:
+    """Whom the callback is about; whatever goes wrong is one kind of error with words for people."""
+    try:
+        return provider.person()
+    except OAuthError as error:
+        log.info("a sign-in was refused", provider=provider.name, error=error.error, detail=error.description)
+        if error.error == "access_denied":
+            raise SignInRefusedError("You didn't let the provider tell who you are.") from error
+        raise SignInRefusedError("This sign-in is not valid any more. Begin again.") from error
+    except (requests.RequestException, JoseError, ValueError, KeyError, TypeError) as error:
+        log.warning("a sign-in provider fails", provider=provider.name, error=str(error))
+        raise SignInRefusedError(f"{provider.label} doesn't answer as it should. Try again later.") from error
+
+
+def add_routes(area: Blueprint, *, login_page: Any) -> None:
+    """``/login/<provider>`` and its callback. ``login_page`` renders the sign-in page with an error."""
+
+    @area.get("/login/<provider>")
+    @requires(Permission.PUBLIC)
+    def begin(provider: str) -> Response:
+        chosen = _provider(provider)
+        session["next"] = local_path(request.args.get("next"))
+        try:
+            answer: Response = chosen.client.authorize_redirect(
+                address_of(services(), "auth.callback", provider=provider)
+            )
+        except (requests.RequestException, OAuthError, ValueError, KeyError) as error:
+            log.warning("a sign-in provider fails", provider=provider, error=str(error))
+            raise Problem(503, f"{chosen.label} doesn't answer. Try again later.") from error
+        return answer
+
+    @area.get("/login/<provider>/callback")
+    @requires(Permission.PUBLIC)
+    def callback(provider: str) -> Response | tuple[str, int]:
+        made, chosen = services(), _provider(provider)
+        target = local_path(session.pop("next", None))
+        try:
+            user = take_in(made, provider, _ask(chosen))
+        except SignInRefusedError as error:
+            with made.engine.begin() as connection:
+                audit.write(
+                    connection,
+                    actor=provider,
+                    address=request.remote_addr or "",
+                    action="session.open",
+                    outcome="refused",
+                    detail={"why": str(error)},
+                )
+            return login_page(target=target, error=str(error)), 403
+        open_session(user, how=provider)
+        return redirect(target or url_for("pages.home"), code=303)

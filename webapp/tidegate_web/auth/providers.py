@@ -1,0 +1,156 @@
+"""The sign-in providers that are set up: any that speaks OpenID Connect, by its discovery URL, with a preset for Google;
+and GitHub, which speaks plain OAuth 2 and is asked for the rest.
+
+Authlib does the protocol: state, PKCE, nonce, and the checks of the ID token.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from authlib.integrations.base_client import OAuthError  # type: ignore[import-untyped]
+from authlib.integrations.flask_client import OAuth  # type: ignore[import-untyped]
+from flask import Flask
+
+from tidegate_web.settings import WebSettings
+
+GOOGLE_DISCOVERY = "https://accounts.google.com/.well-known/openid-configuration"
+SECONDS = 10
+"""How long each question to a provider may take."""
+
+
+class SignInRefusedError(Exception):
+    """The provider's answer doesn't let anybody in; the message may be shown."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Person:
+    """Somebody as a provider vouches for them."""
+
+    subject: str
+    email: str
+    name: str
+    groups: tuple[str, ...] = ()
+
+
+class Client(Protocol):
+    """What we use of Authlib's client."""
+
+    def authorize_redirect(self, redirect_uri: str) -> Any: ...
+    def authorize_access_token(self) -> dict[str, Any]: ...
+    def userinfo(self, *, token: dict[str, Any]) -> dict[str, Any]: ...
+    def get(self, path: str, *, token: dict[str, Any]) -> Any: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provider:
+    """One way in beside passwords."""
+
+    name: str
+    """In paths and in `identities`."""
+    label: str
+    """On the button."""
+    client: Client
+    groups_claim: str = "groups"
+    github: bool = False
+
+    def person(self) -> Person:
+        """Whom the callback's code stands for. SignInRefusedError, or what Authlib and requests raise."""
+        token = self.client.authorize_access_token()
+        return self._from_github(token) if self.github else self._from_claims(token)
+
+    def _from_claims(self, token: dict[str, Any]) -> Person:
+        claims: Mapping[str, Any] = token.get("userinfo") or {}
+        if not claims.get("sub"):
+            raise SignInRefusedError("The provider sent no ID token.")
+        if "email" not in claims or self.groups_claim not in claims:
+            more = self.client.userinfo(token=token)
+            if more.get("sub") != claims["sub"]:
+                raise SignInRefusedError("The provider's answers are about two people.")
+            claims = {**more, **claims}
+        return person_of(claims, groups_claim=self.groups_claim)
+
+    def _from_github(self, token: dict[str, Any]) -> Person:
+        user = self._ask("user", token)
+        emails = self._ask("user/emails", token)
+        orgs = self._ask("user/orgs", token)
+        mine = [each for each in emails if each.get("primary") and each.get("verified")]
+        if not mine:
+            raise SignInRefusedError("Your GitHub account has no verified address.")
+        return Person(
+            subject=str(user["id"]),
+            email=str(mine[0]["email"]).strip().lower(),
+            name=str(user.get("name") or user.get("login") or ""),
+            groups=tuple(str(org["login"]) for org in orgs),
+        )
+
+    def _ask(self, path: str, token: dict[str, Any]) -> Any:
+        answer = self.client.get(path, token=token)
+        if answer.status_code != 200:
+            raise SignInRefusedError(f"GitHub answers {answer.status_code}.")
+        return answer.json()
+
+
+def person_of(claims: Mapping[str, Any], *, groups_claim: str) -> Person:
+    """The person of OpenID Connect's standard claims. An address that isn't verified says nothing about anybody."""
+    email = str(claims.get("email") or "").strip().lower()
+    if "@" not in email or claims.get("email_verified") is not True:
+        raise SignInRefusedError("The provider doesn't vouch for your email address.")
+    groups = claims.get(groups_claim) or []
+    if isinstance(groups, str):
+        groups = [groups]
+    return Person(
+        subject=str(claims["sub"]),
+        email=email,
+        name=str(claims.get("name") or claims.get("preferred_username") or ""),
+        groups=tuple(str(group) for group in groups if isinstance(group, str | int)),
+    )
+
+
+def make_providers(app: Flask, settings: WebSettings) -> dict[str, Provider]:
+    """Those that the settings name, by name."""
+    registry = OAuth(app)
+    found: list[Provider] = []
+    openid = [
+        (
+            "oidc",
+            settings.oidc_label,
+            settings.oidc_discovery_url,
+            settings.oidc_client_id,
+            settings.oidc_client_secret,
+        ),
+        ("google", "Google", GOOGLE_DISCOVERY, settings.google_client_id, settings.google_client_secret),
+    ]
+    for name, label, url, client_id, secret in openid:
+        if not url or not client_id:
+            continue
+        client = registry.register(
+            name,
+            client_id=client_id,
+            client_secret=secret.get_secret_value() if secret else None,
+            server_metadata_url=url,
+            code_challenge_method="S256",
+            client_kwargs={
+                "scope": settings.oidc_scopes if name == "oidc" else "openid email profile",
+                "default_timeout": SECONDS,
+            },
+        )
+        found.append(Provider(name=name, label=label, client=client, groups_claim=settings.oidc_groups_claim))
+    if settings.github_client_id:
+        secret = settings.github_client_secret
+        site, api = settings.github_url.rstrip("/"), settings.github_api_url.rstrip("/")
+        client = registry.register(
+            "github",
+            client_id=settings.github_client_id,
+            client_secret=secret.get_secret_value() if secret else None,
+            authorize_url=f"{site}/login/oauth/authorize",
+            access_token_url=f"{site}/login/oauth/access_token",
+            api_base_url=f"{api}/",
+            code_challenge_method="S256",
+            client_kwargs={"scope": "read:user user:email read:org", "default_timeout": SECONDS},
+        )
+        found.append(Provider(name="github", label="GitHub", client=client, github=True))
+    return {provider.name: provider for provider in found}
+
+
+__all__ = ["OAuthError", "Person", "Provider", "SignInRefusedError", "make_providers", "person_of"]
