@@ -41,6 +41,10 @@ def passwords(kubectl: Kubectl) -> dict[str, Json]:
         ("image.pullPolicy=Sometimes", "/image/pullPolicy"),
         ("operator.env.DATABASE=x", "'DATABASE' does not match pattern '^TIDEGATE_"),
         ("admin.email=nobody", "/admin/email"),
+        ("signIn.oidc.discoveryUrl=https://x.example/y", "signIn.oidc.clientId is needed"),
+        ("signIn.github.clientId=x", "signIn.existingSecret is needed with a provider"),
+        ("mail.host=mail.example", "mail.from is needed with mail.host"),
+        ("mail.security=maybe", "/mail/security"),
         ("postgres.bundled=false", "postgres.external.url is needed when postgres.bundled is false"),
     ],
 )
@@ -48,6 +52,27 @@ def test_values_that_cannot_be_are_refused_by_name(kubectl: Kubectl, option: str
     with pytest.raises(ClusterError) as refused:
         rendered(kubectl, "--set", option)
     assert words in str(refused.value)
+
+
+def test_sign_in_and_mail_are_set_up_for_the_web_process_alone(kubectl: Kubectl) -> None:
+    sign_in = (
+        "signIn.oidc.discoveryUrl=https://x.example/y,signIn.oidc.clientId=tidegate,signIn.existingSecret=providers"
+    )
+    mail = "mail.host=mail.example,mail.from=tidegate@example.com,mail.user=tidegate,mail.existingSecret=mail"
+    deployments = named(
+        rendered(kubectl, "--set", f"{sign_in},{mail},signIn.allowedDomains={{a.example,b.example}}"), "Deployment"
+    )
+    env = {
+        name: {each["name"]: each for each in deployment["spec"]["template"]["spec"]["containers"][0]["env"]}
+        for name, deployment in deployments.items()
+    }
+    web = env.pop("tidegate-web")
+    assert web["TIDEGATE_OIDC_CLIENT_ID"]["value"] == "tidegate"
+    assert web["TIDEGATE_OIDC_CLIENT_SECRET"]["valueFrom"]["secretKeyRef"] == {"name": "providers", "key": "oidc"}
+    assert web["TIDEGATE_SMTP_PASSWORD"]["valueFrom"]["secretKeyRef"] == {"name": "mail", "key": "password"}
+    assert web["TIDEGATE_OIDC_ALLOWED_DOMAINS"]["value"] == "a.example,b.example"
+    for others in env.values():
+        assert not [name for name in others if "OIDC" in name or "SMTP" in name]
 
 
 def test_the_operator_can_be_had_alone(kubectl: Kubectl) -> None:

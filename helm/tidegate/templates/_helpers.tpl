@@ -105,6 +105,48 @@ affinity: {{ toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
 
+{{/* Who lets people in, beside or instead of passwords. */}}
+{{- define "tidegate.signInEnv" -}}
+{{- $s := .Values.signIn -}}
+- {name: TIDEGATE_PASSWORDS, value: {{ $s.passwords | quote }}}
+{{- if $s.oidc.discoveryUrl }}
+- {name: TIDEGATE_OIDC_DISCOVERY_URL, value: {{ $s.oidc.discoveryUrl | quote }}}
+- {name: TIDEGATE_OIDC_CLIENT_ID, value: {{ required "signIn.oidc.clientId is needed with discoveryUrl" $s.oidc.clientId | quote }}}
+- {name: TIDEGATE_OIDC_LABEL, value: {{ $s.oidc.label | quote }}}
+- {name: TIDEGATE_OIDC_SCOPES, value: {{ $s.oidc.scopes | quote }}}
+- {name: TIDEGATE_OIDC_GROUPS_CLAIM, value: {{ $s.oidc.groupsClaim | quote }}}
+{{- end }}
+{{- range $name := list "google" "github" }}
+{{- with (index $s $name).clientId }}
+- {name: TIDEGATE_{{ upper $name }}_CLIENT_ID, value: {{ . | quote }}}
+{{- end }}
+{{- end }}
+{{- range $name, $used := dict "oidc" $s.oidc.discoveryUrl "google" $s.google.clientId "github" $s.github.clientId }}
+{{- if $used }}
+- name: TIDEGATE_{{ upper $name }}_CLIENT_SECRET
+  valueFrom: {secretKeyRef: {name: {{ required "signIn.existingSecret is needed with a provider" $s.existingSecret }}, key: {{ $name }}}}
+{{- end }}
+{{- end }}
+- {name: TIDEGATE_OIDC_GROUP_ROLES, value: {{ $s.groupRoles | quote }}}
+- {name: TIDEGATE_OIDC_SIGN_UP, value: {{ $s.signUp | quote }}}
+- {name: TIDEGATE_OIDC_ALLOWED_DOMAINS, value: {{ join "," $s.allowedDomains | quote }}}
+{{- end }}
+
+{{- define "tidegate.mailEnv" -}}
+{{- $m := .Values.mail -}}
+{{- if $m.host }}
+- {name: TIDEGATE_SMTP_HOST, value: {{ $m.host | quote }}}
+- {name: TIDEGATE_SMTP_PORT, value: {{ $m.port | quote }}}
+- {name: TIDEGATE_SMTP_SECURITY, value: {{ $m.security | quote }}}
+- {name: TIDEGATE_SMTP_FROM, value: {{ required "mail.from is needed with mail.host" $m.from | quote }}}
+{{- if $m.user }}
+- {name: TIDEGATE_SMTP_USER, value: {{ $m.user | quote }}}
+- name: TIDEGATE_SMTP_PASSWORD
+  valueFrom: {secretKeyRef: {name: {{ required "mail.existingSecret is needed with mail.user" $m.existingSecret }}, key: password}}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{- define "tidegate.namespacesEnv" -}}
 {{- with .Values.namespaces }}
 - name: TIDEGATE_NAMESPACES
