@@ -16,7 +16,7 @@ ROUTES = {
     """,
     Permission.PERSON: """
         POST /logout, POST /api/v1/me/password, GET /api/v1/sessions, DELETE /api/v1/sessions,
-        DELETE /api/v1/sessions/<id:session>
+        DELETE /api/v1/sessions/<id:session>, GET /account, POST /account
     """,
     Permission.VIEWER: """
         GET /projects/<project>/runs, GET /projects/<project>/runs/<run>,
@@ -35,11 +35,12 @@ ROUTES = {
         GET /api/v1/projects/<project>/invitations, POST /api/v1/projects/<project>/invitations,
         DELETE /api/v1/projects/<project>/invitations/<id:invitation>, GET /api/v1/projects/<project>/api-keys,
         POST /api/v1/projects/<project>/api-keys, DELETE /api/v1/projects/<project>/api-keys/<id:key>,
-        GET /api/v1/projects/<project>/audit
+        GET /api/v1/projects/<project>/audit, GET /projects/<project>/members, POST /projects/<project>/members,
+        GET /projects/<project>/keys, POST /projects/<project>/keys, GET /projects/<project>/audit
     """,
     Permission.INSTANCE_ADMIN: """
         GET /api/v1/users, POST /api/v1/users, GET /api/v1/users/<id:user>, PATCH /api/v1/users/<id:user>,
-        POST /api/v1/users/<id:user>:reset-password, GET /api/v1/audit
+        POST /api/v1/users/<id:user>:reset-password, GET /api/v1/audit, GET /users, POST /users, GET /audit
     """,
     Permission.RUN_TOKEN: """
         POST /internal/v1/runs/<uid>/progress,

@@ -49,8 +49,13 @@ def json_object() -> dict[str, Any]:
 
 def read(model: type[M]) -> M:
     """The request's body as one of the models; 422 with everything that is wrong about it."""
+    return validated(model, json_object())
+
+
+def validated(model: type[M], body: Mapping[str, Any]) -> M:
+    """A body as one of the models, wherever it comes from."""
     try:
-        return model.model_validate(json_object())
+        return model.model_validate(body)
     except ValidationError as error:
         errors = [
             {"field": ".".join(str(part) for part in item["loc"]), "message": item["msg"].removeprefix("Value error, ")}

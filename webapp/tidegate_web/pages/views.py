@@ -14,7 +14,7 @@ from tidegate_web.api.common import PHASES, one_of_projects, parse_filter
 from tidegate_web.api.runs import cancel, find
 from tidegate_web.auth.guard import caller, signed_in
 from tidegate_web.health.neighbours import neighbours
-from tidegate_web.pages import formatting
+from tidegate_web.pages import formatting, people
 from tidegate_web.permissions import Permission, Role, requires
 from tidegate_web.problems import Problem
 from tidegate_web.services import services
@@ -54,11 +54,15 @@ def role_here(project: str) -> Role | None:
 def blueprint() -> Blueprint:
     """The routes of this area."""
     area = Blueprint("pages", __name__)
+    people.add_routes(area)
 
     @area.app_context_processor
     def common() -> dict[str, Any]:
         return {
             "user": signed_in(),
+            "projects": my_projects(),
+            "role_in": role_here,
+            "Role": Role,
             "csrf": generate_csrf,
             "version": __version__,
             "format": formatting,
@@ -94,7 +98,6 @@ def blueprint() -> Blueprint:
         return render_template(
             "_runs.html" if fragment_wanted() else "runs.html",
             project=project,
-            projects=my_projects(),
             page=page,
             counts=counts,
             tasks=tasks,
@@ -125,7 +128,6 @@ def blueprint() -> Blueprint:
         return render_template(
             "_run.html" if fragment_wanted() else "run.html",
             project=project,
-            projects=my_projects(),
             run=row,
             attempts=attempts,
             last=attempts[-1] if attempts else {},
@@ -148,7 +150,7 @@ def blueprint() -> Blueprint:
     def health() -> str:
         made = services()
         template = "_health.html" if fragment_wanted() else "health.html"
-        return render_template(template, neighbours=neighbours(made), projects=my_projects())
+        return render_template(template, neighbours=neighbours(made))
 
     @area.get("/favicon.ico")
     @requires(Permission.PUBLIC)

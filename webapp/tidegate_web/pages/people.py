@@ -1,0 +1,246 @@
+"""The pages about people and keys. Their forms go through the same functions as the API; what is wrong is told on the page
+that sent it, and a secret is shown on the page that answers its making, and nowhere else.
+"""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from flask import Blueprint, redirect, render_template, request
+from werkzeug.wrappers import Response
+
+from tidegate_web.api import bodies
+from tidegate_web.api import keys as api_keys
+from tidegate_web.api import members as api_members
+from tidegate_web.api import people as api_people
+from tidegate_web.api.auditlog import wanted_entries
+from tidegate_web.api.common import one_of_projects
+from tidegate_web.api.models import MemberChange, NewApiKey, NewInvitation, NewUser, PasswordChange, UserChange
+from tidegate_web.auth.guard import person
+from tidegate_web.auth.passwords import Passwords
+from tidegate_web.permissions import Permission, Role, requires
+from tidegate_web.problems import Problem
+from tidegate_web.services import Services, services
+from tidegate_web.store.queries import keys, members, users
+
+PAGE = 50
+Shown = dict[str, Any]
+"""What a page has to show beside what it always shows: an error, a secret, a link."""
+
+
+def _text(name: str) -> str:
+    return request.form.get(name, "").replace("\x00", "")[:4000]
+
+
+def _number(name: str) -> int:
+    text = request.form.get(name, "")
+    if not (text.isascii() and text.isdecimal() and len(text) <= 15):
+        raise Problem(422, "The form is not one of ours.")
+    return int(text)
+
+
+def _carry_out(acts: dict[str, Callable[[], Shown | None]], page: Callable[[Shown], str]) -> Response | tuple[str, int]:
+    """Do what the form's button says. Where something is to be shown, the page is the answer; else the way back to it, so
+    that a reload does nothing again."""
+    act = acts.get(_text("act"))
+    if act is None:
+        raise Problem(422, "The form is not one of ours.")
+    try:
+        shown = act()
+        return (page(shown), 200) if shown else redirect(request.path, code=303)
+    except Problem as problem:
+        if problem.status >= 500:
+            raise
+        return page({"error": problem.detail}), problem.status
+
+
+def _members_page(project: str, shown: Shown) -> str:
+    made = services()
+    with made.engine.connect() as connection:
+        found = members.listed(connection, project=project)
+        open_ones = members.invitations(connection, project=project)
+    return render_template(
+        "members.html",
+        project=project,
+        members=[api_members.member_json(row) for row in found],
+        invitations=[api_members.invitation_json(row) | {"expires": row.expires} for row in open_ones],
+        roles=list(Role),
+        now=made.clock.now(),
+        me=person(),
+        **shown,
+    )
+
+
+def _member_acts(made: Services, project: str) -> dict[str, Callable[[], Shown | None]]:
+    def invite() -> Shown:
+        new = bodies.validated(NewInvitation, {"email": _text("email"), "role": _text("role")})
+        _, sent = api_members.invite(made, project, new)
+        return {"invited": new.email, "link": sent.link}
+
+    def change() -> None:
+        wanted = bodies.validated(MemberChange, {"role": _text("role")})
+        api_members.put_member(made, project, _number("id"), api_members.role_named(wanted.role))
+
+    return {
+        "invite": invite,
+        "change": change,
+        "remove": lambda: api_members.remove_member(made, project, _number("id")),
+        "withdraw": lambda: api_members.withdraw(made, project, _number("id")),
+    }
+
+
+def _keys_page(project: str, shown: Shown) -> str:
+    made = services()
+    with made.engine.connect() as connection:
+        rows = keys.listed(connection, project=project)
+    return render_template(
+        "keys.html", project=project, keys=rows, roles=list(Role), role_of=Role, now=made.clock.now(), **shown
+    )
+
+
+def _key_acts(made: Services, project: str) -> dict[str, Callable[[], Shown | None]]:
+    def create() -> Shown:
+        days = _text("days")
+        tasks = [task for task in _text("tasks").replace(",", " ").split() if task]
+        wanted: dict[str, Any] = {"name": _text("name"), "role": _text("role"), "tasks": tasks or None}
+        if days:
+            wanted["expiresAt"] = made.clock.now() + timedelta(days=min(_number("days"), 3650))
+        row, key = api_keys.create_key(made, project, bodies.validated(NewApiKey, wanted))
+        return {"made": row, "secret": key}
+
+    return {"create": create, "revoke": lambda: api_keys.revoke_key(made, project, _number("id"))}
+
+
+def _account_page(shown: Shown) -> str:
+    made = services()
+    with made.engine.connect() as connection:
+        mine = users.shown(connection, user_id=person().id)
+    return render_template(
+        "account.html",
+        account=mine,
+        sessions=api_people.my_sessions(made),
+        passwords=made.settings.passwords,
+        now=made.clock.now(),
+        **shown,
+    )
+
+
+def _account_acts(made: Services, passwords: Passwords) -> dict[str, Callable[[], Shown | None]]:
+    def password() -> Shown:
+        wanted = {"current": _text("current"), "new": _text("new")}
+        api_people.change_password(made, bodies.validated(PasswordChange, wanted), passwords=passwords)
+        return {"done": "Your password is changed, and every other session is signed out."}
+
+    def everywhere() -> Shown:
+        api_people.end_my_sessions(made)
+        return {"done": "Every other session is signed out."}
+
+    return {
+        "password": password,
+        "end": lambda: api_people.end_my_sessions(made, session_id=_number("id")),
+        "everywhere": everywhere,
+    }
+
+
+def _users_page(shown: Shown) -> str:
+    made = services()
+    after = request.args.get("after", "0")
+    start = int(after) if after.isascii() and after.isdecimal() and len(after) <= 15 else 0
+    with made.engine.connect() as connection:
+        rows = users.listed(connection, after=start, limit=PAGE + 1)
+    return render_template(
+        "users.html",
+        people=rows[:PAGE],
+        after=rows[PAGE - 1].id if len(rows) > PAGE else None,
+        now=made.clock.now(),
+        **shown,
+    )
+
+
+def _user_acts(made: Services) -> dict[str, Callable[[], Shown | None]]:
+    def create() -> Shown:
+        wanted = {"email": _text("email"), "name": _text("name"), "instanceAdmin": _text("admin") == "on"}
+        row, sent = api_people.create_user(made, bodies.validated(NewUser, wanted))
+        return {"invited": row.email, "link": sent.link}
+
+    def reset() -> Shown:
+        sent = api_people.reset_password(made, _number("id"))
+        return {"invited": _text("email"), "link": sent.link}
+
+    def change(**values: bool) -> Callable[[], None]:
+        return lambda: _discard(api_people.change_user(made, _number("id"), bodies.validated(UserChange, values)))
+
+    return {
+        "create": create,
+        "reset": reset,
+        "disable": change(disabled=True),
+        "enable": change(disabled=False),
+        "promote": change(instanceAdmin=True),
+        "demote": change(instanceAdmin=False),
+    }
+
+
+def _discard(_: object) -> None:
+    """An act that has nothing to show."""
+
+
+def add_routes(area: Blueprint) -> None:
+    """The routes of these pages."""
+    passwords = Passwords()
+
+    @area.get("/projects/<project>/members")
+    @requires(Permission.ADMIN)
+    def members_page(project: str) -> str:
+        one_of_projects(services(), project)
+        return _members_page(project, {})
+
+    @area.post("/projects/<project>/members")
+    @requires(Permission.ADMIN)
+    def change_members(project: str) -> Response | tuple[str, int]:
+        return _carry_out(_member_acts(services(), project), lambda shown: _members_page(project, shown))
+
+    @area.get("/projects/<project>/keys")
+    @requires(Permission.ADMIN)
+    def keys_page(project: str) -> str:
+        one_of_projects(services(), project)
+        return _keys_page(project, {})
+
+    @area.post("/projects/<project>/keys")
+    @requires(Permission.ADMIN)
+    def change_keys(project: str) -> Response | tuple[str, int]:
+        return _carry_out(_key_acts(services(), project), lambda shown: _keys_page(project, shown))
+
+    @area.get("/projects/<project>/audit")
+    @requires(Permission.ADMIN)
+    def audit_page(project: str) -> str:
+        made = services()
+        one_of_projects(made, project)
+        rows, after = wanted_entries(made, project=project, limit=PAGE)
+        return render_template("audit.html", project=project, entries=rows, after=after, now=made.clock.now())
+
+    @area.get("/account")
+    @requires(Permission.PERSON)
+    def account_page() -> str:
+        return _account_page({})
+
+    @area.post("/account")
+    @requires(Permission.PERSON)
+    def change_account() -> Response | tuple[str, int]:
+        return _carry_out(_account_acts(services(), passwords), _account_page)
+
+    @area.get("/users")
+    @requires(Permission.INSTANCE_ADMIN)
+    def users_page() -> str:
+        return _users_page({})
+
+    @area.post("/users")
+    @requires(Permission.INSTANCE_ADMIN)
+    def change_users() -> Response | tuple[str, int]:
+        return _carry_out(_user_acts(services()), _users_page)
+
+    @area.get("/audit")
+    @requires(Permission.INSTANCE_ADMIN)
+    def whole_audit_page() -> str:
+        made = services()
+        rows, after = wanted_entries(made, project=None, limit=PAGE)
+        return render_template("audit.html", entries=rows, after=after, now=made.clock.now())
