@@ -1,32 +1,17 @@
 """Progress from pods: a real TokenReview of a real bound token, and the way from pod to run by ownership alone."""
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from support.pods import Pod
 from support.runs import Json
+from support.servers import wait_until
 from support.web import Parts, Stack
+from tidegate_web.app import create_app
 from tidegate_web.ownership import job_name
-from werkzeug.test import TestResponse
-
-
-class Pod:
-    """A pod of a run, and what it can call."""
-
-    def __init__(self, stack: Stack, parts: Parts, name: str = "works", attempt: int = 1) -> None:
-        self._parts = parts
-        self.run = stack.runs.create(name)
-        self.uid: str = self.run["metadata"]["uid"]
-        self.job = stack.runs.job(self.run, attempt)
-        self.pod = stack.runs.pod(f"{name}-pod", owner=self.job, run_uid=self.uid)
-        self.token = stack.runs.token(self.pod)
-
-    def post(self, body: object, *, uid: str | None = None, token: str | None = None) -> TestResponse:
-        return tell(self._parts, uid or self.uid, self.token if token is None else token, body)
-
-
-def tell(parts: Parts, uid: str, token: str, body: object) -> TestResponse:
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    return parts.client().post(f"/internal/v1/runs/{uid}/progress", json=body, headers=headers)
+from tidegate_web.runtokens import RunTokens
 
 
 @pytest.fixture
@@ -40,40 +25,83 @@ def shared_pod(shared_stack: Stack, shared_parts: Parts) -> Pod:
 
 
 def test_progress_is_kept_and_published(stack: Stack, parts: Parts, pod: Pod) -> None:
-    assert pod.post({"progress": 0.4, "message": "resizing"}).status_code == 204
-    assert pod.post({"progress": 0.5}).status_code == 204
+    assert pod.tell({"progress": 0.4, "message": "resizing"}).status_code == 204
+    first = parts.services.events.last(stack.project)
+    assert pod.tell({"progress": 0.5}).status_code == 204
+    wait_until(lambda: parts.services.events.last(stack.project) > first, what="the second value")
     run: Any = parts.sign_in().get("runs/works").json
     assert (run["progress"], run["progressMessage"]) == (0.5, "resizing")
     attempts: Any = parts.sign_in().get("runs/works/attempts").json
     assert attempts["items"] == [{"number": 1, "progress": 0.5, "progressMessage": "resizing"}]
-    last = parts.services.events.last(stack.project)
-    published = parts.services.events.after(stack.project, last - 1)
+    published = parts.services.events.after(stack.project, first)
     assert published is not None
     assert '"progress":0.5' in published[0][1]
     assert parts.services.redis.ttl(f"tg:progress:{pod.uid}") > 0
 
 
+def test_the_last_value_of_a_burst_is_kept_and_few_of_the_others(stack: Stack, parts: Parts, pod: Pod) -> None:
+    for number in range(100):
+        assert pod.tell({"progress": number / 100}).status_code == 204
+    assert pod.tell({"message": "nearly done"}).status_code == 204
+
+    def last() -> bool:
+        rows = parts.rows("SELECT progress, message FROM attempt_progress")
+        return [tuple(row) for row in rows] == [(0.99, "nearly done")]
+
+    wait_until(last, what="the last value")
+    history = parts.services.redis.xlen(f"tg:history:{stack.project}")
+    assert 2 <= history < 50
+
+
+def test_what_waits_is_written_when_the_process_ends(stack: Stack) -> None:
+    parts = stack.parts("web", progress_seconds=3600)
+    pod = Pod(stack, parts)
+    for number in (1, 2, 3):
+        assert pod.tell({"progress": number / 10}).status_code == 204
+    assert [row.progress for row in parts.rows("SELECT progress FROM attempt_progress")] == [0.1]
+    parts.services.progress.stop()
+    assert [row.progress for row in parts.rows("SELECT progress FROM attempt_progress")] == [0.3]
+
+
+def test_what_waits_outlives_stores_that_are_away(stack: Stack) -> None:
+    parts = stack.parts("web", progress_seconds=0.2)
+    pod = Pod(stack, parts)
+    assert pod.tell({"progress": 0.1}).status_code == 204
+    stack.redis.stop()
+    stack.postgres.stop()
+    statuses = {pod.tell({"progress": number / 100}).status_code for number in range(20, 40)}
+    assert statuses <= {204, 503}
+    accepted = pod.tell({"progress": 0.5}).status_code == 204
+    stack.postgres.start()
+    stack.redis.start()
+    if accepted:
+        wait_until(
+            lambda: [row.progress for row in parts.rows("SELECT progress FROM attempt_progress")] == [0.5],
+            what="the last value that was accepted",
+        )
+
+
 def test_one_review_a_token(stack: Stack, parts: Parts, pod: Pod) -> None:
     for _ in range(3):
-        assert pod.post({"progress": 0.1}).status_code == 204
+        assert pod.tell({"progress": 0.1}).status_code == 204
     asked = [entry for entry in stack.plane.requests("web") if "tokenreviews" in entry.uri]
     before = len(asked)
-    assert pod.post({"progress": 0.2}).status_code == 204
+    assert pod.tell({"progress": 0.2}).status_code == 204
     asked = [entry for entry in stack.plane.requests("web") if "tokenreviews" in entry.uri]
     assert len(asked) == before
 
 
 def test_a_token_opens_its_own_run_alone(stack: Stack, parts: Parts, pod: Pod) -> None:
     other = stack.runs.create("other")
-    answer = pod.post({"progress": 0.1}, uid=other["metadata"]["uid"])
+    answer = pod.tell({"progress": 0.1}, uid=other["metadata"]["uid"])
     assert answer.status_code == 403
     assert answer.content_type == "application/problem+json"
-    assert pod.post({"progress": 0.1}, uid="not-a-uid").status_code == 403
+    assert pod.tell({"progress": 0.1}, uid="not-a-uid").status_code == 403
 
 
 def test_tokens_that_open_nothing(stack: Stack, parts: Parts, pod: Pod) -> None:
     def refused(token: str) -> int:
-        return pod.post({"progress": 0.1}, token=token).status_code
+        return pod.tell({"progress": 0.1}, token=token).status_code
 
     assert refused("") == 401
     assert refused("nonsense") == 403
@@ -90,12 +118,43 @@ def test_labels_and_borrowed_names_open_nothing(stack: Stack, parts: Parts, pod:
     ]
     for number, owner in enumerate(owners):
         forged = stack.runs.pod(f"forged-{number}", owner=owner, run_uid=pod.uid)
-        assert pod.post({"progress": 1}, token=stack.runs.token(forged)).status_code == 403
+        assert pod.tell({"progress": 1}, token=stack.runs.token(forged)).status_code == 403
 
 
 def test_a_pod_that_is_gone_opens_nothing(stack: Stack, parts: Parts, pod: Pod) -> None:
     stack.runs.delete_pod(pod.pod["metadata"]["name"])
-    assert pod.post({"progress": 0.1}).status_code == 403
+    assert pod.tell({"progress": 0.1}).status_code == 403
+
+
+class HandClock:
+    """The time is what the test says."""
+
+    def __init__(self) -> None:
+        self.time = datetime.now(UTC)
+
+    def now(self) -> datetime:
+        return self.time
+
+
+def with_clock(parts: Parts, clock: HandClock) -> Parts:
+    """The same, with tokens that are remembered by that clock."""
+    tokens = RunTokens(cluster=parts.services.cluster, clock=clock)
+    made = replace(parts.services, run_tokens=tokens)
+    return Parts(app=create_app(made), services=made, project=parts.project)
+
+
+def test_a_remembered_pod_that_is_gone_is_found_out(stack: Stack, parts: Parts) -> None:
+    clock = HandClock()
+    pod = Pod(stack, with_clock(parts, clock))
+    assert pod.tell({"progress": 0.1}).status_code == 204
+    stack.runs.delete_pod(pod.name)
+    stack.runs.pod(pod.name, owner=pod.job, run_uid=pod.uid)  # another of that name
+    assert pod.tell({"progress": 0.2}).status_code == 204  # seen a moment ago
+    clock.time += timedelta(seconds=10)
+    for _ in range(2):
+        answer = pod.tell({"progress": 0.3})
+        assert answer.status_code == 403
+        assert answer.content_type == "application/problem+json"
 
 
 @pytest.mark.parametrize(
@@ -103,20 +162,23 @@ def test_a_pod_that_is_gone_opens_nothing(stack: Stack, parts: Parts, pod: Pod) 
     [{}, {"progress": 2}, {"progress": "0.5"}, {"progress": True}, {"progress": None}, {"message": 1}, {"x": 1}, []],
 )
 def test_bad_progress(shared_pod: Pod, body: object) -> None:
-    assert shared_pod.post(body).status_code == 422
+    assert shared_pod.tell(body).status_code == 422
 
 
-def test_one_of_the_stores_is_enough(stack: Stack, parts: Parts, pod: Pod) -> None:
+def test_text_that_is_not_unicode(shared_pod: Pod) -> None:
+    answer = shared_pod.send("progress", b'{"message": "\\ud800"}', method="POST")
+    assert answer.status_code == 422
+
+
+def test_one_of_the_stores_is_enough(stack: Stack) -> None:
+    parts = stack.parts("web", progress_seconds=0)
+    pod = Pod(stack, parts)
     stack.redis.stop()
-    assert pod.post({"progress": 0.3}).status_code == 204
+    assert pod.tell({"progress": 0.3}).status_code == 204
     stack.redis.start()
     stack.postgres.stop()
-    assert pod.post({"progress": 0.6}).status_code == 204
+    assert pod.tell({"progress": 0.6}).status_code == 204
     stack.redis.stop()
-    assert pod.post({"progress": 0.7}).status_code == 503
+    assert pod.tell({"progress": 0.7}).status_code == 503
     stack.redis.start()
     stack.postgres.start()
-
-
-def test_what_is_not_there_yet_says_so(parts: Parts, pod: Pod) -> None:
-    assert parts.client().post(f"/internal/v1/runs/{pod.uid}/checkpoint").status_code == 501

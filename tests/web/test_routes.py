@@ -43,8 +43,10 @@ ROUTES = {
         POST /api/v1/users/<id:user>:reset-password, GET /api/v1/audit, GET /users, POST /users, GET /audit
     """,
     Permission.RUN_TOKEN: """
-        POST /internal/v1/runs/<uid>/progress,
-        POST /internal/v1/runs/<uid>/<any(result, metadata, checkpoint, children):what>
+        POST /internal/v1/runs/<uid>/progress, PUT /internal/v1/runs/<uid>/result, POST /internal/v1/runs/<uid>/result,
+        PUT /internal/v1/runs/<uid>/checkpoint, POST /internal/v1/runs/<uid>/checkpoint,
+        GET /internal/v1/runs/<uid>/checkpoint, POST /internal/v1/runs/<uid>/metadata,
+        POST /internal/v1/runs/<uid>/children, GET /internal/v1/runs/<uid>/children
     """,
 }
 """What each route asks for: written down here a second time, so that none changes unseen."""

@@ -15,7 +15,6 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import IntegerConverter, Map
 
-from tidegate_web.api import internal
 from tidegate_web.api import views as api_views
 from tidegate_web.auth import external, guard
 from tidegate_web.auth import views as auth_views
@@ -24,6 +23,8 @@ from tidegate_web.auth.providers import make_providers
 from tidegate_web.auth.throttle import LoginThrottle
 from tidegate_web.clock import Clock, SystemClock
 from tidegate_web.health.probes import make_registry
+from tidegate_web.internal import views as internal_views
+from tidegate_web.internal.progress import ProgressWriter
 from tidegate_web.kubernetes import Cluster, ClusterError
 from tidegate_web.leader import Leader
 from tidegate_web.live import views as live_views
@@ -75,19 +76,22 @@ def make_services(
     redis = make_redis(settings)
     clock = clock or SystemClock()
     cluster = cluster or Cluster.connect(settings.kubeconfig)
+    engine = make_engine(settings, name=name)
+    events = EventLog(redis=redis, history=settings.stream_history)
     return Services(
         settings=settings,
-        engine=make_engine(settings, name=name),
+        engine=engine,
         redis=redis,
         cluster=cluster,
         clock=clock,
         hub=Hub(redis=redis, room=settings.stream_queue),
-        events=EventLog(redis=redis, history=settings.stream_history),
+        events=events,
         throttle=LoginThrottle(
             redis=redis, attempts=settings.login_attempts, window_seconds=settings.login_window_seconds
         ),
         callers=CallerMemory(redis=redis, seconds=settings.honour_seconds),
         mailer=Mailer(settings),
+        progress=ProgressWriter(engine=engine, redis=redis, events=events, seconds=settings.progress_seconds),
         run_tokens=RunTokens(cluster=cluster, clock=clock),
         projects=Projects(cluster=cluster, namespaces=settings.namespaces),
         leader=Leader(cluster=cluster, settings=settings),
@@ -126,7 +130,7 @@ def create_app(
         app.register_blueprint(auth_views.blueprint())
         app.register_blueprint(pages_views.blueprint())
         app.register_blueprint(api_views.blueprint())
-        app.register_blueprint(internal.blueprint())
+        app.register_blueprint(internal_views.blueprint())
     if live:
         app.register_blueprint(live_views.blueprint())
     app.register_error_handler(Exception, _answer_error)

@@ -9,7 +9,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tidegate_web.clock import Clock
@@ -17,6 +17,8 @@ from tidegate_web.kubernetes import Cluster, ClusterError, controller_of, jobs_p
 from tidegate_web.ownership import attempt_of_job
 
 AUDIENCE = "tidegate"
+LOOK_AGAIN_SECONDS = 10.0
+"""How long a pod that was there is taken to be there still."""
 POD_NAME = "authentication.kubernetes.io/pod-name"
 POD_UID = "authentication.kubernetes.io/pod-uid"
 
@@ -37,31 +39,60 @@ class RunIdentity:
     pod_uid: str
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Known:
+    """What a token was found to stand for, and when its pod was last seen."""
+
+    expires: float
+    looked: float
+    identity: RunIdentity
+
+
 class RunTokens:
-    """Checks run tokens, each token string once: remembered by its hash until it expires."""
+    """Checks run tokens, each token string once: remembered by its hash until it expires or its pod is gone."""
 
     def __init__(self, *, cluster: Cluster, clock: Clock, remember: int = 20_000) -> None:
         self._cluster = cluster
         self._clock = clock
         self._remember = remember
-        self._known: dict[bytes, tuple[float, RunIdentity]] = {}
+        self._known: dict[bytes, _Known] = {}
         self._lock = threading.Lock()
 
-    def identify(self, token: str) -> RunIdentity:
-        """The run that this token opens. RunTokenError when none; ClusterError while the apiserver is away."""
+    def identify(self, token: str, *, look_now: bool = False) -> RunIdentity:
+        """The run that this token opens. RunTokenError when none; ClusterError while the apiserver is away.
+
+        A pod that was seen a moment ago is believed to be there, unless ``look_now``.
+        """
         digest = hashlib.sha256(token.encode()).digest()
         now = self._clock.now().timestamp()
         with self._lock:
             known = self._known.get(digest)
-        if known is not None and known[0] > now:
-            return known[1]
+            look = known is not None and (look_now or not 0 <= now - known.looked < LOOK_AGAIN_SECONDS)
+            if known is not None and look:
+                self._known[digest] = replace(known, looked=now)  # one request looks, the others go on
+        if known is not None and known.expires > now:
+            if look:
+                self._look(digest, known.identity, must_answer=look_now)
+            return known.identity
         identity = self._ask(token)
         with self._lock:
             if len(self._known) >= self._remember:
-                self._known = {key: value for key, value in self._known.items() if value[0] > now}
+                self._known = {key: value for key, value in self._known.items() if value.expires > now}
             if len(self._known) < self._remember:
-                self._known[digest] = (_expiry(token), identity)
+                self._known[digest] = _Known(expires=_expiry(token), looked=now, identity=identity)
         return identity
+
+    def _look(self, digest: bytes, identity: RunIdentity, *, must_answer: bool) -> None:
+        """Whether the pod is still there. While the apiserver is away, what was known stands."""
+        try:
+            self._get(f"{pods_path(identity.project)}/{identity.pod_name}", uid=identity.pod_uid)
+        except RunTokenError:
+            with self._lock:
+                self._known.pop(digest, None)
+            raise
+        except ClusterError as error:
+            if must_answer or not error.unavailable:
+                raise
 
     def _ask(self, token: str) -> RunIdentity:
         status = self._cluster.review_token(token, audience=AUDIENCE)

@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 from tidegate_web.auth.memory import CallerMemory
 from tidegate_web.auth.throttle import LoginThrottle
 from tidegate_web.clock import Clock
+from tidegate_web.internal.progress import ProgressWriter
 from tidegate_web.kubernetes import Cluster
 from tidegate_web.leader import Leader
 from tidegate_web.live.channels import EventLog
@@ -37,6 +38,7 @@ class Services:
     throttle: LoginThrottle
     callers: CallerMemory
     mailer: Mailer
+    progress: ProgressWriter
     run_tokens: RunTokens
     projects: Projects
     leader: Leader

@@ -64,6 +64,7 @@ def serve(settings: WebSettings, *, web: bool, live: bool, name: str) -> None:
         )
         probes.start()
         app.extensions["tidegate.stop"] = [made.hub.stop]
+        app.extensions["tidegate.exit"] = [made.progress.stop]
         return app
 
     def post_worker_init(worker: Any) -> None:
@@ -75,6 +76,12 @@ def serve(settings: WebSettings, *, web: bool, live: bool, name: str) -> None:
                 stop()
 
         threading.Thread(target=end_streams, name="end of streams", daemon=True).start()
+
+    def worker_exit(server: Any, worker: Any) -> None:
+        # Its requests have ended: what they left to be written later is written now.
+        del server
+        for stop in worker.wsgi.extensions["tidegate.exit"] if worker.wsgi is not None else ():
+            stop()
 
     options: dict[str, Any] = {
         "bind": f"{settings.host}:{settings.port}",
@@ -91,6 +98,7 @@ def serve(settings: WebSettings, *, web: bool, live: bool, name: str) -> None:
         "control_socket_disable": True,
         "proc_name": f"tidegate-{name}",
         "post_worker_init": post_worker_init,
+        "worker_exit": worker_exit,
         "forwarded_allow_ips": "*" if settings.trusted_proxies else "127.0.0.1,::1",
     }
     Server(load, options).run()

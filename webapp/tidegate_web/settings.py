@@ -167,6 +167,9 @@ class WebSettings(BaseSettings):
     stream_history: int = Field(default=10_000, ge=1)
     """Events a project keeps in Redis, for readers that come back."""
 
+    progress_seconds: float = Field(default=0.5, ge=0)
+    """The progress of an attempt is written at most this often; the last of a burst is written in the end."""
+
     keep_pods_seconds: int = Field(default=600, ge=0)
     """The Jobs and pods of a finished run go after so long, once its logs are stored."""
     default_ttl_seconds: int = Field(default=86400, ge=0)

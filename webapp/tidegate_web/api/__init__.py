@@ -1,1 +1,1 @@
-"""The HTTP API: ``/api/v1`` for people and pipelines, ``/internal/v1`` for the pods of runs."""
+"""The HTTP API: ``/api/v1``, for people and pipelines."""

@@ -6,6 +6,7 @@ import re
 import secrets
 import string
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
@@ -29,15 +30,22 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-def json_object() -> dict[str, Any]:
-    """The request's body, which must be one JSON object."""
+def _read(limit: int) -> bytes:
+    """The request's body, when it says that it is JSON and isn't larger than ``limit`` bytes."""
     if request.mimetype != "application/json":
         raise Problem(415, "Send application/json.", headers={"Accept": "application/json"})
-    if request.content_length is not None and request.content_length > MAX_BODY_BYTES:
-        raise Problem(413, f"The body is larger than {MAX_BODY_BYTES} bytes.")
-    data = request.stream.read(MAX_BODY_BYTES + 1)
-    if len(data) > MAX_BODY_BYTES:
-        raise Problem(413, f"The body is larger than {MAX_BODY_BYTES} bytes.")
+    if request.content_length is not None and request.content_length > limit:
+        raise Problem(413, f"The body is larger than {limit} bytes.")
+    request.max_content_length = limit + 1
+    data = request.stream.read(limit + 1)
+    if len(data) > limit:
+        raise Problem(413, f"The body is larger than {limit} bytes.")
+    return data
+
+
+def json_object(*, limit: int = MAX_BODY_BYTES) -> dict[str, Any]:
+    """The request's body, which must be one JSON object."""
+    data = _read(limit)
     try:
         body = json.loads(data.decode("utf-8"), parse_constant=_no_constant)
     except (ValueError, RecursionError):
@@ -63,6 +71,18 @@ def validated(model: type[M], body: Mapping[str, Any]) -> M:
         ]
         detail = "; ".join(f"{item['field']}: {item['message']}" for item in errors[:5])
         raise Problem(422, detail, errors=errors) from None
+
+
+def json_document(*, limit: int, parsing: AbstractContextManager[object] | None = None) -> bytes:
+    """The request's body as it came, which must be JSON of any kind. ``parsing`` is held while it is looked at."""
+    data = _read(limit)
+    try:
+        with parsing or nullcontext():
+            # Only whether it is well-formed: a number of a million digits isn't worth the work of making it one.
+            json.loads(data.decode("utf-8"), parse_constant=_no_constant, parse_int=len, parse_float=len)
+    except (ValueError, RecursionError):
+        raise Problem(400, "The body is not well-formed JSON.") from None
+    return data
 
 
 def invalid(field: str, message: str) -> Problem:
@@ -132,6 +152,15 @@ def _labels(labels: object) -> dict[str, str]:
     return labels
 
 
+def is_text(value: str) -> bool:
+    """Whether it is Unicode throughout: JSON can write half a character, which no store takes."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 @dataclass(frozen=True, kw_only=True)
 class Progress:
     """What a pod tells of how far it is."""
@@ -152,6 +181,6 @@ def progress(body: Mapping[str, Any]) -> Progress:
         isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or not 0 <= value <= 1
     ):
         raise invalid("progress", "must be a number from 0 to 1")
-    if message is not None and (not isinstance(message, str) or len(message) > 500):
+    if message is not None and (not isinstance(message, str) or len(message) > 500 or not is_text(message)):
         raise invalid("message", "must be a string of at most 500 characters")
     return Progress(progress=None if value is None else float(value), message=message)

@@ -44,7 +44,8 @@ def parse_filter(arguments: MultiDict[str, str]) -> RunFilter:
     if unknown:
         raise Problem(422, f"'phase' must be of {', '.join(PHASES)}.")
     texts = {
-        name: (arguments.get(name) or "").strip() or None for name in ("task", "queue", "tag", "batch", "schedule", "q")
+        name: (arguments.get(name) or "").strip() or None
+        for name in ("task", "queue", "tag", "batch", "schedule", "parent", "q")
     }
     if any(text is not None and "\x00" in text for text in texts.values()):
         raise Problem(422, "The query has a NUL character.")
@@ -55,6 +56,7 @@ def parse_filter(arguments: MultiDict[str, str]) -> RunFilter:
         tag=texts["tag"],
         batch=texts["batch"],
         schedule=texts["schedule"],
+        parent=texts["parent"],
         text=texts["q"],
         since=_time(arguments, "from"),
         until=_time(arguments, "to"),
@@ -91,8 +93,9 @@ def audited(
     project: str | None = None,
     target: str | None = None,
     detail: Mapping[str, Any] | None = None,
+    actor: str | None = None,
 ) -> Iterator[None]:
-    """Write down a write and its outcome, whatever becomes of it."""
+    """Write down a write and its outcome, whatever becomes of it. The actor is whoever is signed in, unless given."""
     outcome = "failed"
     try:
         yield
@@ -101,7 +104,7 @@ def audited(
         outcome = f"refused {problem.status}"
         raise
     finally:
-        who, address = whoever(), request.remote_addr or ""
+        who, address = actor or whoever(), request.remote_addr or ""
         try:
             with made.engine.begin() as connection:
                 audit.write(

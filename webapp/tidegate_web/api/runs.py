@@ -11,12 +11,12 @@ from tidegate_web.api.common import audited, integer, one_of_projects, parse_fil
 from tidegate_web.auth.guard import caller, whoever
 from tidegate_web.kubernetes import ClusterError
 from tidegate_web.leader import LeaderError, Why
-from tidegate_web.permissions import Permission, refused_fields, requires
+from tidegate_web.permissions import Permission, Role, refused_fields, requires
 from tidegate_web.problems import Problem, from_cluster
 from tidegate_web.services import Services, services
 from tidegate_web.store.engine import is_unavailable
 from tidegate_web.store.models import TERMINAL_PHASES, AnyRow
-from tidegate_web.store.queries import logs, runs
+from tidegate_web.store.queries import logs, metadata, results, runs
 from tidegate_web.store.records import run_record
 
 FULL_RETRY_SECONDS = "5"
@@ -79,15 +79,24 @@ def cancel(made: Services, project: str, reference: str) -> AnyRow:
 def create(made: Services, project: str, body: dict[str, Any]) -> shapes.RunLike:
     """Make a TaskRun; what the apiserver made of it, stored at once where Postgres is there."""
     asks = caller()
-    refused = refused_fields(body, role=asks.role_in(project) if asks else None, tasks=asks.tasks if asks else None)
+    refuse_fields(body, role=asks.role_in(project) if asks else None, tasks=asks.tasks if asks else None)
+    return make(made, project, bodies.new_run(body), requested_by=whoever())
+
+
+def refuse_fields(body: dict[str, Any], *, role: Role | None, tasks: frozenset[str] | None = None) -> None:
+    """403 for what may not be sent with a new run by this role, or by a key of some tasks."""
+    refused = refused_fields(body, role=role, tasks=tasks)
     if refused:
         raise Problem(
             403,
             "You may not send every field of this body.",
             errors=[{"field": field, "message": message} for field, message in refused.items()],
         )
-    wanted = bodies.new_run(body)
-    with audited(made, "run.create", project=project, target=wanted.name):
+
+
+def make(made: Services, project: str, wanted: bodies.NewRun, *, requested_by: str) -> shapes.RunLike:
+    """Have the apiserver make a TaskRun, for whoever is named."""
+    with audited(made, "run.create", project=project, target=wanted.name, actor=requested_by):
         if (full := made.queues.full(project, wanted.spec)) is not None:
             raise Problem(
                 429,
@@ -95,12 +104,12 @@ def create(made: Services, project: str, body: dict[str, Any]) -> shapes.RunLike
                 headers={"Retry-After": FULL_RETRY_SECONDS},
             )
         try:
-            resource = made.cluster.create_run(project, wanted.manifest(project=project, requested_by=whoever()))
+            resource = made.cluster.create_run(project, wanted.manifest(project=project, requested_by=requested_by))
         except ClusterError as error:
             raise from_cluster(error) from error
-    remember(made, resource, submitted_by=whoever())
+    remember(made, resource, submitted_by=requested_by)
     record = run_record(resource, default_ttl_seconds=made.settings.default_ttl_seconds)
-    return SimpleNamespace(**record.columns(), deleted_at=None, submitted_by=whoever())
+    return SimpleNamespace(**record.columns(), deleted_at=None, submitted_by=requested_by)
 
 
 def may_act_on(task: str | None) -> None:
@@ -123,7 +132,23 @@ def why(made: Services, row: AnyRow) -> Why:
 def as_json(made: Services, row: AnyRow) -> dict[str, Any]:
     with made.engine.connect() as connection:
         told = runs.progress_of(connection, uid=row.uid)
-    return shapes.whole(row, shapes.attempts(row, told))
+        kept = metadata.of_run(connection, run_uid=row.uid)
+    return shapes.whole(row, shapes.attempts(row, told), metadata=kept)
+
+
+def result(made: Services, row: AnyRow) -> Response:
+    """What a run gave back: from its status, or from the store when it was too large for that."""
+    if "result" in row.status:
+        return jsonify(row.status["result"])
+    referred = row.status.get("resultRef")
+    if not referred:
+        raise Problem(404, "The run has no result.")
+    reference = results.Reference(bytes=int(referred.get("bytes") or 0), sha256=str(referred.get("sha256") or ""))
+    with made.engine.connect() as connection:
+        stored = results.find(connection, run_uid=row.uid, reference=reference)
+    if stored is None:
+        raise Problem(404, "The store doesn't hold the result that the run's status refers to.")
+    return Response(stored, content_type="application/json")
 
 
 def add_routes(area: Blueprint) -> None:
@@ -178,10 +203,8 @@ def add_routes(area: Blueprint) -> None:
     @area.get("/projects/<project>/runs/<run>/result")
     @requires(Permission.VIEWER)
     def get_result(project: str, run: str) -> Response:
-        row = find(services(), project, run)
-        if "result" not in row.status:
-            raise Problem(404, "The run has no result.")
-        return jsonify(row.status["result"])
+        made = services()
+        return result(made, find(made, project, run))
 
     @area.get("/projects/<project>/runs/<run>/why")
     @requires(Permission.VIEWER)

@@ -1,5 +1,6 @@
 """What goes out: rows of Postgres as the API's JSON."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -35,6 +36,7 @@ def summary(row: RunLike) -> dict[str, Any]:
         "queue": row.queue,
         "schedule": row.schedule,
         "batch": row.batch,
+        "parent": row.parent_run,
         "tags": row.tags,
         "attempt": row.attempt,
         "createdAt": rfc3339(row.created),
@@ -51,12 +53,13 @@ def listed(row: RunLike) -> dict[str, Any]:
     return summary(row) | {"progress": row.progress, "progressMessage": row.progress_message}
 
 
-def whole(row: RunLike, attempts: list[dict[str, Any]]) -> dict[str, Any]:
+def whole(row: RunLike, attempts: list[dict[str, Any]], *, metadata: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """A run by itself."""
     last = attempts[-1] if attempts else {}
     return summary(row) | {
         "progress": last.get("progress"),
         "progressMessage": last.get("progressMessage"),
+        "metadata": dict(metadata or {}),
         "labels": row.labels,
         "spec": row.spec,
         "status": row.status,

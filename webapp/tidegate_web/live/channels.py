@@ -86,5 +86,5 @@ def keep_progress(redis: Redis, *, run_uid: str, progress: Mapping[str, Any]) ->
 
 def public_event(seq: int, event: Mapping[str, Any]) -> dict[str, Any]:
     """An event as readers get it."""
-    names = ("uid", "name", "phase", "reason", "attempt", "progress", "message")
+    names = ("uid", "name", "phase", "reason", "attempt", "progress", "message", "metadata")
     return {name: event[name] for name in names if name in event} | {"seq": seq}

@@ -115,3 +115,11 @@ def reason(text: str | None) -> str:
 
 def final(attempt: Mapping[str, Any]) -> bool:
     return bool(attempt.get("outcome"))
+
+
+def details(detail: Mapping[str, object]) -> str:
+    """What an entry of the audit log tells beside who and what, without what was left open."""
+    told = {name: value for name, value in detail.items() if value is not None}
+    return " · ".join(
+        f"{name}: {', '.join(map(str, value)) if isinstance(value, list) else value}" for name, value in told.items()
+    )

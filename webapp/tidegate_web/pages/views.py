@@ -19,7 +19,7 @@ from tidegate_web.permissions import Permission, Role, requires
 from tidegate_web.problems import Problem
 from tidegate_web.services import services
 from tidegate_web.store.models import ACTIVE_PHASES, TERMINAL_PHASES
-from tidegate_web.store.queries import logs, runs
+from tidegate_web.store.queries import logs, metadata, runs
 
 PAGE = 50
 ATTENTION_PHASES = ("Failed", "Expired", "Skipped")
@@ -123,6 +123,7 @@ def blueprint() -> Blueprint:
         with made.engine.connect() as connection:
             told = runs.progress_of(connection, uid=row.uid)
             ends = logs.ends(connection, run_uid=row.uid)
+            kept = metadata.of_run(connection, run_uid=row.uid)
         role = role_here(project)
         attempts = shapes.attempts(row, told)
         return render_template(
@@ -132,6 +133,7 @@ def blueprint() -> Blueprint:
             attempts=attempts,
             last=attempts[-1] if attempts else {},
             ends={end.attempt: end for end in ends},
+            metadata=kept,
             requester=shapes.requester(row),
             may_cancel=role is not None and role >= Role.OPERATOR,
             commands=kubectl_commands(project, row),

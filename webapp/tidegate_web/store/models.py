@@ -162,6 +162,7 @@ class Run(Base):
     queue: Mapped[str | None] = mapped_column(Text)
     schedule: Mapped[str | None] = mapped_column(Text)
     batch: Mapped[str | None] = mapped_column(Text)
+    parent_run: Mapped[str | None] = mapped_column(Text)
     tags: Mapped[list[str]] = mapped_column(ARRAY(Text))
     attempt: Mapped[int] = mapped_column(Integer)
     queued_at: Mapped[datetime | None] = mapped_column(Timestamp)
@@ -181,6 +182,14 @@ class Run(Base):
         Index("ix_runs_project_phase_created_uid", "project", "phase", text("created DESC"), text("uid DESC")),
         Index("ix_runs_project_task_created_uid", "project", "task", text("created DESC"), text("uid DESC")),
         Index("ix_runs_project_queue_created_uid", "project", "queue", text("created DESC"), text("uid DESC")),
+        Index(
+            "ix_runs_project_parent_created_uid",
+            "project",
+            "parent_run",
+            text("created DESC"),
+            text("uid DESC"),
+            postgresql_where=text("parent_run IS NOT NULL"),
+        ),
         Index("ix_runs_project_name_created", "project", "name", text("created DESC")),
         Index("ix_runs_project_finished", "project", text("finished_at DESC"), "phase"),
         Index("ix_runs_active", "project", "phase", postgresql_where=_ACTIVE_SQL),
@@ -196,6 +205,38 @@ class AttemptProgress(Base):
     attempt: Mapped[int] = mapped_column(Integer, primary_key=True)
     progress: Mapped[float | None] = mapped_column(Double)
     message: Mapped[str | None] = mapped_column(Text)
+    at: Mapped[datetime] = mapped_column(Timestamp)
+
+
+class Result(Base):
+    """What an attempt gave back, as its pod sent it: too large for a status. zlib-compressed in ``data``."""
+
+    __tablename__ = "results"
+    run_uid: Mapped[str] = mapped_column(Uid, primary_key=True)
+    attempt: Mapped[int] = mapped_column(Integer, primary_key=True)
+    size: Mapped[int] = mapped_column(Integer)
+    sha256: Mapped[str] = mapped_column(Text)
+    data: Mapped[bytes] = mapped_column(LargeBinary)
+    at: Mapped[datetime] = mapped_column(Timestamp)
+
+
+class Checkpoint(Base):
+    """The last checkpoint of a run, for its next attempt. zlib-compressed in ``data``."""
+
+    __tablename__ = "checkpoints"
+    run_uid: Mapped[str] = mapped_column(Uid, primary_key=True)
+    attempt: Mapped[int] = mapped_column(Integer)
+    size: Mapped[int] = mapped_column(Integer)
+    data: Mapped[bytes] = mapped_column(LargeBinary)
+    at: Mapped[datetime] = mapped_column(Timestamp)
+
+
+class RunMetadata(Base):
+    """What a run told of itself."""
+
+    __tablename__ = "run_metadata"
+    run_uid: Mapped[str] = mapped_column(Uid, primary_key=True)
+    data: Mapped[dict[str, Any]] = mapped_column(JSONB)
     at: Mapped[datetime] = mapped_column(Timestamp)
 
 

@@ -29,6 +29,7 @@ class RunRecord:
     queue: str | None
     schedule: str | None
     batch: str | None
+    parent_run: str | None
     tags: list[str]
     attempt: int
     queued_at: datetime | None
@@ -102,6 +103,7 @@ def run_record(resource: Mapping[str, Any], *, default_ttl_seconds: int) -> RunR
         queue=status.get("queue") or spec.get("queue") or (spec.get("task") or {}).get("queue"),
         schedule=labels.get(SCHEDULE_LABEL),
         batch=spec.get("batch"),
+        parent_run=spec.get("parentRun"),
         tags=[str(tag) for tag in spec.get("tags") or []],
         attempt=max((int(attempt.get("number") or 0) for attempt in attempts), default=0),
         queued_at=parse_time(status.get("queuedAt")),

@@ -132,7 +132,7 @@
       stream.addEventListener("run", (message) => {
         const event = JSON.parse(message.data);
         last = message.lastEventId;
-        if (event.phase === null) {
+        if (event.phase === null && !event.metadata) {
           const root = one ? $("#progress") : $(`#run-${CSS.escape(event.uid)}`);
           if (!progress(root, event)) refresh();
         } else refresh();

@@ -7,8 +7,9 @@ import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, insert, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from tidegate_web.store.models import ACTIVE_PHASES, TERMINAL_PHASES, AnyRow, AttemptProgress, Outbox, Run
@@ -16,7 +17,7 @@ from tidegate_web.store.records import RunRecord
 
 SUMMARY = (
     Run.uid, Run.project, Run.name, Run.created, Run.phase, Run.reason, Run.message, Run.task, Run.queue,
-    Run.schedule, Run.batch, Run.tags, Run.attempt, Run.queued_at, Run.started_at, Run.finished_at, Run.deleted_at,
+    Run.schedule, Run.batch, Run.parent_run, Run.tags, Run.attempt, Run.queued_at, Run.started_at, Run.finished_at, Run.deleted_at,
     Run.requested_by, Run.submitted_by,
 )  # fmt: skip
 
@@ -35,6 +36,7 @@ class RunFilter:
     tag: str | None = None
     batch: str | None = None
     schedule: str | None = None
+    parent: str | None = None
     text: str | None = None
     since: datetime | None = None
     until: datetime | None = None
@@ -182,6 +184,7 @@ def _conditions(project: str, wanted: RunFilter) -> list[ColumnElement[bool]]:
         (Run.queue, wanted.queue),
         (Run.batch, wanted.batch),
         (Run.schedule, wanted.schedule),
+        (Run.parent_run, wanted.parent),
     ):
         if value is not None:
             conditions.append(column == value)
@@ -207,6 +210,22 @@ def page(connection: Connection, *, project: str, wanted: RunFilter, limit: int,
         .order_by(Run.created.desc(), Run.uid.desc())
         .limit(limit + 1)
     )
+    return _paged(connection, statement, limit=limit, after=after)
+
+
+def children(
+    connection: Connection, *, project: str, parent: str, since: datetime | None, limit: int, after: str | None = None
+) -> Page:
+    """The runs that a run made, newest first, with their statuses."""
+    conditions = _conditions(project, RunFilter(parent=parent, since=since))
+    statement = (
+        select(*SUMMARY, Run.status).where(*conditions).order_by(Run.created.desc(), Run.uid.desc()).limit(limit + 1)
+    )
+    return _paged(connection, statement, limit=limit, after=after)
+
+
+def _paged(connection: Connection, statement: Select[*tuple[Any, ...]], *, limit: int, after: str | None) -> Page:
+    """One more was asked for than is wanted: it tells whether there is another page."""
     if after is not None:
         statement = statement.where(tuple_(Run.created, Run.uid) < decode_cursor(after))
     rows = list(connection.execute(statement))

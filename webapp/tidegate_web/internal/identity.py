@@ -1,0 +1,26 @@
+"""Which pod asks: the token of the request, checked against the run in its path."""
+
+from flask import request
+
+from tidegate_web.kubernetes import ClusterError
+from tidegate_web.problems import Problem, from_cluster
+from tidegate_web.runtokens import RunIdentity, RunTokenError
+from tidegate_web.services import Services
+
+
+def identify(made: Services, run_uid: str, *, look_now: bool = False) -> RunIdentity:
+    """The pod that asks, when it works for that very run. ``look_now`` asks again whether it is still there."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise Problem(401, "Send the run's token.", headers={"WWW-Authenticate": "Bearer"})
+    try:
+        identity = made.run_tokens.identify(token.strip(), look_now=look_now)
+    except RunTokenError as error:
+        raise Problem(403, f"This token doesn't open the run: {error}.") from error
+    except ClusterError as error:
+        raise (
+            from_cluster(error) if error.unavailable else Problem(403, "This token doesn't open the run.")
+        ) from error
+    if identity.run_uid != run_uid:
+        raise Problem(403, "This token doesn't open the run: it is of another one.")
+    return identity

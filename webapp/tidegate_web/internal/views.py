@@ -1,0 +1,169 @@
+"""``/internal/v1``: progress, results, checkpoints, metadata and children of runs, sent by their pods.
+
+What is answered with success is committed; while Postgres is away the answer is 503, and the pod tries again.
+"""
+
+import threading
+from dataclasses import asdict, replace
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, request
+
+from tidegate_web.api import bodies, shapes
+from tidegate_web.api.common import integer, one_of_projects
+from tidegate_web.api.runs import make, refuse_fields
+from tidegate_web.internal import metadata
+from tidegate_web.internal.identity import identify
+from tidegate_web.internal.pacing import Told
+from tidegate_web.permissions import Permission, Role, requires
+from tidegate_web.problems import Problem
+from tidegate_web.runtokens import RunIdentity
+from tidegate_web.services import Services, services
+from tidegate_web.store.models import AnyRow
+from tidegate_web.store.queries import metadata as stored_metadata
+from tidegate_web.store.queries import results, runs
+from tidegate_web.store.records import clean
+
+MAX_RESULT_BYTES = 8 * 1024 * 1024
+MAX_CHECKPOINT_BYTES = 1024 * 1024
+LARGE_AT_ONCE = 2
+"""Results that are parsed at the same time: a small document can be a large heap of objects."""
+
+
+def blueprint() -> Blueprint:
+    """``/internal/v1``."""
+    area = Blueprint("internal", __name__, url_prefix="/internal/v1")
+    parsing = threading.BoundedSemaphore(LARGE_AT_ONCE)
+
+    @area.post("/runs/<uid>/progress")
+    @requires(Permission.RUN_TOKEN)
+    def progress(uid: str) -> tuple[str, int]:
+        made = services()
+        identity = identify(made, uid)
+        said = bodies.progress(bodies.json_object())
+        told = Told(identity=identity, progress=said.progress, message=clean(said.message), at=made.clock.now())
+        if not made.progress.tell(told):
+            raise Problem(503, "The progress can't be kept at the moment.", headers={"Retry-After": "5"})
+        return "", 204
+
+    @area.route("/runs/<uid>/result", methods=["PUT", "POST"])
+    @requires(Permission.RUN_TOKEN)
+    def put_result(uid: str) -> Response:
+        made = services()
+        identity = identify(made, uid)
+        data = bodies.json_document(limit=MAX_RESULT_BYTES, parsing=parsing)
+        with made.engine.begin() as connection:
+            reference = results.save(connection, run_uid=uid, attempt=identity.attempt, data=data, at=made.clock.now())
+        return jsonify(asdict(reference))
+
+    @area.route("/runs/<uid>/checkpoint", methods=["PUT", "POST"])
+    @requires(Permission.RUN_TOKEN)
+    def put_checkpoint(uid: str) -> tuple[str, int]:
+        made = services()
+        identity = identify(made, uid)
+        data = bodies.json_document(limit=MAX_CHECKPOINT_BYTES)
+        with made.engine.begin() as connection:
+            kept = results.save_checkpoint(
+                connection, run_uid=uid, attempt=identity.attempt, data=data, at=made.clock.now()
+            )
+        if not kept:
+            raise Problem(409, "A later attempt of the run has written a checkpoint.")
+        return "", 204
+
+    @area.get("/runs/<uid>/checkpoint")
+    @requires(Permission.RUN_TOKEN)
+    def get_checkpoint(uid: str) -> Response:
+        made = services()
+        identify(made, uid)
+        with made.engine.connect() as connection:
+            data = results.checkpoint(connection, run_uid=uid)
+        if data is None:
+            raise Problem(404, "The run has no checkpoint.")
+        return Response(data, content_type="application/json")
+
+    @area.post("/runs/<uid>/metadata")
+    @requires(Permission.RUN_TOKEN)
+    def post_metadata(uid: str) -> Response:
+        made = services()
+        identity = identify(made, uid)
+        return jsonify({"metadata": change_metadata(made, identity, bodies.json_object())})
+
+    @area.post("/runs/<uid>/children")
+    @requires(Permission.RUN_TOKEN)
+    def post_child(uid: str) -> tuple[Response, int]:
+        made = services()
+        identity = identify(made, uid, look_now=True)
+        row = create_child(made, identity, bodies.json_object())
+        return jsonify(shapes.whole(row, shapes.attempts(row, {}))), 201
+
+    @area.get("/runs/<uid>/children")
+    @requires(Permission.RUN_TOKEN)
+    def get_children(uid: str) -> Response:
+        made = services()
+        identity = identify(made, uid)
+        limit = integer("limit", default=100, least=1, most=500)
+        try:
+            with made.engine.connect() as connection:
+                # A name means its newest run: the children of an older one of this name aren't ours.
+                parent = runs.find(connection, project=identity.project, reference=uid)
+                page = runs.children(
+                    connection,
+                    project=identity.project,
+                    parent=identity.run_name,
+                    since=None if parent is None else parent.created,
+                    limit=limit,
+                    after=request.args.get("after"),
+                )
+        except runs.BadCursorError as error:
+            raise Problem(422, str(error)) from error
+        return jsonify({"items": [child(row) for row in page.rows], "after": page.after})
+
+    return area
+
+
+def change_metadata(made: Services, identity: RunIdentity, body: dict[str, Any]) -> dict[str, Any]:
+    """Apply all of a request, or nothing; what the metadata is then."""
+    try:
+        change = metadata.parse(clean(body))
+        with made.engine.begin() as connection:
+            after = stored_metadata.change(
+                connection,
+                run_uid=identity.run_uid,
+                at=made.clock.now(),
+                apply=lambda before: metadata.applied(before, change),
+            )
+            stored_metadata.tell(
+                connection,
+                project=identity.project,
+                run_uid=identity.run_uid,
+                run_name=identity.run_name,
+                attempt=identity.attempt,
+                keys=change.keys,
+            )
+    except metadata.MetadataError as error:
+        raise bodies.invalid(error.where, str(error)) from error
+    return after
+
+
+def create_child(made: Services, identity: RunIdentity, body: dict[str, Any]) -> shapes.RunLike:
+    """A run of the same project, made with an operator's rights; whose child it is, is ours to say."""
+    one_of_projects(made, identity.project, to_write=True)
+    refuse_fields(body, role=Role.OPERATOR)
+    wanted = bodies.new_run(body)
+    wanted = replace(wanted, spec=wanted.spec | {"parentRun": identity.run_name})
+    return make(made, identity.project, wanted, requested_by=f"run {identity.run_name}")
+
+
+def child(row: AnyRow) -> dict[str, Any]:
+    """A child as its parent needs to know it."""
+    return {
+        "uid": row.uid,
+        "name": row.name,
+        "phase": row.phase,
+        "reason": row.reason,
+        "message": row.message,
+        "createdAt": shapes.rfc3339(row.created),
+        "finishedAt": shapes.rfc3339(row.finished_at),
+        "result": row.status.get("result"),
+        "resultRef": row.status.get("resultRef"),
+    }
