@@ -36,6 +36,13 @@ ROUTES = {
         DELETE /api/v1/projects/<project>/invitations/<id:invitation>, GET /api/v1/projects/<project>/api-keys,
         POST /api/v1/projects/<project>/api-keys, DELETE /api/v1/projects/<project>/api-keys/<id:key>,
         GET /api/v1/projects/<project>/audit, GET /projects/<project>/members, POST /projects/<project>/members,
+        GET /api/v1/projects/<project>/webhooks, POST /api/v1/projects/<project>/webhooks,
+        GET /api/v1/projects/<project>/webhooks/<id:webhook>, PATCH /api/v1/projects/<project>/webhooks/<id:webhook>,
+        DELETE /api/v1/projects/<project>/webhooks/<id:webhook>,
+        POST /api/v1/projects/<project>/webhooks/<id:webhook>:rotate-secret,
+        POST /api/v1/projects/<project>/webhooks/<id:webhook>:test,
+        GET /api/v1/projects/<project>/webhooks/<id:webhook>/deliveries,
+        POST /api/v1/projects/<project>/webhooks/<id:webhook>/deliveries/<id:delivery>:replay,
         GET /projects/<project>/keys, POST /projects/<project>/keys, GET /projects/<project>/audit
     """,
     Permission.INSTANCE_ADMIN: """

@@ -39,6 +39,7 @@ from tidegate_web.runtokens import RunTokens
 from tidegate_web.services import Services
 from tidegate_web.settings import WebSettings
 from tidegate_web.store.engine import is_unavailable, make_engine
+from tidegate_web.webhooks.sealing import Sealer
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -91,6 +92,7 @@ def make_services(
         ),
         callers=CallerMemory(redis=redis, seconds=settings.honour_seconds),
         mailer=Mailer(settings),
+        sealer=Sealer(settings.secret_key.get_secret_value()),
         progress=ProgressWriter(engine=engine, redis=redis, events=events, seconds=settings.progress_seconds),
         run_tokens=RunTokens(cluster=cluster, clock=clock),
         projects=Projects(cluster=cluster, namespaces=settings.namespaces),

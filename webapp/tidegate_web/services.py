@@ -20,6 +20,7 @@ from tidegate_web.projects import Projects
 from tidegate_web.queues import Queues
 from tidegate_web.runtokens import RunTokens
 from tidegate_web.settings import WebSettings
+from tidegate_web.webhooks.sealing import Sealer
 
 _KEY = "tidegate"
 
@@ -38,6 +39,7 @@ class Services:
     throttle: LoginThrottle
     callers: CallerMemory
     mailer: Mailer
+    sealer: Sealer
     progress: ProgressWriter
     run_tokens: RunTokens
     projects: Projects

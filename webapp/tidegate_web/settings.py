@@ -19,6 +19,7 @@ from pydantic_settings import (
 from sqlalchemy.engine import make_url
 
 from tidegate_web.auth.groups import GroupRoles
+from tidegate_web.webhooks.addresses import Network, parse_networks
 
 PREFIX = "TIDEGATE_"
 
@@ -176,6 +177,9 @@ class WebSettings(BaseSettings):
     """A finished TaskRun whose status names no TTL is deleted after so long; it stays in the archive."""
     max_finished_runs: int = Field(default=10_000, ge=0)
     """Finished TaskRuns that a namespace keeps; beyond it the oldest archived ones go first."""
+    webhook_allow: Annotated[list[str], NoDecode] = Field(default_factory=list)
+    """Networks beside the public internet that webhooks may lead to, comma-separated: `10.20.0.0/16`. Without, none that is
+    loopback, link-local, private or reserved."""
     log_followers: int = Field(default=128, ge=1)
     """Pods whose logs are followed at once; the others are read when they end."""
     log_limit_bytes: int = Field(default=10 * 1024 * 1024, ge=1024)
@@ -205,7 +209,13 @@ class WebSettings(BaseSettings):
         GroupRoles.parse(value)
         return value
 
-    @field_validator("namespaces", "oidc_allowed_domains", mode="before")
+    @field_validator("webhook_allow")
+    @classmethod
+    def _networks(cls, value: list[str]) -> list[str]:
+        parse_networks(value)
+        return value
+
+    @field_validator("namespaces", "oidc_allowed_domains", "webhook_allow", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
@@ -237,6 +247,11 @@ class WebSettings(BaseSettings):
     def group_roles(self) -> GroupRoles:
         """Roles by groups of the sign-in provider."""
         return GroupRoles.parse(self.oidc_group_roles)
+
+    @property
+    def webhook_networks(self) -> tuple[Network, ...]:
+        """Networks beside the public internet that webhooks may lead to."""
+        return parse_networks(self.webhook_allow)
 
     @property
     def session_idle(self) -> timedelta:

@@ -5,11 +5,11 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 
 from tidegate_web.api.common import integer
-from tidegate_web.api.shapes import rfc3339
 from tidegate_web.permissions import Permission, requires
 from tidegate_web.services import Services, services
 from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import audit
+from tidegate_web.times import rfc3339
 
 
 def entry_json(row: AnyRow) -> dict[str, Any]:

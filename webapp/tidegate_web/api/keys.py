@@ -7,7 +7,6 @@ from flask import Blueprint, Response, jsonify, request
 from tidegate_web.api import bodies
 from tidegate_web.api.common import audited, one_of_projects
 from tidegate_web.api.models import NewApiKey
-from tidegate_web.api.shapes import rfc3339
 from tidegate_web.auth.guard import whoever
 from tidegate_web.auth.tokens import KEY_PREFIX, new_api_key, shown_prefix, token_hash
 from tidegate_web.permissions import Permission, Role, requires
@@ -15,6 +14,7 @@ from tidegate_web.problems import Problem
 from tidegate_web.services import Services, services
 from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import keys
+from tidegate_web.times import rfc3339
 
 
 def key_json(row: AnyRow) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from flask import Blueprint, Response, jsonify
 from tidegate_web.api import bodies
 from tidegate_web.api.common import audited, one_of_projects
 from tidegate_web.api.models import MemberChange, NewInvitation
-from tidegate_web.api.shapes import rfc3339
 from tidegate_web.auth.guard import person, whoever
 from tidegate_web.auth.links import Sent, address_of, hand_over, invitation_mail
 from tidegate_web.auth.tokens import new_token, token_hash
@@ -17,6 +16,7 @@ from tidegate_web.problems import Problem
 from tidegate_web.services import Services, services
 from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import members, users
+from tidegate_web.times import rfc3339
 
 
 def member_json(row: AnyRow) -> dict[str, Any]:

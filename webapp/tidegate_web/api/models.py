@@ -8,6 +8,7 @@ from pydantic.alias_generators import to_camel
 
 from tidegate_web.auth.passwords import LEAST_SIGNS
 from tidegate_web.permissions import Role, is_dns_label
+from tidegate_web.store.models import TERMINAL_PHASES
 
 _EMAIL = re.compile(r"[^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+")
 
@@ -99,3 +100,31 @@ class NewApiKey(Body):
     @classmethod
     def _once(cls, value: list[str] | None) -> list[str] | None:
         return None if value is None else sorted(set(value))
+
+
+def _terminal(value: str) -> str:
+    if value not in TERMINAL_PHASES:
+        raise ValueError(f"must be one of {', '.join(TERMINAL_PHASES)}")
+    return value
+
+
+TerminalPhase = Annotated[str, Field(json_schema_extra={"enum": list(TERMINAL_PHASES)}), AfterValidator(_terminal)]
+Phases = Annotated[list[TerminalPhase], Field(min_length=1, max_length=len(TERMINAL_PHASES))]
+Tasks = Annotated[list[DnsLabel], Field(min_length=1, max_length=100)]
+
+
+class NewWebhook(Body):
+    """Where to tell of runs that have ended, and of which."""
+
+    url: str
+    phases: Phases | None = None
+    tasks: Tasks | None = None
+
+
+class WebhookChange(Body):
+    """What changes; what isn't named stays."""
+
+    url: str | None = None
+    phases: Phases | None = None
+    tasks: Tasks | None = None
+    disabled: bool | None = None

@@ -7,7 +7,6 @@ from flask import Blueprint, Response, jsonify, request
 from tidegate_web.api import bodies
 from tidegate_web.api.common import audited, integer
 from tidegate_web.api.models import NewUser, PasswordChange, UserChange
-from tidegate_web.api.shapes import rfc3339
 from tidegate_web.auth.guard import caller, person
 from tidegate_web.auth.links import Sent, hand_over, password_link, password_mail
 from tidegate_web.auth.passwords import Passwords
@@ -18,6 +17,7 @@ from tidegate_web.problems import Problem
 from tidegate_web.services import Services, services
 from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import users
+from tidegate_web.times import rfc3339
 
 
 def user_json(row: AnyRow) -> dict[str, Any]:

@@ -1,19 +1,13 @@
 """What goes out: rows of Postgres as the API's JSON."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from tidegate_web.store.models import AnyRow
+from tidegate_web.times import rfc3339
 
 RunLike = Any
 """A row of ``runs``, or something with the same columns."""
-
-
-def rfc3339(time: datetime | None) -> str | None:
-    if time is None:
-        return None
-    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def requester(row: RunLike) -> dict[str, Any] | None:

@@ -23,6 +23,7 @@ from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import metadata as stored_metadata
 from tidegate_web.store.queries import results, runs
 from tidegate_web.store.records import clean
+from tidegate_web.times import rfc3339
 
 MAX_RESULT_BYTES = 8 * 1024 * 1024
 MAX_CHECKPOINT_BYTES = 1024 * 1024
@@ -162,8 +163,8 @@ def child(row: AnyRow) -> dict[str, Any]:
         "phase": row.phase,
         "reason": row.reason,
         "message": row.message,
-        "createdAt": shapes.rfc3339(row.created),
-        "finishedAt": shapes.rfc3339(row.finished_at),
+        "createdAt": rfc3339(row.created),
+        "finishedAt": rfc3339(row.finished_at),
         "result": row.status.get("result"),
         "resultRef": row.status.get("resultRef"),
     }

@@ -4,7 +4,7 @@ import threading
 import time
 
 import structlog
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from tidegate_web.health.probes import make_registry
 from tidegate_web.kubernetes import pods_path, runs_path
@@ -18,6 +18,7 @@ from tidegate_web.mirror.sweeper import Sweeper
 from tidegate_web.mirror.writer import RunHandler, RunWriter
 from tidegate_web.services import Services
 from tidegate_web.store import schema
+from tidegate_web.webhooks.deliverer import Deliverer
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -25,17 +26,30 @@ log = structlog.stdlib.get_logger(__name__)
 class Term:
     """One time of leading: all the threads, started and stopped together."""
 
-    def __init__(self, made: Services, *, patience_seconds: float) -> None:
+    def __init__(self, made: Services, *, patience_seconds: float, webhook_attempts: Counter) -> None:
         settings = made.settings
         self.stop = threading.Event()
         self.heard = time.monotonic()
         self._publisher = Publisher(engine=made.engine, events=made.events, stop=self.stop)
+        self._webhooks = Deliverer(
+            engine=made.engine,
+            clock=made.clock,
+            sealer=made.sealer,
+            allowed=settings.webhook_networks,
+            stop=self.stop,
+            attempts=webhook_attempts,
+        )
+
+        def wrote() -> None:
+            self._publisher.wake()
+            self._webhooks.wake()
+
         self._runs = RunWriter(
             engine=made.engine,
             cluster=made.cluster,
             clock=made.clock,
             stop=self.stop,
-            wrote=self._publisher.wake,
+            wrote=wrote,
             default_ttl_seconds=settings.default_ttl_seconds,
         )
         self._logs = LogWriter(engine=made.engine, redis=made.redis, stop=self.stop)
@@ -87,6 +101,7 @@ class Term:
         )
         self._threads: list[threading.Thread] = [
             self._publisher,
+            self._webhooks,
             self._runs,
             self._logs,
             *self._informers,
@@ -124,6 +139,10 @@ class Mirror:
         registry = registry if registry is not None else make_registry()
         self._leads = Gauge("tidegate_mirror_leader", "1 while this mirror is at work.", registry=registry)
         self._followed = Gauge("tidegate_mirror_followed_logs", "Pods whose logs are being read.", registry=registry)
+        self._webhook_attempts = Counter(
+            "tidegate_webhook_attempts", "Attempts to deliver webhooks, by what became of them.", ["state"],
+            registry=registry,
+        )  # fmt: skip
         self._quiet = Gauge(
             "tidegate_mirror_seconds_since_event", "Seconds since the watch of TaskRuns last said anything.",
             registry=registry,
@@ -138,7 +157,7 @@ class Mirror:
             if not self._schema_is_ready() or not self._leadership.acquire(self._stop):
                 continue
             log.info("leading")
-            term = Term(self._made, patience_seconds=self._patience)
+            term = Term(self._made, patience_seconds=self._patience, webhook_attempts=self._webhook_attempts)
             self._leads.set(1)
             try:
                 term.begin()

@@ -21,6 +21,7 @@ from sqlalchemy import (
     Row,
     SmallInteger,
     Text,
+    UniqueConstraint,
     Uuid,
     func,
     text,
@@ -281,6 +282,45 @@ class Outbox(Base):
     project: Mapped[str] = mapped_column(Text)
     event: Mapped[dict[str, Any]] = mapped_column(JSONB)
     created: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
+
+
+class Webhook(Base):
+    """Who wants to hear of runs that have ended. The secret is encrypted; ``phases`` and ``tasks`` None: all."""
+
+    __tablename__ = "webhooks"
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    project: Mapped[str] = mapped_column(Text, index=True)
+    url: Mapped[str] = mapped_column(Text)
+    secret: Mapped[bytes] = mapped_column(LargeBinary)
+    phases: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
+    tasks: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
+    created: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
+    created_by: Mapped[str] = mapped_column(Text)
+    disabled_at: Mapped[datetime | None] = mapped_column(Timestamp)
+    disabled_reason: Mapped[str | None] = mapped_column(Text)
+
+
+class WebhookDelivery(Base):
+    """One thing to tell a webhook: ``pending`` until it is ``delivered`` or ``failed``."""
+
+    __tablename__ = "webhook_deliveries"
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    webhook_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("webhooks.id", ondelete="CASCADE"))
+    run_uid: Mapped[str | None] = mapped_column(Uid)
+    payload: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    state: Mapped[str] = mapped_column(Text, server_default="pending")
+    attempts: Mapped[int] = mapped_column(Integer, server_default="0")
+    next_at: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
+    last_at: Mapped[datetime | None] = mapped_column(Timestamp)
+    last_status: Mapped[int | None] = mapped_column(Integer)
+    last_error: Mapped[str | None] = mapped_column(Text)
+    created: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now(), index=True)
+
+    __table_args__ = (
+        UniqueConstraint("webhook_id", "run_uid"),
+        Index("ix_webhook_deliveries_webhook_id_id", "webhook_id", "id"),
+        Index("ix_webhook_deliveries_pending", "next_at", postgresql_where=text("state = 'pending'")),
+    )
 
 
 class Audit(Base):

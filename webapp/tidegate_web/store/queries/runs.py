@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, func, insert, or
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from tidegate_web.store.models import ACTIVE_PHASES, TERMINAL_PHASES, AnyRow, AttemptProgress, Outbox, Run
+from tidegate_web.store.queries import webhooks
 from tidegate_web.store.records import RunRecord
 
 SUMMARY = (
@@ -129,6 +130,7 @@ def mark_deleted(connection: Connection, *, uids: Iterable[str], now: datetime) 
 def _tell(connection: Connection, rows: Sequence[RunRecord | AnyRow]) -> None:
     if not rows:
         return
+    webhooks.tell(connection, rows)
     connection.execute(
         insert(Outbox),
         [

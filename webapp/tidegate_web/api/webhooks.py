@@ -1,0 +1,202 @@
+"""Webhooks over HTTP: made with a secret that is shown once, changed, tried, and their deliveries looked at and replayed."""
+
+from typing import Any
+
+from flask import Blueprint, Response, jsonify
+
+from tidegate_web.api import bodies
+from tidegate_web.api.common import audited, integer, one_of_projects
+from tidegate_web.api.models import NewWebhook, WebhookChange
+from tidegate_web.auth.guard import whoever
+from tidegate_web.permissions import Permission, requires
+from tidegate_web.problems import Problem
+from tidegate_web.services import Services, services
+from tidegate_web.store.models import AnyRow
+from tidegate_web.store.queries import webhooks
+from tidegate_web.times import rfc3339
+from tidegate_web.webhooks.addresses import BadUrlError, check_url
+from tidegate_web.webhooks.signing import new_secret
+
+MOST = 50
+"""Webhooks of a project."""
+
+
+def webhook_json(row: AnyRow) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "url": row.url,
+        "phases": row.phases,
+        "tasks": row.tasks,
+        "createdAt": rfc3339(row.created),
+        "createdBy": row.created_by,
+        "disabled": row.disabled_at is not None,
+        "disabledReason": row.disabled_reason,
+    }
+
+
+def delivery_json(row: AnyRow) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "run": row.run_uid,
+        "payload": row.payload,
+        "state": row.state,
+        "attempts": row.attempts,
+        "nextAttemptAt": rfc3339(row.next_at) if row.state == "pending" else None,
+        "lastAttemptAt": rfc3339(row.last_at),
+        "lastStatus": row.last_status,
+        "lastError": row.last_error,
+        "createdAt": rfc3339(row.created),
+    }
+
+
+def _check(made: Services, url: str) -> None:
+    try:
+        check_url(url, allowed=made.settings.webhook_networks)
+    except BadUrlError as error:
+        raise bodies.invalid("url", str(error)) from None
+
+
+def _no_webhook() -> Problem:
+    return Problem(404, "There is no such webhook.")
+
+
+def _find(made: Services, project: str, webhook_id: int) -> AnyRow:
+    with made.engine.connect() as connection:
+        row = webhooks.find(connection, project=project, webhook_id=webhook_id)
+    if row is None:
+        raise _no_webhook()
+    return row
+
+
+def create(made: Services, project: str, new: NewWebhook) -> tuple[AnyRow, str]:
+    """A new webhook, and its secret, which nobody can tell again."""
+    one_of_projects(made, project, to_write=True)
+    _check(made, new.url)
+    secret = new_secret()
+    with audited(made, "webhook.create", project=project, target=new.url), made.engine.begin() as connection:
+        if len(webhooks.listed(connection, project=project)) >= MOST:
+            raise Problem(409, f"A project has at most {MOST} webhooks.")
+        row = webhooks.create(
+            connection,
+            project=project,
+            url=new.url,
+            secret=made.sealer.seal(secret),
+            phases=new.phases,
+            tasks=new.tasks,
+            created_by=whoever(),
+        )
+    return row, secret
+
+
+def change(made: Services, project: str, webhook_id: int, wanted: WebhookChange) -> AnyRow:
+    """Lead it elsewhere, ask for other runs, switch it off or on."""
+    values = wanted.model_dump(include=wanted.model_fields_set & {"url", "phases", "tasks"})
+    if values.get("url", "") is None:
+        raise bodies.invalid("url", "must be a URL")
+    if wanted.url is not None:
+        _check(made, wanted.url)
+    if wanted.disabled is not None:
+        values["disabled_at"] = made.clock.now() if wanted.disabled else None
+        values["disabled_reason"] = "Switched off." if wanted.disabled else None
+    with audited(made, "webhook.change", project=project, target=str(webhook_id)), made.engine.begin() as connection:
+        row = (
+            webhooks.change(connection, project=project, webhook_id=webhook_id, values=values)
+            if values
+            else webhooks.find(connection, project=project, webhook_id=webhook_id)
+        )
+        if row is None:
+            raise _no_webhook()
+        return row
+
+
+def rotate(made: Services, project: str, webhook_id: int) -> str:
+    """Another secret; what is sent from now on is signed with it."""
+    secret = new_secret()
+    values = {"secret": made.sealer.seal(secret)}
+    with (
+        audited(made, "webhook.rotate-secret", project=project, target=str(webhook_id)),
+        made.engine.begin() as connection,
+    ):
+        if webhooks.change(connection, project=project, webhook_id=webhook_id, values=values) is None:
+            raise _no_webhook()
+    return secret
+
+
+def remove(made: Services, project: str, webhook_id: int) -> None:
+    with audited(made, "webhook.remove", project=project, target=str(webhook_id)), made.engine.begin() as connection:
+        if not webhooks.remove(connection, project=project, webhook_id=webhook_id):
+            raise _no_webhook()
+
+
+def add_routes(area: Blueprint) -> None:
+    """The routes of webhooks."""
+
+    @area.get("/projects/<project>/webhooks")
+    @requires(Permission.ADMIN)
+    def list_webhooks(project: str) -> Response:
+        with services().engine.connect() as connection:
+            rows = webhooks.listed(connection, project=project)
+        return jsonify({"items": [webhook_json(row) for row in rows]})
+
+    @area.post("/projects/<project>/webhooks")
+    @requires(Permission.ADMIN)
+    def new_webhook(project: str) -> tuple[Response, int]:
+        row, secret = create(services(), project, bodies.read(NewWebhook))
+        response = jsonify(webhook_json(row) | {"secret": secret})
+        response.headers["Location"] = f"/api/v1/projects/{project}/webhooks/{row.id}"
+        return response, 201
+
+    @area.get("/projects/<project>/webhooks/<id:webhook>")
+    @requires(Permission.ADMIN)
+    def get_webhook(project: str, webhook: int) -> Response:
+        return jsonify(webhook_json(_find(services(), project, webhook)))
+
+    @area.patch("/projects/<project>/webhooks/<id:webhook>")
+    @requires(Permission.ADMIN)
+    def patch_webhook(project: str, webhook: int) -> Response:
+        return jsonify(webhook_json(change(services(), project, webhook, bodies.read(WebhookChange))))
+
+    @area.delete("/projects/<project>/webhooks/<id:webhook>")
+    @requires(Permission.ADMIN)
+    def delete_webhook(project: str, webhook: int) -> tuple[str, int]:
+        remove(services(), project, webhook)
+        return "", 204
+
+    @area.post("/projects/<project>/webhooks/<id:webhook>:rotate-secret")
+    @requires(Permission.ADMIN)
+    def rotate_secret(project: str, webhook: int) -> Response:
+        return jsonify({"secret": rotate(services(), project, webhook)})
+
+    @area.post("/projects/<project>/webhooks/<id:webhook>:test")
+    @requires(Permission.ADMIN)
+    def test_webhook(project: str, webhook: int) -> tuple[Response, int]:
+        made = services()
+        _find(made, project, webhook)
+        at = rfc3339(made.clock.now())
+        assert at is not None
+        with audited(made, "webhook.test", project=project, target=str(webhook)), made.engine.begin() as connection:
+            row = webhooks.add_test(connection, webhook_id=webhook, at=at)
+        return jsonify(delivery_json(row)), 202
+
+    @area.get("/projects/<project>/webhooks/<id:webhook>/deliveries")
+    @requires(Permission.ADMIN)
+    def list_deliveries(project: str, webhook: int) -> Response:
+        made = services()
+        _find(made, project, webhook)
+        limit = integer("limit", default=50, least=1, most=500)
+        before = integer("after", default=2**62, least=0, most=2**62)
+        with made.engine.connect() as connection:
+            rows = webhooks.deliveries(connection, webhook_id=webhook, before=before, limit=limit + 1)
+        after = str(rows[limit - 1].id) if len(rows) > limit else None
+        return jsonify({"items": [delivery_json(row) for row in rows[:limit]], "after": after})
+
+    @area.post("/projects/<project>/webhooks/<id:webhook>/deliveries/<id:delivery>:replay")
+    @requires(Permission.ADMIN)
+    def replay_delivery(project: str, webhook: int, delivery: int) -> tuple[Response, int]:
+        made = services()
+        _find(made, project, webhook)
+        with audited(made, "webhook.replay", project=project, target=str(delivery)), made.engine.begin() as connection:
+            row = webhooks.replay(connection, webhook_id=webhook, delivery_id=delivery)
+            if row is None:
+                raise Problem(404, "There is no such delivery.")
+        return jsonify(delivery_json(row)), 202

@@ -1,0 +1,10 @@
+"""Times as they go out: RFC 3339 in UTC, to the millisecond."""
+
+from datetime import UTC, datetime
+
+
+def rfc3339(time: datetime | None) -> str | None:
+    """A time for JSON; None stays None."""
+    if time is None:
+        return None
+    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

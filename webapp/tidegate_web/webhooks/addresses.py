@@ -1,0 +1,58 @@
+"""Where a webhook may lead: to the public internet, and to networks that the settings allow. Pure.
+
+Whoever may make webhooks would else reach what only pods of the cluster can: other services, nodes, the cloud's metadata.
+"""
+
+import ipaddress
+from collections.abc import Iterable, Sequence
+from urllib.parse import urlsplit
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+LONGEST_URL = 2000
+
+
+class BadUrlError(ValueError):
+    """No URL that a webhook may have; the message says why."""
+
+
+def parse_networks(names: Iterable[str]) -> tuple[Network, ...]:
+    """Networks in CIDR notation, or ValueError."""
+    return tuple(ipaddress.ip_network(name) for name in names)
+
+
+def is_allowed(address: Address, *, allowed: Sequence[Network]) -> bool:
+    """Whether to connect to this address. An IPv4 address in IPv6 clothes is judged as what it is."""
+    plain: Address = address
+    if isinstance(address, ipaddress.IPv6Address):
+        plain = address.ipv4_mapped or (address.sixtofour or None) or address
+    if any(plain.version == network.version and plain in network for network in allowed):
+        return True
+    # Loopback, link-local, private, shared and reserved ranges are not global; multicast may be.
+    return plain.is_global and not plain.is_multicast
+
+
+def check_url(url: str, *, allowed: Sequence[Network]) -> None:
+    """Refuse what can't be right, before anything is sent. Names are looked up when something is."""
+    if len(url) > LONGEST_URL or any(ord(sign) <= 32 or ord(sign) == 127 for sign in url):
+        raise BadUrlError(f"must be at most {LONGEST_URL} signs, without spaces")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise BadUrlError("is not a URL") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise BadUrlError("must begin with https:// or http:// and name a host")
+    if parts.username is not None or parts.password is not None:
+        raise BadUrlError("must not have a user or password")
+    if parts.fragment:
+        raise BadUrlError("must not have a fragment")
+    if port == 0:
+        raise BadUrlError("has no port that one can connect to")
+    try:
+        literal = ipaddress.ip_address(parts.hostname)
+    except ValueError:
+        return
+    if not is_allowed(literal, allowed=allowed):
+        raise BadUrlError("leads to an address that webhooks may not go to")

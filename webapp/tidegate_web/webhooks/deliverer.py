@@ -1,0 +1,151 @@
+"""Sends what is due, in the process of the mirror that leads. An attempt that nobody finished is made again: a receiver may
+get a delivery twice, with one id, and never misses one while it can still be tried.
+"""
+
+import json
+import random
+import threading
+import time
+from collections import Counter as Counts
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import structlog
+from prometheus_client import Counter
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from tidegate_web.clock import Clock
+from tidegate_web.store.models import AnyRow
+from tidegate_web.store.queries import webhooks
+from tidegate_web.webhooks import sending, signing
+from tidegate_web.webhooks.addresses import Network
+from tidegate_web.webhooks.retries import next_attempt
+from tidegate_web.webhooks.sealing import Sealer
+from tidegate_web.webhooks.sending import Outcome
+
+log = structlog.stdlib.get_logger(__name__)
+
+AT_ONCE = 16
+EACH = 4
+"""Of these for one webhook: a receiver that hangs holds nobody else up."""
+KEPT = timedelta(days=30)
+SWEEP_SECONDS = 600.0
+
+
+class Deliverer(threading.Thread):
+    """Looks every second, and at once when it is told that runs were written."""
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        clock: Clock,
+        sealer: Sealer,
+        allowed: Sequence[Network],
+        stop: threading.Event,
+        attempts: Counter,
+        seconds: float = 1.0,
+    ) -> None:
+        super().__init__(name="webhooks", daemon=True)
+        self._engine = engine
+        self._clock = clock
+        self._sealer = sealer
+        self._allowed = allowed
+        self._stop_event = stop
+        self._attempts = attempts
+        self._seconds = seconds
+        self._wake = threading.Event()
+        self._swept = 0.0
+        self._flying: Counts[int] = Counts()
+        self._lock = threading.Lock()
+
+    def wake(self) -> None:
+        self._wake.set()
+
+    def run(self) -> None:
+        with ThreadPoolExecutor(max_workers=AT_ONCE, thread_name_prefix="webhook") as pool:
+            while not self._stop_event.is_set():
+                self._wake.wait(self._seconds)
+                self._wake.clear()
+                try:
+                    while not self._stop_event.is_set() and self._round(pool):
+                        pass
+                    self._forget()
+                except SQLAlchemyError as error:
+                    log.warning("waiting to send webhooks", reason=str(error).partition("\n")[0])
+                    self._stop_event.wait(2)
+                except Exception:
+                    log.exception("webhooks")
+                    self._stop_event.wait(5)
+
+    def _round(self, pool: ThreadPoolExecutor) -> bool:
+        """Begin to send some; True when there were any."""
+        with self._lock:
+            room = AT_ONCE - self._flying.total()
+            busy = [webhook for webhook, flying in self._flying.items() if flying >= EACH]
+        if room <= 0:
+            return False
+        with self._engine.begin() as connection:
+            due = webhooks.claim(connection, now=self._clock.now(), limit=room, each=EACH, but=busy)
+        for row in due:
+            with self._lock:
+                self._flying[row.webhook_id] += 1
+            pool.submit(self._fly, row)
+        return bool(due)
+
+    def _fly(self, row: AnyRow) -> None:
+        try:
+            self._deliver(row)
+        except Exception:
+            log.exception("a delivery", id=row.id)
+        with self._lock:
+            self._flying[row.webhook_id] -= 1
+            if not self._flying[row.webhook_id]:
+                del self._flying[row.webhook_id]
+        self._wake.set()
+
+    def _deliver(self, row: AnyRow) -> None:
+        secret = self._sealer.open(row.secret)
+        if secret is None:
+            outcome = Outcome(error="The secret can't be read: the installation's key was changed. Rotate the secret.")
+        else:
+            body = json.dumps(row.payload, separators=(",", ":"), ensure_ascii=False).encode()
+            now = int(self._clock.now().timestamp())
+            headers = signing.headers(secret, message_id=f"msg_{row.id}", timestamp=now, body=body)
+            outcome = sending.post(row.url, body=body, headers=headers, allowed=self._allowed)
+        try:
+            self._write(row, outcome)
+        except SQLAlchemyError as error:
+            # Sent again when its lease is over.
+            log.warning("a delivery's outcome can't be written", id=row.id, reason=str(error).partition("\n")[0])
+
+    def _write(self, row: AnyRow, outcome: Outcome) -> None:
+        now, attempts = self._clock.now(), row.attempts + 1
+        again = None
+        if not outcome.taken and not outcome.gone:
+            again = next_attempt(attempts=attempts, now=now, jitter=random.random())  # noqa: S311 - no secret
+        state = "delivered" if outcome.taken else "pending" if again is not None else "failed"
+        self._attempts.labels(state).inc()
+        with self._engine.begin() as connection:
+            webhooks.attempted(
+                connection,
+                delivery_id=row.id,
+                state=state,
+                at=now,
+                next_at=again,
+                status=outcome.status,
+                error=outcome.error,
+            )
+            if outcome.gone:
+                webhooks.disable(
+                    connection, webhook_id=row.webhook_id, now=now, reason="The receiver wants no more (410)."
+                )
+
+    def _forget(self) -> None:
+        if time.monotonic() - self._swept < SWEEP_SECONDS:
+            return
+        self._swept = time.monotonic()
+        with self._engine.begin() as connection:
+            webhooks.forget_old(connection, before=self._clock.now() - KEPT)
