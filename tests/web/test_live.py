@@ -2,6 +2,8 @@
 
 import contextlib
 from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
 
 import pytest
 from support.servers import wait_until
@@ -120,9 +122,16 @@ def test_strangers_get_no_stream(stack: Stack, live: tuple[Parts, str, SignedIn]
         assert stream.status == 401
 
 
-def chunk(stack: Stack, uid: str, position: int, data: bytes) -> Chunk:
+def chunk(stack: Stack, run: Any, position: int, data: bytes) -> Chunk:
     return Chunk(
-        run_uid=uid, project=stack.project, attempt=1, pod_uid="p", pod_name="pod", position=position, data=data
+        run_uid=run["uid"],
+        run_created=datetime.fromisoformat(run["createdAt"]),
+        project=stack.project,
+        attempt=1,
+        pod_uid="p",
+        pod_name="pod",
+        position=position,
+        data=data,
     )
 
 
@@ -134,7 +143,7 @@ def test_log_chunks_stored_and_live_without_a_gap(stack: Stack, live: tuple[Part
 
     def store(position: int, data: bytes) -> int:
         with parts.engine.begin() as connection:
-            number = add_chunk(connection, chunk(stack, uid, position, data))
+            number = add_chunk(connection, chunk(stack, answer.json, position, data))
         assert number is not None
         return number
 

@@ -17,12 +17,19 @@ from tidegate_web.settings import WebSettings
 from tidegate_web.store import schema
 from tidegate_web.store.engine import make_engine
 from tidegate_web.store.models import Base
+from tidegate_web.store.partitions import is_partition
+
+
+def no_partition(name: str | None, kind: str, parents: object) -> bool:
+    """Months come and go without a migration."""
+    del parents
+    return kind != "table" or not is_partition(name or "")
 
 
 def test_migrations_make_exactly_the_tables_of_the_models(stack: Stack) -> None:
     made = stack.services("web")
     with made.engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "include_name": no_partition})
         assert compare_metadata(context, Base.metadata) == []
 
 

@@ -206,7 +206,8 @@ def test_logs_that_are_not_stored_hold_back_the_deletion(stack: Stack, parts: Pa
             "pod_uid": pod["metadata"]["uid"],
             "pod_name": pod["metadata"]["name"],
         }
-        add_chunk(connection, Chunk(**values, position=0, data=b"hello\n"))
+        created = row(parts, "logged").created
+        add_chunk(connection, Chunk(**values, run_created=created, position=0, data=b"hello\n"))
         add_end(connection, End(**values, mark="complete"))
     until(parts, "logged", lambda row: row.deleted_at is not None)  # the forged pod holds nothing back
     assert forged["metadata"]["uid"] not in {end.pod_uid for end in parts.rows("SELECT pod_uid FROM log_ends")}

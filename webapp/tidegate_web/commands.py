@@ -13,12 +13,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from tidegate_web import logs
 from tidegate_web.app import make_services
 from tidegate_web.auth.admin import AdminSettingsError, create_admin
+from tidegate_web.clock import SystemClock
 from tidegate_web.health.probes import ProbeServer, SchemaCheck, make_registry
 from tidegate_web.kubernetes import NoClusterError
 from tidegate_web.mirror.process import Mirror
 from tidegate_web.serving import serve
 from tidegate_web.settings import PREFIX, WebSettings
-from tidegate_web.store import schema
+from tidegate_web.store import partitions, schema
 from tidegate_web.store.engine import make_engine
 from tidegate_web.store.schema import PostgresUnavailableError
 
@@ -62,6 +63,9 @@ def run_migrate(settings: WebSettings) -> None:
     schema.wait_for_postgres(engine, seconds=settings.migrate_wait_seconds)
     before, after = schema.upgrade(engine)
     log.info("schema", before=before, after=after)
+    if after == schema.head():
+        with engine.begin() as connection:
+            partitions.ensure_ahead(connection, now=SystemClock().now())
     if settings.admin_email and settings.admin_password:
         log.info("admin", email=settings.admin_email, made=create_admin(engine, settings))
     engine.dispose()

@@ -186,6 +186,8 @@ class WebSettings(BaseSettings):
     """What is kept of the logs of one run."""
     sweep_seconds: float = Field(default=5, gt=0)
     """How often the mirror looks for runs to delete."""
+    prune_seconds: float = Field(default=600, gt=0)
+    """How often the mirror looks for archived runs that their projects keep no longer, and makes the months ahead."""
     migrate_wait_seconds: float = Field(default=300, ge=0)
     """How long `migrate` waits for Postgres to come up."""
     log_level: str = "INFO"

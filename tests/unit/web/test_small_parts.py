@@ -10,7 +10,8 @@ from tidegate_web.mirror.logwriter import CHUNK_BYTES, merged
 from tidegate_web.mirror.pods import reduce_pod
 from tidegate_web.pages import formatting
 from tidegate_web.store.queries.logs import Chunk, End
-from tidegate_web.store.queries.runs import BadCursorError, decode_cursor, encode_cursor, is_uid
+from tidegate_web.store.queries.run_list import BadCursorError, decode_cursor, encode_cursor
+from tidegate_web.store.queries.runs import is_uid
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 UID = "4f5cfb6e-8a53-4c6d-9d4c-0f6a3d7f7a11"
@@ -60,7 +61,9 @@ def test_uids() -> None:
 
 
 def chunk(pod: str, position: int, data: bytes) -> Chunk:
-    return Chunk(run_uid="u", project="p", attempt=1, pod_uid=pod, pod_name=pod, position=position, data=data)
+    return Chunk(
+        run_uid="u", run_created=NOW, project="p", attempt=1, pod_uid=pod, pod_name=pod, position=position, data=data
+    )
 
 
 def test_neighbouring_chunks_are_put_together() -> None:

@@ -16,8 +16,8 @@ from tidegate_web.problems import Problem
 from tidegate_web.services import Services
 from tidegate_web.store.engine import is_unavailable
 from tidegate_web.store.models import ACTIVE_PHASES, TERMINAL_PHASES
-from tidegate_web.store.queries import audit, runs
-from tidegate_web.store.queries.runs import RunFilter
+from tidegate_web.store.queries import audit, run_list
+from tidegate_web.store.queries.run_list import RunFilter
 from tidegate_web.store.records import parse_time
 
 log = structlog.stdlib.get_logger(__name__)
@@ -80,7 +80,7 @@ def one_of_projects(made: Services, project: str, *, to_write: bool = False) -> 
             return
         if not to_write:
             with made.engine.connect() as connection:
-                if runs.page(connection, project=project, wanted=RunFilter(), limit=1).rows:
+                if run_list.page(connection, project=project, wanted=RunFilter(), limit=1).rows:
                     return
     raise Problem(404, "There is no such project.")
 

@@ -16,7 +16,7 @@ from tidegate_web.problems import Problem, from_cluster
 from tidegate_web.services import Services, services
 from tidegate_web.store.engine import is_unavailable
 from tidegate_web.store.models import TERMINAL_PHASES, AnyRow
-from tidegate_web.store.queries import logs, metadata, results, runs
+from tidegate_web.store.queries import logs, metadata, results, run_list, runs
 from tidegate_web.store.records import run_record
 
 FULL_RETRY_SECONDS = "5"
@@ -174,14 +174,14 @@ def add_routes(area: Blueprint) -> None:
         limit = integer("limit", default=50, least=1, most=500)
         try:
             with made.engine.connect() as connection:
-                page = runs.page(
+                page = run_list.page(
                     connection,
                     project=project,
                     wanted=parse_filter(request.args),
                     limit=limit,
                     after=request.args.get("after"),
                 )
-        except runs.BadCursorError as error:
+        except run_list.BadCursorError as error:
             raise Problem(422, str(error)) from error
         return jsonify({"items": [shapes.listed(row) for row in page.rows], "after": page.after})
 
@@ -223,6 +223,7 @@ def add_routes(area: Blueprint) -> None:
             chunks = logs.chunks(
                 connection,
                 run_uid=row.uid,
+                run_created=row.created,
                 after=after,
                 attempt=attempt or None,
                 pod=request.args.get("pod"),

@@ -21,7 +21,7 @@ from tidegate_web.runtokens import RunIdentity
 from tidegate_web.services import Services, services
 from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import metadata as stored_metadata
-from tidegate_web.store.queries import results, runs
+from tidegate_web.store.queries import results, run_list, runs
 from tidegate_web.store.records import clean
 from tidegate_web.times import rfc3339
 
@@ -107,7 +107,7 @@ def blueprint() -> Blueprint:
             with made.engine.connect() as connection:
                 # A name means its newest run: the children of an older one of this name aren't ours.
                 parent = runs.find(connection, project=identity.project, reference=uid)
-                page = runs.children(
+                page = run_list.children(
                     connection,
                     project=identity.project,
                     parent=identity.run_name,
@@ -115,7 +115,7 @@ def blueprint() -> Blueprint:
                     limit=limit,
                     after=request.args.get("after"),
                 )
-        except runs.BadCursorError as error:
+        except run_list.BadCursorError as error:
             raise Problem(422, str(error)) from error
         return jsonify({"items": [child(row) for row in page.rows], "after": page.after})
 
@@ -139,7 +139,7 @@ def change_metadata(made: Services, identity: RunIdentity, body: dict[str, Any])
                 run_uid=identity.run_uid,
                 run_name=identity.run_name,
                 attempt=identity.attempt,
-                keys=change.keys,
+                changed=change.keys,
             )
     except metadata.MetadataError as error:
         raise bodies.invalid(error.where, str(error)) from error

@@ -19,6 +19,7 @@ from tidegate_web.permissions import Permission, Role, requires
 from tidegate_web.problems import Problem
 from tidegate_web.services import Services, services
 from tidegate_web.store.engine import is_unavailable
+from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import logs, runs
 
 RETRY_MS = 2000
@@ -114,7 +115,7 @@ def blueprint() -> Blueprint:
             raise Problem(404, "There is no such run.")
         made.hub.start()
         watch = Watch(made, asks_again=asks_again(), project=project)
-        return sse(stream_with_context(_logs(made, found.uid, last_event_id() or 0, watch)))
+        return sse(stream_with_context(_logs(made, found, last_event_id() or 0, watch)))
 
     return area
 
@@ -153,9 +154,9 @@ def _events(
                     yield event_text(data=public_event(number, event), event="run", number=number)
 
 
-def _logs(made: Services, run_uid: str, after: int, watch: Watch) -> Iterator[str]:
+def _logs(made: Services, run: AnyRow, after: int, watch: Watch) -> Iterator[str]:
     """Stored chunks, then live ones; a live chunk that doesn't follow the last one sends us back to what is stored."""
-    with made.hub.subscribe(LOGS_CHANNEL + run_uid) as stream:
+    with made.hub.subscribe(LOGS_CHANNEL + run.uid) as stream:
         yield f"retry: {RETRY_MS}\n: welcome\n\n"
         last = after
         told: set[str] = set()
@@ -163,7 +164,7 @@ def _logs(made: Services, run_uid: str, after: int, watch: Watch) -> Iterator[st
         while watch.still_allowed():
             if behind:
                 try:
-                    for text, number in _stored(made, run_uid, last, told):
+                    for text, number in _stored(made, run, last, told):
                         last = number
                         yield text
                 except Exception as error:
@@ -193,11 +194,11 @@ def _logs(made: Services, run_uid: str, after: int, watch: Watch) -> Iterator[st
                 yield event_text(data=chunk, event="chunk", number=last)
 
 
-def _stored(made: Services, run_uid: str, last: int, told: set[str]) -> Iterator[tuple[str, int]]:
+def _stored(made: Services, run: AnyRow, last: int, told: set[str]) -> Iterator[tuple[str, int]]:
     while True:
         with made.engine.connect() as connection:
-            found = logs.chunks(connection, run_uid=run_uid, after=last)
-            ends = logs.ends(connection, run_uid=run_uid) if not found else []
+            found = logs.chunks(connection, run_uid=run.uid, run_created=run.created, after=last)
+            ends = logs.ends(connection, run_uid=run.uid) if not found else []
         for chunk in found:
             last = chunk.id
             yield event_text(data=chunk.as_json(), event="chunk", number=last), last

@@ -7,6 +7,7 @@ nothing is missing.
 
 import threading
 from collections.abc import Callable
+from datetime import datetime
 from typing import TypeVar
 
 import structlog
@@ -16,8 +17,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from tidegate_web.kubernetes import Cluster, ClusterError, Stream, pods_path
 from tidegate_web.mirror.logwriter import CHUNK_BYTES, LogWriter
 from tidegate_web.mirror.pods import CONTAINER, Owner, Owners, Pod
-from tidegate_web.store.queries import logs
+from tidegate_web.store.queries import logs, run_keys
 from tidegate_web.store.queries.logs import Chunk, End
+from tidegate_web.store.records import parse_time
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -60,6 +62,7 @@ class Follower:
         self._news = threading.Event()
         self._stream: Stream | None = None
         self._owner: Owner | None = None
+        self._run_created: datetime | None = None
         self._position = 0
         self._total = 0
 
@@ -81,7 +84,10 @@ class Follower:
     def run(self) -> None:
         try:
             self._owner = self._find_owner()
-            if self._owner is None or self._place():
+            if self._owner is None:
+                return
+            self._run_created = self._find_created()
+            if self._run_created is None or self._place():
                 return
             mark, reason = self._read_all()
             self._end(mark, reason)
@@ -111,20 +117,50 @@ class Follower:
         if len(run_uid) != 36:
             return None
         attempt = self._ask(lambda: self._recognised(run_uid))
-        return None if attempt is None else Owner(run_uid=run_uid, attempt=attempt)
+        return None if attempt is None else Owner(run_uid=run_uid, run_name="", attempt=attempt)
 
     def _recognised(self, run_uid: str) -> int | None:
         with self._engine.connect() as connection:
-            return logs.run_of_pod(connection, run_uid=run_uid, pod_uid=self._pod.uid)
+            created = run_keys.created(connection, [run_uid]).get(run_uid)
+            if created is None:
+                return None
+            return logs.run_of_pod(connection, run_uid=run_uid, run_created=created, pod_uid=self._pod.uid)
+
+    def _find_created(self) -> datetime | None:
+        """When the run was created, which says where its logs are kept; None for a run that was never stored and is
+        gone: nobody will ask for its logs."""
+        assert self._owner is not None
+        uid, name = self._owner.run_uid, self._owner.run_name
+        delay = 0.2
+
+        def stored() -> datetime | None:
+            with self._engine.connect() as connection:
+                return run_keys.created(connection, [uid]).get(uid)
+
+        while True:
+            created = self._ask(stored)
+            if created is not None or not name:
+                return created
+            try:
+                # Its pod was seen before it was written.
+                metadata = self._cluster.get_run(self._pod.project, name)["metadata"]
+            except ClusterError as error:
+                if error.status == 404:
+                    return None
+                self._wait(delay)
+                delay = min(delay * 2, 5)
+                continue
+            return parse_time(metadata["creationTimestamp"]) if metadata["uid"] == uid else None
 
     def _place(self) -> bool:
         """Find out where to go on from; True when there is nothing left to do."""
         assert self._owner is not None
-        run_uid = self._owner.run_uid
+        assert self._run_created is not None
+        run_uid, run_created = self._owner.run_uid, self._run_created
 
         def ask() -> tuple[int, int, bool]:
             with self._engine.connect() as connection:
-                return logs.position(connection, run_uid=run_uid, pod_uid=self._pod.uid)
+                return logs.position(connection, run_uid=run_uid, run_created=run_created, pod_uid=self._pod.uid)
 
         self._position, self._total, ended = self._ask(ask)
         return ended
@@ -210,8 +246,10 @@ class Follower:
 
     def _put(self, data: bytes) -> None:
         assert self._owner is not None
+        assert self._run_created is not None
         chunk = Chunk(
             run_uid=self._owner.run_uid,
+            run_created=self._run_created,
             project=self._pod.project,
             attempt=self._owner.attempt,
             pod_uid=self._pod.uid,

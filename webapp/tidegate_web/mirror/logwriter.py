@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from tidegate_web.live.channels import publish_logs
+from tidegate_web.store import partitions
 from tidegate_web.store.queries import logs
 from tidegate_web.store.queries.logs import Chunk, End
 
@@ -115,7 +116,9 @@ class LogWriter(threading.Thread):
                     continue
                 before = self._last.get(item.run_uid)
                 if before is None:
-                    before = logs.last_id(connection, run_uid=item.run_uid)
+                    # Of a run that isn't written yet there may be no month.
+                    partitions.ensure(connection, [item.run_created])
+                    before = logs.last_id(connection, run_uid=item.run_uid, run_created=item.run_created)
                 number = logs.add_chunk(connection, item)
                 if number is None:
                     continue

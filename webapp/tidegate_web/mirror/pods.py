@@ -35,6 +35,7 @@ class Owner:
     """Whose pod it is."""
 
     run_uid: str
+    run_name: str
     attempt: int
 
 
@@ -149,7 +150,7 @@ class Owners:
         run = controller_of(job, kind="TaskRun")
         if job["metadata"]["uid"] == uid and run is not None:
             attempt = attempt_of_job(name, run_name=run[0], run_uid=run[1])
-            owner = None if attempt is None else Owner(run_uid=run[1], attempt=attempt)
+            owner = None if attempt is None else Owner(run_uid=run[1], run_name=run[0], attempt=attempt)
         with self._lock:
             if len(self._jobs) >= self._remember:
                 self._jobs.clear()

@@ -13,6 +13,7 @@ from tidegate_web.mirror.informer import Informer
 from tidegate_web.mirror.lead import Leadership
 from tidegate_web.mirror.logwriter import LogWriter
 from tidegate_web.mirror.pods import SELECTOR, Owners, Pod, PodHandler, PodTable
+from tidegate_web.mirror.pruner import Pruner
 from tidegate_web.mirror.publisher import Publisher
 from tidegate_web.mirror.sweeper import Sweeper
 from tidegate_web.mirror.writer import RunHandler, RunWriter
@@ -99,6 +100,7 @@ class Term:
             pods_synced=pods_synced,
             stop=self.stop,
         )
+        self._pruner = Pruner(engine=made.engine, clock=made.clock, stop=self.stop, seconds=settings.prune_seconds)
         self._threads: list[threading.Thread] = [
             self._publisher,
             self._webhooks,
@@ -106,6 +108,7 @@ class Term:
             self._logs,
             *self._informers,
             self._sweeper,
+            self._pruner,
         ]
 
     def _hear(self) -> None:

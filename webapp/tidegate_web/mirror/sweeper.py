@@ -120,7 +120,7 @@ class Sweeper(threading.Thread):
             if name:
                 self._delete_job(row, name)
         with self._engine.begin() as connection:
-            retention.pods_removed(connection, uid=row.uid, now=self._clock.now())
+            retention.pods_removed(connection, uid=row.uid, created=row.created, now=self._clock.now())
 
     def _delete_job(self, row: AnyRow, name: str) -> None:
         path = f"{jobs_path(row.project)}/{name}"

@@ -19,7 +19,7 @@ from tidegate_web.permissions import Permission, Role, requires
 from tidegate_web.problems import Problem
 from tidegate_web.services import services
 from tidegate_web.store.models import ACTIVE_PHASES, TERMINAL_PHASES
-from tidegate_web.store.queries import logs, metadata, runs
+from tidegate_web.store.queries import logs, metadata, run_list, runs
 
 PAGE = 50
 ATTENTION_PHASES = ("Failed", "Expired", "Skipped")
@@ -87,12 +87,12 @@ def blueprint() -> Blueprint:
         now = made.clock.now()
         try:
             with made.engine.connect() as connection:
-                page = runs.page(
+                page = run_list.page(
                     connection, project=project, wanted=wanted, limit=PAGE, after=request.args.get("after")
                 )
-                counts = runs.counts(connection, project=project, now=now)
-                tasks, queues = runs.choices(connection, project=project)
-        except runs.BadCursorError as error:
+                counts = run_list.counts(connection, project=project, now=now)
+                tasks, queues = run_list.choices(connection, project=project)
+        except run_list.BadCursorError as error:
             raise Problem(422, str(error)) from error
         filtered = any(request.args.get(name) for name in ("phase", "task", "queue", "q", "tag", "batch", "schedule"))
         return render_template(

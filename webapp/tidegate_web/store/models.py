@@ -1,7 +1,7 @@
 """The tables. Everything here is written by the mirror and the web processes alone; migrations/ makes it in Postgres.
 
-Runs and log chunks are found by their run's uid and by (project, created, uid), so that they can be partitioned by
-month later without changing a query.
+Runs and log chunks are partitioned by the month in which the run was created (``store.partitions``). A key that holds
+throughout them must have that time in it; that no uid is there twice is seen to by ``run_keys``.
 """
 
 from datetime import datetime
@@ -50,6 +50,18 @@ class Base(DeclarativeBase):
             "fk": "fk_%(table_name)s_%(column_0_N_name)s",
             "pk": "pk_%(table_name)s",
         }
+    )
+
+
+def _of_some(name: str, column: str) -> Index:
+    """For lists of the runs that have something which most haven't."""
+    return Index(
+        f"ix_runs_project_{name}_created_uid",
+        "project",
+        column,
+        text("created DESC"),
+        text("uid DESC"),
+        postgresql_where=text(f"{column} IS NOT NULL"),
     )
 
 
@@ -148,13 +160,16 @@ class ApiKey(Base):
 
 
 class Run(Base):
-    """One TaskRun, in the cluster or gone from it. Columns that are searched are taken out of spec and status."""
+    """One TaskRun, in the cluster or gone from it. Columns that are searched are taken out of spec and status.
+
+    Text is found by trigrams in runs that are gone from the cluster, which don't change any more: each is indexed once.
+    """
 
     __tablename__ = "runs"
     uid: Mapped[str] = mapped_column(Uid, primary_key=True)
     project: Mapped[str] = mapped_column(Text)
     name: Mapped[str] = mapped_column(Text)
-    created: Mapped[datetime] = mapped_column(Timestamp)
+    created: Mapped[datetime] = mapped_column(Timestamp, primary_key=True)
     resource_version: Mapped[int] = mapped_column(BigInteger)
     phase: Mapped[str] = mapped_column(Text)
     reason: Mapped[str | None] = mapped_column(Text)
@@ -183,19 +198,44 @@ class Run(Base):
         Index("ix_runs_project_phase_created_uid", "project", "phase", text("created DESC"), text("uid DESC")),
         Index("ix_runs_project_task_created_uid", "project", "task", text("created DESC"), text("uid DESC")),
         Index("ix_runs_project_queue_created_uid", "project", "queue", text("created DESC"), text("uid DESC")),
-        Index(
-            "ix_runs_project_parent_created_uid",
-            "project",
-            "parent_run",
-            text("created DESC"),
-            text("uid DESC"),
-            postgresql_where=text("parent_run IS NOT NULL"),
-        ),
-        Index("ix_runs_project_name_created", "project", "name", text("created DESC")),
+        _of_some("schedule", "schedule"),
+        _of_some("batch", "batch"),
+        _of_some("parent", "parent_run"),
         Index("ix_runs_project_finished", "project", text("finished_at DESC"), "phase"),
         Index("ix_runs_active", "project", "phase", postgresql_where=_ACTIVE_SQL),
         Index("ix_runs_in_cluster", "project", "finished_at", postgresql_where=text("deleted_at IS NULL")),
+        Index(
+            "ix_runs_archived_text",
+            "name",
+            "message",
+            "tags",
+            postgresql_using="gin",
+            postgresql_ops={"name": "gin_trgm_ops", "message": "gin_trgm_ops"},
+            postgresql_where=text("deleted_at IS NOT NULL"),
+        ),
+        {"postgresql_partition_by": "RANGE (created)"},
     )
+
+
+class RunKey(Base):
+    """That there is a run of this uid, and which partition its row is in."""
+
+    __tablename__ = "run_keys"
+    uid: Mapped[str] = mapped_column(Uid, primary_key=True)
+    project: Mapped[str] = mapped_column(Text)
+    name: Mapped[str] = mapped_column(Text)
+    created: Mapped[datetime] = mapped_column(Timestamp)
+
+    __table_args__ = (Index("ix_run_keys_project_name_created", "project", "name", text("created DESC")),)
+
+
+class ProjectSettings(Base):
+    """What admins of a project have set for it."""
+
+    __tablename__ = "project_settings"
+    project: Mapped[str] = mapped_column(Text, primary_key=True)
+    retention_days: Mapped[int | None] = mapped_column(Integer)
+    """How long archived runs are kept; without a number for ever."""
 
 
 class AttemptProgress(Base):
@@ -245,8 +285,11 @@ class LogChunk(Base):
     """A piece of what a pod wrote: ``size`` bytes from ``position`` on, zlib-compressed in ``data``."""
 
     __tablename__ = "log_chunks"
-    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
-    run_uid: Mapped[str] = mapped_column(Uid)
+    run_uid: Mapped[str] = mapped_column(Uid, primary_key=True)
+    id: Mapped[int] = mapped_column(
+        BigInteger, primary_key=True, autoincrement=False, server_default=text("nextval('log_chunk_ids')")
+    )
+    run_created: Mapped[datetime] = mapped_column(Timestamp, primary_key=True)
     attempt: Mapped[int] = mapped_column(Integer)
     pod_uid: Mapped[str] = mapped_column(Text)
     pod_name: Mapped[str] = mapped_column(Text)
@@ -256,8 +299,8 @@ class LogChunk(Base):
     created: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
 
     __table_args__ = (
-        Index("uq_log_chunks_place", "run_uid", "attempt", "pod_uid", "position", unique=True),
-        Index("ix_log_chunks_run_uid_id", "run_uid", "id"),
+        Index("uq_log_chunks_place", "run_uid", "attempt", "pod_uid", "position", "run_created", unique=True),
+        {"postgresql_partition_by": "RANGE (run_created)"},
     )
 
 

@@ -80,17 +80,17 @@ def migration_lock(engine: Engine) -> Iterator[Connection]:
             connection.commit()
 
 
-def upgrade(engine: Engine) -> tuple[str | None, str]:
-    """Bring the schema to ``head``; returns the version before and after. Doing it twice, or twice at once, is fine."""
+def upgrade(engine: Engine, *, to: str = "head") -> tuple[str | None, str]:
+    """Bring the schema to ``head``, or only so far; returns the version before and after. Doing it twice, or twice at once, is fine."""
     with migration_lock(engine) as connection:
         before = current(connection)
         connection.rollback()
         if before is not None and before not in known_versions():
             log.warning("Postgres has a newer schema than this version knows; left as it is", version=before)
             return before, before
-        command.upgrade(_config(connection), "head")
+        command.upgrade(_config(connection), to)
         connection.commit()
-        return before, head()
+        return before, head() if to == "head" else to
 
 
 def is_outdated(engine: Engine) -> bool:

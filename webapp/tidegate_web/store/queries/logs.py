@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, func, select
@@ -16,6 +17,7 @@ class Chunk:
     """Some whole lines of a pod's log, and where they stand in it."""
 
     run_uid: str
+    run_created: datetime
     project: str
     attempt: int
     pod_uid: str
@@ -63,6 +65,7 @@ def add_chunk(connection: Connection, chunk: Chunk) -> int | None:
         pg_insert(LogChunk)
         .values(
             run_uid=chunk.run_uid,
+            run_created=chunk.run_created,
             attempt=chunk.attempt,
             pod_uid=chunk.pod_uid,
             pod_name=chunk.pod_name,
@@ -93,22 +96,24 @@ def add_end(connection: Connection, end: End) -> bool:
     return result.first() is not None
 
 
-def position(connection: Connection, *, run_uid: str, pod_uid: str) -> tuple[int, int, bool]:
+def position(connection: Connection, *, run_uid: str, run_created: datetime, pod_uid: str) -> tuple[int, int, bool]:
     """How far a pod's log is stored, how much of its run's, and whether it has its end mark."""
     here, total = connection.execute(
         select(
             func.coalesce(func.max(LogChunk.position + LogChunk.size).filter(LogChunk.pod_uid == pod_uid), 0),
             func.coalesce(func.sum(LogChunk.size), 0),
-        ).where(LogChunk.run_uid == run_uid)
+        ).where(LogChunk.run_uid == run_uid, LogChunk.run_created == run_created)
     ).one()
     ended = connection.execute(select(LogEnd.mark).where(LogEnd.run_uid == run_uid, LogEnd.pod_uid == pod_uid)).first()
     return int(here), int(total), ended is not None
 
 
-def run_of_pod(connection: Connection, *, run_uid: str, pod_uid: str) -> int | None:
+def run_of_pod(connection: Connection, *, run_uid: str, run_created: datetime, pod_uid: str) -> int | None:
     """The attempt that a pod was recognised as, if it once was."""
     return connection.execute(
-        select(LogChunk.attempt).where(LogChunk.run_uid == run_uid, LogChunk.pod_uid == pod_uid).limit(1)
+        select(LogChunk.attempt)
+        .where(LogChunk.run_uid == run_uid, LogChunk.run_created == run_created, LogChunk.pod_uid == pod_uid)
+        .limit(1)
     ).scalar_one_or_none()
 
 
@@ -125,6 +130,7 @@ def chunks(
     connection: Connection,
     *,
     run_uid: str,
+    run_created: datetime,
     after: int = 0,
     attempt: int | None = None,
     pod: str | None = None,
@@ -133,7 +139,7 @@ def chunks(
     """Stored chunks after one of them, in the order they were stored, about ``limit_bytes`` of them."""
     statement = (
         select(LogChunk.id, LogChunk.attempt, LogChunk.pod_name, LogChunk.position, LogChunk.data)
-        .where(LogChunk.run_uid == run_uid, LogChunk.id > after)
+        .where(LogChunk.run_uid == run_uid, LogChunk.run_created == run_created, LogChunk.id > after)
         .order_by(LogChunk.id)
     )
     if attempt is not None:
@@ -159,8 +165,10 @@ def chunks(
     return found
 
 
-def last_id(connection: Connection, *, run_uid: str) -> int:
+def last_id(connection: Connection, *, run_uid: str, run_created: datetime) -> int:
     """The id of a run's newest chunk, 0 without any."""
     return connection.execute(
-        select(func.coalesce(func.max(LogChunk.id), 0)).where(LogChunk.run_uid == run_uid)
+        select(func.coalesce(func.max(LogChunk.id), 0)).where(
+            LogChunk.run_uid == run_uid, LogChunk.run_created == run_created
+        )
     ).scalar_one()

@@ -4,10 +4,11 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, false, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from tidegate_web.store.models import Outbox, Run, RunMetadata
+from tidegate_web.store.queries import run_keys
 
 
 def of_run(connection: Connection, *, run_uid: str) -> dict[str, Any]:
@@ -28,9 +29,13 @@ def change(
     return after
 
 
-def tell(connection: Connection, *, project: str, run_uid: str, run_name: str, attempt: int, keys: list[str]) -> None:
+def tell(
+    connection: Connection, *, project: str, run_uid: str, run_name: str, attempt: int, changed: list[str]
+) -> None:
     """An event for viewers: which keys changed, not to what. It tells nothing of the phase."""
-    tags = connection.execute(select(Run.tags).where(Run.uid == run_uid)).scalar_one_or_none()
+    places = run_keys.created(connection, [run_uid])
+    mine = run_keys.rows_of(places, uid=Run.uid, created=Run.created) if places else [false()]
+    tags = connection.execute(select(Run.tags).where(*mine)).scalar_one_or_none()
     event = {
         "uid": run_uid,
         "name": run_name,
@@ -38,7 +43,7 @@ def tell(connection: Connection, *, project: str, run_uid: str, run_name: str, a
         "reason": None,
         "attempt": attempt,
         "progress": None,
-        "metadata": keys,
+        "metadata": changed,
         "tags": tags or [],
     }
     connection.execute(insert(Outbox).values(project=project, event=event))

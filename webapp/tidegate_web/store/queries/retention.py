@@ -9,7 +9,16 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from tidegate_web.store.models import ACTIVE_PHASES, TERMINAL_PHASES, AnyRow, Run
 
-CANDIDATE = (Run.uid, Run.project, Run.name, Run.schedule, Run.resource_version, Run.status, Run.finished_at)
+CANDIDATE = (
+    Run.uid,
+    Run.created,
+    Run.project,
+    Run.name,
+    Run.schedule,
+    Run.resource_version,
+    Run.status,
+    Run.finished_at,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,7 +75,7 @@ def beyond_history(connection: Connection, *, limits: Sequence[HistoryLimit], li
         partition_by=(Run.project, Run.schedule, succeeded), order_by=(Run.created.desc(), Run.name.desc())
     )
     inner = (
-        select(*CANDIDATE, Run.created, wanted.c.keep, place.label("place"))
+        select(*CANDIDATE, wanted.c.keep, place.label("place"))
         .join(
             wanted,
             and_(
@@ -98,8 +107,8 @@ def with_old_pods(connection: Connection, *, before: datetime, project: str | No
     return list(connection.execute(statement if project is None else statement.where(Run.project == project)))
 
 
-def pods_removed(connection: Connection, *, uid: str, now: datetime) -> None:
-    connection.execute(update(Run).where(Run.uid == uid).values(pods_removed_at=now))
+def pods_removed(connection: Connection, *, uid: str, created: datetime, now: datetime) -> None:
+    connection.execute(update(Run).where(Run.uid == uid, Run.created == created).values(pods_removed_at=now))
 
 
 def needed_by_live_runs(connection: Connection, *, project: str, name: str) -> bool:

@@ -1,0 +1,91 @@
+"""Keeps the history in shape: months are made before they begin, and what a project keeps no longer is forgotten.
+
+A month in which nothing has to stay is dropped whole; else its rows go in batches. Whoever dies in between leaves
+work for the next look.
+"""
+
+import threading
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from tidegate_web.clock import Clock
+from tidegate_web.store import partitions
+from tidegate_web.store.partitions import Month
+from tidegate_web.store.queries import project_settings, pruning
+
+log = structlog.stdlib.get_logger(__name__)
+
+AT_ONCE = 1000
+FIRST_UID = "00000000-0000-0000-0000-000000000000"
+
+
+class Pruner(threading.Thread):
+    """Looks now and then."""
+
+    def __init__(self, *, engine: Engine, clock: Clock, stop: threading.Event, seconds: float) -> None:
+        super().__init__(name="pruner", daemon=True)
+        self._engine = engine
+        self._clock = clock
+        self._stop_event = stop
+        self._seconds = seconds
+
+    def run(self) -> None:
+        while not self._stop_event.is_set():
+            try:
+                self.look()
+            except SQLAlchemyError as error:
+                log.warning("pruning later", reason=str(error).partition("\n")[0])
+            except Exception:
+                log.exception("pruning")
+            self._stop_event.wait(self._seconds)
+
+    def look(self) -> None:
+        """Once over everything."""
+        now = self._clock.now()
+        with self._engine.begin() as connection:
+            partitions.ensure_ahead(connection, now=now)
+        with self._engine.connect() as connection:
+            retentions = project_settings.retentions(connection)
+            months = partitions.present(connection)
+        # The month before this one may still get runs of its last minutes.
+        for month in months:
+            if month.after() < Month.of(now):
+                self._drop(month, now=now)
+        for project, days in retentions.items():
+            self._forget(project, before=now - timedelta(days=days))
+
+    def _drop(self, month: Month, *, now: datetime) -> None:
+        with self._engine.connect() as connection:
+            if not pruning.nothing_stays(connection, month, now=now):
+                return
+        last = FIRST_UID
+        while not self._stop_event.is_set():
+            with self._engine.begin() as connection:
+                uids = pruning.uids_of(connection, month, after=last, limit=AT_ONCE)
+                pruning.forget_beside(connection, uids)
+            if len(uids) < AT_ONCE:
+                break
+            last = uids[-1]
+        if self._stop_event.is_set():
+            return
+        with self._engine.begin() as connection:
+            gone = partitions.drop(
+                connection, month, if_still=lambda: pruning.nothing_stays(connection, month, now=now)
+            )
+        log.info("a month of the history", month=month.partition_of("runs"), dropped=gone)
+
+    def _forget(self, project: str, *, before: datetime) -> None:
+        forgotten = 0
+        while not self._stop_event.is_set():
+            with self._engine.begin() as connection:
+                places = pruning.past(connection, project=project, before=before, limit=AT_ONCE)
+                if places:
+                    pruning.forget(connection, places)
+            forgotten += len(places)
+            if len(places) < AT_ONCE:
+                break
+        if forgotten:
+            log.info("runs past their retention were forgotten", project=project, count=forgotten)

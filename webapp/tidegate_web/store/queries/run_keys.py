@@ -1,0 +1,50 @@
+"""The uids of all runs, and when each was created: that no uid is there twice, and in which partition its row is."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+from sqlalchemy.orm import InstrumentedAttribute
+
+from tidegate_web.store import partitions
+from tidegate_web.store.models import RunKey
+from tidegate_web.store.records import RunRecord
+
+
+def keep(connection: Connection, records: Sequence[RunRecord]) -> dict[str, datetime]:
+    """Note the runs that are new, and see that they have a partition; when each was created, by uid."""
+    values = [
+        {"uid": record.uid, "project": record.project, "name": record.name, "created": record.created}
+        for record in records
+    ]
+    added = set(
+        connection.execute(
+            pg_insert(RunKey).values(values).on_conflict_do_nothing(index_elements=[RunKey.uid]).returning(RunKey.uid)
+        ).scalars()
+    )
+    new = {record.uid: record.created for record in records if record.uid in added}
+    if new:
+        partitions.ensure(connection, new.values())
+    return new | created(connection, [record.uid for record in records if record.uid not in added])
+
+
+def created(connection: Connection, uids: Iterable[str]) -> dict[str, datetime]:
+    """When runs were created, by uid; those that aren't stored are missing."""
+    wanted = sorted(set(uids))
+    if not wanted:
+        return {}
+    rows = connection.execute(select(RunKey.uid, RunKey.created).where(RunKey.uid.in_(wanted)))
+    return {row.uid: row.created for row in rows}
+
+
+def rows_of(
+    places: dict[str, datetime],
+    *,
+    uid: InstrumentedAttribute[str],
+    created: InstrumentedAttribute[datetime],
+) -> list[ColumnElement[bool]]:
+    """The condition for the rows of these runs, of which there is at least one: Postgres looks only into the partitions
+    between the oldest and the newest of them."""
+    times = places.values()
+    return [uid.in_(sorted(places)), created >= min(times), created <= max(times)]

@@ -1,0 +1,202 @@
+"""Lists of runs, newest first, and the numbers above them.
+
+Whatever a list is narrowed to, each part of its query reads one index in the list's order, or an index that finds few
+rows; parts that differ in that (several phases; runs in the cluster and archived ones, whose text is found in different
+ways) are asked for one by one in one statement, and the newest of them taken.
+"""
+
+import base64
+import binascii
+import json
+import re
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeAlias
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select, tuple_, union_all
+from sqlalchemy.orm import InstrumentedAttribute
+
+from tidegate_web.store.models import ACTIVE_PHASES, TERMINAL_PHASES, AnyRow, AttemptProgress, Run
+from tidegate_web.store.queries.runs import SUMMARY
+
+SEARCHED = 10_000
+"""Runs that are looked through, newest first, for a text that has no three letters or digits in a row."""
+_TRIGRAM = re.compile(r"[A-Za-z0-9]{3}")
+
+
+Conditions: TypeAlias = list[ColumnElement[bool]]
+
+
+class BadCursorError(ValueError):
+    """The ``after`` of a list isn't one that we gave."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFilter:
+    """What a list is narrowed to. ``phases`` empty means all."""
+
+    phases: tuple[str, ...] = ()
+    task: str | None = None
+    queue: str | None = None
+    tag: str | None = None
+    batch: str | None = None
+    schedule: str | None = None
+    parent: str | None = None
+    text: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """A piece of a list, and where the next begins."""
+
+    rows: list[AnyRow]
+    after: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """How many runs are in each phase: active ones now, ended ones of the last day."""
+
+    active: dict[str, int] = field(default_factory=dict)
+    ended: dict[str, int] = field(default_factory=dict)
+
+
+def encode_cursor(created: datetime, uid: str) -> str:
+    return (
+        base64.urlsafe_b64encode(json.dumps([created.astimezone(UTC).isoformat(), uid]).encode()).decode().rstrip("=")
+    )
+
+
+def decode_cursor(cursor: str) -> tuple[datetime, str]:
+    try:
+        created, uid = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        parsed = datetime.fromisoformat(created)
+        if parsed.tzinfo is None:
+            raise ValueError("no time zone")
+        return parsed, str(uuid.UUID(uid))
+    except (ValueError, TypeError, AttributeError, binascii.Error) as error:
+        raise BadCursorError("'after' is not a cursor of this list") from error
+
+
+def page(connection: Connection, *, project: str, wanted: RunFilter, limit: int, after: str | None = None) -> Page:
+    """Runs of a project, newest first, with the progress of their last attempt."""
+    newest = _newest(SUMMARY, project=project, wanted=wanted, limit=limit + 1, after=after).subquery("newest")
+    columns = newest.c
+    statement = (
+        select(newest, AttemptProgress.progress, AttemptProgress.message.label("progress_message"))
+        .outerjoin(
+            AttemptProgress, and_(AttemptProgress.run_uid == columns.uid, AttemptProgress.attempt == columns.attempt)
+        )
+        .order_by(columns.created.desc(), columns.uid.desc())
+    )
+    return _page(list(connection.execute(statement)), limit)
+
+
+def children(
+    connection: Connection, *, project: str, parent: str, since: datetime | None, limit: int, after: str | None = None
+) -> Page:
+    """The runs that a run made, newest first, with their statuses."""
+    wanted = RunFilter(parent=parent, since=since)
+    statement = _newest((*SUMMARY, Run.status), project=project, wanted=wanted, limit=limit + 1, after=after)
+    return _page(list(connection.execute(statement)), limit)
+
+
+def _page(rows: list[AnyRow], limit: int) -> Page:
+    """One more was asked for than is wanted: it tells whether there is another page."""
+    more = len(rows) > limit
+    rows = rows[:limit]
+    return Page(rows=rows, after=encode_cursor(rows[-1].created, rows[-1].uid) if more else None)
+
+
+def _newest(
+    columns: Sequence[InstrumentedAttribute[Any]], *, project: str, wanted: RunFilter, limit: int, after: str | None
+) -> Select[*tuple[Any, ...]]:
+    everywhere = _conditions(project, wanted, after)
+    phases: list[Conditions] = [[Run.phase == phase] for phase in dict.fromkeys(wanted.phases)] or [[]]
+    if wanted.text and not _TRIGRAM.search(wanted.text):
+        among = _merged(columns, [[*everywhere, *phase] for phase in phases], limit=SEARCHED).subquery("among")
+        return _in_order(select(among).where(_has_text(among.c, wanted.text)), among.c, limit=limit)
+    if wanted.text:
+        everywhere.append(_has_text(Run, wanted.text))
+    places: list[Conditions] = [[]]
+    if wanted.text or wanted.tag is not None:
+        places = [[Run.deleted_at.is_(None)], [Run.deleted_at.is_not(None)]]
+    return _merged(columns, [[*everywhere, *phase, *place] for phase in phases for place in places], limit=limit)
+
+
+def _merged(
+    columns: Sequence[InstrumentedAttribute[Any]], parts: Sequence[Conditions], *, limit: int
+) -> Select[*tuple[Any, ...]]:
+    """The newest of several parts."""
+    found = [_in_order(select(*columns).where(*part), Run, limit=limit) for part in parts]
+    if len(found) == 1:
+        return found[0]
+    together = union_all(*found).subquery("together")
+    return _in_order(select(together), together.c, limit=limit)
+
+
+def _in_order(statement: Select[*tuple[Any, ...]], columns: Any, *, limit: int) -> Select[*tuple[Any, ...]]:
+    return statement.order_by(columns.created.desc(), columns.uid.desc()).limit(limit)
+
+
+def _conditions(project: str, wanted: RunFilter, after: str | None) -> Conditions:
+    conditions: Conditions = [Run.project == project]
+    for column, value in (
+        (Run.task, wanted.task),
+        (Run.queue, wanted.queue),
+        (Run.batch, wanted.batch),
+        (Run.schedule, wanted.schedule),
+        (Run.parent_run, wanted.parent),
+    ):
+        if value is not None:
+            conditions.append(column == value)
+    if wanted.tag is not None:
+        conditions.append(Run.tags.contains([wanted.tag]))
+    if wanted.since is not None:
+        conditions.append(Run.created >= wanted.since)
+    if wanted.until is not None:
+        conditions.append(Run.created < wanted.until)
+    if after is not None:
+        created, uid = decode_cursor(after)
+        # The first says nothing new, but by it Postgres leaves out newer months.
+        conditions += [Run.created <= created, tuple_(Run.created, Run.uid) < (created, uid)]
+    return conditions
+
+
+def _has_text(columns: Any, wanted: str) -> ColumnElement[bool]:
+    escaped = wanted.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    pattern = f"%{escaped}%"
+    return or_(columns.name.ilike(pattern), columns.message.ilike(pattern), columns.tags.contains([wanted]))
+
+
+def counts(connection: Connection, *, project: str, now: datetime) -> Counts:
+    """The numbers above the list."""
+    active = connection.execute(
+        select(Run.phase, func.count()).where(Run.project == project, Run.phase.in_(ACTIVE_PHASES)).group_by(Run.phase)
+    )
+    ended = connection.execute(
+        select(Run.phase, func.count())
+        .where(Run.project == project, Run.finished_at >= now - timedelta(days=1), Run.phase.in_(TERMINAL_PHASES))
+        .group_by(Run.phase)
+    )
+    return Counts(active=_tally(active), ended=_tally(ended))
+
+
+def _tally(rows: Iterable[AnyRow]) -> dict[str, int]:
+    return {str(row[0]): int(row[1]) for row in rows}
+
+
+def choices(connection: Connection, *, project: str, limit: int = 1000) -> tuple[list[str], list[str]]:
+    """Tasks and queues of the project's latest runs, for the list's filters."""
+    latest = (
+        select(Run.task, Run.queue).where(Run.project == project).order_by(Run.created.desc()).limit(limit).subquery()
+    )
+    rows = connection.execute(select(latest.c.task, latest.c.queue).distinct()).all()
+    return (
+        sorted({row.task for row in rows if row.task}),
+        sorted({row.queue for row in rows if row.queue}),
+    )
