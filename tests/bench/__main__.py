@@ -16,7 +16,7 @@ from tidegate_cluster.audit import AuditEntry
 from tidegate_cluster.control_plane import ControlPlane
 from tidegate_cluster.errors import ClusterError
 
-from . import figures
+from . import figures, history
 from .figures import Figures, ProcessView, Quantiles
 from .load import ACTOR, PLAIN_JOBS, TIDEGATE, BenchError, Load, Seen, System
 from .waiting import WaitingBench, WaitingFigures, waiting_table
@@ -115,6 +115,16 @@ async def _measure(given: argparse.Namespace, folder: Path) -> tuple[Bench, list
             return bench, await waiting.run(steps) if steps else []
 
 
+def _history(given: argparse.Namespace) -> int:
+    with tempfile.TemporaryDirectory(prefix="tidegate-bench-") as folder:
+        found = history.measure(runs=given.history, requests=given.requests, folder=Path(folder), tell=_tell)
+    if given.json:
+        print(json.dumps(history.as_json(found), indent=2))
+    else:
+        print(f"{figures.machine()}\n\n{history.table(found, runs=given.history)}")
+    return 0
+
+
 def main() -> int:
     """Measure and print; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
@@ -123,9 +133,20 @@ def main() -> int:
     parser.add_argument("--rates", default="2,5", help="runs per second of the steady loads (%(default)s)")
     parser.add_argument("--seconds", type=float, default=30, help="length of each steady load (%(default)s)")
     parser.add_argument("--waiting", default="1000", help="numbers of waiting runs, or none (%(default)s)")
+    parser.add_argument(
+        "--history",
+        type=int,
+        nargs="?",
+        const=1_000_000,
+        metavar="RUNS",
+        help="measure the web part over so many archived runs instead (%(const)s)",
+    )
+    parser.add_argument("--requests", type=int, default=60, help="of each kind over the history (%(default)s)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     given = parser.parse_args()
     try:
+        if given.history is not None:
+            return _history(given)
         with tempfile.TemporaryDirectory(prefix="tidegate-bench-") as folder:
             bench, waiting = asyncio.run(_measure(given, Path(folder)))
     except (BenchError, ClusterError) as error:

@@ -1,0 +1,168 @@
+"""How long the web part takes over a long history: the list of runs by each filter, and the page of a run.
+
+A million archived runs are made by SQL in a Postgres of its own, with its defaults; the app answers in this process, so
+that what is measured is the server's own time: sign-in, queries, rendering.
+"""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from prometheus_client import CollectorRegistry
+from support.history import fill
+from support.servers import Postgres, Redis, ensure_servers, free_port
+from support.web import EMAIL, PASSWORD, Parts, SignedIn
+from tidegate_web import logs
+from tidegate_web.app import create_app, make_services
+from tidegate_web.auth.admin import create_admin
+from tidegate_web.settings import WebSettings
+from tidegate_web.store import schema
+
+from .load import BenchError
+
+PROJECT: Final = "history"
+LIST_TARGET_MS: Final = 50.0
+RUN_TARGET_MS: Final = 30.0
+WARM_UP: Final = 5
+
+# Each draws one of many: the same question again would only measure the cache.
+LISTS: Final[dict[str, Callable[[random.Random, int], str]]] = {
+    "all": lambda _, __: "",
+    "active": lambda _, __: "phase=Pending,Starting,Running,Retrying",
+    "succeeded": lambda _, __: "phase=Succeeded",
+    "failed (three phases)": lambda _, __: "phase=Failed,Expired,Skipped",
+    "cancelled": lambda _, __: "phase=Cancelled",
+    "task": lambda dice, _: f"task=task-{dice.randrange(40)}",
+    "task, failed": lambda dice, _: f"task=task-{dice.randrange(40)}&phase=Failed,Expired,Skipped",
+    "task, queue": lambda dice, _: f"task=task-{dice.randrange(40)}&queue=queue-{dice.randrange(7)}",
+    "queue": lambda dice, _: f"queue=queue-{dice.randrange(7)}",
+    "tag of a quarter": lambda _, __: "tag=nightly",
+    "tag of one": lambda dice, runs: f"tag=customer-{dice.randrange(runs // 1000)}",
+    "batch": lambda dice, runs: f"batch=batch-{dice.randrange(runs // 1000)}",
+    "schedule": lambda dice, _: f"schedule=schedule-{dice.randrange(4) * 5}",
+    "parent": lambda dice, runs: f"parent=parent-{dice.randrange(runs // 1000)}",
+    "a month": lambda dice, _: (
+        f"from=2026-{dice.randrange(1, 11):02}-01T00:00:00Z&to=2026-{dice.randrange(11, 13)}-01T00:00:00Z"
+    ),
+    "text in many names": lambda dice, _: f"q=task-{dice.randrange(40)}",
+    "text in one name": lambda dice, _: f"q={dice.getrandbits(32):08x}",
+    "text in many messages": lambda _, __: "q=such+file",
+    "text in one message": lambda dice, _: f"q={dice.getrandbits(64):016x}",
+    "text in a tag": lambda dice, runs: f"q=customer-{dice.randrange(runs // 1000)}",
+    "text of two letters": lambda dice, _: f"q={dice.choice('ghjkmnpqvwxyz')}{dice.choice('ghjkmnpqvwxyz')}",
+    "rare text, failed": lambda dice, _: f"q={dice.getrandbits(40):010x}&phase=Failed,Expired,Skipped",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answered:
+    """How long one kind of question took, in milliseconds."""
+
+    what: str
+    p50: float
+    p95: float
+    most: float
+    target: float
+
+    @classmethod
+    def of(cls, what: str, times: list[float], *, target: float) -> "Answered":
+        ordered = sorted(times)
+        at = [ordered[min(len(ordered) - 1, int(len(ordered) * part))] for part in (0.5, 0.95)]
+        p50, p95, most = (round(value, 1) for value in (*at, ordered[-1]))
+        return cls(what=what, p50=p50, p95=p95, most=most, target=target)
+
+    @property
+    def reached(self) -> bool:
+        return self.p95 <= self.target
+
+
+def measure(*, runs: int, requests: int, folder: Path, tell: Callable[[str], None]) -> list[Answered]:
+    """Fill and ask."""
+    ensure_servers()
+    with _app(folder) as parts:
+        tell(f"making {runs} runs")
+        fill(parts.engine, project=PROJECT, runs=runs, now=datetime.now(UTC))
+        me = parts.sign_in()
+        dice = random.Random(7)  # noqa: S311 - the same questions each time
+        found = []
+        for what, draw in LISTS.items():
+            tell(what)
+            paths = [f"/projects/{PROJECT}/runs?{draw(dice, runs)}" for _ in range(requests)]
+            found.append(Answered.of(what, _times(me, paths), target=LIST_TARGET_MS))
+        tell("pages of runs")
+        rows = parts.rows("SELECT uid, name FROM run_keys TABLESAMPLE SYSTEM (1) LIMIT 10000")
+        chosen = dice.sample(rows, min(len(rows), requests))
+        for what, column in (("run page by uid", "uid"), ("run page by name", "name")):
+            paths = [f"/projects/{PROJECT}/runs/{getattr(row, column)}" for row in chosen]
+            found.append(Answered.of(what, _times(me, paths), target=RUN_TARGET_MS))
+        return found
+
+
+def _times(me: SignedIn, paths: list[str]) -> list[float]:
+    for path in paths[:WARM_UP]:
+        me.get(path)
+    times = []
+    for path in paths:
+        began = time.perf_counter()
+        status = me.get(path).status_code
+        times.append((time.perf_counter() - began) * 1000)
+        if status != 200:
+            raise BenchError(f"{path} answered {status}")
+    return times
+
+
+@contextmanager
+def _app(folder: Path) -> Iterator[Parts]:
+    """The web part with its stores and no cluster: what is archived needs none."""
+    nowhere = folder / "kubeconfig"
+    nowhere.write_text(_KUBECONFIG.format(port=free_port()))
+    logs.configure("WARNING")
+    with ExitStack() as cleanup:
+        postgres, redis = cleanup.enter_context(Postgres()), cleanup.enter_context(Redis())
+        settings = WebSettings(
+            database_url=postgres.create_database("history"),
+            redis_url=redis.url(),
+            secret_key="k" * 40,
+            admin_email=EMAIL,
+            admin_password=PASSWORD,
+            kubeconfig=nowhere,
+            namespaces=[PROJECT],
+        )
+        made = make_services(settings, name="bench")
+        cleanup.callback(made.engine.dispose)
+        schema.upgrade(made.engine)
+        create_admin(made.engine, settings)
+        yield Parts(app=create_app(made, registry=CollectorRegistry()), services=made, project=PROJECT)
+
+
+_KUBECONFIG = """
+apiVersion: v1
+kind: Config
+current-context: none
+clusters: [{{name: none, cluster: {{server: "http://127.0.0.1:{port}"}}}}]
+contexts: [{{name: none, context: {{cluster: none, user: none}}}}]
+users: [{{name: none, user: {{}}}}]
+"""
+
+
+def table(found: list[Answered], *, runs: int) -> str:
+    """For people."""
+    lines = [
+        f"| {runs:,} archived runs | p50 ms | p95 ms | most ms | target p95 | |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    lines += [
+        f"| {one.what} | {one.p50} | {one.p95} | {one.most} | {one.target:.0f} | {'reached' if one.reached else 'missed'} |"
+        for one in found
+    ]
+    return "\n".join(lines)
+
+
+def as_json(found: list[Answered]) -> list[dict[str, Any]]:
+    """For programs."""
+    return [asdict(one) for one in found]
