@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import urllib3
+from support.pods import Pod
 from support.web import EMAIL, PASSWORD, Events, Stack, csrf_token
 
 
@@ -33,6 +35,22 @@ def test_all_ends_soon_though_streams_are_open(stack: Stack, tmp_path: Path) -> 
         assert process.process.wait(timeout=15) == 0
     assert csrf_token(parts.client().get("/login"))
     assert EMAIL not in (tmp_path / "log").read_text() or PASSWORD not in (tmp_path / "log").read_text()
+
+
+@pytest.mark.parametrize("command", ["serve", "all"])
+def test_progress_that_waits_its_turn_is_written_at_the_end(stack: Stack, tmp_path: Path, command: str) -> None:
+    parts = stack.parts("web")
+    pod = Pod(stack, parts)
+    with stack.process(command, actor="web", log=tmp_path / "log", progress_seconds=3600) as process:
+        address = f"http://127.0.0.1:{process.port}/internal/v1/runs/{pod.uid}/progress"
+        headers = {"Authorization": f"Bearer {pod.token}"}
+        with urllib3.PoolManager() as pool:
+            for number in (0.1, 0.2, 0.3):
+                answer = pool.request("POST", address, headers=headers, json={"progress": number}, retries=False)
+                assert answer.status == 204
+        process.process.send_signal(signal.SIGTERM)
+        assert process.process.wait(timeout=15) == 0
+    assert [row.progress for row in parts.rows("SELECT progress FROM attempt_progress")] == [0.3]
 
 
 @pytest.mark.parametrize(
