@@ -5,9 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 import structlog
-from tidegate_api.names import API_VERSION, GROUP, VERSION, Phase, Reason
+from tidegate_api.names import GROUP, VERSION, Phase, Reason
 
 from tidegate_operator.cache import Cache
+from tidegate_operator.events import Warnings
 from tidegate_operator.executors import Executor, StartRefusedError
 from tidegate_operator.executors.job import expected_job_name
 from tidegate_operator.kube import KubeClient, KubeError
@@ -54,6 +55,7 @@ class Actor:
     ) -> None:
         self._client, self._cache, self._executor, self._schemas = client, cache, executor, schemas
         self._metrics, self._clock = metrics, clock
+        self._warnings = Warnings(client, clock=clock)
         self._touched: set[str] = set()
         self._log = structlog.get_logger(__name__)
 
@@ -217,36 +219,8 @@ class Actor:
                 "run finished", run=run.name, namespace=run.namespace, phase=phase, reason=status.get("reason")
             )
         if phase in (Phase.RETRYING, Phase.FAILED):
-            await self._warn(
-                run, reason=status.get("reason") or str(phase), message=status.get("message") or str(phase)
-            )
-
-    async def _warn(self, run: RunRecord, *, reason: str, message: str) -> None:
-        """A Warning event on the run. A happy run posts none: each is one more write."""
-        now = _rfc3339(self._clock())
-        event = {
-            "apiVersion": "v1",
-            "kind": "Event",
-            "metadata": {"generateName": f"{run.name[:50]}.", "namespace": run.namespace},
-            "involvedObject": {
-                "apiVersion": API_VERSION,
-                "kind": "TaskRun",
-                "name": run.name,
-                "namespace": run.namespace,
-                "uid": run.uid,
-            },
-            "type": "Warning",
-            "reason": reason,
-            "message": message[:1024],
-            "source": {"component": "tidegate-operator"},
-            "firstTimestamp": now,
-            "lastTimestamp": now,
-            "count": 1,
-        }
-        try:
-            await self._client.create(f"/api/v1/namespaces/{run.namespace}/events", event, resource="events")
-        except KubeError as error:
-            self._log.warning("event refused", run=run.name, namespace=run.namespace, error=str(error))
+            message = status.get("message") or str(phase)
+            await self._warnings.post(run, reason=status.get("reason") or str(phase), message=message)
 
     async def _recover(self, run: RunRecord, number: int) -> None:
         body = await self._read(run)
@@ -290,7 +264,3 @@ class Actor:
 
     def _path(self, run: RunRecord) -> str:
         return f"/apis/{GROUP}/{VERSION}/namespaces/{run.namespace}/taskruns/{run.name}"
-
-
-def _rfc3339(seconds: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

@@ -15,9 +15,10 @@ import structlog
 from tidegate_api.names import API_VERSION, GROUP, SCHEDULE_LABEL, VERSION, ScheduleReason
 
 from tidegate_operator.cache import Cache
+from tidegate_operator.events import Warnings
 from tidegate_operator.kube import KubeClient, KubeError, NotLeadingError
 from tidegate_operator.metrics import Metrics
-from tidegate_operator.policies.schedule import Decision, Progress, Standing, decide
+from tidegate_operator.policies.schedule import MISSED, Decision, Progress, Standing, decide
 from tidegate_operator.records import Json, RunRecord, ScheduleRecord
 from tidegate_operator.schedule_index import Key
 from tidegate_operator.timers import Timers
@@ -58,6 +59,7 @@ class ScheduleReconciler:
         self._client, self._cache, self._mark_runs, self._metrics = client, cache, mark_runs, metrics
         self._is_needed = is_needed if deletes_finished else None
         self._clock = clock
+        self._warnings = Warnings(client, clock=clock)
         self._dirty: dict[Key, None] = {}
         self._busy: set[Key] = set()
         self._timers: Timers[Key] = Timers()
@@ -151,17 +153,24 @@ class ScheduleReconciler:
     async def _perform(self, schedule: ScheduleRecord, progress: Progress, decision: Decision) -> None:
         for run in decision.cancel:
             await self._cancel(run)
+        dealt_with = True
         for tick in decision.create:
             refused = await self._create(schedule, tick)
+            news = refused is not None and not _is_told(refused, schedule, progress)
             progress.trouble = refused
+            if refused is not None and news:
+                await self._warnings.post(schedule, reason=refused.reason, message=refused.message)
             if refused is not None and refused.reason is ScheduleReason.CREATE_REFUSED:
-                progress.retry_at = self._clock() + REFUSED_PAUSE
+                progress.retry_at, dealt_with = self._clock() + REFUSED_PAUSE, False
                 break
             progress.reached, progress.retry_at = tick, 0.0
         if decision.create:
             self.mark((schedule.namespace, schedule.name))  # to tell of them, with the runs in the cache
         if decision.status is not None:
             await self._write_status(schedule, progress, decision.status)
+        # Not before: what failed is decided on again, and would be told of again.
+        if decision.missed is not None and dealt_with:
+            await self._warnings.post(schedule, reason=MISSED, message=decision.missed)
         for run in decision.delete:
             await self._delete(run)
 
@@ -229,6 +238,14 @@ def build_run(schedule: ScheduleRecord, name: str) -> Json:
     if wanted.get("annotations"):
         meta["annotations"] = wanted["annotations"]
     return {"apiVersion": API_VERSION, "kind": "TaskRun", "metadata": meta, "spec": template["spec"]}
+
+
+def _is_told(refused: Standing, schedule: ScheduleRecord, progress: Progress) -> bool:
+    """Whether it is what was said at the last try already. Of a name that is taken, each tick has its own."""
+    if refused.reason is not ScheduleReason.CREATE_REFUSED:
+        return False
+    conditions = schedule.status.get("conditions") or ()
+    return refused == progress.trouble or any(c.get("reason") == refused.reason for c in conditions)
 
 
 def _runs_path(namespace: str) -> str:

@@ -54,6 +54,15 @@ class Schedules:
     def runs_of(self, name: str) -> dict[str, Json]:
         return {r["metadata"]["name"]: r for r in self._runs.listed("taskruns.tidegate.dev", f"{LABEL}={name}")}
 
+    def warnings(self, name: str) -> list[Json]:
+        """Warning Events on the schedule."""
+        found = self._runs.listed("events")
+        return [e for e in found if (e["involvedObject"]["kind"], e["involvedObject"]["name"]) == ("Schedule", name)]
+
+    def wait_warnings(self, name: str) -> list[Json]:
+        wait_until(lambda: bool(self.warnings(name)), what=f"a warning on {name}")
+        return self.warnings(name)
+
     def wait(self, name: str, condition: Callable[[Json], bool], *, what: str, seconds: float = 20) -> Json:
         seen: Json = {}
 
@@ -152,6 +161,7 @@ def test_a_tick_costs_one_post_and_two_patches(plane: ControlPlane, runs: Runs, 
     schedules.put_back("cheap", minutes=20)
     schedules.wait_counted("cheap", minute)
     schedules.wait("cheap", lambda s: "active" not in s, what="end of the run")
+    assert schedules.warnings("cheap") == []
     spent = Counter(e.what for e in plane.requests("operator")[begin:] if e.resource in ("taskruns", "schedules"))
     assert spent["create taskruns"] == 1
     assert spent["patch schedules/status"] <= 2
@@ -169,6 +179,10 @@ def test_of_many_missed_ticks_the_latest_is_made_up_for_or_none(
     schedules.put_back(name, minutes=20)
     schedules.wait_counted(name, minutes[-1])
     assert sorted(schedules.runs_of(name)) == [f"{name}-{minutes[-1]}"][:expected]
+    (warning,) = schedules.wait_warnings(name)
+    assert warning["reason"] == "MissSchedule"
+    left_out = 3 - expected
+    assert f"{left_out} times until {format_second(minutes[left_out - 1] * 60)}" in warning["message"]
 
 
 def test_a_tick_past_its_starting_deadline_is_missed(runs: Runs, schedules: Schedules) -> None:
@@ -178,6 +192,26 @@ def test_a_tick_past_its_starting_deadline_is_missed(runs: Runs, schedules: Sche
     schedules.put_back("deadline", minutes=20)
     schedules.wait_counted("deadline", minutes[-1])
     assert sorted(schedules.runs_of("deadline")) == [f"deadline-{minutes[-1]}"]
+    (warning,) = schedules.wait_warnings("deadline")
+    assert (
+        warning["message"] == f"no run was made for {format_second(minutes[0] * 60)}: more than 400 s have passed since"
+    )
+
+
+def test_a_tick_that_forbid_holds_past_its_deadline_is_told_once(runs: Runs, schedules: Schedules) -> None:
+    cron, (minute,) = some_minutes_ago(5)
+    by_hand = a_run("held-mabc").pod(hold="1").built
+    by_hand["metadata"]["labels"][LABEL] = "held"
+    runs.create(by_hand)
+    runs.create(a_schedule("held", cron=cron, concurrencyPolicy="Forbid", startingDeadlineSeconds=30))
+    schedules.wait("held", lambda s: [a["name"] for a in s.get("active", ())] == ["held-mabc"], what="active run")
+    schedules.put_back("held", minutes=20)
+    schedules.wait_counted("held", minute)
+    (warning,) = schedules.wait_warnings("held")
+    assert warning["reason"] == "MissSchedule"
+    assert "held-mabc still goes on" in warning["message"]
+    runs.patch_spec("held-mabc", cancel=True)
+    runs.wait("held-mabc", "Cancelled")
 
 
 def test_forbid_waits_for_the_run_that_goes_on(plane: ControlPlane, runs: Runs, schedules: Schedules) -> None:
@@ -191,6 +225,7 @@ def test_forbid_waits_for_the_run_that_goes_on(plane: ControlPlane, runs: Runs, 
     # Told of the tick that is held, and nothing made of it.
     schedules.wait("forbid", lambda s: s.get("nextScheduleTime") == format_second(minutes[0] * 60), what="held tick")
     assert last_minute(schedules.status("forbid")) == last
+    assert schedules.warnings("forbid") == []
     assert list(schedules.runs_of("forbid")) == ["forbid-mabc"]
     runs.patch_spec("forbid-mabc", cancel=True)
     schedules.wait_counted("forbid", minutes[-1])
@@ -252,6 +287,8 @@ def test_a_run_of_another_that_has_the_ticks_name_is_left_alone_and_told(runs: R
     status = schedules.wait_ready("taken", "False", "NameTaken")
     assert name in condition(status)[2]
     assert last_minute(status) == minute
+    (warning,) = schedules.wait_warnings("taken")
+    assert warning["reason"] == "NameTaken"
     assert LABEL not in runs.get(name)["metadata"].get("labels", {})
 
 
@@ -264,6 +301,8 @@ def test_a_template_that_the_apiserver_refuses_is_told_and_tried_again(runs: Run
     status = schedules.wait_ready("refused", "False", "CreateRefused")
     assert "not a label!" in condition(status)[2]
     assert last_minute(status) < minute
+    (warning,) = schedules.wait_warnings("refused")
+    assert warning["reason"] == "CreateRefused"
     schedules.patch("refused", template={"metadata": {"labels": {"not a label!": None}}})
     schedules.wait_counted("refused", minute)
     schedules.wait_ready("refused", "True", "Scheduled")

@@ -5,6 +5,7 @@ a decision either makes runs or speaks: first the runs, then, with them in the c
 a run whose name is the tick's; it counts as made.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -35,6 +36,9 @@ class Standing:
 SCHEDULED: Final = Standing(ScheduleReason.SCHEDULED, "runs are made at the times of spec.cron")
 SUSPENDED: Final = Standing(ScheduleReason.SUSPENDED, "no runs are made while spec.suspend is true")
 READY: Final = frozenset({ScheduleReason.SCHEDULED, ScheduleReason.SUSPENDED})
+MISSED: Final = "MissSchedule"
+"""Reason of the Event that tells of ticks that have no run; a CronJob's has the same."""
+
 LASTING: Final = frozenset({ScheduleReason.CREATE_REFUSED, ScheduleReason.NAME_TAKEN})
 """What was said of a tick stands until the next one is dealt with."""
 
@@ -61,6 +65,8 @@ class Decision:
     cancel: list[RunRecord] = field(default_factory=list)
     create: list[float] = field(default_factory=list)
     status: Json | None = None
+    missed: str | None = None
+    """Which ticks are dealt with by this without a run, and why, in a sentence."""
     delete: list[RunRecord] = field(default_factory=list)
     wake_at: float | None = None
 
@@ -143,16 +149,47 @@ def _make_due(
     count = CATCH_UP_MOST if catch_up == "All" and policy != "Replace" else 1
     due = cron.latest(after=max(reached, now - late), until=now, count=count)
     if not due:  # all are missed
-        return max([reached, *cron.latest(after=reached, until=now, count=1)])
+        last = max([reached, *cron.latest(after=reached, until=now, count=1)])
+        decision.missed = _missed(cron, after=reached, until=last, why=_why_late(late, policy, active))
+        return last
     if now < progress.retry_at:
         decision.wake(progress.retry_at)
     elif policy != "Forbid" or not active:
         decision.create = due[:1] if policy == "Forbid" else due
+        if first < due[0]:
+            why = _why_late(late, policy, active) if first <= now - late else _why_left_out(catch_up, policy)
+            decision.missed = _missed(cron, after=reached, until=math.nextafter(due[0], first), why=why)
         decision.cancel = [r for r in active if not r.cancel] if policy == "Replace" else []
         return reached
     if late != float("inf"):
         decision.wake(due[-1] + late)  # then it is missed
     return reached
+
+
+def _missed(cron: Cron, *, after: float, until: float, why: str) -> str:
+    """A sentence on the ticks in (after, until]; there is one at least."""
+    ticks = cron.latest(after=after, until=until, count=CATCH_UP_MOST + 1)
+    if len(ticks) == 1:
+        return f"no run was made for {format_second(ticks[0])}: {why}"
+    many = f"{len(ticks)} times" if len(ticks) <= CATCH_UP_MOST else f"more than {CATCH_UP_MOST} times"
+    return f"no runs were made for {many} until {format_second(ticks[-1])}: {why}"
+
+
+def _why_late(late: float, policy: str, active: list[RunRecord]) -> str:
+    passed = f"more than {late:.0f} s have passed since"
+    if policy == "Forbid" and active:
+        return f"{passed}, and {active[0].name} still goes on, beside which concurrencyPolicy forbids another"
+    return passed
+
+
+def _why_left_out(catch_up: str, policy: str) -> str:
+    if catch_up != "All":
+        return "catchUp Latest makes up for the newest only"
+    return (
+        "each would replace the one before"
+        if policy == "Replace"
+        else f"catchUp All makes up for {CATCH_UP_MOST} at most"
+    )
 
 
 def _standing(schedule: ScheduleRecord, reached: float) -> Standing | None:

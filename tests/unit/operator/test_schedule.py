@@ -329,3 +329,37 @@ def test_no_tick_makes_two_runs_whatever_dies_when(
             break
     assert all((world.schedule.tick_of(name) or 0) <= world.schedule.counted_to for name in world.made)
     assert len(world.made) == len(set(world.made))
+
+
+def test_a_tick_that_has_its_run_is_not_told_as_missed() -> None:
+    assert decided(since(TICK - MINUTE)).missed is None
+    assert decided(since(TICK - MINUTE), of_tick(TICK)).missed is None
+    assert decided(since(TICK - 5 * MINUTE, catchUp="All")).missed is None
+
+
+def test_ticks_that_are_left_out_are_told_in_one_sentence_with_the_reason() -> None:
+    latest = decided(since(TICK - 3 * MINUTE))
+    assert latest.create == [TICK]
+    until = format_second(TICK - MINUTE)
+    assert latest.missed == f"no runs were made for 2 times until {until}: catchUp Latest makes up for the newest only"
+    late = decided(since(TICK - 2 * MINUTE, catchUp="All", startingDeadlineSeconds=60))
+    assert late.create == [TICK]
+    assert late.missed == f"no run was made for {until}: more than 60 s have passed since"
+    most = decided(since(TICK - 200 * MINUTE, catchUp="All"))
+    assert most.missed is not None
+    assert "until" in most.missed
+    assert most.missed.endswith("catchUp All makes up for 100 at most")
+
+
+def test_a_tick_that_forbid_has_held_too_long_is_told_with_the_run_that_goes_on() -> None:
+    schedule = since(TICK - MINUTE, concurrencyPolicy="Forbid", startingDeadlineSeconds=30)
+    running = of_tick(TICK - MINUTE)
+    assert decided(schedule, running, now=TICK + 20).missed is None
+    missed = decided(schedule, running, now=TICK + 40).missed
+    assert missed is not None
+    assert missed.startswith(f"no run was made for {format_second(TICK)}: more than 30 s have passed since")
+    assert running.name in missed
+
+
+def test_ticks_of_a_suspension_are_not_missed() -> None:
+    assert decided(since(TICK - 5 * MINUTE, suspend=True)).missed is None
