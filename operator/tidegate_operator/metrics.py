@@ -1,6 +1,6 @@
 """What the supervisor tells Prometheus. One object, made at start and handed to whoever counts: no global registry."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
@@ -11,6 +11,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         r = self.registry
+        ProcessCollector(registry=r)
         self.leader = Gauge("tidegate_leader", "1 while this replica leads.", registry=r)
         self.requests = Counter(
             "tidegate_kube_requests_total", "Requests to the apiserver.", ["verb", "resource", "code"], registry=r
@@ -44,6 +45,12 @@ class Metrics:
         self.dirty = Gauge("tidegate_dirty_keys", "Runs that wait to be decided on.", registry=r)
         self.last_event = Gauge(
             "tidegate_last_event_timestamp_seconds", "Last event or bookmark of a watch.", ["kind"], registry=r
+        )
+        self.events = Counter(
+            "tidegate_watch_events_total",
+            "Objects of our own kinds that watches and their lists have handed over.",
+            ["kind"],
+            registry=r,
         )
         self.watch_restarts = Counter(
             "tidegate_watch_restarts_total", "Times that the watches of our own kinds were started anew.", registry=r

@@ -45,6 +45,7 @@ class Reconciler:
     ) -> None:
         self._cache, self._actor, self._settings, self._metrics, self._clock = cache, actor, settings, metrics, clock
         self._dirty: dict[str, None] = {}
+        metrics.dirty.set_function(lambda: len(self._dirty))
         self._busy: set[str] = set()
         self._again: set[str] = set()
         self._leisure = Leisure()
@@ -78,7 +79,6 @@ class Reconciler:
             self.mark(tuple(self._timers.due(self._clock())))
             if self._cache.complete:
                 await self._drain()
-            self._metrics.dirty.set(len(self._dirty))
             try:
                 async with asyncio.timeout(self._pause()):
                     await self._changed.wait()

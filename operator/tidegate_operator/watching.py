@@ -16,7 +16,7 @@ import kopf
 from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 from tidegate_api.names import GROUP, VERSION
 
-from tidegate_operator.kube import Cluster
+from tidegate_operator.kube import PAGE, Cluster
 from tidegate_operator.metrics import Metrics
 from tidegate_operator.observer import Observer
 
@@ -105,6 +105,8 @@ def configure_kopf(settings: kopf.OperatorSettings) -> None:
     settings.watching.connect_timeout = 5
     # A worker keeps its object's last body while it idles, and the first list makes a worker of every object.
     settings.queueing.idle_timeout = 0.1
+    # Else it has them all in hand at once, bodies and all.
+    settings.watching.chunk_size = PAGE
     # Else kopf has the process killed ten minutes after an error has ended it, although it is started anew.
     settings.process.ultimate_exiting_timeout = None
 
@@ -130,9 +132,12 @@ def build_registry(
 
 
 def _register(registry: kopf.OperatorRegistry, kind: str, observer: Observer, metrics: Metrics) -> None:
+    seen, last = metrics.events.labels(kind), metrics.last_event.labels(kind)
+
     @kopf.on.event(GROUP, VERSION, kind, registry=registry, id=f"see-{kind}")
     async def see(event: Any, **_: Any) -> None:
-        metrics.last_event.labels(kind).set_to_current_time()
+        seen.inc()
+        last.set_to_current_time()
         if event["type"] == "DELETED":
             observer.lost(kind, event["object"])
         else:

@@ -54,6 +54,14 @@ class HasKubeconfig(Protocol):
         """An actor's kubeconfig."""
 
 
+LAUNCH = """
+import runpy, sys
+sys.modules |= {"kubernetes": None, "pykube": None}
+runpy.run_module("tidegate_operator", run_name="__main__", alter_sys=True)
+"""
+"""As it is installed: without the clients of our other parts, which kopf loads where it finds them."""
+
+
 class OperatorProcess:
     """One supervisor. `actor` is its user in the apiserver's audit log."""
 
@@ -96,9 +104,7 @@ class OperatorProcess:
         with self._log.open("ab") as file:
             file.write(b"--- start\n")
             file.flush()
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "tidegate_operator"], env=environment, stderr=file, stdout=file
-            )
+            self._process = subprocess.Popen([sys.executable, "-c", LAUNCH], env=environment, stderr=file, stdout=file)
         return self
 
     def wait_ready(self) -> Self:
@@ -127,10 +133,14 @@ class OperatorProcess:
         except OSError:
             return 0, ""
 
+    def metrics(self) -> dict[str, float]:
+        """All metrics at one moment, named with their labels as on the page."""
+        lines = self.page("metrics")[1].splitlines()
+        return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
+
     def metric(self, line: str) -> float:
         """The value of one metric, named with its labels as on the page."""
-        found = re.search(rf"^{re.escape(line)} (.+)$", self.page("metrics")[1], re.MULTILINE)
-        return float(found[1]) if found else 0.0
+        return self.metrics().get(line, 0.0)
 
     def stop(self) -> int | None:
         """SIGTERM, and wait; the exit code."""
