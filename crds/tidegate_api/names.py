@@ -25,6 +25,8 @@ PAYLOAD_ANNOTATION: Final = f"{GROUP}/payload"
 TASK_SPEC_ANNOTATION: Final = f"{GROUP}/task-spec"
 CONCURRENCY_KEY_ANNOTATION: Final = f"{GROUP}/concurrency-key"
 """On Jobs and pods: a slot is held by its key also when the TaskRun that named it is gone."""
+AFTER_OOM_ANNOTATION: Final = f"{GROUP}/after-oom"
+"""On Jobs: an attempt before ran out of memory, which the status may have forgotten (`ATTEMPTS_KEPT`)."""
 REQUESTED_BY_ANNOTATION: Final = f"{GROUP}/requested-by"
 
 TASK_CONTAINER: Final = "task"

@@ -8,7 +8,14 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from tidegate_api.names import CONCURRENCY_KEY_ANNOTATION, DEFAULT_QUEUE, QUEUE_LABEL, RUN_LABEL, RUN_UID_LABEL
+from tidegate_api.names import (
+    AFTER_OOM_ANNOTATION,
+    CONCURRENCY_KEY_ANNOTATION,
+    DEFAULT_QUEUE,
+    QUEUE_LABEL,
+    RUN_LABEL,
+    RUN_UID_LABEL,
+)
 
 from tidegate_operator.manifests import job_name
 from tidegate_operator.parsing import attempt_number, controller_of, parse_pod, task_spec_of
@@ -100,6 +107,7 @@ class AttemptIndex:
                 created=min(now, parse_time(meta["creationTimestamp"]) or now),
                 plan=plan,
                 key=_key_of(meta),
+                after_oom=AFTER_OOM_ANNOTATION in (meta.get("annotations") or {}),
             )
         )
         return (run_uid,)

@@ -13,6 +13,7 @@ from posixpath import normpath
 from typing import Any, Final
 
 from tidegate_api.names import (
+    AFTER_OOM_ANNOTATION,
     API_VERSION,
     ATTEMPT_LABEL,
     CONCURRENCY_KEY_ANNOTATION,
@@ -46,6 +47,10 @@ FORBIDDEN_LABELS: Final = frozenset({MANAGED_BY_LABEL, "job-name", "controller-u
 FORBIDDEN_PREFIXES: Final = (f"{GROUP}/", "batch.kubernetes.io/")
 
 
+class ReservedPathError(Exception):
+    """A task's pod template mounts something where only Tidegate's own files can be; the message says where."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodDefaults:
     """What the installation says about every pod."""
@@ -70,7 +75,7 @@ def build_job(
 ) -> Json:
     """The Job of attempt `number` of `run` (a TaskRun) under `resolved`, the TaskSpec its attempts follow.
 
-    `after_oom`: an attempt before this one ran out of memory.
+    `after_oom`: an attempt before this one ran out of memory. Raises ReservedPathError.
     """
     meta, spec = run["metadata"], run["spec"]
     key = {CONCURRENCY_KEY_ANNOTATION: spec["concurrencyKey"]} if spec.get("concurrencyKey") else {}
@@ -100,6 +105,7 @@ def build_job(
             "annotations": {
                 TASK_SPEC_ANNOTATION: json.dumps(resolved, separators=(",", ":"), ensure_ascii=False),
                 **key,
+                **({AFTER_OOM_ANNOTATION: "true"} if after_oom else {}),
             },
             "ownerReferences": [
                 {
@@ -217,10 +223,28 @@ def _own_container(container: Json, *, env: Json, mounts: list[Json], resources:
     made = {**container}
     # Ours first, so that a task's own variables may refer to them.
     put_own(made, "env", [{"name": name, "value": value} for name, value in values.items()], key="name")
-    put_own(made, "volumeMounts", mounts, key="mountPath", same=normpath)
+    put_own(made, "volumeMounts", mounts, key="mountPath", same=_plain_path)
+    _refuse_below(made["volumeMounts"], mounts)
     if resources and isinstance(present := made.get("resources") or {}, dict):
         made["resources"] = {**present, **_over(present, resources)}
     return made
+
+
+def _plain_path(path: str) -> str:
+    return "/" + normpath(path).lstrip(
+        "/"
+    )  # POSIX gives two slashes at the beginning a meaning of their own; Linux doesn't
+
+
+def _refuse_below(found: Any, mounts: list[Json]) -> None:
+    """Our folders can't be written to: no mount point can be made in them, and one that is there would hide a file of ours."""
+    paths = [m.get("mountPath") for m in found if isinstance(m, dict)] if isinstance(found, list) else []
+    for own in (m["mountPath"] for m in mounts):
+        for path in paths:
+            if isinstance(path, str) and _plain_path(path).startswith(f"{own}/"):
+                raise ReservedPathError(
+                    f"podTemplate mounts a volume at {path}: {own} is Tidegate's own, mount it elsewhere"
+                )
 
 
 def _over(present: Json, resources: Mapping[str, Any]) -> Json:

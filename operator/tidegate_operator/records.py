@@ -275,6 +275,8 @@ class AttemptRecord:
     plan: Plan
     key: str = ""
     """concurrencyKey of its run, which the run may not be there any more to tell."""
+    after_oom: bool = False
+    """Whether an attempt before it ran out of memory."""
     plan_known: bool = True
     """False while the Job that tells the plan hasn't been read."""
     supposed_until: float = 0.0

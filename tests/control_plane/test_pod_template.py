@@ -1,5 +1,6 @@
 """podTemplate and the resources after an OOM kill, as a real apiserver takes or refuses them."""
 
+import json
 from typing import Any
 
 import pytest
@@ -109,6 +110,36 @@ def test_what_has_no_place_in_a_pod_fails_with_the_apiservers_words(
     status = runs.wait(f"bad-{slug}", "Failed", reason="InvalidTask")
     assert words in status["message"]
     assert runs.jobs(f"bad-{slug}") == []
+
+
+def test_a_mount_among_tidegates_files_fails_with_its_path(runs: Runs) -> None:
+    spec = {
+        "volumes": [{"name": "data", "emptyDir": {}}],
+        "containers": [{"name": "task", "volumeMounts": [{"name": "data", "mountPath": "/tidegate/data"}]}],
+    }
+    runs.create(a_run("bad-mount").task(podTemplate={"spec": spec}).built)
+    status = runs.wait("bad-mount", "Failed", reason="InvalidTask")
+    assert "/tidegate/data" in status["message"]
+    assert runs.jobs("bad-mount") == []
+
+
+def test_an_oom_kill_that_the_status_has_forgotten_still_counts(plane: ControlPlane, runs: Runs) -> None:
+    retry = {
+        "maxAttempts": 3,
+        "initialDelaySeconds": 0,
+        "outOfMemory": {"resources": {"limits": {"memory": "2Gi"}}},
+    }
+    runs.create(a_run("forgetful").pod(hold="1").task(retry=retry).built)
+    end(plane, runs, "forgetful", 1, "reason=OOMKilled", "exit-code=137")
+    wait_until(lambda: len(runs.jobs("forgetful")) == 2, what="the second attempt")
+    # As when a hundred attempts have come since.
+    forget = json.dumps([{"op": "remove", "path": "/status/attempts/0"}])
+    plane.kubectl("patch", "tgr", "forgetful", "--subresource=status", "--type=json", "-p", forget)
+    end(plane, runs, "forgetful", 2, "exit-code=1")
+    end(plane, runs, "forgetful", 3, "exit-code=0")
+    status = runs.wait("forgetful", "Succeeded")
+    assert [a.get("reason") for a in status["attempts"]] == ["Error", None]
+    assert [task_of(job).get("resources") for job in runs.jobs("forgetful")][1:] == [{"limits": {"memory": "2Gi"}}] * 2
 
 
 def test_attempts_after_an_oom_kill_get_its_resources(plane: ControlPlane, runs: Runs) -> None:

@@ -10,7 +10,7 @@ from tidegate_api.names import RUN_UID_LABEL, Reason
 from tidegate_operator.cache import Cache
 from tidegate_operator.executors import StartRefusedError
 from tidegate_operator.kube import KubeClient, KubeError
-from tidegate_operator.manifests import PodDefaults, build_job, job_name
+from tidegate_operator.manifests import PodDefaults, ReservedPathError, build_job, job_name
 from tidegate_operator.parsing import controller_of, task_spec_of
 from tidegate_operator.policies.retry import ran_out_of_memory
 from tidegate_operator.records import NO_NODE, STOP_ANNOTATION, AttemptRecord, Json, Plan, PodRecord, Refusal, RunRecord
@@ -31,7 +31,9 @@ class JobExecutor:
 
     async def start(self, run: RunRecord, body: Json, resolved: Json, *, number: int) -> None:
         """POST the Job. A Job of that name that is ours already is success; another's is a permanent error."""
-        after_oom = ran_out_of_memory(run.status.attempts)
+        # The status keeps the last attempts only; the Job before knows of all that were.
+        latest = self._cache.attempts.latest(run.uid)
+        after_oom = ran_out_of_memory(run.status.attempts) or (latest is not None and latest.after_oom)
         path = f"/apis/batch/v1/namespaces/{run.namespace}/jobs"
         try:
             job = build_job(body, resolved, number=number, defaults=self._defaults, after_oom=after_oom)
@@ -43,6 +45,8 @@ class JobExecutor:
             if controller_of(made["metadata"], kind="TaskRun") != run.uid:
                 message = f"a Job {job['metadata']['name']} that isn't this run's is in the way"
                 raise StartRefusedError(Refusal(Reason.ERROR, message), final=True) from error
+        except ReservedPathError as error:
+            raise StartRefusedError(Refusal(Reason.INVALID_TASK, str(error)), final=True) from error
         except RecursionError as error:
             message = "the task or its payload is nested too deeply to be written into a Job"
             raise StartRefusedError(Refusal(Reason.INVALID_TASK, message), final=True) from error

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from support.builders import a_run
-from tidegate_operator.manifests import PodDefaults, build_job
+from tidegate_operator.manifests import PodDefaults, ReservedPathError, build_job
 from tidegate_operator.podtemplate import merge_template, put_own
 
 Json = dict[str, Any]
@@ -238,6 +238,23 @@ def test_what_is_tidegates_own_stays() -> None:
     assert [e for e in task["env"] if e["name"] == "TIDEGATE_RUN"] == [{"name": "TIDEGATE_RUN", "value": "hello"}]
     assert task["env"][-1] == {"name": "TIDEGATE_OF_MINE", "value": "1"}
     assert other == {"name": "other", "image": "x", "env": [{"name": "TIDEGATE_RUN", "value": "its own"}]}
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/tidegate/data", "/tidegate/payload.json", "/tidegate/./x/", "//tidegate/x", "/var/run/secrets/tidegate/x"],
+)
+def test_nothing_is_mounted_in_a_folder_of_tidegates(path: str) -> None:
+    mounts = [{"name": "data", "mountPath": path}]
+    template = {"spec": {"containers": [{"name": "task", "volumeMounts": mounts}]}}
+    with pytest.raises(ReservedPathError, match=f"^podTemplate mounts a volume at {path}: "):
+        pod_of(template)
+
+
+def test_a_path_that_only_begins_alike_is_nobodys() -> None:
+    mounts = [{"name": "data", "mountPath": "/tidegate-data/x"}]
+    template = {"spec": {"containers": [{"name": "task", "volumeMounts": mounts}]}}
+    assert pod_of(template)["spec"]["containers"][0]["volumeMounts"][-1]["mountPath"] == "/tidegate-data/x"
 
 
 def test_ours_stay_also_where_the_template_has_null() -> None:
