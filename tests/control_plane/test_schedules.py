@@ -25,9 +25,9 @@ LABEL = "tidegate.dev/schedule"
 
 @pytest.fixture(scope="module", autouse=True)
 def operator(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
-    """A supervisor whose Lease is soon another's."""
+    """A supervisor whose Lease is soon another's. Under one name it leads at once when it is killed and started again."""
     log = Path(tmp_path_factory.mktemp("operator")) / "log"
-    with OperatorProcess(plane, log=log, **QUICK_LEASE) as made:
+    with OperatorProcess(plane, log=log, identity="operator", **QUICK_LEASE) as made:
         yield made.wait_leading()
 
 
