@@ -89,6 +89,16 @@ class Clusters:
         with self._locked(name):
             self._native(name).kill_node(node, power=power)
 
+    def freeze_node(self, name: str, node: str) -> None:
+        """Let an added node answer no more, until it is thawed."""
+        with self._locked(name):
+            self._native(name).freeze_node(node)
+
+    def thaw_node(self, name: str, node: str) -> None:
+        """Let a frozen node answer again."""
+        with self._locked(name):
+            self._native(name).thaw_node(node)
+
     def remove_node(self, name: str, node: str) -> None:
         """Throw an added node away."""
         with self._locked(name):

@@ -115,6 +115,20 @@ class Machine:
             process.signal(signal.SIGKILL)
             waiting.until(lambda: not process.alive, what=f"{program} to end", seconds=20)
 
+    def freeze(self, program: str) -> None:
+        """Stop a program where it stands: it answers nobody, and knows nothing of that afterwards."""
+        self._signal(program, signal.SIGSTOP)
+
+    def thaw(self, program: str) -> None:
+        """Let a frozen program go on."""
+        self._signal(program, signal.SIGCONT)
+
+    def _signal(self, program: str, number: signal.Signals) -> None:
+        process = Process.read(self.directory / "processes" / program)
+        if process is None or not process.alive:
+            raise ClusterError(f"{program} of {self.name} does not run")
+        process.signal(number)
+
     def run(self, *command: str, stdin: str | None = None, timeout: float = 60) -> str:
         """Run a short program in the node."""
         return commands.run(*self._enter(), *command, stdin=stdin, env=self._environment(), timeout=timeout)

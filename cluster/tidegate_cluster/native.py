@@ -118,6 +118,16 @@ class NativeCluster:
             for program in ("kubelet", "containerd"):
                 machine.kill(program)
 
+    def freeze_node(self, node: str) -> None:
+        """Let a node answer no more: its kubelet stands still, while its pods go on."""
+        self._require_node(node)
+        self._machine(node).freeze("kubelet")
+
+    def thaw_node(self, node: str) -> None:
+        """Let a frozen node answer again."""
+        self._require_node(node)
+        self._machine(node).thaw("kubelet")
+
     def remove_node(self, node: str) -> None:
         """Throw a node away and tell the cluster that it won't come back."""
         record, index = self._require_node(node)

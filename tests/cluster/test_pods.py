@@ -3,6 +3,7 @@
 import itertools
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from support.cluster import NAME, SECONDS, ClusterRuns
 from support.servers import wait_until
 from tidegate_cluster import settings
 from tidegate_cluster.clusters import Clusters
+from tidegate_cluster.errors import ClusterError
 from tidegate_demo.kubectl import Kubectl
 
 ONCE: dict[str, Any] = {"maxAttempts": 1}
@@ -127,16 +129,30 @@ def clusters() -> Clusters:
     return Clusters(settings=settings.from_environment())
 
 
-@pytest.fixture
-def second_node(clusters: Clusters, kubectl: Kubectl) -> Iterator[str]:
-    """A node to be lost."""
-    if not any(r["metadata"]["name"] == "node-1" for r in kubectl.json("get", "nodes")["items"]):
-        pytest.skip("this cluster is made with kind, which can't add nodes")
-    clusters.add_node(CLUSTER, LOST)
-    try:
-        yield LOST
-    finally:
+@pytest.fixture(scope="module")
+def spare_nodes(clusters: Clusters) -> Iterator[None]:
+    """The node that tests add is thrown away after the last of them."""
+    yield
+    with suppress(ClusterError):  # nobody added it
         clusters.remove_node(CLUSTER, LOST)
+
+
+@pytest.fixture
+def second_node(clusters: Clusters, kubectl: Kubectl, spare_nodes: None) -> str:
+    """A node to be lost: the one of the test before where it is as good as new."""
+    nodes = {n["metadata"]["name"]: n for n in kubectl.json("get", "nodes")["items"]}
+    if "node-1" not in nodes:
+        pytest.skip("this cluster is made with kind, which can't add nodes")
+    ready = [
+        c["status"]
+        for c in nodes.get(LOST, {"status": {"conditions": []}})["status"]["conditions"]
+        if c["type"] == "Ready"
+    ]
+    if ready != ["True"]:
+        with suppress(ClusterError):
+            clusters.remove_node(CLUSTER, LOST)
+        clusters.add_node(CLUSTER, LOST)
+    return LOST
 
 
 def on_the_second_node_first(name: str) -> RunBuilder:
@@ -154,6 +170,33 @@ def on_the_second_node_first(name: str) -> RunBuilder:
     }
     script = f'[ "$NODE" != {LOST} ] || sleep 600; echo "\\"$NODE\\"" > $TIDEGATE_RESULT_FILE'
     return a_run(name).shell(script).task(podTemplate=template, retry=ONCE)
+
+
+def test_a_node_that_does_not_answer_and_comes_back_goes_on_with_its_run(
+    kubectl: Kubectl, clusters: Clusters, runs: ClusterRuns, second_node: str
+) -> None:
+    template = {"spec": {"nodeSelector": {"kubernetes.io/hostname": second_node}}}
+    script = """trap 'echo \\"back\\" > $TIDEGATE_RESULT_FILE; exit 0' USR1; while :; do sleep 0.1; done"""
+    runs.start(a_run("cut-off").shell(script).task(podTemplate=template, retry=ONCE))
+    runs.wait("cut-off", "Running")
+    (before,) = runs.pods("cut-off")
+    assert before["spec"]["nodeName"] == second_node
+    clusters.freeze_node(CLUSTER, second_node)
+    try:
+        runs.wait("cut-off", "Running", reason="NodeUnreachable")
+        assert len(runs.pods("cut-off")) == 1
+    finally:
+        clusters.thaw_node(CLUSTER, second_node)
+    wait_until(lambda: "reason" not in runs.get("cut-off")["status"], seconds=SECONDS, what="the node to be back")
+    assert runs.get("cut-off")["status"]["phase"] == "Running"
+    runs.kubectl("exec", before["metadata"]["name"], "--", "sh", "-c", "kill -USR1 1")
+    status = runs.wait("cut-off", "Succeeded")
+    assert status["result"] == "back"
+    assert [(a["number"], a["podName"], a["outcome"]) for a in status["attempts"]] == [
+        (1, before["metadata"]["name"], "Succeeded")
+    ]
+    assert "disruptions" not in status
+    assert [p["metadata"]["uid"] for p in runs.pods("cut-off")] == [before["metadata"]["uid"]]
 
 
 def test_a_lost_node_uses_no_attempt_and_is_replaced_only_once_it_is_surely_gone(
