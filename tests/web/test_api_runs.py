@@ -92,10 +92,6 @@ def test_a_second_run_of_a_name_is_a_conflict(me: SignedIn) -> None:
     assert answer.status_code == 409
 
 
-def test_idempotency_keys_are_refused_until_they_are_kept(me: SignedIn) -> None:
-    assert me.post("runs", {"task": TASK}, headers={"Idempotency-Key": "k"}).status_code == 501
-
-
 def test_other_projects_are_not_found(me: SignedIn) -> None:
     assert me.post("/api/v1/projects/kube-system/runs", {"task": TASK}).status_code == 404
     assert me.get("/api/v1/projects/NOT_A_NAME/runs").status_code == 404

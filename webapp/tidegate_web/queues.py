@@ -1,11 +1,12 @@
-"""Whether a queue takes one more run: its ``maxPending`` against what its status says waits.
+"""Whether a queue takes more runs: its ``maxPending`` against what its status says waits.
 
 The status is written once a second and remembered here for another, so a burst may overshoot. It is a brake for callers,
 no lock: whoever has rights in the cluster isn't held by it, and where the apiserver doesn't tell, nobody is.
 """
 
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,16 +36,21 @@ class Queues:
         self._cluster = cluster
         self._known: dict[str, tuple[float, dict[str, Any]]] = {}
 
-    def full(self, project: str, spec: Mapping[str, Any]) -> FullQueue | None:
-        """The queue that a run of this spec would wait in, when it is full."""
-        try:
-            name = self._queue_of(project, spec)
-            found = self._get(f"{queues_path(project)}/{name}") if is_dns_label(name) else {}
-        except ClusterError:
-            return None
-        most = (found.get("spec") or {}).get("maxPending")
-        pending = (found.get("status") or {}).get("pending") or 0
-        return FullQueue(name=name, pending=pending, most=most) if most is not None and pending >= most else None
+    def full(self, project: str, specs: Sequence[Mapping[str, Any]]) -> FullQueue | None:
+        """The first queue that hasn't room for all runs of these specs that would wait in it."""
+        coming: Counter[str] = Counter()
+        for spec in specs:
+            try:
+                name = self._queue_of(project, spec)
+                found = self._get(f"{queues_path(project)}/{name}") if is_dns_label(name) else {}
+            except ClusterError:
+                continue
+            coming[name] += 1
+            most = (found.get("spec") or {}).get("maxPending")
+            pending = (found.get("status") or {}).get("pending") or 0
+            if most is not None and pending + coming[name] > most:
+                return FullQueue(name=name, pending=pending, most=most)
+        return None
 
     def _queue_of(self, project: str, spec: Mapping[str, Any]) -> str:
         """The spec is the caller's, not checked yet."""

@@ -1,25 +1,21 @@
-"""Runs over HTTP: create, list, look at, cancel."""
+"""Runs over HTTP: listed and looked at."""
 
-from types import SimpleNamespace
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 from sqlalchemy.exc import SQLAlchemyError
 
-from tidegate_web.api import bodies, shapes
-from tidegate_web.api.common import audited, integer, one_of_projects, parse_filter
-from tidegate_web.auth.guard import caller, whoever
+from tidegate_web.api import shapes
+from tidegate_web.api.common import integer, one_of_projects, parse_filter
 from tidegate_web.kubernetes import ClusterError
 from tidegate_web.leader import LeaderError, Why
-from tidegate_web.permissions import Permission, Role, refused_fields, requires
+from tidegate_web.permissions import Permission, requires
 from tidegate_web.problems import Problem, from_cluster
 from tidegate_web.services import Services, services
 from tidegate_web.store.engine import is_unavailable
 from tidegate_web.store.models import TERMINAL_PHASES, AnyRow
 from tidegate_web.store.queries import logs, metadata, results, run_list, runs
 from tidegate_web.store.records import run_record
-
-FULL_RETRY_SECONDS = "5"
 
 
 def remember(made: Services, resource: dict[str, Any], *, submitted_by: str | None) -> bool:
@@ -57,68 +53,6 @@ def find(made: Services, project: str, reference: str) -> AnyRow:
     return found
 
 
-def cancel(made: Services, project: str, reference: str) -> AnyRow:
-    """Ask for a run's end; it is cancelled when the operator has seen to it."""
-    one_of_projects(made, project, to_write=True)
-    row = find(made, project, reference)
-    may_act_on(row.task)
-    with audited(made, "run.cancel", project=project, target=row.name):
-        if row.phase in TERMINAL_PHASES or row.deleted_at is not None:
-            raise Problem(409, "The run has ended already.")
-        try:
-            resource = made.cluster.cancel_run(project, row.name, uid=row.uid)
-        except ClusterError as error:
-            if error.status in (404, 409):
-                raise Problem(409, "The run is gone from the cluster.") from error
-            raise from_cluster(error) from error
-    remember(made, resource, submitted_by=None)
-    with made.engine.connect() as connection:
-        return runs.find(connection, project=project, reference=row.uid) or row
-
-
-def create(made: Services, project: str, body: dict[str, Any]) -> shapes.RunLike:
-    """Make a TaskRun; what the apiserver made of it, stored at once where Postgres is there."""
-    asks = caller()
-    refuse_fields(body, role=asks.role_in(project) if asks else None, tasks=asks.tasks if asks else None)
-    return make(made, project, bodies.new_run(body), requested_by=whoever())
-
-
-def refuse_fields(body: dict[str, Any], *, role: Role | None, tasks: frozenset[str] | None = None) -> None:
-    """403 for what may not be sent with a new run by this role, or by a key of some tasks."""
-    refused = refused_fields(body, role=role, tasks=tasks)
-    if refused:
-        raise Problem(
-            403,
-            "You may not send every field of this body.",
-            errors=[{"field": field, "message": message} for field, message in refused.items()],
-        )
-
-
-def make(made: Services, project: str, wanted: bodies.NewRun, *, requested_by: str) -> shapes.RunLike:
-    """Have the apiserver make a TaskRun, for whoever is named."""
-    with audited(made, "run.create", project=project, target=wanted.name, actor=requested_by):
-        if (full := made.queues.full(project, wanted.spec)) is not None:
-            raise Problem(
-                429,
-                f"Queue {full.name} is full: {full.pending} runs wait in it, and it takes {full.most} at most.",
-                headers={"Retry-After": FULL_RETRY_SECONDS},
-            )
-        try:
-            resource = made.cluster.create_run(project, wanted.manifest(project=project, requested_by=requested_by))
-        except ClusterError as error:
-            raise from_cluster(error) from error
-    remember(made, resource, submitted_by=requested_by)
-    record = run_record(resource, default_ttl_seconds=made.settings.default_ttl_seconds)
-    return SimpleNamespace(**record.columns(), deleted_at=None, submitted_by=requested_by)
-
-
-def may_act_on(task: str | None) -> None:
-    """403 for a key that is limited to other tasks."""
-    asks = caller()
-    if asks is not None and not asks.may_act_on(task):
-        raise Problem(403, "This key is limited to other tasks.")
-
-
 def why(made: Services, row: AnyRow) -> Why:
     """What holds a run right now; what its status says of one that has ended."""
     if row.phase in TERMINAL_PHASES:
@@ -153,18 +87,6 @@ def result(made: Services, row: AnyRow) -> Response:
 
 def add_routes(area: Blueprint) -> None:
     """The routes of runs."""
-
-    @area.post("/projects/<project>/runs")
-    @requires(Permission.OPERATOR)
-    def create_run(project: str) -> tuple[Response, int]:
-        made = services()
-        one_of_projects(made, project, to_write=True)
-        if "Idempotency-Key" in request.headers:
-            raise Problem(501, "Idempotency keys aren't supported yet.")
-        row = create(made, project, bodies.json_object())
-        response = jsonify(shapes.whole(row, shapes.attempts(row, {})))
-        response.headers["Location"] = f"/api/v1/projects/{project}/runs/{row.uid}"
-        return response, 201
 
     @area.get("/projects/<project>/runs")
     @requires(Permission.VIEWER)
@@ -242,9 +164,3 @@ def add_routes(area: Blueprint) -> None:
                 "after": chunks[-1].id if chunks else after,
             }
         )
-
-    @area.post("/projects/<project>/runs/<run>:cancel")
-    @requires(Permission.OPERATOR)
-    def cancel_run(project: str, run: str) -> tuple[Response, int]:
-        made = services()
-        return jsonify(as_json(made, cancel(made, project, run))), 202

@@ -2,7 +2,7 @@
 
 from flask import Blueprint, Response, jsonify
 
-from tidegate_web.api import auditlog, keys, members, people, runs, webhooks
+from tidegate_web.api import acts, auditlog, keys, members, people, runs, webhooks
 from tidegate_web.auth.guard import caller
 from tidegate_web.health.neighbours import neighbours
 from tidegate_web.permissions import Permission, requires
@@ -15,7 +15,7 @@ METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 def blueprint() -> Blueprint:
     """``/api/v1``."""
     area = Blueprint("api", __name__, url_prefix="/api/v1")
-    for part in (runs, people, members, keys, auditlog, webhooks):
+    for part in (runs, acts, people, members, keys, auditlog, webhooks):
         part.add_routes(area)
 
     @area.get("/projects")

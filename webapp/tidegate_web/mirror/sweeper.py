@@ -18,7 +18,7 @@ from tidegate_web.mirror.pods import Owners, PodTable
 from tidegate_web.mirror.schedules import Schedules
 from tidegate_web.settings import WebSettings
 from tidegate_web.store.models import AnyRow
-from tidegate_web.store.queries import logs, retention
+from tidegate_web.store.queries import idempotency, logs, retention
 from tidegate_web.store.queries.logs import End
 
 log = structlog.stdlib.get_logger(__name__)
@@ -60,6 +60,7 @@ class Sweeper(threading.Thread):
                 scopes: list[str | None] = [*self._settings.namespaces] or [None]
                 for project in scopes:
                     self._sweep(project)
+                self._forget()
             except (SQLAlchemyError, ClusterError) as error:
                 log.warning("sweeping later", reason=str(error).partition("\n")[0])
             except Exception:
@@ -77,6 +78,11 @@ class Sweeper(threading.Thread):
         for row in old_pods:
             if row.uid not in due and not self._stop_event.is_set():
                 self._delete_jobs(row)
+
+    def _forget(self) -> None:
+        """Drop what is kept for a time alone, some at a time."""
+        with self._engine.begin() as connection:
+            idempotency.forget(connection, before=self._clock.now() - idempotency.KEPT, limit=AT_ONCE)
 
     def _due(self, project: str | None, *, now: datetime) -> dict[str, AnyRow]:
         """Runs to delete, by uid. Those that a Schedule holds are passed over, however many they are."""

@@ -10,8 +10,9 @@ from werkzeug.wrappers import Response
 
 from tidegate_web import __version__
 from tidegate_web.api import shapes
+from tidegate_web.api.acts import cancel
 from tidegate_web.api.common import PHASES, one_of_projects, parse_filter
-from tidegate_web.api.runs import cancel, find
+from tidegate_web.api.runs import find
 from tidegate_web.auth.guard import caller, signed_in
 from tidegate_web.health.neighbours import neighbours
 from tidegate_web.pages import formatting, people

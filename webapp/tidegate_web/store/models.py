@@ -317,6 +317,19 @@ class LogEnd(Base):
     at: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
 
 
+class IdempotencyKey(Base):
+    """What a key was used for: reserved before its run is created, ``run_uid`` once it is. ``task`` is empty for an
+    inline one."""
+
+    __tablename__ = "idempotency_keys"
+    project: Mapped[str] = mapped_column(Text, primary_key=True)
+    task: Mapped[str] = mapped_column(Text, primary_key=True)
+    key: Mapped[str] = mapped_column(Text, primary_key=True)
+    digest: Mapped[bytes] = mapped_column(LargeBinary)
+    run_uid: Mapped[str | None] = mapped_column(Uid)
+    created: Mapped[datetime] = mapped_column(Timestamp, index=True)
+
+
 class Outbox(Base):
     """Events written with the change that they tell of, until they are published."""
 

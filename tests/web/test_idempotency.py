@@ -1,0 +1,243 @@
+"""Idempotency keys: one run, whatever is sent again and whoever died in between."""
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from support.servers import wait_until
+from support.web import MirrorThread, Parts, SignedIn, Stack, finish, until
+from tidegate_web.kubernetes import Cluster, ClusterError
+from werkzeug.test import TestResponse
+
+BODY: dict[str, Any] = {"taskRef": {"name": "resize"}, "payload": {"n": 1}}
+
+
+@pytest.fixture
+def me(parts: Parts) -> SignedIn:
+    return parts.sign_in()
+
+
+def post(me: SignedIn, body: object = None, *, key: str = "order-17") -> TestResponse:
+    return me.post("runs", BODY if body is None else body, headers={"Idempotency-Key": key})
+
+
+def names_in_cluster(stack: Stack) -> list[str]:
+    return stack.runs.kubectl("get", "taskruns.tidegate.dev", "-o", "name").split()
+
+
+def grow_older(parts: Parts, *, days: int) -> None:
+    """Everything that is kept was made so much earlier."""
+    with parts.engine.begin() as connection:
+        connection.execute(text("UPDATE runs SET created = created - make_interval(days => :days)"), {"days": days})
+        connection.execute(
+            text("UPDATE idempotency_keys SET created = created - make_interval(days => :days)"), {"days": days}
+        )
+
+
+def test_the_first_run_is_answered_again(stack: Stack, me: SignedIn) -> None:
+    first, second = post(me), post(me)
+    assert (first.status_code, second.status_code) == (201, 200)
+    assert first.json is not None
+    assert second.json == first.json
+    digest = hashlib.sha256(f"{stack.project}/resize/order-17".encode()).hexdigest()[:16]
+    assert first.json["name"] == f"resize-{digest}"
+    assert first.json["spec"]["idempotencyKey"] == "order-17"
+    assert second.headers["Location"] == first.headers["Location"]
+    assert len(names_in_cluster(stack)) == 1
+
+
+def test_the_field_of_the_spec_is_the_header(stack: Stack, me: SignedIn) -> None:
+    assert me.post("runs", BODY | {"idempotencyKey": "order-17"}).status_code == 201
+    assert post(me).status_code == 200
+    assert post(me, BODY | {"idempotencyKey": "order-17"}).status_code == 200
+    assert post(me, BODY | {"idempotencyKey": "order-18"}).status_code == 422
+    assert len(names_in_cluster(stack)) == 1
+
+
+def test_another_body_is_refused_and_another_task_or_key_is_another_run(me: SignedIn) -> None:
+    assert post(me).status_code == 201
+    answer = post(me, BODY | {"payload": {"n": 2}})
+    assert answer.status_code == 422
+    assert answer.json is not None
+    assert "another body" in answer.json["detail"]
+    assert post(me, BODY | {"taskRef": {"name": "other"}}).status_code == 201
+    assert post(me, key="order-18").status_code == 201
+
+
+def test_an_inline_task_has_keys_too(me: SignedIn) -> None:
+    body = {"task": {"image": "busybox", "command": ["true"]}}
+    first = post(me, body)
+    assert first.status_code == 201
+    assert first.json is not None
+    assert first.json["name"].startswith("run-")
+    assert post(me, body).status_code == 200
+
+
+@pytest.mark.parametrize("key", ["", "x" * 257, "caf\u00e9", "tab\there"])
+def test_what_is_no_key_is_refused(shared_me: SignedIn, key: str) -> None:
+    assert shared_me.post("runs", BODY | {"idempotencyKey": key}).status_code == 422
+
+
+def test_a_name_beside_a_key_is_refused(shared_me: SignedIn) -> None:
+    assert post(shared_me, BODY | {"name": "mine"}).status_code == 422
+    assert shared_me.post("runs", BODY | {"idempotencyKey": 7}).status_code == 422
+
+
+def test_two_at_once_make_one_run(stack: Stack, parts: Parts) -> None:
+    people = [parts.sign_in() for _ in range(6)]
+    with ThreadPoolExecutor(max_workers=6) as pool:
+        answers = list(pool.map(post, people))
+    assert sorted(answer.status_code for answer in answers) == [200] * 5 + [201]
+    assert len({answer.json["uid"] for answer in answers if answer.json}) == 1
+    assert len(names_in_cluster(stack)) == 1
+
+
+def test_a_key_that_was_reserved_by_one_who_died_makes_its_run(
+    stack: Stack, parts: Parts, me: SignedIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as dying:
+        dying.setattr(Cluster, "create_run", lambda *_, **__: (_ for _ in ()).throw(SystemExit("killed")))
+        with pytest.raises(SystemExit):
+            post(me)
+    assert [tuple(row) for row in parts.rows("SELECT key, run_uid FROM idempotency_keys")] == [("order-17", None)]
+    assert names_in_cluster(stack) == []
+    assert post(me).status_code == 201
+    assert post(me).status_code == 200
+
+
+def test_a_run_whose_maker_died_is_met(
+    stack: Stack, parts: Parts, me: SignedIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = Cluster.create_run
+
+    def create_and_die(cluster: Cluster, project: str, body: dict[str, Any]) -> dict[str, Any]:
+        create(cluster, project, body)
+        raise SystemExit("killed")
+
+    with monkeypatch.context() as dying:
+        dying.setattr(Cluster, "create_run", create_and_die)
+        with pytest.raises(SystemExit):
+            post(me)
+    assert len(names_in_cluster(stack)) == 1
+    assert post(me, BODY | {"payload": {"n": 2}}).status_code == 422
+    assert post(me).status_code == 200
+    assert post(me).status_code == 200
+    (row,) = parts.rows("SELECT run_uid FROM idempotency_keys")
+    assert row.run_uid is not None
+    assert len(names_in_cluster(stack)) == 1
+
+
+def test_a_run_whose_maker_died_is_met_in_the_archive_too(
+    stack: Stack, parts: Parts, me: SignedIn, mirror: MirrorThread
+) -> None:
+    assert mirror.is_alive()
+    first = post(me)
+    assert first.json is not None
+    with parts.engine.begin() as connection:
+        connection.execute(text("UPDATE idempotency_keys SET run_uid = NULL"))
+    finish(stack, first.json["name"], ttl=0)
+    until(parts, first.json["name"], lambda row: row.deleted_at is not None)
+    answer = post(me)
+    assert answer.status_code == 200
+    assert answer.json is not None
+    assert answer.json["uid"] == first.json["uid"]
+    assert names_in_cluster(stack) == []
+
+
+def test_a_deleted_run_is_still_the_one_of_its_key(
+    stack: Stack, parts: Parts, me: SignedIn, mirror: MirrorThread
+) -> None:
+    assert mirror.is_alive()
+    first = post(me)
+    assert first.json is not None
+    stack.runs.delete(first.json["name"])
+    until(parts, first.json["name"], lambda row: row.deleted_at is not None)
+    answer = post(me)
+    assert answer.status_code == 200
+    assert answer.json is not None
+    assert (answer.json["uid"], answer.json["reason"]) == (first.json["uid"], "Deleted")
+    assert post(me, BODY | {"payload": {}}).status_code == 422
+
+
+def test_a_run_made_without_the_api_is_met(stack: Stack, me: SignedIn) -> None:
+    digest = hashlib.sha256(f"{stack.project}/resize/order-17".encode()).hexdigest()[:16]
+    made = stack.runs.create(f"resize-{digest}", idempotencyKey="order-17", **BODY)
+    assert post(me, BODY | {"queue": "elsewhere"}).status_code == 422
+    answer = post(me)
+    assert answer.status_code == 200, answer.text
+    assert answer.json is not None
+    assert answer.json["uid"] == made["metadata"]["uid"]
+    assert answer.json["requestedBy"] is None
+
+
+def test_a_run_that_only_has_the_name_is_not_met(stack: Stack, me: SignedIn) -> None:
+    digest = hashlib.sha256(f"{stack.project}/resize/order-17".encode()).hexdigest()[:16]
+    stack.runs.create(f"resize-{digest}", **BODY)
+    assert post(me).status_code == 409
+
+
+def test_a_refused_body_does_not_use_up_its_key(me: SignedIn) -> None:
+    assert post(me, BODY | {"priority": 5000}).status_code == 422
+    assert post(me, BODY | {"priority": 50}).status_code == 201
+
+
+def test_a_full_queue_does_not_use_up_the_key_nor_hide_what_is_there(stack: Stack, me: SignedIn) -> None:
+    stack.runs.queue("full", maxPending=1)
+    body = BODY | {"queue": "full"}
+    assert post(me, body).status_code == 201
+    stack.runs.queue_status("full", pending=1)
+    wait_until(lambda: me.post("runs", body).status_code == 429, what="the queue to be full")
+    assert post(me, body, key="order-18").status_code == 429
+    assert post(me, body).status_code == 200
+    stack.runs.queue_status("full", pending=0)
+    wait_until(lambda: post(me, body, key="order-18").status_code == 201, what="room in the queue")
+
+
+def test_a_key_is_forgotten_after_thirty_days(stack: Stack, parts: Parts, me: SignedIn, mirror: MirrorThread) -> None:
+    assert mirror.is_alive()
+    first = post(me)
+    assert first.json is not None
+    stack.runs.delete(first.json["name"])
+    until(parts, first.json["name"], lambda row: row.deleted_at is not None)
+
+    grow_older(parts, days=29)
+    assert post(me).status_code == 200
+    grow_older(parts, days=1)
+    wait_until(lambda: parts.rows("SELECT * FROM idempotency_keys") == [], what="the key to be forgotten")
+    answer = post(me, BODY | {"payload": {"n": 2}})
+    assert answer.status_code == 201
+    assert answer.json is not None
+    assert answer.json["uid"] != first.json["uid"]
+
+
+def test_an_old_key_that_nobody_has_swept_is_free(stack: Stack, parts: Parts, me: SignedIn) -> None:
+    first = post(me)
+    assert first.json is not None
+    stack.runs.delete(first.json["name"])
+    grow_older(parts, days=30)
+    assert post(me, BODY | {"payload": {"n": 2}}).status_code == 201
+
+
+def test_keys_need_the_database_and_nothing_else_does(stack: Stack, parts: Parts, me: SignedIn) -> None:
+    assert me.get("runs").status_code == 200
+    stack.postgres.stop()
+    answer = post(me)
+    assert answer.status_code == 503
+    assert int(answer.headers["Retry-After"]) > 0
+    assert me.post("runs", BODY).status_code == 201
+    stack.postgres.start()
+    assert post(me).status_code == 201
+
+
+def test_while_kubernetes_does_not_answer_the_key_stays_reserved(me: SignedIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: object) -> dict[str, Any]:
+        raise ClusterError(0, "the apiserver can't be reached")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Cluster, "create_run", away)
+        assert post(me).status_code == 503
+    # Whether it was made, nobody knows: only the same may be sent again.
+    assert post(me, BODY | {"payload": {"n": 2}}).status_code == 422
+    assert post(me).status_code == 201

@@ -1,0 +1,186 @@
+"""How runs come to be: looked at before anything is made, made, and kept in the archive so that the next read has them.
+One way for a single run, a batch, a replay and a Schedule that is triggered by hand.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from tidegate_web.api import idempotency, shapes
+from tidegate_web.api.bodies import NewRun, new_run
+from tidegate_web.api.idempotency import Once
+from tidegate_web.auth.caller import Caller
+from tidegate_web.kubernetes import ClusterError
+from tidegate_web.permissions import refused_fields
+from tidegate_web.problems import Problem, from_cluster
+from tidegate_web.services import Services
+from tidegate_web.store.engine import is_unavailable
+from tidegate_web.store.queries import runs
+from tidegate_web.store.records import run_record
+
+FULL_RETRY_SECONDS = "5"
+AT_ONCE = 8
+"""Requests to the apiserver for one batch that go at the same time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """A run that was asked for and may be made."""
+
+    run: NewRun
+    once: Once | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """A run as the archive has it. Not ``new``: an earlier request of its idempotency key made it."""
+
+    row: shapes.RunLike
+    new: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Created:
+    resource: dict[str, Any]
+    new: bool
+
+
+def wanted_run(project: str, body: Mapping[str, Any], *, asks: Caller | None, header: str | None = None) -> Wanted:
+    """What a body asks for: 403 for what whoever asks may not send, 422 for what is no run."""
+    refused = refused_fields(body, role=asks.role_in(project) if asks else None, tasks=asks.tasks if asks else None)
+    if refused:
+        raise Problem(
+            403,
+            "You may not send every field of this body.",
+            errors=[{"field": field, "message": message} for field, message in refused.items()],
+        )
+    once = idempotency.once(project, body, header=header)
+    if once is None:
+        return Wanted(run=new_run(body))
+    return Wanted(run=new_run({**body, "name": once.name, "idempotencyKey": once.key}), once=once)
+
+
+def create(made: Services, project: str, wanted: Wanted, *, who: str) -> Made:
+    """Make one run."""
+    (answer,) = create_all(made, project, [wanted], who=who)
+    if isinstance(answer, Problem):
+        raise answer
+    return answer
+
+
+def create_all(made: Services, project: str, wanted: Sequence[Wanted], *, who: str) -> list[Made | Problem]:
+    """Make runs, a few at a time: what became of each. Nothing is made when a queue among theirs has no room."""
+    answers: dict[int, Made | Problem] = _reserve(made, project, wanted)
+    todo = [number for number in range(len(wanted)) if number not in answers]
+    full = made.queues.full(project, [wanted[number].run.spec for number in todo])
+    if full is not None:
+        _release(made, project, [wanted[number] for number in todo])
+        raise Problem(
+            429,
+            f"Queue {full.name} is full: {full.pending} runs wait in it, and it takes {full.most} at most.",
+            headers={"Retry-After": FULL_RETRY_SECONDS},
+        )
+    created = _each(lambda number: _create_one(made, project, wanted[number], who=who), todo)
+    refused = [
+        wanted[number]
+        for number, answer in zip(todo, created, strict=True)
+        if isinstance(answer, Problem) and answer.status != 503  # there, nobody knows whether it was made
+    ]
+    _release(made, project, refused)
+    good = {n: answer for n, answer in zip(todo, created, strict=True) if isinstance(answer, _Created)}
+    kept = _keep(made, project, {n: (wanted[n], answer) for n, answer in good.items()}, who=who)
+    for number, answer in zip(todo, created, strict=True):
+        answers[number] = answer if isinstance(answer, Problem) else kept[number]
+    return [answers[number] for number in range(len(wanted))]
+
+
+def _reserve(made: Services, project: str, wanted: Sequence[Wanted]) -> dict[int, Made | Problem]:
+    """What is answered already because its key was used before."""
+    answers: dict[int, Made | Problem] = {}
+    keyed = [(one.once.task, one.once.key, number) for number, one in enumerate(wanted) if one.once is not None]
+    if not keyed:
+        return answers
+    with made.engine.begin() as connection:
+        for _, _, number in sorted(keyed):  # one order of row locks for all
+            one = wanted[number]
+            assert one.once is not None
+            try:
+                row = idempotency.reserve(connection, made, project, one.once, one.run.spec)
+            except Problem as problem:
+                answers[number] = problem
+            else:
+                if row is not None:
+                    answers[number] = Made(row=row, new=False)
+    return answers
+
+
+def _release(made: Services, project: str, wanted: Sequence[Wanted]) -> None:
+    keyed = sorted((one.once for one in wanted if one.once is not None), key=lambda once: (once.task, once.key))
+    if keyed:
+        with made.engine.begin() as connection:
+            for once in keyed:
+                idempotency.release(connection, project, once)
+
+
+def _create_one(made: Services, project: str, wanted: Wanted, *, who: str) -> _Created | Problem:
+    try:
+        return _Created(
+            resource=made.cluster.create_run(project, wanted.run.manifest(project=project, requested_by=who)), new=True
+        )
+    except ClusterError as error:
+        if wanted.once is None or error.reason != "AlreadyExists":
+            return from_cluster(error)
+    try:
+        found = made.cluster.get_run(project, wanted.run.name)
+    except ClusterError as error:
+        return from_cluster(error)
+    if found["spec"].get("idempotencyKey") != wanted.once.key:
+        return Problem(409, "Another run has the name that this idempotency key stands for.")
+    if not idempotency.asks_for(wanted.run.spec, found["spec"]):
+        return idempotency.another_body()
+    return _Created(resource=found, new=False)
+
+
+def _each(act: Callable[[int], _Created | Problem], numbers: Sequence[int]) -> list[_Created | Problem]:
+    if len(numbers) <= 1:
+        return [act(number) for number in numbers]
+    with ThreadPoolExecutor(max_workers=min(AT_ONCE, len(numbers)), thread_name_prefix="create") as pool:
+        return list(pool.map(act, numbers))
+
+
+def _keep(made: Services, project: str, created: Mapping[int, tuple[Wanted, _Created]], *, who: str) -> dict[int, Made]:
+    """Write what the apiserver has answered, so that it can be read at once. Without Postgres the mirror writes it
+    later; a key without its run meets it in the cluster."""
+    records = {
+        number: run_record(answer.resource, default_ttl_seconds=made.settings.default_ttl_seconds)
+        for number, (_, answer) in created.items()
+    }
+    kept = {
+        number: Made(
+            row=SimpleNamespace(
+                **record.columns(), deleted_at=None, submitted_by=who if created[number][1].new else None
+            ),
+            new=created[number][1].new,
+        )
+        for number, record in records.items()
+    }
+    new = [record for number, record in records.items() if kept[number].new]
+    met = [record for number, record in records.items() if not kept[number].new]
+    try:
+        with made.engine.begin() as connection:
+            runs.upsert(connection, new, submitted_by=who)
+            runs.upsert(connection, met)
+            for number, (wanted, answer) in created.items():
+                if wanted.once is not None:
+                    idempotency.finish(connection, made, project, wanted.once, run_uid=records[number].uid)
+                if not answer.new:
+                    row = runs.find(connection, project=project, reference=records[number].uid)
+                    kept[number] = Made(row=row or kept[number].row, new=False)
+    except SQLAlchemyError as error:
+        if not is_unavailable(error):
+            raise
+    return kept
