@@ -37,8 +37,13 @@ Json = dict[str, Any]
 
 RIGHTS: dict[str, list[Json]] = {
     "web": [
-        {"apiGroups": ["tidegate.dev"], "resources": ["taskruns"], "verbs": ["get", "create", "patch"]},
-        {"apiGroups": ["tidegate.dev"], "resources": ["tasks", "queues"], "verbs": ["get"]},
+        {"apiGroups": ["tidegate.dev"], "resources": ["taskruns"], "verbs": ["get", "create", "patch", "delete"]},
+        {
+            "apiGroups": ["tidegate.dev"],
+            "resources": ["tasks", "queues", "schedules"],
+            "verbs": ["get", "list", "create", "update", "patch", "delete"],
+        },
+        {"apiGroups": [""], "resources": ["events"], "verbs": ["list"]},
         {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list"]},
         {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]},
         {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["get"]},

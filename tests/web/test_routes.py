@@ -23,14 +23,17 @@ ROUTES = {
         GET /api/v1/projects/<project>/runs, GET /api/v1/projects/<project>/runs/<run>,
         GET /api/v1/projects/<project>/runs/<run>/attempts, GET /api/v1/projects/<project>/runs/<run>/logs,
         GET /api/v1/projects/<project>/runs/<run>/result, GET /api/v1/projects/<project>/runs/<run>/why,
+        GET /api/v1/projects/<project>/runs/<run>/events,
         GET /api/v1/projects/<project>/members, DELETE /api/v1/projects/<project>/members/me,
         GET /live/v1/projects/<project>/events, GET /live/v1/projects/<project>/runs/<run>/logs
     """,
     Permission.OPERATOR: """
         POST /api/v1/projects/<project>/runs, POST /api/v1/projects/<project>/runs/<run>:cancel,
+        POST /api/v1/projects/<project>/runs/<run>:replay, POST /api/v1/projects/<project>/runs/<run>:reschedule,
         POST /projects/<project>/runs/<run>/cancel
     """,
     Permission.ADMIN: """
+        DELETE /api/v1/projects/<project>/runs/<run>,
         PUT /api/v1/projects/<project>/members/<id:user>, DELETE /api/v1/projects/<project>/members/<id:user>,
         GET /api/v1/projects/<project>/invitations, POST /api/v1/projects/<project>/invitations,
         DELETE /api/v1/projects/<project>/invitations/<id:invitation>, GET /api/v1/projects/<project>/api-keys,

@@ -180,10 +180,33 @@ class Cluster:
     def get_run(self, project: str, name: str) -> dict[str, Any]:
         return self.request("GET", f"{runs_path(project)}/{name}")
 
+    def exists(self, path: str) -> bool:
+        """Whether there is such an object."""
+        try:
+            self.request("GET", path)
+        except ClusterError as error:
+            if error.status == 404:
+                return False
+            raise
+        return True
+
     def cancel_run(self, project: str, name: str, *, uid: str) -> dict[str, Any]:
         """Set ``spec.cancel``, on that very run and no later one of its name."""
         patch = {"metadata": {"uid": uid}, "spec": {"cancel": True}}
         return self.request("PATCH", f"{runs_path(project)}/{name}", body=patch, content_type=MERGE_PATCH)
+
+    def reschedule_run(self, project: str, resource: Mapping[str, Any], *, start_after: str | None) -> dict[str, Any]:
+        """Set ``spec.startAfter`` of exactly this object."""
+        known = {name: resource["metadata"][name] for name in ("uid", "resourceVersion")}
+        patch = {"metadata": known, "spec": {"startAfter": start_after}}
+        path = f"{runs_path(project)}/{resource['metadata']['name']}"
+        return self.request("PATCH", path, body=patch, content_type=MERGE_PATCH)
+
+    def events_of(self, project: str, **of: str) -> list[dict[str, Any]]:
+        """Events of one object, named by fields of ``involvedObject``."""
+        selector = ",".join(f"involvedObject.{field}={value}" for field, value in of.items())
+        answer = self.request("GET", events_path(project), query={"fieldSelector": selector, "limit": 500})
+        return list(answer.get("items") or [])
 
     def delete(self, path: str, *, uid: str, resource_version: int | None = None) -> None:
         """Delete exactly this object; 404 and 409 are the caller's to judge."""
@@ -217,6 +240,10 @@ def runs_path(project: str | None) -> str:
 def pods_path(project: str | None) -> str:
     scope = "" if project is None else f"namespaces/{project}/"
     return f"/api/v1/{scope}pods"
+
+
+def events_path(project: str) -> str:
+    return f"/api/v1/namespaces/{project}/events"
 
 
 def queues_path(project: str) -> str:

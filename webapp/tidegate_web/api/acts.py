@@ -1,18 +1,24 @@
-"""What is done to runs over HTTP: created, cancelled."""
+"""What is done to runs over HTTP: created, cancelled, replayed, put off, deleted."""
+
+from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
 from tidegate_web.api import bodies, shapes
 from tidegate_web.api.common import audited, one_of_projects
 from tidegate_web.api.creating import Made, create, wanted_run
+from tidegate_web.api.erasing import erase
+from tidegate_web.api.replay import replayed
 from tidegate_web.api.runs import as_json, find, remember
 from tidegate_web.auth.guard import caller, whoever
-from tidegate_web.kubernetes import ClusterError
+from tidegate_web.kubernetes import ClusterError, jobs_path
+from tidegate_web.ownership import job_name
 from tidegate_web.permissions import Permission, requires
 from tidegate_web.problems import Problem, from_cluster
 from tidegate_web.services import Services, services
 from tidegate_web.store.models import TERMINAL_PHASES, AnyRow
 from tidegate_web.store.queries import runs
+from tidegate_web.store.records import parse_time
 
 
 def may_act_on(task: str | None) -> None:
@@ -54,6 +60,61 @@ def create_asked(made: Services, project: str) -> Made:
     return answer
 
 
+def replay(made: Services, project: str, reference: str, body: dict[str, Any]) -> Made:
+    """Do the same again; the old run is left alone."""
+    one_of_projects(made, project, to_write=True)
+    row = find(made, project, reference)
+    may_act_on(row.task)
+    wanted = replayed(row, body)
+    detail = {"of": row.uid, "as": wanted.run.name}
+    with audited(made, "run.replay", project=project, target=row.name, detail=detail):
+        return create(made, project, wanted, who=whoever())
+
+
+def reschedule(made: Services, project: str, reference: str, body: dict[str, Any]) -> AnyRow:
+    """Start it later, or now; 409 when it has begun."""
+    one_of_projects(made, project, to_write=True)
+    row = find(made, project, reference)
+    may_act_on(row.task)
+    bodies.only(body, "startAfter")
+    start_after = body.get("startAfter", "")
+    if start_after is not None and parse_time(start_after) is None:
+        raise bodies.invalid("startAfter", "must be an RFC 3339 time, or null for now")
+    with audited(made, "run.reschedule", project=project, target=row.name, detail={"startAfter": start_after}):
+        if row.deleted_at is not None:
+            raise Problem(409, "The run is gone from the cluster.")
+        try:
+            resource = _reschedule(made, row, start_after)
+        except ClusterError as error:
+            if error.status in (404, 409):
+                raise Problem(409, "The run has changed or is gone. Look at it again.") from error
+            raise from_cluster(error) from error
+    remember(made, resource, submitted_by=None)
+    with made.engine.connect() as connection:
+        return runs.find(connection, project=project, reference=row.uid) or row
+
+
+def _reschedule(made: Services, row: AnyRow, start_after: str | None) -> dict[str, Any]:
+    resource = made.cluster.get_run(row.project, row.name)
+    if resource["metadata"]["uid"] != row.uid:
+        raise Problem(409, "The run is gone from the cluster.")
+    # The status tells of its first Job a little later than the Job is there.
+    started = (resource.get("status") or {}).get("phase") != "Pending"
+    if started or made.cluster.exists(f"{jobs_path(row.project)}/{job_name(row.name, row.uid, 1)}"):
+        raise Problem(409, "The run has begun already.")
+    return made.cluster.reschedule_run(row.project, resource, start_after=start_after)
+
+
+def delete(made: Services, project: str, reference: str) -> None:
+    """Delete a run for good, from the cluster and from the archive."""
+    row = find(made, project, reference)
+    if row.deleted_at is None:
+        one_of_projects(made, project, to_write=True)
+    may_act_on(row.task)
+    with audited(made, "run.delete", project=project, target=row.name, detail={"uid": row.uid}):
+        erase(made, row)
+
+
 def made_json(project: str, answer: Made) -> tuple[Response, int]:
     """A run that was made, or met, as it is answered."""
     response = jsonify(shapes.whole(answer.row, shapes.attempts(answer.row, {})))
@@ -74,3 +135,20 @@ def add_routes(area: Blueprint) -> None:
     def cancel_run(project: str, run: str) -> tuple[Response, int]:
         made = services()
         return jsonify(as_json(made, cancel(made, project, run))), 202
+
+    @area.post("/projects/<project>/runs/<run>:replay")
+    @requires(Permission.OPERATOR)
+    def replay_run(project: str, run: str) -> tuple[Response, int]:
+        return made_json(project, replay(services(), project, run, bodies.optional_object()))
+
+    @area.post("/projects/<project>/runs/<run>:reschedule")
+    @requires(Permission.OPERATOR)
+    def reschedule_run(project: str, run: str) -> Response:
+        made = services()
+        return jsonify(as_json(made, reschedule(made, project, run, bodies.json_object())))
+
+    @area.delete("/projects/<project>/runs/<run>")
+    @requires(Permission.ADMIN)
+    def delete_run(project: str, run: str) -> tuple[str, int]:
+        delete(services(), project, run)
+        return "", 204

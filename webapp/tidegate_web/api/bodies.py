@@ -55,6 +55,18 @@ def json_object(*, limit: int = MAX_BODY_BYTES) -> dict[str, Any]:
     return body
 
 
+def optional_object() -> dict[str, Any]:
+    """The same for calls that need no body: without one it is empty."""
+    return {} if request.content_length in (None, 0) and not request.mimetype else json_object()
+
+
+def only(body: Mapping[str, Any], *fields: str) -> None:
+    """422 when the body has anything else."""
+    for name in body:
+        if name not in fields:
+            raise invalid(name, f"is not taken here: send {' and '.join(fields)} at most")
+
+
 def read(model: type[M]) -> M:
     """The request's body as one of the models; 422 with everything that is wrong about it."""
     return validated(model, json_object())
@@ -116,7 +128,17 @@ class NewRun:
 def new_run(body: Mapping[str, Any]) -> NewRun:
     """Take ``name`` and ``labels`` out of the body; what is left is the spec."""
     spec = {key: value for key, value in body.items() if key not in ("name", "labels")}
-    payload = spec.get("payload", {})
+    check_payload(spec.get("payload", {}))
+    name = body.get("name")
+    if name is None:
+        name = generated_name(spec)
+    else:
+        check_name(name)
+    return NewRun(name=name, labels=_labels(body.get("labels", {})), spec=spec)
+
+
+def check_payload(payload: object) -> None:
+    """422 for what isn't an object, 413 for one that is too large."""
     if not isinstance(payload, dict):
         raise invalid("payload", "must be a JSON object")
     try:
@@ -125,12 +147,12 @@ def new_run(body: Mapping[str, Any]) -> NewRun:
         raise invalid("payload", "has text that isn't valid Unicode") from None
     if size > MAX_PAYLOAD_BYTES:
         raise Problem(413, f"The payload is larger than {MAX_PAYLOAD_BYTES} bytes.")
-    name = body.get("name")
-    if name is None:
-        name = generated_name(spec)
-    elif not isinstance(name, str) or not is_dns_label(name):
+
+
+def check_name(name: object) -> None:
+    """422 for what Kubernetes wouldn't take as a name."""
+    if not isinstance(name, str) or not is_dns_label(name):
         raise invalid("name", "must be a DNS label: at most 63 of a-z, 0-9 and -, beginning and ending with a-z or 0-9")
-    return NewRun(name=name, labels=_labels(body.get("labels", {})), spec=spec)
 
 
 def generated_name(spec: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tidegate_web.api import idempotency, shapes
 from tidegate_web.api.bodies import NewRun, new_run
+from tidegate_web.api.dependencies import settled
 from tidegate_web.api.idempotency import Once
 from tidegate_web.auth.caller import Caller
 from tidegate_web.kubernetes import ClusterError
@@ -128,9 +129,10 @@ def _release(made: Services, project: str, wanted: Sequence[Wanted]) -> None:
 
 def _create_one(made: Services, project: str, wanted: Wanted, *, who: str) -> _Created | Problem:
     try:
-        return _Created(
-            resource=made.cluster.create_run(project, wanted.run.manifest(project=project, requested_by=who)), new=True
-        )
+        manifest = settled(made, project, wanted.run).manifest(project=project, requested_by=who)
+        return _Created(resource=made.cluster.create_run(project, manifest), new=True)
+    except Problem as problem:
+        return problem
     except ClusterError as error:
         if wanted.once is None or error.reason != "AlreadyExists":
             return from_cluster(error)

@@ -21,7 +21,8 @@ from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import idempotency, runs
 from tidegate_web.store.queries.idempotency import KEPT
 
-MAY_CHANGE = frozenset({"cancel", "suspend", "priority", "startAfter", "ttlSecondsAfterFinished"})
+MAY_CHANGE = frozenset({"cancel", "suspend", "priority", "startAfter", "ttlSecondsAfterFinished", "dependsOn"})
+"""What may differ between a request and its run: it can be changed, or was settled when the run was made."""
 SLACK = timedelta(days=1)
 """A run of the same name that is older than its reservation by more than clocks differ is one of an expired key."""
 
@@ -68,7 +69,7 @@ def _digest(body: Mapping[str, Any]) -> bytes:
 
 
 def asks_for(wanted: Mapping[str, Any], stored: Mapping[str, Any]) -> bool:
-    """Whether a run in the cluster is what this spec asks for: the apiserver has added defaults, and some may change."""
+    """Whether a run in the cluster is what this spec asks for: the apiserver has added defaults, and some of it may differ."""
     return all(_same(value, stored.get(name)) for name, value in wanted.items() if name not in MAY_CHANGE)
 
 

@@ -7,9 +7,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tidegate_web.api import shapes
 from tidegate_web.api.common import integer, one_of_projects, parse_filter
+from tidegate_web.api.events import events
 from tidegate_web.kubernetes import ClusterError
 from tidegate_web.leader import LeaderError, Why
-from tidegate_web.permissions import Permission, requires
+from tidegate_web.permissions import Permission, is_dns_label, requires
 from tidegate_web.problems import Problem, from_cluster
 from tidegate_web.services import Services, services
 from tidegate_web.store.engine import is_unavailable
@@ -38,7 +39,7 @@ def find(made: Services, project: str, reference: str) -> AnyRow:
         found = runs.find(connection, project=project, reference=reference)
     if found is not None:
         return found
-    if not runs.is_uid(reference) and len(reference) <= 63:
+    if is_dns_label(reference) and not runs.is_uid(reference):
         try:
             resource = made.cluster.get_run(project, reference)
         except ClusterError as error:
@@ -133,6 +134,12 @@ def add_routes(area: Blueprint) -> None:
     def get_why(project: str, run: str) -> Response:
         made = services()
         return jsonify(why(made, find(made, project, run)).as_json())
+
+    @area.get("/projects/<project>/runs/<run>/events")
+    @requires(Permission.VIEWER)
+    def get_events(project: str, run: str) -> Response:
+        made = services()
+        return jsonify({"items": events(made, find(made, project, run))})
 
     @area.get("/projects/<project>/runs/<run>/logs")
     @requires(Permission.VIEWER)

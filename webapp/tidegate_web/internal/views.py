@@ -10,8 +10,9 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 
 from tidegate_web.api import bodies, shapes
-from tidegate_web.api.common import integer, one_of_projects
-from tidegate_web.api.runs import make, refuse_fields
+from tidegate_web.api.common import audited, integer, one_of_projects
+from tidegate_web.api.creating import create, wanted_run
+from tidegate_web.auth.caller import Caller
 from tidegate_web.internal import metadata
 from tidegate_web.internal.identity import identify
 from tidegate_web.internal.pacing import Told
@@ -149,10 +150,12 @@ def change_metadata(made: Services, identity: RunIdentity, body: dict[str, Any])
 def create_child(made: Services, identity: RunIdentity, body: dict[str, Any]) -> shapes.RunLike:
     """A run of the same project, made with an operator's rights; whose child it is, is ours to say."""
     one_of_projects(made, identity.project, to_write=True)
-    refuse_fields(body, role=Role.OPERATOR)
-    wanted = bodies.new_run(body)
-    wanted = replace(wanted, spec=wanted.spec | {"parentRun": identity.run_name})
-    return make(made, identity.project, wanted, requested_by=f"run {identity.run_name}")
+    who = f"run {identity.run_name}"
+    wanted = wanted_run(identity.project, body, asks=Caller(name=who, roles={identity.project: Role.OPERATOR}))
+    spec = wanted.run.spec | {"parentRun": identity.run_name}
+    wanted = replace(wanted, run=replace(wanted.run, spec=spec))
+    with audited(made, "run.create", project=identity.project, target=wanted.run.name, actor=who):
+        return create(made, identity.project, wanted, who=who).row
 
 
 def child(row: AnyRow) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from tidegate_web.mirror.pods import Owners, PodTable
 from tidegate_web.mirror.schedules import Schedules
 from tidegate_web.settings import WebSettings
 from tidegate_web.store.models import AnyRow
-from tidegate_web.store.queries import idempotency, logs, retention
+from tidegate_web.store.queries import erasure, idempotency, logs, retention
 from tidegate_web.store.queries.logs import End
 
 log = structlog.stdlib.get_logger(__name__)
@@ -82,7 +82,9 @@ class Sweeper(threading.Thread):
     def _forget(self) -> None:
         """Drop what is kept for a time alone, some at a time."""
         with self._engine.begin() as connection:
-            idempotency.forget(connection, before=self._clock.now() - idempotency.KEPT, limit=AT_ONCE)
+            now = self._clock.now()
+            idempotency.forget(connection, before=now - idempotency.KEPT, limit=AT_ONCE)
+            erasure.erase_again(connection, since=now - timedelta(minutes=10), forget_before=now - timedelta(days=1))
 
     def _due(self, project: str | None, *, now: datetime) -> dict[str, AnyRow]:
         """Runs to delete, by uid. Those that a Schedule holds are passed over, however many they are."""

@@ -330,6 +330,14 @@ class IdempotencyKey(Base):
     created: Mapped[datetime] = mapped_column(Timestamp, index=True)
 
 
+class ErasedRun(Base):
+    """A run that was deleted for good, noted so that nothing that is still under way brings it back."""
+
+    __tablename__ = "erased_runs"
+    uid: Mapped[str] = mapped_column(Uid, primary_key=True)
+    at: Mapped[datetime] = mapped_column(Timestamp)
+
+
 class Outbox(Base):
     """Events written with the change that they tell of, until they are published."""
 

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from tidegate_web.store.models import TERMINAL_PHASES, AnyRow, AttemptProgress, Outbox, Run, RunKey
-from tidegate_web.store.queries import run_keys, webhooks
+from tidegate_web.store.queries import erasure, run_keys, webhooks
 from tidegate_web.store.records import RunRecord
 
 SUMMARY = (
@@ -35,6 +35,8 @@ def upsert(
         kept = newest.get(record.uid)
         if kept is None or kept.resource_version <= record.resource_version:
             newest[record.uid] = record
+    for uid in erasure.noted(connection, list(newest)) if newest else ():
+        del newest[uid]
     if not newest:
         return []
     ordered = sorted(newest.values(), key=lambda record: record.uid)  # one order of row locks for all writers

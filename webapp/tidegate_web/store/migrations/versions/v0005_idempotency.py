@@ -1,10 +1,10 @@
-"""Idempotency keys: what each has made, or was about to make."""
+"""What the API keeps of its writes: what idempotency keys have made, and which runs were deleted for good."""
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0005"
-down_revision = "0002"
+down_revision = "0004"
 branch_labels = None
 depends_on = None
 
@@ -21,7 +21,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("project", "task", "key", name=op.f("pk_idempotency_keys")),
     )
     op.create_index(op.f("ix_idempotency_keys_created"), "idempotency_keys", ["created"])
+    op.create_table(
+        "erased_runs",
+        sa.Column("uid", sa.Uuid(as_uuid=False), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("uid", name=op.f("pk_erased_runs")),
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("erased_runs")
     op.drop_table("idempotency_keys")
