@@ -2,6 +2,7 @@
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from sqlalchemy import text
 from support.servers import wait_until
 from support.web import MirrorThread, Parts, SignedIn, Stack, finish, until
 from tidegate_web.kubernetes import Cluster, ClusterError
+from tidegate_web.store import partitions
 from werkzeug.test import TestResponse
 
 BODY: dict[str, Any] = {"taskRef": {"name": "resize"}, "payload": {"n": 1}}
@@ -30,10 +32,10 @@ def names_in_cluster(stack: Stack) -> list[str]:
 def grow_older(parts: Parts, *, days: int) -> None:
     """Everything that is kept was made so much earlier."""
     with parts.engine.begin() as connection:
-        connection.execute(text("UPDATE runs SET created = created - make_interval(days => :days)"), {"days": days})
-        connection.execute(
-            text("UPDATE idempotency_keys SET created = created - make_interval(days => :days)"), {"days": days}
-        )
+        partitions.ensure(connection, [datetime.now(UTC) - timedelta(days=days)])
+        for table in ("runs", "run_keys", "idempotency_keys"):
+            older = f"UPDATE {table} SET created = created - make_interval(days => :days)"  # noqa: S608 - our own names
+            connection.execute(text(older), {"days": days})
 
 
 def test_the_first_run_is_answered_again(stack: Stack, me: SignedIn) -> None:
