@@ -120,12 +120,15 @@ def _newest(
     if wanted.text and not _TRIGRAM.search(wanted.text):
         among = _merged(columns, [[*everywhere, *phase] for phase in phases], limit=SEARCHED).subquery("among")
         return _in_order(select(among).where(_has_text(among.c, wanted.text)), among.c, limit=limit)
+    if not wanted.text and wanted.tag is None:
+        return _merged(columns, [[*everywhere, *phase] for phase in phases], limit=limit)
+    # What is found by its text is few, or it is frequent: the phase is then only looked at.
+    if wanted.phases:
+        everywhere.append(Run.phase.in_(wanted.phases))
     if wanted.text:
         everywhere.append(_has_text(Run, wanted.text))
-    places: list[Conditions] = [[]]
-    if wanted.text or wanted.tag is not None:
-        places = [[Run.deleted_at.is_(None)], [Run.deleted_at.is_not(None)]]
-    return _merged(columns, [[*everywhere, *phase, *place] for phase in phases for place in places], limit=limit)
+    places = (Run.deleted_at.is_(None), Run.deleted_at.is_not(None))
+    return _merged(columns, [[*everywhere, place] for place in places], limit=limit)
 
 
 def _merged(

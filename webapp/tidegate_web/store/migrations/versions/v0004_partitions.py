@@ -123,6 +123,7 @@ def _indexes() -> None:
     op.create_index("ix_runs_project_created_uid", "runs", ["project", *NEWEST])
     for column in ("phase", "task", "queue"):
         op.create_index(f"ix_runs_project_{column}_created_uid", "runs", ["project", column, *NEWEST])
+    op.create_index("ix_runs_project_task_phase_created_uid", "runs", ["project", "task", "phase", *NEWEST])
     for name, column in (("schedule", "schedule"), ("batch", "batch"), ("parent", "parent_run")):
         op.create_index(
             f"ix_runs_project_{name}_created_uid",
