@@ -19,6 +19,7 @@ from flask.testing import FlaskClient
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine, text
 from tidegate_cluster.control_plane import ControlPlane
+from tidegate_web.api.bulk import WORKER
 from tidegate_web.app import create_app, make_services
 from tidegate_web.mirror.process import Mirror
 from tidegate_web.permissions import Role
@@ -142,6 +143,7 @@ class Stack:
         made = self.services(actor, **changes)
         app = create_app(made, registry=CollectorRegistry())
         app.testing = False
+        self.cleanup.callback(app.extensions[WORKER].stop)
         return Parts(app=app, services=made, project=self.project)
 
     def mirror(self, **changes: Any) -> "MirrorThread":

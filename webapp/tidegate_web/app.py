@@ -16,11 +16,14 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import IntegerConverter, Map
 
 from tidegate_web.api import views as api_views
+from tidegate_web.api.bodies import MAX_BATCH_BYTES
+from tidegate_web.api.bulk import WORKER
 from tidegate_web.auth import external, guard
 from tidegate_web.auth import views as auth_views
 from tidegate_web.auth.memory import CallerMemory
 from tidegate_web.auth.providers import make_providers
 from tidegate_web.auth.throttle import LoginThrottle
+from tidegate_web.bulk.worker import BulkWorker
 from tidegate_web.clock import Clock, SystemClock
 from tidegate_web.health.probes import make_registry
 from tidegate_web.internal import views as internal_views
@@ -117,7 +120,7 @@ def create_app(
         WTF_CSRF_TIME_LIMIT=None,  # as long as the session
         WTF_CSRF_HEADERS=["X-CSRFToken", "X-CSRF-Token"],
         WTF_CSRF_SSL_STRICT=False,  # the token and SameSite do it; Referer is often stripped
-        MAX_CONTENT_LENGTH=2 * 1024 * 1024,
+        MAX_CONTENT_LENGTH=MAX_BATCH_BYTES,
         SEND_FILE_MAX_AGE_DEFAULT=86400,
     )
     if settings.trusted_proxies:
@@ -133,6 +136,7 @@ def create_app(
         app.register_blueprint(pages_views.blueprint())
         app.register_blueprint(api_views.blueprint())
         app.register_blueprint(internal_views.blueprint())
+        app.extensions[WORKER] = BulkWorker(made)
     if live:
         app.register_blueprint(live_views.blueprint())
     app.register_error_handler(Exception, _answer_error)

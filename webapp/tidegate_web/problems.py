@@ -31,7 +31,7 @@ class Problem(Exception):  # noqa: N818 - it is one, whatever it is about
         self.errors = list(errors)
         self.headers = dict(headers or {})
 
-    def response(self) -> Response:
+    def as_json(self) -> dict[str, Any]:
         body: dict[str, Any] = {
             "type": "about:blank",
             "title": self.title,
@@ -40,7 +40,10 @@ class Problem(Exception):  # noqa: N818 - it is one, whatever it is about
         }
         if self.errors:
             body["errors"] = self.errors
-        response = Response(json.dumps(body), status=self.status, content_type=MEDIA_TYPE)
+        return body
+
+    def response(self) -> Response:
+        response = Response(json.dumps(self.as_json()), status=self.status, content_type=MEDIA_TYPE)
         for name, value in self.headers.items():
             response.headers[name] = value
         return response

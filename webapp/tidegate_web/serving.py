@@ -14,6 +14,7 @@ from flask import Flask
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 
+from tidegate_web.api.bulk import WORKER
 from tidegate_web.app import create_app, make_services
 from tidegate_web.health.probes import ProbeServer, SchemaCheck, make_registry
 from tidegate_web.settings import WebSettings
@@ -65,6 +66,10 @@ def serve(settings: WebSettings, *, web: bool, live: bool, name: str) -> None:
         probes.start()
         app.extensions["tidegate.stop"] = [made.hub.stop]
         app.extensions["tidegate.exit"] = [made.progress.stop]
+        if web:
+            # Others may have left something to do.
+            app.extensions[WORKER].wake()
+            app.extensions["tidegate.stop"].append(app.extensions[WORKER].stop)
         return app
 
     def post_worker_init(worker: Any) -> None:

@@ -34,17 +34,22 @@ def cancel(made: Services, project: str, reference: str) -> AnyRow:
     row = find(made, project, reference)
     may_act_on(row.task)
     with audited(made, "run.cancel", project=project, target=row.name):
-        if row.phase in TERMINAL_PHASES or row.deleted_at is not None:
-            raise Problem(409, "The run has ended already.")
-        try:
-            resource = made.cluster.cancel_run(project, row.name, uid=row.uid)
-        except ClusterError as error:
-            if error.status in (404, 409):
-                raise Problem(409, "The run is gone from the cluster.") from error
-            raise from_cluster(error) from error
-    remember(made, resource, submitted_by=None)
+        cancel_row(made, row)
     with made.engine.connect() as connection:
         return runs.find(connection, project=project, reference=row.uid) or row
+
+
+def cancel_row(made: Services, row: AnyRow) -> None:
+    """Ask for its end, and keep that; 409 when there is nothing left to end."""
+    if row.phase in TERMINAL_PHASES or row.deleted_at is not None:
+        raise Problem(409, "The run has ended already.")
+    try:
+        resource = made.cluster.cancel_run(row.project, row.name, uid=row.uid)
+    except ClusterError as error:
+        if error.status in (404, 409):
+            raise Problem(409, "The run is gone from the cluster.") from error
+        raise from_cluster(error) from error
+    remember(made, resource, submitted_by=None)
 
 
 def create_asked(made: Services, project: str) -> Made:

@@ -7,7 +7,7 @@ import secrets
 import string
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypeVar
 
 from flask import request
@@ -19,6 +19,8 @@ from tidegate_web.problems import Problem
 M = TypeVar("M", bound=BaseModel)
 
 MAX_BODY_BYTES = 1024 * 1024
+MAX_BATCH_BYTES = 16 * 1024 * 1024
+"""No request is larger, whatever it is for."""
 MAX_PAYLOAD_BYTES = 128 * 1024
 RESERVED_LABELS = ("tidegate.dev/", "batch.kubernetes.io/")
 _LABEL_KEY = re.compile(r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
@@ -110,6 +112,7 @@ class NewRun:
     name: str
     labels: dict[str, str]
     spec: dict[str, Any]
+    annotations: dict[str, str] = field(default_factory=dict)
 
     def manifest(self, *, project: str, requested_by: str) -> dict[str, Any]:
         return {
@@ -119,7 +122,7 @@ class NewRun:
                 "name": self.name,
                 "namespace": project,
                 "labels": self.labels,
-                "annotations": {"tidegate.dev/requested-by": requested_by},
+                "annotations": self.annotations | {"tidegate.dev/requested-by": requested_by},
             },
             "spec": self.spec,
         }
@@ -134,7 +137,7 @@ def new_run(body: Mapping[str, Any]) -> NewRun:
         name = generated_name(spec)
     else:
         check_name(name)
-    return NewRun(name=name, labels=_labels(body.get("labels", {})), spec=spec)
+    return NewRun(name=name, labels=check_labels(body.get("labels", {})), spec=spec)
 
 
 def check_payload(payload: object) -> None:
@@ -163,7 +166,8 @@ def generated_name(spec: Mapping[str, Any]) -> str:
     return f"{stem}-{''.join(secrets.choice(_ALPHABET) for _ in range(8))}"
 
 
-def _labels(labels: object) -> dict[str, str]:
+def check_labels(labels: object) -> dict[str, str]:
+    """422 for what aren't labels, or are Tidegate's or Kubernetes' own."""
     if not isinstance(labels, dict):
         raise invalid("labels", "must be an object of strings")
     for key, value in labels.items():

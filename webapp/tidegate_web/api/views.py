@@ -2,7 +2,19 @@
 
 from flask import Blueprint, Response, jsonify
 
-from tidegate_web.api import acts, auditlog, keys, members, people, runs, webhooks
+from tidegate_web.api import (
+    acts,
+    auditlog,
+    batch,
+    bulk,
+    definitions,
+    keys,
+    members,
+    people,
+    runs,
+    triggering,
+    webhooks,
+)
 from tidegate_web.auth.guard import caller
 from tidegate_web.health.neighbours import neighbours
 from tidegate_web.permissions import Permission, requires
@@ -15,7 +27,7 @@ METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 def blueprint() -> Blueprint:
     """``/api/v1``."""
     area = Blueprint("api", __name__, url_prefix="/api/v1")
-    for part in (runs, acts, people, members, keys, auditlog, webhooks):
+    for part in (runs, acts, batch, bulk, definitions, triggering, people, members, keys, auditlog, webhooks):
         part.add_routes(area)
 
     @area.get("/projects")

@@ -18,12 +18,14 @@ from tidegate_web.mirror.pods import Owners, PodTable
 from tidegate_web.mirror.schedules import Schedules
 from tidegate_web.settings import WebSettings
 from tidegate_web.store.models import AnyRow
-from tidegate_web.store.queries import erasure, idempotency, logs, retention
+from tidegate_web.store.queries import bulk, erasure, idempotency, logs, retention
 from tidegate_web.store.queries.logs import End
 
 log = structlog.stdlib.get_logger(__name__)
 
 AT_ONCE = 500
+BULK_KEPT = timedelta(days=30)
+"""How long it is told what became of a bulk operation."""
 
 
 class Sweeper(threading.Thread):
@@ -84,6 +86,7 @@ class Sweeper(threading.Thread):
         with self._engine.begin() as connection:
             now = self._clock.now()
             idempotency.forget(connection, before=now - idempotency.KEPT, limit=AT_ONCE)
+            bulk.forget(connection, before=now - BULK_KEPT)
             erasure.erase_again(connection, since=now - timedelta(minutes=10), forget_before=now - timedelta(days=1))
 
     def _due(self, project: str | None, *, now: datetime) -> dict[str, AnyRow]:

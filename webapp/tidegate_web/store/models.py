@@ -346,6 +346,45 @@ class ErasedRun(Base):
     at: Mapped[datetime] = mapped_column(Timestamp)
 
 
+class BulkOperation(Base):
+    """One act over many runs, worked at by ``worker`` who was ``heard`` of last; ``tasks`` are those of a limited key."""
+
+    __tablename__ = "bulk_operations"
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    project: Mapped[str] = mapped_column(Text)
+    action: Mapped[str] = mapped_column(Text)
+    requested_by: Mapped[str] = mapped_column(Text)
+    address: Mapped[str] = mapped_column(Text)
+    tasks: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
+    total: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    done: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    failed: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    created: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
+    finished: Mapped[datetime | None] = mapped_column(Timestamp)
+    aborted: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+    worker: Mapped[str | None] = mapped_column(Text)
+    heard: Mapped[datetime | None] = mapped_column(Timestamp)
+
+    __table_args__ = (Index("ix_bulk_operations_open", "id", postgresql_where=text("finished IS NULL")),)
+
+
+class BulkItem(Base):
+    """One run of a bulk operation; ``problem`` says why it failed."""
+
+    __tablename__ = "bulk_items"
+    operation_id: Mapped[int] = mapped_column(
+        BigInteger, ForeignKey("bulk_operations.id", ondelete="CASCADE"), primary_key=True
+    )
+    uid: Mapped[str] = mapped_column(Uid, primary_key=True)
+    done: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+    problem: Mapped[str | None] = mapped_column(Text)
+
+    __table_args__ = (
+        Index("ix_bulk_items_left", "operation_id", "uid", postgresql_where=text("NOT done")),
+        Index("ix_bulk_items_failed", "operation_id", "uid", postgresql_where=text("problem IS NOT NULL")),
+    )
+
+
 class Outbox(Base):
     """Events written with the change that they tell of, until they are published."""
 

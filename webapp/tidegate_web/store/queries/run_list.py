@@ -10,7 +10,7 @@ import binascii
 import json
 import re
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
@@ -94,6 +94,18 @@ def page(connection: Connection, *, project: str, wanted: RunFilter, limit: int,
         .order_by(columns.created.desc(), columns.uid.desc())
     )
     return _page(list(connection.execute(statement)), limit)
+
+
+def matching(project: str, wanted: RunFilter, *, tasks: Collection[str] | None = None) -> Select[str]:
+    """The query for the uids of all runs that a filter finds; of some Tasks alone, None for all."""
+    conditions = _conditions(project, wanted, None)
+    if wanted.phases:
+        conditions.append(Run.phase.in_(wanted.phases))
+    if wanted.text:
+        conditions.append(_has_text(Run, wanted.text))
+    if tasks is not None:
+        conditions.append(Run.task.in_(tasks))
+    return select(Run.uid).where(*conditions)
 
 
 def children(

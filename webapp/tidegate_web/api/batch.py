@@ -1,0 +1,86 @@
+"""Many runs in one call: all are looked at before the first is made, then each gets an answer of its own."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Blueprint, Response, jsonify
+from pydantic import ValidationError
+from tidegate_api.taskrun import TaskRunSpec
+
+from tidegate_web.api import bodies, shapes
+from tidegate_web.api.common import audited, one_of_projects
+from tidegate_web.api.creating import Made, Wanted, create_all, wanted_run
+from tidegate_web.auth.guard import caller, whoever
+from tidegate_web.permissions import Permission, requires
+from tidegate_web.problems import Problem
+from tidegate_web.services import Services, services
+
+MOST_RUNS = 1000
+
+
+def wanted_runs(project: str, body: Mapping[str, Any]) -> list[Wanted]:
+    """The runs of ``{"runs": […]}``; a Problem names the place of the first that can't be made."""
+    bodies.only(body, "runs")
+    items = body.get("runs")
+    if not isinstance(items, list) or not 1 <= len(items) <= MOST_RUNS:
+        raise bodies.invalid("runs", f"must be a list of 1 to {MOST_RUNS}")
+    asks, wanted, names = caller(), [], set[str]()
+    for number, item in enumerate(items):
+        try:
+            if not isinstance(item, dict):
+                raise bodies.invalid("", "must be a JSON object")
+            one = wanted_run(project, item, asks=asks)
+            check_spec(one.run.spec)
+            if one.once is None and one.run.name in names:
+                raise bodies.invalid("name", "is another run's of this batch")
+        except Problem as problem:
+            raise _at(number, problem) from None
+        names.add(one.run.name)
+        wanted.append(one)
+    return wanted
+
+
+def check_spec(spec: Mapping[str, Any]) -> None:
+    """422 for what the apiserver would refuse by its schema."""
+    try:
+        TaskRunSpec.model_validate(spec)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        raise bodies.invalid(".".join(str(part) for part in first["loc"]), first["msg"]) from None
+    if ("task" in spec) == ("taskRef" in spec):
+        raise bodies.invalid("", "must have exactly one of taskRef and task")
+
+
+def _at(number: int, problem: Problem) -> Problem:
+    place = f"runs.{number}"
+    errors = [
+        {**error, "field": f"{place}.{error['field']}" if error["field"] else place} for error in problem.errors
+    ] or [{"field": place, "message": problem.detail}]
+    return Problem(problem.status, f"{place}: {problem.detail}", errors=errors)
+
+
+def create_batch(made: Services, project: str) -> list[Made | Problem]:
+    """Make the runs that the request asks for."""
+    one_of_projects(made, project, to_write=True)
+    wanted = wanted_runs(project, bodies.json_object(limit=bodies.MAX_BATCH_BYTES))
+    detail: dict[str, Any] = {"count": len(wanted)}
+    with audited(made, "run.create-batch", project=project, detail=detail):
+        answers = create_all(made, project, wanted, who=whoever())
+        detail["made"] = [one.row.name for one in answers if isinstance(one, Made) and one.new]
+    return answers
+
+
+def answer_json(answer: Made | Problem) -> dict[str, Any]:
+    """What became of one run: the run as in a list, or why there is none."""
+    if isinstance(answer, Problem):
+        return {"status": answer.status, "problem": answer.as_json()}
+    return {"status": 201 if answer.new else 200, "run": shapes.summary(answer.row)}
+
+
+def add_routes(area: Blueprint) -> None:
+    """The route of batches."""
+
+    @area.post("/projects/<project>/runs:batch")
+    @requires(Permission.OPERATOR)
+    def batch(project: str) -> Response:
+        return jsonify({"items": [answer_json(answer) for answer in create_batch(services(), project)]})

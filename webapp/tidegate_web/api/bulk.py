@@ -1,0 +1,155 @@
+"""Bulk operations over HTTP: accepted with what they are about, looked at while they go on, ended early."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from flask import Blueprint, Response, current_app, jsonify, request
+from werkzeug.datastructures import MultiDict
+
+from tidegate_web.api import bodies
+from tidegate_web.api.common import audited, one_of_projects, parse_filter
+from tidegate_web.api.shapes import rfc3339
+from tidegate_web.auth.guard import caller, whoever
+from tidegate_web.permissions import Permission, Role, requires
+from tidegate_web.problems import Problem
+from tidegate_web.services import Services, services
+from tidegate_web.store.models import ACTIVE_PHASES, AnyRow
+from tidegate_web.store.queries import bulk, run_list, runs
+from tidegate_web.store.queries.run_list import RunFilter
+
+ACTIONS = {"cancel": Role.OPERATOR, "replay": Role.OPERATOR, "delete": Role.ADMIN}
+FILTERS = ("phase", "task", "queue", "tag", "batch", "schedule", "q", "from", "to")
+MOST_UIDS = 1000
+MOST_MATCHING = 100_000
+PROBLEMS_TOLD = 20
+WORKER = "tidegate.bulk"
+
+
+def accept(made: Services, project: str, body: Mapping[str, Any]) -> int:
+    """Note what is to be done, to which runs as of now; its number."""
+    one_of_projects(made, project, to_write=True)
+    bodies.only(body, "action", "uids", "filter")
+    action = body.get("action")
+    if not isinstance(action, str) or action not in ACTIONS:
+        raise bodies.invalid("action", f"must be one of {', '.join(ACTIONS)}")
+    asks = caller()
+    role = asks.role_in(project) if asks else None
+    if asks is None or role is None or role < ACTIONS[action]:
+        raise Problem(403, f"This needs the role {ACTIONS[action].label}.")
+    if ("uids" in body) == ("filter" in body):
+        raise bodies.invalid("", "must have exactly one of uids and filter")
+    uids = wanted_uids(body["uids"]) if "uids" in body else None
+    wanted = wanted_filter(body["filter"]) if "filter" in body else RunFilter()
+    if action == "cancel" and not wanted.phases:
+        wanted = replace(wanted, phases=ACTIVE_PHASES)
+    detail = {name: body[name] for name in ("uids", "filter") if name in body}
+    with (
+        audited(made, f"run.{action}-bulk", project=project, detail=detail),
+        made.engine.begin() as connection,
+    ):
+        number = bulk.create(
+            connection,
+            project=project,
+            action=action,
+            requested_by=whoever(),
+            address=request.remote_addr or "",
+            tasks=None if asks.tasks is None else sorted(asks.tasks),
+        )
+        if uids is not None:
+            bulk.add_uids(connection, operation=number, uids=uids)
+        else:
+            matching = run_list.matching(project, wanted, tasks=asks.tasks).limit(MOST_MATCHING + 1)
+            if bulk.add_matching(connection, operation=number, matching=matching) > MOST_MATCHING:
+                raise Problem(422, f"More than {MOST_MATCHING} runs match. Narrow the filter.")
+    return number
+
+
+def wanted_uids(uids: object) -> list[str]:
+    """Uids of runs, each once."""
+    if not isinstance(uids, list) or not 1 <= len(uids) <= MOST_UIDS:
+        raise bodies.invalid("uids", f"must be a list of 1 to {MOST_UIDS}")
+    if not all(isinstance(uid, str) and runs.is_uid(uid) for uid in uids):
+        raise bodies.invalid("uids", "must be the uids of runs")
+    return sorted({uid.lower() for uid in uids})
+
+
+def wanted_filter(told: object) -> RunFilter:
+    """The filter of a list, as JSON. An empty one would be everything, which nobody means."""
+    if not isinstance(told, dict) or not told:
+        raise bodies.invalid("filter", "must be an object with at least one condition")
+    bodies.only(told, *FILTERS)
+    arguments: MultiDict[str, str] = MultiDict()
+    for name, value in told.items():
+        values = value if name == "phase" and isinstance(value, list) else [value]
+        if not values or not all(isinstance(one, str) and one.strip() for one in values):
+            raise bodies.invalid(f"filter.{name}", "must be a string that isn't empty")
+        arguments.setlist(name, values)
+    return parse_filter(arguments)
+
+
+def operation_json(made: Services, row: AnyRow) -> dict[str, Any]:
+    """How far it is."""
+    with made.engine.connect() as connection:
+        failed = bulk.problems(connection, operation=row.id, limit=PROBLEMS_TOLD)
+    return {
+        "id": row.id,
+        "action": row.action,
+        "state": "Aborted" if row.aborted else "Finished" if row.finished is not None else "Running",
+        "total": row.total,
+        "done": row.done,
+        "failed": row.failed,
+        "problems": [{"uid": one.uid, "message": one.problem} for one in failed],
+        "requestedBy": row.requested_by,
+        "createdAt": rfc3339(row.created),
+        "finishedAt": rfc3339(row.finished),
+    }
+
+
+def find(made: Services, project: str, number: int) -> AnyRow:
+    with made.engine.connect() as connection:
+        row = bulk.get(connection, project=project, operation=number)
+    if row is None:
+        raise Problem(404, "There is no such operation.")
+    return row
+
+
+def abort(made: Services, project: str, number: int) -> AnyRow:
+    """End it; what is done stays done. 409 when it has ended."""
+    row = find(made, project, number)
+    asks = caller()
+    role = asks.role_in(project) if asks else None
+    if asks is None or role is None or role < ACTIONS[row.action] or (asks.tasks is not None and row.tasks is None):
+        raise Problem(403, "You may not do this.")
+    with audited(made, "bulk.abort", project=project, target=str(number)):
+        with made.engine.begin() as connection:
+            ended = bulk.abort(connection, project=project, operation=number, now=made.clock.now())
+        if not ended:
+            raise Problem(409, "The operation has ended already.")
+    return find(made, project, number)
+
+
+def add_routes(area: Blueprint) -> None:
+    """The routes of bulk operations."""
+
+    @area.post("/projects/<project>/runs:bulk")
+    @requires(Permission.OPERATOR)
+    def new_bulk(project: str) -> tuple[Response, int]:
+        made = services()
+        number = accept(made, project, bodies.json_object())
+        current_app.extensions[WORKER].wake()
+        response = jsonify(operation_json(made, find(made, project, number)))
+        response.headers["Location"] = f"/api/v1/projects/{project}/bulk/{number}"
+        return response, 202
+
+    @area.get("/projects/<project>/bulk/<id:bulk>")
+    @requires(Permission.VIEWER)
+    def get_bulk(project: str, bulk: int) -> Response:
+        made = services()
+        return jsonify(operation_json(made, find(made, project, bulk)))
+
+    @area.post("/projects/<project>/bulk/<id:bulk>:abort")
+    @requires(Permission.OPERATOR)
+    def abort_bulk(project: str, bulk: int) -> Response:
+        made = services()
+        return jsonify(operation_json(made, abort(made, project, bulk)))

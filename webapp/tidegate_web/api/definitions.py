@@ -1,0 +1,183 @@
+"""Tasks, Queues and Schedules over HTTP. They live in the cluster alone: what is answered is what the apiserver says."""
+
+from typing import Any, NoReturn
+
+from flask import Blueprint, Response, jsonify, request
+from tidegate_api.names import REQUESTED_BY_ANNOTATION
+
+from tidegate_web import definitions
+from tidegate_web.api import bodies
+from tidegate_web.api.common import audited, integer, one_of_projects
+from tidegate_web.auth.guard import caller, whoever
+from tidegate_web.definitions import KINDS, Definition, Kind, StaleError
+from tidegate_web.kubernetes import ClusterError
+from tidegate_web.permissions import Permission, is_dns_label, requires
+from tidegate_web.problems import Problem, from_cluster
+from tidegate_web.services import Services, services
+
+ANY_KIND = "<any(tasks, queues, schedules):kind>"
+
+
+def definition_json(resource: dict[str, Any]) -> dict[str, Any]:
+    """An object as it is answered."""
+    metadata = resource["metadata"]
+    return {
+        "name": metadata["name"],
+        "uid": metadata["uid"],
+        "project": metadata["namespace"],
+        "resourceVersion": metadata["resourceVersion"],
+        "createdAt": metadata["creationTimestamp"],
+        "labels": metadata.get("labels") or {},
+        "requestedBy": (metadata.get("annotations") or {}).get(REQUESTED_BY_ANNOTATION),
+        "spec": resource.get("spec") or {},
+        "status": resource.get("status") or {},
+    }
+
+
+def answered(resource: dict[str, Any], status: int = 200) -> tuple[Response, int]:
+    """One object, with its version as ETag."""
+    response = jsonify(definition_json(resource))
+    response.set_etag(resource["metadata"]["resourceVersion"])
+    return response, status
+
+
+def refused(error: ClusterError, kind: Kind) -> NoReturn:
+    """What the apiserver won't have, in its words."""
+    if error.status == 404:
+        raise Problem(404, f"There is no such {kind.name}.") from error
+    raise from_cluster(error) from error
+
+
+def check(made: Services, project: str, name: str | None = None, *, to_write: bool = False) -> None:
+    """404 for what is no project or can't be a name. A key of some tasks has no say over what all runs share."""
+    one_of_projects(made, project, to_write=True)  # of a former project the cluster's objects aren't ours to show
+    if name is not None and not is_dns_label(name):
+        raise bodies.invalid("name", "must be a DNS label") if request.method == "PUT" else Problem(404, "Not found.")
+    asks = caller()
+    if to_write and (asks is None or asks.tasks is not None):
+        raise Problem(403, "This key is limited to some tasks.")
+
+
+def seen_version() -> str | None:
+    """The version that the object must have (``If-Match``), "" when it mustn't be there (``If-None-Match: *``)."""
+    if request.if_none_match.star_tag:
+        return ""
+    if not request.if_match or request.if_match.star_tag:
+        return None
+    tags = request.if_match.as_set()
+    if len(tags) != 1:
+        raise Problem(400, "If-Match must have one version.")
+    version = next(iter(tags))
+    if not (version.isascii() and version.isdecimal() and len(version) <= 20):
+        raise stale()
+    return str(version)
+
+
+def stale() -> Problem:
+    return Problem(412, "It has changed since you looked at it. Look again.")
+
+
+def listed(made: Services, kind: Kind, project: str) -> dict[str, Any]:
+    """A piece of the list, in the order of names, and where the next begins."""
+    limit = integer("limit", default=50, least=1, most=500)
+    after = request.args.get("after") or None
+    if after is not None and (len(after) > 4096 or not after.isascii() or not after.isprintable()):
+        raise Problem(422, "'after' is not a cursor of this list")
+    try:
+        found = made.cluster.request("GET", kind.path(project), query={"limit": limit, "continue": after})
+    except ClusterError as error:
+        if after is not None and error.status in (400, 410):
+            raise Problem(422, "'after' is not a cursor of this list, or too old. Begin again.") from error
+        refused(error, kind)
+    return {
+        "items": [definition_json(item) for item in found["items"]],
+        "after": found["metadata"].get("continue") or None,
+    }
+
+
+def wanted_definition() -> Definition:
+    """``{"spec": {…}, "labels": {…}}``, of which the apiserver checks the spec."""
+    body = bodies.json_object()
+    bodies.only(body, "spec", "labels")
+    if not isinstance(body.get("spec"), dict):
+        raise bodies.invalid("spec", "must be a JSON object")
+    labels = None if body.get("labels") is None else bodies.check_labels(body["labels"])
+    return Definition(spec=body["spec"], labels=labels)
+
+
+def put(made: Services, kind: Kind, project: str, name: str) -> tuple[Response, int]:
+    check(made, project, name, to_write=True)
+    wanted, seen = wanted_definition(), seen_version()
+    with audited(made, f"{kind.name.lower()}.put", project=project, target=name):
+        try:
+            resource, new = definitions.put(made.cluster, kind, project, name, wanted, who=whoever(), seen=seen)
+        except StaleError as error:
+            raise stale() from error
+        except ClusterError as error:
+            refused(error, kind)
+    return answered(resource, 201 if new else 200)
+
+
+def delete(made: Services, kind: Kind, project: str, name: str) -> None:
+    check(made, project, name, to_write=True)
+    with audited(made, f"{kind.name.lower()}.delete", project=project, target=name):
+        try:
+            definitions.delete(made.cluster, kind, project, name, seen=seen_version())
+        except StaleError as error:
+            raise stale() from error
+        except ClusterError as error:
+            refused(error, kind)
+
+
+def change(made: Services, kind: Kind, project: str, name: str, act: str, **spec: Any) -> tuple[Response, int]:
+    """Pause, suspend, and take it back."""
+    check(made, project, name, to_write=True)
+    with audited(made, f"{kind.name.lower()}.{act}", project=project, target=name):
+        try:
+            resource = definitions.change(made.cluster, kind, project, name, spec, who=whoever())
+        except ClusterError as error:
+            refused(error, kind)
+    return answered(resource)
+
+
+def add_routes(area: Blueprint) -> None:
+    """The routes of Tasks, Queues and Schedules."""
+
+    @area.get(f"/projects/<project>/{ANY_KIND}")
+    @requires(Permission.VIEWER)
+    def list_definitions(project: str, kind: str) -> Response:
+        made = services()
+        check(made, project)
+        return jsonify(listed(made, KINDS[kind], project))
+
+    @area.get(f"/projects/<project>/{ANY_KIND}/<name>")
+    @requires(Permission.VIEWER)
+    def get_definition(project: str, kind: str, name: str) -> tuple[Response, int]:
+        made = services()
+        check(made, project, name)
+        try:
+            found = made.cluster.request("GET", KINDS[kind].path(project, name))
+        except ClusterError as error:
+            refused(error, KINDS[kind])
+        return answered(found)
+
+    @area.put(f"/projects/<project>/{ANY_KIND}/<name>")
+    @requires(Permission.DEVELOPER)
+    def put_definition(project: str, kind: str, name: str) -> tuple[Response, int]:
+        return put(services(), KINDS[kind], project, name)
+
+    @area.delete(f"/projects/<project>/{ANY_KIND}/<name>")
+    @requires(Permission.DEVELOPER)
+    def delete_definition(project: str, kind: str, name: str) -> tuple[str, int]:
+        delete(services(), KINDS[kind], project, name)
+        return "", 204
+
+    @area.post("/projects/<project>/queues/<queue>:<any(pause, resume):act>")
+    @requires(Permission.OPERATOR)
+    def pause_queue(project: str, queue: str, act: str) -> tuple[Response, int]:
+        return change(services(), KINDS["queues"], project, queue, act, paused=act == "pause")
+
+    @area.post("/projects/<project>/schedules/<schedule>:<any(suspend, resume):act>")
+    @requires(Permission.DEVELOPER)
+    def suspend_schedule(project: str, schedule: str, act: str) -> tuple[Response, int]:
+        return change(services(), KINDS["schedules"], project, schedule, act, suspend=act == "suspend")

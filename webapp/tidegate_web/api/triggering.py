@@ -1,0 +1,84 @@
+"""A Schedule triggered by hand: a run of its template now, with another payload at most. What its cron does stays as it is."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Blueprint, Response
+from tidegate_api.names import SCHEDULE_LABEL
+
+from tidegate_web import definitions
+from tidegate_web.api import bodies
+from tidegate_web.api.acts import made_json, may_act_on
+from tidegate_web.api.bodies import NewRun
+from tidegate_web.api.common import audited, one_of_projects
+from tidegate_web.api.creating import Made, Wanted, create
+from tidegate_web.auth.guard import whoever
+from tidegate_web.definitions import KINDS
+from tidegate_web.kubernetes import ClusterError
+from tidegate_web.permissions import Permission, is_dns_label, requires
+from tidegate_web.problems import Problem, from_cluster
+from tidegate_web.services import Services, services
+
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+TRIES = 5
+
+
+def base36(number: int) -> str:
+    digits = ""
+    while number:
+        number, digit = divmod(number, 36)
+        digits = _DIGITS[digit] + digits
+    return digits or "0"
+
+
+def run_name(schedule: str, milliseconds: int) -> str:
+    """No tick has such a name: minutes are digits alone."""
+    return f"{schedule}-m{base36(milliseconds)}"
+
+
+def triggered(schedule: Mapping[str, Any], body: Mapping[str, Any], *, name: str) -> NewRun:
+    """The run of a Schedule's template."""
+    bodies.only(body, "payload")
+    template = schedule["spec"]["template"]
+    metadata, spec = template.get("metadata") or {}, dict(template["spec"])
+    if "payload" in body:
+        bodies.check_payload(body["payload"])
+        spec["payload"] = body["payload"]
+    return NewRun(
+        name=name,
+        labels={**(metadata.get("labels") or {}), SCHEDULE_LABEL: schedule["metadata"]["name"]},
+        annotations=metadata.get("annotations") or {},
+        spec=spec,
+    )
+
+
+def trigger(made: Services, project: str, name: str, body: Mapping[str, Any]) -> Made:
+    """Make its run now; two of one millisecond get names of their own."""
+    one_of_projects(made, project, to_write=True)
+    try:
+        schedule = definitions.get(made.cluster, KINDS["schedules"], project, name) if is_dns_label(name) else None
+    except ClusterError as error:
+        raise from_cluster(error) from error
+    if schedule is None:
+        raise Problem(404, "There is no such Schedule.")
+    may_act_on((schedule["spec"]["template"]["spec"].get("taskRef") or {}).get("name"))
+    now = int(made.clock.now().timestamp() * 1000)
+    run = triggered(schedule, body, name=run_name(name, now))
+    with audited(made, "schedule.trigger", project=project, target=name, detail={"run": run.name}):
+        for later in range(TRIES):
+            try:
+                run = triggered(schedule, body, name=run_name(name, now + later))
+                return create(made, project, Wanted(run=run), who=whoever())
+            except Problem as problem:
+                if problem.status != 409 or later == TRIES - 1:
+                    raise
+    raise AssertionError("unreachable")
+
+
+def add_routes(area: Blueprint) -> None:
+    """The route of triggering."""
+
+    @area.post("/projects/<project>/schedules/<schedule>:trigger")
+    @requires(Permission.OPERATOR)
+    def trigger_schedule(project: str, schedule: str) -> tuple[Response, int]:
+        return made_json(project, trigger(services(), project, schedule, bodies.optional_object()))

@@ -1,0 +1,1 @@
+"""Acts over many runs, carried out in the background."""
