@@ -38,6 +38,7 @@ from tidegate_web.pages import views as pages_views
 from tidegate_web.problems import Problem, from_cluster, postgres_away
 from tidegate_web.projects import Projects
 from tidegate_web.queues import Queues
+from tidegate_web.ratelimit import Limit, RateLimiter
 from tidegate_web.runtokens import RunTokens
 from tidegate_web.services import Services
 from tidegate_web.settings import WebSettings
@@ -101,6 +102,9 @@ def make_services(
         projects=Projects(cluster=cluster, namespaces=settings.namespaces),
         leader=Leader(cluster=cluster, settings=settings),
         queues=Queues(cluster=cluster),
+        limits=RateLimiter(
+            redis=redis, limit=Limit(requests=settings.rate_limit_requests, seconds=settings.rate_limit_seconds)
+        ),
     )
 
 

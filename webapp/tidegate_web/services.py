@@ -18,6 +18,7 @@ from tidegate_web.live.hub import Hub
 from tidegate_web.mail import Mailer
 from tidegate_web.projects import Projects
 from tidegate_web.queues import Queues
+from tidegate_web.ratelimit import RateLimiter
 from tidegate_web.runtokens import RunTokens
 from tidegate_web.settings import WebSettings
 from tidegate_web.webhooks.sealing import Sealer
@@ -45,6 +46,7 @@ class Services:
     projects: Projects
     leader: Leader
     queues: Queues
+    limits: RateLimiter
 
     def attach(self, app: Flask) -> None:
         app.extensions[_KEY] = self

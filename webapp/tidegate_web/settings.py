@@ -112,6 +112,11 @@ class WebSettings(BaseSettings):
     login_window_seconds: int = Field(default=900, ge=1)
     """How long that while is."""
 
+    rate_limit_requests: int = Field(default=6000, ge=0)
+    """Calls of an API key, and writes of a session, in `RATE_LIMIT_SECONDS`; as many at once after a pause. 0: no limit."""
+    rate_limit_seconds: int = Field(default=60, ge=1, le=86400)
+    """The time that `RATE_LIMIT_REQUESTS` is for."""
+
     passwords: bool = True
     """Whether people sign in with passwords; `false` where a sign-in provider does it."""
     oidc_discovery_url: str = ""

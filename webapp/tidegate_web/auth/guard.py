@@ -14,7 +14,7 @@ from flask_wtf.csrf import CSRFError, CSRFProtect  # type: ignore[import-untyped
 from tidegate_web.auth.caller import Caller
 from tidegate_web.auth.keys import caller_of_key
 from tidegate_web.auth.session import caller_of_session, make_login_manager, to_login
-from tidegate_web.auth.tokens import KEY_PREFIX
+from tidegate_web.auth.tokens import KEY_PREFIX, token_hash
 from tidegate_web.permissions import Permission, permission_of
 from tidegate_web.problems import Problem
 from tidegate_web.services import services
@@ -90,6 +90,28 @@ def _identify() -> Caller | None:
     return found
 
 
+def _count(asks: Caller | None) -> None:
+    """429 for a key that calls, or a session that writes, more than it may."""
+    if asks is None:
+        return
+    if g.get("by_key"):
+        subject = asks.name
+    elif request.method in READING:
+        return
+    else:
+        subject = f"session:{token_hash(current_user.token).hex()[:32]}"
+    bucket = services().limits.take(subject)
+    if bucket is not None:
+        g.rate_headers = bucket.headers()
+        if not bucket.taken:
+            raise bucket.refusal()
+
+
+def _tell_rate(response: Response) -> Response:
+    response.headers.update(g.get("rate_headers", {}))
+    return response
+
+
 def _check(csrf: CSRFProtect) -> Response | None:
     """Before every view: what it declares is checked; one that declares nothing is refused."""
     if request.endpoint is None or request.endpoint == "static":
@@ -100,6 +122,7 @@ def _check(csrf: CSRFProtect) -> Response | None:
     if permission is Permission.RUN_TOKEN:
         return None  # the view looks at the token itself
     g.caller = asks = _identify()
+    _count(asks)
     if request.method not in READING and not g.get("by_key"):
         csrf.protect()
     if permission is Permission.PUBLIC or (asks is not None and asks.may(permission, request.view_args or {})):
@@ -124,3 +147,4 @@ def install(app: Flask) -> None:
     csrf = CSRFProtect(app)
     app.register_error_handler(CSRFError, _csrf_failed)
     app.before_request(lambda: _check(csrf))
+    app.after_request(_tell_rate)
