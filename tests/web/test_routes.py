@@ -26,6 +26,7 @@ ROUTES = {
         GET /api/v1/projects/<project>/runs/<run>/events,
         GET /api/v1/projects/<project>/<any(tasks, queues, schedules):kind>,
         GET /api/v1/projects/<project>/<any(tasks, queues, schedules):kind>/<name>,
+        GET /api/v1/projects/<project>/stats, GET /api/v1/projects/<project>/batches,
         GET /api/v1/projects/<project>/bulk/<id:bulk>, GET /api/v1/projects/<project>/members, DELETE /api/v1/projects/<project>/members/me,
         GET /live/v1/projects/<project>/events, GET /live/v1/projects/<project>/runs/<run>/logs
     """,

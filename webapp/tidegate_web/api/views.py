@@ -12,6 +12,7 @@ from tidegate_web.api import (
     members,
     people,
     runs,
+    stats,
     triggering,
     webhooks,
 )
@@ -27,7 +28,9 @@ METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 def blueprint() -> Blueprint:
     """``/api/v1``."""
     area = Blueprint("api", __name__, url_prefix="/api/v1")
-    for part in (runs, acts, batch, bulk, definitions, triggering, people, members, keys, auditlog, webhooks):
+    for part in (
+        runs, acts, batch, bulk, stats, definitions, triggering, people, members, keys, auditlog, webhooks,
+    ):  # fmt: skip
         part.add_routes(area)
 
     @area.get("/projects")

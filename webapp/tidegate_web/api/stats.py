@@ -1,0 +1,146 @@
+"""Counts and durations over time, and batches, over HTTP."""
+
+import base64
+import binascii
+import json
+from datetime import datetime, timedelta
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, request
+
+from tidegate_web.api.common import integer, one_of_projects, parse_filter
+from tidegate_web.api.shapes import rfc3339
+from tidegate_web.permissions import Permission, requires
+from tidegate_web.problems import Problem
+from tidegate_web.services import Services, services
+from tidegate_web.store.queries import stats
+from tidegate_web.store.queries.stats import TooMuchError, Window
+
+STATS_DEFAULT, STATS_MOST = timedelta(days=1), timedelta(days=400)
+BATCHES_DEFAULT, BATCHES_MOST = timedelta(days=7), timedelta(days=31)
+
+
+def wanted_window(made: Services, project: str, *, default: timedelta, most: timedelta) -> Window:
+    """The time and what else is asked for; up to now when no end is named."""
+    wanted = parse_filter(request.args)
+    until = wanted.until or made.clock.now()
+    try:
+        since = wanted.since or until - default
+    except OverflowError:
+        raise Problem(422, "'to' is too early.") from None
+    if not timedelta(0) < until - since <= most:
+        raise Problem(422, f"'to' must be after 'from', by {most.days} days at most.")
+    return Window(project=project, since=since, until=until, task=wanted.task, queue=wanted.queue)
+
+
+def too_much() -> Problem:
+    return Problem(422, "There is too much to count. Narrow the time.")
+
+
+def percentiles(found: list[float] | None) -> dict[str, float] | None:
+    """In seconds; None when there is nothing to tell."""
+    return None if found is None or found[0] is None else {"p50": round(found[0], 3), "p95": round(found[1], 3)}
+
+
+def stats_json(made: Services, window: Window) -> dict[str, Any]:
+    """The window as one, and by bucket."""
+    try:
+        with stats.counting(made.engine) as connection:
+            created = stats.created(connection, window)
+            ended = stats.ended(connection, window)
+            (whole,) = stats.times(connection, window, by_bucket=False)
+            times = {row.at: row for row in stats.times(connection, window, by_bucket=True)}
+    except TooMuchError as error:
+        raise too_much() from error
+    phases: dict[datetime, dict[str, int]] = {}
+    total: dict[str, int] = {}
+    for row in ended:
+        phases.setdefault(row.at, {})[row.phase] = row.number
+        total[row.phase] = total.get(row.phase, 0) + row.number
+    return {
+        "from": rfc3339(window.since),
+        "to": rfc3339(window.until),
+        "bucketSeconds": window.step,
+        "created": sum(created.values()),
+        "phases": total,
+        "durationSeconds": percentiles(whole.took),
+        "waitSeconds": percentiles(whole.waited),
+        "items": [
+            {
+                "at": rfc3339(at),
+                "created": created.get(at, 0),
+                "phases": phases.get(at, {}),
+                "durationSeconds": percentiles(times[at].took) if at in times else None,
+                "waitSeconds": percentiles(times[at].waited) if at in times else None,
+            }
+            for at in window.buckets
+        ],
+    }
+
+
+def batches_json(made: Services, window: Window, *, limit: int, after: tuple[datetime, str] | None) -> dict[str, Any]:
+    """A piece of the list of batches, and where the next begins."""
+    try:
+        with stats.counting(made.engine) as connection:
+            rows = stats.batches(
+                connection,
+                project=window.project,
+                since=window.since,
+                until=window.until,
+                limit=limit + 1,
+                after=after,
+            )
+    except TooMuchError as error:
+        raise too_much() from error
+    items = [
+        {
+            "batch": row.batch,
+            "total": sum(row.phases.values()),
+            "phases": row.phases,
+            "firstCreatedAt": rfc3339(row.first),
+            "lastCreatedAt": rfc3339(row.last),
+        }
+        for row in rows[:limit]
+    ]
+    more = len(rows) > limit
+    return {"items": items, "after": cursor(rows[limit - 1].last, rows[limit - 1].batch) if more else None}
+
+
+def cursor(last: datetime, batch: str) -> str:
+    return base64.urlsafe_b64encode(json.dumps([last.isoformat(), batch]).encode()).decode().rstrip("=")
+
+
+def wanted_after() -> tuple[datetime, str] | None:
+    """The cursor asked for."""
+    told = request.args.get("after")
+    if not told:
+        return None
+    try:
+        last, batch = json.loads(base64.urlsafe_b64decode(told + "=" * (-len(told) % 4)))
+        parsed = datetime.fromisoformat(last)
+        if parsed.tzinfo is None or not isinstance(batch, str) or "\x00" in batch:
+            raise ValueError("no cursor")
+        batch.encode()
+    except (ValueError, TypeError, binascii.Error):
+        raise Problem(422, "'after' is not a cursor of this list") from None
+    return parsed, batch
+
+
+def add_routes(area: Blueprint) -> None:
+    """The routes of counts."""
+
+    @area.get("/projects/<project>/stats")
+    @requires(Permission.VIEWER)
+    def get_stats(project: str) -> Response:
+        made = services()
+        one_of_projects(made, project)
+        return jsonify(stats_json(made, wanted_window(made, project, default=STATS_DEFAULT, most=STATS_MOST)))
+
+    @area.get("/projects/<project>/batches")
+    @requires(Permission.VIEWER)
+    def list_batches(project: str) -> Response:
+        made = services()
+        one_of_projects(made, project)
+        window = wanted_window(made, project, default=BATCHES_DEFAULT, most=BATCHES_MOST)
+        limit = integer("limit", default=50, least=1, most=500)
+        return jsonify(batches_json(made, window, limit=limit, after=wanted_after()))
