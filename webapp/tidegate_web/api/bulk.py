@@ -9,7 +9,6 @@ from werkzeug.datastructures import MultiDict
 
 from tidegate_web.api import bodies
 from tidegate_web.api.common import audited, one_of_projects, parse_filter
-from tidegate_web.api.shapes import rfc3339
 from tidegate_web.auth.guard import caller, whoever
 from tidegate_web.permissions import Permission, Role, requires
 from tidegate_web.problems import Problem
@@ -17,6 +16,7 @@ from tidegate_web.services import Services, services
 from tidegate_web.store.models import ACTIVE_PHASES, AnyRow
 from tidegate_web.store.queries import bulk, run_list, runs
 from tidegate_web.store.queries.run_list import RunFilter
+from tidegate_web.times import rfc3339
 
 ACTIONS = {"cancel": Role.OPERATOR, "replay": Role.OPERATOR, "delete": Role.ADMIN}
 FILTERS = ("phase", "task", "queue", "tag", "batch", "schedule", "q", "from", "to")

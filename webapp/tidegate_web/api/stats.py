@@ -9,12 +9,12 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 
 from tidegate_web.api.common import integer, one_of_projects, parse_filter
-from tidegate_web.api.shapes import rfc3339
 from tidegate_web.permissions import Permission, requires
 from tidegate_web.problems import Problem
 from tidegate_web.services import Services, services
 from tidegate_web.store.queries import stats
 from tidegate_web.store.queries.stats import TooMuchError, Window
+from tidegate_web.times import rfc3339
 
 STATS_DEFAULT, STATS_MOST = timedelta(days=1), timedelta(days=400)
 BATCHES_DEFAULT, BATCHES_MOST = timedelta(days=7), timedelta(days=31)
