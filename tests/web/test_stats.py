@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 from support.web import Parts, SignedIn
+from tidegate_web.store import partitions
 from tidegate_web.store.queries.stats import MOST_BUCKETS, STEPS, Window
 
 T0 = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
@@ -29,6 +30,7 @@ def run(
         "finished_at": None if phase == "Running" else finished, "task": None, "queue": None, "batch": None,
     } | columns  # fmt: skip
     with parts.engine.begin() as connection:
+        partitions.ensure(connection, [created])
         connection.execute(
             text(
                 "INSERT INTO runs (uid, name, resource_version, attempt, tags, labels, spec, status, project, phase, "
