@@ -196,3 +196,24 @@ def test_a_namespace_without_the_label_is_read_but_not_written_to(stack: Stack, 
     assert me.get("runs").status_code == 200
     assert me.post("runs", {"task": TASK}).status_code == 404
     assert me.post("runs/before:cancel").status_code == 404
+
+
+def test_a_payload_that_its_task_does_not_take_is_refused(stack: Stack, me: SignedIn) -> None:
+    schema = {"properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    stack.runs.task("count", image="busybox", payloadSchema=schema)
+    good, bad = ({"taskRef": {"name": "count"}, "payload": payload} for payload in ({"n": 1}, {"n": "x"}))
+    assert me.post("runs", good).status_code == 201
+    answer = me.post("runs", bad)
+    assert answer.status_code == 422
+    assert answer.json is not None
+    assert answer.json["errors"][0]["field"] == "payload"
+    assert "$.n" in answer.json["detail"]
+    inline = {"task": TASK | {"payloadSchema": schema}}
+    assert me.post("runs", inline).status_code == 422
+    batch = me.post("runs:batch", {"runs": [good, bad]})
+    assert batch.status_code == 422
+    assert batch.json is not None
+    assert batch.json["errors"][0]["field"] == "runs.1.payload"
+    keyed: Any = me.post("runs:batch", {"runs": [bad | {"idempotencyKey": "k"}, good]}).json
+    assert [item["status"] for item in keyed["items"]] == [422, 201]
+    assert me.post("runs", good | {"idempotencyKey": "k"}).status_code == 201  # a refused body doesn't use up its key

@@ -40,6 +40,7 @@ from tidegate_web.projects import Projects
 from tidegate_web.queues import Queues
 from tidegate_web.ratelimit import Limit, RateLimiter
 from tidegate_web.runtokens import RunTokens
+from tidegate_web.schemas import SchemaWorker
 from tidegate_web.services import Services
 from tidegate_web.settings import WebSettings
 from tidegate_web.store.engine import is_unavailable, make_engine
@@ -105,6 +106,7 @@ def make_services(
         limits=RateLimiter(
             redis=redis, limit=Limit(requests=settings.rate_limit_requests, seconds=settings.rate_limit_seconds)
         ),
+        schemas=SchemaWorker(),
     )
 
 

@@ -52,13 +52,18 @@ class Queues:
                 return FullQueue(name=name, pending=pending, most=most)
         return None
 
+    def task_spec(self, project: str, spec: Mapping[str, Any]) -> dict[str, Any]:
+        """What a run of this spec would run, as far as it is known here: its inline task, or its Task."""
+        task, reference = spec.get("task"), spec.get("taskRef")
+        if isinstance(task, dict):
+            return task
+        if not isinstance(reference, dict) or not is_dns_label(str(reference.get("name"))):
+            return {}
+        return dict(self._get(f"{tasks_path(project)}/{reference['name']}").get("spec") or {})
+
     def _queue_of(self, project: str, spec: Mapping[str, Any]) -> str:
         """The spec is the caller's, not checked yet."""
-        task, reference = spec.get("task"), spec.get("taskRef")
-        name = spec.get("queue") or (task.get("queue") if isinstance(task, dict) else None)
-        if not name and isinstance(reference, dict) and is_dns_label(str(reference.get("name"))):
-            found = self._get(f"{tasks_path(project)}/{reference['name']}")
-            name = (found.get("spec") or {}).get("queue")
+        name = spec.get("queue") or self.task_spec(project, spec).get("queue")
         return str(name or DEFAULT_QUEUE)
 
     def _get(self, path: str) -> dict[str, Any]:

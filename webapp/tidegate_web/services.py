@@ -20,6 +20,7 @@ from tidegate_web.projects import Projects
 from tidegate_web.queues import Queues
 from tidegate_web.ratelimit import RateLimiter
 from tidegate_web.runtokens import RunTokens
+from tidegate_web.schemas import SchemaWorker
 from tidegate_web.settings import WebSettings
 from tidegate_web.webhooks.sealing import Sealer
 
@@ -47,6 +48,7 @@ class Services:
     leader: Leader
     queues: Queues
     limits: RateLimiter
+    schemas: SchemaWorker
 
     def attach(self, app: Flask) -> None:
         app.extensions[_KEY] = self

@@ -69,7 +69,7 @@ def serve(settings: WebSettings, *, web: bool, live: bool, name: str) -> None:
         if web:
             # Others may have left something to do.
             app.extensions[WORKER].wake()
-            app.extensions["tidegate.stop"].append(app.extensions[WORKER].stop)
+            app.extensions["tidegate.stop"] += [app.extensions[WORKER].stop, made.schemas.close]
         return app
 
     def post_worker_init(worker: Any) -> None:

@@ -9,7 +9,7 @@ from tidegate_api.taskrun import TaskRunSpec
 
 from tidegate_web.api import bodies, shapes
 from tidegate_web.api.common import audited, one_of_projects
-from tidegate_web.api.creating import Made, Wanted, create_all, wanted_run
+from tidegate_web.api.creating import Made, Wanted, check_payload, create_all, wanted_run
 from tidegate_web.auth.guard import caller, whoever
 from tidegate_web.permissions import Permission, requires
 from tidegate_web.problems import Problem
@@ -18,7 +18,7 @@ from tidegate_web.services import Services, services
 MOST_RUNS = 1000
 
 
-def wanted_runs(project: str, body: Mapping[str, Any]) -> list[Wanted]:
+def wanted_runs(made: Services, project: str, body: Mapping[str, Any]) -> list[Wanted]:
     """The runs of ``{"runs": […]}``; a Problem names the place of the first that can't be made."""
     bodies.only(body, "runs")
     items = body.get("runs")
@@ -31,6 +31,8 @@ def wanted_runs(project: str, body: Mapping[str, Any]) -> list[Wanted]:
                 raise bodies.invalid("", "must be a JSON object")
             one = wanted_run(project, item, asks=asks)
             check_spec(one.run.spec)
+            if one.once is None:  # what a key has made already is answered, whatever its task asks for by now
+                check_payload(made, project, one.run)
             if one.once is None and one.run.name in names:
                 raise bodies.invalid("name", "is another run's of this batch")
         except Problem as problem:
@@ -62,7 +64,7 @@ def _at(number: int, problem: Problem) -> Problem:
 def create_batch(made: Services, project: str) -> list[Made | Problem]:
     """Make the runs that the request asks for."""
     one_of_projects(made, project, to_write=True)
-    wanted = wanted_runs(project, bodies.json_object(limit=bodies.MAX_BATCH_BYTES))
+    wanted = wanted_runs(made, project, bodies.json_object(limit=bodies.MAX_BATCH_BYTES))
     detail: dict[str, Any] = {"count": len(wanted)}
     with audited(made, "run.create-batch", project=project, detail=detail):
         answers = create_all(made, project, wanted, who=whoever())

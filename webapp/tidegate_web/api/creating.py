@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from tidegate_web.api import idempotency, shapes
-from tidegate_web.api.bodies import NewRun, new_run
+from tidegate_web.api.bodies import NewRun, invalid, new_run
 from tidegate_web.api.dependencies import settled
 from tidegate_web.api.idempotency import Once
 from tidegate_web.auth.caller import Caller
@@ -63,6 +63,18 @@ def wanted_run(project: str, body: Mapping[str, Any], *, asks: Caller | None, he
     if once is None:
         return Wanted(run=new_run(body))
     return Wanted(run=new_run({**body, "name": once.name, "idempotencyKey": once.key}), once=once)
+
+
+def check_payload(made: Services, project: str, run: NewRun) -> None:
+    """422 for a payload that its task's schema doesn't take. Where that can't be asked, the operator tells."""
+    try:
+        schema = made.queues.task_spec(project, run.spec).get("payloadSchema")
+    except ClusterError:
+        return
+    if isinstance(schema, dict):
+        wrong = made.schemas.mismatch(schema, run.spec.get("payload", {}))
+        if wrong is not None:
+            raise invalid("payload", wrong)
 
 
 def create(made: Services, project: str, wanted: Wanted, *, who: str) -> Made:
@@ -129,6 +141,7 @@ def _release(made: Services, project: str, wanted: Sequence[Wanted]) -> None:
 
 def _create_one(made: Services, project: str, wanted: Wanted, *, who: str) -> _Created | Problem:
     try:
+        check_payload(made, project, wanted.run)
         manifest = settled(made, project, wanted.run).manifest(project=project, requested_by=who)
         return _Created(resource=made.cluster.create_run(project, manifest), new=True)
     except Problem as problem:

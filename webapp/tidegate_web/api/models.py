@@ -113,6 +113,13 @@ Phases = Annotated[list[TerminalPhase], Field(min_length=1, max_length=len(TERMI
 Tasks = Annotated[list[DnsLabel], Field(min_length=1, max_length=100)]
 
 
+class ProjectSettings(Body):
+    """How a project is kept."""
+
+    retention_days: int | None = Field(default=None, ge=1, le=36_500)
+    """Archived runs are forgotten so many days after their end; null: never."""
+
+
 class NewWebhook(Body):
     """Where to tell of runs that have ended, and of which."""
 

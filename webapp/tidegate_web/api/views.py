@@ -11,6 +11,7 @@ from tidegate_web.api import (
     keys,
     members,
     people,
+    project_settings,
     runs,
     stats,
     triggering,
@@ -30,6 +31,7 @@ def blueprint() -> Blueprint:
     area = Blueprint("api", __name__, url_prefix="/api/v1")
     for part in (
         runs, acts, batch, bulk, stats, definitions, triggering, people, members, keys, auditlog, webhooks,
+        project_settings,
     ):  # fmt: skip
         part.add_routes(area)
 

@@ -1,0 +1,43 @@
+"""A project's settings over HTTP: how long its history is kept."""
+
+from typing import Any
+
+from flask import Blueprint, Response, jsonify
+
+from tidegate_web.api import bodies
+from tidegate_web.api.common import audited, one_of_projects
+from tidegate_web.api.models import ProjectSettings
+from tidegate_web.permissions import Permission, requires
+from tidegate_web.services import Services, services
+from tidegate_web.store.queries import project_settings
+
+
+def settings_json(made: Services, project: str) -> dict[str, Any]:
+    with made.engine.connect() as connection:
+        return {"retentionDays": project_settings.retention_days(connection, project=project)}
+
+
+def change(made: Services, project: str, wanted: ProjectSettings) -> None:
+    """Set all of them; what isn't named is what it is at first."""
+    one_of_projects(made, project, to_write=True)
+    detail = {"retentionDays": wanted.retention_days}
+    with audited(made, "project.settings", project=project, detail=detail), made.engine.begin() as connection:
+        project_settings.set_retention_days(connection, project=project, days=wanted.retention_days)
+
+
+def add_routes(area: Blueprint) -> None:
+    """The routes of a project's settings."""
+
+    @area.get("/projects/<project>/settings")
+    @requires(Permission.VIEWER)
+    def get_settings(project: str) -> Response:
+        made = services()
+        one_of_projects(made, project)
+        return jsonify(settings_json(made, project))
+
+    @area.put("/projects/<project>/settings")
+    @requires(Permission.ADMIN)
+    def put_settings(project: str) -> Response:
+        made = services()
+        change(made, project, bodies.read(ProjectSettings))
+        return jsonify(settings_json(made, project))
