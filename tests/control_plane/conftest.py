@@ -7,6 +7,7 @@ import pytest
 from support.operator import OperatorProcess, Runs, install_crds
 from support.proxy import FaultyProxy
 from tidegate_cluster.control_plane import ControlPlane
+from tidegate_web.kubernetes import Cluster
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +21,7 @@ def plane() -> Iterator[ControlPlane]:
 @pytest.fixture(scope="session")
 def runs(plane: ControlPlane) -> Runs:
     """The TaskRuns of the control plane."""
-    return Runs(plane)
+    return Runs(plane, Cluster.connect(plane.kubeconfig()))
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from support.builders import a_run
 from support.operator import OperatorProcess, Runs, install_crds, wait_served
 from support.servers import wait_until
 from tidegate_cluster.control_plane import ControlPlane
+from tidegate_web.kubernetes import Cluster
 
 ACTORS = ("admin", "operator", "second")
 QUICK_LEASE = {"lease_duration_seconds": "3", "lease_renew_deadline_seconds": "2", "lease_retry_seconds": "0.3"}
@@ -28,7 +29,7 @@ def plane() -> Iterator[ControlPlane]:
 @pytest.fixture(scope="module")
 def runs(plane: ControlPlane) -> Runs:
     """Its runs."""
-    return Runs(plane)
+    return Runs(plane, Cluster.connect(plane.kubeconfig()))
 
 
 @contextmanager

@@ -29,13 +29,6 @@ PROJECT = "work"
 SECONDS = 120.0
 """How long anything may take here before it counts as never: the machine may be slow and busy."""
 
-PATHS = {
-    "taskruns.tidegate.dev": "/apis/tidegate.dev/v1alpha1",
-    "jobs": "/apis/batch/v1",
-    "pods": "/api/v1",
-    "events": "/api/v1",
-}
-
 
 class ClusterRuns(Runs):
     """TaskRuns of one namespace, with Jobs and pods that are real."""
@@ -43,10 +36,8 @@ class ClusterRuns(Runs):
     patience = SECONDS
 
     def __init__(self, kubectl: Kubectl, namespace: str) -> None:
-        self.namespace = namespace
         self._kubectl = kubectl
-        self.api = Cluster.connect(Path(kubectl.environment["KUBECONFIG"]))
-        super().__init__(self)
+        super().__init__(self, Cluster.connect(Path(kubectl.environment["KUBECONFIG"])), namespace=namespace)
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """What kubectl prints, in the namespace."""
@@ -60,15 +51,6 @@ class ClusterRuns(Runs):
         """Create a run and wait for its end; the status."""
         name: str = self.start(run)["metadata"]["name"]
         return self.wait(name, *phases, reason=reason)
-
-    def get(self, name: str, *, kind: str = "taskruns.tidegate.dev") -> Json:
-        """An object."""
-        return self.api.request("GET", f"{self._path(kind)}/{name}")
-
-    def listed(self, kind: str, selector: str = "") -> list[Json]:
-        """Objects."""
-        found: list[Json] = self.api.request("GET", self._path(kind), query={"labelSelector": selector})["items"]
-        return found
 
     def pods(self, run: str) -> list[Json]:
         """The pods of a run, oldest first."""
@@ -115,9 +97,6 @@ class ClusterRuns(Runs):
     def cancel(self, name: str) -> None:
         """Ask for a run's end."""
         self.patch_spec(name, cancel=True)
-
-    def _path(self, kind: str) -> str:
-        return f"{PATHS[kind]}/namespaces/{self.namespace}/{kind.partition('.')[0]}"
 
 
 @contextmanager

@@ -31,7 +31,7 @@ def end(plane: ControlPlane, runs: Runs, name: str, *, exit_code: int = 0) -> No
 
 def started(runs: Runs, *names: str) -> list[str]:
     """Those of the runs that have a Job."""
-    jobs = {j["metadata"]["labels"]["tidegate.dev/run"] for j in runs.listed("jobs")}
+    jobs = {j["metadata"]["labels"]["tidegate.dev/run"] for j in runs.listed("jobs", "tidegate.dev/run")}
     return [name for name in names if name in jobs]
 
 

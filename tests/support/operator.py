@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from tidegate_cluster.control_plane import ControlPlane
+from tidegate_web.kubernetes import Cluster
 
 from support.servers import wait_until
 
@@ -172,13 +173,23 @@ class HasKubectl(Protocol):
         """What kubectl prints."""
 
 
+PATHS = {
+    "taskruns.tidegate.dev": "/apis/tidegate.dev/v1alpha1",
+    "queues.tidegate.dev": "/apis/tidegate.dev/v1alpha1",
+    "schedules.tidegate.dev": "/apis/tidegate.dev/v1alpha1",
+    "jobs": "/apis/batch/v1",
+    "pods": "/api/v1",
+    "events": "/api/v1",
+}
+
+
 class Runs:
-    """TaskRuns of a control plane, by name."""
+    """TaskRuns of one namespace, by name. They are asked for without kubectl: a process for each look takes a core."""
 
     patience = 20.0
 
-    def __init__(self, plane: HasKubectl) -> None:
-        self._plane = plane
+    def __init__(self, plane: HasKubectl, api: Cluster, *, namespace: str = "default") -> None:
+        self._plane, self.api, self.namespace = plane, api, namespace
 
     def create(self, manifest: Json) -> Json:
         """Create an object; the apiserver's answer."""
@@ -186,16 +197,13 @@ class Runs:
         return made
 
     def get(self, name: str, *, kind: str = "taskruns.tidegate.dev") -> Json:
-        """An object of namespace default."""
-        made: Json = json.loads(self._plane.kubectl("get", kind, name, "-o", "json"))
-        return made
+        """An object."""
+        return self.api.request("GET", f"{self._path(kind)}/{name}")
 
     def listed(self, kind: str, selector: str = "") -> list[Json]:
-        """Objects of namespace default."""
-        made: list[Json] = json.loads(
-            self._plane.kubectl("get", kind, "-o", "json", *(["-l", selector] if selector else []))
-        )["items"]
-        return made
+        """Objects."""
+        found: list[Json] = self.api.request("GET", self._path(kind), query={"labelSelector": selector})["items"]
+        return found
 
     def jobs(self, run: str) -> list[Json]:
         """The Jobs of a run, by attempt."""
@@ -222,3 +230,6 @@ class Runs:
             wanted = f"{' or '.join(phases)}{f'/{reason}' if reason else ''}"
             raise AssertionError(f"run {name} is not {wanted} after {seconds} s but {json.dumps(seen)}") from None
         return seen
+
+    def _path(self, kind: str) -> str:
+        return f"{PATHS[kind]}/namespaces/{self.namespace}/{kind.partition('.')[0]}"
