@@ -1,12 +1,18 @@
 """Run the tests stage by stage, the quick ones first, and tell how long each took.
 
 python tests/stages.py [STAGE ...]
+
+With no stage named, all run: the quick ones one by one, then the others in two lanes side by side, for much of what they do
+is waiting. What a lane's stage says is shown when it has ended. LANES=1 runs everything one by one.
 """
 
 import os
 import subprocess
 import sys
+import tempfile
+import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -18,17 +24,67 @@ STAGES = {
     "cluster_tool": "making, breaking and removing clusters",
     "cluster": "the chart on a real cluster, real pods, a browser",
 }
-
-WITHOUT_PROGRAMS = {"unit", "property"}
+WITHOUT_PROGRAMS = ("unit", "property")
+LANES = (("control_plane", "cluster_tool"), ("web", "cluster"))
 
 
 def build_programs() -> int:
     """Build Kubernetes' programs, once a machine, where people can see it go on; pytest would hide it."""
-    sys.stdout.write("\n== programs: built once, then cached\n")
-    sys.stdout.flush()
+    say("\n== programs: built once, then cached\n")
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "cluster")}
     command = [sys.executable, "-m", "tidegate_cluster", "programs"]
     return subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=False).returncode
+
+
+def say(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+class Report:
+    """What became of each stage."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, str] = {}
+        self._lock = threading.Lock()
+        self.failed = False
+
+    def add(self, stage: str, *, code: int, seconds: float, output: str = "") -> None:
+        with self._lock:
+            if output:
+                say(f"\n== {stage}: {STAGES[stage]}\n{output}")
+            self.failed |= code != 0
+            self._lines[stage] = f"{stage:14} {'ok' if code == 0 else f'FAILED ({code})':11} {seconds:6.1f} s"
+
+    def show(self, seconds: float) -> None:
+        lines = [self._lines[stage] for stage in STAGES if stage in self._lines]
+        say("\n" + "\n".join(lines) + f"\n{'in all':26} {seconds:6.1f} s\n")
+
+
+def command_of(stage: str) -> list[str]:
+    return [sys.executable, "-m", "pytest", "-q", f"tests/{stage}"]
+
+
+def run_here(stage: str, report: Report) -> None:
+    """Run a stage where people can see it go on."""
+    say(f"\n== {stage}: {STAGES[stage]}\n")
+    begin = time.monotonic()
+    code = subprocess.run(command_of(stage), cwd=ROOT, check=False).returncode
+    report.add(stage, code=code, seconds=time.monotonic() - begin)
+
+
+def run_lane(stages: Sequence[str], report: Report) -> None:
+    """Run stages one after the other, beside another lane; what each says is kept until it has ended."""
+    for stage in stages:
+        say(f"-- {stage} begins\n")
+        begin = time.monotonic()
+        with tempfile.TemporaryFile() as output:
+            code = subprocess.run(
+                command_of(stage), cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, check=False
+            ).returncode
+            output.seek(0)
+            told = output.read().decode(errors="replace")
+        report.add(stage, code=code, seconds=time.monotonic() - begin, output=told)
 
 
 def main(wanted: list[str]) -> int:
@@ -36,25 +92,26 @@ def main(wanted: list[str]) -> int:
     if unknown := set(wanted) - set(STAGES):
         sys.stderr.write(f"no such stage: {', '.join(sorted(unknown))}; there are {', '.join(STAGES)}\n")
         return 2
-    lines = []
-    failed = built = False
-    for stage in wanted or STAGES:
-        if not any((ROOT / "tests" / stage).rglob("test_*.py")):
-            continue
+    begin, report = time.monotonic(), Report()
+    side_by_side = not wanted and os.environ.get("LANES") != "1"
+    one_by_one = wanted or (WITHOUT_PROGRAMS if side_by_side else list(STAGES))
+    built = False
+    for stage in one_by_one:
         if stage not in WITHOUT_PROGRAMS and not built:
             if code := build_programs():
                 return code
             built = True
-        sys.stdout.write(f"\n== {stage}: {STAGES[stage]}\n")
-        sys.stdout.flush()
-        begin = time.monotonic()
-        code = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", f"tests/{stage}"], cwd=ROOT, check=False
-        ).returncode
-        failed |= code != 0
-        lines.append(f"{stage:14} {'ok' if code == 0 else f'FAILED ({code})':11} {time.monotonic() - begin:6.1f} s")
-    sys.stdout.write("\n" + "\n".join(lines) + "\n")
-    return 1 if failed else 0
+        run_here(stage, report)
+    if side_by_side:
+        if code := build_programs():
+            return code
+        lanes = [threading.Thread(target=run_lane, args=(lane, report)) for lane in LANES]
+        for lane in lanes:
+            lane.start()
+        for lane in lanes:
+            lane.join()
+    report.show(time.monotonic() - begin)
+    return 1 if report.failed else 0
 
 
 if __name__ == "__main__":

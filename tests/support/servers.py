@@ -19,6 +19,7 @@ from typing import Self
 
 import psycopg
 from psycopg import sql
+from tidegate_cluster import locks, settings
 
 UNPRIVILEGED = "nobody"
 
@@ -36,10 +37,13 @@ def ensure_programs(packages: dict[str, Callable[[], Path | None]]) -> None:
         raise ServerError(f"the tests need Debian's {' and '.join(missing)}: apt-get install {' '.join(missing)}")
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     install = ["apt-get", "install", "-y", "-q", "--no-install-recommends", *missing]
-    for command in (["apt-get", "update", "-q"], install):
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise ServerError(f"{' '.join(command)} failed: {done.stderr.strip()[-500:]}")
+    # Another stage may be installing what it needs.
+    lock = settings.from_environment().locks / "packages.lock"
+    with locks.locked(lock, waiting_for="another installation of packages"):
+        for command in (["apt-get", "update", "-q"], install):
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+            if done.returncode != 0:
+                raise ServerError(f"{' '.join(command)} failed: {done.stderr.strip()[-500:]}")
     still = [package for package in missing if packages[package]() is None]
     if still:
         raise ServerError(f"installed {', '.join(still)}, but its programs aren't there")
