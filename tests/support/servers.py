@@ -19,7 +19,6 @@ from typing import Self
 
 import psycopg
 from psycopg import sql
-from tidegate_cluster import locks, settings
 
 UNPRIVILEGED = "nobody"
 
@@ -35,6 +34,9 @@ def ensure_programs(packages: dict[str, Callable[[], Path | None]]) -> None:
         return
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         raise ServerError(f"the tests need Debian's {' and '.join(missing)}: apt-get install {' '.join(missing)}")
+    # Here, for programs that tests start know nothing of the cluster's folder.
+    from tidegate_cluster import locks, settings
+
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     install = ["apt-get", "install", "-y", "-q", "--no-install-recommends", *missing]
     # Another stage may be installing what it needs.
