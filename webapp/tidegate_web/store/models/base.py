@@ -1,0 +1,28 @@
+"""What all tables have in common: how constraints are named, types, the phases of a run."""
+
+from typing import Any
+
+from sqlalchemy import DateTime, MetaData, Row, Uuid
+from sqlalchemy.orm import DeclarativeBase
+
+TERMINAL_PHASES = ("Succeeded", "Failed", "Cancelled", "Expired", "Skipped")
+ACTIVE_PHASES = ("Pending", "Starting", "Running", "Retrying")
+
+AnyRow = Row[*tuple[Any, ...]]
+"""A row of whatever columns were asked for."""
+
+Timestamp = DateTime(timezone=True)
+Uid = Uuid(as_uuid=False)
+
+
+class Base(DeclarativeBase):
+    """Names every constraint, so that migrations can say which one they mean."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
