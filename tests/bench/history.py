@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
+from support.callers import SignedIn
 from support.history import fill
 from support.servers import Postgres, Redis, ensure_servers, free_port
-from support.web import EMAIL, PASSWORD, Parts, SignedIn
+from support.web import EMAIL, PASSWORD, Parts
 from tidegate_web import logs
 from tidegate_web.app import create_app, make_services
 from tidegate_web.auth.admin import create_admin

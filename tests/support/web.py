@@ -1,7 +1,6 @@
 """The web part for tests: its processes' rights, an app with a signed-in client, a mirror in a thread, real runs."""
 
 import json
-import re
 import subprocess
 import sys
 import threading
@@ -27,77 +26,14 @@ from tidegate_web.services import Services
 from tidegate_web.settings import WebSettings
 from tidegate_web.store.queries import members, users
 from werkzeug.serving import make_server
-from werkzeug.test import TestResponse
 
+from support.callers import SignedIn, WithKey, csrf_token
 from support.runs import RunMaker, now
 from support.servers import Postgres, Redis, free_port, wait_until
 
 EMAIL = "ada@example.com"
 PASSWORD = "correct horse battery staple"
 Json = dict[str, Any]
-
-RIGHTS: dict[str, list[Json]] = {
-    "web": [
-        {"apiGroups": ["tidegate.dev"], "resources": ["taskruns"], "verbs": ["get", "create", "patch", "delete"]},
-        {
-            "apiGroups": ["tidegate.dev"],
-            "resources": ["tasks", "queues", "schedules"],
-            "verbs": ["get", "list", "create", "update", "patch", "delete"],
-        },
-        {"apiGroups": [""], "resources": ["events"], "verbs": ["list"]},
-        {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list"]},
-        {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]},
-        {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["get"]},
-        {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]},
-        {"nonResourceURLs": ["/version"], "verbs": ["get"]},
-    ],
-    "mirror": [
-        {"apiGroups": ["tidegate.dev"], "resources": ["taskruns"], "verbs": ["get", "list", "watch", "delete"]},
-        {"apiGroups": ["tidegate.dev"], "resources": ["schedules"], "verbs": ["list"]},
-        {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]},
-        {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
-        {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["get", "delete"]},
-    ],
-}
-"""What each process may do in the cluster: all it needs, and what the chart grants. ``live`` needs nothing."""
-
-
-RELEASE = "tidegate"
-"""The namespace that the chart is installed in."""
-RELEASE_RIGHTS: dict[str, list[Json]] = {
-    "web": [
-        {
-            "apiGroups": ["coordination.k8s.io"],
-            "resources": ["leases"],
-            "resourceNames": ["tidegate-operator"],
-            "verbs": ["get"],
-        },
-        {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]},
-    ],
-}
-"""What each may do there beside."""
-
-
-def grant(plane: ControlPlane, actor: str) -> None:
-    """Give a process its rights, and no others."""
-    namespace: Json = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": RELEASE}}
-    items = [namespace, *_granted(actor, "ClusterRole", {}, RIGHTS[actor])]
-    items += _granted(actor, "Role", {"namespace": RELEASE}, RELEASE_RIGHTS.get(actor, []))
-    plane.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
-
-
-def _granted(actor: str, kind: str, where: Json, rules: list[Json]) -> list[Json]:
-    api, group, name = "rbac.authorization.k8s.io/v1", "rbac.authorization.k8s.io", f"tidegate-{actor}"
-    return [
-        {"apiVersion": api, "kind": kind, "metadata": where | {"name": name}, "rules": rules},
-        {
-            "apiVersion": api,
-            "kind": f"{kind}Binding",
-            "metadata": where | {"name": name},
-            "roleRef": {"apiGroup": group, "kind": kind, "name": name},
-            "subjects": [{"apiGroup": group, "kind": "User", "name": actor}],
-        },
-    ]
 
 
 @dataclass(kw_only=True)
@@ -281,61 +217,6 @@ class Parts:
 def cheap_hash() -> str:
     """PASSWORD's hash, by parameters that cost next to nothing."""
     return PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
-
-
-def csrf_token(answer: TestResponse) -> str:
-    found = re.search(r'(?:name="csrf-token" content|name="csrf_token" value)="([^"]+)"', answer.text)
-    return found.group(1) if found else ""
-
-
-@dataclass(kw_only=True)
-class SignedIn:
-    """A browser's session, without the browser."""
-
-    client: FlaskClient
-    csrf: str
-    project: str
-
-    def get(self, path: str, **options: Any) -> TestResponse:
-        return self.client.get(self._path(path), **options)
-
-    def post(self, path: str, body: object = None, **options: Any) -> TestResponse:
-        headers = {"X-CSRFToken": self.csrf} | options.pop("headers", {})
-        return self.client.post(self._path(path), json=body, headers=headers, **options)
-
-    def call(self, method: str, path: str, body: object = None, **options: Any) -> TestResponse:
-        headers = {"X-CSRFToken": self.csrf} | options.pop("headers", {})
-        return self.client.open(self._path(path), method=method, json=body, headers=headers, **options)
-
-    def _path(self, path: str) -> str:
-        return path if path.startswith("/") else f"/api/v1/projects/{self.project}/{path}"
-
-    def cookie(self) -> str:
-        found = self.client.get_cookie("tidegate")
-        assert found is not None
-        return f"tidegate={found.value}"
-
-
-@dataclass(kw_only=True)
-class WithKey:
-    """A pipeline: no cookie, an API key in each request."""
-
-    client: FlaskClient
-    key: str
-    id: int
-    project: str
-
-    def call(self, method: str, path: str, body: object = None, **options: Any) -> TestResponse:
-        if not path.startswith("/"):
-            path = f"/api/v1/projects/{self.project}/{path}"
-        headers = {"Authorization": f"Bearer {self.key}"} | options.pop("headers", {})
-        return self.client.open(path, method=method, json=body, headers=headers, **options)
-
-    def get(self, path: str, **options: Any) -> TestResponse:
-        return self.call("GET", path, **options)
-
-    def post(self, path: str, body: object = None, **options: Any) -> TestResponse:
-        return self.call("POST", path, body, **options)
 
 
 class MirrorThread(threading.Thread):

@@ -7,9 +7,11 @@ from contextlib import ExitStack, contextmanager
 import pytest
 from playwright.sync_api import Browser
 from support.browser import chromium
+from support.callers import SignedIn
 from support.operator import install_crds
+from support.rights import RIGHTS, grant
 from support.servers import Postgres, Redis, ensure_servers
-from support.web import EMAIL, PASSWORD, RIGHTS, MirrorThread, Parts, SignedIn, Stack, grant
+from support.web import EMAIL, PASSWORD, MirrorThread, Parts, Stack
 from tidegate_cluster.control_plane import ControlPlane
 from tidegate_web.auth.admin import create_admin
 from tidegate_web.settings import WebSettings

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from support.callers import SignedIn
 from support.servers import wait_until
-from support.web import MirrorThread, Parts, SignedIn, Stack, finish, row, until
+from support.web import MirrorThread, Parts, Stack, finish, row, until
 from tidegate_web.kubernetes import Cluster, ClusterError
 from tidegate_web.ownership import job_name
 

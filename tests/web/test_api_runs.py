@@ -3,7 +3,8 @@
 from typing import Any
 
 import pytest
-from support.web import EMAIL, Parts, SignedIn, Stack
+from support.callers import SignedIn
+from support.web import EMAIL, Parts, Stack
 
 TASK = {"image": "busybox", "command": ["true"]}
 

@@ -1,7 +1,8 @@
 """Sign-in: sessions on the server, CSRF, throttling, and where one is sent afterwards."""
 
 import pytest
-from support.web import EMAIL, PASSWORD, Parts, Stack, csrf_token
+from support.callers import csrf_token
+from support.web import EMAIL, PASSWORD, Parts, Stack
 
 
 def login(parts: Parts, *, password: str = PASSWORD, target: str = "", email: str = EMAIL) -> tuple[int, str]:

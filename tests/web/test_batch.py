@@ -3,8 +3,9 @@
 from typing import Any
 
 import pytest
+from support.callers import SignedIn
 from support.servers import wait_until
-from support.web import Parts, SignedIn, Stack
+from support.web import Parts, Stack
 
 RUN: dict[str, Any] = {"taskRef": {"name": "resize"}}
 

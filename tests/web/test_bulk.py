@@ -3,8 +3,9 @@
 from typing import Any
 
 import pytest
+from support.callers import SignedIn, WithKey
 from support.servers import wait_until
-from support.web import MirrorThread, Parts, SignedIn, Stack, WithKey, finish, until
+from support.web import MirrorThread, Parts, Stack, finish, until
 from tidegate_web.api.bulk import WORKER
 from tidegate_web.bulk.worker import BulkWorker
 from tidegate_web.kubernetes import Cluster, ClusterError

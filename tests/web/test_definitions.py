@@ -4,7 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from support.web import EMAIL, Parts, SignedIn, Stack
+from support.callers import SignedIn
+from support.web import EMAIL, Parts, Stack
 from tidegate_web.api.triggering import base36, run_name
 
 TASK = {"image": "busybox", "command": ["true"]}

@@ -3,8 +3,9 @@
 from typing import Any
 
 import pytest
+from support.callers import SignedIn
 from support.servers import wait_until
-from support.web import EMAIL, Parts, SignedIn, Stack
+from support.web import EMAIL, Parts, Stack
 from tidegate_web.kubernetes import Cluster
 from tidegate_web.queues import Queues
 

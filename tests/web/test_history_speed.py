@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from support.callers import SignedIn
 from support.history import fill, large_relations, nodes, pages_read, plan, statements
-from support.web import Parts, SignedIn
+from support.web import Parts
 from tidegate_web.store.queries.run_list import encode_cursor
 
 RUNS = 200_000

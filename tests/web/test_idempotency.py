@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from support.callers import SignedIn
 from support.servers import wait_until
-from support.web import MirrorThread, Parts, SignedIn, Stack, finish, until
+from support.web import MirrorThread, Parts, Stack, finish, until
 from tidegate_web.kubernetes import Cluster, ClusterError
 from tidegate_web.store import partitions
 from werkzeug.test import TestResponse

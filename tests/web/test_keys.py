@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from support.web import Parts, SignedIn, Stack
+from support.callers import SignedIn
+from support.web import Parts, Stack
 
 TASK = {"image": "busybox", "command": ["true"]}
 

@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from support.callers import SignedIn
 from support.servers import wait_until
-from support.web import Events, Parts, SignedIn, Stack
+from support.web import Events, Parts, Stack
 from tidegate_web.live.channels import publish_logs
 from tidegate_web.store.queries.logs import Chunk, End, add_chunk, add_end
 

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from support.callers import csrf_token
 from support.mail import Mailbox
-from support.web import EMAIL, Parts, Stack, csrf_token
+from support.web import EMAIL, Parts, Stack
 
 NEW_PASSWORD = "a password nobody has guessed"
 

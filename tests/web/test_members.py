@@ -3,7 +3,8 @@
 from typing import Any
 
 import pytest
-from support.web import EMAIL, Parts, SignedIn, csrf_token
+from support.callers import SignedIn, csrf_token
+from support.web import EMAIL, Parts
 
 NEW_PASSWORD = "a password nobody has guessed"
 

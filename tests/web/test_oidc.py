@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from support.callers import csrf_token
 from support.oidc import CLIENT_SECRET, OidcProvider
-from support.web import EMAIL, Parts, Stack, csrf_token
+from support.web import EMAIL, Parts, Stack
 from werkzeug.test import TestResponse
 
 

@@ -4,7 +4,8 @@ import threading
 from typing import Any
 
 import pytest
-from support.web import EMAIL, PASSWORD, Parts, SignedIn, Stack, csrf_token
+from support.callers import SignedIn, csrf_token
+from support.web import EMAIL, PASSWORD, Parts, Stack
 
 NEW_PASSWORD = "a password nobody has guessed"
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 import urllib3
+from support.callers import csrf_token
 from support.pods import Pod
-from support.web import EMAIL, PASSWORD, Events, Stack, csrf_token
+from support.web import EMAIL, PASSWORD, Events, Stack
 
 
 @pytest.mark.parametrize("command", ["serve", "live"])

@@ -1,7 +1,8 @@
 """A project's settings: what its history is kept for."""
 
 import pytest
-from support.web import Parts, SignedIn
+from support.callers import SignedIn
+from support.web import Parts
 
 
 def test_history_is_kept_for_ever_until_an_admin_says_for_how_long(parts: Parts) -> None:

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
-from support.web import Parts, SignedIn
+from support.callers import SignedIn
+from support.web import Parts
 from tidegate_web.store import partitions
 from tidegate_web.store.queries.stats import MOST_BUCKETS, STEPS, Window
 

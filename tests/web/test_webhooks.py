@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from support.callers import SignedIn
 from support.receiver import Receiver
 from support.servers import wait_until
-from support.web import Parts, SignedIn, Stack, finish, until
+from support.web import Parts, Stack, finish, until
 
 LOOPBACK = ["127.0.0.0/8"]
 

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect
 from support.browser import signed_in
+from support.callers import SignedIn
 from support.operator import OperatorProcess
+from support.rights import RELEASE
 from support.runs import Json
 from support.servers import free_port, wait_until
-from support.web import EMAIL, PASSWORD, RELEASE, SignedIn, Stack, finish
+from support.web import EMAIL, PASSWORD, Stack, finish
 from tidegate_web.kubernetes import MERGE_PATCH, Cluster, lease_path, pods_path
 
 TASK = {"image": "busybox", "command": ["true"]}
