@@ -8,6 +8,8 @@ import urllib3
 from playwright.sync_api import Browser, Page, expect
 from support.browser import signed_in
 from support.oidc import CLIENT_SECRET, OidcProvider
+from support.receiver import Receiver
+from support.servers import wait_until
 from support.web import EMAIL, PASSWORD, Stack
 
 NEW_PASSWORD = "a password nobody has guessed"
@@ -86,6 +88,34 @@ def test_a_key_is_made_used_and_revoked(stack: Stack, site: str, page: Page) -> 
     assert listed() == 401
     page.goto(f"/projects/{stack.project}/audit")
     expect(page.get_by_role("row", name="api-key.revoke")).to_contain_text("done")
+
+
+def test_a_webhook_is_added_tried_and_removed(stack: Stack, browser: Browser, tmp_path: Path) -> None:
+    with (
+        Receiver() as receiver,
+        stack.process(
+            "all", actor="web", log=tmp_path / "web.log", namespaces=[stack.project], webhook_allow=["127.0.0.0/8"]
+        ) as web,
+        signed_in(browser, f"http://127.0.0.1:{web.port}", email=EMAIL, password=PASSWORD) as page,
+    ):
+        stack.mirror(webhook_allow=["127.0.0.0/8"])
+        page.goto(f"/projects/{stack.project}/webhooks")
+        form = page.get_by_role("form", name="New webhook")
+        form.get_by_label("URL").fill(receiver.url)
+        form.get_by_label("Failed").check()
+        form.get_by_role("button", name="Add a webhook").click()
+        secret = page.locator("[data-secret]").inner_text()
+        page.get_by_role("link", name=receiver.url).click()
+        page.get_by_role("button", name="Send a test").click()
+        wait_until(lambda: bool(receiver.received), what="the test")
+        assert receiver.received[0].signed_with(secret)
+        wait_until(lambda: (page.reload(), page.get_by_text("delivered").count())[1] == 1, what="the delivery's state")
+        page.get_by_role("button", name="Send again").click()
+        wait_until(lambda: len(receiver.received) == 2, what="the replay")
+        page.get_by_role("button", name="Switch off").click()
+        expect(page.locator("body")).to_contain_text("Switched off.")
+        page.get_by_role("button", name="Remove").click()
+        expect(page.locator("body")).to_contain_text("No webhooks yet")
 
 
 def test_what_is_wrong_is_told_on_the_page_that_sent_it(stack: Stack, refused: Page) -> None:

@@ -3,7 +3,8 @@
 import re
 
 import pytest
-from support.web import Parts, SignedIn, Stack, WithKey
+from support.callers import SignedIn, WithKey
+from support.web import Parts, Stack
 from tidegate_web.permissions import Permission, Role, permission_of
 
 ROUTES = {
@@ -57,6 +58,8 @@ ROUTES = {
         POST /api/v1/projects/<project>/webhooks/<id:webhook>:test,
         GET /api/v1/projects/<project>/webhooks/<id:webhook>/deliveries,
         POST /api/v1/projects/<project>/webhooks/<id:webhook>/deliveries/<id:delivery>:replay,
+        GET /projects/<project>/webhooks, POST /projects/<project>/webhooks,
+        GET /projects/<project>/webhooks/<id:webhook>, POST /projects/<project>/webhooks/<id:webhook>,
         GET /projects/<project>/keys, POST /projects/<project>/keys, GET /projects/<project>/audit
     """,
     Permission.INSTANCE_ADMIN: """

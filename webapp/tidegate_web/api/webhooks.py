@@ -60,7 +60,7 @@ def _no_webhook() -> Problem:
     return Problem(404, "There is no such webhook.")
 
 
-def _find(made: Services, project: str, webhook_id: int) -> AnyRow:
+def find(made: Services, project: str, webhook_id: int) -> AnyRow:
     with made.engine.connect() as connection:
         row = webhooks.find(connection, project=project, webhook_id=webhook_id)
     if row is None:
@@ -128,6 +128,25 @@ def remove(made: Services, project: str, webhook_id: int) -> None:
             raise _no_webhook()
 
 
+def send_test(made: Services, project: str, webhook_id: int) -> AnyRow:
+    """Have a delivery sent that tells of nothing."""
+    find(made, project, webhook_id)
+    at = rfc3339(made.clock.now())
+    assert at is not None
+    with audited(made, "webhook.test", project=project, target=str(webhook_id)), made.engine.begin() as connection:
+        return webhooks.add_test(connection, webhook_id=webhook_id, at=at)
+
+
+def replay(made: Services, project: str, webhook_id: int, delivery_id: int) -> AnyRow:
+    """Have a delivery sent once more."""
+    find(made, project, webhook_id)
+    with audited(made, "webhook.replay", project=project, target=str(delivery_id)), made.engine.begin() as connection:
+        row = webhooks.replay(connection, webhook_id=webhook_id, delivery_id=delivery_id)
+        if row is None:
+            raise Problem(404, "There is no such delivery.")
+        return row
+
+
 def add_routes(area: Blueprint) -> None:
     """The routes of webhooks."""
 
@@ -149,7 +168,7 @@ def add_routes(area: Blueprint) -> None:
     @area.get("/projects/<project>/webhooks/<id:webhook>")
     @requires(Permission.ADMIN)
     def get_webhook(project: str, webhook: int) -> Response:
-        return jsonify(webhook_json(_find(services(), project, webhook)))
+        return jsonify(webhook_json(find(services(), project, webhook)))
 
     @area.patch("/projects/<project>/webhooks/<id:webhook>")
     @requires(Permission.ADMIN)
@@ -170,19 +189,13 @@ def add_routes(area: Blueprint) -> None:
     @area.post("/projects/<project>/webhooks/<id:webhook>:test")
     @requires(Permission.ADMIN)
     def test_webhook(project: str, webhook: int) -> tuple[Response, int]:
-        made = services()
-        _find(made, project, webhook)
-        at = rfc3339(made.clock.now())
-        assert at is not None
-        with audited(made, "webhook.test", project=project, target=str(webhook)), made.engine.begin() as connection:
-            row = webhooks.add_test(connection, webhook_id=webhook, at=at)
-        return jsonify(delivery_json(row)), 202
+        return jsonify(delivery_json(send_test(services(), project, webhook))), 202
 
     @area.get("/projects/<project>/webhooks/<id:webhook>/deliveries")
     @requires(Permission.ADMIN)
     def list_deliveries(project: str, webhook: int) -> Response:
         made = services()
-        _find(made, project, webhook)
+        find(made, project, webhook)
         limit = integer("limit", default=50, least=1, most=500)
         before = integer("after", default=2**62, least=0, most=2**62)
         with made.engine.connect() as connection:
@@ -193,10 +206,4 @@ def add_routes(area: Blueprint) -> None:
     @area.post("/projects/<project>/webhooks/<id:webhook>/deliveries/<id:delivery>:replay")
     @requires(Permission.ADMIN)
     def replay_delivery(project: str, webhook: int, delivery: int) -> tuple[Response, int]:
-        made = services()
-        _find(made, project, webhook)
-        with audited(made, "webhook.replay", project=project, target=str(delivery)), made.engine.begin() as connection:
-            row = webhooks.replay(connection, webhook_id=webhook, delivery_id=delivery)
-            if row is None:
-                raise Problem(404, "There is no such delivery.")
-        return jsonify(delivery_json(row)), 202
+        return jsonify(delivery_json(replay(services(), project, webhook, delivery))), 202

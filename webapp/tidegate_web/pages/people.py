@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from flask import Blueprint, redirect, render_template, request
+from flask import Blueprint, render_template, request
 from werkzeug.wrappers import Response
 
 from tidegate_web.api import bodies
@@ -18,40 +18,12 @@ from tidegate_web.api.common import one_of_projects
 from tidegate_web.api.models import MemberChange, NewApiKey, NewInvitation, NewUser, PasswordChange, UserChange
 from tidegate_web.auth.guard import person
 from tidegate_web.auth.passwords import Passwords
+from tidegate_web.pages.forms import Shown, carry_out, number, text
 from tidegate_web.permissions import Permission, Role, requires
-from tidegate_web.problems import Problem
 from tidegate_web.services import Services, services
 from tidegate_web.store.queries import keys, members, users
 
 PAGE = 50
-Shown = dict[str, Any]
-"""What a page has to show beside what it always shows: an error, a secret, a link."""
-
-
-def _text(name: str) -> str:
-    return request.form.get(name, "").replace("\x00", "")[:4000]
-
-
-def _number(name: str) -> int:
-    text = request.form.get(name, "")
-    if not (text.isascii() and text.isdecimal() and len(text) <= 15):
-        raise Problem(422, "The form is not one of ours.")
-    return int(text)
-
-
-def _carry_out(acts: dict[str, Callable[[], Shown | None]], page: Callable[[Shown], str]) -> Response | tuple[str, int]:
-    """Do what the form's button says. Where something is to be shown, the page is the answer; else the way back to it, so
-    that a reload does nothing again."""
-    act = acts.get(_text("act"))
-    if act is None:
-        raise Problem(422, "The form is not one of ours.")
-    try:
-        shown = act()
-        return (page(shown), 200) if shown else redirect(request.path, code=303)
-    except Problem as problem:
-        if problem.status >= 500:
-            raise
-        return page({"error": problem.detail}), problem.status
 
 
 def _members_page(project: str, shown: Shown) -> str:
@@ -73,19 +45,19 @@ def _members_page(project: str, shown: Shown) -> str:
 
 def _member_acts(made: Services, project: str) -> dict[str, Callable[[], Shown | None]]:
     def invite() -> Shown:
-        new = bodies.validated(NewInvitation, {"email": _text("email"), "role": _text("role")})
+        new = bodies.validated(NewInvitation, {"email": text("email"), "role": text("role")})
         _, sent = api_members.invite(made, project, new)
         return {"invited": new.email, "link": sent.link}
 
     def change() -> None:
-        wanted = bodies.validated(MemberChange, {"role": _text("role")})
-        api_members.put_member(made, project, _number("id"), api_members.role_named(wanted.role))
+        wanted = bodies.validated(MemberChange, {"role": text("role")})
+        api_members.put_member(made, project, number("id"), api_members.role_named(wanted.role))
 
     return {
         "invite": invite,
         "change": change,
-        "remove": lambda: api_members.remove_member(made, project, _number("id")),
-        "withdraw": lambda: api_members.withdraw(made, project, _number("id")),
+        "remove": lambda: api_members.remove_member(made, project, number("id")),
+        "withdraw": lambda: api_members.withdraw(made, project, number("id")),
     }
 
 
@@ -100,15 +72,15 @@ def _keys_page(project: str, shown: Shown) -> str:
 
 def _key_acts(made: Services, project: str) -> dict[str, Callable[[], Shown | None]]:
     def create() -> Shown:
-        days = _text("days")
-        tasks = [task for task in _text("tasks").replace(",", " ").split() if task]
-        wanted: dict[str, Any] = {"name": _text("name"), "role": _text("role"), "tasks": tasks or None}
+        days = text("days")
+        tasks = [task for task in text("tasks").replace(",", " ").split() if task]
+        wanted: dict[str, Any] = {"name": text("name"), "role": text("role"), "tasks": tasks or None}
         if days:
-            wanted["expiresAt"] = made.clock.now() + timedelta(days=min(_number("days"), 3650))
+            wanted["expiresAt"] = made.clock.now() + timedelta(days=min(number("days"), 3650))
         row, key = api_keys.create_key(made, project, bodies.validated(NewApiKey, wanted))
         return {"made": row, "secret": key}
 
-    return {"create": create, "revoke": lambda: api_keys.revoke_key(made, project, _number("id"))}
+    return {"create": create, "revoke": lambda: api_keys.revoke_key(made, project, number("id"))}
 
 
 def _account_page(shown: Shown) -> str:
@@ -127,7 +99,7 @@ def _account_page(shown: Shown) -> str:
 
 def _account_acts(made: Services, passwords: Passwords) -> dict[str, Callable[[], Shown | None]]:
     def password() -> Shown:
-        wanted = {"current": _text("current"), "new": _text("new")}
+        wanted = {"current": text("current"), "new": text("new")}
         api_people.change_password(made, bodies.validated(PasswordChange, wanted), passwords=passwords)
         return {"done": "Your password is changed, and every other session is signed out."}
 
@@ -137,7 +109,7 @@ def _account_acts(made: Services, passwords: Passwords) -> dict[str, Callable[[]
 
     return {
         "password": password,
-        "end": lambda: api_people.end_my_sessions(made, session_id=_number("id")),
+        "end": lambda: api_people.end_my_sessions(made, session_id=number("id")),
         "everywhere": everywhere,
     }
 
@@ -159,16 +131,16 @@ def _users_page(shown: Shown) -> str:
 
 def _user_acts(made: Services) -> dict[str, Callable[[], Shown | None]]:
     def create() -> Shown:
-        wanted = {"email": _text("email"), "name": _text("name"), "instanceAdmin": _text("admin") == "on"}
+        wanted = {"email": text("email"), "name": text("name"), "instanceAdmin": text("admin") == "on"}
         row, sent = api_people.create_user(made, bodies.validated(NewUser, wanted))
         return {"invited": row.email, "link": sent.link}
 
     def reset() -> Shown:
-        sent = api_people.reset_password(made, _number("id"))
-        return {"invited": _text("email"), "link": sent.link}
+        sent = api_people.reset_password(made, number("id"))
+        return {"invited": text("email"), "link": sent.link}
 
     def change(**values: bool) -> Callable[[], None]:
-        return lambda: _discard(api_people.change_user(made, _number("id"), bodies.validated(UserChange, values)))
+        return lambda: _discard(api_people.change_user(made, number("id"), bodies.validated(UserChange, values)))
 
     return {
         "create": create,
@@ -197,7 +169,7 @@ def add_routes(area: Blueprint) -> None:
     @area.post("/projects/<project>/members")
     @requires(Permission.ADMIN)
     def change_members(project: str) -> Response | tuple[str, int]:
-        return _carry_out(_member_acts(services(), project), lambda shown: _members_page(project, shown))
+        return carry_out(_member_acts(services(), project), lambda shown: _members_page(project, shown))
 
     @area.get("/projects/<project>/keys")
     @requires(Permission.ADMIN)
@@ -208,7 +180,7 @@ def add_routes(area: Blueprint) -> None:
     @area.post("/projects/<project>/keys")
     @requires(Permission.ADMIN)
     def change_keys(project: str) -> Response | tuple[str, int]:
-        return _carry_out(_key_acts(services(), project), lambda shown: _keys_page(project, shown))
+        return carry_out(_key_acts(services(), project), lambda shown: _keys_page(project, shown))
 
     @area.get("/projects/<project>/audit")
     @requires(Permission.ADMIN)
@@ -226,7 +198,7 @@ def add_routes(area: Blueprint) -> None:
     @area.post("/account")
     @requires(Permission.PERSON)
     def change_account() -> Response | tuple[str, int]:
-        return _carry_out(_account_acts(services(), passwords), _account_page)
+        return carry_out(_account_acts(services(), passwords), _account_page)
 
     @area.get("/users")
     @requires(Permission.INSTANCE_ADMIN)
@@ -236,7 +208,7 @@ def add_routes(area: Blueprint) -> None:
     @area.post("/users")
     @requires(Permission.INSTANCE_ADMIN)
     def change_users() -> Response | tuple[str, int]:
-        return _carry_out(_user_acts(services()), _users_page)
+        return carry_out(_user_acts(services()), _users_page)
 
     @area.get("/audit")
     @requires(Permission.INSTANCE_ADMIN)

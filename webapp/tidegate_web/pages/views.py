@@ -15,7 +15,7 @@ from tidegate_web.api.common import PHASES, one_of_projects, parse_filter
 from tidegate_web.api.runs import find
 from tidegate_web.auth.guard import caller, signed_in
 from tidegate_web.health.neighbours import neighbours
-from tidegate_web.pages import formatting, people
+from tidegate_web.pages import formatting, people, webhooks
 from tidegate_web.permissions import Permission, Role, requires
 from tidegate_web.problems import Problem
 from tidegate_web.services import services
@@ -56,6 +56,7 @@ def blueprint() -> Blueprint:
     """The routes of this area."""
     area = Blueprint("pages", __name__)
     people.add_routes(area)
+    webhooks.add_routes(area)
 
     @area.app_context_processor
     def common() -> dict[str, Any]:

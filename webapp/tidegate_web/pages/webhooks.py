@@ -1,0 +1,112 @@
+"""The pages of a project's webhooks and of what was sent to each."""
+
+from collections.abc import Callable
+from typing import Any
+
+from flask import Blueprint, render_template, request
+from werkzeug.wrappers import Response
+
+from tidegate_web.api import bodies
+from tidegate_web.api import webhooks as api
+from tidegate_web.api.common import one_of_projects
+from tidegate_web.api.models import NewWebhook, WebhookChange
+from tidegate_web.pages.forms import Shown, carry_out, number, text
+from tidegate_web.permissions import Permission, requires
+from tidegate_web.services import Services, services
+from tidegate_web.store.models import TERMINAL_PHASES
+from tidegate_web.store.queries import webhooks
+
+PAGE = 50
+
+
+def _list_page(project: str, shown: Shown) -> str:
+    made = services()
+    with made.engine.connect() as connection:
+        rows = webhooks.listed(connection, project=project)
+    return render_template(
+        "webhooks.html", project=project, webhooks=rows, phases=TERMINAL_PHASES, now=made.clock.now(), **shown
+    )
+
+
+def _list_acts(made: Services, project: str) -> dict[str, Callable[[], Shown | None]]:
+    def create() -> Shown:
+        tasks = [task for task in text("tasks").replace(",", " ").split() if task]
+        phases = [phase for phase in request.form.getlist("phase") if phase]
+        wanted: dict[str, Any] = {"url": text("url").strip(), "phases": phases or None, "tasks": tasks or None}
+        row, secret = api.create(made, project, bodies.validated(NewWebhook, wanted))
+        return {"made": row, "secret": secret}
+
+    return {"create": create}
+
+
+def _one_page(project: str, webhook_id: int, shown: Shown) -> str:
+    made = services()
+    row = api.find(made, project, webhook_id)
+    after = request.args.get("after", "")
+    before = int(after) if after.isascii() and after.isdecimal() and len(after) <= 15 else 2**62
+    with made.engine.connect() as connection:
+        rows = webhooks.deliveries(connection, webhook_id=webhook_id, before=before, limit=PAGE + 1)
+    return render_template(
+        "webhook.html",
+        project=project,
+        webhook=row,
+        deliveries=rows[:PAGE],
+        after=rows[PAGE - 1].id if len(rows) > PAGE else None,
+        now=made.clock.now(),
+        **shown,
+    )
+
+
+def _one_acts(made: Services, project: str, webhook_id: int) -> dict[str, Callable[[], Shown | None]]:
+    def switch(*, disabled: bool) -> Callable[[], None]:
+        def act() -> None:
+            api.change(made, project, webhook_id, WebhookChange(disabled=disabled))
+
+        return act
+
+    def test() -> None:
+        api.send_test(made, project, webhook_id)
+
+    def replay() -> None:
+        api.replay(made, project, webhook_id, number("id"))
+
+    return {
+        "test": test,
+        "replay": replay,
+        "rotate": lambda: {"secret": api.rotate(made, project, webhook_id)},
+        "off": switch(disabled=True),
+        "on": switch(disabled=False),
+    }
+
+
+def add_routes(area: Blueprint) -> None:
+    """The routes of these pages."""
+
+    @area.get("/projects/<project>/webhooks")
+    @requires(Permission.ADMIN)
+    def webhooks_page(project: str) -> str:
+        one_of_projects(services(), project)
+        return _list_page(project, {})
+
+    @area.post("/projects/<project>/webhooks")
+    @requires(Permission.ADMIN)
+    def change_webhooks(project: str) -> Response | tuple[str, int]:
+        return carry_out(_list_acts(services(), project), lambda shown: _list_page(project, shown))
+
+    @area.get("/projects/<project>/webhooks/<id:webhook>")
+    @requires(Permission.ADMIN)
+    def webhook_page(project: str, webhook: int) -> str:
+        return _one_page(project, webhook, {})
+
+    @area.post("/projects/<project>/webhooks/<id:webhook>")
+    @requires(Permission.ADMIN)
+    def change_webhook(project: str, webhook: int) -> Response | tuple[str, int]:
+        made = services()
+        api.find(made, project, webhook)
+        if text("act") == "remove":
+            return carry_out(
+                {"remove": lambda: api.remove(made, project, webhook)},
+                lambda shown: _list_page(project, shown),
+                to=f"/projects/{project}/webhooks",
+            )
+        return carry_out(_one_acts(made, project, webhook), lambda shown: _one_page(project, webhook, shown))
