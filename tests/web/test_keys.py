@@ -157,6 +157,18 @@ def test_a_key_of_some_tasks_starts_and_cancels_these_alone(parts: Parts) -> Non
     assert key.get("runs/not-mine").status_code == 200  # it reads what its role reads
 
 
+def test_a_key_of_some_tasks_makes_nothing_that_its_list_would_not_hold(parts: Parts) -> None:
+    key = parts.key("admin", tasks=["resize"])
+    for method, path, body in (
+        ("POST", "api-keys", {"name": "wider", "role": "admin"}),
+        ("POST", "webhooks", {"url": "https://example.com"}),
+        ("PUT", "tasks/resize", {"spec": {"image": "busybox"}}),
+        ("PUT", "settings", {"retentionDays": 1}),
+        ("POST", "invitations", {"email": "a@b", "role": "admin"}),
+    ):
+        assert key.call(method, path, body).status_code == 403, path
+
+
 def test_while_postgres_is_away_a_key_seen_lately_still_starts_runs(stack: Stack) -> None:
     parts = stack.parts("web")
     seen, unseen = parts.key("operator"), parts.key("operator")

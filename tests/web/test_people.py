@@ -60,6 +60,17 @@ def test_links_expire(stack: Stack) -> None:
     assert parts.client().get(path_of(made["link"])).status_code == 404
 
 
+def test_a_links_token_is_in_no_log(
+    parts: Parts, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    link = new_user(parts.sign_in())["link"]
+    with caplog.at_level("INFO"):
+        choose(parts, link)
+    said = caplog.text + capsys.readouterr().out  # to one of them, as another test has set logging up or not
+    assert "/password/<token>" in said
+    assert link.rsplit("/", 1)[1] not in said
+
+
 def test_a_link_used_by_two_at_once_is_good_for_one(parts: Parts) -> None:
     link = new_user(parts.sign_in())["link"]
     outcomes: list[int] = []

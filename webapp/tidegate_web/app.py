@@ -175,7 +175,8 @@ def _observe(app: Flask, registry: CollectorRegistry, made: Services) -> None:
                 "request",
                 method=request.method,
                 route=route,
-                path=request.path,
+                # A link's token is a secret while it is good.
+                path=route if "token" in (request.view_args or {}) else request.path,
                 status=response.status_code,
                 ms=round(took * 1000, 1),
                 request_id=g.get("request_id"),

@@ -27,6 +27,9 @@ KEY_OF_TASKS = Caller(name="api-key:tg_y", roles={"p": Role.ADMIN}, tasks=frozen
         (Permission.ADMIN, ADMIN, True),
         (Permission.INSTANCE_ADMIN, SOMEBODY, False),
         (Permission.INSTANCE_ADMIN, KEY_OF_TASKS, False),
+        (Permission.ADMIN, KEY_OF_TASKS, False),
+        (Permission.DEVELOPER, KEY_OF_TASKS, False),
+        (Permission.OPERATOR, KEY_OF_TASKS, True),
         (Permission.INSTANCE_ADMIN, ADMIN, True),
     ],
 )

@@ -41,7 +41,8 @@ def test_attempts_come_further_apart_and_end() -> None:
 @pytest.mark.parametrize(
     "address",
     ["127.0.0.1", "10.96.0.1", "172.16.3.4", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",
-     "255.255.255.255", "::1", "fe80::1", "fd00::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "2002:7f00:1::", "ff02::1"],
+     "255.255.255.255", "::1", "fe80::1", "fd00::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "2002:7f00:1::", "ff02::1",
+     "64:ff9b::7f00:1", "64:ff9b::a60:1", "2001:0:4136:e378:8000:63bf:3fff:fdd2"],
 )  # fmt: skip
 def test_addresses_inside_are_refused_unless_they_are_allowed(address: str) -> None:
     parsed = ipaddress.ip_address(address)
@@ -49,7 +50,7 @@ def test_addresses_inside_are_refused_unless_they_are_allowed(address: str) -> N
     assert is_allowed(parsed, allowed=parse_networks(["0.0.0.0/0", "::/0"]))
 
 
-@pytest.mark.parametrize("address", ["1.1.1.1", "93.184.216.34", "2606:4700::1111"])
+@pytest.mark.parametrize("address", ["1.1.1.1", "93.184.216.34", "2606:4700::1111", "64:ff9b::101:101"])
 def test_public_addresses_are_fine(address: str) -> None:
     assert is_allowed(ipaddress.ip_address(address), allowed=())
 

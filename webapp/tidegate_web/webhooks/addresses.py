@@ -11,6 +11,8 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 LONGEST_URL = 2000
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+"""What a NAT64 gateway turns into the IPv4 address in its last 32 bits (RFC 6052)."""
 
 
 class BadUrlError(ValueError):
@@ -24,13 +26,19 @@ def parse_networks(names: Iterable[str]) -> tuple[Network, ...]:
 
 def is_allowed(address: Address, *, allowed: Sequence[Network]) -> bool:
     """Whether to connect to this address. An IPv4 address in IPv6 clothes is judged as what it is."""
-    plain: Address = address
-    if isinstance(address, ipaddress.IPv6Address):
-        plain = address.ipv4_mapped or (address.sixtofour or None) or address
+    plain = _plain(address)
     if any(plain.version == network.version and plain in network for network in allowed):
         return True
     # Loopback, link-local, private, shared and reserved ranges are not global; multicast may be.
     return plain.is_global and not plain.is_multicast
+
+
+def _plain(address: Address) -> Address:
+    if not isinstance(address, ipaddress.IPv6Address):
+        return address
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour or address
 
 
 def check_url(url: str, *, allowed: Sequence[Network]) -> None:
