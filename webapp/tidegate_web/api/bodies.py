@@ -38,7 +38,6 @@ def _read(limit: int) -> bytes:
         raise Problem(415, "Send application/json.", headers={"Accept": "application/json"})
     if request.content_length is not None and request.content_length > limit:
         raise Problem(413, f"The body is larger than {limit} bytes.")
-    request.max_content_length = limit + 1
     data = request.stream.read(limit + 1)
     if len(data) > limit:
         raise Problem(413, f"The body is larger than {limit} bytes.")

@@ -5,11 +5,13 @@ answer honoured, for as long as the settings say, and what was revoked meanwhile
 """
 
 import json
+from collections.abc import Callable
 
 from redis import Redis
 from redis.exceptions import RedisError
 
 from tidegate_web.auth.caller import Caller
+from tidegate_web.store.engine import is_unavailable
 
 
 class CallerMemory:
@@ -22,6 +24,22 @@ class CallerMemory:
     @staticmethod
     def _key(token_hash: bytes) -> str:
         return f"tg:caller:{token_hash.hex()}"
+
+    def ask(self, token_hash: bytes, find: Callable[[], Caller | None]) -> Caller | None:
+        """Whom a token stands for, asked of Postgres by ``find``; while that is away, the last answer. Raises what ``find``
+        does when there is no last answer either."""
+        try:
+            found = find()
+        except Exception as error:
+            known = self.recall(token_hash) if is_unavailable(error) else None
+            if known is None:
+                raise
+            return known
+        if found is None:
+            self.forget(token_hash)
+        else:
+            self.keep(token_hash, found)
+        return found
 
     def keep(self, token_hash: bytes, caller: Caller) -> None:
         """Remember a good one."""

@@ -42,28 +42,18 @@ def session_token() -> str | None:
 def caller_of_session(made: Services, token: str) -> Caller | None:
     """Whose session this is, None when it is none (any more). While Postgres is away the last answer stands."""
     digest = token_hash(token)
-    try:
+
+    def find() -> Caller | None:
         with made.engine.begin() as connection:
             user = users.session_user(
-                connection,
-                token_hash=digest,
-                now=made.clock.now(),
-                idle=made.settings.session_idle,
+                connection, token_hash=digest, now=made.clock.now(), idle=made.settings.session_idle
             )
-            roles = {} if user is None else members.roles_of(connection, user_id=user.id)
-    except Exception as error:
-        if not is_unavailable(error):
-            raise
-        known = made.callers.recall(digest)
-        if known is None:
-            raise
-        return known
-    if user is None:
-        made.callers.forget(digest)
-        return None
-    caller = Caller(name=user.email, user=user, roles={project: Role(role) for project, role in roles.items()})
-    made.callers.keep(digest, caller)
-    return caller
+            if user is None:
+                return None
+            roles = members.roles_of(connection, user_id=user.id)
+        return Caller(name=user.email, user=user, roles={project: Role(role) for project, role in roles.items()})
+
+    return made.callers.ask(digest, find)
 
 
 def open_session(user: UserRow, *, how: str = "password") -> None:
