@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from tidegate_operator.kube import Cluster, KubeconfigError
 from tidegate_operator.logs import configure_logs
+from tidegate_operator.memory import look_less_often
 from tidegate_operator.settings import OperatorSettings
 from tidegate_operator.supervisor import Supervisor
 
@@ -21,6 +22,7 @@ def main() -> int:
     """Run the supervisor; returns the exit code."""
     # The apiserver takes free JSON, such as a payload, nested 10,000 deep; what a watch can't decode ends the watch.
     sys.setrecursionlimit(DEEPEST_JSON)
+    look_less_often()
     try:
         settings = OperatorSettings()
         configure_logs(level=settings.log_level, log_format=settings.log_format)

@@ -8,10 +8,11 @@ import structlog
 from tidegate_api.names import GROUP, VERSION, Phase, Reason
 
 from tidegate_operator.cache import Cache
+from tidegate_operator.echoes import OwnWrites
 from tidegate_operator.events import Warnings
 from tidegate_operator.executors import Executor, StartRefusedError
 from tidegate_operator.executors.job import expected_job_name
-from tidegate_operator.kube import KubeClient, KubeError
+from tidegate_operator.kube import METADATA, KubeClient, KubeError
 from tidegate_operator.metrics import Metrics
 from tidegate_operator.policies.decision import (
     Action,
@@ -50,11 +51,12 @@ class Actor:
         executor: Executor,
         schemas: SchemaWorker,
         *,
+        own_writes: OwnWrites,
         metrics: Metrics,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._client, self._cache, self._executor, self._schemas = client, cache, executor, schemas
-        self._metrics, self._clock = metrics, clock
+        self._own_writes, self._metrics, self._clock = own_writes, metrics, clock
         self._warnings = Warnings(client, clock=clock)
         self._touched: set[str] = set()
         self._log = structlog.get_logger(__name__)
@@ -199,19 +201,22 @@ class Actor:
         )
 
     async def _write_status(self, run: RunRecord, status: Json) -> None:
+        version = run.version
         # `replace` makes a stale version a 409; `test` would make it a 422. With `add`, nulls in the result survive.
         patch: list[dict[str, Any]] = [
-            {"op": "replace", "path": "/metadata/resourceVersion", "value": str(run.version)},
+            {"op": "replace", "path": "/metadata/resourceVersion", "value": str(version)},
             {"op": "add", "path": "/status", "value": status},
         ]
         try:
-            body = await self._client.json_patch(f"{self._path(run)}/status", patch, resource="taskruns/status")
+            path = f"{self._path(run)}/status"
+            made = await self._client.json_patch(path, patch, resource="taskruns/status", accept=METADATA)
         except KubeError as error:
             if error.code not in (404, 409):
                 raise
             await self._read(run)
             return
-        self._touched.update(self._cache.put_run(body, now=self._clock()))
+        self._own_writes.note(made["metadata"]["resourceVersion"])
+        self._touched.update(self._cache.wrote_status(run, made["metadata"], status, written_on=version))
         phase = Phase(status["phase"])
         if phase.terminal:
             self._metrics.finished.labels(phase, status.get("reason", "")).inc()

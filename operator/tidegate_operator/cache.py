@@ -73,12 +73,30 @@ class Cache:
         latest = self.attempts.latest(uid)
         # At the start all runs are read before any is decided on: their bodies together would be a great deal.
         run.body = body if fresh and latest is None and self.attempts.settled else None
+        return self._took(run, meta, was)
+
+    def wrote_status(self, run: RunRecord, meta: Json, status: Json, *, written_on: int) -> Uids:
+        """Our own write of the status is through, made on version `written_on`: all else is as it was at that version.
+
+        `meta`: the object's metadata in the answer. Answers as `put_run` does.
+        """
+        if self.runs.get(run.uid) is not run or run.version != written_on:
+            return ()  # the watch was faster, and may know more
+        was = run.status.phase
+        run.take_status(meta, status)
+        return self._took(run, meta, was)
+
+    def _took(self, run: RunRecord, meta: Json, was: Phase | None) -> Uids:
+        """What follows from a run's new state; `was`: its phase before, None for one never seen."""
+        uid, ended = run.uid, run.status.phase.terminal
+        latest = self.attempts.latest(uid)
         if latest is not None:
             run.plan, latest.told_start = latest.plan, run.status.started(latest.number)
         self.schedules.note(run, meta, ended=ended and was is not None and not was.terminal)
         self._note_dependencies(run)
         marked = (uid, *self._woken_by(run)) if was is None or (ended and was is not run.status.phase) else (uid,)
         if ended:
+            run.body = None
             self.admission.withdraw(uid)
             self.attempts.retire(uid)
         self.settle(uid)

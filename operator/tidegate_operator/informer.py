@@ -5,7 +5,6 @@ a pod's event.
 """
 
 import asyncio
-import json
 import time
 from collections.abc import Callable, Mapping
 from typing import Protocol
@@ -13,6 +12,7 @@ from typing import Protocol
 import aiohttp
 import structlog
 
+from tidegate_operator import jsons
 from tidegate_operator.kube import KubeClient, KubeError
 from tidegate_operator.metrics import Metrics
 from tidegate_operator.records import Json
@@ -64,7 +64,7 @@ class Informer:
                     self._path, params={**self._selector, "resourceVersion": version}, resource=self._resource
                 ):
                     try:
-                        event = json.loads(line)
+                        event = jsons.loads(line)
                     except ValueError:
                         break  # cut off in the middle of an event: the watch goes on from the one before
                     version = self._event(event, version)

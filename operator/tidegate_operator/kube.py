@@ -7,7 +7,6 @@ kubelet renews it.
 
 import asyncio
 import base64
-import json
 import os
 import ssl
 import tempfile
@@ -20,6 +19,7 @@ from typing import Any, Final, Self
 import aiohttp
 import yaml
 
+from tidegate_operator import jsons
 from tidegate_operator.metrics import Metrics
 
 Json = dict[str, Any]
@@ -28,6 +28,8 @@ IN_CLUSTER: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 WRITE_TIMEOUT: Final = 4.0
 READ_TIMEOUT: Final = 60.0
 PAGE: Final = 500
+METADATA: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+"""Accept: no more of an object than its metadata, where the rest is known or not wanted."""
 TOKEN_SECONDS: Final = 60.0
 PATIENCE: Final = 5
 """Tries of one request that the server asks to repeat."""
@@ -143,7 +145,9 @@ class KubeClient:
 
     async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(limit=self._limit, ssl=self.cluster.ssl_context())
-        self._http = aiohttp.ClientSession(connector=connector, headers={"User-Agent": "tidegate-operator"})
+        self._http = aiohttp.ClientSession(
+            connector=connector, headers={"User-Agent": "tidegate-operator"}, cookie_jar=aiohttp.DummyCookieJar()
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -175,10 +179,12 @@ class KubeClient:
                 return
             query["continue"] = more
 
-    async def create(self, path: str, body: Json, *, resource: str, strict: bool = False) -> Json:
+    async def create(
+        self, path: str, body: Json, *, resource: str, strict: bool = False, accept: str | None = None
+    ) -> Json:
         """POST. `strict`: unknown and duplicate fields are an error."""
         params = {"fieldValidation": "Strict"} if strict else {}
-        return await self._write("POST", path, body, resource=resource, params=params)
+        return await self._write("POST", path, body, resource=resource, params=params, accept=accept)
 
     async def review(self, body: Json) -> Json:
         """POST a TokenReview. It stores nothing, so it needs no Lease."""
@@ -190,9 +196,11 @@ class KubeClient:
         """PUT: the body's resourceVersion guards it."""
         return await self._write("PUT", path, body, resource=resource)
 
-    async def json_patch(self, path: str, patch: list[Json], *, resource: str) -> Json:
+    async def json_patch(self, path: str, patch: list[Json], *, resource: str, accept: str | None = None) -> Json:
         """PATCH by operations, in which nulls survive."""
-        return await self._write("PATCH", path, patch, resource=resource, content="application/json-patch+json")
+        return await self._write(
+            "PATCH", path, patch, resource=resource, content="application/json-patch+json", accept=accept
+        )
 
     async def merge_patch(self, path: str, patch: Json, *, resource: str) -> Json:
         """PATCH by merging."""
@@ -241,17 +249,18 @@ class KubeClient:
         resource: str,
         params: Mapping[str, str] | None = None,
         content: str = "application/json",
+        accept: str | None = None,
         fenced: bool = True,
     ) -> Json:
         # The server gives up with us: a write that we have stopped waiting for must not happen later.
         query = {**(params or {}), "timeout": f"{int(WRITE_TIMEOUT)}s"}
-        data = json.dumps(body, separators=(",", ":")).encode()
+        data = jsons.dumps(body)
         return await self._request(
             method,
             path,
             resource=resource,
             params=query,
-            headers={"Content-Type": content},
+            headers={"Content-Type": content, **({"Accept": accept} if accept else {})},
             data=data,
             seconds=WRITE_TIMEOUT,
             fenced=fenced,
@@ -302,7 +311,7 @@ class KubeClient:
 
 def _decoded(raw: bytes) -> Json:
     try:
-        made: Json = json.loads(raw)
+        made: Json = jsons.loads(raw)
     except ValueError as error:
         # Not from the apiserver: something on the way to it has answered.
         raise KubeError(code=502, reason="NotJSON", message=raw[:500].decode("utf-8", "replace")) from error
@@ -311,7 +320,7 @@ def _decoded(raw: bytes) -> Json:
 
 def _error(code: int, raw: bytes) -> KubeError:
     try:
-        status = json.loads(raw)
+        status = jsons.loads(raw)
         return KubeError(code=code, reason=status.get("reason") or "Unknown", message=status.get("message") or "")
     except (ValueError, AttributeError):
         return KubeError(code=code, reason="Unknown", message=raw[:500].decode("utf-8", "replace"))

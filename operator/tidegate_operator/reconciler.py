@@ -75,15 +75,16 @@ class Reconciler:
 
     async def run(self) -> None:
         """Work until cancelled or stopped."""
+        loop = asyncio.get_running_loop()
         while not self._stopping:
             self.mark(tuple(self._timers.due(self._clock())))
             if self._cache.complete:
                 await self._drain()
-            try:
-                async with asyncio.timeout(self._pause()):
-                    await self._changed.wait()
-            except TimeoutError:
-                pass
+            pause = self._pause()
+            alarm = loop.call_later(pause, self._changed.set) if pause is not None else None
+            await self._changed.wait()
+            if alarm is not None:
+                alarm.cancel()
             self._changed.clear()
 
     async def stop(self) -> None:

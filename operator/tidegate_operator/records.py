@@ -201,15 +201,19 @@ class RunRecord:
 
     def update(self, body: Json, *, now: float) -> None:
         """Take over what may change."""
-        meta, spec = body["metadata"], body["spec"]
-        self.version, self.generation = int(meta["resourceVersion"]), meta.get("generation", 1)
-        self.status = StatusRecord.parse(body.get("status") or {})
+        spec = body["spec"]
+        self.take_status(body["metadata"], body.get("status") or {})
         self.cancel, self.ttl = bool(spec.get("cancel")), spec.get("ttlSecondsAfterFinished")
         self.priority, self.start_after = spec.get("priority") or 0, parse_time(spec.get("startAfter"))
         suspend = bool(spec.get("suspend"))
         if not suspend and (self.suspend or (not self.released and self.status.reason == Reason.SUSPENDED)):
             self.released = now
         self.suspend = suspend
+
+    def take_status(self, meta: Json, status: Json) -> None:
+        """Take over a version's status."""
+        self.version, self.generation = int(meta["resourceVersion"]), meta.get("generation", 1)
+        self.status = StatusRecord.parse(status)
 
 
 def _interned(text: str | None) -> str | None:

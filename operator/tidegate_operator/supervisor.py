@@ -16,6 +16,7 @@ from tidegate_api.names import MANAGED_BY, MANAGED_BY_LABEL
 
 from tidegate_operator.actions import Actor
 from tidegate_operator.cache import Cache
+from tidegate_operator.echoes import OwnWrites
 from tidegate_operator.executors.job import JobExecutor
 from tidegate_operator.health import HealthServer
 from tidegate_operator.informer import Informer
@@ -99,7 +100,8 @@ class Supervisor:
         defaults = PodDefaults(api_url=settings.api_url, run_as_user=settings.run_as_user)
         executor = JobExecutor(client, self._cache, defaults=defaults)
         schemas = SchemaWorker(places=settings.concurrent_actions // 2)
-        actor = Actor(client, self._cache, executor, schemas, metrics=self._metrics)
+        own_writes = OwnWrites()
+        actor = Actor(client, self._cache, executor, schemas, own_writes=own_writes, metrics=self._metrics)
         reconciler = Reconciler(self._cache, actor, settings=settings, metrics=self._metrics)
         schedules = ScheduleReconciler(
             client,
@@ -132,7 +134,7 @@ class Supervisor:
             for namespace in sorted(unlisted, key=str)
         ]
         parts: dict[str, Coroutine[Any, Any, Any]] = {
-            "kopf": self._watch(client, observer, sweeper),
+            "kopf": self._watch(client, observer, sweeper, own_writes),
             "queues": QueueReporter(client, self._cache, observer).run(),
             "sweeper": sweeper.run(),
             "reconciler": reconciler.run(),
@@ -186,7 +188,7 @@ class Supervisor:
             await asyncio.sleep(CRD_RETRY_SECONDS)
         self._crds = None
 
-    async def _watch(self, client: KubeClient, observer: Observer, sweeper: Sweeper) -> None:
+    async def _watch(self, client: KubeClient, observer: Observer, sweeper: Sweeper, own_writes: OwnWrites) -> None:
         """Keep kopf running. An apiserver that has just started may answer what ends it, and does for a moment only.
 
         It lists everything as the sweep does, and keeps it for a moment: one after the other takes half the memory.
@@ -199,6 +201,7 @@ class Supervisor:
                     observer,
                     self._metrics,
                     namespaces=self._settings.namespaces,
+                    own_writes=own_writes,
                     stop=self._stop,
                     on_list=sweeper.listed_by_watch,
                     on_spawned=self._take_signals,  # kopf has taken SIGTERM for itself

@@ -16,6 +16,7 @@ import kopf
 from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 from tidegate_api.names import GROUP, VERSION
 
+from tidegate_operator.echoes import OwnWrites, without_echoes
 from tidegate_operator.kube import PAGE, Cluster
 from tidegate_operator.metrics import Metrics
 from tidegate_operator.observer import Observer
@@ -74,7 +75,9 @@ class NoMemories(ResourceMemories):
         return await super().recall(raw_body, memobase=memobase, noticed_by_listing=noticed_by_listing, ephemeral=True)
 
 
-def open_session(cluster: Cluster, *, on_list: Callable[[str], None]) -> aiohttp.ClientSession:
+def open_session(
+    cluster: Cluster, *, response_class: type[aiohttp.ClientResponse], on_list: Callable[[str], None]
+) -> aiohttp.ClientSession:
     """A session for kopf. `on_list` hears the path of every list that it was answered."""
 
     async def hear(_: object, __: object, answered: aiohttp.TraceRequestEndParams) -> None:
@@ -90,6 +93,7 @@ def open_session(cluster: Cluster, *, on_list: Callable[[str], None]) -> aiohttp
         connector=aiohttp.TCPConnector(limit=0, ssl=cluster.ssl_context()),
         headers={"Authorization": f"Bearer {token}"} if token else {},
         trace_configs=[trace],
+        response_class=response_class,
     )
 
 
@@ -112,15 +116,23 @@ def configure_kopf(settings: kopf.OperatorSettings) -> None:
 
 
 def build_registry(
-    cluster: Cluster, observer: Observer, metrics: Metrics, *, on_list: Callable[[str], None]
+    cluster: Cluster,
+    observer: Observer,
+    metrics: Metrics,
+    *,
+    own_writes: OwnWrites,
+    on_list: Callable[[str], None],
 ) -> kopf.OperatorRegistry:
     """The registrations, in one place."""
     registry = kopf.OperatorRegistry()
+    response_class = without_echoes(own_writes, on_echo=lambda path: _note_event(metrics, path.rpartition("/")[2]))
 
     @kopf.on.login(registry=registry)
     async def login(**_: Any) -> kopf.AiohttpSession:
         # Asked again whenever the apiserver answers 401: the kubelet renews the token's file.
-        return kopf.AiohttpSession(server=cluster.server, aiohttp_session=open_session(cluster, on_list=on_list))
+        return kopf.AiohttpSession(
+            server=cluster.server, aiohttp_session=open_session(cluster, response_class=response_class, on_list=on_list)
+        )
 
     @kopf.on.startup(registry=registry)
     def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
@@ -132,16 +144,18 @@ def build_registry(
 
 
 def _register(registry: kopf.OperatorRegistry, kind: str, observer: Observer, metrics: Metrics) -> None:
-    seen, last = metrics.events.labels(kind), metrics.last_event.labels(kind)
-
     @kopf.on.event(GROUP, VERSION, kind, registry=registry, id=f"see-{kind}")
     async def see(event: Any, **_: Any) -> None:
-        seen.inc()
-        last.set_to_current_time()
+        _note_event(metrics, kind)
         if event["type"] == "DELETED":
             observer.lost(kind, event["object"])
         else:
             observer.saw(kind, event["object"])
+
+
+def _note_event(metrics: Metrics, kind: str) -> None:
+    metrics.events.labels(kind).inc()
+    metrics.last_event.labels(kind).set_to_current_time()
 
 
 async def watch_own_kinds(
@@ -150,6 +164,7 @@ async def watch_own_kinds(
     metrics: Metrics,
     *,
     namespaces: Collection[str],
+    own_writes: OwnWrites,
     stop: asyncio.Event,
     on_list: Callable[[str], None],
     on_spawned: Callable[[], None],
@@ -160,7 +175,7 @@ async def watch_own_kinds(
     has put its own handlers of signals in place.
     """
     tasks = await kopf.spawn_tasks(
-        registry=build_registry(cluster, observer, metrics, on_list=on_list),
+        registry=build_registry(cluster, observer, metrics, own_writes=own_writes, on_list=on_list),
         stop_flag=stop,
         memories=NoMemories(),
         standalone=True,

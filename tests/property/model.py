@@ -269,8 +269,11 @@ class Supervisor:
                 if not self._find(run, number):
                     self._not_started(run)
             case d.WriteStatus(status):
-                c.write_status(run.uid, status, version=run.version)
-                if run.uid in c.runs:  # the answer, or what is read after a conflict
+                version = run.version
+                if c.write_status(run.uid, status, version=version):
+                    metadata = copy.deepcopy(c.runs[run.uid]["metadata"])
+                    self.cache.wrote_status(run, metadata, copy.deepcopy(status), written_on=version)
+                elif run.uid in c.runs:  # read after a conflict
                     self.cache.put_run(copy.deepcopy(c.runs[run.uid]), now=c.now)
                 else:
                     self.cache.drop_run(run.uid)

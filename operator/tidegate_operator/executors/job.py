@@ -9,14 +9,13 @@ from tidegate_api.names import RUN_UID_LABEL, Reason
 
 from tidegate_operator.cache import Cache
 from tidegate_operator.executors import StartRefusedError
-from tidegate_operator.kube import KubeClient, KubeError
+from tidegate_operator.kube import METADATA, KubeClient, KubeError
 from tidegate_operator.manifests import PodDefaults, ReservedPathError, build_job, job_name
 from tidegate_operator.parsing import controller_of, task_spec_of
 from tidegate_operator.policies.retry import ran_out_of_memory
 from tidegate_operator.records import NO_NODE, STOP_ANNOTATION, AttemptRecord, Json, Plan, PodRecord, Refusal, RunRecord
 
 JOB_UID_LABEL: Final = "batch.kubernetes.io/controller-uid"
-METADATA: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 STARTED_LATE: Final = frozenset({"ContainerCreating", "PodInitializing"})
 """Waiting reasons that only say: not yet."""
 
@@ -37,7 +36,7 @@ class JobExecutor:
         path = f"/apis/batch/v1/namespaces/{run.namespace}/jobs"
         try:
             job = build_job(body, resolved, number=number, defaults=self._defaults, after_oom=after_oom)
-            made = await self._client.create(path, job, resource="jobs", strict=True)
+            made = await self._client.create(path, job, resource="jobs", strict=True, accept=METADATA)
         except KubeError as error:
             if error.code != 409:
                 raise _refused(error) from error

@@ -56,6 +56,34 @@ def test_an_older_version_changes_nothing() -> None:
     assert cache.runs["run-1"].cancel
 
 
+def test_a_status_of_our_own_is_known_without_its_echo() -> None:
+    cache, run, job = filled()
+    cache.put_pod(pod_of(job, version=11, phase="Succeeded"), now=NOW)
+    record = cache.runs["run-1"]
+    ended = {"phase": "Succeeded", "attempts": [{"number": 1, "outcome": "Succeeded"}]}
+    meta = {**run["metadata"], "resourceVersion": "12"}
+    assert "run-1" in cache.wrote_status(record, meta, ended, written_on=10)
+    assert (record.version, record.status.phase) == (12, "Succeeded")
+    assert cache.attempts.latest("run-1") is None  # it is done with
+
+
+def test_a_status_of_our_own_never_replaces_what_a_faster_watch_told() -> None:
+    cache, run, _ = filled()
+    record = cache.runs["run-1"]
+    cache.put_run(seen(a_run("r").spec(cancel=True).built, version=13, status={"phase": "Running"}), now=NOW)
+    meta = {**run["metadata"], "resourceVersion": "12"}
+    assert cache.wrote_status(record, meta, {"phase": "Starting"}, written_on=10) == ()
+    assert (record.version, record.status.phase, record.cancel) == (13, "Running", True)
+
+
+def test_a_status_of_a_run_that_is_gone_is_forgotten() -> None:
+    cache, run, _ = filled()
+    record = cache.runs["run-1"]
+    cache.drop_run("run-1")
+    assert cache.wrote_status(record, run["metadata"], {"phase": "Running"}, written_on=10) == ()
+    assert "run-1" not in cache.runs
+
+
 def test_a_name_used_again_is_another_run() -> None:
     cache = Cache()
     cache.put_run(seen(a_run("r").built, version=10, uid="old"), now=NOW)

@@ -1,0 +1,278 @@
+"""What the web part takes: runs made over HTTP beside the same runs made at the apiserver, and open streams.
+
+The processes are those that the chart runs, with their rights, beside a Postgres and a Redis of their own. Rounds over
+HTTP and at the apiserver take turns: the ratio of two that follow each other is worth more than either.
+"""
+
+import asyncio
+import json
+import resource
+import ssl
+import statistics
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+from support.operator import install_crds
+from support.rights import grant
+from support.servers import Postgres, Redis, ensure_servers
+from support.web import Process, Stack
+from tidegate_cluster.control_plane import ControlPlane
+from tidegate_web.app import make_redis
+from tidegate_web.auth.admin import create_admin
+from tidegate_web.live.channels import EventLog
+from tidegate_web.store import schema
+
+from .figures import ProcessView
+from .load import ACTOR, BenchError
+
+PROJECT: Final = "serving"
+TASK: Final = "resize"
+CREATORS: Final = 16
+POSTS_TARGET: Final = 300.0
+DELIVERY_TARGET_MS: Final = 250.0
+OPENING: Final = 50
+"""Streams that are being opened at once."""
+PATIENCE: Final = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Posted:
+    """Runs made a second, a round each; and the CPU of one at the web process."""
+
+    over_http: list[float]
+    batched: list[float]
+    at_apiserver: list[float]
+    cpu_ms: float
+
+    @property
+    def ratio(self) -> float:
+        """Of two rounds that followed each other, the median."""
+        return round(statistics.median(a / b for a, b in zip(self.over_http, self.at_apiserver, strict=True)), 2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Streamed:
+    """From an event's publication until the last of all streams had it, in milliseconds."""
+
+    streams: int
+    events: int
+    p50: float
+    p95: float
+    most: float
+    cpu_ms: float
+    """Of the process that serves them, an event."""
+    memory_mb: float
+
+
+def measure(
+    *, posts: int, rounds: int, streams: int, events: int, folder: Path, tell: Callable[[str], None]
+) -> tuple[Posted, Streamed]:
+    """Start everything and ask."""
+    ensure_servers()
+    _lift_limit_of_files()
+    with _stack() as stack:
+        key = stack.parts("web").key("operator").key
+        with stack.process("serve", actor="web", log=folder / "serve.log", rate_limit_requests=0) as serving:
+            tell(f"{rounds} times {posts} runs over HTTP, in batches, and at the apiserver")
+            posted = asyncio.run(_post(stack, serving, key, posts=posts, rounds=rounds))
+        with stack.process("live", actor="web", log=folder / "live.log", rate_limit_requests=0) as live:
+            tell(f"{events} events to {streams} streams")
+            streamed = asyncio.run(_stream(stack, live, key, streams=streams, events=events))
+    return posted, streamed
+
+
+async def _post(stack: Stack, serving: Process, key: str, *, posts: int, rounds: int) -> Posted:
+    process = ProcessView(serving.process.pid)
+    children = [ProcessView(pid) for pid in process.children()]
+    body = {"taskRef": {"name": TASK}, "payload": {"width": 800}}
+    async with AsyncExitStack() as sessions:
+        web = await sessions.enter_async_context(_session(f"http://127.0.0.1:{serving.port}", key))
+        context = ssl.create_default_context(cafile=stack.plane.ca_file)
+        raw = await sessions.enter_async_context(_session(stack.plane.url, stack.plane.token(ACTOR), tls=context))
+
+        async def over_http(name: str) -> None:
+            await _create(web, f"/api/v1/projects/{PROJECT}/runs", {**body, "name": name})
+
+        async def at_apiserver(name: str) -> None:
+            made = {"apiVersion": "tidegate.dev/v1alpha1", "kind": "TaskRun", "metadata": {"name": name}, "spec": body}
+            await _create(raw, f"/apis/tidegate.dev/v1alpha1/namespaces/{PROJECT}/taskruns", made)
+
+        async def in_a_batch(names: list[str]) -> None:
+            runs = {"runs": [{**body, "name": name} for name in names]}
+            await _create(web, f"/api/v1/projects/{PROJECT}/runs:batch", runs)
+
+        await _rate(over_http, [f"warm-http-{i}" for i in range(CREATORS * 2)])
+        await _rate(at_apiserver, [f"warm-raw-{i}" for i in range(CREATORS * 2)])
+        found = Posted(over_http=[], batched=[], at_apiserver=[], cpu_ms=0.0)
+        cpu = 0.0
+        for i in range(rounds):
+            before = sum(one.cpu_seconds for one in children)
+            found.over_http.append(await _rate(over_http, [f"http-{i}-{n}" for n in range(posts)]))
+            cpu += sum(one.cpu_seconds for one in children) - before
+            found.at_apiserver.append(await _rate(at_apiserver, [f"raw-{i}-{n}" for n in range(posts)]))
+            began = time.perf_counter()
+            await in_a_batch([f"batch-{i}-{n}" for n in range(posts)])
+            found.batched.append(round(posts / (time.perf_counter() - began), 1))
+    return Posted(
+        over_http=found.over_http,
+        batched=found.batched,
+        at_apiserver=found.at_apiserver,
+        cpu_ms=round(cpu * 1000 / (posts * rounds), 2),
+    )
+
+
+async def _rate(create: Callable[[str], Any], names: list[str]) -> float:
+    """Runs made a second, so many at once."""
+    left = iter(names)
+
+    async def work() -> None:
+        for name in left:
+            await create(name)
+
+    began = time.perf_counter()
+    await asyncio.gather(*(work() for _ in range(CREATORS)))
+    return round(len(names) / (time.perf_counter() - began), 1)
+
+
+async def _create(session: aiohttp.ClientSession, path: str, body: object) -> None:
+    async with session.post(path, json=body) as answer:
+        text = await answer.text()
+        if answer.status not in (200, 201, 207):
+            raise BenchError(f"{path} answered {answer.status}: {text[:300]}")
+
+
+async def _stream(stack: Stack, live: Process, key: str, *, streams: int, events: int) -> Streamed:
+    (pid,) = ProcessView(live.process.pid).children()
+    process = ProcessView(pid)
+    published = EventLog(redis=make_redis(stack.settings("web")), history=1000)
+    arrived: dict[int, int] = {}
+    last: dict[int, float] = {}
+    everywhere = asyncio.Event()
+
+    def note(seq: int) -> None:
+        arrived[seq] = arrived.get(seq, 0) + 1
+        if arrived[seq] == streams:
+            last[seq] = time.perf_counter()
+            everywhere.set()
+
+    async with AsyncExitStack() as cleanup:
+        url = f"http://127.0.0.1:{live.port}"
+        session = await cleanup.enter_async_context(_session(url, key))
+        opening = asyncio.Semaphore(OPENING)
+        ready = [asyncio.Event() for _ in range(streams)]
+        readers = [asyncio.create_task(_read(session, opening, one, note)) for one in ready]
+        cleanup.callback(lambda: [reader.cancel() for reader in readers])
+        await asyncio.wait_for(asyncio.gather(*(one.wait() for one in ready)), timeout=PATIENCE)
+        took, before = [], process.cpu_seconds
+        for i in range(events):
+            everywhere.clear()
+            began = time.perf_counter()
+            await asyncio.to_thread(published.publish, PROJECT, [_event(i)])
+            await asyncio.wait_for(everywhere.wait(), timeout=PATIENCE)
+            took.append((last[max(last)] - began) * 1000)
+        ordered = sorted(took)
+        return Streamed(
+            streams=streams,
+            events=events,
+            p50=round(ordered[len(ordered) // 2], 1),
+            p95=round(ordered[int(len(ordered) * 0.95)], 1),
+            most=round(ordered[-1], 1),
+            cpu_ms=round((process.cpu_seconds - before) * 1000 / events, 1),
+            memory_mb=process.memory_mb("VmRSS"),
+        )
+
+
+def _event(number: int) -> dict[str, object]:
+    uid = f"00000000-0000-4000-8000-{number:012}"
+    return {"uid": uid, "name": f"run-{number}", "phase": "Running", "reason": None, "attempt": 1, "tags": ["nightly"]}
+
+
+async def _read(
+    session: aiohttp.ClientSession, opening: asyncio.Semaphore, ready: asyncio.Event, note: Callable[[int], None]
+) -> None:
+    async with opening:
+        answer = await session.get(f"/live/v1/projects/{PROJECT}/events?all")
+        if answer.status != 200:
+            raise BenchError(f"a stream was refused: {answer.status} {await answer.text()}")
+        # The greeting carries the number to come back with; what follows it is live.
+        while not (await answer.content.readline()).startswith(b"data: "):
+            pass
+        ready.set()
+    async for line in answer.content:
+        if line.startswith(b"data: "):
+            note(json.loads(line[6:])["seq"])
+
+
+@asynccontextmanager
+async def _session(url: str, token: str, *, tls: ssl.SSLContext | bool = True) -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(
+        base_url=url,
+        headers={"Authorization": f"Bearer {token}"},
+        connector=aiohttp.TCPConnector(limit=0, ssl=tls),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
+    ) as session:
+        yield session
+
+
+@contextmanager
+def _stack() -> Iterator[Stack]:
+    with ExitStack() as cleanup:
+        plane = cleanup.enter_context(
+            ControlPlane(actors={"admin": ["system:masters"], ACTOR: ["system:masters"], "web": []})
+        )
+        install_crds(plane)
+        grant(plane, "web")
+        postgres, redis = cleanup.enter_context(Postgres()), cleanup.enter_context(Redis())
+        stack = Stack(
+            postgres=postgres,
+            redis=redis,
+            plane=plane,
+            project=PROJECT,
+            database_url=postgres.create_database("serving"),
+            redis_url=redis.url(),
+            cleanup=cleanup,
+        )
+        engine = stack.services("web").engine
+        schema.upgrade(engine)
+        create_admin(engine, stack.settings("web"))
+        stack.runs.task(TASK, image="busybox")
+        yield stack
+
+
+def _lift_limit_of_files() -> None:
+    """A stream is a file at both ends."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def table(posted: Posted, streamed: Streamed) -> str:
+    """For people."""
+
+    def spread(values: list[float]) -> str:
+        return f"{statistics.median(values):.0f} ({min(values):.0f}–{max(values):.0f})"
+
+    delivery = f"{streamed.p50} / {streamed.p95} / {streamed.most}"
+    return "\n".join(
+        [
+            "| figure | measured | target |",
+            "| --- | --- | --- |",
+            f"| runs made over HTTP, a second (spread) | {spread(posted.over_http)} | {POSTS_TARGET:.0f} |",
+            f"| at the apiserver, a second (spread) | {spread(posted.at_apiserver)} | – |",
+            f"| ratio of the two | {posted.ratio:.2f} | – |",
+            f"| in one batch, a second (spread) | {spread(posted.batched)} | – |",
+            f"| CPU of the web process a run, ms | {posted.cpu_ms} | – |",
+            f"| an event to {streamed.streams:,} streams, ms p50 / p95 / most | {delivery} | {DELIVERY_TARGET_MS:.0f} |",
+            f"| CPU of the live process an event, ms | {streamed.cpu_ms} | – |",
+            f"| memory of the live process, MB | {streamed.memory_mb} | – |",
+        ]
+    )
+
+
+def as_json(posted: Posted, streamed: Streamed) -> dict[str, Any]:
+    """For programs."""
+    return {"posted": asdict(posted) | {"ratio": posted.ratio}, "streamed": asdict(streamed)}
