@@ -16,9 +16,9 @@ from tidegate_cluster.audit import AuditEntry
 from tidegate_cluster.control_plane import ControlPlane
 from tidegate_cluster.errors import ClusterError
 
-from . import figures, history
+from . import figures, history, serving
 from .figures import Figures, ProcessView, Quantiles
-from .load import ACTOR, PLAIN_JOBS, TIDEGATE, BenchError, Load, Seen, System
+from .load import ACTOR, PLAIN_JOBS, SAME_JOBS, TIDEGATE, BenchError, Load, Seen, System
 from .waiting import WaitingBench, WaitingFigures, waiting_table
 
 OPERATOR = "operator"
@@ -32,15 +32,15 @@ class Bench:
     def __init__(self, plane: ControlPlane, load: Load, operator: OperatorProcess) -> None:
         self._plane, self._load, self._operator = plane, load, operator
         self._process = ProcessView(operator.pid)
-        self.plain, self.ours = Figures(), Figures()
+        self.plain, self.same, self.ours = Figures(), Figures(), Figures()
 
     async def run(self, *, runs: int, repeat: int, rates: list[str], seconds: float) -> None:
         """Fill `plain` and `ours`."""
         await asyncio.sleep(SETTLE_SECONDS)
         self.ours.rss_idle_mb = self._process.memory_mb("VmRSS")
         _tell("warming up")
-        for system in (PLAIN_JOBS, TIDEGATE):
-            await self._load.drain(system, self._namespace(system, "warm"), runs=WARM_UP)
+        for system in (PLAIN_JOBS, SAME_JOBS, TIDEGATE):
+            await self._load.drain(system, self._namespace(system, f"warm-{system.kind}"), runs=WARM_UP)
         for i in range(repeat):
             _tell(f"drain {i + 1} of {repeat}: {runs} runs")
             await self._drain(i, runs)
@@ -52,9 +52,11 @@ class Bench:
         self.ours.rss_peak_mb = self._process.memory_mb("VmHWM")
 
     async def _drain(self, i: int, runs: int) -> None:
-        seen = await self._load.drain(PLAIN_JOBS, self._namespace(PLAIN_JOBS, f"drain-{i}"), runs=runs)
-        self.plain.drains.append(round(seen.per_second, 1))
-        await asyncio.sleep(SETTLE_SECONDS)
+        for system, found in ((PLAIN_JOBS, self.plain), (SAME_JOBS, self.same)):
+            namespace = self._namespace(system, f"{system.kind}-drain-{i}")
+            seen = await self._load.drain(system, namespace, runs=runs)
+            found.drains.append(round(seen.per_second, 1))
+            await asyncio.sleep(SETTLE_SECONDS)
         namespace = self._namespace(TIDEGATE, f"drain-{i}")
         before = self._process.cpu_seconds
         seen = await self._load.drain(TIDEGATE, namespace, runs=runs)
@@ -125,6 +127,23 @@ def _history(given: argparse.Namespace) -> int:
     return 0
 
 
+def _serving(given: argparse.Namespace) -> int:
+    with tempfile.TemporaryDirectory(prefix="tidegate-bench-") as folder:
+        posted, streamed = serving.measure(
+            posts=given.posts,
+            rounds=given.repeat,
+            streams=given.streams,
+            events=given.events,
+            folder=Path(folder),
+            tell=_tell,
+        )
+    if given.json:
+        print(json.dumps(serving.as_json(posted, streamed), indent=2))
+    else:
+        print(f"{figures.machine()}\n\n{serving.table(posted, streamed)}")
+    return 0
+
+
 def main() -> int:
     """Measure and print; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
@@ -142,20 +161,28 @@ def main() -> int:
         help="measure the web part over so many archived runs instead (%(const)s)",
     )
     parser.add_argument("--requests", type=int, default=60, help="of each kind over the history (%(default)s)")
+    parser.add_argument(
+        "--serving", action="store_true", help="measure what the web part takes instead: runs and streams"
+    )
+    parser.add_argument("--posts", type=int, default=500, help="runs made over HTTP in a round (%(default)s)")
+    parser.add_argument("--streams", type=int, default=2000, help="open streams (%(default)s)")
+    parser.add_argument("--events", type=int, default=50, help="events to all of them (%(default)s)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     given = parser.parse_args()
     try:
         if given.history is not None:
             return _history(given)
+        if given.serving:
+            return _serving(given)
         with tempfile.TemporaryDirectory(prefix="tidegate-bench-") as folder:
             bench, waiting = asyncio.run(_measure(given, Path(folder)))
     except (BenchError, ClusterError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     if given.json:
-        print(json.dumps(figures.as_json(bench.plain, bench.ours, waiting), indent=2))
+        print(json.dumps(figures.as_json(bench.plain, bench.same, bench.ours, waiting), indent=2))
     else:
-        print(f"{figures.machine()}\n\n{figures.table(bench.plain, bench.ours, runs=given.runs)}")
+        print(f"{figures.machine()}\n\n{figures.table(bench.plain, bench.same, bench.ours, runs=given.runs)}")
         if waiting:
             print(f"\n{waiting_table(waiting, idle_mb=bench.ours.rss_idle_mb or 0.0)}")
     return 0

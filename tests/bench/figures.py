@@ -70,6 +70,11 @@ class ProcessView:
         fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def children(self) -> list[int]:
+        """The processes that it has started."""
+        found = Path(f"/proc/{self.pid}/task").glob("*/children")
+        return [int(pid) for file in found for pid in file.read_text(encoding="ascii").split()]
+
     def memory_mb(self, field_name: str) -> float:
         """VmRSS now, VmHWM at its highest."""
         for line in Path(f"/proc/{self.pid}/status").read_text(encoding="utf-8").splitlines():
@@ -100,22 +105,25 @@ def machine() -> str:
     return f"{cores} cores shared by everything, {memory:.0f} GiB, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
 
 
-def as_json(plain: Figures, ours: Figures, waiting: Sequence[Any]) -> dict[str, Any]:
+def as_json(plain: Figures, same: Figures, ours: Figures, waiting: Sequence[Any]) -> dict[str, Any]:
     """Everything, for other programs."""
     return {
         "machine": machine(),
         "plain_jobs": asdict(plain),
+        "jobs_with_the_same_pods": asdict(same),
         "tidegate": asdict(ours),
         "drain_ratio": round(ours.drain / plain.drain, 2),
+        "drain_ratio_same_pods": round(ours.drain / same.drain, 2),
         "waiting": [asdict(w) for w in waiting],
     }
 
 
-def table(plain: Figures, ours: Figures, *, runs: int) -> str:
+def table(plain: Figures, same: Figures, ours: Figures, *, runs: int) -> str:
     """The figures side by side, as Markdown."""
     rows: list[Sequence[str]] = [("figure", "plain Jobs", "Tidegate", "ratio"), ("---", "---", "---", "---")]
-    spread = [f"{f.drain:.1f} ({min(f.drains):.1f}–{max(f.drains):.1f})" for f in (plain, ours)]
-    rows.append((f"drain of {runs}, runs/s (spread)", *spread, f"{ours.drain / plain.drain:.2f}"))
+    for beside, what in ((plain, ""), (same, ", Jobs with the same pods")):
+        spread = [f"{f.drain:.1f} ({min(f.drains):.1f}–{max(f.drains):.1f})" for f in (beside, ours)]
+        rows.append((f"drain of {runs}{what}, runs/s (spread)", *spread, f"{ours.drain / beside.drain:.2f}"))
     for rate, quantiles in ours.to_job.items():
         rows.append((f"create → POST of the Job at {rate}/s, ms p50 / p95 / p99", "–", str(quantiles), "–"))
     for rate, quantiles in ours.to_end.items():

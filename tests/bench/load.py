@@ -11,8 +11,10 @@ from typing import Any, Final, Self
 
 import aiohttp
 from support.builders import a_run
-from tidegate_api.names import API_VERSION, Phase
+from tidegate_api.names import API_VERSION, MANAGED_BY_LABEL, Phase
 from tidegate_cluster.control_plane import ControlPlane
+from tidegate_operator.manifests import PodDefaults, build_job
+from tidegate_operator.policies.resolution import resolve
 
 Json = dict[str, Any]
 
@@ -23,6 +25,7 @@ PATIENCE: Final = 300.0
 """Seconds until what has not ended by then counts as lost."""
 
 ACTOR: Final = "bench"
+UID: Final = "00000000-0000-4000-8000-000000000000"
 
 
 class BenchError(Exception):
@@ -33,7 +36,8 @@ class BenchError(Exception):
 class System:
     """One way to have a pod run to its end."""
 
-    name: str
+    kind: str
+    """Of namespaces: in a name."""
     group: str
     plural: str
     make: Callable[[str], Json]
@@ -50,6 +54,18 @@ def _job(name: str) -> Json:
     pod = {"restartPolicy": "Never", "automountServiceAccountToken": False, "containers": [container]}
     spec = {"backoffLimit": 0, "template": {"spec": pod}}
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": spec}
+
+
+def _same_job(name: str) -> Json:
+    """What the supervisor makes of such a run, but owned by nobody and not to be taken for one of its own."""
+    run = _run(name)
+    run["metadata"] |= {"uid": UID, "namespace": ""}
+    task = run["spec"]["task"]
+    job = build_job(run, resolve(task, run["spec"]), number=1, defaults=PodDefaults())
+    del job["metadata"]["ownerReferences"], job["metadata"]["namespace"]
+    for labelled in (job, job["spec"]["template"]):
+        del labelled["metadata"]["labels"][MANAGED_BY_LABEL]
+    return job | {"metadata": job["metadata"] | {"name": name}}
 
 
 def _job_succeeded(job: Json) -> bool | None:
@@ -69,8 +85,9 @@ def _run_succeeded(run: Json) -> bool | None:
     return phase is Phase.SUCCEEDED if phase.terminal else None
 
 
-PLAIN_JOBS: Final = System(name="plain Jobs", group="batch/v1", plural="jobs", make=_job, succeeded=_job_succeeded)
-TIDEGATE: Final = System(name="Tidegate", group=API_VERSION, plural="taskruns", make=_run, succeeded=_run_succeeded)
+PLAIN_JOBS: Final = System(kind="plain", group="batch/v1", plural="jobs", make=_job, succeeded=_job_succeeded)
+SAME_JOBS: Final = System(kind="same", group="batch/v1", plural="jobs", make=_same_job, succeeded=_job_succeeded)
+TIDEGATE: Final = System(kind="tidegate", group=API_VERSION, plural="taskruns", make=_run, succeeded=_run_succeeded)
 
 
 @dataclass(slots=True)
@@ -175,7 +192,7 @@ class Load:
             if not done.is_set():
                 waiting.cancel()
                 raise BenchError(
-                    f"{len(seen.ended)} of {runs} objects of {system.name} had ended after {PATIENCE:.0f} s"
+                    f"{len(seen.ended)} of {runs} objects of {system.plural} had ended after {PATIENCE:.0f} s"
                 )
 
         async with self._session.get(system.path(namespace), params={"limit": "1"}) as answer:
