@@ -15,6 +15,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from tidegate_web.live.channels import EVENTS_CHANNEL, LOGS_CHANNEL
+from tidegate_web.live.messages import Message
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -31,10 +32,10 @@ class Subscription:
     """One open stream's queue."""
 
     def __init__(self, room: int) -> None:
-        self._queue: queue.Queue[bytes | Signal] = queue.Queue(room)
+        self._queue: queue.Queue[Message | Signal] = queue.Queue(room)
         self._closed = False
 
-    def put(self, message: bytes | Signal) -> bool:
+    def put(self, message: Message | Signal) -> bool:
         """Hand a message over; False when the reader is too slow, and thereby dropped."""
         try:
             self._queue.put_nowait(message)
@@ -47,7 +48,7 @@ class Subscription:
         self._closed = True
         self.put(Signal.CLOSED)
 
-    def get(self, *, seconds: float) -> bytes | Signal:
+    def get(self, *, seconds: float) -> Message | Signal:
         """The next message, or why there is none."""
         if self._closed:
             return Signal.CLOSED
@@ -136,5 +137,6 @@ class Hub:
     def _hand_on(self, channel: str, data: bytes) -> None:
         with self._lock:
             streams = list(self._streams.get(channel, ()))
+        message = Message(data)
         for stream in streams:
-            stream.put(data)
+            stream.put(message)

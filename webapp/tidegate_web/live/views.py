@@ -13,8 +13,9 @@ from redis.exceptions import RedisError
 
 from tidegate_web.auth.caller import Caller
 from tidegate_web.auth.guard import asks_again
-from tidegate_web.live.channels import EVENTS_CHANNEL, LOGS_CHANNEL, public_event
+from tidegate_web.live.channels import EVENTS_CHANNEL, LOGS_CHANNEL
 from tidegate_web.live.hub import Signal
+from tidegate_web.live.messages import RunEvent, event_text
 from tidegate_web.permissions import Permission, Role, requires
 from tidegate_web.problems import Problem
 from tidegate_web.services import Services, services
@@ -23,15 +24,6 @@ from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import logs, runs
 
 RETRY_MS = 2000
-
-
-def event_text(*, data: object, event: str | None = None, number: object = None) -> str:
-    """One Server-Sent Event."""
-    lines = [f"event: {event}"] if event else []
-    if number is not None:
-        lines.append(f"id: {number}")
-    lines.append("data: " + json.dumps(data, separators=(",", ":")))
-    return "\n".join(lines) + "\n\n"
 
 
 def sse(stream: Iterator[str]) -> Response:
@@ -134,10 +126,10 @@ def _events(
             # The number to come back with, also when nothing happens until then.
             yield event_text(data={"seq": last}, event="reset" if backlog is None else "hello", number=last)
         for number, text in backlog or []:
-            event = json.loads(text)
+            event = RunEvent(number, json.loads(text))
             last = number
-            if fits(event):
-                yield event_text(data=public_event(number, event), event="run", number=number)
+            if fits(event.fields):
+                yield event.text
         while watch.still_allowed():
             message = stream.get(seconds=watch.heartbeat)
             if message is Signal.QUIET:
@@ -145,13 +137,12 @@ def _events(
             elif isinstance(message, Signal):
                 return
             else:
-                number_text, _, text = message.decode().partition(" ")
-                number, event = int(number_text), json.loads(text)
-                if number <= last:
+                event = message.event
+                if event.number <= last:
                     continue
-                last = number
-                if fits(event):
-                    yield event_text(data=public_event(number, event), event="run", number=number)
+                last = event.number
+                if fits(event.fields):
+                    yield event.text
 
 
 def _logs(made: Services, run: AnyRow, after: int, watch: Watch) -> Iterator[str]:
@@ -182,7 +173,7 @@ def _logs(made: Services, run: AnyRow, after: int, watch: Watch) -> Iterator[str
                     yield ": still here\n\n"
                 behind = True
                 continue
-            said = json.loads(message)
+            said = message.content
             if "id" not in said:
                 behind = True
             elif said["id"] > last:

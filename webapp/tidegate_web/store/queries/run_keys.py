@@ -18,11 +18,8 @@ def keep(connection: Connection, records: Sequence[RunRecord]) -> dict[str, date
         {"uid": record.uid, "project": record.project, "name": record.name, "created": record.created}
         for record in records
     ]
-    added = set(
-        connection.execute(
-            pg_insert(RunKey).values(values).on_conflict_do_nothing(index_elements=[RunKey.uid]).returning(RunKey.uid)
-        ).scalars()
-    )
+    statement = pg_insert(RunKey).on_conflict_do_nothing(index_elements=[RunKey.uid]).returning(RunKey.uid)
+    added = set(connection.execute(statement, values).scalars())
     new = {record.uid: record.created for record in records if record.uid in added}
     if new:
         partitions.ensure(connection, new.values())
