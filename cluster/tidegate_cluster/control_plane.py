@@ -202,6 +202,26 @@ class ControlPlane:
         latest = json.loads(self._etcd("range", {"key": "AA==", "limit": 1}))["header"]["revision"]
         self._etcd("compaction", {"revision": latest, "physical": True})
 
+    def back_up(self) -> None:
+        """Keep etcd's data as they are now; everything is away for a moment."""
+        self._without_store(lambda data, kept: shutil.copytree(data, kept))
+
+    def restore(self) -> None:
+        """Put back what was kept: what was written since has never been, and versions are given again."""
+
+        def put_back(data: Path, kept: Path) -> None:
+            shutil.rmtree(data)
+            shutil.copytree(kept, data)
+
+        self._without_store(put_back)
+
+    def _without_store(self, act: Callable[[Path, Path], object]) -> None:
+        self.stop_apiserver(hard=True)
+        self._end("etcd", hard=False)
+        act(self._directory / "etcd", self._directory / "etcd.kept")
+        self._spawn_store()
+        self.start_apiserver()
+
     def _etcd(self, method: str, body: Mapping[str, object]) -> str:
         url = f"http://127.0.0.1:{self._ports[1]}/v3/kv/{method}"
         return commands.post(url, json.dumps(body))
@@ -226,6 +246,9 @@ class ControlPlane:
 
     def _start_store(self) -> None:
         self._ports = _free_ports(count=3)
+        self._spawn_store()
+
+    def _spawn_store(self) -> None:
         _, port, peer = self._ports
         self._spawn(
             "etcd",

@@ -32,6 +32,10 @@ SETTLE_SECONDS: Final = 0.2
 """Where one watch begins anew, others do too: one sweep does for all."""
 
 
+class SteppedBackError(Exception):
+    """The cluster is older than what was seen of it: its etcd was restored from a backup."""
+
+
 class Sweeper:
     """Lists every kind; of pods, those that run: their informer lists the others too, once and after 410."""
 
@@ -63,7 +67,10 @@ class Sweeper:
             self._wanted.set()
 
     async def run(self) -> None:
-        """Sweep for ever. The first sweep is tried until it succeeds, quickly."""
+        """Sweep for ever. The first sweep is tried until it succeeds, quickly.
+
+        Raises SteppedBackError: nothing that is known holds any more, and only a new start gets rid of all of it.
+        """
         while True:
             try:
                 await self.sweep()
@@ -98,15 +105,21 @@ class Sweeper:
 
     async def _list_own(self, kind: str) -> None:
         for path in self._paths(OWN_GROUP, kind):
-            before = {record.uid for record in self._cache.records(kind)}
+            before = {record.uid: record.version for record in self._cache.records(kind)}
+            newest = max(before.values(), default=0)
             seen: set[str] = set()
             version = 0
             async for items, text in self._client.pages(path, resource=kind):
                 version = int(text)
+                if version < newest:
+                    raise SteppedBackError(f"{kind} were seen at version {newest}, the cluster is at {version}")
                 for item in items:
-                    seen.add(item["metadata"]["uid"])
+                    uid = item["metadata"]["uid"]
+                    seen.add(uid)
+                    if int(item["metadata"]["resourceVersion"]) < before.get(uid, 0):
+                        raise SteppedBackError(f"one of the {kind} is older than it was: {item['metadata']['name']}")
                     self._observer.saw(kind, item)
-            self._drop_ghosts(kind, before - seen, version=version, path=path)
+            self._drop_ghosts(kind, before.keys() - seen, version=version, path=path)
         self._observer.listed(kind)
 
     async def _list_jobs(self) -> None:

@@ -1,7 +1,8 @@
 """List, then watch, for ever: what a kind of object looks like in the cluster, told as pages, changes and re-lists.
 
 A watch goes on from where it broke. When that place is gone (410) everything is listed again, and what isn't listed
-any more was deleted meanwhile: nothing else will ever tell.
+any more was deleted meanwhile: nothing else will ever tell. The same when the cluster is older than that place, as after
+an etcd was restored from a backup: a watch from there would be silent until as much has happened again.
 """
 
 import json
@@ -62,12 +63,15 @@ class Informer(threading.Thread):
         self.synced = threading.Event()
 
     def run(self) -> None:
-        delay = 0.2
+        delay, broke = 0.2, False
         while not self._stop_event.is_set():
             try:
                 if not self._version:
                     self._list()
                     delay = 0.2
+                elif broke:
+                    self._check_place()
+                broke = False
                 self._watch()
                 delay = 0.2
             except ExpiredError:
@@ -79,6 +83,7 @@ class Informer(threading.Thread):
                 if error.status == 410:
                     self._version = ""
                     continue
+                broke = True
                 log.warning("waiting for the apiserver", path=self._path, reason=error.message, status=error.status)
                 self._stop_event.wait(delay * random.uniform(0.5, 1))  # noqa: S311 - no secret
                 delay = min(delay * 2, 5)
@@ -114,6 +119,13 @@ class Informer(threading.Thread):
         self._version = version
         self._heard()
         self.synced.set()
+
+    def _check_place(self) -> None:
+        """ExpiredError when the cluster hasn't come as far as we have seen it."""
+        query = {"limit": 1, "labelSelector": self._selector}
+        newest = self._cluster.request("GET", self._path, query=query)["metadata"]["resourceVersion"]
+        if int(newest) < int(self._version):
+            raise ExpiredError
 
     def _watch(self) -> None:
         query = {
