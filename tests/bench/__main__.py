@@ -129,7 +129,7 @@ def _history(given: argparse.Namespace) -> int:
 
 def _serving(given: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="tidegate-bench-") as folder:
-        posted, streamed = serving.measure(
+        posted, mirrored, streamed = serving.measure(
             posts=given.posts,
             rounds=given.repeat,
             streams=given.streams,
@@ -138,9 +138,9 @@ def _serving(given: argparse.Namespace) -> int:
             tell=_tell,
         )
     if given.json:
-        print(json.dumps(serving.as_json(posted, streamed), indent=2))
+        print(json.dumps(serving.as_json(posted, mirrored, streamed), indent=2))
     else:
-        print(f"{figures.machine()}\n\n{serving.table(posted, streamed)}")
+        print(f"{figures.machine()}\n\n{serving.table(posted, mirrored, streamed)}")
     return 0
 
 

@@ -7,6 +7,7 @@ HTTP and at the apiserver take turns: the ratio of two that follow each other is
 import asyncio
 import json
 import resource
+import signal
 import ssl
 import statistics
 import time
@@ -17,8 +18,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
+from sqlalchemy import text
 from support.operator import install_crds
 from support.rights import grant
+from support.runs import now
 from support.servers import Postgres, Redis, ensure_servers
 from support.web import Process, Stack
 from tidegate_cluster.control_plane import ControlPlane
@@ -34,6 +37,7 @@ PROJECT: Final = "serving"
 TASK: Final = "resize"
 CREATORS: Final = 16
 POSTS_TARGET: Final = 300.0
+MIRROR_TARGET: Final = 200.0
 DELIVERY_TARGET_MS: Final = 250.0
 OPENING: Final = 50
 """Streams that are being opened at once."""
@@ -69,9 +73,22 @@ class Streamed:
     memory_mb: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class Mirrored:
+    """Runs from creation to end, each three changes, into Postgres."""
+
+    runs: int
+    offered: float
+    """A second, by the apiserver, while the mirror was stopped: it can't offer what the mirror takes."""
+    stored: float
+    """A second, from the moment when the mirror went on."""
+    cpu_ms: float
+    """Of the mirror, a run."""
+
+
 def measure(
     *, posts: int, rounds: int, streams: int, events: int, folder: Path, tell: Callable[[str], None]
-) -> tuple[Posted, Streamed]:
+) -> tuple[Posted, Mirrored, Streamed]:
     """Start everything and ask."""
     ensure_servers()
     _lift_limit_of_files()
@@ -80,10 +97,13 @@ def measure(
         with stack.process("serve", actor="web", log=folder / "serve.log", rate_limit_requests=0) as serving:
             tell(f"{rounds} times {posts} runs over HTTP, in batches, and at the apiserver")
             posted = asyncio.run(_post(stack, serving, key, posts=posts, rounds=rounds))
+        with stack.process("mirror", actor="mirror", log=folder / "mirror.log") as mirror:
+            tell(f"{posts * rounds} runs from their creation to their end, into Postgres")
+            mirrored = asyncio.run(_mirror(stack, mirror, runs=posts * rounds))
         with stack.process("live", actor="web", log=folder / "live.log", rate_limit_requests=0) as live:
             tell(f"{events} events to {streams} streams")
             streamed = asyncio.run(_stream(stack, live, key, streams=streams, events=events))
-    return posted, streamed
+    return posted, mirrored, streamed
 
 
 async def _post(stack: Stack, serving: Process, key: str, *, posts: int, rounds: int) -> Posted:
@@ -123,6 +143,49 @@ async def _post(stack: Stack, serving: Process, key: str, *, posts: int, rounds:
         batched=found.batched,
         at_apiserver=found.at_apiserver,
         cpu_ms=round(cpu * 1000 / (posts * rounds), 2),
+    )
+
+
+async def _mirror(stack: Stack, mirror: Process, *, runs: int) -> Mirrored:
+    process = ProcessView(mirror.process.pid)
+    engine = stack.services("web").engine
+    path = f"/apis/tidegate.dev/v1alpha1/namespaces/{PROJECT}/taskruns"
+    context = ssl.create_default_context(cafile=stack.plane.ca_file)
+    times = dict.fromkeys(("startedAt", "finishedAt"), now())
+    attempt = {"number": 1, "outcome": "Succeeded", "exitCode": 0, **times}
+    statuses = ({"phase": "Running"}, {"phase": "Succeeded", "attempts": [attempt], **times})
+
+    async def live(name: str) -> None:
+        made = {"apiVersion": "tidegate.dev/v1alpha1", "kind": "TaskRun", "metadata": {"name": name}}
+        await _create(raw, path, {**made, "spec": {"taskRef": {"name": TASK}}})
+        for status in statuses:
+            headers = {"Content-Type": "application/merge-patch+json"}
+            async with raw.patch(f"{path}/{name}/status", json={"status": status}, headers=headers) as answer:
+                if answer.status != 200:
+                    raise BenchError(f"a status of {name} was refused: {answer.status} {await answer.text()}")
+
+    def ended() -> int:
+        with engine.connect() as connection:
+            counted = "SELECT count(*) FROM runs WHERE phase = 'Succeeded' AND name LIKE 'mirrored-%'"
+            return int(connection.execute(text(counted)).scalar_one())
+
+    async with _session(stack.plane.url, stack.plane.token(ACTOR), tls=context) as raw:
+        mirror.process.send_signal(signal.SIGSTOP)
+        try:
+            offered = await _rate(live, [f"mirrored-{n}" for n in range(runs)])
+        finally:
+            mirror.process.send_signal(signal.SIGCONT)
+        before, went_on = process.cpu_seconds, time.perf_counter()
+        while await asyncio.to_thread(ended) < runs:
+            if time.perf_counter() - went_on > PATIENCE:
+                raise BenchError(f"the mirror has {ended()} of {runs} runs {PATIENCE:.0f} s later")
+            await asyncio.sleep(0.01)
+        stored = time.perf_counter()
+    return Mirrored(
+        runs=runs,
+        offered=offered,
+        stored=round(runs / (stored - went_on), 1),
+        cpu_ms=round((process.cpu_seconds - before) * 1000 / runs, 2),
     )
 
 
@@ -223,10 +286,11 @@ async def _session(url: str, token: str, *, tls: ssl.SSLContext | bool = True) -
 def _stack() -> Iterator[Stack]:
     with ExitStack() as cleanup:
         plane = cleanup.enter_context(
-            ControlPlane(actors={"admin": ["system:masters"], ACTOR: ["system:masters"], "web": []})
+            ControlPlane(actors={"admin": ["system:masters"], ACTOR: ["system:masters"], "web": [], "mirror": []})
         )
         install_crds(plane)
-        grant(plane, "web")
+        for actor in ("web", "mirror"):
+            grant(plane, actor)
         postgres, redis = cleanup.enter_context(Postgres()), cleanup.enter_context(Redis())
         stack = Stack(
             postgres=postgres,
@@ -250,7 +314,7 @@ def _lift_limit_of_files() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def table(posted: Posted, streamed: Streamed) -> str:
+def table(posted: Posted, mirrored: Mirrored, streamed: Streamed) -> str:
     """For people."""
 
     def spread(values: list[float]) -> str:
@@ -266,6 +330,9 @@ def table(posted: Posted, streamed: Streamed) -> str:
             f"| ratio of the two | {posted.ratio:.2f} | – |",
             f"| in one batch, a second (spread) | {spread(posted.batched)} | – |",
             f"| CPU of the web process a run, ms | {posted.cpu_ms} | – |",
+            f"| runs (three changes each) stored by the mirror, a second | {mirrored.stored} | {MIRROR_TARGET:.0f} |",
+            f"| the same, written at the apiserver, a second | {mirrored.offered} | – |",
+            f"| CPU of the mirror a run (three changes), ms | {mirrored.cpu_ms} | – |",
             f"| an event to {streamed.streams:,} streams, ms p50 / p95 / most | {delivery} | {DELIVERY_TARGET_MS:.0f} |",
             f"| CPU of the live process an event, ms | {streamed.cpu_ms} | – |",
             f"| memory of the live process, MB | {streamed.memory_mb} | – |",
@@ -273,6 +340,10 @@ def table(posted: Posted, streamed: Streamed) -> str:
     )
 
 
-def as_json(posted: Posted, streamed: Streamed) -> dict[str, Any]:
+def as_json(posted: Posted, mirrored: Mirrored, streamed: Streamed) -> dict[str, Any]:
     """For programs."""
-    return {"posted": asdict(posted) | {"ratio": posted.ratio}, "streamed": asdict(streamed)}
+    return {
+        "posted": asdict(posted) | {"ratio": posted.ratio},
+        "mirrored": asdict(mirrored),
+        "streamed": asdict(streamed),
+    }
