@@ -13,9 +13,12 @@ from typing import Any, cast
 import urllib3
 from kubernetes import client, config
 from kubernetes.config.config_exception import ConfigException
+from tidegate_api.projects import PROJECT_SELECTOR
 
 GROUP_VERSION = "tidegate.dev/v1alpha1"
 MERGE_PATCH = "application/merge-patch+json"
+PAGE = 500
+"""Objects of a list that are asked for at once."""
 
 _BROKEN = (urllib3.exceptions.HTTPError, OSError)
 
@@ -128,6 +131,19 @@ class Cluster:
             response.release_conn()
         return cast("dict[str, Any]", _decode(response.status, data))
 
+    def pages(
+        self, path: str, *, query: Mapping[str, object] | None = None, timeout: float = 10
+    ) -> Iterator[dict[str, Any]]:
+        """A list in pieces, each as it was answered."""
+        more = ""
+        while True:
+            asked = {"limit": PAGE, **(query or {}), "continue": more or None}
+            answer = self.request("GET", path, query=asked, timeout=timeout)
+            yield answer
+            more = answer["metadata"].get("continue") or ""
+            if not more:
+                return
+
     def stream(self, path: str, *, query: Mapping[str, object] | None = None, timeout: float = 300) -> Stream:
         """Open a stream; ``timeout`` is how long it may be quiet."""
         response = self._send("GET", path, query, None, "", urllib3.Timeout(connect=5, read=timeout))
@@ -217,8 +233,17 @@ class Cluster:
 
     def project_namespaces(self) -> list[str]:
         """Namespaces that a cluster admin has labelled as projects."""
-        found = self.request("GET", "/api/v1/namespaces", query={"labelSelector": "tidegate.dev/project=true"})
-        return sorted(item["metadata"]["name"] for item in found["items"])
+        pages = self.pages(NAMESPACES, query={"labelSelector": PROJECT_SELECTOR})
+        return sorted(item["metadata"]["name"] for page in pages for item in page["items"])
+
+    def get_namespace(self, name: str) -> dict[str, Any] | None:
+        """None when there is none of that name."""
+        try:
+            return self.request("GET", f"{NAMESPACES}/{name}")
+        except ClusterError as error:
+            if error.status == 404:
+                return None
+            raise
 
     def review_token(self, token: str, *, audience: str) -> dict[str, Any]:
         """The status of a TokenReview."""
@@ -229,6 +254,9 @@ class Cluster:
         }
         answer = self.request("POST", "/apis/authentication.k8s.io/v1/tokenreviews", body=review)
         return cast("dict[str, Any]", answer.get("status") or {})
+
+
+NAMESPACES = "/api/v1/namespaces"
 
 
 def runs_path(project: str | None) -> str:
@@ -257,6 +285,11 @@ def tasks_path(project: str) -> str:
 def schedules_path(project: str | None) -> str:
     scope = "" if project is None else f"namespaces/{project}/"
     return f"/apis/{GROUP_VERSION}/{scope}schedules"
+
+
+def bindings_path(project: str | None) -> str:
+    scope = "" if project is None else f"namespaces/{project}/"
+    return f"/apis/rbac.authorization.k8s.io/v1/{scope}rolebindings"
 
 
 def lease_path(namespace: str, name: str) -> str:

@@ -60,6 +60,7 @@ class Follower:
         self._limit = limit_bytes
         self._patience = patience_seconds
         self._news = threading.Event()
+        self._abandoned = threading.Event()
         self._stream: Stream | None = None
         self._owner: Owner | None = None
         self._run_created: datetime | None = None
@@ -73,6 +74,19 @@ class Follower:
         self._news.set()
         if pod.gone and not pod.ended:
             self.close()
+
+    @property
+    def project(self) -> str:
+        return self._pod.project
+
+    @property
+    def abandoned(self) -> bool:
+        return self._abandoned.is_set()
+
+    def abandon(self) -> None:
+        """Leave the log as it is: its end can't be seen from here any more."""
+        self._abandoned.set()
+        self.close()
 
     def close(self) -> None:
         """End a read that waits."""
@@ -97,7 +111,10 @@ class Follower:
     def _wait(self, seconds: float) -> None:
         self._news.wait(seconds)
         self._news.clear()
-        if self._stop_event.is_set():
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self._stop_event.is_set() or self.abandoned:
             raise StoppedError
 
     def _find_owner(self) -> Owner | None:
@@ -190,6 +207,7 @@ class Follower:
             except CapReachedError:
                 return "truncated", f"A run keeps {self._limit} bytes of logs."
             except ClusterError as error:
+                self._go_on()
                 if self._pod.gone:
                     continue
                 if self._pod.ended:
@@ -214,11 +232,11 @@ class Follower:
         skip, rest = self._position, b""
         try:
             while data := stream.read(CHUNK_BYTES):
-                if self._stop_event.is_set():
-                    raise StoppedError
+                self._go_on()
                 if skip:
                     skip, data = max(0, skip - len(data)), data[skip:]
                 rest = self._keep_lines(rest + data)
+            self._go_on()
             self._keep(rest)
         finally:
             self._stream = None
@@ -308,6 +326,14 @@ class Followers:
             follower.tell(pod)
         self._pump()
 
+    def forget(self, project: str) -> None:
+        """Follow no pod of this namespace, until one is seen again."""
+        with self._lock:
+            self._waiting = {uid: pod for uid, pod in self._waiting.items() if pod.project != project}
+            followers = [each for each in self._active.values() if each.project == project]
+        for follower in followers:
+            follower.abandon()
+
     def stop(self) -> None:
         with self._lock:
             self._stopped = True
@@ -336,5 +362,6 @@ class Followers:
             log.exception("following a log", pod=pod.name, project=pod.project)
         with self._lock:
             self._active.pop(pod.uid, None)
-            self._done.add(pod.uid)
+            if not follower.abandoned:
+                self._done.add(pod.uid)
         self._pump()

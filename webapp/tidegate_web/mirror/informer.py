@@ -17,7 +17,6 @@ from tidegate_web.kubernetes import Cluster, ClusterError, Stream
 
 log = structlog.stdlib.get_logger(__name__)
 
-PAGE = 500
 WATCH_SECONDS = 290
 
 
@@ -101,20 +100,15 @@ class Informer(threading.Thread):
 
     def _list(self) -> None:
         uids: set[str] = set()
-        more = ""
-        while True:
-            query = {"limit": PAGE, "continue": more or None, "labelSelector": self._selector}
-            answer = self._cluster.request("GET", self._path, query=query, timeout=60)
+        version = ""
+        for answer in self._cluster.pages(self._path, query={"labelSelector": self._selector}, timeout=60):
             items: list[dict[str, Any]] = answer.get("items") or []
             uids.update(item["metadata"]["uid"] for item in items)
             if items:
                 self._handler.page(items)
             if self._stop_event.is_set():
                 return
-            more = answer["metadata"].get("continue") or ""
-            if not more:
-                break
-        version = answer["metadata"]["resourceVersion"]
+            version = answer["metadata"]["resourceVersion"]
         self._handler.listed(uids, int(version))
         self._version = version
         self._heard()

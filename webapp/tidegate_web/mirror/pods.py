@@ -89,6 +89,11 @@ class PodTable:
         for pod in missing:
             self.remove(pod)
 
+    def forget(self, project: str) -> None:
+        """A namespace is watched no longer; what became of its pods isn't known."""
+        with self._lock:
+            self._pods = {uid: pod for uid, pod in self._pods.items() if pod.project != project}
+
     def put(self, pod: Pod) -> None:
         with self._lock:
             self._pods[pod.uid] = pod

@@ -15,6 +15,7 @@ from tidegate_web.mirror.logwriter import LogWriter
 from tidegate_web.mirror.pods import SELECTOR, Owners, Pod, PodHandler, PodTable
 from tidegate_web.mirror.pruner import Pruner
 from tidegate_web.mirror.publisher import Publisher
+from tidegate_web.mirror.scopes import Scope, Scopes
 from tidegate_web.mirror.sweeper import Sweeper
 from tidegate_web.mirror.writer import RunHandler, RunWriter
 from tidegate_web.services import Services
@@ -29,6 +30,7 @@ class Term:
 
     def __init__(self, made: Services, *, patience_seconds: float, webhook_attempts: Counter) -> None:
         settings = made.settings
+        self._made = made
         self.stop = threading.Event()
         self.heard = time.monotonic()
         self._publisher = Publisher(engine=made.engine, events=made.events, stop=self.stop)
@@ -70,26 +72,8 @@ class Term:
 
         self.followers = Followers(make=follower, at_once=settings.log_followers)
         self._pods = PodTable(changed=self.followers.seen)
-        self._informers: list[Informer] = []
-        pods_synced: list[threading.Event] = []
-        scopes: list[str | None] = list(settings.namespaces) or [None]
-        for project in scopes:
-            runs = Informer(
-                cluster=made.cluster,
-                path=runs_path(project),
-                handler=RunHandler(writer=self._runs, project=project),
-                stop=self.stop,
-                heard=self._hear,
-            )
-            pods = Informer(
-                cluster=made.cluster,
-                path=pods_path(project),
-                handler=PodHandler(table=self._pods, project=project),
-                stop=self.stop,
-                label_selector=SELECTOR,
-            )
-            self._informers += [runs, pods]
-            pods_synced.append(pods.synced)
+        self._fixed: list[str | None] = list(settings.namespaces) or [None]
+        self._scopes = Scopes(make=self._scope, pods=self._pods, followers=self.followers)
         self._sweeper = Sweeper(
             engine=made.engine,
             cluster=made.cluster,
@@ -97,7 +81,7 @@ class Term:
             settings=settings,
             pods=self._pods,
             owners=self._owners,
-            pods_synced=pods_synced,
+            scopes=self._scopes,
             stop=self.stop,
         )
         self._pruner = Pruner(engine=made.engine, clock=made.clock, stop=self.stop, seconds=settings.prune_seconds)
@@ -106,10 +90,29 @@ class Term:
             self._webhooks,
             self._runs,
             self._logs,
-            *self._informers,
             self._sweeper,
             self._pruner,
         ]
+
+    def _scope(self, project: str | None, stop: threading.Event) -> Scope:
+        return Scope(
+            project=project,
+            stop=stop,
+            runs=Informer(
+                cluster=self._made.cluster,
+                path=runs_path(project),
+                handler=RunHandler(writer=self._runs, project=project),
+                stop=stop,
+                heard=self._hear,
+            ),
+            pods=Informer(
+                cluster=self._made.cluster,
+                path=pods_path(project),
+                handler=PodHandler(table=self._pods, project=project),
+                stop=stop,
+                label_selector=SELECTOR,
+            ),
+        )
 
     def _hear(self) -> None:
         self.heard = time.monotonic()
@@ -117,15 +120,17 @@ class Term:
     def begin(self) -> None:
         for thread in self._threads:
             thread.start()
+        for project in self._fixed:
+            self._scopes.begin(project)
 
     def end(self, *, seconds: float) -> None:
         """Stop everything; what isn't written yet is found again by the next term."""
         self.stop.set()
         self.followers.stop()
-        for informer in self._informers:
-            informer.close()
+        ending = self._scopes.end_all()
         deadline = time.monotonic() + seconds
-        for thread in self._threads:
+        threads = [*self._threads, *(thread for scope in ending for thread in (scope.runs, scope.pods))]
+        for thread in threads:
             thread.join(timeout=max(0.0, deadline - time.monotonic()))
 
 

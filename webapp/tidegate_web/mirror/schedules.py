@@ -15,8 +15,6 @@ from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries.retention import HistoryLimit
 from tidegate_web.store.records import parse_time
 
-PAGE = 500
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Schedule:
@@ -52,14 +50,8 @@ class Schedules:
     @classmethod
     def listed(cls, cluster: Cluster, *, project: str | None) -> "Schedules":
         """As they are now: in all namespaces or in one."""
-        found: list[Schedule] = []
-        more = ""
-        while True:
-            answer = cluster.request("GET", schedules_path(project), query={"limit": PAGE, "continue": more or None})
-            found += [Schedule.parse(item) for item in answer.get("items") or []]
-            more = answer["metadata"].get("continue") or ""
-            if not more:
-                return cls(found)
+        pages = cluster.pages(schedules_path(project))
+        return cls(Schedule.parse(item) for page in pages for item in page.get("items") or [])
 
     def hold(self, row: AnyRow) -> bool:
         """Whether a run must stay until its Schedule tells of it. A Schedule that is gone holds nothing."""

@@ -6,7 +6,9 @@ end marks. A log that can no longer come is marked as lost, with why, and holds 
 """
 
 import threading
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 from sqlalchemy import Engine
@@ -16,6 +18,7 @@ from tidegate_web.clock import Clock
 from tidegate_web.kubernetes import Cluster, ClusterError, controller_of, jobs_path, runs_path
 from tidegate_web.mirror.pods import Owners, PodTable
 from tidegate_web.mirror.schedules import Schedules
+from tidegate_web.mirror.scopes import Scope, Scopes
 from tidegate_web.settings import WebSettings
 from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import bulk, erasure, idempotency, logs, retention
@@ -40,7 +43,7 @@ class Sweeper(threading.Thread):
         settings: WebSettings,
         pods: PodTable,
         owners: Owners,
-        pods_synced: list[threading.Event],
+        scopes: Scopes,
         stop: threading.Event,
     ) -> None:
         super().__init__(name="sweeper", daemon=True)
@@ -50,36 +53,37 @@ class Sweeper(threading.Thread):
         self._settings = settings
         self._pods = pods
         self._owners = owners
-        self._pods_synced = pods_synced
+        self._scopes = scopes
         self._stop_event = stop
 
     def run(self) -> None:
         while not self._stop_event.wait(self._settings.sweep_seconds):
-            # Before all pods are known, one that isn't there says nothing.
-            if not all(synced.is_set() for synced in self._pods_synced):
-                continue
-            try:
-                scopes: list[str | None] = [*self._settings.namespaces] or [None]
-                for project in scopes:
-                    self._sweep(project)
-                self._forget()
-            except (SQLAlchemyError, ClusterError) as error:
-                log.warning("sweeping later", reason=str(error).partition("\n")[0])
-            except Exception:
-                log.exception("sweeping")
+            for scope in self._scopes.now():
+                if scope.knows_pods:
+                    self._try(partial(self._sweep, scope))
+            self._try(self._forget)
 
-    def _sweep(self, project: str | None) -> None:
-        now = self._clock.now()
+    def _try(self, step: Callable[[], None]) -> None:
+        """What fails here holds up nothing else, and is tried again next time."""
+        try:
+            step()
+        except (SQLAlchemyError, ClusterError) as error:
+            log.warning("sweeping later", reason=str(error).partition("\n")[0])
+        except Exception:
+            log.exception("sweeping")
+
+    def _sweep(self, scope: Scope) -> None:
+        project, now = scope.project, self._clock.now()
         due = self._due(project, now=now)
         before = now - timedelta(seconds=self._settings.keep_pods_seconds)
         with self._engine.connect() as connection:
             old_pods = retention.with_old_pods(connection, before=before, project=project, limit=AT_ONCE)
         for row in due.values():
-            if not self._stop_event.is_set():
-                self._delete_run(row)
+            if not scope.stop.is_set():
+                self._delete_run(row, scope)
         for row in old_pods:
-            if row.uid not in due and not self._stop_event.is_set():
-                self._delete_jobs(row)
+            if row.uid not in due and not scope.stop.is_set():
+                self._delete_jobs(row, scope)
 
     def _forget(self) -> None:
         """Drop what is kept for a time alone, some at a time."""
@@ -108,11 +112,11 @@ class Sweeper(threading.Thread):
                 return due
             offset += AT_ONCE
 
-    def _delete_run(self, row: AnyRow) -> None:
+    def _delete_run(self, row: AnyRow, scope: Scope) -> None:
         with self._engine.connect() as connection:
             if retention.needed_by_live_runs(connection, project=row.project, name=row.name):
                 return
-        if not self._logs_ended(row):
+        if not self._logs_ended(row, scope):
             return
         try:
             self._cluster.delete(
@@ -123,8 +127,8 @@ class Sweeper(threading.Thread):
             if error.status not in (404, 409):
                 raise
 
-    def _delete_jobs(self, row: AnyRow) -> None:
-        if not self._logs_ended(row):
+    def _delete_jobs(self, row: AnyRow, scope: Scope) -> None:
+        if not self._logs_ended(row, scope):
             return
         for attempt in row.status.get("attempts") or []:
             name = attempt.get("jobName")
@@ -144,7 +148,7 @@ class Sweeper(threading.Thread):
             if error.status not in (404, 409):
                 raise
 
-    def _logs_ended(self, row: AnyRow) -> bool:
+    def _logs_ended(self, row: AnyRow, scope: Scope) -> bool:
         """Whether every pod of the run has its end mark; marks those as lost that can't come any more."""
         with self._engine.connect() as connection:
             ends = logs.ends(connection, run_uid=row.uid)
@@ -157,6 +161,8 @@ class Sweeper(threading.Thread):
             if owner is not None and owner.run_uid == row.uid:
                 return False
         present = self._pods.names(row.project)
+        if scope.stop.is_set():
+            return False  # its pods may be forgotten already, which isn't to be gone
         for attempt in row.status.get("attempts") or []:
             name = attempt.get("podName")
             if not name or name in ended_names:

@@ -169,6 +169,8 @@ class RunWriter(threading.Thread):
         except ClusterError as error:
             if error.status == 404:
                 return True
+            if error.status == 403:
+                return False  # no longer ours to see; whoever sees it again lists anew
             raise
         return bool(found["metadata"]["uid"] != uid)
 
