@@ -15,7 +15,16 @@ from tidegate_operator.parsing import attempt_number, controller_of
 from tidegate_operator.policies.admission import Admission
 from tidegate_operator.policies.decision import queue_name
 from tidegate_operator.policies.payload import refuse_payload
-from tidegate_operator.records import AttemptRecord, Json, NamedRecord, Plan, RunRecord, ScheduleRecord, TaskRecord
+from tidegate_operator.records import (
+    AttemptRecord,
+    Json,
+    NamedRecord,
+    Plan,
+    Projects,
+    RunRecord,
+    ScheduleRecord,
+    TaskRecord,
+)
 from tidegate_operator.schedule_index import ScheduleIndex
 from tidegate_operator.timestamps import parse_time
 
@@ -34,6 +43,8 @@ class Cache:
         self.admission = admission or Admission()
         self.synced: set[str] = set()
         """Kinds that have been listed whole since the start. Nothing is decided before all are."""
+        self.projects: Projects | None = None
+        """Namespaces that the web part sees, where that isn't all; None before they were listed."""
         self._names: dict[Key, str] = {}
         self._tasks: dict[Key, TaskRecord] = {}
         self._named: dict[str, dict[Key, NamedRecord]] = {"queues": {}}

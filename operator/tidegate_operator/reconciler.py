@@ -190,7 +190,7 @@ class Reconciler:
             max_disruptions=settings.max_disruptions,
             default_ttl=settings.ttl_seconds_after_finished,
             look_seconds=settings.look_seconds,
-            deletes_finished=not settings.api_url,
+            deletes_due_by=settings.deletes_due_by(run.namespace, cache.projects),
             held=cache.schedules.holds(run),
         )
 

@@ -29,6 +29,14 @@ LATE_WRITE_SECONDS = 5.0
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
+class Projects:
+    """The namespaces that were projects at a moment."""
+
+    names: frozenset[str]
+    at: float
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
 class Plan:
     """How an attempt is treated: the numbers of a resolved TaskSpec. Equal plans are one object."""
 

@@ -5,6 +5,7 @@ that the apiserver itself refuses a second one.
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Iterable
 from itertools import islice
@@ -18,6 +19,7 @@ from tidegate_operator.cache import Cache
 from tidegate_operator.events import Warnings
 from tidegate_operator.kube import KubeClient, KubeError, NotLeadingError
 from tidegate_operator.metrics import Metrics
+from tidegate_operator.policies.retention import ended_at
 from tidegate_operator.policies.schedule import MISSED, Decision, Progress, Standing, decide
 from tidegate_operator.records import Json, RunRecord, ScheduleRecord
 from tidegate_operator.schedule_index import Key
@@ -51,13 +53,13 @@ class ScheduleReconciler:
         cache: Cache,
         *,
         mark_runs: Callable[[Iterable[str]], None],
-        deletes_finished: bool,
+        deletes_due_by: Callable[[str], float],
         metrics: Metrics,
         is_needed: Callable[[RunRecord], bool] = nobody_needs,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._client, self._cache, self._mark_runs, self._metrics = client, cache, mark_runs, metrics
-        self._is_needed = is_needed if deletes_finished else None
+        self._is_needed, self._deletes_due_by = is_needed, deletes_due_by
         self._clock = clock
         self._warnings = Warnings(client, clock=clock)
         self._dirty: dict[Key, None] = {}
@@ -120,7 +122,7 @@ class ScheduleReconciler:
         try:
             progress = self._progress_of(key, schedule)
             runs = self._cache.schedules.runs_of(key)
-            decision = decide(schedule, runs, progress, self._clock(), is_needed=self._is_needed)
+            decision = decide(schedule, runs, progress, self._clock(), is_needed=self._needed_in(schedule.namespace))
             self._timers.set(key, decision.wake_at)
             await self._perform(schedule, progress, decision)
             self._failures.pop(key, None)
@@ -142,6 +144,13 @@ class ScheduleReconciler:
             if retry_at is not None:
                 self._timers.set(key, retry_at)
             self._changed.set()
+
+    def _needed_in(self, namespace: str) -> Callable[[RunRecord], bool] | None:
+        """Which finished runs have to stay; None: they aren't ours to delete."""
+        due_by = self._deletes_due_by(namespace)
+        if due_by == -math.inf:
+            return None
+        return lambda run: ended_at(run) > due_by or self._is_needed(run)
 
     def _progress_of(self, key: Key, schedule: ScheduleRecord) -> Progress:
         known = self._progress.get(key)

@@ -1,10 +1,13 @@
 """Every setting of the supervisor, in one class; `docs/reference/operator-settings.md` is generated from it."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from tidegate_operator.records import Projects
 
 
 class OperatorSettings(BaseSettings):
@@ -57,6 +60,10 @@ class OperatorSettings(BaseSettings):
     api_url: str = ""
     """Address of the web part as pods reach it; empty: there is no web part."""
 
+    api_of_projects: bool = False
+    """Whether the web part sees projects alone, namespaces labelled `tidegate.dev/project=true`: finished runs elsewhere are
+    then deleted here."""
+
     run_as_user: Annotated[int, Field(ge=-1)] = 65532
     """User, group and fsGroup of task pods; -1: left to the cluster."""
 
@@ -85,3 +92,12 @@ class OperatorSettings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return [n.strip() for n in value.split(",") if n.strip()] if isinstance(value, str) else value
+
+    def deletes_due_by(self, namespace: str, projects: Projects | None) -> float:
+        """Until when a finished run of a namespace must have been due to be deleted here: without a web part at any time,
+        never where its mirror does it. Elsewhere, when projects were listed last: it may be one since then."""
+        if not self.api_url:
+            return math.inf
+        if not self.api_of_projects or projects is None or namespace in projects.names:
+            return -math.inf
+        return projects.at

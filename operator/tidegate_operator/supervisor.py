@@ -108,7 +108,7 @@ class Supervisor:
             self._cache,
             mark_runs=reconciler.mark,
             is_needed=self._cache.has_dependents,
-            deletes_finished=not settings.api_url,
+            deletes_due_by=lambda namespace: settings.deletes_due_by(namespace, self._cache.projects),
             metrics=self._metrics,
         )
         observer = Observer(self._cache, reconciler)
@@ -118,6 +118,7 @@ class Supervisor:
             observer,
             reconciler,
             namespaces=settings.namespaces,
+            own_namespace=settings.lease_namespace if settings.api_of_projects else None,
             seconds=settings.sweep_seconds,
             metrics=self._metrics,
         )

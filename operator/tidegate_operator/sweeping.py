@@ -5,11 +5,13 @@ one. A sweep finds what no event told. It lists consistently and never replaces 
 """
 
 import asyncio
+import time
 from typing import Final
 
 import aiohttp
 import structlog
 from tidegate_api.names import GROUP, MANAGED_BY, MANAGED_BY_LABEL, VERSION
+from tidegate_api.projects import PROJECT_SELECTOR, may_be_project
 
 from tidegate_operator.cache import Cache
 from tidegate_operator.kube import KubeClient, KubeError
@@ -17,6 +19,7 @@ from tidegate_operator.memory import give_back
 from tidegate_operator.metrics import Metrics
 from tidegate_operator.observer import Observer
 from tidegate_operator.reconciler import Reconciler
+from tidegate_operator.records import Projects
 
 METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 RUNNING: Final = "status.phase!=Pending,status.phase!=Succeeded,status.phase!=Failed"
@@ -47,11 +50,14 @@ class Sweeper:
         reconciler: Reconciler,
         *,
         namespaces: list[str],
+        own_namespace: str | None,
         seconds: float,
         metrics: Metrics,
     ) -> None:
+        """``own_namespace``: where it has to be known which namespaces are projects, that which never is one."""
         self._client, self._cache, self._observer, self._reconciler = client, cache, observer, reconciler
         self._namespaces, self._seconds, self._metrics = namespaces, seconds, metrics
+        self._own_namespace = own_namespace
         self._wanted = asyncio.Event()
         self.swept = asyncio.Event()
         """Set with the end of the first sweep."""
@@ -96,12 +102,25 @@ class Sweeper:
     async def sweep(self) -> None:
         """One full list of our kinds and of our Jobs."""
         self._wanted.clear()
+        await self._list_projects()
         for kind in OWN_KINDS:
             await self._list_own(kind)
         await self._list_jobs()
         if self._cache.complete:
             await self._list_running_pods()
             self._reconciler.mark(tuple(self._cache.runs))
+
+    async def _list_projects(self) -> None:
+        """Before the runs, which are marked at the end: a namespace that is a project no longer leaves its runs to us."""
+        if self._own_namespace is None:
+            return
+        query, names, at = {"labelSelector": PROJECT_SELECTOR}, set[str](), time.time()
+        async for items, _ in self._client.pages(
+            "/api/v1/namespaces", resource="namespaces", params=query, accept=METADATA_LIST
+        ):
+            names.update(item["metadata"]["name"] for item in items)
+        own = self._own_namespace
+        self._cache.projects = Projects(names=frozenset(n for n in names if may_be_project(n, own=own)), at=at)
 
     async def _list_own(self, kind: str) -> None:
         for path in self._paths(OWN_GROUP, kind):

@@ -8,6 +8,7 @@ from support.builders import a_run, a_task
 from support.operator import OperatorProcess, Runs
 from support.servers import wait_until
 from tidegate_cluster.control_plane import ControlPlane
+from tidegate_web.kubernetes import Cluster
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -39,3 +40,27 @@ def test_a_label_taken_off_a_running_pod_does_not_start_a_second_one(plane: Cont
     runs.patch_spec("unlabelled", cancel=True)
     runs.wait("unlabelled", "Cancelled", seconds=30)
     assert len(runs.jobs("unlabelled")) == 1
+
+
+def test_beside_a_web_part_of_projects_finished_runs_elsewhere_are_deleted(
+    plane: ControlPlane, operator: OperatorProcess, tmp_path: Path
+) -> None:
+    """In a project the mirror deletes, once it has stored; nobody would elsewhere."""
+    operator.stop()
+    admin = Cluster.connect(plane.kubeconfig())
+    for name in ("a-project", "elsewhere"):
+        plane.kubectl("create", "namespace", name)
+    plane.kubectl("label", "namespace", "a-project", "tidegate.dev/project=true")
+    settings = {"api_url": "http://web.example", "api_of_projects": "true", "sweep_seconds": "1"}
+    with OperatorProcess(plane, log=tmp_path / "log", **settings) as beside:
+        beside.wait_leading()
+        project, other = (Runs(plane, admin, namespace=name) for name in ("a-project", "elsewhere"))
+        for runs in (project, other):
+            runs.create(a_run("done").namespace(runs.namespace).spec(ttlSecondsAfterFinished=1).built)
+        wait_until(lambda: not other.listed("taskruns.tidegate.dev"), what="the run elsewhere to go")
+        assert project.wait("done", "Succeeded")
+        plane.kubectl("label", "namespace", "a-project", "tidegate.dev/project-")
+        wait_until(
+            lambda: not project.listed("taskruns.tidegate.dev"), what="that of what is no project any more to go"
+        )
+    operator.start().wait_leading()

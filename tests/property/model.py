@@ -5,6 +5,7 @@ apiserver would. What is real here is the supervisor's cache and `decide`.
 """
 
 import copy
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -244,7 +245,7 @@ class Supervisor:
             find=lambda name: self.cache.find_run("default", name),
             has_dependents=self.cache.has_dependents(run),
             line=self.cache.admission.why(run.uid, self.cluster.now),
-            deletes_finished=False,
+            deletes_due_by=-math.inf,
         )
 
     def _act(self, run: RunRecord | None, action: d.Action) -> None:

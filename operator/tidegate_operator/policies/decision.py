@@ -1,5 +1,6 @@
 """What the policies can ask for: actions, a place in a queue's line, and the moment to be asked again."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -130,8 +131,8 @@ class World:
     max_disruptions: int = 10
     default_ttl: int = 86_400
     look_seconds: float = 5.0
-    deletes_finished: bool = True
-    """Whether the supervisor is the one that deletes finished runs (the mirror does, where there is one)."""
+    deletes_due_by: float = math.inf
+    """Finished runs that were due by then are the supervisor's to delete (the mirror deletes, where there is one)."""
     held: bool = False
     """The run's Schedule doesn't tell of its tick yet: were the run gone, it could be made again."""
 

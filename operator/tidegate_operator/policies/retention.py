@@ -1,6 +1,7 @@
 """How long a finished run stays in the cluster.
 
-Where there is a web part its mirror deletes, and only what it has stored; else the supervisor does.
+Where there is a web part its mirror deletes, and only what it has stored; else the supervisor does, and in namespaces that
+the web part doesn't see.
 """
 
 from tidegate_operator.policies.decision import Decision, DeleteRun, World
@@ -10,8 +11,15 @@ from tidegate_operator.timestamps import parse_time
 
 def retain(run: RunRecord, world: World, now: float) -> Decision:
     """Delete a finished run past its TTL, unless a run that goes on depends on it."""
-    if not world.deletes_finished or world.has_dependents or world.held:
+    if world.has_dependents or world.held:
         return Decision()  # the end of the last dependent, or the Schedule's word, marks it again
-    finished = parse_time(run.status.finished_at) or run.created
     ttl = next((t for t in (run.ttl, run.status.ttl) if t is not None), world.default_ttl)
-    return Decision([DeleteRun()]) if now >= finished + ttl else Decision(wake_at=finished + ttl)
+    due = ended_at(run) + ttl
+    if due > world.deletes_due_by:
+        return Decision()  # the next sweep marks it again
+    return Decision([DeleteRun()]) if now >= due else Decision(wake_at=due)
+
+
+def ended_at(run: RunRecord) -> float:
+    """When a finished run ended."""
+    return parse_time(run.status.finished_at) or run.created

@@ -1,5 +1,6 @@
 """policies/decide: what to do about one run now."""
 
+import math
 from typing import Any
 
 import pytest
@@ -263,8 +264,14 @@ def test_a_finished_run_is_deleted_after_its_ttl_by_who_is_in_charge() -> None:
     run = a_run_record(phase=Phase.SUCCEEDED, finished_at=format_time(NOW), ttl=60)
     assert decide(run, world(), NOW + 59).wake_at == NOW + 60
     assert decide(run, world(), NOW + 60).actions == [DeleteRun()]
-    assert decide(run, world(deletes_finished=False), NOW + 60).actions == []
+    assert decide(run, world(deletes_due_by=-math.inf), NOW + 60).actions == []
     assert decide(run, world(held=True), NOW + 60).actions == []
+
+
+def test_a_run_of_a_namespace_that_may_be_a_project_since_it_was_due_stays_until_that_is_known() -> None:
+    run = a_run_record(phase=Phase.SUCCEEDED, finished_at=format_time(NOW), ttl=60)
+    assert decide(run, world(deletes_due_by=NOW + 59), NOW + 90) == Decision()
+    assert decide(run, world(deletes_due_by=NOW + 60), NOW + 90).actions == [DeleteRun()]
 
 
 @pytest.mark.parametrize("reason", ["InvalidImageName", "PodRejected"])
