@@ -135,7 +135,8 @@ class ControlPlane:
 
     def kubeconfig(self, actor: str = "admin") -> Path:
         """An actor's kubeconfig."""
-        path = self._directory / f"{actor}.kubeconfig"
+        # A list of kubeconfigs is separated by colons, which are in the names of service accounts.
+        path = self._directory / f"{actor.replace(':', '.')}.kubeconfig"
         return kubeconfig.write(path, server=self.url, ca=self.ca_file, name=actor, token=self.token(actor))
 
     def kubectl(self, *args: str | Path, stdin: str | None = None, actor: str = "admin") -> str:

@@ -8,6 +8,7 @@ import pytest
 import yaml
 from support.builders import a_run
 from support.cluster import CHART, SECONDS, ClusterRuns, refusal
+from support.rights import BY_PROJECT, EVERYWHERE, GRANTING, IN_PROJECTS, PROJECT_RIGHTS
 from support.servers import wait_until
 from tidegate_cluster.errors import ClusterError
 from tidegate_demo.install import NAMESPACE, RELEASE, wait_ready
@@ -26,6 +27,14 @@ def named(documents: list[Json], kind: str) -> dict[str, Json]:
     return {d["metadata"]["name"]: d for d in documents if d["kind"] == kind}
 
 
+def sorted_rules(rules: list[Json]) -> list[str]:
+    return sorted(str(sorted((key, sorted(values)) for key, values in rule.items())) for rule in rules)
+
+
+def rules(role: Json) -> list[str]:
+    return sorted_rules(role["rules"])
+
+
 def passwords(kubectl: Kubectl) -> dict[str, Json]:
     found = kubectl.json("-n", NAMESPACE, "get", "secrets")["items"]
     return {s["metadata"]["name"]: s["data"] for s in found if s["type"] == "Opaque"}
@@ -37,6 +46,7 @@ def passwords(kubectl: Kubectl) -> dict[str, Json]:
         ("operator.replicas=-1", "/operator/replicas"),
         ("operator.replicas=many", "/operator/replicas"),
         ("web.enabeld=true", "enabeld"),
+        ("web.rights=some", "/web/rights"),
         ("namespaces={Not_A_Name}", "/namespaces/0"),
         ("image.pullPolicy=Sometimes", "/image/pullPolicy"),
         ("operator.env.DATABASE=x", "'DATABASE' does not match pattern '^TIDEGATE_"),
@@ -90,6 +100,34 @@ def test_the_operator_can_be_had_alone(kubectl: Kubectl) -> None:
     assert {d["metadata"]["labels"]["app.kubernetes.io/component"] for d in documents} == {"operator"}
     (container,) = named(documents, "Deployment")["tidegate-operator"]["spec"]["template"]["spec"]["containers"]
     assert "TIDEGATE_API_URL" not in {e["name"] for e in container["env"]}
+
+
+def test_the_web_part_has_the_rights_that_its_tests_run_with_in_projects_alone(kubectl: Kubectl) -> None:
+    documents = rendered(kubectl)
+    roles = named(documents, "ClusterRole")
+    bound = set(named(documents, "ClusterRoleBinding"))
+    for part, role in BY_PROJECT.items():
+        assert rules(roles[role]) == sorted_rules(IN_PROJECTS[part])
+        assert role not in bound
+    assert rules(roles["tidegate-tidegate-grants"]) == sorted_rules(GRANTING)
+    everywhere = [rule for name in ("projects", "tokens") for rule in roles[f"tidegate-tidegate-{name}"]["rules"]]
+    assert sorted_rules(everywhere) == sorted_rules([rule for rule in EVERYWHERE["web"] if "resources" in rule])
+    for part in ("web", "mirror"):
+        (container,) = named(documents, "Deployment")[f"tidegate-{part}"]["spec"]["template"]["spec"]["containers"]
+        assert {"name": "TIDEGATE_PROJECT_RIGHTS", "value": PROJECT_RIGHTS} in container["env"]
+
+
+def test_rights_in_all_namespaces_are_a_choice_that_needs_no_right_to_bind(kubectl: Kubectl) -> None:
+    documents = rendered(kubectl, "--set", "web.rights=cluster")
+    assert set(BY_PROJECT.values()) <= set(named(documents, "ClusterRoleBinding"))
+    assert not [
+        role
+        for role in named(documents, "ClusterRole").values()
+        if "bind" in [verb for rule in role["rules"] or [] for verb in rule["verbs"]]
+    ]
+    for deployment in named(documents, "Deployment").values():
+        (container,) = deployment["spec"]["template"]["spec"]["containers"]
+        assert "TIDEGATE_PROJECT_RIGHTS" not in {each["name"] for each in container["env"]}
 
 
 def test_a_list_of_namespaces_grants_rights_in_these_alone(kubectl: Kubectl) -> None:

@@ -83,8 +83,8 @@ class Stack:
         self.cleanup.callback(app.extensions[WORKER].stop)
         return Parts(app=app, services=made, project=self.project)
 
-    def mirror(self, **changes: Any) -> "MirrorThread":
-        made = self.services("mirror", namespaces=[self.project], **changes)
+    def mirror(self, actor: str = "mirror", **changes: Any) -> "MirrorThread":
+        made = self.services(actor, **({"namespaces": [self.project]} | changes))
         thread = MirrorThread(made)
         thread.start()
         self.cleanup.callback(thread.end)

@@ -8,8 +8,7 @@ import pytest
 from playwright.sync_api import Browser
 from support.browser import chromium
 from support.callers import SignedIn
-from support.operator import install_crds
-from support.rights import RIGHTS, grant
+from support.rights import granted_plane
 from support.servers import Postgres, Redis, ensure_servers
 from support.web import EMAIL, PASSWORD, MirrorThread, Parts, Stack
 from tidegate_cluster.control_plane import ControlPlane
@@ -35,11 +34,7 @@ def redis_server() -> Iterator[Redis]:
 
 @pytest.fixture(scope="session")
 def plane() -> Iterator[ControlPlane]:
-    """A real apiserver with our CRDs, where each process has the rights that the chart gives it and no others."""
-    with ControlPlane(actors={"operator": ["system:masters"], **{name: [] for name in RIGHTS}}) as made:
-        install_crds(made)
-        for actor in RIGHTS:
-            grant(made, actor)
+    with granted_plane() as made:
         yield made
 
 

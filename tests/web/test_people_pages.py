@@ -1,5 +1,6 @@
 """The pages about people and keys, in a browser: what is made there works, and a secret is shown once."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -182,3 +183,24 @@ def test_signing_in_by_the_button_of_a_provider(stack: Stack, browser: Browser, 
             page.get_by_role("button", name="Continue").click()
             expect(page.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
             context.close()
+
+
+def test_an_admin_of_the_installation_makes_a_project(stack: Stack, browser: Browser, tmp_path: Path) -> None:
+    name = f"{stack.project}-of-the-page"
+    with (
+        stack.process("all", actor="web", log=tmp_path / "web.log") as web,
+        signed_in(browser, f"http://127.0.0.1:{web.port}", email=EMAIL, password=PASSWORD, refusals=True) as page,
+    ):
+        page.goto("/projects")
+        form = page.get_by_role("form", name="New project")
+        form.get_by_label("New project").fill("kube-mine")
+        form.get_by_role("button", name="Make a project").click()
+        expect(page.get_by_role("alert")).to_contain_text("can't be projects")
+
+        form.get_by_label("New project").fill(name)
+        form.get_by_role("button", name="Make a project").click()
+        expect(page).to_have_url(re.compile(f"/projects/{name}/runs$"))
+        expect(page.get_by_text("No runs yet")).to_be_visible()
+        page.get_by_label(f"Project {name}, choose another").click()
+        page.get_by_role("link", name="All projects").click()
+        expect(page.get_by_role("link", name=name)).to_be_visible()

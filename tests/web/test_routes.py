@@ -13,14 +13,14 @@ ROUTES = {
         POST /password/<token>, GET /invitations/<token>, POST /invitations/<token>
     """,
     Permission.SIGNED_IN: """
-        GET /, GET /health, GET /api/v1/health, GET /api/v1/me, GET /api/v1/projects
+        GET /, GET /health, GET /api/v1/health, GET /api/v1/me, GET /api/v1/projects, GET /projects
     """,
     Permission.PERSON: """
         POST /logout, POST /api/v1/me/password, GET /api/v1/sessions, DELETE /api/v1/sessions,
         DELETE /api/v1/sessions/<id:session>, GET /account, POST /account
     """,
     Permission.VIEWER: """
-        GET /projects/<project>/runs, GET /projects/<project>/runs/<run>,
+        GET /api/v1/projects/<project>, GET /projects/<project>/runs, GET /projects/<project>/runs/<run>,
         GET /api/v1/projects/<project>/runs, GET /api/v1/projects/<project>/runs/<run>,
         GET /api/v1/projects/<project>/runs/<run>/attempts, GET /api/v1/projects/<project>/runs/<run>/logs,
         GET /api/v1/projects/<project>/runs/<run>/result, GET /api/v1/projects/<project>/runs/<run>/why,
@@ -64,7 +64,8 @@ ROUTES = {
     """,
     Permission.INSTANCE_ADMIN: """
         GET /api/v1/users, POST /api/v1/users, GET /api/v1/users/<id:user>, PATCH /api/v1/users/<id:user>,
-        POST /api/v1/users/<id:user>:reset-password, GET /api/v1/audit, GET /users, POST /users, GET /audit
+        POST /api/v1/users/<id:user>:reset-password, GET /api/v1/audit, GET /users, POST /users, GET /audit,
+        POST /api/v1/projects, POST /projects
     """,
     Permission.RUN_TOKEN: """
         POST /internal/v1/runs/<uid>/progress, PUT /internal/v1/runs/<uid>/result, POST /internal/v1/runs/<uid>/result,

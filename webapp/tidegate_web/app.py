@@ -100,7 +100,12 @@ def make_services(
         sealer=Sealer(settings.secret_key.get_secret_value()),
         progress=ProgressWriter(engine=engine, redis=redis, events=events, seconds=settings.progress_seconds),
         run_tokens=RunTokens(cluster=cluster, clock=clock),
-        projects=Projects(cluster=cluster, namespaces=settings.namespaces),
+        projects=Projects(
+            cluster=cluster,
+            namespaces=settings.namespaces,
+            own_namespace=settings.release_namespace,
+            pod_security=settings.project_pod_security,
+        ),
         leader=Leader(cluster=cluster, settings=settings),
         queues=Queues(cluster=cluster),
         limits=RateLimiter(

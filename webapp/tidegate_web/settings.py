@@ -48,6 +48,17 @@ def _dns_labels(names: list[str]) -> list[str]:
     return names
 
 
+def parse_rights(text: str) -> dict[str, str]:
+    """``account=role, account=role``; ValueError that says which part is wrong."""
+    rights: dict[str, str] = {}
+    for part in (each.strip() for each in text.split(",") if each.strip()):
+        account, equals, role = part.partition("=")
+        if not (account and equals and role):
+            raise ValueError(f"{part!r} is not 'service-account=ClusterRole'")
+        rights[account] = role
+    return rights
+
+
 class WebSettings(BaseSettings):
     """What ``tidegate-web`` is told by its environment (``TIDEGATE_…``, or ``TIDEGATE_…_FILE`` for any of them)."""
 
@@ -87,6 +98,13 @@ class WebSettings(BaseSettings):
 
     namespaces: Annotated[list[str], NoDecode, AfterValidator(_dns_labels)] = Field(default_factory=list)
     """The projects, comma-separated; empty: every namespace labelled `tidegate.dev/project=true`."""
+    release_namespace: str = ""
+    """The namespace that Tidegate itself is in, which is never a project."""
+    project_rights: str = ""
+    """Where rights are granted project by project: each service account of `RELEASE_NAMESPACE` and the ClusterRole that the
+    mirror binds it to in every project, `account=role, account=role`. Empty: whoever installs grants them."""
+    project_pod_security: Literal["privileged", "baseline", "restricted"] = "baseline"
+    """The Pod Security level that the namespaces of new projects enforce."""
     kubeconfig: Path | None = None
     """A kubeconfig to use; without one the pod's service account, or the user's own kubeconfig outside a pod."""
     operator_token_file: Path | None = None
@@ -216,6 +234,12 @@ class WebSettings(BaseSettings):
         GroupRoles.parse(value)
         return value
 
+    @field_validator("project_rights")
+    @classmethod
+    def _project_rights(cls, value: str) -> str:
+        parse_rights(value)
+        return value
+
     @field_validator("webhook_allow")
     @classmethod
     def _networks(cls, value: list[str]) -> list[str]:
@@ -254,6 +278,11 @@ class WebSettings(BaseSettings):
     def group_roles(self) -> GroupRoles:
         """Roles by groups of the sign-in provider."""
         return GroupRoles.parse(self.oidc_group_roles)
+
+    @property
+    def rights_by_project(self) -> dict[str, str]:
+        """Service accounts and their ClusterRoles, where rights are granted project by project."""
+        return {} if self.namespaces else parse_rights(self.project_rights)
 
     @property
     def webhook_networks(self) -> tuple[Network, ...]:

@@ -154,6 +154,21 @@ affinity: {{ toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
 
+{{/* Where the web part finds projects, and how it gets its rights in them. */}}
+{{- define "tidegate.projectsEnv" -}}
+{{- include "tidegate.namespacesEnv" . }}
+- name: TIDEGATE_RELEASE_NAMESPACE
+  valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
+{{- if include "tidegate.byProject" . }}
+{{- $rights := list }}
+{{- range $component := list "web" "mirror" }}
+{{- $account := printf "%s-%s" (include "tidegate.fullname" $) $component }}
+{{- $rights = append $rights (printf "%s=%s" $account (include "tidegate.wideName" (dict "root" $ "component" $component))) }}
+{{- end }}
+- {name: TIDEGATE_PROJECT_RIGHTS, value: {{ join "," $rights | quote }}}
+{{- end }}
+{{- end }}
+
 {{- define "tidegate.extraEnv" -}}
 {{- range $name, $value := . }}
 - name: {{ $name }}
@@ -161,10 +176,21 @@ affinity: {{ toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
 
-{{/* Rights in the watched namespaces: a ClusterRole, or a Role in each that is listed: dict "root" $ "component" "web" "rules" yaml */}}
+{{/* Whether the web part has its rights in projects alone: "yes" or nothing. */}}
+{{- define "tidegate.byProject" -}}
+{{- if and .Values.web.enabled (not .Values.namespaces) (eq .Values.web.rights "projects") }}yes{{ end }}
+{{- end }}
+
+{{/* The ClusterRole of a part: dict "root" $ "component" "web" */}}
+{{- define "tidegate.wideName" -}}
+{{ .root.Release.Namespace }}-{{ include "tidegate.fullname" .root }}-{{ .component }}
+{{- end }}
+
+{{/* Rights in the watched namespaces: a ClusterRole that is bound in all of them, or with "byProject" in those that the mirror
+binds it in; a Role in each that is listed: dict "root" $ "component" "web" "rules" yaml "byProject" "yes" */}}
 {{- define "tidegate.rights" -}}
 {{- $name := printf "%s-%s" (include "tidegate.fullname" .root) .component -}}
-{{- $wide := printf "%s-%s" .root.Release.Namespace $name -}}
+{{- $wide := include "tidegate.wideName" . -}}
 {{- $labels := include "tidegate.labels" . -}}
 {{- $rules := .rules -}}
 {{- $root := .root -}}
@@ -195,6 +221,7 @@ metadata:
   labels: {{ $labels | nindent 4 }}
 rules: {{ $rules | nindent 2 }}
 ---
+{{- if not .byProject }}
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
 metadata:
@@ -204,6 +231,7 @@ roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {{ $wide
 subjects:
 - {kind: ServiceAccount, name: {{ $name }}, namespace: {{ .root.Release.Namespace }}}
 ---
+{{- end }}
 {{- end }}
 apiVersion: v1
 kind: ServiceAccount

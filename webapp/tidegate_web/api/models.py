@@ -113,6 +113,12 @@ Phases = Annotated[list[TerminalPhase], Field(min_length=1, max_length=len(TERMI
 Tasks = Annotated[list[DnsLabel], Field(min_length=1, max_length=100)]
 
 
+class NewProject(Body):
+    """A namespace that is to be a project."""
+
+    name: DnsLabel
+
+
 class ProjectSettings(Body):
     """How a project is kept."""
 

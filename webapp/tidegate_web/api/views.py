@@ -12,12 +12,12 @@ from tidegate_web.api import (
     members,
     people,
     project_settings,
+    projects,
     runs,
     stats,
     triggering,
     webhooks,
 )
-from tidegate_web.auth.guard import caller
 from tidegate_web.health.neighbours import neighbours
 from tidegate_web.permissions import Permission, requires
 from tidegate_web.problems import Problem
@@ -31,16 +31,9 @@ def blueprint() -> Blueprint:
     area = Blueprint("api", __name__, url_prefix="/api/v1")
     for part in (
         runs, acts, batch, bulk, stats, definitions, triggering, people, members, keys, auditlog, webhooks,
-        project_settings,
+        projects, project_settings,
     ):  # fmt: skip
         part.add_routes(area)
-
-    @area.get("/projects")
-    @requires(Permission.SIGNED_IN)
-    def projects() -> Response:
-        asks = caller()
-        found = [(name, asks.role_in(name) if asks else None) for name in services().projects.names()]
-        return jsonify({"items": [{"name": name, "role": role.label} for name, role in found if role is not None]})
 
     @area.get("/health")
     @requires(Permission.SIGNED_IN)

@@ -8,8 +8,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from tidegate_web.health.probes import make_registry
 from tidegate_web.kubernetes import pods_path, runs_path
+from tidegate_web.mirror.bindings import Bindings
 from tidegate_web.mirror.followers import Follower, Followers
 from tidegate_web.mirror.informer import Informer
+from tidegate_web.mirror.keeper import ProjectKeeper
 from tidegate_web.mirror.lead import Leadership
 from tidegate_web.mirror.logwriter import LogWriter
 from tidegate_web.mirror.pods import SELECTOR, Owners, Pod, PodHandler, PodTable
@@ -17,7 +19,7 @@ from tidegate_web.mirror.pruner import Pruner
 from tidegate_web.mirror.publisher import Publisher
 from tidegate_web.mirror.scopes import Scope, Scopes
 from tidegate_web.mirror.sweeper import Sweeper
-from tidegate_web.mirror.writer import RunHandler, RunWriter
+from tidegate_web.mirror.writer import Listed, RunHandler, RunWriter
 from tidegate_web.services import Services
 from tidegate_web.store import schema
 from tidegate_web.webhooks.deliverer import Deliverer
@@ -72,8 +74,11 @@ class Term:
 
         self.followers = Followers(make=follower, at_once=settings.log_followers)
         self._pods = PodTable(changed=self.followers.seen)
-        self._fixed: list[str | None] = list(settings.namespaces) or [None]
         self._scopes = Scopes(make=self._scope, pods=self._pods, followers=self.followers)
+        self._fixed: list[str | None] = list(settings.namespaces) or [None]
+        self._keeper: ProjectKeeper | None = None
+        if settings.rights_by_project:
+            self._fixed, self._keeper = [], self._make_keeper()
         self._sweeper = Sweeper(
             engine=made.engine,
             cluster=made.cluster,
@@ -92,7 +97,24 @@ class Term:
             self._logs,
             self._sweeper,
             self._pruner,
+            *([self._keeper, self._keeper.informer] if self._keeper else []),
         ]
+
+    def _make_keeper(self) -> ProjectKeeper:
+        made, namespace = self._made, self._made.settings.release_namespace
+
+        def gone(project: str, version: int) -> None:
+            self._runs.put(Listed(project=project, uids=set(), resource_version=version))
+
+        return ProjectKeeper(
+            cluster=made.cluster,
+            engine=made.engine,
+            bindings=Bindings(cluster=made.cluster, rights=made.settings.rights_by_project, namespace=namespace),
+            scopes=self._scopes,
+            own_namespace=namespace,
+            gone=gone,
+            stop=self.stop,
+        )
 
     def _scope(self, project: str | None, stop: threading.Event) -> Scope:
         return Scope(
@@ -127,6 +149,8 @@ class Term:
         """Stop everything; what isn't written yet is found again by the next term."""
         self.stop.set()
         self.followers.stop()
+        if self._keeper is not None:
+            self._keeper.close()
         ending = self._scopes.end_all()
         deadline = time.monotonic() + seconds
         threads = [*self._threads, *(thread for scope in ending for thread in (scope.runs, scope.pods))]

@@ -12,10 +12,12 @@ from tidegate_web import __version__
 from tidegate_web.api import shapes
 from tidegate_web.api.acts import cancel
 from tidegate_web.api.common import PHASES, one_of_projects, parse_filter
+from tidegate_web.api.projects import my_projects
 from tidegate_web.api.runs import find
 from tidegate_web.auth.guard import caller, signed_in
 from tidegate_web.health.neighbours import neighbours
-from tidegate_web.pages import formatting, people, webhooks
+from tidegate_web.pages import formatting, people, projects, webhooks
+from tidegate_web.pages.projects import projects_page
 from tidegate_web.permissions import Permission, Role, requires
 from tidegate_web.problems import Problem
 from tidegate_web.services import services
@@ -40,12 +42,6 @@ def last_event(project: str) -> int | None:
         return None
 
 
-def my_projects() -> list[str]:
-    """Those in which whoever asks has a role."""
-    asks = caller()
-    return [] if asks is None else [name for name in services().projects.names() if asks.role_in(name) is not None]
-
-
 def role_here(project: str) -> Role | None:
     """What whoever asks is in a project."""
     asks = caller()
@@ -55,6 +51,7 @@ def role_here(project: str) -> Role | None:
 def blueprint() -> Blueprint:
     """The routes of this area."""
     area = Blueprint("pages", __name__)
+    projects.add_routes(area)
     people.add_routes(area)
     webhooks.add_routes(area)
 
@@ -62,7 +59,7 @@ def blueprint() -> Blueprint:
     def common() -> dict[str, Any]:
         return {
             "user": signed_in(),
-            "projects": my_projects(),
+            "projects": list(my_projects(services())),
             "role_in": role_here,
             "Role": Role,
             "csrf": generate_csrf,
@@ -74,10 +71,10 @@ def blueprint() -> Blueprint:
     @area.get("/")
     @requires(Permission.SIGNED_IN)
     def home() -> Response | str:
-        mine = my_projects()
+        mine = list(my_projects(services()))
         if len(mine) == 1:
             return redirect(url_for("pages.list_runs", project=mine[0]))
-        return render_template("projects.html", projects=mine)
+        return projects_page({})
 
     @area.get("/projects/<project>/runs")
     @requires(Permission.VIEWER)

@@ -129,6 +129,11 @@ def not_listed(connection: Connection, *, listed: set[str], project: str | None,
     return [row for row in rows if row.uid not in listed]
 
 
+def projects_in_cluster(connection: Connection) -> set[str]:
+    """Projects of rows that should be in the cluster."""
+    return set(connection.execute(select(Run.project).where(Run.deleted_at.is_(None)).distinct()).scalars())
+
+
 def is_uid(reference: str) -> bool:
     try:
         return str(uuid.UUID(reference)) == reference.lower()

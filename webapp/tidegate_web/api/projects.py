@@ -1,0 +1,65 @@
+"""Projects over HTTP: which there are for whoever asks, and new ones, made by admins of the installation."""
+
+from typing import Any
+
+from flask import Blueprint, Response, jsonify
+
+from tidegate_web.api import bodies
+from tidegate_web.api.common import audited, one_of_projects
+from tidegate_web.api.models import NewProject
+from tidegate_web.auth.guard import caller, whoever
+from tidegate_web.kubernetes import ClusterError
+from tidegate_web.permissions import Permission, Role, requires
+from tidegate_web.problems import Problem, from_cluster
+from tidegate_web.projects import NoProjectError
+from tidegate_web.services import Services, services
+
+
+def my_projects(made: Services) -> dict[str, Role]:
+    """Those in which whoever asks has a role."""
+    asks = caller()
+    roles = {name: asks.role_in(name) for name in made.projects.names()} if asks is not None else {}
+    return {name: role for name, role in roles.items() if role is not None}
+
+
+def project_json(name: str, *, ready: bool) -> dict[str, Any]:
+    asks = caller()
+    role = asks.role_in(name) if asks is not None else None
+    return {"name": name, "role": None if role is None else role.label, "ready": ready}
+
+
+def make_project(made: Services, wanted: NewProject) -> bool:
+    """Make a project; False when it is one already."""
+    with audited(made, "project.create", project=wanted.name):
+        try:
+            return made.projects.make(wanted.name, who=whoever())
+        except NoProjectError as error:
+            raise Problem(409, str(error)) from error
+        except ClusterError as error:
+            raise from_cluster(error) from error
+
+
+def add_routes(area: Blueprint) -> None:
+    """The routes of projects themselves."""
+
+    @area.get("/projects")
+    @requires(Permission.SIGNED_IN)
+    def list_projects() -> Response:
+        mine = my_projects(services())
+        return jsonify({"items": [{"name": name, "role": role.label} for name, role in mine.items()]})
+
+    @area.post("/projects")
+    @requires(Permission.INSTANCE_ADMIN)
+    def new_project() -> tuple[Response, int]:
+        made, wanted = services(), bodies.read(NewProject)
+        new = make_project(made, wanted)
+        response = jsonify(project_json(wanted.name, ready=made.projects.gets_ready(wanted.name)))
+        response.headers["Location"] = f"/api/v1/projects/{wanted.name}"
+        return response, 201 if new else 200
+
+    @area.get("/projects/<project>")
+    @requires(Permission.VIEWER)
+    def get_project(project: str) -> Response:
+        made = services()
+        one_of_projects(made, project)
+        return jsonify(project_json(project, ready=made.projects.is_ready(project)))

@@ -1,0 +1,60 @@
+"""The web part's rights in a project: RoleBindings in its namespace, one for each of our service accounts that has any.
+
+The mirror makes them, which nobody can reach, and not the process that people talk to. It may bind exactly the ClusterRoles
+of the settings.
+"""
+
+from collections.abc import Mapping
+
+from tidegate_api.names import MANAGED_BY, MANAGED_BY_LABEL
+
+from tidegate_web.kubernetes import Cluster, ClusterError, bindings_path
+
+RBAC = "rbac.authorization.k8s.io"
+OURS = f"{MANAGED_BY_LABEL}={MANAGED_BY}"
+
+
+class Bindings:
+    """Those of this installation: called as the ClusterRole that they bind, whose name no other installation has."""
+
+    def __init__(self, *, cluster: Cluster, rights: Mapping[str, str], namespace: str) -> None:
+        self._cluster = cluster
+        self._accounts = {role: account for account, role in rights.items()}
+        self._namespace = namespace
+
+    def present(self) -> dict[str, set[str]]:
+        """What there is, by project."""
+        found: dict[str, set[str]] = {}
+        for page in self._cluster.pages(bindings_path(None), query={"labelSelector": OURS}):
+            for item in page["items"]:
+                metadata = item["metadata"]
+                if metadata["name"] in self._accounts and item["roleRef"]["name"] == metadata["name"]:
+                    found.setdefault(metadata["namespace"], set()).add(metadata["name"])
+        return found
+
+    def complete(self, project: str, present: set[str]) -> None:
+        """Make those that aren't there."""
+        for role in sorted(self._accounts.keys() - present):
+            try:
+                self._cluster.request("POST", bindings_path(project), body=self._body(role))
+            except ClusterError as error:
+                # Made in between. One of somebody else's making is left alone; the watches then tell what is forbidden.
+                if error.reason != "AlreadyExists":
+                    raise
+
+    def remove(self, project: str, present: set[str]) -> None:
+        """Take them away."""
+        for role in sorted(present):
+            try:
+                self._cluster.request("DELETE", f"{bindings_path(project)}/{role}")
+            except ClusterError as error:
+                if error.status != 404:
+                    raise
+
+    def _body(self, role: str) -> dict[str, object]:
+        subject = {"kind": "ServiceAccount", "name": self._accounts[role], "namespace": self._namespace}
+        return {
+            "metadata": {"name": role, "labels": {MANAGED_BY_LABEL: MANAGED_BY}},
+            "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": role},
+            "subjects": [subject],
+        }

@@ -1,0 +1,170 @@
+"""Follows which namespaces are projects, where the web part has rights in these alone: what is labelled gets our
+RoleBindings and is watched, what isn't any more loses both.
+
+What the cluster says is looked at as a whole each time, so that whatever was missed, undone by hand or left half done is
+put right.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import structlog
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+from tidegate_api.projects import PROJECT_SELECTOR, may_be_project
+
+from tidegate_web.kubernetes import NAMESPACES, Cluster, ClusterError
+from tidegate_web.mirror.bindings import Bindings
+from tidegate_web.mirror.informer import Informer
+from tidegate_web.mirror.scopes import Scopes
+from tidegate_web.store.queries import runs
+
+log = structlog.stdlib.get_logger(__name__)
+
+LOOK_SECONDS = 30.0
+RETRY_SECONDS = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labelled:
+    """A namespace that is a project."""
+
+    name: str
+    ending: bool
+
+
+class ProjectKeeper(threading.Thread):
+    """Looks whenever a namespace gets or loses the label, and now and then."""
+
+    def __init__(
+        self,
+        *,
+        cluster: Cluster,
+        engine: Engine,
+        bindings: Bindings,
+        scopes: Scopes,
+        own_namespace: str,
+        gone: Callable[[str, int], None],
+        stop: threading.Event,
+    ) -> None:
+        """``gone`` is told of projects whose namespace was deleted, and in which version of the cluster."""
+        super().__init__(name="project keeper", daemon=True)
+        self._cluster = cluster
+        self._engine = engine
+        self._bindings = bindings
+        self._scopes = scopes
+        self._own = own_namespace
+        self._gone = gone
+        self._stop_event = stop
+        self._news = threading.Event()
+        self._lock = threading.Lock()
+        self._labelled: dict[str, Labelled] = {}
+        self._version = 0
+        self._unchecked = False
+        self.informer = Informer(
+            cluster=cluster, path=NAMESPACES, handler=self, stop=stop, label_selector=PROJECT_SELECTOR
+        )
+
+    # What the informer tells.
+
+    def page(self, items: list[dict[str, Any]]) -> None:
+        for item in items:
+            self._put(item)
+
+    def listed(self, uids: set[str], resource_version: int) -> None:
+        with self._lock:
+            self._labelled = {uid: each for uid, each in self._labelled.items() if uid in uids}
+            self._version, self._unchecked = resource_version, True
+        self._news.set()
+
+    def changed(self, kind: str, item: dict[str, Any]) -> None:
+        metadata = item["metadata"]
+        if kind != "DELETED":
+            self._put(item)
+        else:
+            with self._lock:
+                self._labelled.pop(metadata["uid"], None)
+            # Else it is there still, and only its label is gone.
+            if metadata.get("deletionTimestamp"):
+                self._gone(metadata["name"], int(metadata["resourceVersion"]))
+        self._news.set()
+
+    def _put(self, item: dict[str, Any]) -> None:
+        metadata = item["metadata"]
+        if may_be_project(metadata["name"], own=self._own):
+            with self._lock:
+                self._labelled[metadata["uid"]] = Labelled(
+                    name=metadata["name"], ending="deletionTimestamp" in metadata
+                )
+
+    # What is done about it.
+
+    def run(self) -> None:
+        self.informer.synced.wait()
+        while not self._stop_event.is_set():
+            self._news.clear()
+            pause = LOOK_SECONDS if self._look() else RETRY_SECONDS
+            self._news.wait(pause)
+
+    def close(self) -> None:
+        """End what waits; the stop is set already."""
+        self.informer.synced.set()
+        self._news.set()
+        self.informer.close()
+
+    def _look(self) -> bool:
+        """Once over everything; False when something has to be tried again."""
+        with self._lock:
+            labelled = list(self._labelled.values())
+            unchecked, self._unchecked = self._unchecked, False
+        wanted = {each.name for each in labelled}
+        for scope in self._scopes.now():
+            if scope.project is not None and scope.project not in wanted:
+                self._scopes.end(scope.project)
+        good = self._try("granting", partial(self._grant, labelled))
+        for project in sorted(wanted):
+            self._scopes.begin(project)
+        if unchecked and not self._try("looking for deleted namespaces", partial(self._find_gone, wanted)):
+            with self._lock:
+                self._unchecked = True
+            good = False
+        return good
+
+    def _grant(self, labelled: list[Labelled]) -> None:
+        present = self._bindings.present()
+        # A namespace that is being deleted takes nothing new, and loses everything by itself.
+        ending = {each.name for each in labelled if each.ending}
+        wanted = {each.name for each in labelled} - ending
+        failed: ClusterError | None = None
+        for project in sorted((wanted | present.keys()) - ending):
+            try:
+                there = present.get(project, set())
+                if project in wanted:
+                    self._bindings.complete(project, there)
+                else:
+                    self._bindings.remove(project, there)
+            except ClusterError as error:
+                # The others don't wait for this one.
+                log.warning("granting in a project", project=project, reason=error.message)
+                failed = error
+        if failed is not None:
+            raise failed
+
+    def _find_gone(self, wanted: set[str]) -> None:
+        """Of a namespace that was deleted while nobody looked, nothing else will ever tell."""
+        with self._engine.connect() as connection:
+            stored = runs.projects_in_cluster(connection)
+        for project in sorted(stored - wanted):
+            if self._cluster.get_namespace(project) is None:
+                self._gone(project, self._version)
+
+    def _try(self, what: str, step: Callable[[], None]) -> bool:
+        try:
+            step()
+        except (ClusterError, SQLAlchemyError) as error:
+            log.warning(f"{what} later", reason=str(error).partition("\n")[0])
+            return False
+        return True
