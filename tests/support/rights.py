@@ -13,7 +13,11 @@ Json = dict[str, Any]
 
 IN_PROJECTS: dict[str, list[Json]] = {
     "web": [
-        {"apiGroups": ["tidegate.dev"], "resources": ["taskruns"], "verbs": ["get", "create", "patch", "delete"]},
+        {
+            "apiGroups": ["tidegate.dev"],
+            "resources": ["taskruns"],
+            "verbs": ["get", "list", "create", "patch", "delete"],
+        },
         {
             "apiGroups": ["tidegate.dev"],
             "resources": ["tasks", "queues", "schedules"],

@@ -114,17 +114,3 @@ def test_sign_ins_are_in_the_audit_log(parts: Parts) -> None:
         (EMAIL, "session.open", "wrong password"),
         (EMAIL, "session.open", "done"),
     ]
-
-
-def test_without_postgres_pages_say_so(stack: Stack) -> None:
-    parts = stack.parts("web")
-    me = parts.sign_in()
-    stack.postgres.stop()
-    answer = me.get(f"/api/v1/projects/{parts.project}/runs")
-    assert answer.status_code == 503
-    assert answer.headers["Retry-After"]
-    page = me.get(f"/projects/{parts.project}/runs")
-    assert page.status_code == 503
-    assert "database" in page.text
-    stack.postgres.start()
-    assert me.get("/api/v1/me").status_code == 200

@@ -18,6 +18,7 @@ from werkzeug.routing import IntegerConverter, Map
 from tidegate_web.api import views as api_views
 from tidegate_web.api.bodies import MAX_BATCH_BYTES
 from tidegate_web.api.bulk import WORKER
+from tidegate_web.auditing import AuditSpool
 from tidegate_web.auth import external, guard
 from tidegate_web.auth import views as auth_views
 from tidegate_web.auth.memory import CallerMemory
@@ -25,6 +26,7 @@ from tidegate_web.auth.providers import make_providers
 from tidegate_web.auth.throttle import LoginThrottle
 from tidegate_web.bulk.worker import BulkWorker
 from tidegate_web.clock import Clock, SystemClock
+from tidegate_web.clusterruns import ClusterRuns
 from tidegate_web.health.probes import make_registry
 from tidegate_web.internal import views as internal_views
 from tidegate_web.internal.progress import ProgressWriter
@@ -112,6 +114,8 @@ def make_services(
             redis=redis, limit=Limit(requests=settings.rate_limit_requests, seconds=settings.rate_limit_seconds)
         ),
         schemas=SchemaWorker(),
+        audit=AuditSpool(redis),
+        cluster_runs=ClusterRuns(cluster=cluster, default_ttl_seconds=settings.default_ttl_seconds),
     )
 
 

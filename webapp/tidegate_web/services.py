@@ -7,9 +7,11 @@ from flask import Flask, current_app
 from redis import Redis
 from sqlalchemy import Engine
 
+from tidegate_web.auditing import AuditSpool
 from tidegate_web.auth.memory import CallerMemory
 from tidegate_web.auth.throttle import LoginThrottle
 from tidegate_web.clock import Clock
+from tidegate_web.clusterruns import ClusterRuns
 from tidegate_web.internal.progress import ProgressWriter
 from tidegate_web.kubernetes import Cluster
 from tidegate_web.leader import Leader
@@ -49,6 +51,8 @@ class Services:
     queues: Queues
     limits: RateLimiter
     schemas: SchemaWorker
+    audit: AuditSpool
+    cluster_runs: ClusterRuns
 
     def attach(self, app: Flask) -> None:
         app.extensions[_KEY] = self

@@ -9,16 +9,15 @@ from tidegate_web.api.common import audited, one_of_projects
 from tidegate_web.api.creating import Made, create, wanted_run
 from tidegate_web.api.erasing import erase
 from tidegate_web.api.replay import replayed
-from tidegate_web.api.runs import as_json, find, remember
+from tidegate_web.api.runs import as_json, find, written
 from tidegate_web.auth.guard import caller, whoever
 from tidegate_web.kubernetes import ClusterError, jobs_path
 from tidegate_web.ownership import job_name
 from tidegate_web.permissions import Permission, requires
 from tidegate_web.problems import Problem, from_cluster
 from tidegate_web.services import Services, services
-from tidegate_web.store.models import TERMINAL_PHASES, AnyRow
-from tidegate_web.store.queries import runs
-from tidegate_web.store.records import parse_time
+from tidegate_web.store.models import TERMINAL_PHASES
+from tidegate_web.store.records import RunLike, parse_time
 
 
 def may_act_on(task: str | None) -> None:
@@ -28,19 +27,17 @@ def may_act_on(task: str | None) -> None:
         raise Problem(403, "This key is limited to other tasks.")
 
 
-def cancel(made: Services, project: str, reference: str) -> AnyRow:
+def cancel(made: Services, project: str, reference: str) -> RunLike:
     """Ask for a run's end; it is cancelled when the operator has seen to it."""
     one_of_projects(made, project, to_write=True)
     row = find(made, project, reference)
     may_act_on(row.task)
     with audited(made, "run.cancel", project=project, target=row.name):
-        cancel_row(made, row)
-    with made.engine.connect() as connection:
-        return runs.find(connection, project=project, reference=row.uid) or row
+        return cancel_row(made, row)
 
 
-def cancel_row(made: Services, row: AnyRow) -> None:
-    """Ask for its end, and keep that; 409 when there is nothing left to end."""
+def cancel_row(made: Services, row: RunLike) -> RunLike:
+    """Ask for its end, and keep that; the row that it has then. 409 when there is nothing left to end."""
     if row.phase in TERMINAL_PHASES or row.deleted_at is not None:
         raise Problem(409, "The run has ended already.")
     try:
@@ -49,7 +46,7 @@ def cancel_row(made: Services, row: AnyRow) -> None:
         if error.status in (404, 409):
             raise Problem(409, "The run is gone from the cluster.") from error
         raise from_cluster(error) from error
-    remember(made, resource, submitted_by=None)
+    return written(made, resource)
 
 
 def create_asked(made: Services, project: str) -> Made:
@@ -76,7 +73,7 @@ def replay(made: Services, project: str, reference: str, body: dict[str, Any]) -
         return create(made, project, wanted, who=whoever())
 
 
-def reschedule(made: Services, project: str, reference: str, body: dict[str, Any]) -> AnyRow:
+def reschedule(made: Services, project: str, reference: str, body: dict[str, Any]) -> RunLike:
     """Start it later, or now; 409 when it has begun."""
     one_of_projects(made, project, to_write=True)
     row = find(made, project, reference)
@@ -94,12 +91,10 @@ def reschedule(made: Services, project: str, reference: str, body: dict[str, Any
             if error.status in (404, 409):
                 raise Problem(409, "The run has changed or is gone. Look at it again.") from error
             raise from_cluster(error) from error
-    remember(made, resource, submitted_by=None)
-    with made.engine.connect() as connection:
-        return runs.find(connection, project=project, reference=row.uid) or row
+    return written(made, resource)
 
 
-def _reschedule(made: Services, row: AnyRow, start_after: str | None) -> dict[str, Any]:
+def _reschedule(made: Services, row: RunLike, start_after: str | None) -> dict[str, Any]:
     resource = made.cluster.get_run(row.project, row.name)
     if resource["metadata"]["uid"] != row.uid:
         raise Problem(409, "The run is gone from the cluster.")

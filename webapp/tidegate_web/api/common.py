@@ -2,19 +2,20 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 import structlog
 from flask import request
-from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.datastructures import MultiDict
 
+from tidegate_web.auditing import Entry
 from tidegate_web.auth.guard import whoever
 from tidegate_web.permissions import is_dns_label
 from tidegate_web.problems import Problem
 from tidegate_web.services import Services
-from tidegate_web.store.engine import is_unavailable
+from tidegate_web.store.engine import unless_away
 from tidegate_web.store.models import ACTIVE_PHASES, TERMINAL_PHASES
 from tidegate_web.store.queries import audit, run_list
 from tidegate_web.store.queries.run_list import RunFilter
@@ -104,29 +105,24 @@ def audited(
         outcome = f"refused {problem.status}"
         raise
     finally:
-        who, address = actor or whoever(), request.remote_addr or ""
-        try:
-            with made.engine.begin() as connection:
-                audit.write(
-                    connection,
-                    actor=who,
-                    address=address,
-                    action=action,
-                    outcome=outcome,
-                    project=project,
-                    target=target,
-                    detail=dict(detail or {}),
-                )
-        except SQLAlchemyError as error:
-            if not is_unavailable(error):
-                raise
-            log.warning(
-                "audit",
-                actor=who,
-                address=address,
-                action=action,
-                outcome=outcome,
-                project=project,
-                target=target,
-                detail=dict(detail or {}),
-            )
+        entry = Entry(
+            at=made.clock.now(),
+            actor=actor or whoever(),
+            address=request.remote_addr or "",
+            action=action,
+            outcome=outcome,
+            project=project,
+            target=target,
+            detail=dict(detail or {}),
+        )
+        unless_away(lambda: _write(made, entry), lambda: _write_later(made, entry))
+
+
+def _write(made: Services, entry: Entry) -> None:
+    with made.engine.begin() as connection:
+        audit.write(connection, **asdict(entry))
+
+
+def _write_later(made: Services, entry: Entry) -> None:
+    kept = made.audit.keep(entry)
+    log.warning("audit", kept=kept, **asdict(entry) | {"at": entry.at.isoformat()})

@@ -5,12 +5,11 @@ One way for a single run, a batch, a replay and a Schedule that is triggered by 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from tidegate_web.api import idempotency, shapes
+from tidegate_web.api import idempotency
 from tidegate_web.api.bodies import NewRun, invalid, new_run
 from tidegate_web.api.dependencies import settled
 from tidegate_web.api.idempotency import Once
@@ -21,7 +20,7 @@ from tidegate_web.problems import Problem, from_cluster
 from tidegate_web.services import Services
 from tidegate_web.store.engine import is_unavailable
 from tidegate_web.store.queries import runs
-from tidegate_web.store.records import run_record
+from tidegate_web.store.records import RunLike, as_row, run_record
 
 FULL_RETRY_SECONDS = "5"
 AT_ONCE = 8
@@ -40,7 +39,7 @@ class Wanted:
 class Made:
     """A run as the archive has it. Not ``new``: an earlier request of its idempotency key made it."""
 
-    row: shapes.RunLike
+    row: RunLike
     new: bool
 
 
@@ -176,13 +175,12 @@ def _keep(made: Services, project: str, created: Mapping[int, tuple[Wanted, _Cre
     }
     kept = {
         number: Made(
-            row=SimpleNamespace(
-                **record.columns(), deleted_at=None, submitted_by=who if created[number][1].new else None
-            ),
+            row=as_row(record, submitted_by=who if created[number][1].new else None),
             new=created[number][1].new,
         )
         for number, record in records.items()
     }
+    made.cluster_runs.forget(project)
     new = [record for number, record in records.items() if kept[number].new]
     met = [record for number, record in records.items() if not kept[number].new]
     try:

@@ -1,9 +1,10 @@
 """Runs over HTTP: listed and looked at."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
-from sqlalchemy.exc import SQLAlchemyError
 
 from tidegate_web.api import shapes
 from tidegate_web.api.common import integer, one_of_projects, parse_filter
@@ -11,30 +12,80 @@ from tidegate_web.api.events import events
 from tidegate_web.kubernetes import ClusterError
 from tidegate_web.leader import LeaderError, Why
 from tidegate_web.permissions import Permission, is_dns_label, requires
-from tidegate_web.problems import Problem, from_cluster
+from tidegate_web.problems import Problem, from_cluster, postgres_away
 from tidegate_web.services import Services, services
-from tidegate_web.store.engine import is_unavailable
+from tidegate_web.store.engine import unless_away
 from tidegate_web.store.models import TERMINAL_PHASES, AnyRow
 from tidegate_web.store.queries import logs, metadata, results, run_list, runs
-from tidegate_web.store.records import run_record
+from tidegate_web.store.queries.run_list import Page, RunFilter
+from tidegate_web.store.records import RunLike, is_from_cluster, run_record
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What pods and the mirror have told of a run."""
+
+    progress: dict[int, AnyRow] = field(default_factory=dict)
+    ends: Sequence[AnyRow] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 def remember(made: Services, resource: dict[str, Any], *, submitted_by: str | None) -> bool:
     """Write a TaskRun that the apiserver has just answered, so that it can be read at once; False without Postgres,
     where the mirror writes it later."""
     record = run_record(resource, default_ttl_seconds=made.settings.default_ttl_seconds)
-    try:
+
+    def write() -> bool:
         with made.engine.begin() as connection:
             runs.upsert(connection, [record], submitted_by=submitted_by)
-    except SQLAlchemyError as error:
-        if not is_unavailable(error):
-            raise
-        return False
-    return True
+        return True
+
+    return unless_away(write, lambda: False)
 
 
-def find(made: Services, project: str, reference: str) -> AnyRow:
-    """One run from the archive, else from the cluster (and then it is in the archive)."""
+def written(made: Services, resource: dict[str, Any]) -> RunLike:
+    """Write a TaskRun that the apiserver has just answered to a change of it; the row that it has now."""
+    remember(made, resource, submitted_by=None)
+    metadata = resource["metadata"]
+    made.cluster_runs.forget(metadata["namespace"])
+
+    def stored() -> RunLike:
+        with made.engine.connect() as connection:
+            found = runs.find(connection, project=metadata["namespace"], reference=metadata["uid"])
+        return found or made.cluster_runs.row(resource)
+
+    return unless_away(stored, lambda: made.cluster_runs.row(resource))
+
+
+def told_of(made: Services, row: RunLike) -> Told:
+    """What isn't in the row; nothing while Postgres is away."""
+
+    def ask() -> Told:
+        with made.engine.connect() as connection:
+            return Told(
+                progress=runs.progress_of(connection, uid=row.uid),
+                ends=logs.ends(connection, run_uid=row.uid),
+                metadata=metadata.of_run(connection, run_uid=row.uid),
+            )
+
+    return Told() if is_from_cluster(row) else unless_away(ask, Told)
+
+
+def find(made: Services, project: str, reference: str) -> RunLike:
+    """One run from the archive, else from the cluster (and then it is in the archive). While Postgres is away it is as the
+    cluster has it."""
+    return unless_away(lambda: _find(made, project, reference), lambda: find_in_cluster(made, project, reference))
+
+
+def find_in_cluster(made: Services, project: str, reference: str) -> RunLike:
+    """503 when the cluster hasn't it: the archive may."""
+    row = made.cluster_runs.one(project, reference)
+    if row is None:
+        raise postgres_away()
+    return row
+
+
+def _find(made: Services, project: str, reference: str) -> AnyRow:
     with made.engine.connect() as connection:
         found = runs.find(connection, project=project, reference=reference)
     if found is not None:
@@ -54,7 +105,7 @@ def find(made: Services, project: str, reference: str) -> AnyRow:
     return found
 
 
-def why(made: Services, row: AnyRow) -> Why:
+def why(made: Services, row: RunLike) -> Why:
     """What holds a run right now; what its status says of one that has ended."""
     if row.phase in TERMINAL_PHASES:
         return Why(reason=row.reason or row.phase, message=row.message or "")
@@ -64,14 +115,34 @@ def why(made: Services, row: AnyRow) -> Why:
         return Why(reason="Unknown", message=str(error))
 
 
-def as_json(made: Services, row: AnyRow) -> dict[str, Any]:
-    with made.engine.connect() as connection:
-        told = runs.progress_of(connection, uid=row.uid)
-        kept = metadata.of_run(connection, run_uid=row.uid)
-    return shapes.whole(row, shapes.attempts(row, told), metadata=kept)
+def as_json(made: Services, row: RunLike) -> dict[str, Any]:
+    told = told_of(made, row)
+    return shapes.whole(row, shapes.attempts(row, told.progress), metadata=told.metadata)
 
 
-def result(made: Services, row: AnyRow) -> Response:
+def listed(made: Services, project: str, wanted: RunFilter, *, limit: int, after: str | None) -> dict[str, Any]:
+    """A piece of the list, as it is answered."""
+
+    def stored() -> dict[str, Any]:
+        with made.engine.connect() as connection:
+            return listed_json(run_list.page(connection, project=project, wanted=wanted, limit=limit, after=after))
+
+    def in_cluster() -> dict[str, Any]:
+        found = made.cluster_runs.of(project)
+        page = listed_json(found.page(wanted, limit=limit, after=after))
+        return page | shapes.source(True) | {"truncated": found.truncated}
+
+    try:
+        return unless_away(stored, in_cluster)
+    except run_list.BadCursorError as error:
+        raise Problem(422, str(error)) from error
+
+
+def listed_json(page: Page) -> dict[str, Any]:
+    return {"items": [shapes.listed(row) for row in page.rows], "after": page.after}
+
+
+def result(made: Services, row: RunLike) -> Response:
     """What a run gave back: from its status, or from the store when it was too large for that."""
     if "result" in row.status:
         return jsonify(row.status["result"])
@@ -95,18 +166,8 @@ def add_routes(area: Blueprint) -> None:
         made = services()
         one_of_projects(made, project)
         limit = integer("limit", default=50, least=1, most=500)
-        try:
-            with made.engine.connect() as connection:
-                page = run_list.page(
-                    connection,
-                    project=project,
-                    wanted=parse_filter(request.args),
-                    limit=limit,
-                    after=request.args.get("after"),
-                )
-        except run_list.BadCursorError as error:
-            raise Problem(422, str(error)) from error
-        return jsonify({"items": [shapes.listed(row) for row in page.rows], "after": page.after})
+        wanted = parse_filter(request.args)
+        return jsonify(listed(made, project, wanted, limit=limit, after=request.args.get("after")))
 
     @area.get("/projects/<project>/runs/<run>")
     @requires(Permission.VIEWER)
@@ -119,9 +180,7 @@ def add_routes(area: Blueprint) -> None:
     def get_attempts(project: str, run: str) -> Response:
         made = services()
         row = find(made, project, run)
-        with made.engine.connect() as connection:
-            told = runs.progress_of(connection, uid=row.uid)
-        return jsonify({"items": shapes.attempts(row, told)})
+        return jsonify({"items": shapes.attempts(row, told_of(made, row).progress)})
 
     @area.get("/projects/<project>/runs/<run>/result")
     @requires(Permission.VIEWER)

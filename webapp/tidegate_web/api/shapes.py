@@ -4,10 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from tidegate_web.store.models import AnyRow
+from tidegate_web.store.records import RunLike, is_from_cluster
 from tidegate_web.times import rfc3339
-
-RunLike = Any
-"""A row of ``runs``, or something with the same columns."""
 
 
 def requester(row: RunLike) -> dict[str, Any] | None:
@@ -42,6 +40,11 @@ def summary(row: RunLike) -> dict[str, Any]:
     }
 
 
+def source(from_cluster: bool) -> dict[str, Any]:
+    """The mark on what the cluster alone has told, while Postgres is away."""
+    return {"source": "cluster"} if from_cluster else {}
+
+
 def listed(row: RunLike) -> dict[str, Any]:
     """A run in a list, with the progress of its last attempt."""
     return summary(row) | {"progress": row.progress, "progressMessage": row.progress_message}
@@ -50,14 +53,18 @@ def listed(row: RunLike) -> dict[str, Any]:
 def whole(row: RunLike, attempts: list[dict[str, Any]], *, metadata: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """A run by itself."""
     last = attempts[-1] if attempts else {}
-    return summary(row) | {
-        "progress": last.get("progress"),
-        "progressMessage": last.get("progressMessage"),
-        "metadata": dict(metadata or {}),
-        "labels": row.labels,
-        "spec": row.spec,
-        "status": row.status,
-    }
+    return (
+        summary(row)
+        | source(is_from_cluster(row))
+        | {
+            "progress": last.get("progress"),
+            "progressMessage": last.get("progressMessage"),
+            "metadata": dict(metadata or {}),
+            "labels": row.labels,
+            "spec": row.spec,
+            "status": row.status,
+        }
+    )
 
 
 def attempts(row: RunLike, told: dict[int, AnyRow]) -> list[dict[str, Any]]:

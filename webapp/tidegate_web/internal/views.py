@@ -23,7 +23,7 @@ from tidegate_web.services import Services, services
 from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import metadata as stored_metadata
 from tidegate_web.store.queries import results, run_list, runs
-from tidegate_web.store.records import clean
+from tidegate_web.store.records import RunLike, clean
 from tidegate_web.times import rfc3339
 
 MAX_RESULT_BYTES = 8 * 1024 * 1024
@@ -147,7 +147,7 @@ def change_metadata(made: Services, identity: RunIdentity, body: dict[str, Any])
     return after
 
 
-def create_child(made: Services, identity: RunIdentity, body: dict[str, Any]) -> shapes.RunLike:
+def create_child(made: Services, identity: RunIdentity, body: dict[str, Any]) -> RunLike:
     """A run of the same project, made with an operator's rights; whose child it is, is ours to say."""
     one_of_projects(made, identity.project, to_write=True)
     who = f"run {identity.run_name}"

@@ -87,6 +87,7 @@ class Term:
             pods=self._pods,
             owners=self._owners,
             scopes=self._scopes,
+            audit=made.audit,
             stop=self.stop,
         )
         self._pruner = Pruner(engine=made.engine, clock=made.clock, stop=self.stop, seconds=settings.prune_seconds)

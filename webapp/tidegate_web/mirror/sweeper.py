@@ -14,6 +14,7 @@ import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from tidegate_web.auditing import AuditSpool
 from tidegate_web.clock import Clock
 from tidegate_web.kubernetes import Cluster, ClusterError, controller_of, jobs_path, runs_path
 from tidegate_web.mirror.pods import Owners, PodTable
@@ -44,6 +45,7 @@ class Sweeper(threading.Thread):
         pods: PodTable,
         owners: Owners,
         scopes: Scopes,
+        audit: AuditSpool,
         stop: threading.Event,
     ) -> None:
         super().__init__(name="sweeper", daemon=True)
@@ -54,6 +56,7 @@ class Sweeper(threading.Thread):
         self._pods = pods
         self._owners = owners
         self._scopes = scopes
+        self._audit = audit
         self._stop_event = stop
 
     def run(self) -> None:
@@ -62,8 +65,9 @@ class Sweeper(threading.Thread):
                 if scope.knows_pods:
                     self._try(partial(self._sweep, scope))
             self._try(self._forget)
+            self._try(lambda: self._audit.write(self._engine))
 
-    def _try(self, step: Callable[[], None]) -> None:
+    def _try(self, step: Callable[[], object]) -> None:
         """What fails here holds up nothing else, and is tried again next time."""
         try:
             step()

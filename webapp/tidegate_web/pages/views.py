@@ -1,6 +1,7 @@
 """The pages. What changes live is rendered by the same templates for the page and for its refreshes."""
 
 import shlex
+from datetime import datetime
 from typing import Any
 
 from flask import Blueprint, redirect, render_template, request, url_for
@@ -13,16 +14,19 @@ from tidegate_web.api import shapes
 from tidegate_web.api.acts import cancel
 from tidegate_web.api.common import PHASES, one_of_projects, parse_filter
 from tidegate_web.api.projects import my_projects
-from tidegate_web.api.runs import find
+from tidegate_web.api.runs import find, told_of
 from tidegate_web.auth.guard import caller, signed_in
 from tidegate_web.health.neighbours import neighbours
 from tidegate_web.pages import formatting, people, projects, webhooks
 from tidegate_web.pages.projects import projects_page
 from tidegate_web.permissions import Permission, Role, requires
 from tidegate_web.problems import Problem
-from tidegate_web.services import services
+from tidegate_web.services import Services, services
+from tidegate_web.store.engine import unless_away
 from tidegate_web.store.models import ACTIVE_PHASES, TERMINAL_PHASES
-from tidegate_web.store.queries import logs, metadata, run_list, runs
+from tidegate_web.store.queries import run_list, runs
+from tidegate_web.store.queries.run_list import RunFilter
+from tidegate_web.store.records import RunLike, is_from_cluster
 
 PAGE = 50
 ATTENTION_PHASES = ("Failed", "Expired", "Skipped")
@@ -46,6 +50,29 @@ def role_here(project: str) -> Role | None:
     """What whoever asks is in a project."""
     asks = caller()
     return None if asks is None else asks.role_in(project)
+
+
+def runs_shown(made: Services, project: str, wanted: RunFilter, *, after: str | None, now: datetime) -> dict[str, Any]:
+    """What the list's page has to show; while Postgres is away, of the runs that the cluster has."""
+
+    def stored() -> dict[str, Any]:
+        with made.engine.connect() as connection:
+            page = run_list.page(connection, project=project, wanted=wanted, limit=PAGE, after=after)
+            counts = run_list.counts(connection, project=project, now=now)
+            tasks, queues = run_list.choices(connection, project=project)
+        return {"page": page, "counts": counts, "tasks": tasks, "queues": queues}
+
+    def in_cluster() -> dict[str, Any]:
+        found = made.cluster_runs.of(project)
+        tasks, queues = found.choices()
+        page, counts = found.page(wanted, limit=PAGE, after=after), found.counts(now=now)
+        shown = {"page": page, "counts": counts, "tasks": tasks, "queues": queues}
+        return shown | {"away": True, "truncated": found.truncated}
+
+    try:
+        return unless_away(stored, in_cluster)
+    except run_list.BadCursorError as error:
+        raise Problem(422, str(error)) from error
 
 
 def blueprint() -> Blueprint:
@@ -84,23 +111,12 @@ def blueprint() -> Blueprint:
         seq = last_event(project)
         wanted = parse_filter(request.args)
         now = made.clock.now()
-        try:
-            with made.engine.connect() as connection:
-                page = run_list.page(
-                    connection, project=project, wanted=wanted, limit=PAGE, after=request.args.get("after")
-                )
-                counts = run_list.counts(connection, project=project, now=now)
-                tasks, queues = run_list.choices(connection, project=project)
-        except run_list.BadCursorError as error:
-            raise Problem(422, str(error)) from error
+        shown = runs_shown(made, project, wanted, after=request.args.get("after"), now=now)
         filtered = any(request.args.get(name) for name in ("phase", "task", "queue", "q", "tag", "batch", "schedule"))
         return render_template(
             "_runs.html" if fragment_wanted() else "runs.html",
             project=project,
-            page=page,
-            counts=counts,
-            tasks=tasks,
-            queues=queues,
+            **shown,
             wanted=wanted,
             filtered=filtered,
             first_page=not request.args.get("after"),
@@ -119,20 +135,18 @@ def blueprint() -> Blueprint:
             one_of_projects(made, project)
         seq = last_event(project)
         row = find(made, project, run)
-        with made.engine.connect() as connection:
-            told = runs.progress_of(connection, uid=row.uid)
-            ends = logs.ends(connection, run_uid=row.uid)
-            kept = metadata.of_run(connection, run_uid=row.uid)
+        told = told_of(made, row)
         role = role_here(project)
-        attempts = shapes.attempts(row, told)
+        attempts = shapes.attempts(row, told.progress)
         return render_template(
             "_run.html" if fragment_wanted() else "run.html",
             project=project,
             run=row,
             attempts=attempts,
             last=attempts[-1] if attempts else {},
-            ends={end.attempt: end for end in ends},
-            metadata=kept,
+            ends={end.attempt: end for end in told.ends},
+            metadata=told.metadata,
+            away=is_from_cluster(row),
             requester=shapes.requester(row),
             may_cancel=role is not None and role >= Role.OPERATOR,
             commands=kubectl_commands(project, row),
@@ -161,7 +175,7 @@ def blueprint() -> Blueprint:
     return area
 
 
-def kubectl_commands(project: str, row: shapes.RunLike) -> list[tuple[str, str]]:
+def kubectl_commands(project: str, row: RunLike) -> list[tuple[str, str]]:
     """What to type for the same in a terminal."""
     where = f"kubectl -n {shlex.quote(project)}"
     selector = f"-l tidegate.dev/run-uid={row.uid}"

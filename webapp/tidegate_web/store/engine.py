@@ -1,7 +1,12 @@
 """How a process talks to Postgres: one pool, short statement timeouts, and one name for "Postgres is away"."""
 
-from sqlalchemy import Engine, create_engine
-from sqlalchemy.exc import DBAPIError, OperationalError
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from tidegate_web.settings import WebSettings
@@ -18,13 +23,40 @@ OPTIONS = " ".join(
         "jit=off",
     )
 )
+CONNECT_SECONDS = 3
+PAUSE_SECONDS = 5.0
 UNAVAILABLE = (OperationalError, PoolTimeoutError)
 """What is raised while Postgres can't be asked; anything else is a mistake of ours."""
 
 
+T = TypeVar("T")
+
+
+class Connecting:
+    """Opens connections. Where Postgres neither takes nor refuses one, the next are refused here for a moment: else each
+    question of each request waits for nothing."""
+
+    def __init__(self) -> None:
+        self._refuse_until = 0.0
+
+    def __call__(
+        self, dialect: Dialect, record: object, arguments: Sequence[Any], named: Mapping[str, Any]
+    ) -> DBAPIConnection:
+        failed: type[Exception] = dialect.loaded_dbapi.OperationalError
+        began = time.monotonic()
+        if began < self._refuse_until:
+            raise failed("Postgres didn't answer a moment ago")
+        try:
+            return dialect.connect(*arguments, **named)
+        except failed:
+            if time.monotonic() - began >= CONNECT_SECONDS / 2:
+                self._refuse_until = time.monotonic() + PAUSE_SECONDS
+            raise
+
+
 def make_engine(settings: WebSettings, *, name: str) -> Engine:
     """A pool of connections that finds out by itself when Postgres was restarted."""
-    return create_engine(
+    engine = create_engine(
         settings.sqlalchemy_url,
         pool_size=settings.database_pool_size,
         max_overflow=settings.database_pool_size,
@@ -33,13 +65,27 @@ def make_engine(settings: WebSettings, *, name: str) -> Engine:
         pool_recycle=1800,
         connect_args={
             "application_name": f"tidegate-{name}",
-            "connect_timeout": 5,
+            "connect_timeout": CONNECT_SECONDS,
             "keepalives_idle": 10,
             "keepalives_interval": 5,
             "keepalives_count": 3,
+            # A server that went without a word is found out by the first question that isn't acknowledged.
+            "tcp_user_timeout": 5000,
             "options": OPTIONS,
         },
     )
+    event.listen(engine, "do_connect", Connecting())
+    return engine
+
+
+def unless_away(ask: Callable[[], T], instead: Callable[[], T]) -> T:
+    """What Postgres says, or something else while it can't be asked."""
+    try:
+        return ask()
+    except SQLAlchemyError as error:
+        if not is_unavailable(error):
+            raise
+    return instead()
 
 
 def is_unavailable(error: BaseException) -> bool:

@@ -5,6 +5,7 @@ write rows, can't come to different rows for one object.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 from tidegate_web.store.models import TERMINAL_PHASES
@@ -47,6 +48,27 @@ class RunRecord:
 
     def columns(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__slots__}
+
+
+RunLike = Any
+"""A row of ``runs``, or something with the same columns."""
+
+
+def as_row(record: RunRecord, *, submitted_by: str | None = None, in_cluster: bool = False) -> RunLike:
+    """A run that isn't asked of Postgres, as its row would be. ``in_cluster``: it is all that there is of it just now."""
+    return SimpleNamespace(
+        **record.columns(),
+        deleted_at=None,
+        submitted_by=submitted_by,
+        progress=None,
+        progress_message=None,
+        in_cluster=in_cluster,
+    )
+
+
+def is_from_cluster(row: RunLike) -> bool:
+    """Whether a run was read from the cluster because Postgres is away."""
+    return bool(getattr(row, "in_cluster", False))
 
 
 def parse_time(value: object) -> datetime | None:

@@ -68,7 +68,12 @@
   };
 
   const fragment = $("#fragment");
-  let fetching = false, again = false, lastFetch = 0;
+  let fetching = false, again = false, lastFetch = 0, whileAway = null;
+  // Without Postgres no event comes: ask until it is back.
+  const askWhileAway = () => {
+    clearTimeout(whileAway);
+    if ($("#away")) whileAway = setTimeout(refresh, 3000);
+  };
   const refresh = async () => {
     if (fetching) { again = true; return; }
     fetching = true;
@@ -87,7 +92,7 @@
       document.dispatchEvent(new Event("refreshed"));
     } catch { /* the network is away; the next try comes */ } finally {
       fetching = false;
-      if (again) refresh();
+      if (again) refresh(); else askWhileAway();
     }
   };
 
@@ -346,6 +351,7 @@
   setInterval(tick, 1000);
   const page = $("[data-page]");
   if (page) watch(page);
+  askWhileAway();
   if (page?.dataset.page === "run") { logs(page); why(page); }
   const refreshed = $("[data-refresh]");
   if (refreshed) setInterval(refresh, Number(refreshed.dataset.refresh) * 1000);

@@ -1,5 +1,6 @@
 """The audit log: append only."""
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, insert, select
@@ -18,7 +19,9 @@ def write(
     project: str | None = None,
     target: str | None = None,
     detail: dict[str, Any] | None = None,
+    at: datetime | None = None,
 ) -> None:
+    """``at``: when it was, if not now."""
     connection.execute(
         insert(Audit).values(
             actor=clean(actor),
@@ -28,8 +31,21 @@ def write(
             project=project,
             target=clean(target) if target is not None else None,
             detail=clean(detail or {}),
+            **({} if at is None else {"at": at}),
         )
     )
+
+
+def write_late(connection: Connection, *, at: datetime, **entry: Any) -> None:
+    """Write down what happened a while ago, unless it is written."""
+    same = (
+        Audit.at == at,
+        Audit.actor == clean(entry["actor"]),
+        Audit.action == entry["action"],
+        Audit.target.is_not_distinct_from(clean(entry["target"])),
+    )
+    if connection.execute(select(Audit.id).where(*same)).first() is None:
+        write(connection, at=at, **entry)
 
 
 def page(

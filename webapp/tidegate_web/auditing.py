@@ -1,0 +1,82 @@
+"""The audit rows of writes that went on while Postgres was away: kept in Redis, and written by the mirror when it is back.
+
+Redis isn't there to last: rows that wait are lost with it, and beyond a bound none is kept. Each of them is in the log of the
+process that did the write as well.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Self
+
+from redis import Redis
+from redis.exceptions import RedisError
+from sqlalchemy import Engine
+
+from tidegate_web.store.queries import audit
+from tidegate_web.store.records import parse_time
+
+KEY = "tg:audit"
+MOST = 10_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One write, and its outcome."""
+
+    at: datetime
+    actor: str
+    address: str
+    action: str
+    outcome: str
+    project: str | None
+    target: str | None
+    detail: dict[str, Any]
+
+    def as_text(self) -> str:
+        return json.dumps(asdict(self) | {"at": self.at.isoformat()})
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """None for what is no entry of ours."""
+        try:
+            told = json.loads(text)
+            at = parse_time(told.pop("at"))
+            return None if at is None else cls(at=at, **told)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return None
+
+
+class AuditSpool:
+    """Those that wait, oldest first."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    def keep(self, entry: Entry) -> bool:
+        """Keep one for later; False when that can't be."""
+        try:
+            if int(str(self._redis.llen(KEY))) >= MOST:
+                return False
+            self._redis.rpush(KEY, entry.as_text())
+        except RedisError:
+            return False
+        return True
+
+    def write(self, engine: Engine, *, limit: int = 500) -> int:
+        """Write some that wait; how many there were. Whoever is cut off in between writes none a second time."""
+        try:
+            found = self._redis.lrange(KEY, 0, limit - 1)
+            waiting = [text.decode() for text in found if isinstance(text, bytes)] if isinstance(found, list) else []
+            if not waiting:
+                return 0
+            with engine.begin() as connection:
+                for entry in map(Entry.parse, waiting):
+                    if entry is not None:
+                        audit.write_late(connection, **asdict(entry))
+            # One by one and by what they say: another mirror may do the same at this moment.
+            for text in waiting:
+                self._redis.lrem(KEY, 1, text)
+        except RedisError:
+            return 0
+        return len(waiting)
