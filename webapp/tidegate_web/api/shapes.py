@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from tidegate_web.brief import brief
 from tidegate_web.store.models import AnyRow
 from tidegate_web.store.records import RunLike, is_from_cluster
 from tidegate_web.times import rfc3339
@@ -17,24 +18,9 @@ def requester(row: RunLike) -> dict[str, Any] | None:
 
 def summary(row: RunLike) -> dict[str, Any]:
     """A run in a list."""
-    return {
-        "uid": row.uid,
-        "name": row.name,
-        "project": row.project,
-        "phase": row.phase,
-        "reason": row.reason,
-        "message": row.message,
-        "task": row.task,
-        "queue": row.queue,
-        "schedule": row.schedule,
-        "batch": row.batch,
+    return brief(row) | {
         "parent": row.parent_run,
-        "tags": row.tags,
-        "attempt": row.attempt,
-        "createdAt": rfc3339(row.created),
         "queuedAt": rfc3339(row.queued_at),
-        "startedAt": rfc3339(row.started_at),
-        "finishedAt": rfc3339(row.finished_at),
         "deletedAt": rfc3339(row.deleted_at),
         "requestedBy": requester(row),
     }
