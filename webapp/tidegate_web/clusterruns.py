@@ -16,7 +16,7 @@ import structlog
 from tidegate_web.kubernetes import PAGE, Cluster, ClusterError, runs_path
 from tidegate_web.permissions import is_dns_label
 from tidegate_web.store.models import ACTIVE_PHASES, TERMINAL_PHASES
-from tidegate_web.store.queries.run_list import Counts, Page, RunFilter, decode_cursor, encode_cursor
+from tidegate_web.store.queries.run_list import Counts, Page, RunFilter, decode_cursor, page_of
 from tidegate_web.store.records import RunLike, as_row, run_record
 
 log = structlog.stdlib.get_logger(__name__)
@@ -39,8 +39,7 @@ class Found:
         """What a list of the archive would have, as far as the cluster has it."""
         place = None if after is None else decode_cursor(after)
         rows = [row for row in self.rows if _fits(row, wanted) and (place is None or (row.created, row.uid) < place)]
-        last = rows[limit - 1] if len(rows) > limit else None
-        return Page(rows=rows[:limit], after=None if last is None else encode_cursor(last.created, last.uid))
+        return page_of(rows, limit)
 
     def counts(self, *, now: datetime) -> Counts:
         """The numbers above the list."""

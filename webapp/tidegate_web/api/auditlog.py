@@ -5,6 +5,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 
 from tidegate_web.api.common import integer
+from tidegate_web.paging import cut
 from tidegate_web.permissions import Permission, requires
 from tidegate_web.services import Services, services
 from tidegate_web.store.models import AnyRow
@@ -32,7 +33,8 @@ def wanted_entries(made: Services, *, project: str | None, limit: int) -> tuple[
     before = integer("after", default=2**62, least=0, most=2**62)
     with made.engine.connect() as connection:
         rows = audit.page(connection, project=project, before=before, limit=limit + 1, **texts)
-    return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
+    piece, last = cut(rows, limit)
+    return piece, None if last is None else last.id
 
 
 def _answer(project: str | None) -> Response:

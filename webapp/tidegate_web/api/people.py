@@ -12,6 +12,7 @@ from tidegate_web.auth.links import Sent, hand_over, password_link, password_mai
 from tidegate_web.auth.passwords import Passwords
 from tidegate_web.auth.session import end_sessions, session_token
 from tidegate_web.auth.tokens import token_hash
+from tidegate_web.paging import cut
 from tidegate_web.permissions import Permission, requires
 from tidegate_web.problems import Problem
 from tidegate_web.services import Services, services
@@ -193,10 +194,9 @@ def add_routes(area: Blueprint) -> None:
         limit = integer("limit", default=50, least=1, most=500)
         with services().engine.connect() as connection:
             rows = users.listed(connection, after=integer("after", default=0, least=0, most=2**62), limit=limit + 1)
-        more = len(rows) > limit
-        return jsonify(
-            {"items": [user_json(row) for row in rows[:limit]], "after": str(rows[limit - 1].id) if more else None}
-        )
+        piece, last = cut(rows, limit)
+        after = None if last is None else str(last.id)
+        return jsonify({"items": [user_json(row) for row in piece], "after": after})
 
     @area.post("/users")
     @requires(Permission.INSTANCE_ADMIN)

@@ -9,6 +9,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 
 from tidegate_web.api.common import integer, one_of_projects, parse_filter
+from tidegate_web.paging import cut
 from tidegate_web.permissions import Permission, requires
 from tidegate_web.problems import Problem
 from tidegate_web.services import Services, services
@@ -92,6 +93,7 @@ def batches_json(made: Services, window: Window, *, limit: int, after: tuple[dat
             )
     except TooMuchError as error:
         raise too_much() from error
+    rows, last = cut(rows, limit)
     items = [
         {
             "batch": row.batch,
@@ -100,10 +102,9 @@ def batches_json(made: Services, window: Window, *, limit: int, after: tuple[dat
             "firstCreatedAt": rfc3339(row.first),
             "lastCreatedAt": rfc3339(row.last),
         }
-        for row in rows[:limit]
+        for row in rows
     ]
-    more = len(rows) > limit
-    return {"items": items, "after": cursor(rows[limit - 1].last, rows[limit - 1].batch) if more else None}
+    return {"items": items, "after": None if last is None else cursor(last.last, last.batch)}
 
 
 def cursor(last: datetime, batch: str) -> str:

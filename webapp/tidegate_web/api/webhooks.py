@@ -8,6 +8,7 @@ from tidegate_web.api import bodies
 from tidegate_web.api.common import audited, integer, one_of_projects
 from tidegate_web.api.models import NewWebhook, WebhookChange
 from tidegate_web.auth.guard import whoever
+from tidegate_web.paging import cut
 from tidegate_web.permissions import Permission, requires
 from tidegate_web.problems import Problem
 from tidegate_web.services import Services, services
@@ -200,8 +201,9 @@ def add_routes(area: Blueprint) -> None:
         before = integer("after", default=2**62, least=0, most=2**62)
         with made.engine.connect() as connection:
             rows = webhooks.deliveries(connection, webhook_id=webhook, before=before, limit=limit + 1)
-        after = str(rows[limit - 1].id) if len(rows) > limit else None
-        return jsonify({"items": [delivery_json(row) for row in rows[:limit]], "after": after})
+        piece, last = cut(rows, limit)
+        after = None if last is None else str(last.id)
+        return jsonify({"items": [delivery_json(row) for row in piece], "after": after})
 
     @area.post("/projects/<project>/webhooks/<id:webhook>/deliveries/<id:delivery>:replay")
     @requires(Permission.ADMIN)

@@ -19,6 +19,7 @@ from tidegate_web.api.models import MemberChange, NewApiKey, NewInvitation, NewU
 from tidegate_web.auth.guard import person
 from tidegate_web.auth.passwords import Passwords
 from tidegate_web.pages.forms import Shown, carry_out, number, text
+from tidegate_web.paging import cut
 from tidegate_web.permissions import Permission, Role, requires
 from tidegate_web.services import Services, services
 from tidegate_web.store.queries import keys, members, users
@@ -120,10 +121,11 @@ def _users_page(shown: Shown) -> str:
     start = int(after) if after.isascii() and after.isdecimal() and len(after) <= 15 else 0
     with made.engine.connect() as connection:
         rows = users.listed(connection, after=start, limit=PAGE + 1)
+    people, last = cut(rows, PAGE)
     return render_template(
         "users.html",
-        people=rows[:PAGE],
-        after=rows[PAGE - 1].id if len(rows) > PAGE else None,
+        people=people,
+        after=None if last is None else last.id,
         now=made.clock.now(),
         **shown,
     )

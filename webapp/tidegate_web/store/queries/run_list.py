@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select, tuple_, union_all
 from sqlalchemy.orm import InstrumentedAttribute
 
+from tidegate_web.paging import cut
 from tidegate_web.store.models import ACTIVE_PHASES, TERMINAL_PHASES, AnyRow, AttemptProgress, Run
 from tidegate_web.store.queries.runs import SUMMARY
 
@@ -93,7 +94,7 @@ def page(connection: Connection, *, project: str, wanted: RunFilter, limit: int,
         )
         .order_by(columns.created.desc(), columns.uid.desc())
     )
-    return _page(list(connection.execute(statement)), limit)
+    return page_of(list(connection.execute(statement)), limit)
 
 
 def matching(project: str, wanted: RunFilter, *, tasks: Collection[str] | None = None) -> Select[str]:
@@ -114,14 +115,13 @@ def children(
     """The runs that a run made, newest first, with their statuses."""
     wanted = RunFilter(parent=parent, since=since)
     statement = _newest((*SUMMARY, Run.status), project=project, wanted=wanted, limit=limit + 1, after=after)
-    return _page(list(connection.execute(statement)), limit)
+    return page_of(list(connection.execute(statement)), limit)
 
 
-def _page(rows: list[AnyRow], limit: int) -> Page:
-    """One more was asked for than is wanted: it tells whether there is another page."""
-    more = len(rows) > limit
-    rows = rows[:limit]
-    return Page(rows=rows, after=encode_cursor(rows[-1].created, rows[-1].uid) if more else None)
+def page_of(rows: Sequence[AnyRow], limit: int) -> Page:
+    """A page of rows that are in order, of which there is one more than is wanted if there is another page."""
+    piece, last = cut(rows, limit)
+    return Page(rows=piece, after=None if last is None else encode_cursor(last.created, last.uid))
 
 
 def _newest(
