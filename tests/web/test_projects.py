@@ -1,9 +1,11 @@
 """Projects: made over HTTP, adopted by their label, with rights of ours in these and nowhere else."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from support.kubelet import Kubelet
 from support.rights import PROJECT_RIGHTS, RELEASE, account, granted_plane
 from support.runs import RunMaker
 from support.servers import wait_until
@@ -255,3 +257,30 @@ def test_finished_runs_of_projects_are_deleted_when_stored(stack: Stack, web: Pa
     wait_until(lambda: not stack.runs.exists("short"), what="the run to go")
     until(web, "short", lambda found: found.deleted_at is not None)
     assert row(web, "short").phase == "Succeeded"
+
+
+def test_no_log_is_lost_while_a_project_has_no_label(
+    stack: Stack, web: Parts, keeper: MirrorThread, tmp_path: Path
+) -> None:
+    with Kubelet(stack.runs.admin, name=f"node-{stack.project}", folder=tmp_path / "pki") as kubelet:
+        run = stack.runs.create("talks")
+        job = stack.runs.job(run)
+        pod = f"{job['metadata']['name']}-pod"
+        stack.runs.pod(pod, owner=job, run_uid=run["metadata"]["uid"], node=kubelet.name)
+        stack.runs.pod_state(pod)
+        log = kubelet.log(pod)
+        log.write(b"before\n")
+        wait_until(lambda: logged(web) == "before\n", what="the first line")
+        label(stack, stack.project, None)
+        wait_until(lambda: not bindings(stack, stack.project), what="our RoleBindings to go")
+        log.write(b"meanwhile\n", close=True)
+        stack.runs.pod_state(pod, exit_code=0)
+        label(stack, stack.project, "true")
+        wait_until(lambda: bool(web.rows("SELECT * FROM log_ends")), what="the end mark")
+        assert [end.mark for end in web.rows("SELECT mark FROM log_ends")] == ["complete"]
+        assert logged(web) == "before\nmeanwhile\n"
+
+
+def logged(parts: Parts) -> str:
+    answer: Any = parts.sign_in().get("runs/talks/logs").json
+    return "".join(item["text"] for item in answer.get("items", []))
