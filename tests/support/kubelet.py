@@ -1,6 +1,7 @@
 """The one thing that stands in for something here: a node's kubelet, as far as the real apiserver asks it for logs.
 
-It serves what a test wrote; a following reader gets what is added until the log is closed.
+It serves what a test wrote, each line with its time where that is asked for; a following reader gets what is added until the
+log is closed, also when it goes on in another file, which is all that those who come later get.
 """
 
 import ssl
@@ -19,16 +20,38 @@ class Log:
     """What a container has written."""
 
     def __init__(self) -> None:
-        self.data = b""
+        self._lines: list[tuple[bytes, bytes]] = []
+        """Time and text of each, or of the beginning of the last."""
+        self._file = 0
         self.closed = False
         self.readers = 0
         self.changed = threading.Condition()
 
     def write(self, data: bytes, *, close: bool = False) -> None:
         with self.changed:
-            self.data += data
+            for text in data.splitlines(keepends=True):
+                if self._lines and not self._lines[-1][1].endswith(b"\n"):
+                    stamp, begun = self._lines.pop()
+                    self._lines.append((stamp, begun + text))
+                else:
+                    at = f"2026-11-25T12:00:00.{len(self._lines):09}Z "
+                    self._lines.append((at.encode(), text))
             self.closed |= close
             self.changed.notify_all()
+
+    def rotate(self) -> None:
+        """The node begins another file."""
+        with self.changed:
+            self._file = len(self._lines)
+
+    def text(self, *, since: int, stamped: bool) -> bytes:
+        """From a line on."""
+        return b"".join(stamp * stamped + text for stamp, text in self._lines[since:])
+
+    @property
+    def file(self) -> int:
+        """The first line of the present file."""
+        return self._file
 
 
 class Kubelet:
@@ -56,7 +79,8 @@ class Kubelet:
                 self.send_response(200)
                 self.send_header("Transfer-Encoding", "chunked")
                 self.end_headers()
-                for piece in kubelet._pieces(log, follow="follow" in parse_qs(url.query)):
+                asked = parse_qs(url.query)
+                for piece in kubelet._pieces(log, follow="follow" in asked, stamped="timestamps" in asked):
                     self.wfile.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
                 self.wfile.write(b"0\r\n\r\n")
 
@@ -70,8 +94,11 @@ class Kubelet:
         self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
 
-    def _pieces(self, log: Log, *, follow: bool) -> "list[bytes] | Pieces":
-        return Pieces(log) if follow else [log.data] if log.data else []
+    def _pieces(self, log: Log, *, follow: bool, stamped: bool) -> "list[bytes] | Pieces":
+        if follow:
+            return Pieces(log, stamped=stamped)
+        text = log.text(since=log.file, stamped=stamped)
+        return [text] if text else []
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -103,8 +130,9 @@ class Kubelet:
 class Pieces:
     """A log as a follower gets it."""
 
-    def __init__(self, log: Log) -> None:
-        self._log = log
+    def __init__(self, log: Log, *, stamped: bool) -> None:
+        self._log, self._stamped = log, stamped
+        self._since = log.file
         self._at = 0
 
     def __iter__(self) -> Self:
@@ -114,11 +142,14 @@ class Pieces:
         with self._log.changed:
             self._log.readers += 1
             self._log.changed.notify_all()
-            while len(self._log.data) == self._at and not self._log.closed:
+            while len(self._text()) == self._at and not self._log.closed:
                 self._log.changed.wait(10)
             self._log.readers -= 1
-            piece = self._log.data[self._at :]
+            piece = self._text()[self._at :]
             self._at += len(piece)
         if not piece:
             raise StopIteration
         return piece
+
+    def _text(self) -> bytes:
+        return self._log.text(since=self._since, stamped=self._stamped)

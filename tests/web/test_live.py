@@ -10,7 +10,7 @@ from support.callers import SignedIn
 from support.servers import wait_until
 from support.web import Events, Parts, Stack
 from tidegate_web.live.channels import publish_logs
-from tidegate_web.store.queries.logs import Chunk, End, add_chunk, add_end
+from tidegate_web.store.queries.logs import Chunk, End, Place, add_chunk, add_end
 
 UID = "11111111-2222-3333-4444-555555555555"
 
@@ -131,8 +131,8 @@ def chunk(stack: Stack, run: Any, position: int, data: bytes) -> Chunk:
         attempt=1,
         pod_uid="p",
         pod_name="pod",
-        position=position,
         data=data,
+        place=Place(position=position + len(data)),
     )
 
 

@@ -9,6 +9,7 @@ from support.kubelet import Kubelet
 from support.runs import Json
 from support.servers import wait_until
 from support.web import Parts, Stack
+from tidegate_web.mirror.loglines import LOST
 from tidegate_web.ownership import job_name
 
 
@@ -72,6 +73,57 @@ def test_a_new_mirror_goes_on_where_the_last_one_stopped(stack: Stack, parts: Pa
     stack.runs.pod_state(pod, exit_code=1)
     wait_until(lambda: bool(marks(parts)), what="the end mark")
     assert text(parts, "long") == "one\ntwo\nthree\nfour\n"
+
+
+def test_a_log_that_goes_on_in_another_file_is_followed_further(stack: Stack, parts: Parts, kubelet: Kubelet) -> None:
+    stack.mirror()
+    _, pod = start(stack, kubelet, "rotated")
+    log = kubelet.log(pod)
+    log.write(b"one\ntwo\n")
+    wait_until(lambda: stored(parts) == 8, what="two lines")
+    log.rotate()
+    log.write(b"three\n", close=True)
+    stack.runs.pod_state(pod, exit_code=0)
+    wait_until(lambda: bool(marks(parts)), what="the end mark")
+    assert marks(parts) == [(1, "complete", None)]
+    assert text(parts, "rotated") == "one\ntwo\nthree\n"
+
+
+def test_a_new_mirror_finds_its_place_in_another_file(stack: Stack, parts: Parts, kubelet: Kubelet) -> None:
+    first = stack.mirror()
+    _, pod = start(stack, kubelet, "moved")
+    log = kubelet.log(pod)
+    log.write(b"one\n")
+    wait_until(lambda: stored(parts) == 4, what="a line")
+    log.rotate()
+    log.write(b"two\n")
+    wait_until(lambda: stored(parts) == 8, what="a line of the other file")
+    first.end()
+    log.write(b"three\n")
+    stack.mirror()
+    wait_until(lambda: stored(parts) == 14, what="the third line")
+    log.write(b"four\n", close=True)
+    stack.runs.pod_state(pod, exit_code=0)
+    wait_until(lambda: bool(marks(parts)), what="the end mark")
+    assert text(parts, "moved") == "one\ntwo\nthree\nfour\n"
+
+
+def test_lines_that_the_node_has_thrown_away_unread_are_said_to_be_missing(
+    stack: Stack, parts: Parts, kubelet: Kubelet
+) -> None:
+    first = stack.mirror()
+    _, pod = start(stack, kubelet, "hasty")
+    log = kubelet.log(pod)
+    log.write(b"one\n")
+    wait_until(lambda: stored(parts) == 4, what="a line")
+    first.end()
+    log.write(b"two\n")
+    log.rotate()
+    log.write(b"three\n", close=True)
+    stack.runs.pod_state(pod, exit_code=0)
+    stack.mirror()
+    wait_until(lambda: bool(marks(parts)), what="the end mark")
+    assert text(parts, "hasty") == f"one\n{LOST.decode()}three\n"
 
 
 def test_postgres_away_loses_no_line(stack: Stack, parts: Parts, kubelet: Kubelet) -> None:

@@ -7,7 +7,7 @@ from support.servers import wait_until
 from support.web import MirrorThread, Parts, Stack, finish, row, until
 from tidegate_web.api.runs import remember
 from tidegate_web.ownership import job_name
-from tidegate_web.store.queries.logs import Chunk, End, add_chunk, add_end
+from tidegate_web.store.queries.logs import Chunk, End, Place, add_chunk, add_end
 
 
 def test_a_run_from_beginning_to_end(stack: Stack, parts: Parts, mirror: MirrorThread) -> None:
@@ -207,7 +207,7 @@ def test_logs_that_are_not_stored_hold_back_the_deletion(stack: Stack, parts: Pa
             "pod_name": pod["metadata"]["name"],
         }
         created = row(parts, "logged").created
-        add_chunk(connection, Chunk(**values, run_created=created, position=0, data=b"hello\n"))
+        add_chunk(connection, Chunk(**values, run_created=created, place=Place(position=6), data=b"hello\n"))
         add_end(connection, End(**values, mark="complete"))
     until(parts, "logged", lambda row: row.deleted_at is not None)  # the forged pod holds nothing back
     assert forged["metadata"]["uid"] not in {end.pod_uid for end in parts.rows("SELECT pod_uid FROM log_ends")}

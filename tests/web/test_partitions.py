@@ -64,7 +64,9 @@ def archive(engine: Engine, *records: RunRecord) -> None:
         for record in records:
             uid, at = record.uid, record.created
             where: Any = {"run_uid": uid, "project": record.project, "attempt": 1, "pod_uid": "p", "pod_name": "pod"}
-            logs.add_chunk(connection, logs.Chunk(**where, run_created=at, position=0, data=b"hello\n"))
+            logs.add_chunk(
+                connection, logs.Chunk(**where, run_created=at, place=logs.Place(position=6), data=b"hello\n")
+            )
             logs.add_end(connection, logs.End(**where, mark="complete"))
             results.save(connection, run_uid=uid, attempt=1, data=b"1", at=at)
             results.save_checkpoint(connection, run_uid=uid, attempt=1, data=b"1", at=at)
@@ -326,7 +328,9 @@ def test_what_was_stored_before_is_carried_over_by_whoever_owns_the_database(own
         assert [(chunk.position, chunk.text) for chunk in chunks] == [(0, "hello\n"), (6, "hello\n")]
         # New chunks go on counting.
         where: Any = {"run_uid": uids[1], "project": "p", "attempt": 1, "pod_uid": "pod", "pod_name": "pod"}
-        added = logs.add_chunk(connection, logs.Chunk(**where, run_created=times[1], position=0, data=b"x"))
+        added = logs.add_chunk(
+            connection, logs.Chunk(**where, run_created=times[1], place=logs.Place(position=1), data=b"x")
+        )
         assert added == last + 1
         # And the months of both tables are the same.
         for month in partitions.present(connection):

@@ -9,7 +9,7 @@ from tidegate_web.live.messages import event_text
 from tidegate_web.mirror.logwriter import CHUNK_BYTES, merged
 from tidegate_web.mirror.pods import reduce_pod
 from tidegate_web.pages import formatting
-from tidegate_web.store.queries.logs import Chunk, End
+from tidegate_web.store.queries.logs import Chunk, End, Place
 from tidegate_web.store.queries.run_list import BadCursorError, decode_cursor, encode_cursor
 from tidegate_web.store.queries.runs import is_uid
 
@@ -62,7 +62,14 @@ def test_uids() -> None:
 
 def chunk(pod: str, position: int, data: bytes) -> Chunk:
     return Chunk(
-        run_uid="u", run_created=NOW, project="p", attempt=1, pod_uid=pod, pod_name=pod, position=position, data=data
+        run_uid="u",
+        run_created=NOW,
+        project="p",
+        attempt=1,
+        pod_uid=pod,
+        pod_name=pod,
+        data=data,
+        place=Place(position=position + len(data)),
     )
 
 

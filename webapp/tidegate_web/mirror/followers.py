@@ -1,12 +1,13 @@
 """Follows the logs of runs' pods from their start: a bounded number at once, the rest read when they end.
 
-A log's offsets count the bytes of the container's output. Whoever comes back after a break reads from the start and
-skips what is stored. A follow that ends is followed by one plain read after the container's end: only that says that
-nothing is missing.
+A log's offsets count the bytes of the container's output, and of marks where some of it is missing. Whoever comes back
+after a break goes on after the last line that is stored (``loglines.py``). A follow that ends is followed by one plain
+read after the container's end: only that says that nothing is missing.
 """
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
 
@@ -15,17 +16,16 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from tidegate_web.kubernetes import Cluster, ClusterError, Stream, pods_path
+from tidegate_web.mirror.loglines import LineReader, Piece
 from tidegate_web.mirror.logwriter import CHUNK_BYTES, LogWriter
 from tidegate_web.mirror.pods import CONTAINER, Owner, Owners, Pod
 from tidegate_web.store.queries import logs, run_keys
-from tidegate_web.store.queries.logs import Chunk, End
+from tidegate_web.store.queries.logs import Chunk, End, Place
 from tidegate_web.store.records import parse_time
 
 log = structlog.stdlib.get_logger(__name__)
 
 T = TypeVar("T")
-
-LONGEST_LINE = 16 * 1024
 
 
 class StoppedError(Exception):
@@ -64,7 +64,7 @@ class Follower:
         self._stream: Stream | None = None
         self._owner: Owner | None = None
         self._run_created: datetime | None = None
-        self._position = 0
+        self._place = Place()
         self._total = 0
 
     def tell(self, pod: Pod) -> None:
@@ -101,7 +101,7 @@ class Follower:
             if self._owner is None:
                 return
             self._run_created = self._find_created()
-            if self._run_created is None or self._place():
+            if self._run_created is None or self._find_place():
                 return
             mark, reason = self._read_all()
             self._end(mark, reason)
@@ -169,17 +169,17 @@ class Follower:
                 continue
             return parse_time(metadata["creationTimestamp"]) if metadata["uid"] == uid else None
 
-    def _place(self) -> bool:
+    def _find_place(self) -> bool:
         """Find out where to go on from; True when there is nothing left to do."""
         assert self._owner is not None
         assert self._run_created is not None
         run_uid, run_created = self._owner.run_uid, self._run_created
 
-        def ask() -> tuple[int, int, bool]:
+        def ask() -> tuple[Place, int, bool]:
             with self._engine.connect() as connection:
-                return logs.position(connection, run_uid=run_uid, run_created=run_created, pod_uid=self._pod.uid)
+                return logs.place(connection, run_uid=run_uid, run_created=run_created, pod_uid=self._pod.uid)
 
-        self._position, self._total, ended = self._ask(ask)
+        self._place, self._total, ended = self._ask(ask)
         return ended
 
     def _ask(self, question: Callable[[], T]) -> T:
@@ -225,44 +225,36 @@ class Follower:
 
     def _read(self, *, follow: bool) -> None:
         path = f"{pods_path(self._pod.project)}/{self._pod.name}/log"
-        stream = self._cluster.stream(
-            path, query={"container": CONTAINER, "follow": "true" if follow else None}, timeout=300 if follow else 30
-        )
+        query = {"container": CONTAINER, "timestamps": "true", "follow": "true" if follow else None}
+        stream = self._cluster.stream(path, query=query, timeout=300 if follow else 30)
         self._stream = stream
-        skip, rest = self._position, b""
+        reader = LineReader(self._place)
         try:
             while data := stream.read(CHUNK_BYTES):
                 self._go_on()
-                if skip:
-                    skip, data = max(0, skip - len(data)), data[skip:]
-                rest = self._keep_lines(rest + data)
+                for piece in reader.feed(data):
+                    self._keep(piece)
             self._go_on()
-            self._keep(rest)
+            for piece in reader.end():
+                self._keep(piece)
         finally:
             self._stream = None
             stream.close()
 
-    def _keep_lines(self, data: bytes) -> bytes:
-        """Hand over whole lines; what is left waits for its end, but not for ever."""
-        cut = data.rfind(b"\n") + 1
-        if cut == 0 and len(data) >= LONGEST_LINE:
-            cut = len(data)
-        self._keep(data[:cut])
-        return data[cut:]
-
-    def _keep(self, data: bytes) -> None:
-        assert self._owner is not None
-        if not data:
+    def _keep(self, piece: Piece) -> None:
+        room = max(0, self._limit - self._total)
+        if len(piece.data) <= room:
+            self._put(piece)
             return
-        room = self._limit - self._total
-        cut = data[: max(0, room)]
-        if cut:
-            self._put(cut)
-        if len(data) > room:
-            self._put(f"\n[Tidegate: the log is cut here, a run keeps {self._limit} bytes]\n".encode())
-            raise CapReachedError
+        begin = piece.place.position - len(piece.data)
+        cut = replace(piece.place, position=begin + room)
+        if room:
+            self._put(Piece(data=piece.data[:room], place=cut))
+        mark = f"\n[Tidegate: the log is cut here, a run keeps {self._limit} bytes]\n".encode()
+        self._put(Piece(data=mark, place=replace(cut, position=cut.position + len(mark))))
+        raise CapReachedError
 
-    def _put(self, data: bytes) -> None:
+    def _put(self, piece: Piece) -> None:
         assert self._owner is not None
         assert self._run_created is not None
         chunk = Chunk(
@@ -272,13 +264,13 @@ class Follower:
             attempt=self._owner.attempt,
             pod_uid=self._pod.uid,
             pod_name=self._pod.name,
-            position=self._position,
-            data=data,
+            data=piece.data,
+            place=piece.place,
         )
         if not self._writer.put(chunk):
             raise StoppedError
-        self._position += len(data)
-        self._total += len(data)
+        self._place = piece.place
+        self._total += len(piece.data)
 
     def _end(self, mark: str, reason: str | None) -> None:
         assert self._owner is not None

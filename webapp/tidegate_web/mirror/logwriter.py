@@ -38,10 +38,10 @@ def merged(items: list[Chunk | End]) -> list[Chunk | End]:
             isinstance(item, Chunk)
             and isinstance(before, Chunk)
             and at is not None
-            and before.position + len(before.data) == item.position
+            and before.place.position == item.position
             and len(before.data) + len(item.data) <= CHUNK_BYTES
         ):
-            result[at] = replace(before, data=before.data + item.data)
+            result[at] = replace(before, data=before.data + item.data, place=item.place)
         else:
             last[item.pod_uid] = len(result)
             result.append(item)

@@ -174,6 +174,10 @@ class LogChunk(Base):
     size: Mapped[int] = mapped_column(Integer)
     data: Mapped[bytes] = mapped_column(LargeBinary)
     created: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
+    file_at: Mapped[int | None] = mapped_column(BigInteger)
+    """With ``file_base`` and ``line_at``: see ``queries/logs.py``, ``Place``."""
+    file_base: Mapped[int | None] = mapped_column(BigInteger)
+    line_at: Mapped[int | None] = mapped_column(BigInteger)
 
     __table_args__ = (
         Index("uq_log_chunks_place", "run_uid", "attempt", "pod_uid", "position", "run_created", unique=True),

@@ -13,8 +13,22 @@ from tidegate_web.store.models import AnyRow, LogChunk, LogEnd
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Up to where a log is stored."""
+
+    position: int = 0
+    """Bytes stored, of what the container has written and of our own marks."""
+    file_at: int | None = None
+    """The time of the first line of the file that was read last; None where times weren't kept."""
+    file_base: int = 0
+    """Where in what is stored that file begins."""
+    line_at: int | None = None
+    """The time of the last line that is stored, at least its beginning."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Chunk:
-    """Some whole lines of a pod's log, and where they stand in it."""
+    """Some whole lines of a pod's log, and the place after them."""
 
     run_uid: str
     run_created: datetime
@@ -22,8 +36,13 @@ class Chunk:
     attempt: int
     pod_uid: str
     pod_name: str
-    position: int
     data: bytes
+    place: Place
+
+    @property
+    def position(self) -> int:
+        """Where they begin."""
+        return self.place.position - len(self.data)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,6 +91,9 @@ def add_chunk(connection: Connection, chunk: Chunk) -> int | None:
             position=chunk.position,
             size=len(chunk.data),
             data=zlib.compress(chunk.data),
+            file_at=chunk.place.file_at,
+            file_base=chunk.place.file_base,
+            line_at=chunk.place.line_at,
         )
         .on_conflict_do_nothing()
         .returning(LogChunk.id)
@@ -96,16 +118,22 @@ def add_end(connection: Connection, end: End) -> bool:
     return result.first() is not None
 
 
-def position(connection: Connection, *, run_uid: str, run_created: datetime, pod_uid: str) -> tuple[int, int, bool]:
-    """How far a pod's log is stored, how much of its run's, and whether it has its end mark."""
-    here, total = connection.execute(
-        select(
-            func.coalesce(func.max(LogChunk.position + LogChunk.size).filter(LogChunk.pod_uid == pod_uid), 0),
-            func.coalesce(func.sum(LogChunk.size), 0),
-        ).where(LogChunk.run_uid == run_uid, LogChunk.run_created == run_created)
-    ).one()
+def place(connection: Connection, *, run_uid: str, run_created: datetime, pod_uid: str) -> tuple[Place, int, bool]:
+    """Up to where a pod's log is stored, how much of its run's is, and whether it has its end mark."""
+    of_run = (LogChunk.run_uid == run_uid, LogChunk.run_created == run_created)
+    last = connection.execute(
+        select(LogChunk.position + LogChunk.size, LogChunk.file_at, LogChunk.file_base, LogChunk.line_at)
+        .where(*of_run, LogChunk.pod_uid == pod_uid)
+        .order_by(LogChunk.position.desc())
+        .limit(1)
+    ).one_or_none()
+    total = connection.execute(select(func.coalesce(func.sum(LogChunk.size), 0)).where(*of_run)).scalar_one()
     ended = connection.execute(select(LogEnd.mark).where(LogEnd.run_uid == run_uid, LogEnd.pod_uid == pod_uid)).first()
-    return int(here), int(total), ended is not None
+    if last is None:
+        return Place(), int(total), ended is not None
+    position, file_at, file_base, line_at = last
+    found = Place(position=position, file_at=file_at, file_base=file_base or 0, line_at=line_at)
+    return found, int(total), ended is not None
 
 
 def run_of_pod(connection: Connection, *, run_uid: str, run_created: datetime, pod_uid: str) -> int | None:

@@ -1,0 +1,143 @@
+"""loglines: whatever the breaks, each line is kept once, and what the node has thrown away is said."""
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tidegate_web.mirror.loglines import LONGEST_LINE, LOST, LineReader, stamp_of
+from tidegate_web.store.queries.logs import Place
+
+SECOND = 1_000_000_000
+
+
+def stamped(number: int, text: bytes) -> bytes:
+    """A line as the kubelet gives it."""
+    return f"2026-11-25T12:00:{number // 1000:02}.{number % 1000:03}000000Z ".encode() + text
+
+
+@dataclass
+class Store:
+    """What is kept of a log, and the place after it."""
+
+    data: bytes = b""
+    place: Place = field(default_factory=Place)
+
+    def read(self, log: bytes, *, cuts: list[int] | None = None, whole: bool = True) -> None:
+        """Read a file from its beginning, in pieces; not ``whole``: break off before its end."""
+        reader, at = LineReader(self.place), 0
+        for cut in [*sorted(cut % (len(log) + 1) for cut in cuts or []), len(log)]:
+            self._keep(reader, log[at:cut])
+            at = cut
+        if whole:
+            for piece in reader.end():
+                self.data, self.place = self.data + piece.data, piece.place
+
+    def _keep(self, reader: LineReader, data: bytes) -> None:
+        for piece in reader.feed(data):
+            self.data, self.place = self.data + piece.data, piece.place
+            assert self.place.position == len(self.data)
+
+
+def lines(first: int, last: int) -> list[bytes]:
+    return [f"line {number}\n".encode() for number in range(first, last)]
+
+
+def file(first: int, last: int) -> bytes:
+    """The lines from one to another, as the kubelet gives them."""
+    return b"".join(stamped(number, f"line {number}\n".encode()) for number in range(first, last))
+
+
+@pytest.mark.parametrize(
+    ("line", "seconds"),
+    [
+        (b"1970-01-01T00:00:01.5Z text", 1.5),
+        (b"1970-01-01T00:00:01Z text", 1.0),
+        (b"1970-01-01T01:00:01.000000001+01:00 text", 1.000000001),
+    ],
+)
+def test_the_time_of_a_line(line: bytes, seconds: float) -> None:
+    assert stamp_of(line) == round(seconds * SECOND)
+
+
+@pytest.mark.parametrize("line", [b"", b"text", b"2026-11-25 text", b"2026-11-25T12:00:00Z"])
+def test_a_line_without_a_time(line: bytes) -> None:
+    assert stamp_of(line) is None
+
+
+@given(cuts=st.lists(st.integers(0, 1000)), broke=st.integers(0, 20))
+def test_a_file_read_twice_is_kept_once(cuts: list[int], broke: int) -> None:
+    store = Store()
+    store.read(file(0, broke), cuts=cuts, whole=False)
+    store.read(file(0, 20), cuts=cuts)
+    assert store.data == b"".join(lines(0, 20))
+
+
+@given(
+    cuts=st.lists(st.integers(0, 1000)),
+    stored=st.integers(1, 20),
+    begins=st.integers(0, 25),
+)
+def test_another_file_is_read_from_after_the_last_line_that_is_kept(cuts: list[int], stored: int, begins: int) -> None:
+    store = Store()
+    store.read(file(0, stored), whole=False)
+    store.read(file(begins, 30), cuts=cuts)
+    missing = [LOST] if begins >= stored else []
+    assert store.data == b"".join([*lines(0, stored), *missing, *lines(max(stored, begins), 30)])
+
+
+@given(breaks=st.lists(st.integers(1, 60), min_size=1, max_size=5), steps=st.lists(st.integers(0, 60), max_size=5))
+def test_no_line_is_kept_twice_nor_left_out_unsaid(breaks: list[int], steps: list[int]) -> None:
+    store = Store()
+    files = [0, *sorted(steps)]
+    for number, end in enumerate(sorted(breaks)):
+        begins = max((f for f in files[: number + 1] if f <= end), default=0)
+        store.read(file(begins, end), whole=False)
+    kept = store.data.splitlines(keepends=True)
+    numbers = [int(line.split()[1]) for line in kept if line != LOST]
+    assert numbers == sorted(set(numbers))
+    for before, after in pairwise(kept):
+        if LOST not in (before, after):
+            assert int(after.split()[1]) == int(before.split()[1]) + 1
+
+
+def test_a_line_that_looks_like_one_with_a_time_keeps_its_own() -> None:
+    store = Store()
+    store.read(stamped(1, b"2026-01-01T00:00:00Z hello\n") + stamped(2, b"bye"))
+    assert store.data == b"2026-01-01T00:00:00Z hello\nbye"
+
+
+def test_a_line_without_an_end_is_kept_in_pieces_as_it_was() -> None:
+    store, text = Store(), b"x" * LONGEST_LINE + b" 2026-01-01T00:00:00Z y" * 10
+    log = stamped(1, text + b"\n") + stamped(2, b"next\n")
+    store.read(log, cuts=[LONGEST_LINE + 50, LONGEST_LINE + 100])
+    assert store.data == text + b"\nnext\n"
+
+
+def test_a_break_within_a_long_line_goes_on_within_it() -> None:
+    store, text = Store(), b"x" * LONGEST_LINE * 2
+    log = stamped(1, text + b"\n") + stamped(2, b"next\n")
+    store.read(log[: LONGEST_LINE + 100], whole=False)
+    assert 0 < len(store.data) < len(text)
+    store.read(log)
+    assert store.data == text + b"\nnext\n"
+
+
+def test_garbage_is_kept_as_it_is() -> None:
+    store, text = Store(), bytes(range(256)).replace(b"\n", b"") + b"\n"
+    store.read(stamped(1, text) + stamped(2, b"\n") + stamped(3, text))
+    assert store.data == text + b"\n" + text
+
+
+def test_a_log_without_times_is_kept_by_its_bytes() -> None:
+    store = Store()
+    store.read(b"one\ntwo\n", whole=False)
+    store.read(b"one\ntwo\nthree\n")
+    assert store.data == b"one\ntwo\nthree\n"
+
+
+def test_what_was_kept_before_times_were_is_gone_on_from() -> None:
+    store = Store(data=b"line 0\n", place=Place(position=7))
+    store.read(file(0, 3))
+    assert store.data == b"".join(lines(0, 3))
