@@ -9,12 +9,15 @@ from playwright.sync_api import Browser, Page, expect
 from support.browser import chromium, signed_in
 from support.builders import BUSYBOX, EXAMPLES, a_run
 from support.cluster import PROJECT, SECONDS, ClusterRuns, forwarded
+from support.servers import wait_until
 from support.web import Events
 from tidegate_api.names import API_VERSION
 from tidegate_demo.install import ADMIN, NAMESPACE, RELEASE
 from tidegate_demo.kubectl import Kubectl
+from tidegate_web.mirror.loglines import LOST
 
 RUNS = f"/api/v1/projects/{PROJECT}/runs"
+MIB = 1024 * 1024
 
 
 @pytest.fixture(scope="module")
@@ -148,3 +151,41 @@ open(os.environ["TIDEGATE_RESULT_FILE"], "w").write(json.dumps(codes))
     status = runs.end(a_run("liar").task(**task).payload(other=victim["metadata"]["uid"]), "Succeeded")
     runs.cancel("victim")
     assert status["result"] == {"own": 204, "other": 403, "forged": 403}
+
+
+def test_a_log_that_its_node_cuts_into_files_is_kept_whole(kubectl: Kubectl, runs: ClusterRuns, page: Page) -> None:
+    mirror = f"deployment/{RELEASE}-mirror"
+    kubectl("-n", NAMESPACE, "set", "env", mirror, f"TIDEGATE_LOG_LIMIT_BYTES={64 * MIB}")
+    kubectl("-n", NAMESPACE, "rollout", "status", mirror, "--timeout=120s")
+    # Some 26 MiB in half a minute: the node begins another file at each 10 MiB, and looks every 10 s.
+    write = """BEGIN { for (i = 1; i <= 260000; i++) { printf "%09d %091d\\n", i, 0; if (i % 9000 == 0) system("sleep 1") } }"""
+    runs.start(a_run("talkative").shell(f"awk '{write}'"))
+    wait_until(lambda: len(stored_log(page, "talkative")[0]) > 8 * MIB, seconds=SECONDS, what="a part of the log")
+    kubectl("-n", NAMESPACE, "rollout", "restart", mirror)
+    runs.wait("talkative", "Succeeded")
+    wait_until(lambda: bool(stored_log(page, "talkative")[1]), seconds=SECONDS, what="the log's end")
+    text, ends = stored_log(page, "talkative")
+    assert ends == ["complete"]
+    expected, missing = 1, False
+    for line in text.splitlines():
+        if line == LOST.decode().strip():
+            missing = True
+            continue
+        number = int(line.split()[0])
+        assert number == expected or (missing and number > expected), f"{number} comes where {expected} should"
+        expected, missing = number + 1, False
+    assert expected == 260_001
+
+
+def stored_log(page: Page, run: str) -> tuple[str, list[str]]:
+    """All that the archive has of a run's log, and its end marks."""
+    texts: list[str] = []
+    after = 0
+    while True:
+        answer = page.request.get(f"{RUNS}/{run}/logs?after={after}")
+        assert answer.status == 200, answer.text()
+        told: dict[str, Any] = answer.json()
+        texts += [item["text"] for item in told["items"]]
+        if not told["items"]:
+            return "".join(texts), [end["end"] for end in told["ends"]]
+        after = told["items"][-1]["id"]
