@@ -47,15 +47,17 @@ format: .venv/ready ## Let ruff format and mend what it can
 	@.venv/bin/ruff check --quiet --fix .
 
 .PHONY: crds
-crds: .venv/ready ## Write what is generated from the types: CRDs, the chart's copy, reference pages
+crds: .venv/ready ## Write what is generated from the types: CRDs, the chart's copy, reference pages, OpenAPI
 	@$(PYTHON) -m tidegate_api.generate .
 	@$(PYTHON) docs/generate_settings.py
+	@$(PYTHON) docs/generate_openapi.py
 
 .PHONY: verify
 verify: .venv/ready ## Fail when generated files or uv.lock have drifted
 	@$(UV) lock --check --quiet
 	@$(PYTHON) -m tidegate_api.generate --check .
 	@$(PYTHON) docs/generate_settings.py --check
+	@$(PYTHON) docs/generate_openapi.py --check
 
 .PHONY: cluster-up
 cluster-up: .venv/ready ## A local Kubernetes cluster; NAME=demo

@@ -124,7 +124,18 @@ def test_pages_of_a_list_meet_without_gap_or_overlap(me: SignedIn) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["limit=0", "limit=x", "limit=501", "after=nonsense", "after=%00", "phase=Nope", "from=yesterday", "q=%00"]
+    "query",
+    [
+        "limit=0",
+        "limit=x",
+        "limit=501",
+        "after=nonsense",
+        "after=%00",
+        "phase=Nope",
+        "from=yesterday",
+        "from=",
+        "q=%00",
+    ],
 )
 def test_bad_queries(shared_me: SignedIn, query: str) -> None:
     assert shared_me.get(f"runs?{query}").status_code == 422

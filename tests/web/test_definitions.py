@@ -99,6 +99,13 @@ def test_nobodys_change_is_overwritten_unseen(stack: Stack, me: SignedIn) -> Non
     assert me.call("DELETE", "queues/q", headers={"If-Match": now}).status_code == 204
 
 
+@pytest.mark.parametrize(
+    "headers", [{"If-Match": ""}, {"If-Match": '"1", "2"'}, {"If-None-Match": '"1"'}, {"If-None-Match": ""}]
+)
+def test_a_condition_that_cant_be_read_is_never_left_out(me: SignedIn, headers: dict[str, str]) -> None:
+    assert me.call("PUT", "queues/q", {"spec": {}}, headers=headers).status_code == 400
+
+
 def test_two_who_put_at_once_both_succeed(parts: Parts) -> None:
     people = [parts.sign_in() for _ in range(4)]
     with ThreadPoolExecutor(max_workers=4) as pool:

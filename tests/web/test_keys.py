@@ -72,6 +72,13 @@ def test_revoked_and_expired_keys_are_refused_at_once(parts: Parts) -> None:
         assert answer.headers["WWW-Authenticate"].startswith("Bearer")
 
 
+def test_text_that_no_store_takes_is_refused_in_queries(parts: Parts) -> None:
+    me = parts.sign_in()
+    for query in ("api-keys?prefix=%00", "audit?actor=%00", "/api/v1/audit?project=%00", "runs/x/logs?pod=%00"):
+        assert me.get(query).status_code in (404, 422), query
+    assert me.get("api-keys?prefix=%00").status_code == 422
+
+
 def test_when_a_key_was_last_used_is_told(parts: Parts) -> None:
     key = parts.key("viewer")
     me = parts.sign_in()
@@ -99,6 +106,7 @@ def test_a_bad_key_is_refused_and_no_cookie_stands_in_for_it(shared_me: SignedIn
         {"name": "x", "role": "viewer", "tasks": ["Not A Label"]},
         {"name": "x", "role": "viewer", "expiresAt": "2020-01-01T00:00:00Z"},
         {"name": "x", "role": "viewer", "expiresAt": "tomorrow"},
+        {"name": "x", "role": "viewer", "expiresAt": 4_000_000_000},
         {"name": "x", "role": "viewer", "key": "tg_chosen"},
     ],
 )

@@ -85,6 +85,7 @@ def test_a_role_changes_and_ends_at_once(parts: Parts) -> None:
 def test_members_may_leave(parts: Parts) -> None:
     bob = parts.member("viewer")
     assert bob.call("DELETE", "members/me").status_code == 204
+    assert parts.key("viewer").call("DELETE", "members/me").status_code == 403
     assert bob.get("runs").status_code == 403
 
 

@@ -13,7 +13,6 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
-from werkzeug.routing import IntegerConverter, Map
 
 from tidegate_web.api import views as api_views
 from tidegate_web.api.bodies import MAX_BATCH_BYTES
@@ -36,11 +35,13 @@ from tidegate_web.live import views as live_views
 from tidegate_web.live.channels import EventLog
 from tidegate_web.live.hub import Hub
 from tidegate_web.mail import Mailer
+from tidegate_web.openapi import views as openapi_views
 from tidegate_web.pages import views as pages_views
 from tidegate_web.problems import Problem, from_cluster, postgres_away
 from tidegate_web.projects import Projects
 from tidegate_web.queues import Queues
 from tidegate_web.ratelimit import Limit, RateLimiter
+from tidegate_web.routing import add_converters
 from tidegate_web.runtokens import RunTokens
 from tidegate_web.schemas import SchemaWorker
 from tidegate_web.services import Services
@@ -54,13 +55,6 @@ CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
-
-
-class RowId(IntegerConverter):
-    """A row's number in a path; what is beyond all numbers that we give is no path of ours."""
-
-    def __init__(self, url_map: Map) -> None:
-        super().__init__(url_map, min=1, max=2**53 - 1)
 
 
 def make_redis(settings: WebSettings) -> Redis:
@@ -141,7 +135,7 @@ def create_app(
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
-    app.url_map.converters["id"] = RowId
+    add_converters(app)
     made.attach(app)
     _observe(app, registry if registry is not None else make_registry(), made)
     guard.install(app)
@@ -150,6 +144,7 @@ def create_app(
         app.register_blueprint(auth_views.blueprint())
         app.register_blueprint(pages_views.blueprint())
         app.register_blueprint(api_views.blueprint())
+        app.register_blueprint(openapi_views.blueprint())
         app.register_blueprint(internal_views.blueprint())
         app.extensions[WORKER] = BulkWorker(made)
     if live:

@@ -1,11 +1,33 @@
 """A run in a few words, as lists and webhooks tell it. Pure."""
 
-from typing import Any
+from typing import Any, TypedDict
+
+from tidegate_api.names import Phase
 
 from tidegate_web.times import rfc3339
 
 
-def brief(row: Any) -> dict[str, Any]:
+class Brief(TypedDict):
+    """What lists and webhooks have in common."""
+
+    uid: str
+    name: str
+    project: str
+    phase: Phase
+    reason: str | None
+    message: str | None
+    task: str | None
+    queue: str | None
+    schedule: str | None
+    batch: str | None
+    tags: list[str]
+    attempt: int
+    createdAt: str
+    startedAt: str | None
+    finishedAt: str | None
+
+
+def brief(row: Any) -> Brief:
     """Of a row of ``runs``, or something with the same columns."""
     return {
         "uid": row.uid,

@@ -8,11 +8,12 @@ answer, and whatever goes wrong is told as a LeaderError with words for people.
 import json
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NotRequired
 from urllib.parse import quote
 
 import structlog
 import urllib3
+from typing_extensions import TypedDict
 
 from tidegate_web.kubernetes import Cluster, ClusterError, lease_path, pods_path
 from tidegate_web.settings import WebSettings
@@ -41,6 +42,22 @@ class Place:
     waiting: int
 
 
+class PlaceAnswer(TypedDict):
+    """Where a run stands in its line; 1 is next."""
+
+    position: int
+    aheadByPriority: int
+    waiting: int
+
+
+class WhyAnswer(TypedDict):
+    """What holds a run right now, and its place in line while that is its queue."""
+
+    reason: str
+    message: str
+    place: NotRequired[PlaceAnswer]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Why:
     """What holds a run right now."""
@@ -49,8 +66,8 @@ class Why:
     message: str
     place: Place | None = None
 
-    def as_json(self) -> dict[str, Any]:
-        told: dict[str, Any] = {"reason": self.reason, "message": self.message}
+    def as_json(self) -> WhyAnswer:
+        told: WhyAnswer = {"reason": self.reason, "message": self.message}
         if self.place is not None:
             told["place"] = {
                 "position": self.place.position,

@@ -3,13 +3,31 @@
 import json
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import NotRequired
 
 from flask import Response
+from typing_extensions import TypedDict
 
 from tidegate_web.kubernetes import ClusterError
 
 MEDIA_TYPE = "application/problem+json"
+
+
+class FieldError(TypedDict):
+    """What is wrong with one field."""
+
+    field: str
+    message: str
+
+
+class ProblemBody(TypedDict):
+    """An error after RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: NotRequired[list[FieldError]]
 
 
 class Problem(Exception):  # noqa: N818 - it is one, whatever it is about
@@ -21,7 +39,7 @@ class Problem(Exception):  # noqa: N818 - it is one, whatever it is about
         detail: str,
         *,
         title: str | None = None,
-        errors: Sequence[Mapping[str, Any]] = (),
+        errors: Sequence[FieldError] = (),
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(detail)
@@ -31,8 +49,8 @@ class Problem(Exception):  # noqa: N818 - it is one, whatever it is about
         self.errors = list(errors)
         self.headers = dict(headers or {})
 
-    def as_json(self) -> dict[str, Any]:
-        body: dict[str, Any] = {
+    def as_json(self) -> ProblemBody:
+        body: ProblemBody = {
             "type": "about:blank",
             "title": self.title,
             "status": self.status,
@@ -55,7 +73,7 @@ def postgres_away() -> Problem:
 
 def from_cluster(error: ClusterError) -> Problem:
     """What the apiserver said, in the API's words: its refusals of an object are the caller's (422)."""
-    errors = [{"field": field, "message": message} for field, message in error.causes]
+    errors: list[FieldError] = [{"field": field, "message": message} for field, message in error.causes]
     if error.unavailable:
         return Problem(503, "Kubernetes doesn't answer.", headers={"Retry-After": "5"})
     # 400 is how a strict apiserver names unknown fields.

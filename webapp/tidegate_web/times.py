@@ -1,8 +1,13 @@
 """Times as they go out: RFC 3339 in UTC, to the millisecond."""
 
 from datetime import UTC, datetime
+from typing import overload
 
 
+@overload
+def rfc3339(time: None) -> None: ...
+@overload
+def rfc3339(time: datetime) -> str: ...
 def rfc3339(time: datetime | None) -> str | None:
     """A time for JSON; None stays None."""
     if time is None:

@@ -5,19 +5,23 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 
 from tidegate_web.api import bodies, shapes
+from tidegate_web.api.answers import Run
 from tidegate_web.api.common import audited, one_of_projects
 from tidegate_web.api.creating import Made, create, wanted_run
 from tidegate_web.api.erasing import erase
+from tidegate_web.api.parameters import IDEMPOTENCY_KEY
 from tidegate_web.api.replay import replayed
+from tidegate_web.api.run_bodies import ReplayRequest, RescheduleRequest, RunRequest
 from tidegate_web.api.runs import as_json, find, written
 from tidegate_web.auth.guard import caller, whoever
 from tidegate_web.kubernetes import ClusterError, jobs_path
+from tidegate_web.openapi.operations import describes
 from tidegate_web.ownership import job_name
 from tidegate_web.permissions import Permission, requires
 from tidegate_web.problems import Problem, from_cluster
 from tidegate_web.services import Services, services
 from tidegate_web.store.models import TERMINAL_PHASES
-from tidegate_web.store.records import RunLike, parse_time
+from tidegate_web.store.records import RunLike
 
 
 def may_act_on(task: str | None) -> None:
@@ -62,26 +66,23 @@ def create_asked(made: Services, project: str) -> Made:
     return answer
 
 
-def replay(made: Services, project: str, reference: str, body: dict[str, Any]) -> Made:
+def replay(made: Services, project: str, reference: str, wish: ReplayRequest) -> Made:
     """Do the same again; the old run is left alone."""
     one_of_projects(made, project, to_write=True)
     row = find(made, project, reference)
     may_act_on(row.task)
-    wanted = replayed(row, body)
+    wanted = replayed(row, wish)
     detail = {"of": row.uid, "as": wanted.run.name}
     with audited(made, "run.replay", project=project, target=row.name, detail=detail):
         return create(made, project, wanted, who=whoever())
 
 
-def reschedule(made: Services, project: str, reference: str, body: dict[str, Any]) -> RunLike:
+def reschedule(made: Services, project: str, reference: str, wish: RescheduleRequest) -> RunLike:
     """Start it later, or now; 409 when it has begun."""
     one_of_projects(made, project, to_write=True)
     row = find(made, project, reference)
     may_act_on(row.task)
-    bodies.only(body, "startAfter")
-    start_after = body.get("startAfter", "")
-    if start_after is not None and parse_time(start_after) is None:
-        raise bodies.invalid("startAfter", "must be an RFC 3339 time, or null for now")
+    start_after = wish.start_after
     with audited(made, "run.reschedule", project=project, target=row.name, detail={"startAfter": start_after}):
         if row.deleted_at is not None:
             raise Problem(409, "The run is gone from the cluster.")
@@ -127,28 +128,49 @@ def add_routes(area: Blueprint) -> None:
 
     @area.post("/projects/<project>/runs")
     @requires(Permission.OPERATOR)
+    @describes(
+        "Create a run",
+        parameters=[IDEMPOTENCY_KEY],
+        body=RunRequest,
+        answer=Run,
+        status=(201, 200),
+        headers=("Location",),
+        problems=(409, 410, 502),
+    )
     def create_run(project: str) -> tuple[Response, int]:
         return made_json(project, create_asked(services(), project))
 
     @area.post("/projects/<project>/runs/<run>:cancel")
     @requires(Permission.OPERATOR)
+    @describes("Cancel a run", answer=Run, status=202, problems=(409, 502))
     def cancel_run(project: str, run: str) -> tuple[Response, int]:
         made = services()
         return jsonify(as_json(made, cancel(made, project, run))), 202
 
     @area.post("/projects/<project>/runs/<run>:replay")
     @requires(Permission.OPERATOR)
+    @describes(
+        "Run it again",
+        body=ReplayRequest,
+        body_required=False,
+        answer=Run,
+        status=(201, 200),
+        headers=("Location",),
+        problems=(409, 502),
+    )
     def replay_run(project: str, run: str) -> tuple[Response, int]:
-        return made_json(project, replay(services(), project, run, bodies.optional_object()))
+        return made_json(project, replay(services(), project, run, bodies.read_optional(ReplayRequest)))
 
     @area.post("/projects/<project>/runs/<run>:reschedule")
     @requires(Permission.OPERATOR)
+    @describes("Start it later, or now", body=RescheduleRequest, answer=Run, problems=(409, 502))
     def reschedule_run(project: str, run: str) -> Response:
         made = services()
-        return jsonify(as_json(made, reschedule(made, project, run, bodies.json_object())))
+        return jsonify(as_json(made, reschedule(made, project, run, bodies.read(RescheduleRequest))))
 
     @area.delete("/projects/<project>/runs/<run>")
     @requires(Permission.ADMIN)
+    @describes("Delete a run for good, from the cluster and the archive", status=204, problems=(409, 502))
     def delete_run(project: str, run: str) -> tuple[str, int]:
         delete(services(), project, run)
         return "", 204

@@ -1,10 +1,12 @@
 """The audit log over HTTP: of the installation for its admins, of a project for the project's."""
 
-from typing import Any
+from flask import Blueprint, Response, jsonify
 
-from flask import Blueprint, Response, jsonify, request
-
-from tidegate_web.api.common import integer
+from tidegate_web.api.answers import Page
+from tidegate_web.api.answers_people import AuditEntry
+from tidegate_web.api.parameters import BEFORE_ID, LIMIT
+from tidegate_web.openapi.operations import describes
+from tidegate_web.openapi.parameters import Text
 from tidegate_web.paging import cut
 from tidegate_web.permissions import Permission, requires
 from tidegate_web.services import Services, services
@@ -12,8 +14,13 @@ from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import audit
 from tidegate_web.times import rfc3339
 
+ACTOR = Text(name="actor", description="Of whom.")
+ACTION = Text(name="action", description="Of what, such as `run.create`.")
+PROJECT = Text(name="project", description="In which project.")
+ENTRIES = (ACTOR, ACTION, LIMIT, BEFORE_ID)
 
-def entry_json(row: AnyRow) -> dict[str, Any]:
+
+def entry_json(row: AnyRow) -> AuditEntry:
     return {
         "id": row.id,
         "at": rfc3339(row.at),
@@ -29,18 +36,22 @@ def entry_json(row: AnyRow) -> dict[str, Any]:
 
 def wanted_entries(made: Services, *, project: str | None, limit: int) -> tuple[list[AnyRow], int | None]:
     """A piece of the log, newest first, and where the next begins."""
-    texts = {name: (request.args.get(name) or "").replace("\x00", "")[:320] or None for name in ("actor", "action")}
-    before = integer("after", default=2**62, least=0, most=2**62)
+    before = BEFORE_ID.asked()
     with made.engine.connect() as connection:
-        rows = audit.page(connection, project=project, before=before, limit=limit + 1, **texts)
+        rows = audit.page(
+            connection, project=project, before=before, limit=limit + 1, actor=ACTOR.asked(), action=ACTION.asked()
+        )
     piece, last = cut(rows, limit)
     return piece, None if last is None else last.id
 
 
 def _answer(project: str | None) -> Response:
-    limit = integer("limit", default=50, least=1, most=500)
-    rows, after = wanted_entries(services(), project=project, limit=limit)
-    return jsonify({"items": [entry_json(row) for row in rows], "after": None if after is None else str(after)})
+    rows, after = wanted_entries(services(), project=project, limit=LIMIT.asked())
+    page: Page[AuditEntry] = {
+        "items": [entry_json(row) for row in rows],
+        "after": None if after is None else str(after),
+    }
+    return jsonify(page)
 
 
 def add_routes(area: Blueprint) -> None:
@@ -48,11 +59,19 @@ def add_routes(area: Blueprint) -> None:
 
     @area.get("/audit")
     @requires(Permission.INSTANCE_ADMIN)
+    @describes(
+        "List who wrote what, newest first", name="list_audit", parameters=[PROJECT, *ENTRIES], answer=Page[AuditEntry]
+    )
     def whole_log() -> Response:
-        project = (request.args.get("project") or "").replace("\x00", "")[:63]
-        return _answer(project or None)
+        return _answer(PROJECT.asked())
 
     @area.get("/projects/<project>/audit")
     @requires(Permission.ADMIN)
+    @describes(
+        "List who wrote what in a project, newest first",
+        name="list_project_audit",
+        parameters=ENTRIES,
+        answer=Page[AuditEntry],
+    )
     def project_log(project: str) -> Response:
         return _answer(project)

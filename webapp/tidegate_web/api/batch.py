@@ -8,22 +8,22 @@ from pydantic import ValidationError
 from tidegate_api.taskrun import TaskRunSpec
 
 from tidegate_web.api import bodies, shapes
+from tidegate_web.api.answers import Items, RunOfBatch
 from tidegate_web.api.common import audited, one_of_projects
 from tidegate_web.api.creating import Made, Wanted, check_payload, create_all, wanted_run
+from tidegate_web.api.run_bodies import MOST_RUNS, BatchRequest
 from tidegate_web.auth.guard import caller, whoever
+from tidegate_web.openapi.operations import describes
 from tidegate_web.permissions import Permission, requires
-from tidegate_web.problems import Problem
+from tidegate_web.problems import FieldError, Problem
 from tidegate_web.services import Services, services
-
-MOST_RUNS = 1000
 
 
 def wanted_runs(made: Services, project: str, body: Mapping[str, Any]) -> list[Wanted]:
     """The runs of ``{"runs": […]}``; a Problem names the place of the first that can't be made."""
-    bodies.only(body, "runs")
     items = body.get("runs")
-    if not isinstance(items, list) or not 1 <= len(items) <= MOST_RUNS:
-        raise bodies.invalid("runs", f"must be a list of 1 to {MOST_RUNS}")
+    if set(body) != {"runs"} or not isinstance(items, list) or not 1 <= len(items) <= MOST_RUNS:
+        raise bodies.invalid("runs", f"must be a list of 1 to {MOST_RUNS}, and all that is sent")
     asks, wanted, names = caller(), [], set[str]()
     for number, item in enumerate(items):
         try:
@@ -55,8 +55,9 @@ def check_spec(spec: Mapping[str, Any]) -> None:
 
 def _at(number: int, problem: Problem) -> Problem:
     place = f"runs.{number}"
-    errors = [
-        {**error, "field": f"{place}.{error['field']}" if error["field"] else place} for error in problem.errors
+    errors: list[FieldError] = [
+        {"field": f"{place}.{error['field']}" if error["field"] else place, "message": error["message"]}
+        for error in problem.errors
     ] or [{"field": place, "message": problem.detail}]
     return Problem(problem.status, f"{place}: {problem.detail}", errors=errors)
 
@@ -72,7 +73,7 @@ def create_batch(made: Services, project: str) -> list[Made | Problem]:
     return answers
 
 
-def answer_json(answer: Made | Problem) -> dict[str, Any]:
+def answer_json(answer: Made | Problem) -> RunOfBatch:
     """What became of one run: the run as in a list, or why there is none."""
     if isinstance(answer, Problem):
         return {"status": answer.status, "problem": answer.as_json()}
@@ -84,5 +85,13 @@ def add_routes(area: Blueprint) -> None:
 
     @area.post("/projects/<project>/runs:batch")
     @requires(Permission.OPERATOR)
+    @describes(
+        "Create many runs, each with an answer of its own",
+        name="create_runs",
+        body=BatchRequest,
+        answer=Items[RunOfBatch],
+        problems=(502,),
+    )
     def batch(project: str) -> Response:
-        return jsonify({"items": [answer_json(answer) for answer in create_batch(services(), project)]})
+        answers: Items[RunOfBatch] = {"items": [answer_json(answer) for answer in create_batch(services(), project)]}
+        return jsonify(answers)

@@ -1,7 +1,6 @@
 """What comes in: JSON or a clear refusal (400, 413, 415, 422), and what a new run may look like."""
 
 import json
-import math
 import re
 import secrets
 import string
@@ -14,7 +13,7 @@ from flask import request
 from pydantic import BaseModel, ValidationError
 
 from tidegate_web.permissions import is_dns_label
-from tidegate_web.problems import Problem
+from tidegate_web.problems import FieldError, Problem
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -23,8 +22,8 @@ MAX_BATCH_BYTES = 16 * 1024 * 1024
 """No request is larger, whatever it is for."""
 MAX_PAYLOAD_BYTES = 128 * 1024
 RESERVED_LABELS = ("tidegate.dev/", "batch.kubernetes.io/")
-_LABEL_KEY = re.compile(r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
-_LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
+LABEL_KEY = re.compile(r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _ALPHABET = string.ascii_lowercase + string.digits
 
 
@@ -57,15 +56,8 @@ def json_object(*, limit: int = MAX_BODY_BYTES) -> dict[str, Any]:
 
 
 def optional_object() -> dict[str, Any]:
-    """The same for calls that need no body: without one it is empty."""
+    """The same, empty when there is no body."""
     return {} if request.content_length in (None, 0) and not request.mimetype else json_object()
-
-
-def only(body: Mapping[str, Any], *fields: str) -> None:
-    """422 when the body has anything else."""
-    for name in body:
-        if name not in fields:
-            raise invalid(name, f"is not taken here: send {' and '.join(fields)} at most")
 
 
 def read(model: type[M]) -> M:
@@ -73,12 +65,17 @@ def read(model: type[M]) -> M:
     return validated(model, json_object())
 
 
+def read_optional(model: type[M]) -> M:
+    """The same for calls that need no body: without one it is empty."""
+    return validated(model, optional_object())
+
+
 def validated(model: type[M], body: Mapping[str, Any]) -> M:
     """A body as one of the models, wherever it comes from."""
     try:
         return model.model_validate(body)
     except ValidationError as error:
-        errors = [
+        errors: list[FieldError] = [
             {"field": ".".join(str(part) for part in item["loc"]), "message": item["msg"].removeprefix("Value error, ")}
             for item in error.errors(include_input=False, include_url=False)
         ]
@@ -170,7 +167,7 @@ def check_labels(labels: object) -> dict[str, str]:
     if not isinstance(labels, dict):
         raise invalid("labels", "must be an object of strings")
     for key, value in labels.items():
-        if not isinstance(value, str) or not _LABEL_VALUE.fullmatch(value) or not _LABEL_KEY.fullmatch(key):
+        if not isinstance(value, str) or not LABEL_VALUE.fullmatch(value) or not LABEL_KEY.fullmatch(key):
             raise invalid("labels", "must have Kubernetes label names, and label values as strings")
         if key.startswith(RESERVED_LABELS):
             raise invalid("labels", "may not use Tidegate's or Kubernetes' own prefixes")
@@ -184,28 +181,3 @@ def is_text(value: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-@dataclass(frozen=True, kw_only=True)
-class Progress:
-    """What a pod tells of how far it is."""
-
-    progress: float | None
-    message: str | None
-
-
-def progress(body: Mapping[str, Any]) -> Progress:
-    """``{"progress": 0.4, "message": "resizing"}``, either of which may be missing."""
-    unknown = set(body) - {"progress", "message"}
-    if unknown:
-        raise invalid("", "may have progress and message, nothing else")
-    value, message = body.get("progress"), body.get("message")
-    if value is None and message is None:
-        raise invalid("", "must have progress or message")
-    if value is not None and (
-        isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or not 0 <= value <= 1
-    ):
-        raise invalid("progress", "must be a number from 0 to 1")
-    if message is not None and (not isinstance(message, str) or len(message) > 500 or not is_text(message)):
-        raise invalid("message", "must be a string of at most 500 characters")
-    return Progress(progress=None if value is None else float(value), message=message)

@@ -1,49 +1,43 @@
 """Bulk operations over HTTP: accepted with what they are about, looked at while they go on, ended early."""
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from flask import Blueprint, Response, current_app, jsonify, request
 from werkzeug.datastructures import MultiDict
 
 from tidegate_web.api import bodies
+from tidegate_web.api.answers import BulkOperation
 from tidegate_web.api.common import audited, one_of_projects, parse_filter
+from tidegate_web.api.run_bodies import BulkRequest, RunConditions
 from tidegate_web.auth.guard import caller, whoever
+from tidegate_web.openapi.operations import describes
 from tidegate_web.permissions import Permission, Role, requires
 from tidegate_web.problems import Problem
 from tidegate_web.services import Services, services
 from tidegate_web.store.models import ACTIVE_PHASES, AnyRow
-from tidegate_web.store.queries import bulk, run_list, runs
+from tidegate_web.store.queries import bulk, run_list
 from tidegate_web.store.queries.run_list import RunFilter
 from tidegate_web.times import rfc3339
 
 ACTIONS = {"cancel": Role.OPERATOR, "replay": Role.OPERATOR, "delete": Role.ADMIN}
-FILTERS = ("phase", "task", "queue", "tag", "batch", "schedule", "q", "from", "to")
-MOST_UIDS = 1000
 MOST_MATCHING = 100_000
 PROBLEMS_TOLD = 20
 WORKER = "tidegate.bulk"
 
 
-def accept(made: Services, project: str, body: Mapping[str, Any]) -> int:
+def accept(made: Services, project: str, wish: BulkRequest) -> int:
     """Note what is to be done, to which runs as of now; its number."""
     one_of_projects(made, project, to_write=True)
-    bodies.only(body, "action", "uids", "filter")
-    action = body.get("action")
-    if not isinstance(action, str) or action not in ACTIONS:
-        raise bodies.invalid("action", f"must be one of {', '.join(ACTIONS)}")
+    action = wish.action
     asks = caller()
     role = asks.role_in(project) if asks else None
     if asks is None or role is None or role < ACTIONS[action]:
         raise Problem(403, f"This needs the role {ACTIONS[action].label}.")
-    if ("uids" in body) == ("filter" in body):
-        raise bodies.invalid("", "must have exactly one of uids and filter")
-    uids = wanted_uids(body["uids"]) if "uids" in body else None
-    wanted = wanted_filter(body["filter"]) if "filter" in body else RunFilter()
+    uids = None if wish.uids is None else sorted(set(wish.uids))
+    wanted = RunFilter() if wish.filter is None else wanted_filter(wish.filter)
     if action == "cancel" and not wanted.phases:
         wanted = replace(wanted, phases=ACTIVE_PHASES)
-    detail = {name: body[name] for name in ("uids", "filter") if name in body}
+    detail = wish.model_dump(mode="json", include={"uids", "filter"}, by_alias=True, exclude_unset=True)
     with (
         audited(made, f"run.{action}-bulk", project=project, detail=detail),
         made.engine.begin() as connection,
@@ -65,30 +59,15 @@ def accept(made: Services, project: str, body: Mapping[str, Any]) -> int:
     return number
 
 
-def wanted_uids(uids: object) -> list[str]:
-    """Uids of runs, each once."""
-    if not isinstance(uids, list) or not 1 <= len(uids) <= MOST_UIDS:
-        raise bodies.invalid("uids", f"must be a list of 1 to {MOST_UIDS}")
-    if not all(isinstance(uid, str) and runs.is_uid(uid) for uid in uids):
-        raise bodies.invalid("uids", "must be the uids of runs")
-    return sorted({uid.lower() for uid in uids})
-
-
-def wanted_filter(told: object) -> RunFilter:
-    """The filter of a list, as JSON. An empty one would be everything, which nobody means."""
-    if not isinstance(told, dict) or not told:
-        raise bodies.invalid("filter", "must be an object with at least one condition")
-    bodies.only(told, *FILTERS)
+def wanted_filter(told: RunConditions) -> RunFilter:
+    """The filter of a list, as JSON."""
     arguments: MultiDict[str, str] = MultiDict()
-    for name, value in told.items():
-        values = value if name == "phase" and isinstance(value, list) else [value]
-        if not values or not all(isinstance(one, str) and one.strip() for one in values):
-            raise bodies.invalid(f"filter.{name}", "must be a string that isn't empty")
-        arguments.setlist(name, values)
+    for name, value in told.model_dump(by_alias=True, exclude_unset=True).items():
+        arguments.setlist(name, value if isinstance(value, list) else [value])
     return parse_filter(arguments)
 
 
-def operation_json(made: Services, row: AnyRow) -> dict[str, Any]:
+def operation_json(made: Services, row: AnyRow) -> BulkOperation:
     """How far it is."""
     with made.engine.connect() as connection:
         failed = bulk.problems(connection, operation=row.id, limit=PROBLEMS_TOLD)
@@ -134,9 +113,17 @@ def add_routes(area: Blueprint) -> None:
 
     @area.post("/projects/<project>/runs:bulk")
     @requires(Permission.OPERATOR)
+    @describes(
+        "Cancel, replay or delete many runs",
+        name="create_bulk",
+        body=BulkRequest,
+        answer=BulkOperation,
+        status=202,
+        headers=("Location",),
+    )
     def new_bulk(project: str) -> tuple[Response, int]:
         made = services()
-        number = accept(made, project, bodies.json_object())
+        number = accept(made, project, bodies.read(BulkRequest))
         current_app.extensions[WORKER].wake()
         response = jsonify(operation_json(made, find(made, project, number)))
         response.headers["Location"] = f"/api/v1/projects/{project}/bulk/{number}"
@@ -144,12 +131,14 @@ def add_routes(area: Blueprint) -> None:
 
     @area.get("/projects/<project>/bulk/<id:bulk>")
     @requires(Permission.VIEWER)
+    @describes("Look at an operation over many runs", answer=BulkOperation)
     def get_bulk(project: str, bulk: int) -> Response:
         made = services()
         return jsonify(operation_json(made, find(made, project, bulk)))
 
     @area.post("/projects/<project>/bulk/<id:bulk>:abort")
     @requires(Permission.OPERATOR)
+    @describes("End an operation over many runs", answer=BulkOperation, problems=(409,))
     def abort_bulk(project: str, bulk: int) -> Response:
         made = services()
         return jsonify(operation_json(made, abort(made, project, bulk)))

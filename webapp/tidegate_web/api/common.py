@@ -10,30 +10,18 @@ import structlog
 from flask import request
 from werkzeug.datastructures import MultiDict
 
+from tidegate_web.api.parameters import PHASES
 from tidegate_web.auditing import Entry
 from tidegate_web.auth.guard import whoever
 from tidegate_web.permissions import is_dns_label
 from tidegate_web.problems import Problem
 from tidegate_web.services import Services
 from tidegate_web.store.engine import unless_away
-from tidegate_web.store.models import ACTIVE_PHASES, TERMINAL_PHASES
 from tidegate_web.store.queries import audit, run_list
 from tidegate_web.store.queries.run_list import RunFilter
 from tidegate_web.store.records import parse_time
 
 log = structlog.stdlib.get_logger(__name__)
-
-PHASES = (*ACTIVE_PHASES, *TERMINAL_PHASES)
-
-
-def integer(name: str, *, default: int, least: int, most: int) -> int:
-    """An integer of the query, within bounds."""
-    text = request.args.get(name)
-    if text is None or text == "":
-        return default
-    if not (text.isascii() and text.isdecimal() and len(text) <= 19 and least <= int(text) <= most):
-        raise Problem(422, f"'{name}' must be an integer from {least} to {most}.")
-    return int(text)
 
 
 def parse_filter(arguments: MultiDict[str, str]) -> RunFilter:
@@ -66,7 +54,7 @@ def parse_filter(arguments: MultiDict[str, str]) -> RunFilter:
 
 def _time(arguments: MultiDict[str, str], name: str) -> datetime | None:
     text = arguments.get(name)
-    if not text:
+    if text is None:
         return None
     time = parse_time(text)
     if time is None:

@@ -7,18 +7,26 @@ from tidegate_api.names import REQUESTED_BY_ANNOTATION
 
 from tidegate_web import definitions
 from tidegate_web.api import bodies
-from tidegate_web.api.common import audited, integer, one_of_projects
+from tidegate_web.api.answers import Definition as DefinitionAnswer
+from tidegate_web.api.answers import Page, QueueDefinition, ScheduleDefinition, TaskDefinition
+from tidegate_web.api.common import audited, one_of_projects
+from tidegate_web.api.parameters import AFTER, IF_MATCH, IF_NONE_MATCH, LIMIT
+from tidegate_web.api.run_bodies import DefinitionBody, QueueBody, ScheduleBody, TaskBody
 from tidegate_web.auth.guard import caller, whoever
 from tidegate_web.definitions import KINDS, Definition, Kind, StaleError
 from tidegate_web.kubernetes import ClusterError
+from tidegate_web.openapi.operations import By, describes
 from tidegate_web.permissions import Permission, is_dns_label, requires
 from tidegate_web.problems import Problem, from_cluster
 from tidegate_web.services import Services, services
 
 ANY_KIND = "<any(tasks, queues, schedules):kind>"
+ONE = By(argument="kind", types={"tasks": TaskDefinition, "queues": QueueDefinition, "schedules": ScheduleDefinition})
+PAGE = By(argument="kind", types={plural: Page[one] for plural, one in ONE.types.items()})  # type: ignore[valid-type]
+BODY = By(argument="kind", types={"tasks": TaskBody, "queues": QueueBody, "schedules": ScheduleBody})
 
 
-def definition_json(resource: dict[str, Any]) -> dict[str, Any]:
+def definition_json(resource: dict[str, Any]) -> DefinitionAnswer:
     """An object as it is answered."""
     metadata = resource["metadata"]
     return {
@@ -62,7 +70,9 @@ def seen_version() -> str | None:
     """The version that the object must have (``If-Match``), "" when it mustn't be there (``If-None-Match: *``)."""
     if request.if_none_match.star_tag:
         return ""
-    if not request.if_match or request.if_match.star_tag:
+    if "If-None-Match" in request.headers:
+        raise Problem(400, "If-None-Match may be * alone.")
+    if "If-Match" not in request.headers or request.if_match.star_tag:
         return None
     tags = request.if_match.as_set()
     if len(tags) != 1:
@@ -77,9 +87,9 @@ def stale() -> Problem:
     return Problem(412, "It has changed since you looked at it. Look again.")
 
 
-def listed(made: Services, kind: Kind, project: str) -> dict[str, Any]:
+def listed(made: Services, kind: Kind, project: str) -> Page[DefinitionAnswer]:
     """A piece of the list, in the order of names, and where the next begins."""
-    limit = integer("limit", default=50, least=1, most=500)
+    limit = LIMIT.asked()
     after = request.args.get("after") or None
     if after is not None and (len(after) > 4096 or not after.isascii() or not after.isprintable()):
         raise Problem(422, "'after' is not a cursor of this list")
@@ -97,12 +107,8 @@ def listed(made: Services, kind: Kind, project: str) -> dict[str, Any]:
 
 def wanted_definition() -> Definition:
     """``{"spec": {…}, "labels": {…}}``, of which the apiserver checks the spec."""
-    body = bodies.json_object()
-    bodies.only(body, "spec", "labels")
-    if not isinstance(body.get("spec"), dict):
-        raise bodies.invalid("spec", "must be a JSON object")
-    labels = None if body.get("labels") is None else bodies.check_labels(body["labels"])
-    return Definition(spec=body["spec"], labels=labels)
+    body = bodies.read(DefinitionBody)
+    return Definition(spec=body.spec, labels=None if body.labels is None else bodies.check_labels(body.labels))
 
 
 def put(made: Services, kind: Kind, project: str, name: str) -> tuple[Response, int]:
@@ -145,6 +151,13 @@ def add_routes(area: Blueprint) -> None:
 
     @area.get(f"/projects/<project>/{ANY_KIND}")
     @requires(Permission.VIEWER)
+    @describes(
+        "List {kind}, in the order of their names",
+        name="list_{kind}",
+        parameters=[LIMIT, AFTER],
+        answer=PAGE,
+        problems=(502,),
+    )
     def list_definitions(project: str, kind: str) -> Response:
         made = services()
         check(made, project)
@@ -152,6 +165,7 @@ def add_routes(area: Blueprint) -> None:
 
     @area.get(f"/projects/<project>/{ANY_KIND}/<name>")
     @requires(Permission.VIEWER)
+    @describes("Look at a {one}", name="get_{one}", answer=ONE, headers=("ETag",), problems=(502,))
     def get_definition(project: str, kind: str, name: str) -> tuple[Response, int]:
         made = services()
         check(made, project, name)
@@ -163,21 +177,36 @@ def add_routes(area: Blueprint) -> None:
 
     @area.put(f"/projects/<project>/{ANY_KIND}/<name>")
     @requires(Permission.DEVELOPER)
+    @describes(
+        "Make a {one}, or replace its spec as a whole",
+        name="put_{one}",
+        parameters=[IF_MATCH, IF_NONE_MATCH],
+        body=BODY,
+        answer=ONE,
+        status=(201, 200),
+        headers=("ETag",),
+        problems=(409, 412, 502),
+    )
     def put_definition(project: str, kind: str, name: str) -> tuple[Response, int]:
         return put(services(), KINDS[kind], project, name)
 
     @area.delete(f"/projects/<project>/{ANY_KIND}/<name>")
     @requires(Permission.DEVELOPER)
+    @describes("Delete a {one}", name="delete_{one}", parameters=[IF_MATCH], status=204, problems=(400, 409, 412, 502))
     def delete_definition(project: str, kind: str, name: str) -> tuple[str, int]:
         delete(services(), KINDS[kind], project, name)
         return "", 204
 
     @area.post("/projects/<project>/queues/<queue>:<any(pause, resume):act>")
     @requires(Permission.OPERATOR)
+    @describes("{act} a queue", name="{act}_queue", answer=QueueDefinition, headers=("ETag",), problems=(409, 502))
     def pause_queue(project: str, queue: str, act: str) -> tuple[Response, int]:
         return change(services(), KINDS["queues"], project, queue, act, paused=act == "pause")
 
     @area.post("/projects/<project>/schedules/<schedule>:<any(suspend, resume):act>")
     @requires(Permission.DEVELOPER)
+    @describes(
+        "{act} a schedule", name="{act}_schedule", answer=ScheduleDefinition, headers=("ETag",), problems=(409, 502)
+    )
     def suspend_schedule(project: str, schedule: str, act: str) -> tuple[Response, int]:
         return change(services(), KINDS["schedules"], project, schedule, act, suspend=act == "suspend")

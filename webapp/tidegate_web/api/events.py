@@ -7,6 +7,7 @@ it created.
 import re
 from typing import Any
 
+from tidegate_web.api.answers import KubernetesEvent
 from tidegate_web.kubernetes import ClusterError
 from tidegate_web.ownership import job_name
 from tidegate_web.permissions import is_dns_label
@@ -20,7 +21,7 @@ PODS = 6
 _CREATED = re.compile(r"Created pod: ([a-z0-9.-]{1,253})")
 
 
-def events(made: Services, row: AnyRow) -> list[dict[str, Any]]:
+def events(made: Services, row: AnyRow) -> list[KubernetesEvent]:
     """Oldest first; empty when they are gone."""
     try:
         found = made.cluster.events_of(row.project, kind="TaskRun", uid=row.uid)
@@ -40,7 +41,7 @@ def events(made: Services, row: AnyRow) -> list[dict[str, Any]]:
     )
 
 
-def event_json(event: dict[str, Any]) -> dict[str, Any]:
+def event_json(event: dict[str, Any]) -> KubernetesEvent:
     """An Event; one of either kind of reporter."""
     about, series = event.get("involvedObject") or {}, event.get("series") or {}
     first = event.get("firstTimestamp") or event.get("eventTime") or event["metadata"].get("creationTimestamp")

@@ -1,14 +1,16 @@
 """API keys over HTTP: made, listed without their secret, revoked."""
 
-from typing import Any
-
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, jsonify
 
 from tidegate_web.api import bodies
+from tidegate_web.api.answers import Items
+from tidegate_web.api.answers_people import ApiKey, NewApiKeyAnswer
 from tidegate_web.api.common import audited, one_of_projects
 from tidegate_web.api.models import NewApiKey
 from tidegate_web.auth.guard import whoever
 from tidegate_web.auth.tokens import KEY_PREFIX, new_api_key, shown_prefix, token_hash
+from tidegate_web.openapi.operations import describes
+from tidegate_web.openapi.parameters import Text
 from tidegate_web.permissions import Permission, Role, requires
 from tidegate_web.problems import Problem
 from tidegate_web.services import Services, services
@@ -16,8 +18,10 @@ from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import keys
 from tidegate_web.times import rfc3339
 
+PREFIX = Text(name="prefix", description="How the key begins; a whole key may be given.")
 
-def key_json(row: AnyRow) -> dict[str, Any]:
+
+def key_json(row: AnyRow) -> ApiKey:
     return {
         "id": row.id,
         "name": row.name,
@@ -69,7 +73,7 @@ def revoke_key(made: Services, project: str, key_id: int) -> None:
 
 def wanted_prefix() -> str | None:
     """The ``prefix`` asked for; a whole key may be given, of which no more than its beginning is looked for."""
-    text = (request.args.get("prefix") or "").replace("\x00", "")
+    text = PREFIX.asked()
     if not text:
         return None
     return shown_prefix(text if text.startswith(KEY_PREFIX) else KEY_PREFIX + text)
@@ -80,19 +84,26 @@ def add_routes(area: Blueprint) -> None:
 
     @area.get("/projects/<project>/api-keys")
     @requires(Permission.ADMIN)
-    def list_keys(project: str) -> Response:
+    @describes("List API keys, without their secret", parameters=[PREFIX], answer=Items[ApiKey])
+    def list_api_keys(project: str) -> Response:
         with services().engine.connect() as connection:
             rows = keys.listed(connection, project=project, prefix=wanted_prefix())
-        return jsonify({"items": [key_json(row) for row in rows]})
+        found: Items[ApiKey] = {"items": [key_json(row) for row in rows]}
+        return jsonify(found)
 
     @area.post("/projects/<project>/api-keys")
     @requires(Permission.ADMIN)
+    @describes(
+        "Make an API key; it is shown once", name="create_api_key", body=NewApiKey, answer=NewApiKeyAnswer, status=201
+    )
     def new_key(project: str) -> tuple[Response, int]:
         row, key = create_key(services(), project, bodies.read(NewApiKey))
-        return jsonify(key_json(row) | {"key": key}), 201
+        answer: NewApiKeyAnswer = {**key_json(row), "key": key}
+        return jsonify(answer), 201
 
     @area.delete("/projects/<project>/api-keys/<id:key>")
     @requires(Permission.ADMIN)
+    @describes("Revoke an API key", name="delete_api_key", status=204)
     def delete_key(project: str, key: int) -> tuple[str, int]:
         revoke_key(services(), project, key)
         return "", 204

@@ -1,16 +1,18 @@
 """Members of a project over HTTP, and invitations to become one."""
 
 from datetime import timedelta
-from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
 from tidegate_web.api import bodies
+from tidegate_web.api.answers import Items
+from tidegate_web.api.answers_people import Invitation, Member, NewInvitationAnswer
 from tidegate_web.api.common import audited, one_of_projects
 from tidegate_web.api.models import MemberChange, NewInvitation
-from tidegate_web.auth.guard import person, whoever
+from tidegate_web.auth.guard import signed_in, whoever
 from tidegate_web.auth.links import Sent, address_of, hand_over, invitation_mail
 from tidegate_web.auth.tokens import new_token, token_hash
+from tidegate_web.openapi.operations import describes
 from tidegate_web.permissions import Permission, Role, requires
 from tidegate_web.problems import Problem
 from tidegate_web.services import Services, services
@@ -19,7 +21,7 @@ from tidegate_web.store.queries import members, users
 from tidegate_web.times import rfc3339
 
 
-def member_json(row: AnyRow) -> dict[str, Any]:
+def member_json(row: AnyRow) -> Member:
     return {
         "id": row.id,
         "email": row.email,
@@ -31,7 +33,7 @@ def member_json(row: AnyRow) -> dict[str, Any]:
     }
 
 
-def invitation_json(row: AnyRow) -> dict[str, Any]:
+def invitation_json(row: AnyRow) -> Invitation:
     return {
         "id": row.id,
         "email": row.email,
@@ -108,44 +110,59 @@ def add_routes(area: Blueprint) -> None:
 
     @area.get("/projects/<project>/members")
     @requires(Permission.VIEWER)
+    @describes("List members", answer=Items[Member])
     def list_members(project: str) -> Response:
         with services().engine.connect() as connection:
             rows = members.listed(connection, project=project)
-        return jsonify({"items": [member_json(row) for row in rows]})
+        found: Items[Member] = {"items": [member_json(row) for row in rows]}
+        return jsonify(found)
 
     @area.put("/projects/<project>/members/<id:user>")
     @requires(Permission.ADMIN)
+    @describes("Make a user a member, or give them another role", name="put_member", body=MemberChange, answer=Member)
     def set_member(project: str, user: int) -> Response:
         role = role_named(bodies.read(MemberChange).role)
         return jsonify(member_json(put_member(services(), project, user, role)))
 
     @area.delete("/projects/<project>/members/<id:user>")
     @requires(Permission.ADMIN)
+    @describes("Take a membership away", status=204)
     def delete_member(project: str, user: int) -> tuple[str, int]:
         remove_member(services(), project, user)
         return "", 204
 
     @area.delete("/projects/<project>/members/me")
     @requires(Permission.VIEWER)
+    @describes("Leave a project", name="leave_project", status=204)
     def leave(project: str) -> tuple[str, int]:
-        remove_member(services(), project, person().id)
+        me = signed_in()
+        if me is None:
+            raise Problem(403, "A key is no member. Revoke it instead.")
+        remove_member(services(), project, me.id)
         return "", 204
 
     @area.get("/projects/<project>/invitations")
     @requires(Permission.ADMIN)
+    @describes("List open invitations", answer=Items[Invitation])
     def list_invitations(project: str) -> Response:
         with services().engine.connect() as connection:
             rows = members.invitations(connection, project=project)
-        return jsonify({"items": [invitation_json(row) for row in rows]})
+        found: Items[Invitation] = {"items": [invitation_json(row) for row in rows]}
+        return jsonify(found)
 
     @area.post("/projects/<project>/invitations")
     @requires(Permission.ADMIN)
+    @describes(
+        "Ask somebody to join", name="create_invitation", body=NewInvitation, answer=NewInvitationAnswer, status=201
+    )
     def new_invitation(project: str) -> tuple[Response, int]:
         row, sent = invite(services(), project, bodies.read(NewInvitation))
-        return jsonify(invitation_json(row) | sent.as_json()), 201
+        answer: NewInvitationAnswer = {**invitation_json(row), **sent.as_json()}
+        return jsonify(answer), 201
 
     @area.delete("/projects/<project>/invitations/<id:invitation>")
     @requires(Permission.ADMIN)
+    @describes("Take an invitation back", status=204)
     def delete_invitation(project: str, invitation: int) -> tuple[str, int]:
         withdraw(services(), project, invitation)
         return "", 204

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 from pydantic.alias_generators import to_camel
 
 from tidegate_web.auth.passwords import LEAST_SIGNS
@@ -38,17 +38,25 @@ def _label(value: str) -> str:
     return value
 
 
+def _no_number(value: object) -> object:
+    if isinstance(value, int | float):  # pydantic would take it for seconds since 1970
+        raise ValueError("must be an RFC 3339 time")
+    return value
+
+
 Email = Annotated[str, Field(max_length=320), AfterValidator(_email)]
 PlainName = Annotated[str, Field(max_length=200), AfterValidator(_plain)]
 RoleName = Annotated[str, Field(json_schema_extra={"enum": [role.label for role in Role]}), AfterValidator(_role)]
 DnsLabel = Annotated[str, Field(max_length=63), AfterValidator(_label)]
-Time = Annotated[AwareDatetime, Field(strict=False)]
+Time = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_no_number)]
 
 
 class Body(BaseModel):
     """Nothing is converted, and nothing that isn't named is taken. Names are camelCase outside, as in Kubernetes."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, alias_generator=to_camel)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, alias_generator=to_camel, use_attribute_docstrings=True
+    )
 
 
 class NewUser(Body):

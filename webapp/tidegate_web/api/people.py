@@ -5,13 +5,18 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 
 from tidegate_web.api import bodies
-from tidegate_web.api.common import audited, integer
+from tidegate_web.api.answers import Items, Page
+from tidegate_web.api.answers_people import Me, NewUserAnswer, Session, User
+from tidegate_web.api.common import audited
 from tidegate_web.api.models import NewUser, PasswordChange, UserChange
+from tidegate_web.api.parameters import AFTER_ID, LIMIT
+from tidegate_web.auth.caller import Caller
 from tidegate_web.auth.guard import caller, person
-from tidegate_web.auth.links import Sent, hand_over, password_link, password_mail
+from tidegate_web.auth.links import Sent, SentLink, hand_over, password_link, password_mail
 from tidegate_web.auth.passwords import Passwords
 from tidegate_web.auth.session import end_sessions, session_token
 from tidegate_web.auth.tokens import token_hash
+from tidegate_web.openapi.operations import describes
 from tidegate_web.paging import cut
 from tidegate_web.permissions import Permission, requires
 from tidegate_web.problems import Problem
@@ -21,7 +26,7 @@ from tidegate_web.store.queries import users
 from tidegate_web.times import rfc3339
 
 
-def user_json(row: AnyRow) -> dict[str, Any]:
+def user_json(row: AnyRow) -> User:
     return {
         "id": row.id,
         "email": row.email,
@@ -111,7 +116,7 @@ def change_password(made: Services, change: PasswordChange, *, passwords: Passwo
         end_sessions(made, user_id=me.id, but_token=session_token())
 
 
-def my_sessions(made: Services) -> list[dict[str, Any]]:
+def my_sessions(made: Services) -> list[Session]:
     """One's own sessions, and which of them asks."""
     token = session_token()
     here = token_hash(token) if token else b""
@@ -144,70 +149,93 @@ def end_my_sessions(made: Services, *, session_id: int | None = None) -> None:
             raise Problem(404, "There is no such session.")
 
 
+def me_json(asks: Caller) -> Me:
+    return {
+        "name": asks.name,
+        "kind": "user" if asks.user else "api-key",
+        "email": asks.user.email if asks.user else None,
+        "displayName": asks.user.name if asks.user else None,
+        "instanceAdmin": asks.instance_admin,
+        "roles": {project: role.label for project, role in sorted(asks.roles.items())},
+        "tasks": None if asks.tasks is None else sorted(asks.tasks),
+    }
+
+
 def add_routes(area: Blueprint) -> None:
     """The routes of people."""
     passwords = Passwords()
 
     @area.get("/me")
     @requires(Permission.SIGNED_IN)
+    @describes("Tell who asks", name="get_me", answer=Me)
     def me() -> Response:
         asks = caller()
         assert asks is not None
-        return jsonify(
-            {
-                "name": asks.name,
-                "kind": "user" if asks.user else "api-key",
-                "email": asks.user.email if asks.user else None,
-                "displayName": asks.user.name if asks.user else None,
-                "instanceAdmin": asks.instance_admin,
-                "roles": {project: role.label for project, role in sorted(asks.roles.items())},
-                "tasks": None if asks.tasks is None else sorted(asks.tasks),
-            }
-        )
+        return jsonify(me_json(asks))
 
     @area.post("/me/password")
     @requires(Permission.PERSON)
+    @describes("Replace one's own password", body=PasswordChange, status=204)
     def set_password() -> tuple[str, int]:
         change_password(services(), bodies.read(PasswordChange), passwords=passwords)
         return "", 204
 
     @area.get("/sessions")
     @requires(Permission.PERSON)
+    @describes("List one's own sessions", answer=Items[Session])
     def list_sessions() -> Response:
-        return jsonify({"items": my_sessions(services())})
+        found: Items[Session] = {"items": my_sessions(services())}
+        return jsonify(found)
 
     @area.delete("/sessions")
     @requires(Permission.PERSON)
+    @describes("Sign out everywhere else", name="end_other_sessions", status=204)
     def end_others() -> tuple[str, int]:
         end_my_sessions(services())
         return "", 204
 
     @area.delete("/sessions/<id:session>")
     @requires(Permission.PERSON)
+    @describes("Sign out one session", name="end_session", status=204)
     def end_one(session: int) -> tuple[str, int]:
         end_my_sessions(services(), session_id=session)
         return "", 204
 
     @area.get("/users")
     @requires(Permission.INSTANCE_ADMIN)
+    @describes("List users", parameters=[LIMIT, AFTER_ID], answer=Page[User])
     def list_users() -> Response:
-        limit = integer("limit", default=50, least=1, most=500)
+        limit = LIMIT.asked()
         with services().engine.connect() as connection:
-            rows = users.listed(connection, after=integer("after", default=0, least=0, most=2**62), limit=limit + 1)
+            rows = users.listed(connection, after=AFTER_ID.asked(), limit=limit + 1)
         piece, last = cut(rows, limit)
-        after = None if last is None else str(last.id)
-        return jsonify({"items": [user_json(row) for row in piece], "after": after})
+        page: Page[User] = {
+            "items": [user_json(row) for row in piece],
+            "after": None if last is None else str(last.id),
+        }
+        return jsonify(page)
 
     @area.post("/users")
     @requires(Permission.INSTANCE_ADMIN)
+    @describes(
+        "Make a user",
+        name="create_user",
+        body=NewUser,
+        answer=NewUserAnswer,
+        status=201,
+        headers=("Location",),
+        problems=(409,),
+    )
     def new_user() -> tuple[Response, int]:
         row, sent = create_user(services(), bodies.read(NewUser))
-        response = jsonify(user_json(row) | sent.as_json())
+        answer: NewUserAnswer = {**user_json(row), **sent.as_json()}
+        response = jsonify(answer)
         response.headers["Location"] = f"/api/v1/users/{row.id}"
         return response, 201
 
     @area.get("/users/<id:user>")
     @requires(Permission.INSTANCE_ADMIN)
+    @describes("Look at a user", answer=User)
     def get_user(user: int) -> Response:
         with services().engine.connect() as connection:
             row = users.shown(connection, user_id=user)
@@ -217,10 +245,12 @@ def add_routes(area: Blueprint) -> None:
 
     @area.patch("/users/<id:user>")
     @requires(Permission.INSTANCE_ADMIN)
+    @describes("Change a user", body=UserChange, answer=User, problems=(409,))
     def patch_user(user: int) -> Response:
         return jsonify(user_json(change_user(services(), user, bodies.read(UserChange))))
 
     @area.post("/users/<id:user>:reset-password")
     @requires(Permission.INSTANCE_ADMIN)
+    @describes("Have a user choose another password", name="reset_password", answer=SentLink)
     def reset(user: int) -> Response:
         return jsonify(reset_password(services(), user).as_json())

@@ -1,18 +1,18 @@
 """A project's settings over HTTP: how long its history is kept."""
 
-from typing import Any
-
 from flask import Blueprint, Response, jsonify
 
 from tidegate_web.api import bodies
+from tidegate_web.api.answers_people import Settings
 from tidegate_web.api.common import audited, one_of_projects
 from tidegate_web.api.models import ProjectSettings
+from tidegate_web.openapi.operations import describes
 from tidegate_web.permissions import Permission, requires
 from tidegate_web.services import Services, services
 from tidegate_web.store.queries import project_settings
 
 
-def settings_json(made: Services, project: str) -> dict[str, Any]:
+def settings_json(made: Services, project: str) -> Settings:
     with made.engine.connect() as connection:
         return {"retentionDays": project_settings.retention_days(connection, project=project)}
 
@@ -30,6 +30,7 @@ def add_routes(area: Blueprint) -> None:
 
     @area.get("/projects/<project>/settings")
     @requires(Permission.VIEWER)
+    @describes("Look at a project's settings", answer=Settings)
     def get_settings(project: str) -> Response:
         made = services()
         one_of_projects(made, project)
@@ -37,6 +38,7 @@ def add_routes(area: Blueprint) -> None:
 
     @area.put("/projects/<project>/settings")
     @requires(Permission.ADMIN)
+    @describes("Set all of a project's settings", body=ProjectSettings, answer=Settings)
     def put_settings(project: str) -> Response:
         made = services()
         change(made, project, bodies.read(ProjectSettings))

@@ -1,14 +1,14 @@
 """Projects over HTTP: which there are for whoever asks, and new ones, made by admins of the installation."""
 
-from typing import Any
-
 from flask import Blueprint, Response, jsonify
 
 from tidegate_web.api import bodies
+from tidegate_web.api.answers import Items, Project, ProjectOfCaller
 from tidegate_web.api.common import audited, one_of_projects
 from tidegate_web.api.models import NewProject
 from tidegate_web.auth.guard import caller, whoever
 from tidegate_web.kubernetes import ClusterError
+from tidegate_web.openapi.operations import describes
 from tidegate_web.permissions import Permission, Role, requires
 from tidegate_web.problems import Problem, from_cluster
 from tidegate_web.projects import NoProjectError
@@ -22,7 +22,7 @@ def my_projects(made: Services) -> dict[str, Role]:
     return {name: role for name, role in roles.items() if role is not None}
 
 
-def project_json(name: str, *, ready: bool) -> dict[str, Any]:
+def project_json(name: str, *, ready: bool) -> Project:
     asks = caller()
     role = asks.role_in(name) if asks is not None else None
     return {"name": name, "role": None if role is None else role.label, "ready": ready}
@@ -44,12 +44,23 @@ def add_routes(area: Blueprint) -> None:
 
     @area.get("/projects")
     @requires(Permission.SIGNED_IN)
+    @describes("List one's projects", answer=Items[ProjectOfCaller])
     def list_projects() -> Response:
         mine = my_projects(services())
-        return jsonify({"items": [{"name": name, "role": role.label} for name, role in mine.items()]})
+        told: Items[ProjectOfCaller] = {"items": [{"name": name, "role": role.label} for name, role in mine.items()]}
+        return jsonify(told)
 
     @area.post("/projects")
     @requires(Permission.INSTANCE_ADMIN)
+    @describes(
+        "Make a project, a namespace of its own; 200 for one that is there",
+        name="create_project",
+        body=NewProject,
+        answer=Project,
+        status=[200, 201],
+        headers=["Location"],
+        problems=[409],
+    )
     def new_project() -> tuple[Response, int]:
         made, wanted = services(), bodies.read(NewProject)
         new = make_project(made, wanted)
@@ -59,6 +70,7 @@ def add_routes(area: Blueprint) -> None:
 
     @area.get("/projects/<project>")
     @requires(Permission.VIEWER)
+    @describes("Tell of a project", answer=Project)
     def get_project(project: str) -> Response:
         made = services()
         one_of_projects(made, project)

@@ -7,17 +7,21 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 
 from tidegate_web.api import shapes
-from tidegate_web.api.common import integer, one_of_projects, parse_filter
+from tidegate_web.api.answers import Items, KubernetesEvent, PageOfRuns, Run, RunAttempt, RunLogs
+from tidegate_web.api.common import one_of_projects, parse_filter
 from tidegate_web.api.events import events
+from tidegate_web.api.parameters import AFTER, LIMIT, RUN_FILTER
 from tidegate_web.kubernetes import ClusterError
-from tidegate_web.leader import LeaderError, Why
+from tidegate_web.leader import LeaderError, Why, WhyAnswer
+from tidegate_web.openapi.operations import describes
+from tidegate_web.openapi.parameters import Text, WholeNumber
 from tidegate_web.permissions import Permission, is_dns_label, requires
 from tidegate_web.problems import Problem, from_cluster, postgres_away
 from tidegate_web.services import Services, services
 from tidegate_web.store.engine import unless_away
 from tidegate_web.store.models import TERMINAL_PHASES, AnyRow
 from tidegate_web.store.queries import logs, metadata, results, run_list, runs
-from tidegate_web.store.queries.run_list import Page, RunFilter
+from tidegate_web.store.queries.run_list import RunFilter
 from tidegate_web.store.records import RunLike, is_from_cluster, run_record
 
 
@@ -28,6 +32,11 @@ class Told:
     progress: dict[int, AnyRow] = field(default_factory=dict)
     ends: Sequence[AnyRow] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+ATTEMPT = WholeNumber(name="attempt", description="Of this attempt; 0: of all.", default=0, least=0, most=2**31 - 1)
+POD = Text(name="pod", description="Of the pod of this name.")
+AFTER_CHUNK = WholeNumber(name="after", description="What comes after this one.", default=0, least=0, most=2**62)
 
 
 def remember(made: Services, resource: dict[str, Any], *, submitted_by: str | None) -> bool:
@@ -115,22 +124,22 @@ def why(made: Services, row: RunLike) -> Why:
         return Why(reason="Unknown", message=str(error))
 
 
-def as_json(made: Services, row: RunLike) -> dict[str, Any]:
+def as_json(made: Services, row: RunLike) -> Run:
     told = told_of(made, row)
     return shapes.whole(row, shapes.attempts(row, told.progress), metadata=told.metadata)
 
 
-def listed(made: Services, project: str, wanted: RunFilter, *, limit: int, after: str | None) -> dict[str, Any]:
+def listed(made: Services, project: str, wanted: RunFilter, *, limit: int, after: str | None) -> PageOfRuns:
     """A piece of the list, as it is answered."""
 
-    def stored() -> dict[str, Any]:
+    def stored() -> PageOfRuns:
         with made.engine.connect() as connection:
             return listed_json(run_list.page(connection, project=project, wanted=wanted, limit=limit, after=after))
 
-    def in_cluster() -> dict[str, Any]:
+    def in_cluster() -> PageOfRuns:
         found = made.cluster_runs.of(project)
         page = listed_json(found.page(wanted, limit=limit, after=after))
-        return page | shapes.source(True) | {"truncated": found.truncated}
+        return {**page, **shapes.source(True), "truncated": found.truncated}
 
     try:
         return unless_away(stored, in_cluster)
@@ -138,7 +147,7 @@ def listed(made: Services, project: str, wanted: RunFilter, *, limit: int, after
         raise Problem(422, str(error)) from error
 
 
-def listed_json(page: Page) -> dict[str, Any]:
+def listed_json(page: run_list.Page) -> PageOfRuns:
     return {"items": [shapes.listed(row) for row in page.rows], "after": page.after}
 
 
@@ -162,21 +171,23 @@ def add_routes(area: Blueprint) -> None:
 
     @area.get("/projects/<project>/runs")
     @requires(Permission.VIEWER)
+    @describes("List runs, newest first", parameters=[*RUN_FILTER, LIMIT, AFTER], answer=PageOfRuns)
     def list_runs(project: str) -> Response:
         made = services()
         one_of_projects(made, project)
-        limit = integer("limit", default=50, least=1, most=500)
-        wanted = parse_filter(request.args)
-        return jsonify(listed(made, project, wanted, limit=limit, after=request.args.get("after")))
+        found = listed(made, project, parse_filter(request.args), limit=LIMIT.asked(), after=request.args.get("after"))
+        return jsonify(found)
 
     @area.get("/projects/<project>/runs/<run>")
     @requires(Permission.VIEWER)
+    @describes("Look at a run", answer=Run, problems=(502,))
     def get_run(project: str, run: str) -> Response:
         made = services()
         return jsonify(as_json(made, find(made, project, run)))
 
     @area.get("/projects/<project>/runs/<run>/attempts")
     @requires(Permission.VIEWER)
+    @describes("List a run's attempts", name="list_attempts", answer=Items[RunAttempt], problems=(502,))
     def get_attempts(project: str, run: str) -> Response:
         made = services()
         row = find(made, project, run)
@@ -184,29 +195,40 @@ def add_routes(area: Blueprint) -> None:
 
     @area.get("/projects/<project>/runs/<run>/result")
     @requires(Permission.VIEWER)
+    @describes("Read what a run gave back", answer=Any, problems=(502,))
     def get_result(project: str, run: str) -> Response:
         made = services()
         return result(made, find(made, project, run))
 
     @area.get("/projects/<project>/runs/<run>/why")
     @requires(Permission.VIEWER)
+    @describes("Tell what a run waits for", answer=WhyAnswer, problems=(502,))
     def get_why(project: str, run: str) -> Response:
         made = services()
         return jsonify(why(made, find(made, project, run)).as_json())
 
     @area.get("/projects/<project>/runs/<run>/events")
     @requires(Permission.VIEWER)
+    @describes("List a run's Kubernetes Events", name="list_events", answer=Items[KubernetesEvent], problems=(502,))
     def get_events(project: str, run: str) -> Response:
         made = services()
-        return jsonify({"items": events(made, find(made, project, run))})
+        found: Items[KubernetesEvent] = {"items": events(made, find(made, project, run))}
+        return jsonify(found)
 
     @area.get("/projects/<project>/runs/<run>/logs")
     @requires(Permission.VIEWER)
+    @describes(
+        "Read a run's logs",
+        parameters=[ATTEMPT, POD, AFTER_CHUNK],
+        answer=RunLogs,
+        media={"text/plain": str},
+        problems=(502,),
+    )
     def get_logs(project: str, run: str) -> Response:
         made = services()
         row = find(made, project, run)
-        attempt = integer("attempt", default=0, least=0, most=2**31 - 1)
-        after = integer("after", default=0, least=0, most=2**62)
+        attempt = ATTEMPT.asked()
+        after = AFTER_CHUNK.asked()
         with made.engine.connect() as connection:
             chunks = logs.chunks(
                 connection,
@@ -214,19 +236,18 @@ def add_routes(area: Blueprint) -> None:
                 run_created=row.created,
                 after=after,
                 attempt=attempt or None,
-                pod=request.args.get("pod"),
+                pod=POD.asked(),
             )
             ends = logs.ends(connection, run_uid=row.uid)
         if request.accept_mimetypes.best_match(["application/json", "text/plain"]) == "text/plain":
             return Response("".join(chunk.text for chunk in chunks), content_type="text/plain; charset=utf-8")
-        return jsonify(
-            {
-                "items": [chunk.as_json() for chunk in chunks],
-                "ends": [
-                    {"attempt": end.attempt, "pod": end.pod_name, "end": end.mark, "reason": end.reason}
-                    for end in ends
-                    if not attempt or end.attempt == attempt
-                ],
-                "after": chunks[-1].id if chunks else after,
-            }
-        )
+        told: RunLogs = {
+            "items": [chunk.as_json() for chunk in chunks],
+            "ends": [
+                {"attempt": end.attempt, "pod": end.pod_name, "end": end.mark, "reason": end.reason}
+                for end in ends
+                if not attempt or end.attempt == attempt
+            ],
+            "after": chunks[-1].id if chunks else after,
+        }
+        return jsonify(told)

@@ -3,22 +3,24 @@
 from collections.abc import Mapping
 from typing import Any
 
+from tidegate_web.api.answers import FromCluster, ListedRun, Requester, Run, RunSummary
 from tidegate_web.brief import brief
 from tidegate_web.store.models import AnyRow
 from tidegate_web.store.records import RunLike, is_from_cluster
 from tidegate_web.times import rfc3339
 
 
-def requester(row: RunLike) -> dict[str, Any] | None:
+def requester(row: RunLike) -> Requester | None:
     """Who asked for a run: verified when this web part wrote it, else only what the object claims."""
     if row.submitted_by:
         return {"name": row.submitted_by, "verified": True}
     return {"name": row.requested_by, "verified": False} if row.requested_by else None
 
 
-def summary(row: RunLike) -> dict[str, Any]:
+def summary(row: RunLike) -> RunSummary:
     """A run in a list."""
-    return brief(row) | {
+    return {
+        **brief(row),
         "parent": row.parent_run,
         "queuedAt": rfc3339(row.queued_at),
         "deletedAt": rfc3339(row.deleted_at),
@@ -26,31 +28,29 @@ def summary(row: RunLike) -> dict[str, Any]:
     }
 
 
-def source(from_cluster: bool) -> dict[str, Any]:
+def source(from_cluster: bool) -> FromCluster:
     """The mark on what the cluster alone has told, while Postgres is away."""
     return {"source": "cluster"} if from_cluster else {}
 
 
-def listed(row: RunLike) -> dict[str, Any]:
+def listed(row: RunLike) -> ListedRun:
     """A run in a list, with the progress of its last attempt."""
-    return summary(row) | {"progress": row.progress, "progressMessage": row.progress_message}
+    return {**summary(row), "progress": row.progress, "progressMessage": row.progress_message}
 
 
-def whole(row: RunLike, attempts: list[dict[str, Any]], *, metadata: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def whole(row: RunLike, attempts: list[dict[str, Any]], *, metadata: Mapping[str, Any] | None = None) -> Run:
     """A run by itself."""
     last = attempts[-1] if attempts else {}
-    return (
-        summary(row)
-        | source(is_from_cluster(row))
-        | {
-            "progress": last.get("progress"),
-            "progressMessage": last.get("progressMessage"),
-            "metadata": dict(metadata or {}),
-            "labels": row.labels,
-            "spec": row.spec,
-            "status": row.status,
-        }
-    )
+    return {
+        **summary(row),
+        **source(is_from_cluster(row)),
+        "progress": last.get("progress"),
+        "progressMessage": last.get("progressMessage"),
+        "metadata": dict(metadata or {}),
+        "labels": row.labels,
+        "spec": row.spec,
+        "status": row.status,
+    }
 
 
 def attempts(row: RunLike, told: dict[int, AnyRow]) -> list[dict[str, Any]]:

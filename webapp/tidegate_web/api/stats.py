@@ -4,11 +4,13 @@ import base64
 import binascii
 import json
 from datetime import datetime, timedelta
-from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
-from tidegate_web.api.common import integer, one_of_projects, parse_filter
+from tidegate_web.api.answers import BatchOfRuns, Page, Percentiles, Stats
+from tidegate_web.api.common import one_of_projects, parse_filter
+from tidegate_web.api.parameters import AFTER, FROM, LIMIT, QUEUE, TASK, TO
+from tidegate_web.openapi.operations import describes
 from tidegate_web.paging import cut
 from tidegate_web.permissions import Permission, requires
 from tidegate_web.problems import Problem
@@ -38,12 +40,12 @@ def too_much() -> Problem:
     return Problem(422, "There is too much to count. Narrow the time.")
 
 
-def percentiles(found: list[float] | None) -> dict[str, float] | None:
+def percentiles(found: list[float] | None) -> Percentiles | None:
     """In seconds; None when there is nothing to tell."""
     return None if found is None or found[0] is None else {"p50": round(found[0], 3), "p95": round(found[1], 3)}
 
 
-def stats_json(made: Services, window: Window) -> dict[str, Any]:
+def stats_json(made: Services, window: Window) -> Stats:
     """The window as one, and by bucket."""
     try:
         with stats.counting(made.engine) as connection:
@@ -79,7 +81,9 @@ def stats_json(made: Services, window: Window) -> dict[str, Any]:
     }
 
 
-def batches_json(made: Services, window: Window, *, limit: int, after: tuple[datetime, str] | None) -> dict[str, Any]:
+def batches_json(
+    made: Services, window: Window, *, limit: int, after: tuple[datetime, str] | None
+) -> Page[BatchOfRuns]:
     """A piece of the list of batches, and where the next begins."""
     try:
         with stats.counting(made.engine) as connection:
@@ -94,7 +98,7 @@ def batches_json(made: Services, window: Window, *, limit: int, after: tuple[dat
     except TooMuchError as error:
         raise too_much() from error
     rows, last = cut(rows, limit)
-    items = [
+    items: list[BatchOfRuns] = [
         {
             "batch": row.batch,
             "total": sum(row.phases.values()),
@@ -132,6 +136,7 @@ def add_routes(area: Blueprint) -> None:
 
     @area.get("/projects/<project>/stats")
     @requires(Permission.VIEWER)
+    @describes("Count runs and how long they took, over time", parameters=[FROM, TO, TASK, QUEUE], answer=Stats)
     def get_stats(project: str) -> Response:
         made = services()
         one_of_projects(made, project)
@@ -139,9 +144,9 @@ def add_routes(area: Blueprint) -> None:
 
     @area.get("/projects/<project>/batches")
     @requires(Permission.VIEWER)
+    @describes("List batches, the latest first", parameters=[FROM, TO, LIMIT, AFTER], answer=Page[BatchOfRuns])
     def list_batches(project: str) -> Response:
         made = services()
         one_of_projects(made, project)
         window = wanted_window(made, project, default=BATCHES_DEFAULT, most=BATCHES_MOST)
-        limit = integer("limit", default=50, least=1, most=500)
-        return jsonify(batches_json(made, window, limit=limit, after=wanted_after()))
+        return jsonify(batches_json(made, window, limit=LIMIT.asked(), after=wanted_after()))

@@ -9,12 +9,15 @@ from tidegate_api.names import SCHEDULE_LABEL
 from tidegate_web import definitions
 from tidegate_web.api import bodies
 from tidegate_web.api.acts import made_json, may_act_on
+from tidegate_web.api.answers import Run
 from tidegate_web.api.bodies import NewRun
 from tidegate_web.api.common import audited, one_of_projects
 from tidegate_web.api.creating import Made, Wanted, create
+from tidegate_web.api.run_bodies import TriggerRequest
 from tidegate_web.auth.guard import whoever
 from tidegate_web.definitions import KINDS
 from tidegate_web.kubernetes import ClusterError
+from tidegate_web.openapi.operations import describes
 from tidegate_web.permissions import Permission, is_dns_label, requires
 from tidegate_web.problems import Problem, from_cluster
 from tidegate_web.services import Services, services
@@ -36,14 +39,13 @@ def run_name(schedule: str, milliseconds: int) -> str:
     return f"{schedule}-m{base36(milliseconds)}"
 
 
-def triggered(schedule: Mapping[str, Any], body: Mapping[str, Any], *, name: str) -> NewRun:
+def triggered(schedule: Mapping[str, Any], wish: TriggerRequest, *, name: str) -> NewRun:
     """The run of a Schedule's template."""
-    bodies.only(body, "payload")
     template = schedule["spec"]["template"]
     metadata, spec = template.get("metadata") or {}, dict(template["spec"])
-    if "payload" in body:
-        bodies.check_payload(body["payload"])
-        spec["payload"] = body["payload"]
+    if "payload" in wish.model_fields_set:
+        bodies.check_payload(wish.payload)
+        spec["payload"] = wish.payload
     return NewRun(
         name=name,
         labels={**(metadata.get("labels") or {}), SCHEDULE_LABEL: schedule["metadata"]["name"]},
@@ -52,7 +54,7 @@ def triggered(schedule: Mapping[str, Any], body: Mapping[str, Any], *, name: str
     )
 
 
-def trigger(made: Services, project: str, name: str, body: Mapping[str, Any]) -> Made:
+def trigger(made: Services, project: str, name: str, wish: TriggerRequest) -> Made:
     """Make its run now; two of one millisecond get names of their own."""
     one_of_projects(made, project, to_write=True)
     try:
@@ -63,11 +65,11 @@ def trigger(made: Services, project: str, name: str, body: Mapping[str, Any]) ->
         raise Problem(404, "There is no such Schedule.")
     may_act_on((schedule["spec"]["template"]["spec"].get("taskRef") or {}).get("name"))
     now = int(made.clock.now().timestamp() * 1000)
-    run = triggered(schedule, body, name=run_name(name, now))
+    run = triggered(schedule, wish, name=run_name(name, now))
     with audited(made, "schedule.trigger", project=project, target=name, detail={"run": run.name}):
         for later in range(TRIES):
             try:
-                run = triggered(schedule, body, name=run_name(name, now + later))
+                run = triggered(schedule, wish, name=run_name(name, now + later))
                 return create(made, project, Wanted(run=run), who=whoever())
             except Problem as problem:
                 if problem.status != 409 or later == TRIES - 1:
@@ -80,5 +82,14 @@ def add_routes(area: Blueprint) -> None:
 
     @area.post("/projects/<project>/schedules/<schedule>:trigger")
     @requires(Permission.OPERATOR)
+    @describes(
+        "Make a run of a Schedule's template now",
+        body=TriggerRequest,
+        body_required=False,
+        answer=Run,
+        status=(201, 200),
+        headers=("Location",),
+        problems=(409, 502),
+    )
     def trigger_schedule(project: str, schedule: str) -> tuple[Response, int]:
-        return made_json(project, trigger(services(), project, schedule, bodies.optional_object()))
+        return made_json(project, trigger(services(), project, schedule, bodies.read_optional(TriggerRequest)))

@@ -18,12 +18,11 @@ from tidegate_web.api import (
     triggering,
     webhooks,
 )
-from tidegate_web.health.neighbours import neighbours
+from tidegate_web.api.answers import Items
+from tidegate_web.health.neighbours import Neighbour, neighbours
+from tidegate_web.openapi.operations import describes
 from tidegate_web.permissions import Permission, requires
-from tidegate_web.problems import Problem
 from tidegate_web.services import services
-
-METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
 def blueprint() -> Blueprint:
@@ -37,14 +36,9 @@ def blueprint() -> Blueprint:
 
     @area.get("/health")
     @requires(Permission.SIGNED_IN)
+    @describes("Tell how Postgres, Redis, the cluster and the mirror are", name="get_health", answer=Items[Neighbour])
     def health() -> Response:
-        return jsonify({"items": [neighbour.as_json() for neighbour in neighbours(services())]})
-
-    @area.route("/", defaults={"path": ""}, methods=METHODS)
-    @area.route("/<path:path>", methods=METHODS)
-    @requires(Permission.PUBLIC)
-    def nothing(path: str) -> Response:
-        del path
-        raise Problem(404, "There is no such call.")
+        found: Items[Neighbour] = {"items": neighbours(services())}
+        return jsonify(found)
 
     return area

@@ -1,13 +1,15 @@
 """Webhooks over HTTP: made with a secret that is shown once, changed, tried, and their deliveries looked at and replayed."""
 
-from typing import Any
-
 from flask import Blueprint, Response, jsonify
 
 from tidegate_web.api import bodies
-from tidegate_web.api.common import audited, integer, one_of_projects
+from tidegate_web.api.answers import Items, Page
+from tidegate_web.api.answers_people import Delivery, NewWebhookAnswer, Secret, Webhook
+from tidegate_web.api.common import audited, one_of_projects
 from tidegate_web.api.models import NewWebhook, WebhookChange
+from tidegate_web.api.parameters import BEFORE_ID, LIMIT
 from tidegate_web.auth.guard import whoever
+from tidegate_web.openapi.operations import describes
 from tidegate_web.paging import cut
 from tidegate_web.permissions import Permission, requires
 from tidegate_web.problems import Problem
@@ -22,7 +24,7 @@ MOST = 50
 """Webhooks of a project."""
 
 
-def webhook_json(row: AnyRow) -> dict[str, Any]:
+def webhook_json(row: AnyRow) -> Webhook:
     return {
         "id": row.id,
         "url": row.url,
@@ -35,7 +37,7 @@ def webhook_json(row: AnyRow) -> dict[str, Any]:
     }
 
 
-def delivery_json(row: AnyRow) -> dict[str, Any]:
+def delivery_json(row: AnyRow) -> Delivery:
     return {
         "id": row.id,
         "run": row.run_uid,
@@ -153,59 +155,81 @@ def add_routes(area: Blueprint) -> None:
 
     @area.get("/projects/<project>/webhooks")
     @requires(Permission.ADMIN)
+    @describes("List webhooks", answer=Items[Webhook])
     def list_webhooks(project: str) -> Response:
         with services().engine.connect() as connection:
             rows = webhooks.listed(connection, project=project)
-        return jsonify({"items": [webhook_json(row) for row in rows]})
+        found: Items[Webhook] = {"items": [webhook_json(row) for row in rows]}
+        return jsonify(found)
 
     @area.post("/projects/<project>/webhooks")
     @requires(Permission.ADMIN)
+    @describes(
+        "Make a webhook; its secret is shown once",
+        name="create_webhook",
+        body=NewWebhook,
+        answer=NewWebhookAnswer,
+        status=201,
+        headers=("Location",),
+        problems=(409,),
+    )
     def new_webhook(project: str) -> tuple[Response, int]:
         row, secret = create(services(), project, bodies.read(NewWebhook))
-        response = jsonify(webhook_json(row) | {"secret": secret})
+        answer: NewWebhookAnswer = {**webhook_json(row), "secret": secret}
+        response = jsonify(answer)
         response.headers["Location"] = f"/api/v1/projects/{project}/webhooks/{row.id}"
         return response, 201
 
     @area.get("/projects/<project>/webhooks/<id:webhook>")
     @requires(Permission.ADMIN)
+    @describes("Look at a webhook", answer=Webhook)
     def get_webhook(project: str, webhook: int) -> Response:
         return jsonify(webhook_json(find(services(), project, webhook)))
 
     @area.patch("/projects/<project>/webhooks/<id:webhook>")
     @requires(Permission.ADMIN)
+    @describes("Change a webhook", body=WebhookChange, answer=Webhook)
     def patch_webhook(project: str, webhook: int) -> Response:
         return jsonify(webhook_json(change(services(), project, webhook, bodies.read(WebhookChange))))
 
     @area.delete("/projects/<project>/webhooks/<id:webhook>")
     @requires(Permission.ADMIN)
+    @describes("Delete a webhook", status=204)
     def delete_webhook(project: str, webhook: int) -> tuple[str, int]:
         remove(services(), project, webhook)
         return "", 204
 
     @area.post("/projects/<project>/webhooks/<id:webhook>:rotate-secret")
     @requires(Permission.ADMIN)
+    @describes("Give a webhook another secret", answer=Secret)
     def rotate_secret(project: str, webhook: int) -> Response:
-        return jsonify({"secret": rotate(services(), project, webhook)})
+        answer: Secret = {"secret": rotate(services(), project, webhook)}
+        return jsonify(answer)
 
     @area.post("/projects/<project>/webhooks/<id:webhook>:test")
     @requires(Permission.ADMIN)
+    @describes("Send a webhook something that tells of nothing", answer=Delivery, status=202)
     def test_webhook(project: str, webhook: int) -> tuple[Response, int]:
         return jsonify(delivery_json(send_test(services(), project, webhook))), 202
 
     @area.get("/projects/<project>/webhooks/<id:webhook>/deliveries")
     @requires(Permission.ADMIN)
+    @describes("List deliveries, newest first", parameters=[LIMIT, BEFORE_ID], answer=Page[Delivery])
     def list_deliveries(project: str, webhook: int) -> Response:
         made = services()
         find(made, project, webhook)
-        limit = integer("limit", default=50, least=1, most=500)
-        before = integer("after", default=2**62, least=0, most=2**62)
+        limit, before = LIMIT.asked(), BEFORE_ID.asked()
         with made.engine.connect() as connection:
             rows = webhooks.deliveries(connection, webhook_id=webhook, before=before, limit=limit + 1)
         piece, last = cut(rows, limit)
-        after = None if last is None else str(last.id)
-        return jsonify({"items": [delivery_json(row) for row in piece], "after": after})
+        page: Page[Delivery] = {
+            "items": [delivery_json(row) for row in piece],
+            "after": None if last is None else str(last.id),
+        }
+        return jsonify(page)
 
     @area.post("/projects/<project>/webhooks/<id:webhook>/deliveries/<id:delivery>:replay")
     @requires(Permission.ADMIN)
+    @describes("Send a delivery once more", answer=Delivery, status=202)
     def replay_delivery(project: str, webhook: int, delivery: int) -> tuple[Response, int]:
         return jsonify(delivery_json(replay(services(), project, webhook, delivery))), 202

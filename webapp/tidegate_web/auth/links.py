@@ -4,15 +4,26 @@ asked for one gets it to pass on.
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, NotRequired
 
 from flask import request, url_for
 from sqlalchemy import Connection
+from typing_extensions import TypedDict
 
 from tidegate_web.auth.tokens import new_token, token_hash
 from tidegate_web.mail import MailError
+from tidegate_web.openapi.schemas import documented
 from tidegate_web.services import Services
 from tidegate_web.store.queries import users
+
+
+@documented
+class SentLink(TypedDict):
+    """What became of a link."""
+
+    mailed: bool
+    link: NotRequired[str]
+    """To be passed on by hand, where it wasn't mailed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,8 +33,8 @@ class Sent:
     mailed: bool
     link: str | None
 
-    def as_json(self) -> dict[str, object]:
-        return {"mailed": self.mailed} | ({} if self.link is None else {"link": self.link})
+    def as_json(self) -> SentLink:
+        return {"mailed": self.mailed} if self.link is None else {"mailed": self.mailed, "link": self.link}
 
 
 def address_of(made: Services, endpoint: str, **values: Any) -> str:

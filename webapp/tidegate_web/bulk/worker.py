@@ -20,6 +20,7 @@ from tidegate_web.api.acts import cancel_row
 from tidegate_web.api.creating import create
 from tidegate_web.api.erasing import erase
 from tidegate_web.api.replay import replayed
+from tidegate_web.api.run_bodies import ReplayRequest
 from tidegate_web.problems import Problem
 from tidegate_web.services import Services
 from tidegate_web.store.engine import is_unavailable
@@ -140,7 +141,7 @@ def _cancel(made: Services, operation: AnyRow, row: AnyRow) -> None:
 
 
 def _replay(made: Services, operation: AnyRow, row: AnyRow) -> None:
-    wanted = replayed(row, {})
+    wanted = replayed(row, ReplayRequest())
     # The name follows from operation and run, so that doing it twice makes one.
     stem = wanted.run.name.rpartition("-")[0]
     digest = hashlib.sha256(f"bulk/{operation.id}/{row.uid}".encode()).hexdigest()[:16]

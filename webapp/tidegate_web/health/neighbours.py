@@ -21,9 +21,6 @@ class Neighbour:
     status: str
     detail: str
 
-    def as_json(self) -> dict[str, str]:
-        return {"name": self.name, "status": self.status, "detail": self.detail}
-
 
 def neighbours(made: Services) -> list[Neighbour]:
     """Ask each of them now."""

@@ -7,13 +7,16 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, with_config
 
 MAX_BYTES = 64 * 1024
 MAX_KEYS = 100
 MAX_KEY_LENGTH = 128
 MAX_INTEGER = 2**63 - 1
 
+Key = Annotated[str, Field(min_length=1, max_length=MAX_KEY_LENGTH)]
 _WORDS = ("set", "append", "increment")
 
 
@@ -25,13 +28,14 @@ class MetadataError(ValueError):
         self.where = where
 
 
+@with_config(extra="forbid", json_schema_extra={"minProperties": 1})
 @dataclass(frozen=True, kw_only=True)
 class Change:
     """One request's wishes."""
 
-    set: Mapping[str, Any] = field(default_factory=dict)
-    append: Mapping[str, Any] = field(default_factory=dict)
-    increment: Mapping[str, int | float] = field(default_factory=dict)
+    set: Mapping[Key, Any] = field(default_factory=dict)
+    append: Mapping[Key, Any] = field(default_factory=dict)
+    increment: Mapping[Key, int | float] = field(default_factory=dict)
 
     @property
     def keys(self) -> list[str]:

@@ -10,12 +10,17 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 
 from tidegate_web.api import bodies, shapes
-from tidegate_web.api.common import audited, integer, one_of_projects
+from tidegate_web.api.answers import ChildRun, KeptMetadata, Page, Run
+from tidegate_web.api.common import audited, one_of_projects
 from tidegate_web.api.creating import create, wanted_run
+from tidegate_web.api.parameters import AFTER
+from tidegate_web.api.run_bodies import ProgressTold, RunRequest
 from tidegate_web.auth.caller import Caller
 from tidegate_web.internal import metadata
 from tidegate_web.internal.identity import identify
 from tidegate_web.internal.pacing import Told
+from tidegate_web.openapi.operations import describes
+from tidegate_web.openapi.parameters import WholeNumber
 from tidegate_web.permissions import Permission, Role, requires
 from tidegate_web.problems import Problem
 from tidegate_web.runtokens import RunIdentity
@@ -28,6 +33,7 @@ from tidegate_web.times import rfc3339
 
 MAX_RESULT_BYTES = 8 * 1024 * 1024
 MAX_CHECKPOINT_BYTES = 1024 * 1024
+CHILDREN = WholeNumber(name="limit", description="So many items at most.", default=100, least=1, most=500)
 LARGE_AT_ONCE = 2
 """Results that are parsed at the same time: a small document can be a large heap of objects."""
 
@@ -39,10 +45,11 @@ def blueprint() -> Blueprint:
 
     @area.post("/runs/<uid>/progress")
     @requires(Permission.RUN_TOKEN)
+    @describes("Tell how far the run is", name="tell_progress", body=ProgressTold, status=204)
     def progress(uid: str) -> tuple[str, int]:
         made = services()
         identity = identify(made, uid)
-        said = bodies.progress(bodies.json_object())
+        said = bodies.read(ProgressTold)
         told = Told(identity=identity, progress=said.progress, message=clean(said.message), at=made.clock.now())
         if not made.progress.tell(told):
             raise Problem(503, "The progress can't be kept at the moment.", headers={"Retry-After": "5"})
@@ -50,6 +57,7 @@ def blueprint() -> Blueprint:
 
     @area.route("/runs/<uid>/result", methods=["PUT", "POST"])
     @requires(Permission.RUN_TOKEN)
+    @describes("Keep the run's result", name="{method}_result", body=Any, answer=results.Reference)
     def put_result(uid: str) -> Response:
         made = services()
         identity = identify(made, uid)
@@ -60,6 +68,7 @@ def blueprint() -> Blueprint:
 
     @area.route("/runs/<uid>/checkpoint", methods=["PUT", "POST"])
     @requires(Permission.RUN_TOKEN)
+    @describes("Keep the run's checkpoint", name="{method}_checkpoint", body=Any, status=204, problems=(409,))
     def put_checkpoint(uid: str) -> tuple[str, int]:
         made = services()
         identity = identify(made, uid)
@@ -74,6 +83,7 @@ def blueprint() -> Blueprint:
 
     @area.get("/runs/<uid>/checkpoint")
     @requires(Permission.RUN_TOKEN)
+    @describes("Read the run's checkpoint", answer=Any)
     def get_checkpoint(uid: str) -> Response:
         made = services()
         identify(made, uid)
@@ -85,13 +95,23 @@ def blueprint() -> Blueprint:
 
     @area.post("/runs/<uid>/metadata")
     @requires(Permission.RUN_TOKEN)
+    @describes("Change the run's metadata", name="change_metadata", body=metadata.Change, answer=KeptMetadata)
     def post_metadata(uid: str) -> Response:
         made = services()
         identity = identify(made, uid)
-        return jsonify({"metadata": change_metadata(made, identity, bodies.json_object())})
+        answer: KeptMetadata = {"metadata": change_metadata(made, identity, bodies.json_object())}
+        return jsonify(answer)
 
     @area.post("/runs/<uid>/children")
     @requires(Permission.RUN_TOKEN)
+    @describes(
+        "Create a child of the run",
+        name="create_child",
+        body=RunRequest,
+        answer=Run,
+        status=201,
+        problems=(409, 429, 502),
+    )
     def post_child(uid: str) -> tuple[Response, int]:
         made = services()
         identity = identify(made, uid, look_now=True)
@@ -100,10 +120,11 @@ def blueprint() -> Blueprint:
 
     @area.get("/runs/<uid>/children")
     @requires(Permission.RUN_TOKEN)
+    @describes("List the run's children", name="list_children", parameters=[CHILDREN, AFTER], answer=Page[ChildRun])
     def get_children(uid: str) -> Response:
         made = services()
         identity = identify(made, uid)
-        limit = integer("limit", default=100, least=1, most=500)
+        limit = CHILDREN.asked()
         try:
             with made.engine.connect() as connection:
                 # A name means its newest run: the children of an older one of this name aren't ours.
@@ -118,7 +139,8 @@ def blueprint() -> Blueprint:
                 )
         except run_list.BadCursorError as error:
             raise Problem(422, str(error)) from error
-        return jsonify({"items": [child(row) for row in page.rows], "after": page.after})
+        found: Page[ChildRun] = {"items": [child(row) for row in page.rows], "after": page.after}
+        return jsonify(found)
 
     return area
 
@@ -158,7 +180,7 @@ def create_child(made: Services, identity: RunIdentity, body: dict[str, Any]) ->
         return create(made, identity.project, wanted, who=who).row
 
 
-def child(row: AnyRow) -> dict[str, Any]:
+def child(row: AnyRow) -> ChildRun:
     """A child as its parent needs to know it."""
     return {
         "uid": row.uid,

@@ -16,6 +16,8 @@ from tidegate_web.auth.guard import asks_again
 from tidegate_web.live.channels import EVENTS_CHANNEL, LOGS_CHANNEL
 from tidegate_web.live.hub import Signal
 from tidegate_web.live.messages import RunEvent, event_text
+from tidegate_web.openapi.operations import describes
+from tidegate_web.openapi.parameters import Parameter
 from tidegate_web.permissions import Permission, Role, requires
 from tidegate_web.problems import Problem
 from tidegate_web.services import Services, services
@@ -24,11 +26,18 @@ from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import logs, runs
 
 RETRY_MS = 2000
+STREAM = "text/event-stream"
+RUNS = Parameter(name="runs", description="Of these runs: uids with commas.")
+TAG = Parameter(name="tag", description="Of runs with this tag.")
+SEEN = (
+    Parameter(name="Last-Event-ID", description="Go on after this event.", place="header"),
+    Parameter(name="after", description="The same, for whoever can't send headers."),
+)
 
 
 def sse(stream: Iterator[str]) -> Response:
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return Response(stream, content_type="text/event-stream; charset=utf-8", headers=headers)
+    return Response(stream, content_type=f"{STREAM}; charset=utf-8", headers=headers)
 
 
 def last_event_id() -> int | None:
@@ -82,6 +91,7 @@ def blueprint() -> Blueprint:
 
     @area.get("/projects/<project>/events")
     @requires(Permission.VIEWER)
+    @describes("Follow the runs of a project", name="follow_runs", parameters=[RUNS, TAG, *SEEN], media={STREAM: str})
     def events(project: str) -> Response:
         made = services()
         asked = request.args.get("runs")
@@ -99,6 +109,7 @@ def blueprint() -> Blueprint:
 
     @area.get("/projects/<project>/runs/<run>/logs")
     @requires(Permission.VIEWER)
+    @describes("Follow a run's logs", name="follow_logs", parameters=SEEN, media={STREAM: str})
     def run_logs(project: str, run: str) -> Response:
         made = services()
         with made.engine.connect() as connection:

@@ -12,7 +12,8 @@ from werkzeug.wrappers import Response
 from tidegate_web import __version__
 from tidegate_web.api import shapes
 from tidegate_web.api.acts import cancel
-from tidegate_web.api.common import PHASES, one_of_projects, parse_filter
+from tidegate_web.api.common import one_of_projects, parse_filter
+from tidegate_web.api.parameters import PHASES
 from tidegate_web.api.projects import my_projects
 from tidegate_web.api.runs import find, told_of
 from tidegate_web.auth.guard import caller, signed_in

@@ -4,11 +4,12 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Connection, func, select
 from sqlalchemy.dialects.postgresql import insert as pg_insert
+from typing_extensions import TypedDict
 
+from tidegate_web.openapi.schemas import documented
 from tidegate_web.store.models import AnyRow, LogChunk, LogEnd
 
 
@@ -58,6 +59,18 @@ class End:
     reason: str | None = None
 
 
+@documented
+class LogPiece(TypedDict):
+    """Some lines of a pod's log."""
+
+    id: int
+    attempt: int
+    pod: str
+    offset: int
+    """Where it begins in the log, in bytes."""
+    text: str
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredChunk:
     """A chunk as viewers get it."""
@@ -68,7 +81,7 @@ class StoredChunk:
     position: int
     text: str
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> LogPiece:
         return {
             "id": self.id,
             "attempt": self.attempt,

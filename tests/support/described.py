@@ -1,0 +1,113 @@
+"""Calls made from the API's description by schemathesis, and a project with one of everything for them."""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import schemathesis
+from schemathesis import Case
+from schemathesis.core.parameters import ParameterLocation
+from schemathesis.generation import GenerationMode
+from schemathesis.schemas import APIOperation
+from schemathesis.specs.openapi.checks import ignored_auth
+
+from support.pods import Pod
+from support.web import Stack
+
+EXAMPLES = int(os.environ.get("TIDEGATE_EXAMPLES", "3"))
+"""Random calls of each operation, good ones and bad ones. With more than 10 of them all systematic ones are made, too."""
+
+
+ACCEPTED = ["2xx", "403", "404", "409", "412", "422"]
+"""Answers to what the description allows: it can't tell all rules, such as that a key must end in the future. 401 would mean
+that whoever calls has lost the key or session."""
+
+REFUSED = ["400", "403", "404", "405", "409", "412", "413", "415", "422"]
+"""Answers to what it doesn't allow."""
+
+
+class World:
+    """The app, who calls it, and what there is to name in a path."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._parts = stack.parts("web", rate_limit_requests=0)
+        self._me = me = self._parts.sign_in()
+        self._pod = Pod(stack, self._parts)
+        self._schema = schemathesis.openapi.from_wsgi("/api/v1/openapi.json", self._parts.app)
+        self._schema.config.checks.positive_data_acceptance.expected_statuses = ACCEPTED
+        self._schema.config.checks.negative_data_rejection.expected_statuses = REFUSED
+        self._schema.config.generation.with_security_parameters = False  # ours stand there
+        stack.runs.create("there")
+        stack.runs.task("resize", image="busybox")
+        stack.runs.queue("mail")
+        stack.runs.schedule("nightly")
+
+        def number(path: str, body: dict[str, Any]) -> int:
+            made: Any = me.post(path, body).json
+            return int(made["id"])
+
+        user = number("/api/v1/users", {"email": "bob@example.com"})
+        webhook = number("webhooks", {"url": "https://example.com/hook"})
+        self._there: dict[str, Any] = {
+            "project": stack.project,
+            "run": "there",
+            "uid": self._pod.uid,
+            "queue": "mail",
+            "schedule": "nightly",
+            "user": user,
+            "webhook": webhook,
+            "delivery": number(f"webhooks/{webhook}:test", {}),
+            "bulk": number("runs:bulk", {"action": "cancel", "filter": {"q": "nothing"}}),
+        }
+        # The first ones are ended by calls with small numbers.
+        made: Any = [me.post("api-keys", {"name": "pipeline", "role": "admin"}).json for _ in range(5)][-1]
+        self._key = made["key"]
+        person = [self._parts.sign_in() for _ in range(5)][-1]
+        self._person = {"X-CSRFToken": person.csrf}, dict([person.cookie().split("=", 1)])
+        self._names = {"tasks": "resize", "queues": "mail", "schedules": "nightly"}
+
+    def operation(self, label: str) -> APIOperation[Any, Any, Any, Any]:
+        """An operation of the description."""
+        method, path = label.split(" ")
+        return self._schema[path][method]
+
+    def systematic(self, label: str) -> Iterator[Case[Any]]:
+        """Calls at the bounds of what is described: the first of an operation, and a part of the others."""
+        cases = self._schema.iter_coverage_cases(
+            self.operation(label),
+            generation_modes=list(GenerationMode),
+            generation_config=self._schema.config.generation,
+            extra_data_source=None,
+            error_feedback=None,
+        )
+        for number, case in enumerate(cases):
+            if EXAMPLES > 10 or number < 12 or number % 20 == 0:
+                yield case
+
+    def check(self, case: Case[Any]) -> None:
+        """Make the call, and hold the answer against the description."""
+        self._settle(case)
+        headers, cookies = self._credentials(case)
+        # It can't take a session away again; test_routes.py does.
+        excluded = [ignored_auth] if cookies else []
+        case.call_and_validate(headers=headers, cookies=cookies, excluded_checks=excluded)
+
+    def _credentials(self, case: Case[Any]) -> tuple[dict[str, str], dict[str, str]]:
+        """Of whoever may call this: a key, an admin of the installation, or a pod."""
+        permission = case.operation.definition.raw["x-tidegate-permission"]
+        if permission == "run-token":
+            return {"Authorization": f"Bearer {self._pod.token}"}, {}
+        if permission in ("person", "instance-admin"):
+            return self._person
+        return {"Authorization": f"Bearer {self._key}"}, {}
+
+    def _settle(self, case: Case[Any]) -> None:
+        """Lead it to what is there, where the path isn't meant to be wrong."""
+        asked = case.path_parameters
+        path = case.meta.components.get(ParameterLocation.PATH) if case.meta else None
+        if path is not None and path.mode.is_negative:
+            return
+        names = {"name": self._names.get(case.operation.path.split("/")[5])} if "name" in asked else {}
+        for name, value in {**self._there, **names}.items():
+            if name in asked and (name == "project" or case.method != "DELETE"):
+                asked[name] = value

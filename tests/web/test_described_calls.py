@@ -1,0 +1,51 @@
+"""Every call as the API describes itself, by schemathesis: what is described is answered, what isn't is refused."""
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis import Case
+from schemathesis.generation import GenerationMode
+from support.described import EXAMPLES, World
+from support.web import Stack
+from tidegate_web.openapi.views import description
+
+LABELS = [
+    f"{method.upper()} {path}"
+    for path, methods in description()["paths"].items()
+    for method, operation in methods.items()
+    if operation["tags"] != ["live"]  # streams don't end: test_live.py reads them
+]
+
+
+@pytest.fixture(scope="module")
+def world(shared_stack: Stack) -> World:
+    return World(shared_stack)
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_a_call_is_as_described(world: World, label: str) -> None:
+    for case in world.systematic(label):
+        world.check(case)
+
+
+@pytest.mark.parametrize("mode", GenerationMode)
+@pytest.mark.parametrize("label", LABELS)
+def test_a_call_at_random_is_as_described(world: World, label: str, mode: GenerationMode) -> None:
+    @settings(
+        max_examples=EXAMPLES,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=world.operation(label).as_strategy(generation_mode=mode))
+    def check(case: Case[Any]) -> None:
+        world.check(case)
+
+    try:
+        check()
+    except Unsatisfiable:
+        pytest.skip("there is nothing to be wrong about")

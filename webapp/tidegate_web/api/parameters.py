@@ -1,0 +1,58 @@
+"""The parameters that the API's calls have in common."""
+
+from typing import Any
+
+from tidegate_web.openapi.parameters import Parameter, Text, WholeNumber
+from tidegate_web.store.models import ACTIVE_PHASES, TERMINAL_PHASES
+
+PHASES = (*ACTIVE_PHASES, *TERMINAL_PHASES)
+_TIME: dict[str, Any] = {"type": "string", "format": "date-time"}
+
+LIMIT = WholeNumber(name="limit", description="So many items at most.", default=50, least=1, most=500)
+AFTER = Parameter(name="after", description="The cursor `after` of the piece before.")
+AFTER_ID = WholeNumber(
+    name="after", description="The cursor `after` of the piece before.", default=0, least=0, most=2**62
+)
+BEFORE_ID = WholeNumber(
+    name="after", description="The cursor `after` of the piece before.", default=2**62, least=0, most=2**62
+)
+
+FROM = Parameter(name="from", description="Not before this time.", schema=_TIME)
+TO = Parameter(name="to", description="Before this time.", schema=_TIME)
+TASK = Text(name="task", description="Of this Task.")
+QUEUE = Text(name="queue", description="Of this Queue.")
+RUN_FILTER = (
+    Parameter(
+        name="phase",
+        description="In one of these phases; may be given more than once, or with commas.",
+        schema={"type": "array", "items": {"type": "string", "enum": list(PHASES)}},
+    ),
+    TASK,
+    QUEUE,
+    Text(name="tag", description="With this tag."),
+    Text(name="batch", description="Of this batch."),
+    Text(name="schedule", description="Of this Schedule."),
+    Text(name="parent", description="Submitted by the run of this name."),
+    Text(name="q", description="With this text in its name, message or tags."),
+    FROM,
+    TO,
+)
+
+IDEMPOTENCY_KEY = Parameter(
+    name="Idempotency-Key",
+    description="Makes the run once in 30 days, however often it is sent.",
+    place="header",
+    schema={"type": "string", "minLength": 1, "maxLength": 256, "pattern": "^[ -~]+$"},
+)
+IF_MATCH = Parameter(
+    name="If-Match",
+    description='The version that it must have, `"VERSION"`; else 412.',
+    place="header",
+    schema={"type": "string", "minLength": 3, "maxLength": 22, "pattern": '^"[0-9]{1,20}"$'},
+)
+IF_NONE_MATCH = Parameter(
+    name="If-None-Match",
+    description="It must not be there; else 412.",
+    place="header",
+    schema={"type": "string", "enum": ["*"]},
+)

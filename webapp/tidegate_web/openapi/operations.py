@@ -1,0 +1,81 @@
+"""What the description says about a route beyond its path and permission: declared on the view, where it can't be missed."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from tidegate_web.openapi.parameters import Parameter
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+_ATTRIBUTE = "_tidegate_operation"
+
+JSON = "application/json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class By:
+    """Types that differ by an argument of the path that has a few values only."""
+
+    argument: str
+    types: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operation:
+    """One call."""
+
+    summary: str
+    name: str | None = None
+    """Its name in generated clients, if not that of the view."""
+    parameters: Sequence[Parameter] = ()
+    body: Any = None
+    """Type of the body; None: it takes none."""
+    body_required: bool = True
+    answers: Mapping[int, Any]
+    """Type of what is answered with each status; None: nothing."""
+    media: Mapping[str, Any]
+    """Other media types of an answer than JSON, and what they carry."""
+    headers: Sequence[str] = ()
+    """Headers of a good answer."""
+    problems: Sequence[int] = ()
+    """Statuses of errors, beyond those that follow from the path, the permission and the body."""
+
+
+def describes(
+    summary: str,
+    *,
+    name: str | None = None,
+    parameters: Sequence[Parameter] = (),
+    body: Any = None,
+    body_required: bool = True,
+    answer: Any = None,
+    status: int | Sequence[int] = 200,
+    media: Mapping[str, Any] | None = None,
+    headers: Sequence[str] = (),
+    problems: Sequence[int] = (),
+) -> Callable[[View], View]:
+    """Declare what a view takes and answers. ``summary`` and ``name`` may have the path's arguments in braces."""
+    statuses = [status] if isinstance(status, int) else status
+    operation = Operation(
+        summary=summary,
+        name=name,
+        parameters=parameters,
+        body=body,
+        body_required=body_required,
+        answers=dict.fromkeys(statuses, answer),
+        media=media or {},
+        headers=headers,
+        problems=problems,
+    )
+
+    def declare(view: View) -> View:
+        setattr(view, _ATTRIBUTE, operation)
+        return view
+
+    return declare
+
+
+def operation_of(view: Callable[..., Any] | None) -> Operation | None:
+    """What a view has declared, None when it hasn't."""
+    return getattr(view, _ATTRIBUTE, None)
