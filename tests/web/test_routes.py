@@ -29,6 +29,7 @@ ROUTES = {
         GET /api/v1/projects/<project>/<any(tasks, queues, schedules):kind>/<name>,
         GET /api/v1/projects/<project>/stats, GET /api/v1/projects/<project>/batches,
         GET /api/v1/projects/<project>/bulk/<id:bulk>, GET /api/v1/projects/<project>/members, DELETE /api/v1/projects/<project>/members/me,
+        GET /projects/<project>/tasks, GET /projects/<project>/queues, GET /projects/<project>/schedules,
         GET /live/v1/projects/<project>/events, GET /live/v1/projects/<project>/runs/<run>/logs
     """,
     Permission.OPERATOR: """
@@ -37,12 +38,14 @@ ROUTES = {
         POST /projects/<project>/runs/<run>/cancel, POST /api/v1/projects/<project>/runs:batch,
         POST /api/v1/projects/<project>/runs:bulk, POST /api/v1/projects/<project>/bulk/<id:bulk>:abort,
         POST /api/v1/projects/<project>/queues/<queue>:<any(pause, resume):act>,
-        POST /api/v1/projects/<project>/schedules/<schedule>:trigger
+        POST /api/v1/projects/<project>/schedules/<schedule>:trigger, POST /projects/<project>/tasks,
+        POST /projects/<project>/queues, POST /projects/<project>/schedules
     """,
     Permission.DEVELOPER: """
         PUT /api/v1/projects/<project>/<any(tasks, queues, schedules):kind>/<name>,
         DELETE /api/v1/projects/<project>/<any(tasks, queues, schedules):kind>/<name>,
-        POST /api/v1/projects/<project>/schedules/<schedule>:<any(suspend, resume):act>
+        POST /api/v1/projects/<project>/schedules/<schedule>:<any(suspend, resume):act>,
+        POST /projects/<project>/schedules/state
     """,
     Permission.ADMIN: """
         DELETE /api/v1/projects/<project>/runs/<run>,

@@ -1,5 +1,6 @@
 """What is done to runs over HTTP: created, cancelled, replayed, put off, deleted."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
@@ -53,11 +54,10 @@ def cancel_row(made: Services, row: RunLike) -> RunLike:
     return written(made, resource)
 
 
-def create_asked(made: Services, project: str) -> Made:
-    """Make the run that the request asks for."""
+def create_asked(made: Services, project: str, body: Mapping[str, Any]) -> Made:
+    """Make the run that a body asks for."""
     one_of_projects(made, project, to_write=True)
-    header = request.headers.get("Idempotency-Key")
-    wanted = wanted_run(project, bodies.json_object(), asks=caller(), header=header)
+    wanted = wanted_run(project, body, asks=caller(), header=request.headers.get("Idempotency-Key"))
     detail: dict[str, object] = {}
     with audited(made, "run.create", project=project, target=wanted.run.name, detail=detail):
         answer = create(made, project, wanted, who=whoever())
@@ -138,7 +138,7 @@ def add_routes(area: Blueprint) -> None:
         problems=(409, 410, 502),
     )
     def create_run(project: str) -> tuple[Response, int]:
-        return made_json(project, create_asked(services(), project))
+        return made_json(project, create_asked(services(), project, bodies.json_object()))
 
     @area.post("/projects/<project>/runs/<run>:cancel")
     @requires(Permission.OPERATOR)

@@ -18,7 +18,7 @@ from tidegate_web.api.projects import my_projects
 from tidegate_web.api.runs import find, told_of
 from tidegate_web.auth.guard import caller, signed_in
 from tidegate_web.health.neighbours import neighbours
-from tidegate_web.pages import formatting, people, projects, webhooks
+from tidegate_web.pages import definitions, formatting, people, projects, webhooks
 from tidegate_web.pages.projects import projects_page
 from tidegate_web.permissions import Permission, Role, requires
 from tidegate_web.problems import Problem
@@ -80,6 +80,7 @@ def blueprint() -> Blueprint:
     """The routes of this area."""
     area = Blueprint("pages", __name__)
     projects.add_routes(area)
+    definitions.add_routes(area)
     people.add_routes(area)
     webhooks.add_routes(area)
 

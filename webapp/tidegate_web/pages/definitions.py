@@ -1,0 +1,95 @@
+"""The pages of a project's Tasks, Queues and Schedules: what there is, and the acts that people do to them by hand."""
+
+import json
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from flask import Blueprint, render_template, url_for
+from werkzeug.wrappers import Response
+
+from tidegate_web.api import bodies
+from tidegate_web.api import definitions as api
+from tidegate_web.api.acts import create_asked
+from tidegate_web.api.run_bodies import TriggerRequest
+from tidegate_web.api.triggering import trigger
+from tidegate_web.definitions import KINDS
+from tidegate_web.pages.forms import Shown, carry_out, text
+from tidegate_web.permissions import Permission, requires
+from tidegate_web.services import services
+
+Acts = dict[str, Callable[[], Shown | None]]
+
+
+def _page(kind: str, project: str, shown: Shown) -> str:
+    made = services()
+    api.check(made, project)
+    found = api.listed(made, KINDS[kind], project)
+    now = made.clock.now()
+    return render_template(
+        f"{kind}.html", project=project, items=found["items"], after=found["after"], now=now, **shown
+    )
+
+
+def _change(kind: str, project: str, act: str, **spec: Any) -> None:
+    api.change(services(), KINDS[kind], project, text("name"), act, **spec)
+
+
+def _run(project: str) -> Shown:
+    try:
+        payload = json.loads(text("payload") or "{}")
+    except ValueError as error:
+        raise bodies.invalid("payload", f"must be JSON: {error}") from error
+    made = create_asked(services(), project, {"taskRef": {"name": text("name")}, "payload": payload})
+    return {"started_run": made.row}
+
+
+def _trigger(project: str) -> Shown:
+    return {"started_run": trigger(services(), project, text("name"), TriggerRequest()).row}
+
+
+def _switches(kind: str, project: str, field: str, *, on: str, off: str) -> Acts:
+    """Two acts that set a field and take it back."""
+    return {act: partial(_change, kind, project, act, **{field: value}) for act, value in ((on, True), (off, False))}
+
+
+def add_routes(area: Blueprint) -> None:
+    """The routes of these pages."""
+
+    @area.get("/projects/<project>/tasks")
+    @requires(Permission.VIEWER)
+    def tasks_page(project: str) -> str:
+        return _page("tasks", project, {})
+
+    @area.post("/projects/<project>/tasks")
+    @requires(Permission.OPERATOR)
+    def run_task(project: str) -> Response | tuple[str, int]:
+        return carry_out({"run": lambda: _run(project)}, partial(_page, "tasks", project))
+
+    @area.get("/projects/<project>/queues")
+    @requires(Permission.VIEWER)
+    def queues_page(project: str) -> str:
+        return _page("queues", project, {})
+
+    @area.post("/projects/<project>/queues")
+    @requires(Permission.OPERATOR)
+    def change_queue(project: str) -> Response | tuple[str, int]:
+        acts = _switches("queues", project, "paused", on="pause", off="resume")
+        return carry_out(acts, partial(_page, "queues", project))
+
+    @area.get("/projects/<project>/schedules")
+    @requires(Permission.VIEWER)
+    def schedules_page(project: str) -> str:
+        return _page("schedules", project, {})
+
+    @area.post("/projects/<project>/schedules")
+    @requires(Permission.OPERATOR)
+    def trigger_from_page(project: str) -> Response | tuple[str, int]:
+        return carry_out({"trigger": lambda: _trigger(project)}, partial(_page, "schedules", project))
+
+    @area.post("/projects/<project>/schedules/state")
+    @requires(Permission.DEVELOPER)
+    def switch_schedule(project: str) -> Response | tuple[str, int]:
+        acts = _switches("schedules", project, "suspend", on="suspend", off="resume")
+        there = url_for("pages.schedules_page", project=project)
+        return carry_out(acts, partial(_page, "schedules", project), to=there)
