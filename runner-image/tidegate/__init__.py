@@ -4,8 +4,38 @@ A task is a plain function. In a run, its arguments come from the run's payload,
 exception fails the attempt. Standard library only, Python 3.9 and later.
 """
 
-from tidegate.errors import AbortRun, RetryAfter, RunCancelled
-from tidegate.reporting import progress
-from tidegate.task import Task, task
+from tidegate.current import CurrentMetadata, Run, current_run, progress
+from tidegate.errors import (
+    AbortRun,
+    ApiError,
+    ConfigurationError,
+    NeedsApi,
+    NotInRun,
+    RetryAfter,
+    RunCancelled,
+    RunFailed,
+)
+from tidegate.logs import Log
+from tidegate.task import Retry, Task, task
 
-__all__ = ["AbortRun", "RetryAfter", "RunCancelled", "Task", "progress", "task"]
+__all__ = [
+    "AbortRun",
+    "ApiError",
+    "ConfigurationError",
+    "NeedsApi",
+    "NotInRun",
+    "Retry",
+    "RetryAfter",
+    "Run",
+    "RunCancelled",
+    "RunFailed",
+    "Task",
+    "current_run",
+    "log",
+    "metadata",
+    "progress",
+    "task",
+]
+
+metadata = CurrentMetadata()
+log = Log()

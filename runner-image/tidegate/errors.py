@@ -1,6 +1,8 @@
-"""Exceptions by which a task speaks to its supervisor."""
+"""Exceptions by which a task speaks to its supervisor, and by which the library tells what can't be done."""
 
 from __future__ import annotations
+
+from typing import Optional
 
 
 class AbortRun(Exception):
@@ -23,6 +25,38 @@ class RunCancelled(BaseException):
     Not an ``Exception``, so that ``except Exception`` in a task does not swallow it. Let it pass: ``finally`` blocks and the
     task's ``on_cancel`` hooks run within the pod's grace period.
     """
+
+
+class NeedsApi(Exception):
+    """The call needs Tidegate's web part, and none is installed. No further attempt would have it: the exit code is 64."""
+
+
+class NotInRun(RuntimeError):
+    """There is no run here to ask about: the code runs neither in a run's pod nor under ``tidegate.testing``."""
+
+
+class ApiError(Exception):
+    """The web part or Kubernetes refused a request, or could not be reached for as long as there was time.
+
+    ``status`` is the HTTP status of the last answer, None when there was none.
+    """
+
+    def __init__(self, message: str, *, status: Optional[int] = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class RunFailed(Exception):
+    """What ``Handle.result()`` raises for a run that ended in any phase but Succeeded."""
+
+    def __init__(self, name: str, phase: str, reason: str = "", message: str = "") -> None:
+        why = ": ".join(part for part in (reason, message) if part)
+        super().__init__(f"run {name} is {phase}" + (f" ({why})" if why else ""))
+        self.name, self.phase, self.reason, self.message = name, phase, reason, message
+
+
+class ConfigurationError(Exception):
+    """Nothing says where runs go: neither the API nor a cluster is configured, or only half of it is."""
 
 
 class PayloadError(Exception):

@@ -1,125 +1,153 @@
-"""``progress(0.4, "resizing")``: tells people how far a run is. It never slows or breaks a task.
+"""Tells the web part what can wait: progress and changes of metadata. It never slows or breaks a task.
 
-A thread sends the newest state at most twice a second; states in between are dropped. Without the web part there is nobody
-to tell: one warning in the log, and the run works without.
+A thread sends at most twice a second. Of progress the newest state counts, so that only that is kept. Changes of metadata are
+joined into one request where the result is the same; when too many wait, the oldest is dropped. What was dropped is
+counted, and told at the end.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import sys
 import threading
-from typing import Any, Optional
+import time
+from typing import TYPE_CHECKING, Any, Callable, Mapping, NamedTuple, Optional, Sequence
 
-_INTERVAL = 0.5
-_TIMEOUT = 5.0
-_FLUSH_SECONDS = 2.0
+from tidegate.errors import ApiError
+
+if TYPE_CHECKING:
+    from tidegate.transport import Http
+
+INTERVAL_SECONDS = 0.5
+TRY_SECONDS = 5.0
+FLUSH_SECONDS = 5.0
+MOST_WAITING = 1000
+"""Changes of metadata that wait at the same time."""
+MOST_BYTES = 256 * 1024
+"""Of one request's changes."""
+
+Change = dict[str, dict[str, Any]]
+
+
+class Waiting(NamedTuple):
+    """A change as it was written down, and how many calls of the task it stands for."""
+
+    written: bytes
+    calls: int = 1
 
 
 class Reporter:
-    """Sends the newest progress of one run."""
+    """Sends the newest progress and all changes of metadata of one run. ``http`` makes the way when it is first needed."""
 
-    def __init__(self, *, url: str, token_file: str) -> None:
-        self._url, self._token_file = url, token_file
-        self._newest: Optional[dict[str, Any]] = None
-        self._changed = threading.Condition()
-        self._sending = False
-        self._warned = False
+    def __init__(self, http: Callable[[], Http]) -> None:
+        self._http = http
+        self._state: Optional[Mapping[str, Any]] = None
+        self._changes: list[Waiting] = []
+        self._state_changed = threading.Condition()
+        self._busy = False
         self._closed = False
-        self._thread = threading.Thread(target=self._run, name="tidegate-progress", daemon=True)
+        self._warned: set[str] = set()
+        self.dropped = 0
+        """Changes of metadata that were told to nobody."""
+        self._thread = threading.Thread(target=self._run, name="tidegate-reporter", daemon=True)
         self._thread.start()
 
-    def report(self, state: dict[str, Any]) -> None:
+    def report(self, state: Mapping[str, Any]) -> None:
         """Have a state sent, unless a newer one comes first."""
-        with self._changed:
-            self._newest = state
-            self._changed.notify_all()
+        with self._state_changed:
+            self._state = state
+            self._state_changed.notify_all()
+
+    def change(self, change: Mapping[str, Mapping[str, Any]]) -> None:
+        """Have a change sent, in its turn. It is written down now: what the task does to its values later doesn't count."""
+        written = json.dumps(change, allow_nan=False).encode()
+        with self._state_changed:
+            if len(self._changes) >= MOST_WAITING:
+                self.dropped += self._changes.pop(0).calls
+            self._changes.append(Waiting(written))
+            self._state_changed.notify_all()
 
     def close(self) -> None:
-        """Let the last state go out, within a bound of time."""
-        with self._changed:
+        """Let what waits go out, within a bound of time; tell what could not."""
+        with self._state_changed:
             self._closed = True
-            self._changed.notify_all()
-            self._changed.wait_for(lambda: self._newest is None and not self._sending, timeout=_FLUSH_SECONDS)
+            self._state_changed.notify_all()
+            self._state_changed.wait_for(
+                lambda: self._state is None and not self._changes and not self._busy, timeout=FLUSH_SECONDS
+            )
+            lost = self.dropped + sum(change.calls for change in self._changes)
+        if lost:
+            sys.stderr.write(f"tidegate: {lost} changes of the metadata were not told\n")
 
     def _run(self) -> None:
         while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._newest is not None or self._closed)
-                state, self._newest = self._newest, None
-                if state is None:
+            with self._state_changed:
+                self._state_changed.wait_for(lambda: self._state is not None or self._changes or self._closed)
+                state, self._state = self._state, None
+                taken, change = joined(self._changes)
+                calls = sum(one.calls for one in self._changes[:taken])
+                del self._changes[:taken]
+                if state is None and not calls:
                     return
-                self._sending = True
-            self._send(state)
-            with self._changed:
-                self._sending = False
-                self._changed.notify_all()
-                if not self._closed:
-                    self._changed.wait_for(lambda: self._closed, timeout=_INTERVAL)
+                self._busy = True
+            if state is not None:
+                self._send("/progress", json.dumps(state).encode())
+            written = json.dumps(change).encode()
+            done = not calls or self._send("/metadata", written, calls=calls)
+            with self._state_changed:
+                if not done:
+                    self._changes.insert(0, Waiting(written, calls))
+                self._busy = False
+                self._state_changed.notify_all()
+                if done:
+                    self._state_changed.wait_for(lambda: self._closed, timeout=INTERVAL_SECONDS)
+            if not done:
+                time.sleep(INTERVAL_SECONDS)
 
-    def _send(self, state: dict[str, Any]) -> None:
-        # Imported here: a task that reports nothing pays nothing.
-        import urllib.request
+    def _send(self, path: str, body: bytes, *, calls: int = 0) -> bool:
+        """False when it should be sent again."""
+        from tidegate.transport import Lost
 
         try:
-            with open(self._token_file, encoding="ascii") as file:  # the kubelet renews it
-                token = file.read().strip()
-            request = urllib.request.Request(
-                self._url,
-                data=json.dumps(state).encode(),
-                headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
-                method="POST",
-            )
-            with urllib.request.urlopen(request, timeout=_TIMEOUT):
-                pass
-        except (OSError, ValueError) as error:
-            if not self._warned:
-                self._warned = True
-                sys.stderr.write(f"tidegate: progress can't be told: {error}\n")
+            # A change that was made twice would count twice.
+            self._http().call("POST", path, body, seconds=TRY_SECONDS, repeatable=not calls)
+        except ApiError as error:
+            self._warn(path, error)
+            if calls and not isinstance(error, Lost) and error.status in (None, 429, 502, 503, 504):
+                return False
+            self.dropped += calls
+        except Exception as error:  # whatever it is, it must not end the thread
+            self._warn(path, error)
+            self.dropped += calls
+        return True
+
+    def _warn(self, path: str, error: Exception) -> None:
+        if path not in self._warned:
+            self._warned.add(path)
+            sys.stderr.write(f"tidegate: {path[1:]} can't be told: {error}\n")
 
 
-class _Channel:
-    """The reporter of this process, made at the first call."""
+def joined(changes: Sequence[Waiting]) -> tuple[int, Change]:
+    """How many of the first changes can be one request, and that request.
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._reporter: Optional[Reporter] = None
-        self._warned = False
-
-    def report(self, state: dict[str, Any]) -> None:
-        with self._lock:
-            if self._reporter is None and not self._warned:
-                url, uid = os.environ.get("TIDEGATE_API_URL"), os.environ.get("TIDEGATE_RUN_UID")
-                if url and uid:
-                    self._reporter = Reporter(
-                        url=f"{url.rstrip('/')}/internal/v1/runs/{uid}/progress",
-                        token_file=os.environ.get("TIDEGATE_TOKEN_FILE", ""),
-                    )
-                else:
-                    self._warned = True
-                    sys.stderr.write("tidegate: no web part is installed, progress is told to nobody\n")
-            if self._reporter is not None:
-                self._reporter.report(state)
-
-    def close(self) -> None:
-        with self._lock:
-            if self._reporter is not None:
-                self._reporter.close()
-                self._reporter = None
+    In one request all keys are set, then appended to once each, then incremented: what asks for another order has to wait.
+    """
+    whole: Change = {}
+    size = 0
+    for count, waiting in enumerate(changes):
+        size += len(waiting.written)
+        change = json.loads(waiting.written)
+        if count and (size > MOST_BYTES or not _joins(whole, change)):
+            return count, whole
+        for word in ("set", "append"):
+            if word in change:
+                whole.setdefault(word, {}).update(change[word])
+        for key, amount in change.get("increment", {}).items():
+            sums = whole.setdefault("increment", {})
+            sums[key] = sums.get(key, 0) + amount
+    return len(changes), whole
 
 
-# One a process, as a pod runs one task: what a task calls by a bare name needs somewhere to go.
-_channel = _Channel()
-
-
-def progress(fraction: float, message: str = "") -> None:
-    """Tell how far the run is: ``fraction`` from 0 to 1, and a few words."""
-    if not 0 <= fraction <= 1:
-        raise ValueError(f"fraction must be between 0 and 1, not {fraction}")
-    _channel.report({"progress": fraction, "message": message[:200]})
-
-
-def close() -> None:
-    """Send what is left. Called by the runner at the end of a task."""
-    _channel.close()
+def _joins(whole: Change, change: Change) -> bool:
+    appended, incremented = whole.get("append", {}), whole.get("increment", {})
+    return not any(key in appended or key in incremented for word in ("set", "append") for key in change.get(word, {}))

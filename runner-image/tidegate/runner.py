@@ -1,7 +1,7 @@
 """Runs one task in a pod: payload in, result or failure out, within the contract of files and exit codes.
 
-Exit codes: 0 for a result, 1 for a failure to be retried, 64 for one that never will succeed (AbortRun, an entrypoint that
-can't be imported, a payload that doesn't fit), 65 for RetryAfter, 143 after SIGTERM.
+Exit codes: 0 for a result, 1 for a failure to be retried, 64 for one that never will succeed (AbortRun, NeedsApi, an
+entrypoint that can't be imported, a payload that doesn't fit), 65 for RetryAfter, 143 after SIGTERM.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ import json
 import os
 import signal
 import sys
+import threading
 import traceback
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Iterable, Mapping, Optional
 
-from tidegate import reporting
 from tidegate.arguments import bind
-from tidegate.errors import AbortRun, EntrypointError, PayloadError, RetryAfter, RunCancelled
+from tidegate.current import Run, slot
+from tidegate.errors import AbortRun, ApiError, EntrypointError, NeedsApi, PayloadError, RetryAfter, RunCancelled
 from tidegate.task import Task
 
 FAILED, ABORTED, RETRY_LATER, TERMINATED = 1, 64, 65, 143
@@ -33,32 +34,68 @@ def run(entrypoint: str) -> int:
     interruption = _Interruption()
     interruption.install()
     try:
+        here = slot.run_or_stranger()
         task = load(entrypoint)
-        args, kwargs = bind(task.function, _payload())
-        result = _encode(_call(task.function, args, kwargs))
+        value = perform(task, _payload())
+        _write(_kept(here, _encode(value)))
+        interruption.ignore()
+        run_hooks(task.success_hooks, value)
+        return 0
     except RunCancelled:
         interruption.ignore()
-        _run_hooks(task)
+        run_hooks(task.cancel_hooks if task else ())
         return _fail("terminated by SIGTERM", TERMINATED)
-    except AbortRun as error:
-        return _fail(str(error) or "aborted", ABORTED)
-    except RetryAfter as error:
-        _write(json.dumps({"retryAfterSeconds": error.seconds, "message": _one_line(str(error))}))
-        return RETRY_LATER
-    except (EntrypointError, PayloadError) as error:
-        if error.__cause__ is not None:
-            traceback.print_exception(type(error.__cause__), error.__cause__, error.__cause__.__traceback__)
-        return _fail(str(error), ABORTED)
     except SystemExit as error:
         return _exit(error)
     except BaseException as error:
-        _print_traceback(error)
-        return _fail(describe(error), FAILED)
+        interruption.ignore()
+        run_hooks(task.failure_hooks if task else (), error)
+        return _failed(error)
     finally:
         interruption.ignore()
-        reporting.close()
-    _write(result)
-    return 0
+        slot.close()
+
+
+def perform(task: Task[Any], payload: Mapping[str, Any]) -> Any:
+    """Call the task with what the payload says, its start hooks first."""
+    args, kwargs = bind(task.function, payload)
+    for hook in task.start_hooks:
+        _call(hook, (), {})
+    return _call(task.function, args, kwargs)
+
+
+def run_hooks(hooks: Iterable[Callable[..., Any]], *args: Any) -> None:
+    """Hooks that can't change how the attempt ends any more: what they raise is logged."""
+    for hook in hooks:
+        try:
+            made = hook(*args)
+            if inspect.isawaitable(made):
+                import asyncio
+
+                async def wait(awaitable: Any = made) -> None:
+                    await awaitable
+
+                asyncio.run(wait())
+        except Exception:
+            # The other hooks still have their turn.
+            traceback.print_exc()
+
+
+def _failed(error: BaseException) -> int:
+    """Tell of an exception; the exit code that it stands for."""
+    if isinstance(error, AbortRun):
+        return _fail(str(error) or "aborted", ABORTED)
+    if isinstance(error, RetryAfter):
+        _write(json.dumps({"retryAfterSeconds": error.seconds, "message": _one_line(str(error))}))
+        return RETRY_LATER
+    if isinstance(error, (EntrypointError, PayloadError)):
+        if error.__cause__ is not None:
+            traceback.print_exception(type(error.__cause__), error.__cause__, error.__cause__.__traceback__)
+        return _fail(str(error), ABORTED)
+    if isinstance(error, _NotStored):
+        return _fail(str(error), FAILED)
+    _print_traceback(error)
+    return _fail(describe(error), ABORTED if isinstance(error, NeedsApi) else FAILED)
 
 
 def load(entrypoint: str) -> Task[Any]:
@@ -116,30 +153,19 @@ def _call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str,
     async def main() -> Any:
         current = asyncio.current_task()
         assert current is not None
-        # A coroutine is interrupted where it awaits: its own handlers see an ordinary cancellation.
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, current.cancel)
+        if threading.current_thread() is threading.main_thread():
+            # A coroutine is interrupted where it awaits: its own handlers see an ordinary cancellation.
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, current.cancel)
         return await function(*args, **kwargs)
 
+    before = signal.getsignal(signal.SIGTERM)
     try:
         return asyncio.run(main())
     except asyncio.CancelledError:
         raise RunCancelled("SIGTERM") from None
-
-
-def _run_hooks(task: Optional[Task[Any]]) -> None:
-    for hook in task.cancel_hooks if task is not None else ():
-        try:
-            made = hook()
-            if inspect.isawaitable(made):
-                import asyncio
-
-                async def wait(awaitable: Any = made) -> None:
-                    await awaitable
-
-                asyncio.run(wait())
-        except Exception:
-            # The other hooks still have their turn.
-            traceback.print_exc()
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)  # the loop leaves the default behind
 
 
 def _payload() -> dict[str, Any]:
@@ -163,11 +189,42 @@ def _encode(result: Any) -> str:
         text = json.dumps(result, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
     except (TypeError, ValueError) as error:
         raise TypeError(f"the result is not JSON: {error}") from error
+    # Half a pair of UTF-16 is no text elsewhere: as an escape it is.
+    return text if _is_unicode(text) else json.dumps(result, allow_nan=False, separators=(",", ":"))
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+class _NotStored(Exception):
+    """The task has a result, and it could not be kept."""
+
+
+def _kept(here: Run, text: str) -> str:
+    """What goes into the result file: the result, or where a larger one is."""
     limit = int(os.environ.get("TIDEGATE_RESULT_MAX_BYTES", "4096"))
-    size = len(text.encode("utf-8", "surrogatepass"))
-    if size > limit:
-        sys.stderr.write(f"tidegate: the result has {size} bytes, at most {limit} are kept\n")
-    return text
+    data = text.encode()
+    if len(data) <= limit:
+        return text
+    if not here.connection.stores:
+        # The kubelet cuts it, and by that the operator knows: Failed/ResultTooLarge.
+        sys.stderr.write(
+            f"tidegate: the result has {len(data)} bytes, at most {limit} are kept where no web part is installed\n"
+        )
+        return text
+    try:
+        stored = here.connection.store_result(data, seconds=here.patience())
+    except ApiError as error:
+        problem = f"the result of {len(data)} bytes can't be stored: {error}"
+        if error.status in (400, 413, 415, 422):
+            raise AbortRun(problem) from error
+        raise _NotStored(problem) from error
+    return json.dumps({"tidegate.dev/resultRef": {"bytes": stored.bytes, "sha256": stored.sha256}})
 
 
 def _write(text: str) -> None:

@@ -1,12 +1,41 @@
-"""``@task``: marks a function as a task, and keeps what it needs in a run: its signature and its hooks."""
+"""``@task``: marks a function as a task, and keeps what belongs to it: hooks, and what its runs get where nothing else is said."""
 
 from __future__ import annotations
 
 import functools
-from typing import Any, Callable, Generic, Optional, TypeVar, Union, overload
+from typing import (
+    Any,
+    Callable,
+    Generic,
+    Mapping,
+    NamedTuple,
+    Optional,
+    TypeVar,
+    Union,
+    overload,
+)
 
 F = TypeVar("F", bound=Callable[..., Any])
-Hook = Callable[[], Any]
+H = TypeVar("H", bound=Callable[..., Any])
+
+
+class Retry(NamedTuple):
+    """How failed attempts are repeated; what is None is left to the platform's default."""
+
+    max_attempts: Optional[int] = None
+    """Attempts in all, 1 to 100."""
+    initial_delay: Optional[int] = None
+    """Seconds before the second attempt."""
+    max_delay: Optional[int] = None
+    """Seconds, at most, between two."""
+    factor: Optional[int] = None
+    """By which each delay is longer than the one before."""
+    jitter: Optional[bool] = None
+    """Whether delays are shortened by up to half, each differently."""
+    non_retryable_exit_codes: Optional[tuple[int, ...]] = None
+    """Exit codes that end the run, 1 to 255."""
+    out_of_memory: Optional[Mapping[str, Any]] = None
+    """Kubernetes resources for the attempts after the kernel has killed one for its memory."""
 
 
 class Task(Generic[F]):
@@ -14,18 +43,49 @@ class Task(Generic[F]):
 
     __name__: str
 
-    def __init__(self, function: F, *, name: Optional[str] = None) -> None:
+    def __init__(
+        self,
+        function: F,
+        *,
+        name: Optional[str] = None,
+        queue: Optional[str] = None,
+        retry: Optional[Retry] = None,
+        timeout: Optional[int] = None,
+        resources: Optional[Mapping[str, Any]] = None,
+    ) -> None:
         functools.update_wrapper(self, function)
         self.function = function
-        self.name = name or function.__name__
-        self.cancel_hooks: list[Hook] = []
+        self.name = name or function.__name__.replace("_", "-").strip("-").lower()
+        self.queue = queue
+        self.retry = retry
+        self.timeout = timeout
+        self.resources = resources
+        self.start_hooks: list[Callable[[], Any]] = []
+        self.success_hooks: list[Callable[[Any], Any]] = []
+        self.failure_hooks: list[Callable[[BaseException], Any]] = []
+        self.cancel_hooks: list[Callable[[], Any]] = []
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function itself."""
         return self.function(*args, **kwargs)
 
-    def on_cancel(self, hook: Hook) -> Hook:
-        """Run ``hook`` when the pod is told to stop. Decorates; several run in the order they were added."""
+    def on_start(self, hook: H) -> H:
+        """Run ``hook()`` before the function, in each attempt. What it raises fails the attempt. Decorates, as all of these do."""
+        self.start_hooks.append(hook)
+        return hook
+
+    def on_success(self, hook: H) -> H:
+        """Run ``hook(result)`` when the result is stored. What it raises is logged, and changes nothing any more."""
+        self.success_hooks.append(hook)
+        return hook
+
+    def on_failure(self, hook: H) -> H:
+        """Run ``hook(error)`` when the attempt fails by an exception: ``AbortRun`` and ``RetryAfter`` among them."""
+        self.failure_hooks.append(hook)
+        return hook
+
+    def on_cancel(self, hook: H) -> H:
+        """Run ``hook()`` when the pod is told to stop. Several run in the order they were added."""
         self.cancel_hooks.append(hook)
         return hook
 
@@ -36,13 +96,31 @@ class Task(Generic[F]):
 @overload
 def task(function: F) -> Task[F]: ...
 @overload
-def task(*, name: Optional[str] = None) -> Callable[[F], Task[F]]: ...
-def task(function: Optional[F] = None, *, name: Optional[str] = None) -> Union[Task[F], Callable[[F], Task[F]]]:
-    """Make a function a task: ``@task`` or ``@task(name="resize")``.
+def task(
+    *,
+    name: Optional[str] = None,
+    queue: Optional[str] = None,
+    retry: Optional[Retry] = None,
+    timeout: Optional[int] = None,
+    resources: Optional[Mapping[str, Any]] = None,
+) -> Callable[[F], Task[F]]: ...
+def task(
+    function: Optional[F] = None,
+    *,
+    name: Optional[str] = None,
+    queue: Optional[str] = None,
+    retry: Optional[Retry] = None,
+    timeout: Optional[int] = None,
+    resources: Optional[Mapping[str, Any]] = None,
+) -> Union[Task[F], Callable[[F], Task[F]]]:
+    """Make a function a task: ``@task`` or ``@task(name="resize", retry=Retry(max_attempts=5), timeout=600)``.
 
     Its arguments are filled from the payload by name and checked against their annotations: plain types, containers of
-    them, ``Optional``, ``Union``, ``Literal``, enums, dataclasses and ``TypedDict``.
+    them, ``Optional``, ``Union``, ``Literal``, enums, dataclasses, ``TypedDict`` and pydantic's models.
+
+    ``name`` is the Task's in the cluster (the function's, with ``-`` for ``_``); ``queue``, ``retry``, ``timeout`` (seconds of
+    an attempt, 0 for none) and ``resources`` (as in a container) are written into its manifest (``tidegate.manifests``).
     """
     if function is not None:
         return Task(function)
-    return lambda f: Task(f, name=name)
+    return lambda f: Task(f, name=name, queue=queue, retry=retry, timeout=timeout, resources=resources)

@@ -1,18 +1,15 @@
 """The runner, as a pod runs it: a process with a payload file, a result file and an exit code."""
 
-import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
+from support.runner import RUNNER, RunnerPod
 
-RUNNER = Path(__file__).resolve().parents[3] / "runner-image"
 TASKS = """
 from __future__ import annotations
 import asyncio, enum, sys, time
@@ -100,55 +97,9 @@ def interpreter(version: str) -> str | None:
     return str(found[-1]) if found else shutil.which(f"python{version}")
 
 
-@dataclass(frozen=True)
-class Ended:
-    code: int
-    result: str
-    out: str
-    err: str
-
-    @property
-    def value(self) -> Any:
-        return json.loads(self.result)
-
-
-@dataclass(frozen=True)
-class Pod:
-    folder: Path
-    python: str = sys.executable
-
-    def start(self, entrypoint: str, payload: object = None, **env: str) -> subprocess.Popen[str]:
-        (self.folder / "tasks.py").write_text(TASKS, encoding="utf-8")
-        (self.folder / "payload.json").write_text(json.dumps({} if payload is None else payload), encoding="utf-8")
-        environment = {
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(RUNNER),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "TIDEGATE_PAYLOAD_FILE": str(self.folder / "payload.json"),
-            "TIDEGATE_RESULT_FILE": str(self.folder / "result"),
-            **env,
-        }
-        return subprocess.Popen(
-            [self.python, "-m", "tidegate", entrypoint],
-            cwd=self.folder,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def run(self, entrypoint: str, payload: object = None, **env: str) -> Ended:
-        return self.ended(self.start(entrypoint, payload, **env))
-
-    def ended(self, process: subprocess.Popen[str]) -> Ended:
-        out, err = process.communicate(timeout=30)
-        result = self.folder / "result"
-        return Ended(process.returncode, result.read_text(encoding="utf-8") if result.exists() else "", out, err)
-
-
 @pytest.fixture
-def pod(tmp_path: Path) -> Pod:
-    return Pod(tmp_path)
+def pod(tmp_path: Path) -> RunnerPod:
+    return RunnerPod(tmp_path, TASKS)
 
 
 PAYLOAD = {"n": 3, "ratio": 2, "picture": {"url": "u"}, "options": {"quality": 9}, "tags": ["x"]}
@@ -160,7 +111,7 @@ def test_arguments_are_filled_from_the_payload_on_every_python(tmp_path: Path, v
     python = interpreter(version)
     if python is None:
         pytest.skip(f"there is no Python {version} on this machine; ruff and mypy still check the runner's syntax")
-    ended = Pod(tmp_path, python).run("tasks:typed", PAYLOAD)
+    ended = RunnerPod(tmp_path, TASKS, python).run("tasks:typed", PAYLOAD)
     assert (ended.code, ended.err) == (0, "")
     assert ended.value == FILLED
 
@@ -179,52 +130,52 @@ def test_arguments_are_filled_from_the_payload_on_every_python(tmp_path: Path, v
         ({"extra": 1}, "the payload has 'extra', which the task doesn't take"),
     ],
 )
-def test_a_payload_that_does_not_fit_is_never_retried(pod: Pod, change: dict[str, object], words: str) -> None:
+def test_a_payload_that_does_not_fit_is_never_retried(pod: RunnerPod, change: dict[str, object], words: str) -> None:
     ended = pod.run("tasks:typed", {**PAYLOAD, **change})
     assert ended.code == 64
     assert words in ended.result
     assert "Traceback" not in ended.err
 
 
-def test_a_missing_argument_is_named(pod: Pod) -> None:
+def test_a_missing_argument_is_named(pod: RunnerPod) -> None:
     assert "argument 'n' is missing from the payload" in pod.run("tasks:typed", {}).result
 
 
 @pytest.mark.parametrize("payload", [[], "x", 3])
-def test_a_payload_is_an_object(pod: Pod, payload: object) -> None:
+def test_a_payload_is_an_object(pod: RunnerPod, payload: object) -> None:
     ended = pod.run("tasks:nothing", payload)
     assert (ended.code, "must be a JSON object" in ended.result) == (64, True)
 
 
-def test_coroutines_and_plain_functions_are_tasks_too(pod: Pod) -> None:
+def test_coroutines_and_plain_functions_are_tasks_too(pod: RunnerPod) -> None:
     assert pod.run("tasks:coroutine", {"x": 1}).value == 2
     assert pod.run("tasks:function", {"x": 7}).value == 7
 
 
-def test_returning_nothing_is_no_result(pod: Pod) -> None:
+def test_returning_nothing_is_no_result(pod: RunnerPod) -> None:
     ended = pod.run("tasks:nothing")
     assert (ended.code, ended.result, ended.out, ended.err) == (0, "", "", "")
 
 
-def test_an_exception_is_one_line_in_the_message_and_a_traceback_in_the_log(pod: Pod) -> None:
+def test_an_exception_is_one_line_in_the_message_and_a_traceback_in_the_log(pod: RunnerPod) -> None:
     ended = pod.run("tasks:broken")
     assert (ended.code, ended.result) == (1, "ValueError: no way")
     assert "Traceback" in ended.err
     assert str(RUNNER) not in ended.err  # the first line is the task's, not ours
 
 
-def test_abort_and_retry_after_speak_by_exit_codes(pod: Pod) -> None:
+def test_abort_and_retry_after_speak_by_exit_codes(pod: RunnerPod) -> None:
     aborted, later = pod.run("tasks:abort"), pod.run("tasks:later")
     assert (aborted.code, aborted.result) == (64, "hopeless")
     assert (later.code, later.value) == (65, {"retryAfterSeconds": 30, "message": "busy"})
 
 
 @pytest.mark.parametrize(("code", "exits"), [(0, 0), (7, 7), (256, 1)])
-def test_a_task_may_exit_by_itself(pod: Pod, code: int, exits: int) -> None:
+def test_a_task_may_exit_by_itself(pod: RunnerPod, code: int, exits: int) -> None:
     assert pod.run("tasks:leaves", {"code": code}).code == exits
 
 
-def test_a_result_must_be_json(pod: Pod) -> None:
+def test_a_result_must_be_json(pod: RunnerPod) -> None:
     ended = pod.run("tasks:not_json")
     assert (ended.code, ended.result.startswith("TypeError: the result is not JSON")) == (1, True)
 
@@ -239,7 +190,7 @@ def test_a_result_must_be_json(pod: Pod) -> None:
         ("broken_module:f", "can't import broken_module: ZeroDivisionError: division by zero"),
     ],
 )
-def test_an_entrypoint_that_cannot_be_had_is_never_retried(pod: Pod, entrypoint: str, words: str) -> None:
+def test_an_entrypoint_that_cannot_be_had_is_never_retried(pod: RunnerPod, entrypoint: str, words: str) -> None:
     (pod.folder / "broken_module.py").write_text("1 / 0", encoding="utf-8")
     ended = pod.run(entrypoint)
     assert ended.code == 64
@@ -247,7 +198,7 @@ def test_an_entrypoint_that_cannot_be_had_is_never_retried(pod: Pod, entrypoint:
 
 
 @pytest.mark.parametrize("entrypoint", ["tasks:long", "tasks:long_coroutine"])
-def test_sigterm_runs_finally_blocks_and_hooks(pod: Pod, entrypoint: str) -> None:
+def test_sigterm_runs_finally_blocks_and_hooks(pod: RunnerPod, entrypoint: str) -> None:
     process = pod.start(entrypoint)
     assert process.stdout is not None
     assert process.stdout.readline() == "started\n"
@@ -261,13 +212,13 @@ def test_sigterm_runs_finally_blocks_and_hooks(pod: Pod, entrypoint: str) -> Non
         assert "in a hook" in ended.err
 
 
-def test_progress_without_the_web_part_is_one_warning(pod: Pod) -> None:
+def test_progress_without_the_web_part_is_one_warning(pod: RunnerPod) -> None:
     ended = pod.run("tasks:told")
     assert (ended.code, ended.value) == (0, "ok")
     assert ended.err.count("progress is told to nobody") == 1
 
 
-def test_progress_that_cannot_be_told_never_breaks_a_task(pod: Pod) -> None:
+def test_progress_that_cannot_be_told_never_breaks_a_task(pod: RunnerPod) -> None:
     env = {
         "TIDEGATE_API_URL": "http://127.0.0.1:9",
         "TIDEGATE_RUN_UID": "u",
@@ -278,7 +229,7 @@ def test_progress_that_cannot_be_told_never_breaks_a_task(pod: Pod) -> None:
     assert ended.err.count("progress can't be told") == 1
 
 
-def test_the_runner_imports_the_standard_library_alone(pod: Pod) -> None:
+def test_the_runner_imports_the_standard_library_alone(pod: RunnerPod) -> None:
     code = (
         "import sys; import tidegate, tidegate.runner; "
         "print([m for m in sys.modules if m.split('.')[0] not in sys.stdlib_module_names | {'tidegate', '__main__'}])"

@@ -1,0 +1,144 @@
+"""Where a run's words go: to the web part by the pod's own token, or to nobody where none is installed.
+
+What a run can do without is dropped with one warning; what it relies on raises NeedsApi at the call.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any, Mapping, NamedTuple, Optional
+
+from tidegate.errors import ApiError, NeedsApi
+
+if TYPE_CHECKING:
+    from tidegate.reporting import Reporter
+    from tidegate.transport import Http
+
+MOST_RESULT_BYTES = 8 * 1024 * 1024
+MOST_CHECKPOINT_BYTES = 1024 * 1024
+
+
+class Stored(NamedTuple):
+    """A document that the web part keeps."""
+
+    bytes: int
+    sha256: str
+
+
+class Connection:
+    """Nobody is there: the operator runs alone."""
+
+    stores = False
+    """Whether results, checkpoints and children have a place to go."""
+
+    def __init__(self) -> None:
+        self._warned: set[str] = set()
+
+    def report(self, state: Mapping[str, Any]) -> None:
+        """Have progress told, some time soon."""
+        self._warn("progress is")
+
+    def change_metadata(self, change: Mapping[str, Mapping[str, Any]]) -> None:
+        """Have a change of the metadata told, some time soon."""
+        self._warn("metadata are")
+
+    def save_checkpoint(self, data: bytes, *, seconds: Optional[float]) -> None:
+        """Return when the checkpoint is committed."""
+        raise NeedsApi("a checkpoint needs Tidegate's web part, which isn't installed")
+
+    def load_checkpoint(self, *, seconds: Optional[float]) -> Optional[bytes]:
+        """The last checkpoint of any attempt; None without one."""
+        raise NeedsApi("a checkpoint needs Tidegate's web part, which isn't installed")
+
+    def store_result(self, data: bytes, *, seconds: Optional[float]) -> Stored:
+        """Return when a result that is too large for the termination log is committed."""
+        raise NeedsApi("a larger result needs Tidegate's web part, which isn't installed")
+
+    def close(self) -> None:
+        """Let what is still on its way go out, within a bound of time."""
+
+    def _warn(self, what: str) -> None:
+        if what not in self._warned:
+            self._warned.add(what)
+            sys.stderr.write(f"tidegate: no web part is installed, {what} told to nobody\n")
+
+
+class PodConnection(Connection):
+    """The web part, asked with the token of the pod, for its run alone."""
+
+    stores = True
+
+    def __init__(self, *, url: str, run_uid: str, token_file: str) -> None:
+        super().__init__()
+        self._url, self._uid, self._token_file = url, run_uid, token_file
+        self._http: Optional[Http] = None
+        self._reporter: Optional[Reporter] = None
+
+    def http(self) -> Http:
+        """The way to ``/internal/v1/runs/<uid>``."""
+        if self._http is None:
+            # Imported here: a task that tells nothing pays nothing.
+            from tidegate.transport import Http
+
+            # A proxy for the outer world knows no addresses of the cluster.
+            self._http = Http(
+                f"{self._url.rstrip('/')}/internal/v1/runs/{self._uid}", authorization=self._bearer, proxies=False
+            )
+        return self._http
+
+    def report(self, state: Mapping[str, Any]) -> None:
+        self._told().report(state)
+
+    def change_metadata(self, change: Mapping[str, Mapping[str, Any]]) -> None:
+        self._told().change(change)
+
+    def save_checkpoint(self, data: bytes, *, seconds: Optional[float]) -> None:
+        _check_size("checkpoint", data, MOST_CHECKPOINT_BYTES)
+        self.http().call("PUT", "/checkpoint", data, seconds=seconds)
+
+    def load_checkpoint(self, *, seconds: Optional[float]) -> Optional[bytes]:
+        try:
+            return self.http().call("GET", "/checkpoint", seconds=seconds).body
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def store_result(self, data: bytes, *, seconds: Optional[float]) -> Stored:
+        _check_size("result", data, MOST_RESULT_BYTES)
+        stored = self.http().call("PUT", "/result", data, seconds=seconds).json()
+        return Stored(stored["bytes"], stored["sha256"])
+
+    def close(self) -> None:
+        if self._reporter is not None:
+            self._reporter.close()
+
+    def _told(self) -> Reporter:
+        if self._reporter is None:
+            from tidegate.reporting import Reporter
+
+            self._reporter = Reporter(self.http)
+        return self._reporter
+
+    def _bearer(self) -> str:
+        try:
+            with open(self._token_file, encoding="ascii") as file:  # the kubelet renews it
+                return f"Bearer {file.read().strip()}"
+        except (OSError, ValueError) as error:
+            raise ApiError(f"can't read the run's token: {error}") from None
+
+
+def _check_size(what: str, data: bytes, most: int) -> None:
+    # Looked at here: a server that refuses in the middle of a large body is hard to tell from one that is away.
+    if len(data) > most:
+        raise ApiError(f"the {what} has {len(data)} bytes, at most {most} are kept", status=413)
+
+
+def from_environment() -> Connection:
+    """The connection of this pod."""
+    url, uid = os.environ.get("TIDEGATE_API_URL"), os.environ.get("TIDEGATE_RUN_UID")
+    token_file = os.environ.get("TIDEGATE_TOKEN_FILE")
+    if url and uid and token_file:
+        return PodConnection(url=url, run_uid=uid, token_file=token_file)
+    return Connection()

@@ -1,0 +1,50 @@
+"""``log.info("resized", picture=name)``: lines of a log that programs can read, one JSON object each, on standard output.
+
+What a task prints is in the same log, as it is. A value that isn't JSON is written as text: a log line never fails a task.
+``time``, ``level`` and ``message`` are the line's own.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Any
+
+
+class Log:
+    """Writes structured lines."""
+
+    def debug(self, message: str, /, **values: Any) -> None:
+        """For whoever looks for a fault."""
+        self._write("debug", message, values)
+
+    def info(self, message: str, /, **values: Any) -> None:
+        """What goes on."""
+        self._write("info", message, values)
+
+    def warning(self, message: str, /, **values: Any) -> None:
+        """What somebody should look at."""
+        self._write("warning", message, values)
+
+    def error(self, message: str, /, **values: Any) -> None:
+        """What went wrong."""
+        self._write("error", message, values)
+
+    def _write(self, level: str, message: str, values: dict[str, Any]) -> None:
+        now = time.time()
+        at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03d}Z"
+        record = {**values, "time": at, "level": level, "message": message}
+        try:
+            line = json.dumps(record, default=_text, ensure_ascii=False)
+        except (TypeError, ValueError):  # keys that are no text, circles
+            line = json.dumps({"time": at, "level": level, "message": message, "values": _text(values)})
+        # One write: lines of several threads don't mix.
+        sys.stdout.write(line.encode("utf-8", "replace").decode() + "\n")
+
+
+def _text(value: object) -> str:
+    try:
+        return str(value)
+    except Exception as error:  # a value's own code can do anything
+        return f"<{type(value).__name__}: {type(error).__name__}>"

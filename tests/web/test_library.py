@@ -1,0 +1,108 @@
+"""The library in pods of runs, with the real web part: what a task tells and stores is there, and the next attempt goes on."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.pods import Pod
+from support.runner import Ended, RunnerPod
+from support.web import MirrorThread, Parts, Stack, until
+
+TASKS = """
+from tidegate import current_run, metadata, progress, task
+
+@task
+def large(n: int): return ["x" * n, "\\u00fc", "\\ud800"]
+
+@task
+def goes_on(pages: int):
+    run = current_run()
+    done = run.checkpoint or 0
+    if run.attempt == 2: return [done, pages]
+    for page in range(done, pages):
+        run.checkpoint = page + 1
+        if page == 2: raise ValueError("in the middle")
+
+@task
+def tells():
+    progress(0.25, "first")
+    metadata.set("shop", "main")
+    metadata.append("files", "a")
+    metadata.append("files", "b")
+    for _ in range(5): metadata.increment("rows", 2)
+    progress(1.0, "last")
+"""
+
+
+class Container:
+    """The runner as the container of a run's pod: its token, its variables, a real way to the web part."""
+
+    def __init__(self, folder: Path, pod: Pod, url: str, *, attempt: int = 1, tasks: str = TASKS) -> None:
+        self.pod = pod
+        self._runner = RunnerPod(folder, tasks)
+        token = folder / f"token-{attempt}"
+        token.write_text(pod.token, encoding="ascii")
+        self.env = {
+            "TIDEGATE_API_URL": url,
+            "TIDEGATE_TOKEN_FILE": str(token),
+            "TIDEGATE_RUN": pod.run["metadata"]["name"],
+            "TIDEGATE_RUN_UID": pod.uid,
+            "TIDEGATE_NAMESPACE": pod.run["metadata"]["namespace"],
+            "TIDEGATE_ATTEMPT": str(attempt),
+            "TIDEGATE_TIMEOUT_SECONDS": "60",
+            "TIDEGATE_RESULT_MAX_BYTES": "4096",
+        }
+
+    def run(self, entrypoint: str, payload: object = None) -> Ended:
+        return self._runner.run(entrypoint, payload, **self.env)
+
+
+@pytest.fixture
+def url(parts: Parts) -> Iterator[str]:
+    with parts.served() as address:
+        yield address
+
+
+@pytest.fixture
+def container(stack: Stack, parts: Parts, url: str, tmp_path: Path) -> Container:
+    return Container(tmp_path, Pod(stack, parts), url)
+
+
+def test_a_larger_result_is_read_back_as_it_was_returned(
+    stack: Stack, parts: Parts, mirror: MirrorThread, container: Container
+) -> None:
+    ended = container.run("tasks:large", {"n": 100_000})
+    assert ended.code == 0, ended.err
+    reference = ended.value["tidegate.dev/resultRef"]
+    stack.runs.status("works", phase="Succeeded", finishedAt="2026-11-24T12:00:00Z", resultRef=reference)
+    until(parts, "works", lambda row: row.phase == "Succeeded")
+    assert parts.sign_in().get("runs/works/result").json == ["x" * 100_000, "ü", "\ud800"]
+
+
+def test_the_next_attempt_goes_on_from_the_checkpoint(
+    stack: Stack, parts: Parts, url: str, container: Container, tmp_path: Path
+) -> None:
+    assert container.run("tasks:goes_on", {"pages": 9}).result == "ValueError: in the middle"
+    second = Container(tmp_path, Pod(stack, parts, attempt=2, run=container.pod.run), url, attempt=2)
+    assert second.run("tasks:goes_on", {"pages": 9}).value == [3, 9]
+
+
+def test_progress_and_metadata_are_there_when_the_task_has_ended(
+    parts: Parts, mirror: MirrorThread, container: Container
+) -> None:
+    until(parts, "works", lambda row: True)
+    ended = container.run("tasks:tells")
+    assert (ended.code, ended.err) == (0, "")
+    run: Any = parts.sign_in().get("runs/works").json
+    assert run["metadata"] == {"shop": "main", "files": ["a", "b"], "rows": 10}
+    assert (run["progress"], run["progressMessage"]) == (1.0, "last")
+
+
+def test_a_token_that_opens_nothing_fails_the_attempt_at_once(container: Container) -> None:
+    Path(container.env["TIDEGATE_TOKEN_FILE"]).write_text("nonsense", encoding="ascii")
+    began = time.monotonic()
+    ended = container.run("tasks:large", {"n": 100_000})
+    assert (ended.code, "This token doesn't open the run" in ended.result) == (1, True)
+    assert time.monotonic() - began < 20
