@@ -55,6 +55,14 @@ class Connection:
         """Return when a result that is too large for the termination log is committed."""
         raise NeedsApi("a larger result needs Tidegate's web part, which isn't installed")
 
+    def create_child(self, body: Mapping[str, Any], *, seconds: Optional[float]) -> Mapping[str, Any]:
+        """Return when the child is made, with it as the API tells of runs."""
+        raise NeedsApi("to start runs in a run needs Tidegate's web part, which isn't installed")
+
+    def children(self, *, after: Optional[str], seconds: Optional[float]) -> Mapping[str, Any]:
+        """A page of the run's children: ``items``, and ``after`` for the next page."""
+        raise NeedsApi("to wait for runs in a run needs Tidegate's web part, which isn't installed")
+
     def close(self) -> None:
         """Let what is still on its way go out, within a bound of time."""
 
@@ -109,6 +117,38 @@ class PodConnection(Connection):
         _check_size("result", data, MOST_RESULT_BYTES)
         stored = self.http().call("PUT", "/result", data, seconds=seconds).json()
         return Stored(stored["bytes"], stored["sha256"])
+
+    def create_child(self, body: Mapping[str, Any], *, seconds: Optional[float]) -> Mapping[str, Any]:
+        from tidegate.api import encoded
+        from tidegate.transport import Refused
+
+        try:
+            made: Mapping[str, Any] = self.http().call("POST", "/children", encoded(body), seconds=seconds).json()
+        except Refused as error:
+            # Its first request was lost on the way back, and did make the run.
+            if error.status != 409 or error.tries == 1 or "name" not in body:
+                raise
+            return self._child_named(body["name"], seconds=seconds)
+        return made
+
+    def children(self, *, after: Optional[str], seconds: Optional[float]) -> Mapping[str, Any]:
+        from urllib.parse import quote
+
+        query = "?limit=500" if after is None else f"?limit=500&after={quote(after)}"
+        page: Mapping[str, Any] = self.http().call("GET", f"/children{query}", seconds=seconds).json()
+        return page
+
+    def _child_named(self, name: str, *, seconds: Optional[float]) -> Mapping[str, Any]:
+        after: Optional[str] = None
+        while True:
+            page = self.children(after=after, seconds=seconds)
+            for child in page["items"]:
+                if child["name"] == name:
+                    found: Mapping[str, Any] = child
+                    return found
+            after = page["after"]
+            if after is None:
+                raise ApiError(f"there is a run {name} already, and it isn't a child of this one", status=409)
 
     def close(self) -> None:
         if self._reporter is not None:

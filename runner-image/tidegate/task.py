@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 from typing import (
+    TYPE_CHECKING,
     Any,
     Callable,
     Generic,
+    Iterable,
     Mapping,
     NamedTuple,
     Optional,
@@ -14,6 +16,11 @@ from typing import (
     Union,
     overload,
 )
+
+if TYPE_CHECKING:
+    import datetime as dt
+
+    from tidegate.client import Handle
 
 F = TypeVar("F", bound=Callable[..., Any])
 H = TypeVar("H", bound=Callable[..., Any])
@@ -88,6 +95,51 @@ class Task(Generic[F]):
         """Run ``hook()`` when the pod is told to stop. Several run in the order they were added."""
         self.cancel_hooks.append(hook)
         return hook
+
+    def submit(
+        self,
+        payload: Optional[Mapping[str, Any]] = None,
+        *,
+        priority: Optional[int] = None,
+        delay: Optional[float] = None,
+        start_after: Optional[dt.datetime] = None,
+        idempotency_key: Optional[str] = None,
+        queue: Optional[str] = None,
+        concurrency_key: Optional[str] = None,
+        tags: Iterable[str] = (),
+        name: Optional[str] = None,
+    ) -> Handle:
+        """Start a run of the Task that has this task's name, and return without waiting for it.
+
+        ``delay`` is in seconds from now; ``start_after`` is a time with a zone (beside an ``idempotency_key`` only that: a
+        key stands for one request, and a delay is another time in each). With an ``idempotency_key`` there is one
+        run a key, however often it is asked for. In a run this makes a child of it. Where it goes is in
+        ``tidegate.client.connect``, and so is what that raises; ApiError when the run is refused.
+        """
+        from tidegate.client import connect, order
+
+        wanted = order(
+            self.name,
+            payload,
+            priority=priority,
+            delay=delay,
+            start_after=start_after,
+            idempotency_key=idempotency_key,
+            queue=queue,
+            concurrency_key=concurrency_key,
+            tags=tags,
+            name=name,
+        )
+        return connect().submit(wanted)
+
+    def submit_many(
+        self, payloads: Iterable[Mapping[str, Any]], *, priority: Optional[int] = None, batch: Optional[str] = None
+    ) -> list[Handle]:
+        """Start a run for each payload; handles in their order. ``batch`` is a name by which they are found together."""
+        from tidegate.client import connect, order
+
+        wanted = [order(self.name, payload, priority=priority, batch=batch) for payload in payloads]
+        return connect().submit_many(wanted) if wanted else []
 
     def __repr__(self) -> str:
         return f"<task {self.name}>"

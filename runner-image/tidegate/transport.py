@@ -45,6 +45,14 @@ class Lost(ApiError):
     """A request whose answer didn't come: the server may have done it or not."""
 
 
+class Refused(ApiError):
+    """An answer that says no. After more than one try, an earlier one may have been done."""
+
+    def __init__(self, message: str, *, status: int, tries: int) -> None:
+        super().__init__(message, status=status)
+        self.tries = tries
+
+
 class Http:
     """A server, and how to prove who asks: ``authorization`` is called for each request, as tokens are renewed."""
 
@@ -90,7 +98,7 @@ class Http:
                 return Answer(status, data, tries)
             except _Refused as error:
                 if error.status not in _AGAIN:
-                    raise ApiError(error.words, status=error.status) from None
+                    raise Refused(error.words, status=error.status, tries=tries) from None
                 problem, wait = ApiError(error.words, status=error.status), error.retry_after
             except Lost as error:
                 if not repeatable:
@@ -107,12 +115,13 @@ class Http:
     def _once(
         self, method: str, path: str, body: Optional[bytes], timeout: float, headers: Mapping[str, str]
     ) -> tuple[int, bytes]:
+        authorization = self._authorization()
         request = urllib.request.Request(
             self._base + path,
             data=body,
             method=method,
             headers={
-                "Authorization": self._authorization(),
+                **({"Authorization": authorization} if authorization else {}),
                 "Accept": "application/json",
                 "Content-Type": "application/json",
                 "User-Agent": "tidegate-python",

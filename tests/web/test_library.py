@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.containers import Container
 from support.pods import Pod
-from support.runner import Ended, RunnerPod
 from support.web import MirrorThread, Parts, Stack, until
 
 TASKS = """
@@ -36,29 +36,6 @@ def tells():
 """
 
 
-class Container:
-    """The runner as the container of a run's pod: its token, its variables, a real way to the web part."""
-
-    def __init__(self, folder: Path, pod: Pod, url: str, *, attempt: int = 1, tasks: str = TASKS) -> None:
-        self.pod = pod
-        self._runner = RunnerPod(folder, tasks)
-        token = folder / f"token-{attempt}"
-        token.write_text(pod.token, encoding="ascii")
-        self.env = {
-            "TIDEGATE_API_URL": url,
-            "TIDEGATE_TOKEN_FILE": str(token),
-            "TIDEGATE_RUN": pod.run["metadata"]["name"],
-            "TIDEGATE_RUN_UID": pod.uid,
-            "TIDEGATE_NAMESPACE": pod.run["metadata"]["namespace"],
-            "TIDEGATE_ATTEMPT": str(attempt),
-            "TIDEGATE_TIMEOUT_SECONDS": "60",
-            "TIDEGATE_RESULT_MAX_BYTES": "4096",
-        }
-
-    def run(self, entrypoint: str, payload: object = None) -> Ended:
-        return self._runner.run(entrypoint, payload, **self.env)
-
-
 @pytest.fixture
 def url(parts: Parts) -> Iterator[str]:
     with parts.served() as address:
@@ -67,7 +44,7 @@ def url(parts: Parts) -> Iterator[str]:
 
 @pytest.fixture
 def container(stack: Stack, parts: Parts, url: str, tmp_path: Path) -> Container:
-    return Container(tmp_path, Pod(stack, parts), url)
+    return Container(tmp_path, Pod(stack, parts), url, tasks=TASKS)
 
 
 def test_a_larger_result_is_read_back_as_it_was_returned(
@@ -85,7 +62,7 @@ def test_the_next_attempt_goes_on_from_the_checkpoint(
     stack: Stack, parts: Parts, url: str, container: Container, tmp_path: Path
 ) -> None:
     assert container.run("tasks:goes_on", {"pages": 9}).result == "ValueError: in the middle"
-    second = Container(tmp_path, Pod(stack, parts, attempt=2, run=container.pod.run), url, attempt=2)
+    second = Container(tmp_path, Pod(stack, parts, attempt=2, run=container.pod.run), url, attempt=2, tasks=TASKS)
     assert second.run("tasks:goes_on", {"pages": 9}).value == [3, 9]
 
 

@@ -1,0 +1,118 @@
+"""Runs by the HTTP API, with an API key."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Mapping, Optional, Sequence
+from urllib.parse import quote
+
+from tidegate.client import SUBMIT_SECONDS, Client, Seen
+from tidegate.errors import ApiError, ConfigurationError
+from tidegate.transport import Http, Refused
+
+MOST_IN_BATCH = 1000
+MOST_BATCH_BYTES = 8 * 1024 * 1024
+
+
+class ApiClient(Client):
+    """The API of a web part, for one project; by default the only one that the key opens."""
+
+    def __init__(self, url: str, key: str, *, project: Optional[str] = None) -> None:
+        self._http = Http(f"{url.rstrip('/')}/api/v1", authorization=lambda: f"Bearer {key}")
+        self._project = project
+
+    @property
+    def project(self) -> str:
+        """The project; asked of the API when nobody has named it."""
+        if self._project is None:
+            roles = self._http.call("GET", "/me", seconds=SUBMIT_SECONDS).json()["roles"]
+            if len(roles) != 1:
+                raise ConfigurationError(f"this key opens {len(roles)} projects: name one (TIDEGATE_PROJECT)")
+            (self._project,) = roles
+        return str(self._project)
+
+    def create(self, body: Mapping[str, Any]) -> Seen:
+        try:
+            made = self._http.call("POST", self._path(), encoded(body), seconds=SUBMIT_SECONDS).json()
+        except Refused as error:
+            # Its first request was lost on the way back, and did make the run.
+            if error.status == 409 and error.tries > 1 and "name" in body:
+                return self.look(Seen(body["name"], "", "Pending"), seconds=SUBMIT_SECONDS)
+            raise
+        return seen(made)
+
+    def create_many(self, bodies: Sequence[Mapping[str, Any]]) -> list[Any]:
+        answers: list[Any] = []
+        for piece in pieces([encoded(body) for body in bodies]):
+            names = [json.loads(body).get("name") for body in piece]
+            try:
+                data = b'{"runs":[' + b",".join(piece) + b"]}"
+                answer = self._http.call("POST", f"{self._path()}:batch", data, seconds=SUBMIT_SECONDS)
+            except ApiError as error:
+                answers.extend([error] * len(piece))
+                continue
+            for name, item in zip(names, answer.json()["items"]):
+                answers.append(self._answered(name, item, again=answer.tries > 1))
+        return answers
+
+    def look(self, run: Seen, *, seconds: Optional[float]) -> Seen:
+        return seen(self._http.call("GET", self._path(run.uid or run.name), seconds=seconds).json())
+
+    def result(self, run: Seen) -> Any:
+        if run.result_bytes is None:
+            return run.result
+        return self._http.call("GET", f"{self._path(run.uid)}/result", seconds=SUBMIT_SECONDS).json()
+
+    def cancel(self, run: Seen) -> None:
+        try:
+            self._http.call("POST", f"{self._path(run.uid)}:cancel", b"{}", seconds=SUBMIT_SECONDS)
+        except ApiError as error:
+            if error.status != 409:  # it has ended
+                raise
+
+    def _answered(self, name: Optional[str], item: Mapping[str, Any], *, again: bool) -> Any:
+        if "run" in item:
+            return seen(item["run"])
+        if item["status"] == 409 and again and name:
+            return self.look(Seen(name, "", "Pending"), seconds=SUBMIT_SECONDS)
+        return ApiError(item["problem"].get("detail") or f"status {item['status']}", status=item["status"])
+
+    def _path(self, run: Optional[str] = None) -> str:
+        runs = f"/projects/{quote(self.project, safe='')}/runs"
+        return runs if run is None else f"{runs}/{quote(run, safe='')}"
+
+
+def seen(run: Mapping[str, Any]) -> Seen:
+    """A run of the API's JSON, whole or in a list."""
+    status = run.get("status") or {}
+    reference = status.get("resultRef") or run.get("resultRef")
+    return Seen(
+        name=run["name"],
+        uid=run["uid"],
+        phase=run.get("phase") or "Pending",
+        reason=run.get("reason") or "",
+        message=run.get("message") or status.get("message") or "",
+        result=status.get("result", run.get("result")),
+        result_bytes=None if reference is None else reference["bytes"],
+    )
+
+
+def pieces(bodies: Sequence[bytes]) -> list[list[bytes]]:
+    """Bodies in batches that the API takes."""
+    found: list[list[bytes]] = []
+    size = 0
+    for body in bodies:
+        if not found or len(found[-1]) == MOST_IN_BATCH or size + len(body) > MOST_BATCH_BYTES:
+            found.append([])
+            size = 0
+        found[-1].append(body)
+        size += len(body) + 1
+    return found
+
+
+def encoded(body: Mapping[str, Any]) -> bytes:
+    """A run's body as JSON; TypeError for what is none."""
+    try:
+        return json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"the payload is not JSON: {error}") from error

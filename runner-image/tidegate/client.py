@@ -1,0 +1,243 @@
+"""Runs from code: start them, wait for them, read what they returned, cancel them.
+
+``connect()`` finds out where runs go; ``Task.submit`` uses it. The kinds of clients differ in how they ask (by API key, by
+the token of a run, by a kubeconfig), never in what they do.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import secrets
+import time
+from typing import Any, Iterable, Mapping, NamedTuple, Optional, Sequence
+
+from tidegate.current import slot
+from tidegate.errors import ApiError, ConfigurationError, RunFailed
+
+SUBMIT_SECONDS = 60.0
+FIRST_POLL_SECONDS = 0.25
+MOST_POLL_SECONDS = 5.0
+TERMINAL = frozenset({"Succeeded", "Failed", "Cancelled", "Expired", "Skipped"})
+
+
+class Seen(NamedTuple):
+    """A run as it was when somebody looked."""
+
+    name: str
+    uid: str
+    phase: str
+    reason: str = ""
+    message: str = ""
+    result: Any = None
+    result_bytes: Optional[int] = None
+    """Of a result that stands elsewhere; None when ``result`` is it."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing will become of it any more."""
+        return self.phase in TERMINAL
+
+
+class Client:
+    """Where runs go. What it raises: ApiError when a request is refused, or not answered for as long as it is tried."""
+
+    def create(self, body: Mapping[str, Any]) -> Seen:
+        """Make one run: the spec of a TaskRun, and its ``name``."""
+        raise NotImplementedError
+
+    def create_many(self, bodies: Sequence[Mapping[str, Any]]) -> list[Any]:
+        """Make runs: for each, in their order, Seen or the ApiError why there is none."""
+        answers: list[Any] = []
+        for body in bodies:
+            try:
+                answers.append(self.create(body))
+            except ApiError as error:
+                answers.append(error)
+        return answers
+
+    def look(self, run: Seen, *, seconds: Optional[float]) -> Seen:
+        """The run as it is now; asked for ``seconds`` while nobody answers, None for ever."""
+        raise NotImplementedError
+
+    def result(self, run: Seen) -> Any:
+        """What a run that has succeeded returned."""
+        raise NotImplementedError
+
+    def cancel(self, run: Seen) -> None:
+        """Ask for the end of a run; nothing happens to one that has ended."""
+        raise NotImplementedError
+
+    def find(self, name: str) -> Handle:
+        """A run that is there, by its name."""
+        return Handle(self, self.look(Seen(name, "", "Pending"), seconds=SUBMIT_SECONDS))
+
+    def submit(self, body: Mapping[str, Any]) -> Handle:
+        """Start a run; ``order`` makes its body."""
+        return Handle(self, self.create(body))
+
+    def submit_many(self, bodies: Sequence[Mapping[str, Any]]) -> list[Handle]:
+        """Start runs; SubmitManyFailed when some were not made, with the handles of those that were."""
+        handles: list[Optional[Handle]] = []
+        problems: dict[int, ApiError] = {}
+        for number, answer in enumerate(self.create_many(bodies)):
+            if isinstance(answer, ApiError):
+                problems[number] = answer
+            handles.append(None if isinstance(answer, ApiError) else Handle(self, answer))
+        if problems:
+            raise SubmitManyFailed(handles, problems)
+        return [handle for handle in handles if handle is not None]
+
+
+class SubmitManyFailed(ApiError):
+    """Not all runs of ``submit_many`` were made."""
+
+    def __init__(self, handles: list[Optional[Handle]], problems: Mapping[int, ApiError]) -> None:
+        first = next(iter(problems))
+        super().__init__(
+            f"{len(problems)} of {len(handles)} runs were not made; number {first}: {problems[first]}",
+            status=problems[first].status,
+        )
+        self.handles = handles
+        """Of each run in its place, None where there is none."""
+        self.problems = dict(problems)
+        """Why, by place."""
+
+
+class Handle:
+    """A run that was started."""
+
+    def __init__(self, client: Client, seen: Seen) -> None:
+        self._client, self._seen = client, seen
+
+    @property
+    def name(self) -> str:
+        """The TaskRun's name."""
+        return self._seen.name
+
+    @property
+    def uid(self) -> str:
+        """The TaskRun's uid."""
+        return self._seen.uid
+
+    def status(self, *, seconds: Optional[float] = SUBMIT_SECONDS) -> Seen:
+        """Look now: phase, reason, message. A request that isn't answered is tried again for ``seconds``."""
+        if not self._seen.ended:
+            self._seen = self._client.look(self._seen, seconds=seconds)
+        return self._seen
+
+    def wait(self, timeout: Optional[float] = None) -> Seen:
+        """Return when the run has ended, in whatever phase. TimeoutError after ``timeout`` seconds; the run goes on."""
+        until = None if timeout is None else time.monotonic() + timeout
+        pause = FIRST_POLL_SECONDS
+        while True:
+            left = None if until is None else max(0.0, until - time.monotonic())
+            seen = self.status(seconds=left)
+            if seen.ended:
+                return seen
+            left = None if until is None else until - time.monotonic()
+            if left is not None and left <= 0:
+                raise TimeoutError(f"run {self.name} is {seen.phase} after {timeout:g} s")
+            time.sleep(pause if left is None else min(pause, left))
+            pause = min(MOST_POLL_SECONDS, pause * 1.5)
+
+    def result(self, timeout: Optional[float] = None) -> Any:
+        """What the run returned, once it has ended. RunFailed for any end but Succeeded, TimeoutError as ``wait``."""
+        seen = self.wait(timeout)
+        if seen.phase != "Succeeded":
+            raise RunFailed(seen.name, seen.phase, seen.reason, seen.message)
+        return self._client.result(seen)
+
+    def cancel(self) -> None:
+        """Ask for the run's end. It is there when ``wait`` returns; nothing happens to a run that has ended."""
+        self._client.cancel(self._seen)
+
+    def __repr__(self) -> str:
+        return f"<run {self.name}, {self._seen.phase}>"
+
+
+def order(
+    task: str,
+    payload: Optional[Mapping[str, Any]] = None,
+    *,
+    priority: Optional[int] = None,
+    delay: Optional[float] = None,
+    start_after: Optional[dt.datetime] = None,
+    idempotency_key: Optional[str] = None,
+    queue: Optional[str] = None,
+    concurrency_key: Optional[str] = None,
+    tags: Iterable[str] = (),
+    batch: Optional[str] = None,
+    name: Optional[str] = None,
+) -> dict[str, Any]:
+    """The body of a new run of a Task. Without a name and a key it gets a random name: what is sent twice makes one run."""
+    if delay is not None and start_after is not None:
+        raise ValueError("give delay or start_after, not both")
+    if delay is not None and idempotency_key is not None:
+        # The time would be another in each request, and a key stands for one request.
+        raise ValueError(
+            "with an idempotency_key give start_after, a time that is the same in each call, instead of delay"
+        )
+    if delay is not None:
+        start_after = dt.datetime.now(dt.timezone.utc) + dt.timedelta(seconds=delay)
+    if start_after is not None and start_after.tzinfo is None:
+        raise ValueError("start_after needs a time zone")
+    if name is not None and idempotency_key is not None:
+        raise ValueError("a name can't be chosen beside an idempotency_key: the key names the run")
+    if name is None and idempotency_key is None:
+        name = f"{task[:40].rstrip('-')}-{secrets.token_hex(5)}"
+    body: dict[str, Any] = {
+        "name": name,
+        "taskRef": {"name": task},
+        "payload": dict(payload or {}),
+        "priority": priority,
+        "startAfter": start_after and start_after.astimezone(dt.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "idempotencyKey": idempotency_key,
+        "queue": queue,
+        "concurrencyKey": concurrency_key,
+        "tags": list(tags) or None,
+        "batch": batch,
+    }
+    return {field: value for field, value in body.items() if value is not None}
+
+
+def connect(*, url: Optional[str] = None, key: Optional[str] = None, project: Optional[str] = None) -> Client:
+    """A client for where runs go:
+
+    - in a run: its project, by the run's own token; what is started there is its child. NeedsApi without the web part;
+    - with ``url`` or TIDEGATE_API_URL: the HTTP API, by the API key ``key``, TIDEGATE_API_KEY or TIDEGATE_API_KEY_FILE;
+    - else the cluster itself: by the pod's own service account, or by what ``kubectl config view`` says.
+
+    The project is ``project`` or TIDEGATE_PROJECT, else the key's own, or the namespace that the kubeconfig names.
+    Raises ConfigurationError where nothing of this is there.
+    """
+    here = slot.run_or_stranger()
+    if here.name and url is None and key is None:
+        from tidegate.children import ChildClient
+
+        return ChildClient(here)
+    url = url or os.environ.get("TIDEGATE_API_URL")
+    project = project or os.environ.get("TIDEGATE_PROJECT")
+    if not url:
+        from tidegate.cluster import connect_cluster
+
+        return connect_cluster(project)
+    key = key or os.environ.get("TIDEGATE_API_KEY") or _key_in_file()
+    if not key:
+        raise ConfigurationError(
+            "TIDEGATE_API_URL is set, and no API key: set TIDEGATE_API_KEY or TIDEGATE_API_KEY_FILE"
+        )
+    from tidegate.api import ApiClient
+
+    return ApiClient(url, key, project=project)
+
+
+def _key_in_file() -> Optional[str]:
+    path = os.environ.get("TIDEGATE_API_KEY_FILE")
+    if not path:
+        return None
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.read().strip()
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"can't read the API key: {error}") from None

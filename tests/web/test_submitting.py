@@ -1,0 +1,244 @@
+"""Runs that code starts: by API key, as children of a run, and straight in the cluster; waited for, read and cancelled."""
+
+import datetime as dt
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.containers import Container
+from support.pods import Pod
+from support.runs import now
+from support.scripted import AWAY, Asked, Says, ScriptedWeb
+from support.web import MirrorThread, Parts, Stack
+from tidegate import ApiError, ConfigurationError, RunFailed, task
+from tidegate.client import Client, SubmitManyFailed, connect
+from tidegate_cluster import programs, settings
+
+TASKS = """
+from tidegate import task
+
+@task
+def resize(n: int): ...
+
+@task
+def starts():
+    handle = resize.submit({"n": 1}, priority=5, tags=["x"])
+    print(handle.name, flush=True)
+    return handle.result(timeout=50)
+
+@task
+def starts_many():
+    return [handle.name for handle in resize.submit_many([{"n": n} for n in range(3)], batch="night")]
+
+@task
+def once(): return [resize.submit({"n": 1}, idempotency_key="a").name for _ in range(2)]
+
+@task
+def cancels(): resize.submit({"n": 1}).cancel()
+"""
+
+
+@task
+def resize(n: int) -> None: ...
+
+
+@pytest.fixture
+def url(parts: Parts) -> Iterator[str]:
+    with parts.served() as address:
+        yield address
+
+
+@pytest.fixture
+def api(parts: Parts, url: str, monkeypatch: pytest.MonkeyPatch) -> Client:
+    """The environment of a program with an API key."""
+    monkeypatch.setenv("TIDEGATE_API_URL", url)
+    monkeypatch.setenv("TIDEGATE_API_KEY", parts.key("operator").key)
+    return connect()
+
+
+@pytest.fixture
+def kubeconfig(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment of a person with kubectl."""
+    monkeypatch.setenv(
+        "PATH", f"{programs.require(settings=settings.from_environment())}{os.pathsep}{os.environ['PATH']}"
+    )
+    monkeypatch.setenv("KUBECONFIG", str(stack.plane.kubeconfig()))
+    monkeypatch.setenv("TIDEGATE_PROJECT", stack.project)
+
+
+def succeed(stack: Stack, name: str, **status: Any) -> None:
+    stack.runs.status(name, phase="Succeeded", startedAt=now(), finishedAt=now(), **status)
+
+
+def test_a_run_is_started_waited_for_and_read(stack: Stack, parts: Parts, mirror: MirrorThread, api: Client) -> None:
+    handle = resize.submit({"n": 1}, priority=7, tags=["x"], queue="slow", concurrency_key="k")
+    made: Any = stack.runs.admin.get_run(stack.project, handle.name)
+    assert made["metadata"]["uid"] == handle.uid
+    spec = {"taskRef": {"name": "resize"}, "payload": {"n": 1}, "priority": 7, "tags": ["x"], "queue": "slow"}
+    assert made["spec"].items() >= (spec | {"concurrencyKey": "k"}).items()
+    with pytest.raises(TimeoutError, match=f"run {handle.name} is Pending after 0.3 s"):
+        handle.wait(timeout=0.3)
+    succeed(stack, handle.name, result={"resized": 1})
+    assert handle.result(timeout=20) == {"resized": 1}
+
+
+def test_a_run_that_fails_says_why(stack: Stack, parts: Parts, mirror: MirrorThread, api: Client) -> None:
+    handle = resize.submit({"n": 1})
+    stack.runs.status(handle.name, phase="Failed", reason="Error", message="no way", finishedAt=now())
+    with pytest.raises(RunFailed, match=rf"run {handle.name} is Failed \(Error: no way\)"):
+        handle.result(timeout=20)
+    handle.cancel()  # it has ended: nothing happens
+
+
+def test_a_key_makes_one_run(stack: Stack, parts: Parts, mirror: MirrorThread, api: Client) -> None:
+    first = resize.submit({"n": 1}, idempotency_key="invoice-1")
+    again = resize.submit({"n": 1}, idempotency_key="invoice-1")
+    assert (again.name, again.uid) == (first.name, first.uid)
+    with pytest.raises(ApiError, match="another body"):
+        resize.submit({"n": 2}, idempotency_key="invoice-1")
+
+
+def test_cancelling_asks_for_the_end(stack: Stack, mirror: MirrorThread, api: Client) -> None:
+    handle = resize.submit({"n": 1}, delay=3600)
+    made: Any = stack.runs.admin.get_run(stack.project, handle.name)
+    starts = dt.datetime.fromisoformat(made["spec"]["startAfter"])
+    assert abs((starts - dt.datetime.now(dt.UTC)).total_seconds() - 3600) < 60
+    handle.cancel()
+    assert stack.runs.admin.get_run(stack.project, handle.name)["spec"]["cancel"] is True
+
+
+def test_many_runs_are_one_call_or_a_few(stack: Stack, parts: Parts, mirror: MirrorThread, api: Client) -> None:
+    handles = resize.submit_many(({"n": n} for n in range(25)), batch="night")
+    assert len({handle.uid for handle in handles}) == 25
+    names = {run["name"]: run for run in _listed(parts, "runs?batch=night")}
+    assert set(names) == {handle.name for handle in handles}
+    assert stack.runs.admin.get_run(stack.project, handles[24].name)["spec"]["payload"] == {"n": 24}
+
+
+def _listed(parts: Parts, path: str) -> list[Any]:
+    answer: Any = parts.sign_in().get(path).json
+    return list(answer["items"])
+
+
+def test_of_many_the_refused_are_told_and_the_made_are_handed_out(api: Client) -> None:
+    bodies = [{"name": "twice", "taskRef": {"name": "resize"}}, {"name": "other", "taskRef": {"name": "resize"}}]
+    api.submit(bodies[0])
+    with pytest.raises(SubmitManyFailed, match="1 of 2 runs were not made; number 0") as caught:
+        api.submit_many(bodies)
+    assert [handle and handle.name for handle in caught.value.handles] == [None, "other"]
+
+
+def test_a_run_whose_answer_was_lost_is_not_made_twice(
+    stack: Stack, parts: Parts, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import urllib3
+
+    asked: list[str] = []
+
+    def forward(request: Asked) -> Says:
+        with urllib3.PoolManager() as pool:
+            got = pool.request(request.method, url + request.path, body=request.body, headers=request.headers)
+        asked.append(request.method)
+        lost = request.method == "POST" and asked.count("POST") == 1
+        return Says(got.status, got.json(), lost=lost)
+
+    key = parts.key("operator").key
+    with ScriptedWeb(forward) as web:
+        client = connect(url=web.url, key=key, project=stack.project)
+        handles = [client.submit({"name": "a", "taskRef": {"name": "resize"}})]
+        asked.clear()
+        handles += client.submit_many([{"name": "b", "taskRef": {"name": "resize"}}])
+    assert [handle.name for handle in handles] == ["a", "b"]
+    assert asked == ["POST", "POST", "GET"]
+
+
+def test_a_web_part_that_is_away_for_a_moment_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = {"name": "a", "uid": "u", "phase": "Pending"}
+    answers = [AWAY, Says(429, None, {"Retry-After": "0"}), Says(201, run), AWAY, Says(200, run | {"phase": "Skipped"})]
+    with ScriptedWeb(lambda _: answers.pop(0)) as web:
+        handle = connect(url=web.url, key="tg_x", project="p").submit({"name": "a"})
+        assert handle.wait(timeout=20).phase == "Skipped"
+
+
+def test_the_way_to_runs_must_be_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("TIDEGATE_API_URL", "KUBECONFIG", "KUBERNETES_SERVICE_HOST"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ConfigurationError, match="set TIDEGATE_API_URL and TIDEGATE_API_KEY, or have kubectl"):
+        resize.submit()
+    with pytest.raises(ConfigurationError, match="no API key"):
+        connect(url="http://127.0.0.1:9")
+
+
+@pytest.mark.parametrize(
+    ("wishes", "words"),
+    [
+        ({"delay": 1, "idempotency_key": "k"}, "start_after"),
+        ({"start_after": dt.datetime(2027, 1, 1)}, "time zone"),  # noqa: DTZ001
+        ({"name": "n", "idempotency_key": "k"}, "the key names the run"),
+    ],
+)
+def test_wishes_that_contradict_each_other(wishes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        resize.submit({"n": 1}, **wishes)
+
+
+def test_without_an_api_runs_go_straight_to_the_cluster(stack: Stack, kubeconfig: None) -> None:
+    handle = resize.submit({"n": 1}, idempotency_key="a")
+    again = resize.submit({"n": 1}, idempotency_key="a")
+    assert (handle.name, handle.uid) == (again.name, again.uid)
+    with pytest.raises(ApiError, match="another payload"):
+        resize.submit({"n": 2}, idempotency_key="a")
+    succeed(stack, handle.name, result=[1])
+    assert handle.result(timeout=10) == [1]
+    many = resize.submit_many([{"n": 1}, {"n": 2}])
+    many[1].cancel()
+    assert [stack.runs.admin.get_run(stack.project, run.name)["spec"]["cancel"] for run in many] == [False, True]
+    with pytest.raises(ApiError, match="priority"):
+        resize.submit(priority=9999)
+
+
+def test_a_key_means_the_same_run_with_and_without_the_api(
+    stack: Stack, parts: Parts, url: str, kubeconfig: None
+) -> None:
+    made = resize.submit({"n": 1}, idempotency_key="a")
+    client = connect(url=url, key=parts.key("operator").key)
+    found = client.submit({"taskRef": {"name": "resize"}, "payload": {"n": 1}, "idempotencyKey": "a"})
+    assert (found.name, found.uid) == (made.name, made.uid)
+
+
+@pytest.fixture
+def container(stack: Stack, parts: Parts, url: str, tmp_path: Path) -> Container:
+    return Container(tmp_path, Pod(stack, parts), url, tasks=TASKS)
+
+
+def test_a_run_starts_children_and_reads_what_they_return(
+    stack: Stack, parts: Parts, mirror: MirrorThread, container: Container
+) -> None:
+    process = container.start("tasks:starts")
+    assert process.stdout is not None
+    name = process.stdout.readline().strip()
+    made: Any = stack.runs.admin.get_run(stack.project, name)
+    assert (made["spec"]["parentRun"], made["spec"]["priority"]) == ("works", 5)
+    succeed(stack, name, result={"n": 1})
+    ended = container.ended(process)
+    assert (ended.code, ended.value) == (0, {"n": 1}), ended.err
+
+
+def test_children_come_in_numbers_and_once_a_key(stack: Stack, parts: Parts, container: Container) -> None:
+    assert len(set(container.run("tasks:starts_many").value)) == 3
+    first, second = container.run("tasks:once").value
+    assert first == second
+
+
+def test_what_a_runs_token_cannot_do_is_said_at_the_call(parts: Parts, container: Container) -> None:
+    ended = container.run("tasks:cancels")
+    assert (ended.code, "a run's token can't cancel" in ended.result) == (1, True)
+
+
+def test_without_the_web_part_there_are_no_children(container: Container) -> None:
+    del container.env["TIDEGATE_API_URL"]
+    ended = container.run("tasks:starts")
+    assert (ended.code, ended.result.startswith("NeedsApi: to start runs in a run")) == (64, True)
