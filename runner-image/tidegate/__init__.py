@@ -2,6 +2,9 @@
 
 A task is a plain function. In a run, its arguments come from the run's payload, what it returns is the run's result, and an
 exception fails the attempt. Standard library only, Python 3.9 and later.
+
+Beside this there are ``tidegate.client`` (runs from code that is no task), ``tidegate.manifests`` (Task resources from
+functions) and ``tidegate.testing`` (tasks in tests of your own).
 """
 
 from tidegate.current import CurrentMetadata, Run, current_run, progress

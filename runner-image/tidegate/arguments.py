@@ -17,16 +17,16 @@ from typing import Any, Callable, Mapping
 
 from tidegate.errors import PayloadError
 
-_UNIONS: tuple[Any, ...] = (typing.Union, getattr(types, "UnionType", typing.Union))
-_SEQUENCES: dict[Any, Callable[[list[Any]], Any]] = {
+UNIONS: tuple[Any, ...] = (typing.Union, getattr(types, "UnionType", typing.Union))
+SEQUENCES: dict[Any, Callable[[list[Any]], Any]] = {
     list: list,
     set: set,
     frozenset: frozenset,
     collections.abc.Sequence: list,
     collections.abc.Iterable: list,
 }
-_MAPPINGS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
-_NAMES = {
+MAPPINGS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
+NAMES = {
     dict: "object",
     list: "array",
     str: "string",
@@ -40,7 +40,7 @@ _NAMES = {
 def bind(function: Callable[..., Any], payload: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """``(args, kwargs)`` to call ``function`` with. Raises PayloadError with the argument's name."""
     signature = inspect.signature(function)
-    hints = _hints(function)
+    hints = type_hints(function)
     left = dict(payload)
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
@@ -65,7 +65,8 @@ def bind(function: Callable[..., Any], payload: Mapping[str, Any]) -> tuple[tupl
     return tuple(args), kwargs
 
 
-def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+def type_hints(function: Callable[..., Any]) -> dict[str, Any]:
+    """The annotations of a function or class. Raises PayloadError when they can't be read on this Python."""
     try:
         return typing.get_type_hints(function)
     except Exception as error:  # an annotation can be any expression
@@ -79,7 +80,7 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
     if hint is None or hint is type(None):
         return _expect(value, type(None), where)
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
-    if origin in _UNIONS:
+    if origin in UNIONS:
         return _union(value, inner, where)
     if origin is typing.Literal:
         if any(value == choice and type(value) is type(choice) for choice in inner):
@@ -90,11 +91,11 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
     kind = origin or hint
     if kind is tuple:
         return _tuple(value, inner, where)
-    if kind in _SEQUENCES:
+    if kind in SEQUENCES:
         items = _expect(value, list, where)
         item = inner[0] if inner else Any
-        return _SEQUENCES[kind]([_convert(v, item, f"{where}[{i}]") for i, v in enumerate(items)])
-    if kind in _MAPPINGS:
+        return SEQUENCES[kind]([_convert(v, item, f"{where}[{i}]") for i, v in enumerate(items)])
+    if kind in MAPPINGS:
         entries = _expect(value, dict, where)
         item = inner[1] if inner else Any
         return {k: _convert(v, item, f"{where}.{k}") for k, v in entries.items()}
@@ -102,10 +103,12 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
 
 
 def _plain(value: Any, kind: Any, where: str) -> Any:
-    if typing.is_typeddict(kind) if hasattr(typing, "is_typeddict") else hasattr(kind, "__total__"):
+    if is_typed_dict(kind):
         return _typed_dict(value, kind, where)
     if not isinstance(kind, type):
         return value
+    if is_model(kind):
+        return _model(value, kind, where)
     if dataclasses.is_dataclass(kind):
         entries = _expect(value, dict, where)
         try:
@@ -121,9 +124,31 @@ def _plain(value: Any, kind: Any, where: str) -> Any:
             raise PayloadError(f"argument {where!r} must be one of {choices}, not {value!r}") from None
     if kind is float and type(value) is int:
         return float(value)
-    if kind in _NAMES:
+    if kind in NAMES:
         return _expect(value, kind, where)
     raise PayloadError(f"argument {where!r} has the type {kind.__name__}, which a payload can't fill")
+
+
+def is_typed_dict(kind: Any) -> bool:
+    """Whether it is a TypedDict, on any Python."""
+    return bool(typing.is_typeddict(kind) if hasattr(typing, "is_typeddict") else hasattr(kind, "__total__"))
+
+
+def is_model(kind: Any) -> bool:
+    """Whether it is a pydantic model, where the task has pydantic: this library never imports it."""
+    return isinstance(kind, type) and hasattr(kind, "model_validate") and hasattr(kind, "model_json_schema")
+
+
+def _model(value: Any, kind: Any, where: str) -> Any:
+    try:
+        return kind.model_validate(_expect(value, dict, where))
+    except ValueError as error:
+        problems = getattr(error, "errors", None)
+        if problems is None:
+            raise
+        first = problems()[0]
+        place = ".".join([where, *map(str, first["loc"])])
+        raise PayloadError(f"argument {place!r}: {first['msg']}") from None
 
 
 def _typed_dict(value: Any, kind: Any, where: str) -> dict[str, Any]:
@@ -161,6 +186,4 @@ def _expect(value: Any, kind: type, where: str) -> Any:
     # bool is an int in Python and not in JSON.
     if type(value) is kind:
         return value
-    raise PayloadError(
-        f"argument {where!r} must be {_NAMES[kind]}, not {_NAMES.get(type(value), type(value).__name__)}"
-    )
+    raise PayloadError(f"argument {where!r} must be {NAMES[kind]}, not {NAMES.get(type(value), type(value).__name__)}")

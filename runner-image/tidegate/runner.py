@@ -37,7 +37,7 @@ def run(entrypoint: str) -> int:
         here = slot.run_or_stranger()
         task = load(entrypoint)
         value = perform(task, _payload())
-        _write(_kept(here, _encode(value)))
+        _write(_kept(here, encode(value)))
         interruption.ignore()
         run_hooks(task.success_hooks, value)
         return 0
@@ -182,7 +182,8 @@ def _payload() -> dict[str, Any]:
     return payload
 
 
-def _encode(result: Any) -> str:
+def encode(result: Any) -> str:
+    """A result as JSON, empty for None. Raises TypeError for what is none."""
     if result is None:
         return ""
     try:

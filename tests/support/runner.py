@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -9,6 +10,15 @@ from pathlib import Path
 from typing import Any
 
 RUNNER = Path(__file__).resolve().parents[2] / "runner-image"
+
+
+PYENV = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+
+
+def interpreter(version: str) -> str | None:
+    """A Python of this version, on PATH or from pyenv."""
+    found = sorted(PYENV.glob(f"versions/{version}.*/bin/python"))
+    return str(found[-1]) if found else shutil.which(f"python{version}")
 
 
 @dataclass(frozen=True)

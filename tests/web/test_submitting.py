@@ -14,6 +14,7 @@ from support.scripted import AWAY, Asked, Says, ScriptedWeb
 from support.web import MirrorThread, Parts, Stack
 from tidegate import ApiError, ConfigurationError, RunFailed, task
 from tidegate.client import Client, SubmitManyFailed, connect
+from tidegate.manifests import manifest
 from tidegate_cluster import programs, settings
 
 TASKS = """
@@ -82,6 +83,11 @@ def test_a_run_is_started_waited_for_and_read(stack: Stack, parts: Parts, mirror
         handle.wait(timeout=0.3)
     succeed(stack, handle.name, result={"resized": 1})
     assert handle.result(timeout=20) == {"resized": 1}
+
+
+def test_an_exported_task_is_taken_by_the_cluster(stack: Stack) -> None:
+    made = manifest(resize, image="registry.example.com/shop:1")
+    stack.runs.task(made["metadata"]["name"], **made["spec"])
 
 
 def test_a_run_that_fails_says_why(stack: Stack, parts: Parts, mirror: MirrorThread, api: Client) -> None:

@@ -1,14 +1,12 @@
 """The runner, as a pod runs it: a process with a payload file, a result file and an exit code."""
 
-import os
-import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from support.runner import RUNNER, RunnerPod
+from support.runner import RUNNER, RunnerPod, interpreter
 
 TASKS = """
 from __future__ import annotations
@@ -88,13 +86,6 @@ async def long_coroutine():
 plain = 3
 def function(x: int): return x
 """
-PYENV = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
-
-
-def interpreter(version: str) -> str | None:
-    """A Python of this version, on PATH or from pyenv."""
-    found = sorted(PYENV.glob(f"versions/{version}.*/bin/python"))
-    return str(found[-1]) if found else shutil.which(f"python{version}")
 
 
 @pytest.fixture

@@ -1,0 +1,90 @@
+"""Task resources from task functions: what the decorator says, and a schema of the arguments.
+
+from tidegate.manifests import export
+for resource in export("shop", image="registry.example.com/team/shop:1"): ...
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, Optional
+
+from tidegate.arguments import type_hints
+from tidegate.errors import ConfigurationError, EntrypointError, PayloadError
+from tidegate.schema import payload_schema
+from tidegate.task import Retry, Task
+
+API_VERSION = "tidegate.dev/v1alpha1"
+_RETRY = {
+    "max_attempts": "maxAttempts",
+    "initial_delay": "initialDelaySeconds",
+    "max_delay": "maxDelaySeconds",
+    "factor": "factor",
+    "jitter": "jitter",
+}
+
+
+def manifest(task: Task[Any], *, image: str, entrypoint: Optional[str] = None) -> dict[str, Any]:
+    """The Task resource of a task, to be written as YAML or JSON.
+
+    ``entrypoint`` is where the function is in the image, by default where it is here. Raises ConfigurationError where that
+    can't be said, or an annotation is nothing that a payload can fill.
+    """
+    try:
+        type_hints(task.function)
+        schema = payload_schema(task.function)
+    except (PayloadError, TypeError) as error:
+        raise ConfigurationError(f"task {task.name}: {error}") from None
+    spec: dict[str, Any] = {
+        "description": _description(task),
+        "image": image,
+        "entrypoint": entrypoint or _entrypoint(task),
+        "payloadSchema": schema,
+        "queue": task.queue,
+        "retry": _retry(task.retry),
+        "timeoutSeconds": task.timeout,
+        "resources": dict(task.resources) if task.resources else None,
+    }
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "Task",
+        "metadata": {"name": task.name},
+        "spec": {field: value for field, value in spec.items() if value is not None},
+    }
+
+
+def export(module: str, *, image: str) -> list[dict[str, Any]]:
+    """The Task resources of all tasks that a module defines, by name. Raises EntrypointError when it can't be imported."""
+    try:
+        found = importlib.import_module(module)
+    except Exception as error:
+        raise EntrypointError(f"can't import {module}: {type(error).__name__}: {error}") from error
+    tasks = {
+        value.name: manifest(value, image=image, entrypoint=f"{module}:{variable}")
+        for variable, value in vars(found).items()
+        if isinstance(value, Task) and value.function.__module__ == found.__name__
+    }
+    return [tasks[name] for name in sorted(tasks)]
+
+
+def _description(task: Task[Any]) -> Optional[str]:
+    paragraph = (task.function.__doc__ or "").strip().partition("\n\n")[0]
+    return " ".join(paragraph.split()) or None
+
+
+def _entrypoint(task: Task[Any]) -> str:
+    module, name = task.function.__module__, task.function.__qualname__
+    if module == "__main__" or "<locals>" in name:
+        raise ConfigurationError(f"task {task.name} can't be imported from {module}: give its entrypoint")
+    return f"{module}:{name}"
+
+
+def _retry(retry: Optional[Retry]) -> Optional[dict[str, Any]]:
+    if retry is None:
+        return None
+    spec: dict[str, Any] = {name: getattr(retry, field) for field, name in _RETRY.items()}
+    if retry.non_retryable_exit_codes is not None:
+        spec["nonRetryableExitCodes"] = list(retry.non_retryable_exit_codes)
+    if retry.out_of_memory is not None:
+        spec["outOfMemory"] = {"resources": dict(retry.out_of_memory)}
+    return {field: value for field, value in spec.items() if value is not None}
