@@ -51,6 +51,7 @@ crds: .venv/ready ## Write what is generated from the types: CRDs, the chart's c
 	@$(PYTHON) -m tidegate_api.generate .
 	@$(PYTHON) docs/generate_settings.py
 	@$(PYTHON) docs/generate_openapi.py
+	@$(PYTHON) docs/generate_python.py
 
 .PHONY: verify
 verify: .venv/ready ## Fail when generated files or uv.lock have drifted
@@ -58,6 +59,7 @@ verify: .venv/ready ## Fail when generated files or uv.lock have drifted
 	@$(PYTHON) -m tidegate_api.generate --check .
 	@$(PYTHON) docs/generate_settings.py --check
 	@$(PYTHON) docs/generate_openapi.py --check
+	@$(PYTHON) docs/generate_python.py --check
 
 .PHONY: cluster-up
 cluster-up: .venv/ready ## A local Kubernetes cluster; NAME=demo

@@ -4,34 +4,28 @@ import ast
 import inspect
 import sys
 import textwrap
-from pathlib import Path
 
+from generated import attribute_docs, write
 from pydantic_settings import BaseSettings
 from tidegate_operator.settings import OperatorSettings
 from tidegate_web.settings import WebSettings
 
-REFERENCE = Path(__file__).parent / "reference"
 PAGES: dict[str, tuple[str, type[BaseSettings]]] = {
     "operator-settings.md": ("Settings of the operator", OperatorSettings),
     "web-settings.md": ("Settings of the web part", WebSettings),
 }
 
 
-def attribute_docs(cls: type) -> dict[str, str]:
-    """The string under each attribute: Python keeps it only in the source."""
+def settings_docs(cls: type) -> dict[str, str]:
+    """What each setting of a class means."""
     body = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
     assert isinstance(body, ast.ClassDef)
-    docs: dict[str, str] = {}
-    for before, node in zip(body.body, body.body[1:], strict=False):
-        match before, node:
-            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
-                docs[name] = " ".join(text.split())
-    return docs
+    return attribute_docs(body.body)
 
 
 def render(title: str, cls: type[BaseSettings]) -> str:
     """One page."""
-    docs = attribute_docs(cls)
+    docs = settings_docs(cls)
     rows = []
     for name, field in cls.model_fields.items():
         default = "required" if field.is_required() else f"`{field.get_default(call_default_factory=True)!r}`"
@@ -40,20 +34,6 @@ def render(title: str, cls: type[BaseSettings]) -> str:
     return head + "\n".join(rows) + "\n"
 
 
-def main(check: bool) -> int:
-    """Write or check the pages; returns the exit code."""
-    drifted = []
-    for name, (title, cls) in PAGES.items():
-        target, text = REFERENCE / name, render(title, cls)
-        if not target.exists() or target.read_text(encoding="utf-8") != text:
-            drifted.append(name)
-            if not check:
-                target.write_text(text, encoding="utf-8")
-    if check and drifted:
-        sys.stderr.write(f"generated pages have drifted, run `make crds`: {', '.join(drifted)}\n")
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main("--check" in sys.argv[1:]))
+    pages = {name: render(title, cls) for name, (title, cls) in PAGES.items()}
+    sys.exit(write(pages, check="--check" in sys.argv[1:]))

@@ -15,7 +15,7 @@ from typing import Any, Iterable, Mapping, NamedTuple, Optional, Sequence
 from tidegate.current import slot
 from tidegate.errors import ApiError, ConfigurationError, RunFailed
 
-SUBMIT_SECONDS = 60.0
+SUBMIT_SECONDS = 30.0
 FIRST_POLL_SECONDS = 0.25
 MOST_POLL_SECONDS = 5.0
 TERMINAL = frozenset({"Succeeded", "Failed", "Cancelled", "Expired", "Skipped"})
@@ -69,8 +69,11 @@ class Client:
         raise NotImplementedError
 
     def find(self, name: str) -> Handle:
-        """A run that is there, by its name."""
-        return Handle(self, self.look(Seen(name, "", "Pending"), seconds=SUBMIT_SECONDS))
+        """A run that is there, by its name; in a run, one of its children. ApiError with status 404 without one."""
+        seen = self.look(Seen(name, "", "Pending"), seconds=SUBMIT_SECONDS)
+        if not seen.uid:
+            raise ApiError(f"there is no run {name}", status=404)
+        return Handle(self, seen)
 
     def submit(self, body: Mapping[str, Any]) -> Handle:
         """Start a run; ``order`` makes its body."""

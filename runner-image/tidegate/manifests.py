@@ -25,7 +25,7 @@ _RETRY = {
 
 
 def manifest(task: Task[Any], *, image: str, entrypoint: Optional[str] = None) -> dict[str, Any]:
-    """The Task resource of a task, to be written as YAML or JSON.
+    """The Task resource of a task.
 
     ``entrypoint`` is where the function is in the image, by default where it is here. Raises ConfigurationError where that
     can't be said, or an annotation is nothing that a payload can fill.

@@ -133,12 +133,28 @@ class Task(Generic[F]):
         return connect().submit(wanted)
 
     def submit_many(
-        self, payloads: Iterable[Mapping[str, Any]], *, priority: Optional[int] = None, batch: Optional[str] = None
+        self,
+        payloads: Iterable[Mapping[str, Any]],
+        *,
+        priority: Optional[int] = None,
+        batch: Optional[str] = None,
+        idempotency_keys: Optional[Iterable[str]] = None,
     ) -> list[Handle]:
-        """Start a run for each payload; handles in their order. ``batch`` is a name by which they are found together."""
+        """Start a run for each payload; handles in their order. ``batch`` is a name by which they are found together.
+
+        ``idempotency_keys`` has one for each payload. SubmitManyFailed (an ApiError) when some were not made: it has the
+        handles of the others.
+        """
         from tidegate.client import connect, order
 
-        wanted = [order(self.name, payload, priority=priority, batch=batch) for payload in payloads]
+        given = list(payloads)
+        keys = [None] * len(given) if idempotency_keys is None else list(idempotency_keys)
+        if len(keys) != len(given):
+            raise ValueError(f"there are {len(given)} payloads and {len(keys)} idempotency_keys")
+        wanted = [
+            order(self.name, payload, priority=priority, batch=batch, idempotency_key=key)
+            for payload, key in zip(given, keys)
+        ]
         return connect().submit_many(wanted) if wanted else []
 
     def __repr__(self) -> str:

@@ -48,7 +48,7 @@ class Lost(ApiError):
 class Refused(ApiError):
     """An answer that says no. After more than one try, an earlier one may have been done."""
 
-    def __init__(self, message: str, *, status: int, tries: int) -> None:
+    def __init__(self, message: str, *, status: Optional[int], tries: int) -> None:
         super().__init__(message, status=status)
         self.tries = tries
 
@@ -138,6 +138,10 @@ class Http:
             with error:
                 raise _Refused(error.code, _words(error), _retry_after(error)) from None
         except urllib.error.URLError as error:
+            if isinstance(error.reason, ssl.SSLCertVerificationError):
+                # No other try would see another certificate.
+                words = f"the certificate of {self._base} is not trusted: {error.reason.verify_message}"
+                raise _Refused(None, words, None) from None
             # Nothing was sent, or not all of it.
             raise ApiError(f"no connection to {self._base}: {error.reason}") from None
         except (OSError, http.client.HTTPException) as error:
@@ -145,7 +149,7 @@ class Http:
 
 
 class _Refused(Exception):
-    def __init__(self, status: int, words: str, retry_after: Optional[float]) -> None:
+    def __init__(self, status: Optional[int], words: str, retry_after: Optional[float]) -> None:
         super().__init__(words)
         self.status, self.words, self.retry_after = status, words, retry_after
 

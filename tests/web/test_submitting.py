@@ -34,7 +34,15 @@ def starts_many():
     return [handle.name for handle in resize.submit_many([{"n": n} for n in range(3)], batch="night")]
 
 @task
-def once(): return [resize.submit({"n": 1}, idempotency_key="a").name for _ in range(2)]
+def once():
+    first = resize.submit_many([{"n": 1}, {"n": 2}], idempotency_keys=["a", "b"])
+    return [first[0].name, resize.submit({"n": 1}, idempotency_key="a").name]
+
+@task
+def finds():
+    from tidegate.client import connect
+    name = resize.submit({"n": 1}).name
+    return [connect().find(name).name == name, connect().find("stranger").name]
 
 @task
 def cancels(): resize.submit({"n": 1}).cancel()
@@ -168,6 +176,11 @@ def test_a_web_part_that_is_away_for_a_moment_is_waited_for(monkeypatch: pytest.
         assert handle.wait(timeout=20).phase == "Skipped"
 
 
+def test_a_certificate_that_is_not_trusted_is_said_at_once(stack: Stack) -> None:
+    with pytest.raises(ApiError, match="is not trusted"):
+        connect(url=stack.plane.url, key="tg_x", project="p").submit({"name": "a"})
+
+
 def test_the_way_to_runs_must_be_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("TIDEGATE_API_URL", "KUBECONFIG", "KUBERNETES_SERVICE_HOST"):
         monkeypatch.delenv(name, raising=False)
@@ -237,6 +250,12 @@ def test_children_come_in_numbers_and_once_a_key(stack: Stack, parts: Parts, con
     assert len(set(container.run("tasks:starts_many").value)) == 3
     first, second = container.run("tasks:once").value
     assert first == second
+
+
+def test_a_run_finds_its_own_children_alone(stack: Stack, parts: Parts, container: Container) -> None:
+    stack.runs.create("stranger")
+    ended = container.run("tasks:finds")
+    assert (ended.code, ended.result) == (1, "ApiError: there is no run stranger")
 
 
 def test_what_a_runs_token_cannot_do_is_said_at_the_call(parts: Parts, container: Container) -> None:
