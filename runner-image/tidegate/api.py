@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from tidegate.client import SUBMIT_SECONDS, Client, Seen
 from tidegate.errors import ApiError, ConfigurationError
-from tidegate.transport import Http, Refused
+from tidegate.transport import Http
 
 MOST_IN_BATCH = 1000
 MOST_BATCH_BYTES = 8 * 1024 * 1024
@@ -34,25 +34,23 @@ class ApiClient(Client):
     def create(self, body: Mapping[str, Any]) -> Seen:
         try:
             made = self._http.call("POST", self._path(), encoded(body), seconds=SUBMIT_SECONDS).json()
-        except Refused as error:
-            # Its first request was lost on the way back, and did make the run.
-            if error.status == 409 and error.tries > 1 and "name" in body:
-                return self.look(Seen(body["name"], "", "Pending"), seconds=SUBMIT_SECONDS)
-            raise
+        except ApiError as error:
+            made = self._made_before(body) if error.status == 409 and error.tries > 1 else None
+            if made is None:
+                raise
         return seen(made)
 
     def create_many(self, bodies: Sequence[Mapping[str, Any]]) -> list[Any]:
         answers: list[Any] = []
         for piece in pieces([encoded(body) for body in bodies]):
-            names = [json.loads(body).get("name") for body in piece]
             try:
                 data = b'{"runs":[' + b",".join(piece) + b"]}"
                 answer = self._http.call("POST", f"{self._path()}:batch", data, seconds=SUBMIT_SECONDS)
             except ApiError as error:
                 answers.extend([error] * len(piece))
                 continue
-            for name, item in zip(names, answer.json()["items"]):
-                answers.append(self._answered(name, item, again=answer.tries > 1))
+            for body, item in zip(piece, answer.json()["items"]):
+                answers.append(self._answered(json.loads(body), item, again=answer.tries > 1))
         return answers
 
     def look(self, run: Seen, *, seconds: Optional[float]) -> Seen:
@@ -70,12 +68,21 @@ class ApiClient(Client):
             if error.status != 409:  # it has ended
                 raise
 
-    def _answered(self, name: Optional[str], item: Mapping[str, Any], *, again: bool) -> Any:
-        if "run" in item:
-            return seen(item["run"])
-        if item["status"] == 409 and again and name:
-            return self.look(Seen(name, "", "Pending"), seconds=SUBMIT_SECONDS)
+    def _answered(self, body: Mapping[str, Any], item: Mapping[str, Any], *, again: bool) -> Any:
+        made = item.get("run")
+        if made is None and item["status"] == 409 and again:
+            made = self._made_before(body)
+        if made is not None:
+            return seen(made)
         return ApiError(item["problem"].get("detail") or f"status {item['status']}", status=item["status"])
+
+    def _made_before(self, body: Mapping[str, Any]) -> Optional[Mapping[str, Any]]:
+        """The run that an earlier try has made, whose answer was lost; None when the name is another run's."""
+        if "name" not in body:
+            return None
+        found: Mapping[str, Any] = self._http.call("GET", self._path(body["name"]), seconds=SUBMIT_SECONDS).json()
+        same = all(found["spec"].get(field) == body.get(field) for field in ("taskRef", "payload") if field in body)
+        return found if same else None
 
     def _path(self, run: Optional[str] = None) -> str:
         runs = f"/projects/{quote(self.project, safe='')}/runs"

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from tidegate.api import encoded
 from tidegate.client import SUBMIT_SECONDS, Client, Seen
 from tidegate.errors import ApiError, ConfigurationError
-from tidegate.transport import Http, Refused
+from tidegate.transport import Http
 
 ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 GROUP_VERSION = "tidegate.dev/v1alpha1"
@@ -48,7 +48,7 @@ class ClusterClient(Client):
         }
         try:
             made = self._http.call("POST", self._path(), encoded(resource), seconds=SUBMIT_SECONDS).json()
-        except Refused as error:
+        except ApiError as error:
             # Made before, by this key; or by our first request, whose answer was lost.
             if error.status != 409 or (key is None and error.tries == 1):
                 raise

@@ -120,11 +120,10 @@ class PodConnection(Connection):
 
     def create_child(self, body: Mapping[str, Any], *, seconds: Optional[float]) -> Mapping[str, Any]:
         from tidegate.api import encoded
-        from tidegate.transport import Refused
 
         try:
             made: Mapping[str, Any] = self.http().call("POST", "/children", encoded(body), seconds=seconds).json()
-        except Refused as error:
+        except ApiError as error:
             # Its first request was lost on the way back, and did make the run.
             if error.status != 409 or error.tries == 1 or "name" not in body:
                 raise

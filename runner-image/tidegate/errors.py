@@ -36,14 +36,16 @@ class NotInRun(RuntimeError):
 
 
 class ApiError(Exception):
-    """The web part or Kubernetes refused a request, or could not be reached for as long as there was time.
+    """The web part or Kubernetes refused a request, or could not be reached for as long as there was time."""
 
-    ``status`` is the HTTP status of the last answer, None when there was none.
-    """
-
-    def __init__(self, message: str, *, status: Optional[int] = None) -> None:
+    def __init__(self, message: str, *, status: Optional[int] = None, tries: int = 1, lost: bool = False) -> None:
         super().__init__(message)
         self.status = status
+        """The HTTP status of the last answer, None when there was none."""
+        self.tries = tries
+        """How often it was asked."""
+        self.lost = lost
+        """Whether it was sent and no answer came: it may have been done."""
 
 
 class RunFailed(Exception):

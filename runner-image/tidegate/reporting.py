@@ -106,14 +106,12 @@ class Reporter:
 
     def _send(self, path: str, body: bytes, *, calls: int = 0) -> bool:
         """False when it should be sent again."""
-        from tidegate.transport import Lost
-
         try:
             # A change that was made twice would count twice.
             self._http().call("POST", path, body, seconds=TRY_SECONDS, repeatable=not calls)
         except ApiError as error:
             self._warn(path, error)
-            if calls and not isinstance(error, Lost) and error.status in (None, 429, 502, 503, 504):
+            if calls and not error.lost and error.status in (None, 429, 502, 503, 504):
                 return False
             self.dropped += calls
         except Exception as error:  # whatever it is, it must not end the thread

@@ -76,7 +76,7 @@ def run_hooks(hooks: Iterable[Callable[..., Any]], *args: Any) -> None:
                     await awaitable
 
                 asyncio.run(wait())
-        except Exception:
+        except (Exception, SystemExit):
             # The other hooks still have their turn.
             traceback.print_exc()
 

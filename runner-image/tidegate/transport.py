@@ -41,18 +41,6 @@ class Answer(NamedTuple):
             raise ApiError(f"the answer is not JSON: {error}", status=self.status) from None
 
 
-class Lost(ApiError):
-    """A request whose answer didn't come: the server may have done it or not."""
-
-
-class Refused(ApiError):
-    """An answer that says no. After more than one try, an earlier one may have been done."""
-
-    def __init__(self, message: str, *, status: Optional[int], tries: int) -> None:
-        super().__init__(message, status=status)
-        self.tries = tries
-
-
 class Http:
     """A server, and how to prove who asks: ``authorization`` is called for each request, as tokens are renewed."""
 
@@ -98,13 +86,11 @@ class Http:
                 return Answer(status, data, tries)
             except _Refused as error:
                 if error.status not in _AGAIN:
-                    raise Refused(error.words, status=error.status, tries=tries) from None
+                    raise ApiError(error.words, status=error.status, tries=tries) from None
                 problem, wait = ApiError(error.words, status=error.status), error.retry_after
-            except Lost as error:
-                if not repeatable:
-                    raise
-                problem = error
             except ApiError as error:
+                if error.lost and not repeatable:
+                    raise
                 problem = error
             wait = delay * (0.5 + random.random() / 2) if wait is None else wait  # noqa: S311 - spreads, hides nothing
             if until is not None and time.monotonic() + wait >= until:
@@ -145,7 +131,8 @@ class Http:
             # Nothing was sent, or not all of it.
             raise ApiError(f"no connection to {self._base}: {error.reason}") from None
         except (OSError, http.client.HTTPException) as error:
-            raise Lost(f"no answer from {self._base}: {str(error) or type(error).__name__}") from None
+            words = f"no answer from {self._base}: {str(error) or type(error).__name__}"
+            raise ApiError(words, lost=True) from None
 
 
 class _Refused(Exception):

@@ -9,6 +9,7 @@ import asyncio
 import json
 import sys
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 
 from support.operator import OperatorProcess, install_crds
@@ -16,7 +17,7 @@ from tidegate_cluster.audit import AuditEntry
 from tidegate_cluster.control_plane import ControlPlane
 from tidegate_cluster.errors import ClusterError
 
-from . import figures, history, serving
+from . import figures, history, serving, starting
 from .figures import Figures, ProcessView, Quantiles
 from .load import ACTOR, PLAIN_JOBS, SAME_JOBS, TIDEGATE, BenchError, Load, Seen, System
 from .waiting import WaitingBench, WaitingFigures, waiting_table
@@ -144,6 +145,15 @@ def _serving(given: argparse.Namespace) -> int:
     return 0
 
 
+def _runner(given: argparse.Namespace) -> int:
+    found = starting.measure(rounds=given.runner, tell=_tell)
+    if given.json:
+        print(json.dumps({kind: asdict(starts) for kind, starts in found.items()}, indent=2))
+    else:
+        print(f"{figures.machine()}\n\n{starting.table(found)}")
+    return 0
+
+
 def main() -> int:
     """Measure and print; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
@@ -167,6 +177,14 @@ def main() -> int:
     parser.add_argument("--posts", type=int, default=500, help="runs made over HTTP in a round (%(default)s)")
     parser.add_argument("--streams", type=int, default=2000, help="open streams (%(default)s)")
     parser.add_argument("--events", type=int, default=50, help="events to all of them (%(default)s)")
+    parser.add_argument(
+        "--runner",
+        type=int,
+        nargs="?",
+        const=50,
+        metavar="ROUNDS",
+        help="measure what the runner adds to a bare Python instead (%(const)s)",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     given = parser.parse_args()
     try:
@@ -174,6 +192,8 @@ def main() -> int:
             return _history(given)
         if given.serving:
             return _serving(given)
+        if given.runner is not None:
+            return _runner(given)
         with tempfile.TemporaryDirectory(prefix="tidegate-bench-") as folder:
             bench, waiting = asyncio.run(_measure(given, Path(folder)))
     except (BenchError, ClusterError) as error:

@@ -1,19 +1,22 @@
 """Runs that code starts: by API key, as children of a run, and straight in the cluster; waited for, read and cancelled."""
 
 import datetime as dt
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3
 from support.containers import Container
 from support.pods import Pod
 from support.runs import now
 from support.scripted import AWAY, Asked, Says, ScriptedWeb
 from support.web import MirrorThread, Parts, Stack
 from tidegate import ApiError, ConfigurationError, RunFailed, task
-from tidegate.client import Client, SubmitManyFailed, connect
+from tidegate.client import Client, SubmitManyFailed, connect, order
+from tidegate.cluster import ClusterClient
 from tidegate.manifests import manifest
 from tidegate_cluster import programs, settings
 
@@ -147,8 +150,6 @@ def test_of_many_the_refused_are_told_and_the_made_are_handed_out(api: Client) -
 def test_a_run_whose_answer_was_lost_is_not_made_twice(
     stack: Stack, parts: Parts, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import urllib3
-
     asked: list[str] = []
 
     def forward(request: Asked) -> Says:
@@ -166,6 +167,13 @@ def test_a_run_whose_answer_was_lost_is_not_made_twice(
         handles += client.submit_many([{"name": "b", "taskRef": {"name": "resize"}}])
     assert [handle.name for handle in handles] == ["a", "b"]
     assert asked == ["POST", "POST", "GET"]
+
+
+def test_a_name_that_another_run_has_is_told_also_after_a_lost_answer() -> None:
+    other = {"name": "a", "uid": "u", "phase": "Pending", "spec": {"taskRef": {"name": "resize"}, "payload": {"n": 2}}}
+    answers = [AWAY, Says(409, {"detail": "it exists"}), Says(200, other)]
+    with ScriptedWeb(lambda _: answers.pop(0)) as web, pytest.raises(ApiError, match="it exists"):
+        connect(url=web.url, key="tg_x", project="p").submit(order("resize", {"n": 1}, name="a"))
 
 
 def test_a_web_part_that_is_away_for_a_moment_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,6 +225,52 @@ def test_without_an_api_runs_go_straight_to_the_cluster(stack: Stack, kubeconfig
     assert [stack.runs.admin.get_run(stack.project, run.name)["spec"]["cancel"] for run in many] == [False, True]
     with pytest.raises(ApiError, match="priority"):
         resize.submit(priority=9999)
+
+
+def test_a_cluster_whose_answer_was_lost_makes_no_second_run(stack: Stack, kubeconfig: None) -> None:
+    lost = [True]
+
+    def forward(request: Asked) -> Says:
+        headers = {"Authorization": request.headers["Authorization"], "Content-Type": request.headers["Content-Type"]}
+        with urllib3.PoolManager(ca_certs=str(stack.plane.ca_file)) as pool:
+            url = stack.plane.url + request.path
+            got = pool.request(request.method, url, body=request.body, headers=headers, retries=False)
+        return Says(got.status, got.json(), lost=bool(lost) and lost.pop())
+
+    with ScriptedWeb(forward) as web:
+        token = f"Bearer {stack.plane.token()}"
+        client = ClusterClient(web.url, namespace=stack.project, authorization=lambda: token)
+        handle = client.submit(order("resize", {"n": 1}))
+        assert stack.runs.exists(handle.name)
+        assert [asked.method for asked in web.asked] == ["POST", "POST", "GET"]
+
+
+def test_a_credential_plugin_of_the_kubeconfig_is_asked(
+    stack: Stack, kubeconfig: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = "client.authentication.k8s.io/v1"
+    credential = {"apiVersion": version, "kind": "ExecCredential", "status": {"token": stack.plane.token()}}
+    plugin = tmp_path / "plugin"
+    plugin.write_text(f"#!/bin/sh\necho '{json.dumps(credential)}'\n", encoding="utf-8")
+    plugin.chmod(0o755)
+    run = {"apiVersion": version, "command": str(plugin), "interactiveMode": "Never"}
+    written = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "c",
+        "clusters": [
+            {"name": "c", "cluster": {"server": stack.plane.url, "certificate-authority": str(stack.plane.ca_file)}}
+        ],
+        "users": [{"name": "u", "user": {"exec": run}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u", "namespace": stack.project}}],
+    }
+    (tmp_path / "config").write_text(json.dumps(written), encoding="utf-8")
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+    monkeypatch.delenv("TIDEGATE_PROJECT")
+    assert stack.runs.exists(resize.submit({"n": 1}).name)
+    plugin.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=r"credential plugin .* gave nothing"):
+        resize.submit({"n": 1})
 
 
 def test_a_key_means_the_same_run_with_and_without_the_api(

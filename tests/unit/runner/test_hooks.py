@@ -29,6 +29,9 @@ def praise(result): print("succeeded with", result)
 @works.on_success
 def praise_badly(result): raise RuntimeError("in a hook")
 
+@works.on_success
+def leave(result): sys.exit(9)
+
 @works.on_failure
 def blame(error): print("failed with", type(error).__name__)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.runner import RunnerPod
+from support.runner import RunnerPod, interpreter
 from support.scripted import AWAY, Asked, Says, ScriptedWeb
 from support.servers import wait_until
 
@@ -49,6 +49,12 @@ def bursts():
         progress(i / 100_000, str(i))
     progress(1.0, "done")
     return time.monotonic() - began
+
+@task
+def starts():
+    from tidegate.client import connect
+    handle = connect().submit({"name": "small", "taskRef": {"name": "resize"}})
+    return [handle.uid, handle.result(timeout=20)]
 
 @task
 def waits_after_checkpoint():
@@ -229,3 +235,59 @@ def test_progress_costs_the_task_next_to_nothing_and_its_last_word_arrives(pod: 
     assert ended.value < 5
     assert len(server.asked) < 12
     assert server.asked[-1].json == {"progress": 1.0, "message": "done"}
+
+
+CHILD = {"name": "small", "uid": "c-1", "phase": "Pending", "result": None}
+
+
+def children(answers: list[Says], pages: list[list[dict[str, Any]]]) -> Callable[[Asked], Says]:
+    """POSTs are answered in turn; the pages of the list are what there is."""
+
+    def answer(asked: Asked) -> Says:
+        if asked.method == "POST":
+            return answers.pop(0)
+        number = int(asked.path.partition("after=")[2] or 0)
+        after = str(number + 1) if number + 1 < len(pages) else None
+        return Says(200, {"items": pages[number], "after": after})
+
+    return answer
+
+
+ENDED = CHILD | {"phase": "Succeeded", "result": [1]}
+
+
+def test_a_child_whose_answer_was_lost_is_found_and_not_made_twice(pod: RunnerPod) -> None:
+    others = [CHILD | {"name": "another", "uid": "c-2"}]
+    answers = [Says(lost=True), AWAY, Says(409, {"detail": "it exists"})]
+    with web(pod, children(answers, [others, [ENDED]])) as (server, env):
+        ended = pod.run("tasks:starts", **env)
+    assert (ended.code, ended.value) == (0, ["c-1", [1]]), ended.err
+    posts = [asked.json for asked in server.asked if asked.method == "POST"]
+    assert posts == [{"name": "small", "taskRef": {"name": "resize"}}] * 3
+
+
+def test_a_name_that_another_run_has_is_refused(pod: RunnerPod) -> None:
+    with web(pod, children([Says(409, {"detail": "it exists"})], [[ENDED]])) as (_, env):
+        assert pod.run("tasks:starts", **env).result == "ApiError: it exists"
+    with web(pod, children([AWAY, Says(409, {"detail": "it exists"})], [[]])) as (_, env):
+        assert "it isn't a child of this one" in pod.run("tasks:starts", **env).result
+
+
+def test_who_waits_for_a_child_outlasts_a_web_part_that_is_away(pod: RunnerPod) -> None:
+    away = [AWAY, AWAY]
+    there = children([Says(201, CHILD)], [[ENDED]])
+    with web(pod, lambda asked: away.pop() if asked.method == "GET" and away else there(asked)) as (_, env):
+        assert pod.run("tasks:starts", **env).value == ["c-1", [1]]
+
+
+@pytest.mark.parametrize("version", ["3.9", "3.10", "3.12", "3.13"])
+def test_what_a_run_stores_is_stored_on_every_python(tmp_path: Path, version: str) -> None:
+    python = interpreter(version)
+    if python is None:
+        pytest.skip(f"there is no Python {version} on this machine")
+    pod = RunnerPod(tmp_path, TASKS, python)
+    with web(pod, stored) as (_, env):
+        assert pod.run("tasks:saves", {"value": 1}, **env).value == [None, 1]
+        assert pod.run("tasks:tells_all", **env).err == ""
+    with web(pod, children([Says(201, CHILD)], [[ENDED]])) as (_, env):
+        assert pod.run("tasks:starts", **env).value == ["c-1", [1]]
