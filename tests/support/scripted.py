@@ -2,6 +2,7 @@
 
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -32,18 +33,21 @@ class Says:
 
 
 class ScriptedWeb:
-    """A real server on a real socket. ``answer`` is asked for each request."""
+    """A real server on a real socket, with a ``context`` on a TLS one. ``answer`` is asked for each request."""
 
-    def __init__(self, answer: Callable[[Asked], Says]) -> None:
+    def __init__(self, answer: Callable[[Asked], Says], *, context: ssl.SSLContext | None = None) -> None:
         self.asked: list[Asked] = []
         self._answer = answer
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
+        self._scheme = "http" if context is None else "https"
+        if context is not None:
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_port}"
 
     def to(self, path: str) -> list[Asked]:
         """What was asked of paths with this end."""

@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 import os
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from tidegate.client import Client, SubmitManyFailed, connect, order
 from tidegate.cluster import ClusterClient
 from tidegate.manifests import manifest
 from tidegate_cluster import programs, settings
+from tidegate_cluster.pki import Authority
 
 TASKS = """
 from tidegate import task
@@ -254,23 +256,64 @@ def test_a_credential_plugin_of_the_kubeconfig_is_asked(
     plugin.write_text(f"#!/bin/sh\necho '{json.dumps(credential)}'\n", encoding="utf-8")
     plugin.chmod(0o755)
     run = {"apiVersion": version, "command": str(plugin), "interactiveMode": "Never"}
-    written = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "c",
-        "clusters": [
-            {"name": "c", "cluster": {"server": stack.plane.url, "certificate-authority": str(stack.plane.ca_file)}}
-        ],
-        "users": [{"name": "u", "user": {"exec": run}}],
-        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u", "namespace": stack.project}}],
-    }
-    (tmp_path / "config").write_text(json.dumps(written), encoding="utf-8")
-    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+    cluster = {"server": stack.plane.url, "certificate-authority": str(stack.plane.ca_file)}
+    config = write_kubeconfig(tmp_path, cluster=cluster, user={"exec": run}, namespace=stack.project)
+    monkeypatch.setenv("KUBECONFIG", config)
     monkeypatch.delenv("TIDEGATE_PROJECT")
     assert stack.runs.exists(resize.submit({"n": 1}).name)
     plugin.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
     with pytest.raises(ConfigurationError, match=r"credential plugin .* gave nothing"):
         resize.submit({"n": 1})
+
+
+def test_a_pod_with_an_account_needs_no_kubeconfig(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, text in (
+        ("token", stack.plane.token()),
+        ("namespace", stack.project),
+        ("ca.crt", stack.plane.ca_file.read_text(encoding="ascii")),
+    ):
+        (tmp_path / name).write_text(text, encoding="ascii")
+    host, _, port = stack.plane.url.removeprefix("https://").partition(":")
+    monkeypatch.setattr("tidegate.cluster.ACCOUNT", str(tmp_path))
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", port)
+    assert stack.runs.exists(resize.submit({"n": 1}).name)
+
+
+def test_a_client_certificate_of_the_kubeconfig_is_shown(
+    kubeconfig: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = Authority(directory=tmp_path / "pki")
+    authority.create()
+    server = authority.issue(name="server", subject="/CN=server", names=["IP:127.0.0.1"])
+    person = authority.issue(name="person", subject="/CN=ada")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=authority.ca)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_cert_chain(server.certificate, server.key)
+    made = Says(201, {"metadata": {"name": "a", "uid": "u"}})
+    with ScriptedWeb(lambda _: made, context=context) as web:
+        cluster = {"server": web.url, "certificate-authority": str(authority.ca)}
+        user = {"client-certificate": str(person.certificate), "client-key": str(person.key)}
+        monkeypatch.setenv("KUBECONFIG", write_kubeconfig(tmp_path, cluster=cluster, user=user))
+        assert resize.submit({"n": 1}).uid == "u"
+        assert "Authorization" not in web.asked[0].headers
+
+
+def write_kubeconfig(folder: Path, *, cluster: dict[str, Any], user: dict[str, Any], **context: str) -> str:
+    written = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "c",
+        "clusters": [{"name": "c", "cluster": cluster}],
+        "users": [{"name": "u", "user": user}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u", **context}}],
+    }
+    path = folder / "config"
+    path.write_text(json.dumps(written), encoding="utf-8")
+    return str(path)
 
 
 def test_a_key_means_the_same_run_with_and_without_the_api(
