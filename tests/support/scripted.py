@@ -24,12 +24,13 @@ class Asked:
 
 @dataclass(frozen=True)
 class Says:
-    """An answer; with ``lost`` the request is taken and the connection ends without one."""
+    """An answer; with ``lost`` the request is taken and the connection ends without one, with ``hangs`` it stays open."""
 
     status: int = 200
     body: object = None
     headers: dict[str, str] = field(default_factory=dict)
     lost: bool = False
+    hangs: bool = False
 
 
 class ScriptedWeb:
@@ -38,6 +39,7 @@ class ScriptedWeb:
     def __init__(self, answer: Callable[[Asked], Says], *, context: ssl.SSLContext | None = None) -> None:
         self.asked: list[Asked] = []
         self._answer = answer
+        self._over = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         self._scheme = "http" if context is None else "https"
@@ -58,6 +60,7 @@ class ScriptedWeb:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._over.set()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -71,7 +74,9 @@ class ScriptedWeb:
                 asked = Asked(self.command, self.path, dict(self.headers), body)
                 web.asked.append(asked)
                 says = web._answer(asked)
-                if says.lost:
+                if says.hangs:
+                    web._over.wait()
+                if says.lost or says.hangs:
                     self.connection.shutdown(socket.SHUT_RDWR)
                     self.close_connection = True
                     return

@@ -2,6 +2,7 @@
 
 import hashlib
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -162,6 +163,22 @@ def test_a_checkpoint_waits_until_the_web_part_is_back(pod: RunnerPod) -> None:
     with web(pod, first(3, AWAY)) as (server, env):
         assert pod.run("tasks:saves", {"value": 1}, **env).value == [None, 1]
     assert len(server.asked) == 5
+
+
+def test_a_checkpoint_that_is_never_answered_fails_the_attempt_before_its_time_is_over(pod: RunnerPod) -> None:
+    began = time.monotonic()
+    with web(pod, lambda asked: Says(hangs=asked.method == "PUT", status=404)) as (_, env):
+        ended = pod.run("tasks:saves", {"value": 1}, **env | {"TIDEGATE_TIMEOUT_SECONDS": "2"})
+    assert (ended.code, ended.result.startswith("ApiError: no answer from http://")) == (1, True)
+    assert time.monotonic() - began < 10
+
+
+def test_a_web_part_that_never_answers_holds_a_task_up_for_seconds_at_its_end_alone(pod: RunnerPod) -> None:
+    began = time.monotonic()
+    with web(pod, lambda _: Says(hangs=True)) as (_, env):
+        ended = pod.run("tasks:bursts", **env)
+    assert (ended.code, ended.value < 5) == (0, True)
+    assert time.monotonic() - began < 20
 
 
 def test_a_checkpoint_that_is_not_json_or_too_large_is_refused_at_the_line(pod: RunnerPod) -> None:
