@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from support.callers import SignedIn
 from support.web import EMAIL, Parts, Stack
-from tidegate_web.api.triggering import base36, run_name
 
 TASK = {"image": "busybox", "command": ["true"]}
 SCHEDULE: dict[str, Any] = {
@@ -175,12 +174,6 @@ def test_a_schedule_is_triggered_by_hand(stack: Stack, parts: Parts, me: SignedI
     assert parts.key("operator", tasks=["other"]).post("schedules/nightly:trigger").status_code == 403
     rows = parts.rows("SELECT target, outcome FROM audit WHERE action = 'schedule.trigger' AND outcome = 'done'")
     assert [row.target for row in rows] == ["nightly"] * 3
-
-
-def test_the_name_of_a_triggered_run_is_no_ticks() -> None:
-    assert base36(0) == "0"
-    assert base36(35 * 36 + 7) == "z7"
-    assert run_name("nightly", 1_700_000_000_000) == "nightly-mloyw3v28"
 
 
 def test_writes_of_definitions_are_in_the_audit_log(parts: Parts, me: SignedIn) -> None:

@@ -2,8 +2,6 @@
 
 import json
 import re
-import secrets
-import string
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -11,6 +9,7 @@ from typing import Any, NoReturn, TypeVar
 
 from flask import request
 from pydantic import BaseModel, ValidationError
+from tidegate_api.run_names import new_name
 
 from tidegate_web.permissions import is_dns_label
 from tidegate_web.problems import FieldError, Problem
@@ -24,7 +23,6 @@ MAX_PAYLOAD_BYTES = 128 * 1024
 RESERVED_LABELS = ("tidegate.dev/", "batch.kubernetes.io/")
 LABEL_KEY = re.compile(r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
-_ALPHABET = string.ascii_lowercase + string.digits
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -155,11 +153,9 @@ def check_name(name: object) -> None:
 
 
 def generated_name(spec: Mapping[str, Any]) -> str:
-    """``<task cut to 40>-<8 random>``; inline tasks are called ``run-…``."""
+    """The name of a run that was sent without one."""
     reference = spec.get("taskRef")
-    task = reference.get("name") if isinstance(reference, dict) else None
-    stem = task[:40].rstrip("-") if isinstance(task, str) and is_dns_label(task) else "run"
-    return f"{stem}-{''.join(secrets.choice(_ALPHABET) for _ in range(8))}"
+    return new_name(reference.get("name") if isinstance(reference, dict) else None)
 
 
 def check_labels(labels: object) -> dict[str, str]:

@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Connection
+from tidegate_api.run_names import name_of_key
 
 from tidegate_web.api import bodies
 from tidegate_web.permissions import is_dns_label
@@ -54,13 +55,7 @@ def once(project: str, body: Mapping[str, Any], *, header: str | None) -> Once |
     reference = body.get("taskRef")
     name = reference.get("name") if isinstance(reference, dict) else None
     task = name if isinstance(name, str) and is_dns_label(name) else ""
-    return Once(task=task, key=key, digest=_digest(body), name=run_name(project, task, key))
-
-
-def run_name(project: str, task: str, key: str) -> str:
-    """``<task cut to 40>-<16 hex of sha256("project/task/key")>``; an inline task is ``run`` there and empty here."""
-    digest = hashlib.sha256(f"{project}/{task}/{key}".encode()).hexdigest()[:16]
-    return f"{task[:40].rstrip('-') or 'run'}-{digest}"
+    return Once(task=task, key=key, digest=_digest(body), name=name_of_key(project, task, key))
 
 
 def _digest(body: Mapping[str, Any]) -> bytes:

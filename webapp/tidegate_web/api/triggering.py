@@ -5,6 +5,7 @@ from typing import Any
 
 from flask import Blueprint, Response
 from tidegate_api.names import SCHEDULE_LABEL
+from tidegate_api.run_names import triggered_name
 
 from tidegate_web import definitions
 from tidegate_web.api import bodies
@@ -22,21 +23,7 @@ from tidegate_web.permissions import Permission, is_dns_label, requires
 from tidegate_web.problems import Problem, from_cluster
 from tidegate_web.services import Services, services
 
-_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 TRIES = 5
-
-
-def base36(number: int) -> str:
-    digits = ""
-    while number:
-        number, digit = divmod(number, 36)
-        digits = _DIGITS[digit] + digits
-    return digits or "0"
-
-
-def run_name(schedule: str, milliseconds: int) -> str:
-    """No tick has such a name: minutes are digits alone."""
-    return f"{schedule}-m{base36(milliseconds)}"
 
 
 def triggered(schedule: Mapping[str, Any], wish: TriggerRequest, *, name: str) -> NewRun:
@@ -65,11 +52,11 @@ def trigger(made: Services, project: str, name: str, wish: TriggerRequest) -> Ma
         raise Problem(404, "There is no such Schedule.")
     may_act_on((schedule["spec"]["template"]["spec"].get("taskRef") or {}).get("name"))
     now = int(made.clock.now().timestamp() * 1000)
-    run = triggered(schedule, wish, name=run_name(name, now))
+    run = triggered(schedule, wish, name=triggered_name(name, now))
     with audited(made, "schedule.trigger", project=project, target=name, detail={"run": run.name}):
         for later in range(TRIES):
             try:
-                run = triggered(schedule, wish, name=run_name(name, now + later))
+                run = triggered(schedule, wish, name=triggered_name(name, now + later))
                 return create(made, project, Wanted(run=run), who=whoever())
             except Problem as problem:
                 if problem.status != 409 or later == TRIES - 1:
