@@ -33,7 +33,7 @@ class Distribution:
     """Directories whose content goes into its wheel, from the root of the checkout."""
 
 
-_PLATFORM_SOURCES = ("crds/tidegate_api", "operator/tidegate_operator", "webapp/tidegate_web")
+_PLATFORM_SOURCES = ("crds/tidegate_api", "operator/tidegate_operator", "webapp/tidegate_web", "cli/tidegate_cli")
 
 DISTRIBUTIONS: Mapping[str, Distribution] = {
     "operator": Distribution("tidegate-platform", ".", "operator", _PLATFORM_SOURCES),

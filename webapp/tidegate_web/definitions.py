@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tidegate_api.again import RESERVED_LABELS
 from tidegate_api.names import REQUESTED_BY_ANNOTATION
 
 from tidegate_web.kubernetes import GROUP_VERSION, MERGE_PATCH, Cluster, ClusterError
 
-OURS = ("tidegate.dev/", "batch.kubernetes.io/")
 STRICT = {"fieldValidation": "Strict"}
 TRIES = 5
 
@@ -117,6 +117,6 @@ def _replaced(found: Mapping[str, Any], wanted: Definition, *, who: str) -> dict
     metadata: dict[str, Any] = dict(found["metadata"])
     metadata["annotations"] = (metadata.get("annotations") or {}) | {REQUESTED_BY_ANNOTATION: who}
     if wanted.labels is not None:
-        kept = {key: value for key, value in (metadata.get("labels") or {}).items() if key.startswith(OURS)}
+        kept = {key: value for key, value in (metadata.get("labels") or {}).items() if key.startswith(RESERVED_LABELS)}
         metadata["labels"] = kept | dict(wanted.labels)
     return {**found, "metadata": metadata, "spec": dict(wanted.spec)}

@@ -9,6 +9,7 @@ from typing import Any, NoReturn, TypeVar
 
 from flask import request
 from pydantic import BaseModel, ValidationError
+from tidegate_api.again import RESERVED_LABELS
 from tidegate_api.run_names import new_name
 
 from tidegate_web.permissions import is_dns_label
@@ -20,7 +21,6 @@ MAX_BODY_BYTES = 1024 * 1024
 MAX_BATCH_BYTES = 16 * 1024 * 1024
 """No request is larger, whatever it is for."""
 MAX_PAYLOAD_BYTES = 128 * 1024
-RESERVED_LABELS = ("tidegate.dev/", "batch.kubernetes.io/")
 LABEL_KEY = re.compile(r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 

@@ -6,13 +6,14 @@ The spec of a run or a Task is the apiserver's to check: its schema comes from t
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from tidegate_api.again import RESERVED_LABELS
 from tidegate_api.names import Phase
 from tidegate_api.queue import QueueSpec
 from tidegate_api.schedule import ScheduleSpec
 from tidegate_api.task import TaskSpec
 from tidegate_api.taskrun import TaskRunSpec
 
-from tidegate_web.api.bodies import LABEL_KEY, LABEL_VALUE, RESERVED_LABELS, is_text
+from tidegate_web.api.bodies import LABEL_KEY, LABEL_VALUE, is_text
 from tidegate_web.api.models import Body, DnsLabel
 from tidegate_web.openapi.schemas import JsonOf, or_null
 from tidegate_web.store.queries import runs

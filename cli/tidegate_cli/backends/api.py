@@ -1,0 +1,232 @@
+"""The HTTP API with a key: live and archived runs alike, progress, stored logs."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, NoReturn, cast
+from urllib.parse import urlencode, urlsplit
+
+import urllib3
+from tidegate_api.names import TERMINAL_PHASES
+
+from tidegate_cli.backends import api_logs
+from tidegate_cli.backends.base import Json, Kind, NewRun, RunFilter
+from tidegate_cli.backends.http import AnswerError, Http
+from tidegate_cli.backends.sse import events
+from tidegate_cli.deadlines import Deadline
+from tidegate_cli.errors import AwayError, CommandError
+from tidegate_cli.names import checked
+from tidegate_cli.times import rfc3339
+
+PAGE: Final = 200
+_WITHOUT_KEY: Final = "it doesn't take the key: make another one in the project's settings, then tidegate login"
+
+
+class ApiBackend:
+    """One project of one installation."""
+
+    def __init__(self, http: Http, *, url: str, project: str) -> None:
+        self._http = http
+        self.dashboard = url
+        self.project = project
+        self._base = f"/api/v1/projects/{checked(project, what='project')}"
+
+    def create_run(self, wanted: NewRun) -> Json:
+        body = wanted.spec | ({"name": wanted.name} if wanted.name else {})
+        if wanted.labels:
+            body = body | {"labels": dict(wanted.labels)}
+        return self._ask("POST", "/runs", body=body, what="run")
+
+    def list_runs(self, wanted: RunFilter, *, limit: int) -> list[Json]:
+        query = {
+            "phase": ",".join(wanted.phases),
+            "task": wanted.task,
+            "queue": wanted.queue,
+            "tag": wanted.tag,
+            "batch": wanted.batch,
+            "schedule": wanted.schedule,
+            "q": wanted.text,
+            "from": rfc3339(wanted.since) if wanted.since else None,
+            "to": rfc3339(wanted.until) if wanted.until else None,
+        }
+        return self._pages("/runs", query, limit=limit)
+
+    def get_run(self, reference: str) -> Json:
+        return self._ask("GET", f"/runs/{checked(reference)}", what=f"run {reference}")
+
+    def why(self, run: Json) -> Json:
+        return self._ask("GET", f"/runs/{run['uid']}/why", what=f"run {run['name']}")
+
+    def result(self, run: Json) -> Any:
+        return self._ask("GET", f"/runs/{run['uid']}/result", what=f"result of {run['name']}")
+
+    def changes(self, run: Json, deadline: Deadline) -> Iterator[Json]:
+        path = f"/live/v1/projects/{self.project}/events"
+        try:
+            stream = self._http.stream(path, query={"runs": run["uid"]}, deadline=deadline, quiet=60)
+        except AnswerError as error:
+            if not error.unavailable:
+                self._refused(error, f"run {run['name']}")
+            # Live updates alone may be away: then whoever waits asks again and again.
+            yield self.get_run(run["uid"])
+            return
+        with stream:
+            try:
+                for event in events(stream):
+                    # The stream is open when it greets: what happens from now on is in it.
+                    if event.name in ("hello", "reset") or (event.name == "run" and _moved(run, event.data)):
+                        run = self.get_run(run["uid"])
+                        yield run
+                    elif event.name == "run" and event.data.get("uid") == run["uid"]:
+                        run = run | _told(event.data)
+                        yield run
+            except AnswerError as error:
+                self._refused(error, f"run {run['name']}")
+
+    def logs(self, run: Json, *, attempt: int | None, follow: bool) -> Iterator[str]:
+        def ended() -> bool:
+            return self.get_run(run["uid"])["phase"] in TERMINAL_PHASES
+
+        try:
+            if follow:
+                yield from api_logs.followed(self._http, self.project, run["uid"], attempt=attempt, ended=ended)
+            else:
+                yield from api_logs.stored(self._http, self.project, run["uid"], attempt=attempt)
+        except AnswerError as error:
+            self._refused(error, f"log of {run['name']}")
+
+    def cancel(self, run: Json) -> Json:
+        return self._ask("POST", f"/runs/{run['uid']}:cancel", what=run["name"])
+
+    def replay(self, run: Json, *, payload: Json | None, name: str | None) -> Json:
+        body: Json = ({} if payload is None else {"payload": payload}) | ({} if name is None else {"name": name})
+        return self._ask("POST", f"/runs/{run['uid']}:replay", body=body, what=run["name"])
+
+    def list_definitions(self, kind: Kind) -> list[Json]:
+        return self._pages(f"/{kind.plural}", {})
+
+    def get_definition(self, kind: Kind, name: str) -> Json:
+        return self._ask("GET", f"/{kind.plural}/{checked(name)}", what=f"{kind.name} {name}")
+
+    def put_definition(
+        self, kind: Kind, name: str, *, spec: Json, labels: Mapping[str, str] | None
+    ) -> tuple[Json, bool]:
+        known = self._find(f"/{kind.plural}/{checked(name)}", what=f"{kind.name} {name}")
+        body: Json = {"spec": spec} | ({} if labels is None else {"labels": dict(labels)})
+        made = self._ask("PUT", f"/{kind.plural}/{checked(name)}", body=body, what=f"{kind.name} {name}")
+        return made, known is None or known["uid"] != made["uid"]
+
+    def pause_queue(self, name: str, *, paused: bool) -> Json:
+        return self._act("queues", name, "pause" if paused else "resume", what=f"Queue {name}")
+
+    def suspend_schedule(self, name: str, *, suspend: bool) -> Json:
+        return self._act("schedules", name, "suspend" if suspend else "resume", what=f"Schedule {name}")
+
+    def trigger(self, schedule: str, *, payload: Json | None) -> Json:
+        body = {} if payload is None else {"payload": payload}
+        return self._act("schedules", schedule, "trigger", what=f"Schedule {schedule}", body=body)
+
+    def _act(self, plural: str, name: str, act: str, *, what: str, body: Json | None = None) -> Json:
+        return self._ask("POST", f"/{plural}/{checked(name)}:{act}", body=body, what=what)
+
+    def _pages(self, path: str, query: Mapping[str, object], *, limit: int | None = None) -> list[Json]:
+        items: list[Json] = []
+        after: object = None
+        while True:
+            size = PAGE if limit is None else min(PAGE, limit - len(items))
+            answer = self._ask("GET", path, query={**query, "limit": size, "after": after}, what="list")
+            items += answer["items"]
+            after = answer["after"]
+            if not after or (limit is not None and len(items) >= limit):
+                return items
+
+    def _find(self, path: str, *, what: str) -> Json | None:
+        try:
+            return cast("Json", self._http.request("GET", self._base + path))
+        except AnswerError as error:
+            if error.status == 404:
+                return None
+            self._refused(error, what)
+
+    def _ask(
+        self, method: str, path: str, *, what: str, body: Json | None = None, query: Mapping[str, object] | None = None
+    ) -> Json:
+        try:
+            return cast("Json", self._http.request(method, self._base + path, body=body, query=query))
+        except AnswerError as error:
+            self._refused(error, what)
+
+    def _refused(self, error: AnswerError, what: str) -> NoReturn:
+        refused(error, what=what, url=self.dashboard, project=self.project)
+
+
+def refused(error: AnswerError, *, what: str, url: str, project: str | None = None) -> NoReturn:
+    """What the web part said, as a line for people."""
+    where = f" in project {project} (another one: -n)" if project else ""
+    if error.status == 401:
+        raise CommandError(f"{url}: {_WITHOUT_KEY}") from error
+    if error.status == 404:
+        raise CommandError(f"{what}: {error.message.rstrip('.')}{where}") from error
+    if error.status == 403:
+        raise CommandError(f"{what}: the key may not do this: {error.message}") from error
+    if error.status < 400 and error.status:
+        raise CommandError(f"{url} isn't Tidegate's address: {error.message}. Correct TIDEGATE_API_URL or log in again") from error  # fmt: skip
+    if error.unavailable:
+        raise AwayError(f"Tidegate at {url} doesn't answer ({error.message}): is this the right address?") from error
+    raise CommandError(f"{what}: {error.message}") from error
+
+
+def connect_http(*, url: str, key: str) -> Http:
+    """The web part at an address."""
+    pool = urllib3.PoolManager()
+
+    def send(
+        method: str, path: str, *, query: Mapping[str, object], body: bytes | None, headers: Mapping[str, str],
+        timeout: urllib3.Timeout,
+    ) -> urllib3.BaseHTTPResponse:  # fmt: skip
+        address = url + path + (f"?{urlencode(query)}" if query else "")
+        return pool.request(
+            method, address, body=body, headers={**headers, "Authorization": f"Bearer {key}", "User-Agent": "tidegate"},
+            timeout=timeout, preload_content=False, retries=False, redirect=False,
+        )  # fmt: skip
+
+    return Http(send)
+
+
+def connect(*, url: str, key: str, project: str | None) -> ApiBackend:
+    """With a key. Without a project it is the key's own."""
+    http = connect_http(url=url, key=key)
+    return ApiBackend(http, url=url, project=project or only_project(http, url=url))
+
+
+def only_project(http: Http, *, url: str) -> str:
+    """The project of a key."""
+    found = projects(http, url=url)
+    if len(found) != 1:
+        raise CommandError(f"which project? Name one with -n: {', '.join(found) or 'the key has none'}")
+    return found[0]
+
+
+def projects(http: Http, *, url: str) -> list[str]:
+    """Those in which a key has a role."""
+    try:
+        return [item["name"] for item in http.request("GET", "/api/v1/projects")["items"]]
+    except AnswerError as error:
+        refused(error, what="projects", url=url)
+
+
+def checked_url(url: str) -> str:
+    """An address as it is used, without a slash at its end."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
+        raise CommandError(f"{url!r} is no address of Tidegate: it looks like https://tidegate.example.com")
+    return url.rstrip("/")
+
+
+def _moved(run: Json, event: Json) -> bool:
+    """Whether an event tells of another phase or reason, which only the run itself tells whole."""
+    same = all(event.get(name, run.get(name)) == run.get(name) for name in ("phase", "reason"))
+    return event.get("uid") == run["uid"] and not same
+
+
+def _told(event: Json) -> Json:
+    told = {name: event[name] for name in ("attempt", "progress") if event.get(name) is not None}
+    return told | ({"progressMessage": event["message"]} if event.get("message") else {})

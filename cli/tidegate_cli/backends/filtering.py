@@ -1,0 +1,23 @@
+"""Which runs a filter lets through, for lists that no server filters. Pure."""
+
+from tidegate_cli.backends.base import Json, RunFilter
+from tidegate_cli.times import parse
+
+
+def fits(run: Json, wanted: RunFilter) -> bool:
+    """Whether a run is one of those asked for."""
+    created = parse(run["createdAt"])
+    named = {"task": wanted.task, "queue": wanted.queue, "batch": wanted.batch, "schedule": wanted.schedule}
+    return (
+        (not wanted.phases or run["phase"] in wanted.phases)
+        and all(value is None or run[name] == value for name, value in named.items())
+        and (wanted.tag is None or wanted.tag in run["tags"])
+        and (wanted.text is None or _mentions(run, wanted.text))
+        and (wanted.since is None or (created is not None and created >= wanted.since))
+        and (wanted.until is None or (created is not None and created < wanted.until))
+    )
+
+
+def _mentions(run: Json, text: str) -> bool:
+    said = (run["name"], run["task"], run["reason"], run["message"], *run["tags"])
+    return any(text.lower() in str(each or "").lower() for each in said)

@@ -1,0 +1,293 @@
+"""Kubernetes by the user's kubeconfig: no web part is needed. What only the archive or the leader knows isn't there."""
+
+import json
+import re
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NoReturn, cast
+
+import urllib3
+from kubernetes import client, config
+from kubernetes.config.config_exception import ConfigException
+from tidegate_api.again import labels_again, spec_again
+from tidegate_api.names import API_VERSION, SCHEDULE_LABEL, TERMINAL_PHASES
+from tidegate_api.run_names import name_of_key, new_name, triggered_name
+
+from tidegate_cli.backends import pod_logs
+from tidegate_cli.backends.base import SCHEDULES, Json, Kind, NewRun, RunFilter
+from tidegate_cli.backends.filtering import fits
+from tidegate_cli.backends.http import AnswerError, Http
+from tidegate_cli.backends.shapes import definition_of, run_of
+from tidegate_cli.deadlines import Deadline
+from tidegate_cli.errors import AwayError, CommandError
+from tidegate_cli.names import checked
+
+MERGE_PATCH = "application/merge-patch+json"
+STRICT = {"fieldValidation": "Strict"}
+PAGE = 500
+TRIES = 5
+_UID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+
+class KubernetesBackend:
+    """One namespace of one cluster."""
+
+    def __init__(self, http: Http, *, project: str, server: str, dashboard: str | None = None) -> None:
+        self._http = http
+        self._server = server
+        self.project = project
+        self.dashboard = dashboard
+
+    def create_run(self, wanted: NewRun) -> Json:
+        task = str((wanted.spec.get("taskRef") or {}).get("name") or "")
+        key = wanted.spec.get("idempotencyKey")
+        if key is not None and wanted.name is not None:
+            raise CommandError("a name can't be chosen beside an idempotency key: the key names the run")
+        name = wanted.name or (new_name(task) if key is None else name_of_key(self.project, task, key))
+        try:
+            return run_of(self._create(name, spec=wanted.spec, labels=wanted.labels))
+        except AnswerError as error:
+            if error.status != 409 or key is None:
+                self._refused(error, f"run {name}")
+        met = self.get_run(name)
+        if met["spec"].get("idempotencyKey") != key or met["spec"].get("payload") != wanted.spec.get("payload", {}):
+            raise CommandError(f"the key {key!r} was used for another run, {name}: use a new key")
+        return met
+
+    def list_runs(self, wanted: RunFilter, *, limit: int) -> list[Json]:
+        fields = []
+        if wanted.task:
+            fields.append(f"spec.taskRef.name={wanted.task}")
+        if len(wanted.phases) == 1:
+            fields.append(f"status.phase={wanted.phases[0]}")
+        labels = f"{SCHEDULE_LABEL}={wanted.schedule}" if wanted.schedule else None
+        found = self._list("taskruns", {"fieldSelector": ",".join(fields), "labelSelector": labels})
+        runs = sorted(map(run_of, found), key=lambda run: (run["createdAt"], run["uid"]), reverse=True)
+        return [run for run in runs if fits(run, wanted)][:limit]
+
+    def get_run(self, reference: str) -> Json:
+        if _UID.fullmatch(reference):
+            # No apiserver selects by uid.
+            found = next((item for item in self._list("taskruns") if item["metadata"]["uid"] == reference), None)
+            if found is not None:
+                return run_of(found)
+        return run_of(self._get("taskruns", reference, f"run {reference}"))
+
+    def why(self, run: Json) -> Json:
+        return {"reason": run["reason"] or run["phase"], "message": run["message"] or ""}
+
+    def result(self, run: Json) -> Any:
+        if "result" in run["status"]:
+            return run["status"]["result"]
+        if run["status"].get("resultRef"):
+            raise CommandError("the result is too large for the cluster: the web part has it (tidegate login)")
+        raise CommandError(f"{run['name']} has no result")
+
+    def changes(self, run: Json, deadline: Deadline) -> Iterator[Json]:
+        now = self._get("taskruns", run["name"], f"run {run['name']}")
+        self._same(run, now)
+        yield run_of(now)
+        query = {
+            "watch": "true",
+            "fieldSelector": f"metadata.name={run['name']}",
+            "resourceVersion": now["metadata"]["resourceVersion"],
+        }
+        try:
+            with self._http.stream(self._path("taskruns"), query=query, deadline=deadline) as stream:
+                for line in stream.lines():
+                    event = json.loads(line)
+                    if event["type"] == "ERROR":  # such as a version that is too old: look again
+                        return
+                    self._same(run, event["object"], gone=event["type"] == "DELETED")
+                    yield run_of(event["object"])
+        except AnswerError as error:
+            self._refused(error, f"run {run['name']}")
+
+    def logs(self, run: Json, *, attempt: int | None, follow: bool) -> Iterator[str]:
+        try:
+            yield from pod_logs.logs(self._http, run, attempt=attempt, follow=follow)
+        except AnswerError as error:
+            self._refused(error, f"log of {run['name']}")
+
+    def cancel(self, run: Json) -> Json:
+        now = self._get("taskruns", run["name"], f"run {run['name']}")
+        self._same(run, now)
+        if run_of(now)["phase"] in TERMINAL_PHASES:
+            raise CommandError(f"{run['name']} has ended already: {run_of(now)['phase']}")
+        return run_of(self._patch("taskruns", run["name"], {"cancel": True}, uid=run["uid"]))
+
+    def replay(self, run: Json, *, payload: Json | None, name: str | None) -> Json:
+        spec = spec_again(run["spec"]) | ({} if payload is None else {"payload": payload})
+        return self.create_run(NewRun(spec=spec, name=name, labels=labels_again(run["labels"])))
+
+    def list_definitions(self, kind: Kind) -> list[Json]:
+        return [definition_of(item) for item in self._list(kind.plural)]
+
+    def get_definition(self, kind: Kind, name: str) -> Json:
+        return definition_of(self._get(kind.plural, name, f"{kind.name} {name}"))
+
+    def put_definition(
+        self, kind: Kind, name: str, *, spec: Json, labels: Mapping[str, str] | None
+    ) -> tuple[Json, bool]:
+        for tried in range(TRIES):
+            try:
+                found = self._find(kind.plural, name)
+                if found is None:
+                    body = _manifest(kind.name, name, spec=spec, labels=labels or {})
+                    return definition_of(
+                        self._http.request("POST", self._path(kind.plural), body=body, query=STRICT)
+                    ), True
+                kept = found["metadata"].get("labels") or {}
+                if labels is not None:
+                    ours = {key: value for key, value in kept.items() if key not in labels_again(kept)}
+                    kept = ours | dict(labels)
+                body = {**found, "metadata": {**found["metadata"], "labels": kept}, "spec": spec}
+                path = self._path(kind.plural, name)
+                return definition_of(self._http.request("PUT", path, body=body, query=STRICT)), False
+            except AnswerError as error:
+                # Made, changed or deleted in between: look again.
+                if error.status not in (404, 409) or tried == TRIES - 1:
+                    self._refused(error, f"{kind.name} {name}")
+        raise AssertionError("unreachable")
+
+    def pause_queue(self, name: str, *, paused: bool) -> Json:
+        return definition_of(self._patch("queues", name, {"paused": paused}, what=f"Queue {name}"))
+
+    def suspend_schedule(self, name: str, *, suspend: bool) -> Json:
+        return definition_of(self._patch("schedules", name, {"suspend": suspend}, what=f"Schedule {name}"))
+
+    def trigger(self, schedule: str, *, payload: Json | None) -> Json:
+        template = self.get_definition(SCHEDULES, schedule)["spec"]["template"]
+        metadata = template.get("metadata") or {}
+        spec = template["spec"] | ({} if payload is None else {"payload": payload})
+        labels = {**(metadata.get("labels") or {}), SCHEDULE_LABEL: schedule}
+        now = time.time_ns() // 1_000_000
+        for later in range(TRIES):
+            name = triggered_name(schedule, now + later)
+            try:
+                return run_of(self._create(name, spec=spec, labels=labels, annotations=metadata.get("annotations")))
+            except AnswerError as error:
+                if error.status != 409 or later == TRIES - 1:
+                    self._refused(error, f"run {name}")
+        raise AssertionError("unreachable")
+
+    def _create(
+        self, name: str, *, spec: Json, labels: Mapping[str, str], annotations: Mapping[str, str] | None = None
+    ) -> Json:
+        body = _manifest("TaskRun", name, spec=spec, labels=labels, annotations=annotations)
+        return cast("Json", self._http.request("POST", self._path("taskruns"), body=body, query=STRICT))
+
+    def _patch(self, plural: str, name: str, spec: Json, *, uid: str | None = None, what: str = "") -> Json:
+        patch = {"spec": spec} | ({"metadata": {"uid": uid}} if uid else {})
+        path = self._path(plural, name)
+        try:
+            return cast("Json", self._http.request("PATCH", path, body=patch, query=STRICT, content_type=MERGE_PATCH))
+        except AnswerError as error:
+            self._refused(error, what or f"run {name}")
+
+    def _list(self, plural: str, query: Mapping[str, object] | None = None) -> list[Json]:
+        items: list[Json] = []
+        more = ""
+        while True:
+            asked = {"limit": PAGE, "continue": more, **(query or {})}
+            try:
+                answer = self._http.request("GET", self._path(plural), query=asked)
+            except AnswerError as error:
+                self._refused(error, f"list of {plural}")
+            items += answer["items"]
+            more = answer["metadata"].get("continue") or ""
+            if not more:
+                return items
+
+    def _get(self, plural: str, name: str, what: str) -> Json:
+        try:
+            found = self._find(plural, name)
+        except AnswerError as error:
+            self._refused(error, what)
+        if found is None:
+            raise CommandError(f"there is no {what} in namespace {self.project} (another one: -n)")
+        return found
+
+    def _find(self, plural: str, name: str) -> Json | None:
+        try:
+            return cast("Json", self._http.request("GET", self._path(plural, name)))
+        except AnswerError as error:
+            # Of the object, and not of its kind: a cluster without Tidegate's resources answers 404 too.
+            named = (error.body.get("details") or {}).get("name")
+            if error.status == 404 and named == name:
+                return None
+            raise
+
+    def _path(self, plural: str, name: str | None = None) -> str:
+        base = f"/apis/{API_VERSION}/namespaces/{self.project}/{plural}"
+        return base if name is None else f"{base}/{checked(name)}"
+
+    def _same(self, run: Json, now: Json, *, gone: bool = False) -> None:
+        if gone or now["metadata"]["uid"] != run["uid"]:
+            raise CommandError(f"run {run['name']} was deleted")
+
+    def _refused(self, error: AnswerError, what: str) -> NoReturn:
+        if error.status == 401:
+            raise CommandError(
+                f"{self._server} doesn't accept the login of your kubeconfig: {error.message}"
+            ) from error
+        if error.status == 403:
+            raise CommandError(f"Kubernetes refuses this: {error.message}") from error
+        if error.status == 404:
+            raise CommandError(f"{self._server} doesn't know Tidegate's resources: is it installed there?") from error
+        if error.unavailable:
+            raise AwayError(f"Kubernetes at {self._server} doesn't answer ({error.message}): is it up, and is this the right --context?") from error  # fmt: skip
+        raise CommandError(f"{what}: {error.message}") from error
+
+
+def connect(
+    *, kubeconfig: Path | None, context: str | None, namespace: str | None, dashboard: str | None
+) -> KubernetesBackend:
+    """By the kubeconfig, as kubectl does it: `--kubeconfig`, `KUBECONFIG`, `~/.kube/config`."""
+    configuration = client.Configuration()
+    file = None if kubeconfig is None else str(kubeconfig)
+    try:
+        config.load_kube_config(  # type: ignore[no-untyped-call]
+            config_file=file, context=context, client_configuration=configuration
+        )
+        found = config.list_kube_config_contexts(config_file=file)  # type: ignore[no-untyped-call]
+    except (ConfigException, OSError, ValueError, TypeError, AttributeError) as error:
+        raise CommandError(f"the kubeconfig can't be used: {error}. Set KUBECONFIG, or use the HTTP API (tidegate login)") from error  # fmt: skip
+    contexts, current = found
+    chosen = current if context is None else next(each for each in contexts if each["name"] == context)
+    project = checked(namespace or (chosen.get("context") or {}).get("namespace") or "default", what="namespace")
+    configuration.retries = False  # a POST that is sent twice may make two runs
+    return KubernetesBackend(
+        Http(_sender(configuration)), project=project, server=configuration.host, dashboard=dashboard
+    )
+
+
+def _sender(configuration: client.Configuration) -> Any:
+    api = client.ApiClient(configuration)
+
+    def send(
+        method: str, path: str, *, query: Mapping[str, object], body: bytes | None, headers: Mapping[str, str],
+        timeout: urllib3.Timeout,
+    ) -> urllib3.BaseHTTPResponse:  # fmt: skip
+        # The client adds host, login (reading a renewed token) and user agent.
+        _, url, sent, _, _ = api.param_serialize(
+            method,
+            path,
+            query_params=[(name, str(value)) for name, value in query.items()],
+            header_params=dict(headers),
+            auth_settings=["BearerToken"],
+        )
+        response: urllib3.BaseHTTPResponse = api.rest_client.pool_manager.request(
+            method, url, body=body, headers=sent, timeout=timeout, preload_content=False, retries=False
+        )
+        return response
+
+    return send
+
+
+def _manifest(
+    kind: str, name: str, *, spec: Json, labels: Mapping[str, str], annotations: Mapping[str, str] | None = None
+) -> Json:
+    metadata = {"name": name, "labels": dict(labels), "annotations": dict(annotations or {})}
+    return {"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, "spec": spec}

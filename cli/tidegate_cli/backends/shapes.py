@@ -1,0 +1,61 @@
+"""Resources of Kubernetes as the HTTP API tells of them (`docs/reference/http.md`)."""
+
+from typing import Any
+
+from tidegate_api.names import REQUESTED_BY_ANNOTATION, SCHEDULE_LABEL
+
+from tidegate_cli.backends.base import Json
+
+
+def run_of(resource: Json) -> Json:
+    """A TaskRun. What only the web part knows, such as progress, is null."""
+    metadata, spec, status = resource["metadata"], resource.get("spec") or {}, resource.get("status") or {}
+    labels, attempts = metadata.get("labels") or {}, status.get("attempts") or []
+    return {
+        "uid": metadata["uid"],
+        "name": metadata["name"],
+        "project": metadata["namespace"],
+        "phase": status.get("phase") or "Pending",
+        "reason": status.get("reason"),
+        "message": status.get("message"),
+        "task": (spec.get("taskRef") or {}).get("name"),
+        "queue": status.get("queue") or spec.get("queue") or (spec.get("task") or {}).get("queue"),
+        "schedule": labels.get(SCHEDULE_LABEL),
+        "batch": spec.get("batch"),
+        "tags": spec.get("tags") or [],
+        "attempt": max((int(attempt.get("number") or 0) for attempt in attempts), default=0),
+        "createdAt": metadata["creationTimestamp"],
+        "startedAt": status.get("startedAt"),
+        "finishedAt": status.get("finishedAt"),
+        "parent": spec.get("parentRun"),
+        "queuedAt": status.get("queuedAt"),
+        "deletedAt": None,
+        "requestedBy": _requester(metadata),
+        "progress": None,
+        "progressMessage": None,
+        "metadata": {},
+        "labels": labels,
+        "spec": spec,
+        "status": status,
+    }
+
+
+def definition_of(resource: Json) -> Json:
+    """A Task, Queue or Schedule."""
+    metadata = resource["metadata"]
+    return {
+        "name": metadata["name"],
+        "uid": metadata["uid"],
+        "project": metadata["namespace"],
+        "resourceVersion": metadata["resourceVersion"],
+        "createdAt": metadata["creationTimestamp"],
+        "labels": metadata.get("labels") or {},
+        "requestedBy": (metadata.get("annotations") or {}).get(REQUESTED_BY_ANNOTATION),
+        "spec": resource.get("spec") or {},
+        "status": resource.get("status") or {},
+    }
+
+
+def _requester(metadata: Json) -> dict[str, Any] | None:
+    name = (metadata.get("annotations") or {}).get(REQUESTED_BY_ANNOTATION)
+    return {"name": name, "verified": False} if name else None

@@ -1,0 +1,73 @@
+"""Schedules: listed, triggered, suspended, resumed."""
+
+from functools import partial
+from typing import Final
+
+import click
+
+from tidegate_cli import output
+from tidegate_cli.backends.base import SCHEDULES, Backend, Json
+from tidegate_cli.commands.ending import check_timeout, tell_made, timeout_option, watch_option
+from tidegate_cli.options import connected, formatted, with_payload
+from tidegate_cli.output import Column
+
+COLUMNS: Final = (
+    Column(head="NAME", cell=lambda schedule: schedule["name"]),
+    Column(head="CRON", cell=lambda schedule: schedule["spec"].get("cron")),
+    Column(head="ZONE", cell=lambda schedule: schedule["spec"].get("timeZone", "UTC")),
+    Column(head="SUSPENDED", cell=lambda schedule: "yes" if schedule["spec"].get("suspend") else "no"),
+    Column(head="LAST", cell=lambda schedule: output.age(schedule["status"].get("lastScheduleTime"))),
+    Column(head="NEXT", cell=lambda schedule: schedule["status"].get("nextScheduleTime")),
+    Column(head="ACTIVE", cell=lambda schedule: str(len(schedule["status"].get("active") or []))),
+    Column(head="AGE", cell=lambda schedule: output.age(schedule["createdAt"])),
+)
+
+
+@click.group("schedules")
+def schedules() -> None:
+    """Schedules: runs by cron."""
+
+
+@schedules.command("ls")
+@formatted
+@connected
+def list_schedules(backend: Backend, *, form: str | None) -> None:
+    """List the Schedules."""
+    found = backend.list_definitions(SCHEDULES)
+    output.show_list(found, COLUMNS, form=form, none=f"no Schedules in {backend.project}")
+
+
+@schedules.command("trigger")
+@click.argument("schedule")
+@with_payload
+@watch_option
+@timeout_option
+@formatted
+@connected
+def trigger(
+    backend: Backend, *, schedule: str, payload: Json | None, watch: bool, timeout: float | None, form: str | None
+) -> int:
+    """Make a run of SCHEDULE's template now; what its cron does stays as it is."""
+    check_timeout(watch, timeout)
+    made = backend.trigger(schedule, payload=payload)
+    return tell_made(backend, made, watch=watch, timeout=timeout, form=form)
+
+
+@schedules.command("suspend")
+@click.argument("schedule")
+@formatted
+@connected
+def suspend(backend: Backend, *, schedule: str, form: str | None) -> None:
+    """Let no further tick of SCHEDULE make a run."""
+    changed = backend.suspend_schedule(schedule, suspend=True)
+    output.show_item(changed, form=form, text=partial("{0[name]} suspended".format))
+
+
+@schedules.command("resume")
+@click.argument("schedule")
+@formatted
+@connected
+def resume(backend: Backend, *, schedule: str, form: str | None) -> None:
+    """Let the ticks of SCHEDULE make runs again."""
+    changed = backend.suspend_schedule(schedule, suspend=False)
+    output.show_item(changed, form=form, text=partial("{0[name]} resumed".format))

@@ -1,0 +1,85 @@
+"""Tasks: listed, and applied from files."""
+
+from collections.abc import Iterator, Sequence
+from typing import IO, Final
+
+import click
+import yaml
+from tidegate_api.names import API_VERSION
+
+from tidegate_cli import output
+from tidegate_cli.backends.base import TASKS, Backend, Json
+from tidegate_cli.errors import MISUSED, CommandError
+from tidegate_cli.options import connected, formatted
+from tidegate_cli.output import Column
+
+
+def _runs_what(task: Json) -> str:
+    spec = task["spec"]
+    return str(spec.get("entrypoint") or " ".join(spec.get("command") or []) or "(the image's own)")
+
+
+COLUMNS: Final = (
+    Column(head="NAME", cell=lambda task: task["name"]),
+    Column(head="QUEUE", cell=lambda task: task["spec"].get("queue", "default")),
+    Column(head="IMAGE", cell=lambda task: task["spec"].get("image")),
+    Column(head="RUNS", cell=_runs_what),
+    Column(head="AGE", cell=lambda task: output.age(task["createdAt"])),
+    Column(head="DESCRIPTION", cell=lambda task: task["spec"].get("description"), wide=True),
+)
+
+
+@click.group("tasks")
+def tasks() -> None:
+    """Tasks: what runs refer to."""
+
+
+@tasks.command("ls")
+@formatted
+@connected
+def list_tasks(backend: Backend, *, form: str | None) -> None:
+    """List the Tasks."""
+    found = backend.list_definitions(TASKS)
+    output.show_list(found, COLUMNS, form=form, none=f"no Tasks in {backend.project}: tidegate tasks apply -f FILE")
+
+
+@tasks.command("apply")
+@click.option("-f", "--filename", "files", multiple=True, required=True, type=click.File(encoding="utf-8"), metavar="FILE", help="YAML or JSON with Tasks, - for stdin. May be repeated.")  # fmt: skip
+@connected
+def apply(backend: Backend, *, files: Sequence[IO[str]]) -> None:
+    """Create the Tasks of each FILE, or replace the specs of those that are there."""
+    # All are read before the first is sent: a mistake in the last file leaves everything as it is.
+    wanted = [manifest for file in files for manifest in _manifests(file, project=backend.project)]
+    for manifest in wanted:
+        metadata = manifest["metadata"]
+        made, new = backend.put_definition(
+            TASKS, metadata["name"], spec=manifest["spec"], labels=metadata.get("labels")
+        )
+        output.console().print(f"{made['name']} {'created' if new else 'replaced'}")
+
+
+def _manifests(file: IO[str], *, project: str) -> Iterator[Json]:
+    try:
+        found = [document for document in yaml.safe_load_all(file) if document is not None]
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise CommandError(f"{file.name} is not YAML: {error}", code=MISUSED) from error
+    if not found:
+        raise CommandError(f"{file.name} has no Task", code=MISUSED)
+    for document in found:
+        _check(document, file.name, project)
+        yield document
+
+
+def _check(document: object, file: str, project: str) -> None:
+    if not isinstance(document, dict) or (document.get("apiVersion"), document.get("kind")) != (
+        API_VERSION,
+        TASKS.name,
+    ):
+        raise CommandError(f"{file}: only Tasks of {API_VERSION} are applied here; use kubectl for anything else", code=MISUSED)  # fmt: skip
+    metadata = document.get("metadata")
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
+        raise CommandError(f"{file}: a Task has no metadata.name", code=MISUSED)
+    if not isinstance(document.get("spec"), dict):
+        raise CommandError(f"{file}: Task {metadata['name']} has no spec", code=MISUSED)
+    if metadata.get("namespace", project) != project:
+        raise CommandError(f"{file}: Task {metadata['name']} is for {metadata['namespace']}, not {project}: use -n", code=MISUSED)  # fmt: skip

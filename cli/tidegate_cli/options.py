@@ -1,0 +1,101 @@
+"""Options that many commands have, and what they become: a way to Tidegate, a payload, a form of output."""
+
+import functools
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from tidegate_cli.backends import choosing
+from tidegate_cli.backends.base import Json
+from tidegate_cli.errors import MISUSED, CommandError
+from tidegate_cli.output import FORMS
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_CONNECTION = (
+    click.option("-n", "--namespace", "--project", metavar="NAME", help="The project, which is a namespace."),
+    click.option("--via", type=click.Choice([choosing.KUBERNETES, choosing.API]), help="Ask Kubernetes or the HTTP API, whatever is set up."),
+    click.option("--context", metavar="NAME", help="A context of the kubeconfig; asks Kubernetes."),
+    click.option("--kubeconfig", type=click.Path(path_type=Path), metavar="FILE", help="Another kubeconfig; asks Kubernetes."),
+)  # fmt: skip
+
+
+def connected(command: Command) -> Command:
+    """Gives a command ``backend``, from the options that lead there."""
+
+    @functools.wraps(command)
+    def wrapped(
+        *arguments: Any, namespace: str | None, via: str | None, context: str | None, kubeconfig: Path | None,
+        **options: Any,
+    ) -> Any:  # fmt: skip
+        asked = choosing.Asked(via=via, namespace=namespace, context=context, kubeconfig=kubeconfig)
+        return command(*arguments, backend=choosing.connect(asked, os.environ), **options)
+
+    for option in reversed(_CONNECTION):
+        wrapped = option(wrapped)
+    return wrapped  # type: ignore[return-value]
+
+
+def formatted(command: Command) -> Command:
+    """Gives a command ``form``."""
+    return click.option("-o", "--output", "form", type=click.Choice(FORMS), help="Instead of text for people.")(command)
+
+
+def with_payload(command: Command) -> Command:
+    """Gives a command ``payload``, None when nothing was said."""
+
+    @functools.wraps(command)
+    def wrapped(*arguments: Any, payload: str | None, fields: Sequence[str], **options: Any) -> Any:
+        return command(*arguments, payload=read_payload(payload, fields), **options)
+
+    field = click.option(
+        "-p", "--set", "fields", multiple=True, metavar="KEY=VALUE",
+        help="A field of the payload: JSON where it is JSON, else text. May be repeated.",
+    )  # fmt: skip
+    whole = click.option("--payload", metavar="JSON", help="A JSON object, @FILE, or - for stdin.")
+    return whole(field(wrapped))  # type: ignore[return-value]
+
+
+def read_payload(text: str | None, fields: Sequence[str] = ()) -> Json | None:
+    """The payload that was asked for."""
+    if text is None and not fields:
+        return None
+    payload = _object(text) if text is not None else {}
+    for field in fields:
+        name, found, value = field.partition("=")
+        if not found or not name:
+            raise CommandError(f"--set {field!r} must look like KEY=VALUE", code=MISUSED)
+        payload[name] = _value(value)
+    return payload
+
+
+def _object(text: str) -> Json:
+    try:
+        if text == "-":
+            text = sys.stdin.read()
+        elif text.startswith("@"):
+            text = Path(text[1:]).read_text(encoding="utf-8")
+        payload = json.loads(text, parse_constant=_no_constant)
+    except OSError as error:
+        raise CommandError(f"the payload can't be read: {error.filename}: {error.strerror}", code=MISUSED) from error
+    except (ValueError, RecursionError) as error:
+        raise CommandError(f"the payload is not JSON: {error}", code=MISUSED) from error
+    if not isinstance(payload, dict):
+        raise CommandError('the payload must be a JSON object, such as {"width": 800}', code=MISUSED)
+    return payload
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
