@@ -9,7 +9,6 @@ from typing import Any, NoReturn, cast
 
 import urllib3
 from kubernetes import client, config
-from kubernetes.config.config_exception import ConfigException
 from tidegate_api.again import labels_again, spec_again
 from tidegate_api.names import API_VERSION, SCHEDULE_LABEL, TERMINAL_PHASES
 from tidegate_api.run_names import name_of_key, new_name, triggered_name
@@ -48,6 +47,8 @@ class KubernetesBackend:
         try:
             return run_of(self._create(name, spec=wanted.spec, labels=wanted.labels))
         except AnswerError as error:
+            if error.unavailable:
+                raise AwayError(f"Kubernetes didn't answer ({error.message}), whether the run was made isn't known: tidegate show {name}") from error  # fmt: skip
             if error.status != 409 or key is None:
                 self._refused(error, f"run {name}")
         met = self.get_run(name)
@@ -96,8 +97,8 @@ class KubernetesBackend:
         try:
             with self._http.stream(self._path("taskruns"), query=query, deadline=deadline) as stream:
                 for line in stream.lines():
-                    event = json.loads(line)
-                    if event["type"] == "ERROR":  # such as a version that is too old: look again
+                    event = _event(line)
+                    if event is None:
                         return
                     self._same(run, event["object"], gone=event["type"] == "DELETED")
                     yield run_of(event["object"])
@@ -202,20 +203,15 @@ class KubernetesBackend:
 
     def _get(self, plural: str, name: str, what: str) -> Json:
         try:
-            found = self._find(plural, name)
+            return cast("Json", self._http.request("GET", self._path(plural, name)))
         except AnswerError as error:
             self._refused(error, what)
-        if found is None:
-            raise CommandError(f"there is no {what} in namespace {self.project} (another one: -n)")
-        return found
 
     def _find(self, plural: str, name: str) -> Json | None:
         try:
             return cast("Json", self._http.request("GET", self._path(plural, name)))
         except AnswerError as error:
-            # Of the object, and not of its kind: a cluster without Tidegate's resources answers 404 too.
-            named = (error.body.get("details") or {}).get("name")
-            if error.status == 404 and named == name:
+            if _is_missing(error):
                 return None
             raise
 
@@ -234,6 +230,8 @@ class KubernetesBackend:
             ) from error
         if error.status == 403:
             raise CommandError(f"Kubernetes refuses this: {error.message}") from error
+        if _is_missing(error):
+            raise CommandError(f"there is no {what} in namespace {self.project} (another one: -n)") from error
         if error.status == 404:
             raise CommandError(f"{self._server} doesn't know Tidegate's resources: is it installed there?") from error
         if error.unavailable:
@@ -252,7 +250,7 @@ def connect(
             config_file=file, context=context, client_configuration=configuration
         )
         found = config.list_kube_config_contexts(config_file=file)  # type: ignore[no-untyped-call]
-    except (ConfigException, OSError, ValueError, TypeError, AttributeError) as error:
+    except Exception as error:  # whatever the client's reading of it meets: it checks little
         raise CommandError(f"the kubeconfig can't be used: {error}. Set KUBECONFIG, or use the HTTP API (tidegate login)") from error  # fmt: skip
     contexts, current = found
     chosen = current if context is None else next(each for each in contexts if each["name"] == context)
@@ -284,6 +282,20 @@ def _sender(configuration: client.Configuration) -> Any:
         return response
 
     return send
+
+
+def _is_missing(error: AnswerError) -> bool:
+    """Whether an object isn't there; of a kind that isn't served, the apiserver names none."""
+    return error.status == 404 and bool((error.body.get("details") or {}).get("name"))
+
+
+def _event(line: bytes) -> Json | None:
+    """None for what tells nothing of the run, such as that the version is too old: look again."""
+    try:
+        event = cast("Json", json.loads(line))
+        return None if event["type"] == "ERROR" else event
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def _manifest(

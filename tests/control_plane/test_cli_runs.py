@@ -1,0 +1,246 @@
+"""The command `tidegate` by a kubeconfig alone: runs made, waited for, listed, cancelled; and what it says of faults."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.builders import a_task
+from support.command import Command
+from support.operator import OperatorProcess, Runs
+from support.proxy import FaultyProxy
+from tidegate_cluster.control_plane import ControlPlane
+
+pytestmark = pytest.mark.usefixtures("operator")
+
+HELD = ("--label", "fake.tidegate.dev/hold=1")
+
+
+@pytest.fixture
+def tidegate(plane: ControlPlane, tmp_path: Path) -> Command:
+    """The command of a cluster's admin."""
+    return Command(tmp_path, KUBECONFIG=str(plane.kubeconfig()))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def resize(runs: Runs) -> None:
+    """A Task to run."""
+    runs.create(a_task("resize", retry={"maxAttempts": 1}))
+
+
+def test_watching_a_run_that_succeeds_exits_with_0(tidegate: Command, runs: Runs) -> None:
+    ended = tidegate.ok("run", "resize", "--payload", '{"width": 800}', "-p", "size=big", "--name", "good", "--watch")
+    assert ended.out.startswith("good Succeeded")
+    assert "good created" in ended.err
+    assert runs.get("good")["spec"]["payload"] == {"width": 800, "size": "big"}
+
+
+def test_watching_a_run_that_fails_exits_with_1_and_says_why(tidegate: Command) -> None:
+    ended = tidegate("run", "resize", "--name", "bad", "--label", "fake.tidegate.dev/exit-code=7", "--watch")
+    assert (ended.code, "Failed (Error) exit code 7" in ended.out) == (1, True)
+
+
+def test_a_watched_run_is_told_as_json_on_stdout_alone(tidegate: Command) -> None:
+    ended = tidegate.ok("run", "resize", "--name", "told", "--tag", "red", "--watch", "-o", "json")
+    told = ended.json
+    assert (told["name"], told["phase"], told["tags"], told["task"]) == ("told", "Succeeded", ["red"], "resize")
+
+
+def test_waiting_longer_than_the_timeout_exits_with_124_and_the_run_goes_on(tidegate: Command, runs: Runs) -> None:
+    tidegate.ok("run", "resize", "--name", "slow", *HELD)
+    ended = tidegate("wait", "slow", "--timeout", "2s")
+    assert ended.code == 124
+    assert "slow" in ended.err.splitlines()[-1]
+    assert runs.wait("slow", "Running", "Starting", "Pending")
+
+
+def test_an_interrupt_exits_with_130_and_the_run_goes_on(tidegate: Command, runs: Runs) -> None:
+    with tidegate.start("run", "resize", "--name", "interrupted", "--watch", *HELD) as command:
+        command.has_said("interrupted Running")
+        ended = command.interrupt().ended()
+    assert ended.code == 130
+    assert "tidegate wait interrupted" in ended.err.splitlines()[-1]
+    assert runs.get("interrupted")["status"]["phase"] == "Running"
+
+
+def test_cancelling_ends_whoever_waits(tidegate: Command) -> None:
+    with tidegate.start("run", "resize", "--name", "unwanted", "--watch", *HELD) as command:
+        command.has_said("unwanted Running")
+        assert "unwanted is to be cancelled" in tidegate.ok("cancel", "unwanted").out
+        ended = command.ended()
+    assert (ended.code, "unwanted Cancelled" in ended.out) == (1, True)
+    assert "has ended already: Cancelled" in tidegate("cancel", "unwanted").fault
+
+
+def test_waiting_for_a_run_that_is_deleted_says_so(tidegate: Command, plane: ControlPlane) -> None:
+    with tidegate.start("run", "resize", "--name", "deleted", "--watch", *HELD) as command:
+        command.has_said("deleted Running")
+        plane.kubectl("delete", "tgr", "deleted")
+        ended = command.ended()
+    assert (ended.code, ended.err.splitlines()[-1]) == (3, "tidegate: run deleted was deleted")
+
+
+def test_lists_are_filtered_and_told_in_each_form(tidegate: Command) -> None:
+    for name, tag in (("listed-1", "blue"), ("listed-2", "blue"), ("listed-3", "green")):
+        tidegate.ok("run", "resize", "--name", name, "--tag", tag, "--batch", "b1", "--watch")
+    blue = tidegate.ok("ls", "--tag", "blue", "-o", "json").json["items"]
+    assert {run["name"] for run in blue} == {"listed-1", "listed-2"}
+    named = tidegate.ok("ls", "--batch", "b1", "--task", "resize", "--phase", "succeeded", "-o", "name").out.split()
+    assert sorted(named) == ["listed-1", "listed-2", "listed-3"]
+    head, *rows = tidegate.ok("ls", "--batch", "b1", "--since", "1h").out.splitlines()
+    assert head.split() == ["NAME", "TASK", "QUEUE", "PHASE", "REASON", "ATTEMPT", "TOOK", "AGE"]
+    assert len(rows) == 3
+    assert "\x1b" not in head + "".join(rows)
+    assert len(tidegate.ok("ls", "--batch", "b1", "--limit", "1", "-o", "name").out.split()) == 1
+    assert tidegate.ok("ls", "--batch", "none").out == ""
+    assert tidegate.ok("ls", "--batch", "b1", "--until", "1h", "-o", "json").json == {"items": []}
+
+
+def test_a_run_is_shown_by_name_and_by_uid(tidegate: Command, runs: Runs) -> None:
+    tidegate.ok("run", "resize", "--name", "shown", "--payload", '{"a": 1}', "--watch")
+    uid = runs.get("shown")["metadata"]["uid"]
+    assert tidegate.ok("show", uid, "-o", "json").json == tidegate.ok("show", "shown", "-o", "json").json
+    shown = tidegate.ok("show", uid).out
+    assert 'Payload:   {"a": 1}' in shown
+    assert "1  Succeeded" in shown
+    assert tidegate.ok("show", "shown", "-o", "yaml").out.startswith(f"uid: {uid}\n")
+    assert "has no result" in tidegate("show", "shown", "--result").fault
+
+
+def test_a_replay_does_the_same_again(tidegate: Command, runs: Runs) -> None:
+    tidegate.ok("run", "resize", "--name", "first", "--payload", '{"a": 1}', "--label", "team=blue", "--watch")
+    tidegate.ok("replay", "first", "--name", "again", "--watch")
+    tidegate.ok("replay", "first", "--name", "other", "--payload", '{"a": 2}')
+    assert runs.get("again")["spec"]["payload"] == {"a": 1}
+    assert runs.get("again")["metadata"]["labels"] == {"team": "blue"}
+    assert runs.get("other")["spec"]["payload"] == {"a": 2}
+
+
+def test_a_key_makes_one_run(tidegate: Command) -> None:
+    once = ("run", "resize", "--idempotency-key", "order-1", "-o", "name")
+    first, second = tidegate.ok(*once).out, tidegate.ok(*once).out
+    assert first == second
+    assert first.startswith("resize-")
+    assert "used for another run" in tidegate(*once, "-p", "a=1").fault
+    assert "beside an idempotency key" in tidegate(*once, "--name", "mine").fault
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("show", "nobody"), 3, "there is no run nobody in namespace default (another one: -n)"),
+        (("run", "nothing"), 3, "there is no Task nothing in default: tidegate tasks ls tells which there are"),
+        (("wait", "nobody"), 3, "there is no run nobody"),
+        (("logs", "nobody"), 3, "there is no run nobody"),
+        (("show", "../queues/x"), 2, "can't be a name"),
+        (("run", "resize", "--payload", "{"), 2, "the payload is not JSON"),
+        (("run", "resize", "--payload", "[1]"), 2, "must be a JSON object"),
+        (("run", "resize", "--payload", '{"a": NaN}'), 2, "the payload is not JSON"),
+        (("run", "resize", "--payload", "@/nowhere"), 2, "/nowhere: No such file or directory"),
+        (("run", "resize", "-p", "novalue"), 2, "must look like KEY=VALUE"),
+        (("run", "resize", "--timeout", "1m"), 2, "add --watch"),
+        (("run", "resize", "--label", "tidegate=a b"), 3, "a valid label must be"),
+        (("wait", "x", "--timeout", "soon"), 2, "write 90, 90s, 5m or 1h30m"),
+        (("ls", "--since", "yesterday"), 2, "is no time"),
+        (("ls", "--phase", "Done"), 2, "tidegate ls --help"),
+        (("ls", "--nonsense"), 2, "tidegate ls --help"),
+        (("ls", "-n", "Not A Name"), 2, "can't be a namespace"),
+        (("nonsense",), 2, "tidegate --help"),
+        (("ls", "--context", "elsewhere"), 3, "the kubeconfig can't be used"),
+        (("ls", "--kubeconfig", "/nowhere"), 3, "the kubeconfig can't be used"),
+        (("ls", "--via", "api"), 3, "tidegate login URL"),
+        (("open",), 3, "the dashboard's address isn't known: tidegate login URL"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line(tidegate: Command, arguments: tuple[str, ...], code: int, said: str) -> None:
+    ended = tidegate(*arguments)
+    assert said in ended.fault
+    assert ended.code == code
+
+
+def test_a_kubeconfig_that_is_rubbish_is_told_in_one_line(tidegate: Command, tmp_path: Path) -> None:
+    for number, text in enumerate(("", "[]", "a: [", "clusters: 7\ncontexts: 3\n", "\x00\x01")):
+        file = tmp_path / f"rubbish-{number}"
+        file.write_text(text)
+        assert "the kubeconfig can't be used" in tidegate("ls", KUBECONFIG=str(file)).fault
+
+
+def test_what_a_user_may_not_do_is_told_in_the_apiservers_words(tidegate: Command, plane: ControlPlane) -> None:
+    config = json.loads(plane.kubectl("config", "view", "--raw", "-o", "json"))
+    config["users"][0]["user"] = {"token": "wrong"}
+    file = tidegate.home / "stranger"
+    file.write_text(json.dumps(config))
+    assert "doesn't accept the login of your kubeconfig" in tidegate("ls", KUBECONFIG=str(file)).fault
+
+
+def test_an_apiserver_that_is_away_is_told_and_waited_for_by_whoever_waits(
+    plane: ControlPlane, proxy: FaultyProxy, tmp_path: Path, runs: Runs
+) -> None:
+    tidegate = Command(tmp_path, KUBECONFIG=str(proxy.kubeconfig()))
+    with tidegate.start("run", "resize", "--name", "patient", "--watch", *HELD) as command:
+        command.has_said("patient Running")
+        with proxy.on(path="/taskruns").drop():
+            proxy.cut_watches("taskruns")
+            command.has_said("Trying again")
+            assert "doesn't answer" in tidegate("ls").fault
+        runs.patch_spec("patient", cancel=True)
+        assert command.ended().code == 1
+
+
+@pytest.mark.parametrize("how", ["cut", "cut in a line", "an error event", "too old a version"])
+def test_a_watch_that_ends_is_opened_again(
+    plane: ControlPlane, proxy: FaultyProxy, tmp_path: Path, runs: Runs, how: str
+) -> None:
+    tidegate = Command(tmp_path, KUBECONFIG=str(proxy.kubeconfig()))
+    name = f"watch-{how.replace(' ', '-')}"
+    with tidegate.start("run", "resize", "--name", name, "--watch", *HELD) as command:
+        command.has_said(f"{name} Running")
+        proxy.wait_watched("taskruns")
+        match how:
+            case "an error event":
+                proxy.error_event("taskruns", code=500)
+            case "too old a version":
+                proxy.gone("taskruns")
+            case _:
+                proxy.cut_watches("taskruns", mid_line=how == "cut in a line")
+        runs.patch_spec(name, cancel=True)
+        assert command.ended().code == 1
+
+
+def test_an_answer_that_is_no_json_is_told_in_one_line(proxy: FaultyProxy, tmp_path: Path) -> None:
+    tidegate = Command(tmp_path, KUBECONFIG=str(proxy.kubeconfig()))
+    with proxy.on(path="/taskruns").garble():
+        assert "the answer is not JSON" in tidegate("ls").fault
+
+
+def test_a_create_whose_answer_is_lost_names_the_run_to_look_for(proxy: FaultyProxy, tmp_path: Path) -> None:
+    tidegate = Command(tmp_path, KUBECONFIG=str(proxy.kubeconfig()))
+    with proxy.on(method="POST", path="/taskruns$").forward_then_drop():
+        assert "tidegate show lost-answer" in tidegate("run", "resize", "--name", "lost-answer").fault
+    assert tidegate.ok("show", "lost-answer", "-o", "name").out == "lost-answer\n"
+
+
+def test_an_operator_that_is_away_leaves_the_run_pending(tidegate: Command, operator: OperatorProcess) -> None:
+    operator.stop()
+    try:
+        ended = tidegate("run", "resize", "--name", "nobody-cares", "--watch", "--timeout", "1s")
+        assert (ended.code, "is Pending" in ended.err) == (124, True)
+    finally:
+        operator.start().wait_leading()
+
+
+def test_a_reader_that_has_had_enough_gets_no_traceback(tidegate: Command) -> None:
+    tidegate.ok("run", "resize", "--name", "piped")
+    piped = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m tidegate_cli ls -o json | true"],
+        env={
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(tidegate.home),
+            "KUBECONFIG": str(tidegate.environment["KUBECONFIG"]),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert piped.stderr == ""
