@@ -124,7 +124,7 @@ class Bars:
     def __init__(self) -> None:
         self._progress = Progress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=30),
+            BarColumn(bar_width=30, complete_style="cyan", finished_style="green", pulse_style="cyan"),
             TextColumn("{task.fields[phase]}", style=""),
             TextColumn("{task.fields[said]}", style="dim", markup=False),
             TimeElapsedColumn(),

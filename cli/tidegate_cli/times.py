@@ -14,7 +14,8 @@ def parse(text: str | None) -> datetime | None:
 
 
 def rfc3339(time: datetime) -> str:
-    return time.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    """As the HTTP API writes it."""
+    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def brief(span: timedelta) -> str:

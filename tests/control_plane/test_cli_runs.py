@@ -1,6 +1,7 @@
 """The command `tidegate` by a kubeconfig alone: runs made, waited for, listed, cancelled; and what it says of faults."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,14 @@ from tidegate_cluster.control_plane import ControlPlane
 
 pytestmark = pytest.mark.usefixtures("operator")
 
+COLOUR = re.compile(r"\x1b\[[\d;]*3\d[\d;]*m")
+"""What sets a colour; bold and dim are none."""
 HELD = ("--label", "fake.tidegate.dev/hold=1")
+
+
+def plain(text: str) -> str:
+    """Without what steers a terminal."""
+    return re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", text)
 
 
 @pytest.fixture
@@ -106,6 +114,19 @@ def test_a_run_is_shown_by_name_and_by_uid(tidegate: Command, runs: Runs) -> Non
     assert "1  Succeeded" in shown
     assert tidegate.ok("show", "shown", "-o", "yaml").out.startswith(f"uid: {uid}\n")
     assert "has no result" in tidegate("show", "shown", "--result").fault
+
+
+def test_a_terminal_gets_a_bar_and_colours_and_none_of_the_latter_with_no_color(tidegate: Command) -> None:
+    run = ("run", "resize", "--watch", "--label", "fake.tidegate.dev/duration=2s")
+    code, seen = tidegate.on_terminal(*run, "--name", "coloured")
+    assert (code, "━" * 30 in seen, "coloured Succeeded" in plain(seen)) == (0, True, True)
+    assert COLOUR.search(seen)
+    code, seen = tidegate.on_terminal(*run, "--name", "sober", NO_COLOR="1")
+    assert (code, "━" * 30 in seen, "sober Succeeded" in plain(seen)) == (0, True, True)
+    assert not COLOUR.search(seen)
+    assert not COLOUR.search(tidegate.on_terminal("ls", NO_COLOR="1")[1])
+    assert COLOUR.search(tidegate.on_terminal("ls")[1])
+    assert "━" not in tidegate.on_terminal(*run, "--name", "dumb", TERM="dumb")[1]
 
 
 def test_a_replay_does_the_same_again(tidegate: Command, runs: Runs) -> None:

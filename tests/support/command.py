@@ -2,9 +2,11 @@
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,7 +43,13 @@ class Command:
         self.environment = {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8", **variables}
 
     def __call__(self, *arguments: str, stdin: str = "", **variables: str) -> Ended:
-        """Run it to its end."""
+        """Run it to its end, which is never a traceback."""
+        ended = self.run(*arguments, stdin=stdin, **variables)
+        assert "Traceback" not in ended.err, ended.err
+        return ended
+
+    def run(self, *arguments: str, stdin: str = "", **variables: str) -> Ended:
+        """The same where a task may write one."""
         done = subprocess.run(
             [sys.executable, "-m", "tidegate_cli", *arguments],
             env=self.environment | variables,
@@ -51,7 +59,6 @@ class Command:
             timeout=60,
             check=False,
         )
-        assert "Traceback" not in done.stderr, done.stderr
         return Ended(code=done.returncode, out=done.stdout, err=done.stderr)
 
     def ok(self, *arguments: str, stdin: str = "", **variables: str) -> Ended:
@@ -73,6 +80,26 @@ class Command:
             )
         return Running(process, out, err)
 
+    def on_terminal(self, *arguments: str, **variables: str) -> tuple[int, str]:
+        """Run it where people see it; the exit code and all that it has written there."""
+        master, terminal = pty.openpty()
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "tidegate_cli", *arguments],
+                env=self.environment | {"TERM": "xterm-256color", "COLUMNS": "120", "LINES": "40"} | variables,
+                stdin=terminal,
+                stdout=terminal,
+                stderr=terminal,
+            )
+        finally:
+            os.close(terminal)
+        written = b""
+        with suppress(OSError):  # EIO: the last that had the terminal open has ended
+            while piece := os.read(master, 65536):
+                written += piece
+        os.close(master)
+        return process.wait(30), written.decode()
+
 
 class Running:
     """A command that goes on."""
@@ -91,6 +118,11 @@ class Running:
     def has_said(self, text: str) -> "Running":
         """Wait until it has printed this."""
         wait_until(lambda: text in self._said(), what=f"{text!r} from the command: {self._said()}")
+        return self
+
+    def has_made(self, file: Path) -> "Running":
+        """Wait until there is this file."""
+        wait_until(file.exists, what=f"{file} of the command: {self._said()}")
         return self
 
     def interrupt(self) -> "Running":

@@ -5,6 +5,7 @@ from typing import Any
 from tidegate_api.names import REQUESTED_BY_ANNOTATION, SCHEDULE_LABEL
 
 from tidegate_cli.backends.base import Json
+from tidegate_cli.times import parse, rfc3339
 
 
 def run_of(resource: Json) -> Json:
@@ -24,11 +25,11 @@ def run_of(resource: Json) -> Json:
         "batch": spec.get("batch"),
         "tags": spec.get("tags") or [],
         "attempt": max((int(attempt.get("number") or 0) for attempt in attempts), default=0),
-        "createdAt": metadata["creationTimestamp"],
-        "startedAt": status.get("startedAt"),
-        "finishedAt": status.get("finishedAt"),
+        "createdAt": _time(metadata["creationTimestamp"]),
+        "startedAt": _time(status.get("startedAt")),
+        "finishedAt": _time(status.get("finishedAt")),
         "parent": spec.get("parentRun"),
-        "queuedAt": status.get("queuedAt"),
+        "queuedAt": _time(status.get("queuedAt")),
         "deletedAt": None,
         "requestedBy": _requester(metadata),
         "progress": None,
@@ -54,6 +55,11 @@ def definition_of(resource: Json) -> Json:
         "spec": resource.get("spec") or {},
         "status": resource.get("status") or {},
     }
+
+
+def _time(text: str | None) -> str | None:
+    time = parse(text)
+    return text if time is None else rfc3339(time)
 
 
 def _requester(metadata: Json) -> dict[str, Any] | None:

@@ -1,0 +1,109 @@
+"""`tidegate exec` and completion: processes that need no cluster."""
+
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+from support.command import Command
+
+TASKS = """
+import os, sys, time
+from tidegate import AbortRun, RetryAfter, task
+
+@task
+def resize(width: int, name: str = "x"):
+    print("resizing", name)
+    return {"width": width, "attempt": os.environ["TIDEGATE_ATTEMPT"], "key": os.environ.get("TIDEGATE_API_KEY")}
+
+@task
+def broken():
+    raise ValueError("no such picture")
+
+@task
+def abort():
+    raise AbortRun("never")
+
+@task
+def later():
+    raise RetryAfter(5)
+
+@task
+def wait(file: str):
+    open(file, "w").close()
+    time.sleep(60)
+
+@wait.on_cancel
+def tidy():
+    print("tidied up")
+"""
+
+
+@pytest.fixture
+def tidegate(tmp_path: Path) -> Command:
+    (tmp_path / "pictures.py").write_text(TASKS)
+    return Command(tmp_path, TIDEGATE_API_URL="http://127.0.0.1:9", TIDEGATE_API_KEY="tg_secret")
+
+
+def test_a_function_of_a_file_gets_its_payload_and_gives_its_result(tidegate: Command) -> None:
+    ended = tidegate.ok("exec", f"{tidegate.home}/pictures.py:resize", "--payload", '{"width": 8}', "-p", "name=beach")
+    assert ended.json == {"width": 8, "attempt": "1", "key": None}
+    assert ended.err == "resizing beach\n"
+
+
+@pytest.mark.parametrize(("function", "code"), [("broken", 1), ("abort", 64), ("later", 65), ("nothing", 64)])
+def test_the_exit_code_is_the_runners(tidegate: Command, function: str, code: int) -> None:
+    ended = tidegate.run("exec", f"{tidegate.home}/pictures.py:{function}")
+    assert (ended.code, ended.out) == (code, "")
+
+
+def test_a_payload_that_doesnt_fit_is_told_as_in_a_pod(tidegate: Command) -> None:
+    ended = tidegate("exec", f"{tidegate.home}/pictures.py:resize", "--payload", '{"width": "wide"}')
+    assert (ended.code, "argument 'width' must be integer" in ended.err) == (64, True)
+
+
+def test_an_interrupt_is_a_cancelling(tidegate: Command) -> None:
+    begun = tidegate.home / "begun"
+    with tidegate.start("exec", f"{tidegate.home}/pictures.py:wait", "-p", f"file={begun}") as command:
+        command.has_made(begun)
+        ended = command.interrupt().ended()
+    assert ended.code == 130
+    assert "tidied up" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        ("pictures.py", "must look like task.py:function"),
+        ("nowhere.py:f", "there is no file nowhere.py"),
+        ("pictures.py:", "must look like"),
+    ],
+)
+def test_what_cant_be_run_is_told_in_one_line(tidegate: Command, function: str, said: str) -> None:
+    assert said in tidegate("exec", function).fault
+
+
+def test_a_python_without_the_library_is_told(tidegate: Command, tmp_path: Path) -> None:
+    venv.create(tmp_path / "bare", with_pip=False)
+    bare = f"{tmp_path}/bare/bin/python"
+    ended = tidegate("exec", f"{tmp_path}/pictures.py:resize", VIRTUAL_ENV=f"{tmp_path}/bare")
+    assert f"{bare} has no library tidegate" in ended.fault
+    assert "/nowhere can't be run" in tidegate("exec", f"{tmp_path}/pictures.py:resize", "--python", "/nowhere").fault
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_has_a_script_for_each_shell(tidegate: Command, shell: str) -> None:
+    assert "_TIDEGATE_COMPLETE" in tidegate.ok("completion", shell).out
+
+
+def test_completion_knows_commands_and_options(tidegate: Command) -> None:
+    asked = {"_TIDEGATE_COMPLETE": "bash_complete", "COMP_CWORD": "2"}
+    assert "plain,pause" in tidegate.ok(**asked, COMP_WORDS="tidegate queues pau").out
+    assert "plain,--watch" in tidegate.ok(**asked, COMP_WORDS="tidegate run --wat").out
+
+
+def test_the_plugin_of_kubectl_calls_itself_so() -> None:
+    plugin = Path(sys.executable).with_name("kubectl-tidegate")
+    said = subprocess.run([plugin, "ls", "--help"], capture_output=True, text=True, check=True).stdout
+    assert said.startswith("Usage: kubectl tidegate ls")
