@@ -52,6 +52,7 @@ crds: .venv/ready ## Write what is generated from the types: CRDs, the chart's c
 	@$(PYTHON) docs/generate_settings.py
 	@$(PYTHON) docs/generate_openapi.py
 	@$(PYTHON) docs/generate_python.py
+	@$(PYTHON) docs/generate_cli.py
 
 .PHONY: verify
 verify: .venv/ready ## Fail when generated files or uv.lock have drifted
@@ -60,6 +61,7 @@ verify: .venv/ready ## Fail when generated files or uv.lock have drifted
 	@$(PYTHON) docs/generate_settings.py --check
 	@$(PYTHON) docs/generate_openapi.py --check
 	@$(PYTHON) docs/generate_python.py --check
+	@$(PYTHON) docs/generate_cli.py --check
 
 .PHONY: cluster-up
 cluster-up: .venv/ready ## A local Kubernetes cluster; NAME=demo

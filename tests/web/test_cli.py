@@ -146,7 +146,7 @@ def test_both_ways_tell_of_a_run_alike(stack: Stack, parts: Parts, tidegate: Com
     told = tidegate.ok("show", "same", "-o", "json").json
     assert shown.keys() == told.keys()
     assert {name: value for name, value in shown.items() if told[name] != value} == {}
-    assert by_cluster.ok("ls", "-n", stack.project).out == tidegate.ok("ls").out
+    assert by_cluster.ok("ls", "-n", stack.project, "-o", "json").json == tidegate.ok("ls", "-o", "json").json
 
 
 @pytest.mark.parametrize("way", ["api", "kubernetes"])

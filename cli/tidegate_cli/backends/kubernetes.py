@@ -17,7 +17,7 @@ from tidegate_cli.backends import pod_logs
 from tidegate_cli.backends.base import SCHEDULES, Json, Kind, NewRun, RunFilter
 from tidegate_cli.backends.filtering import fits
 from tidegate_cli.backends.http import AnswerError, Http
-from tidegate_cli.backends.shapes import definition_of, run_of
+from tidegate_cli.backends.shapes import definition_of, listed, run_of
 from tidegate_cli.deadlines import Deadline
 from tidegate_cli.errors import AwayError, CommandError
 from tidegate_cli.names import checked
@@ -65,7 +65,7 @@ class KubernetesBackend:
         labels = f"{SCHEDULE_LABEL}={wanted.schedule}" if wanted.schedule else None
         found = self._list("taskruns", {"fieldSelector": ",".join(fields), "labelSelector": labels})
         runs = sorted(map(run_of, found), key=lambda run: (run["createdAt"], run["uid"]), reverse=True)
-        return [run for run in runs if fits(run, wanted)][:limit]
+        return [listed(run) for run in runs if fits(run, wanted)][:limit]
 
     def get_run(self, reference: str) -> Json:
         if _UID.fullmatch(reference):

@@ -1,11 +1,13 @@
 """Resources of Kubernetes as the HTTP API tells of them (`docs/reference/http.md`)."""
 
-from typing import Any
+from typing import Any, Final
 
 from tidegate_api.names import REQUESTED_BY_ANNOTATION, SCHEDULE_LABEL
 
 from tidegate_cli.backends.base import Json
 from tidegate_cli.times import parse, rfc3339
+
+_ONLY_WHOLE: Final = ("metadata", "labels", "spec", "status")
 
 
 def run_of(resource: Json) -> Json:
@@ -39,6 +41,11 @@ def run_of(resource: Json) -> Json:
         "spec": spec,
         "status": status,
     }
+
+
+def listed(run: Json) -> Json:
+    """A run in a list."""
+    return {name: value for name, value in run.items() if name not in _ONLY_WHOLE}
 
 
 def definition_of(resource: Json) -> Json:

@@ -1,5 +1,9 @@
-"""Tasks: listed, and applied from files."""
+"""Tasks: listed, applied from files, and written from functions."""
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from typing import IO, Final
 
@@ -10,6 +14,7 @@ from tidegate_api.names import API_VERSION
 from tidegate_cli import output
 from tidegate_cli.backends.base import TASKS, Backend, Json
 from tidegate_cli.errors import MISUSED, CommandError
+from tidegate_cli.library import find_python, module_of, python_option, search_path
 from tidegate_cli.options import connected, formatted
 from tidegate_cli.output import Column
 
@@ -18,6 +23,17 @@ def _runs_what(task: Json) -> str:
     spec = task["spec"]
     return str(spec.get("entrypoint") or " ".join(spec.get("command") or []) or "(the image's own)")
 
+
+_EXPORT: Final = """
+import json, sys
+sys.path.insert(0, "")
+try:
+    from tidegate.manifests import export
+except ImportError:
+    sys.exit("the library tidegate is too old to write Tasks: update it")
+print(json.dumps(export(sys.argv[1], image=sys.argv[2])))
+"""
+"""In the project's own Python. The last line is ours: a module may print while it is imported."""
 
 COLUMNS: Final = (
     Column(head="NAME", cell=lambda task: task["name"]),
@@ -56,6 +72,33 @@ def apply(backend: Backend, *, files: Sequence[IO[str]]) -> None:
             TASKS, metadata["name"], spec=manifest["spec"], labels=metadata.get("labels")
         )
         output.console().print(f"{made['name']} {'created' if new else 'replaced'}")
+
+
+@tasks.command("export")
+@click.argument("module")
+@click.option("--image", required=True, metavar="IMAGE", help="The image that the functions are in.")
+@python_option
+@click.option("-o", "--output", "form", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True)
+def export(module: str, *, image: str, python: str | None, form: str) -> None:
+    """Write a Task for each function of MODULE that is marked with @task: tasks.py, or package.module.
+
+    It is imported for that. What is written is for tidegate tasks apply -f -, or for a repository.
+    """
+    name, folder = module_of(module)
+    program = find_python(python, os.environ, folder=folder)
+    environment = {**os.environ, **search_path(os.environ, folder)}
+    command = [program, "-c", _EXPORT, name, image]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise CommandError(f"{module}: {(done.stderr.strip().splitlines() or ['it ended without a word'])[-1]}")
+    sys.stderr.write(done.stderr)
+    found = json.loads(done.stdout.splitlines()[-1])
+    if not found:
+        raise CommandError(f"{module} has no function marked with @task")
+    if form == "json":
+        output.show_data({"apiVersion": "v1", "kind": "List", "items": found}, "json")
+        return
+    output.console().out(yaml.safe_dump_all(found, sort_keys=False, allow_unicode=True), end="", highlight=False)
 
 
 def _manifests(file: IO[str], *, project: str) -> Iterator[Json]:

@@ -6,6 +6,7 @@ import venv
 from pathlib import Path
 
 import pytest
+import yaml
 from support.command import Command
 
 TASKS = """
@@ -90,6 +91,22 @@ def test_a_python_without_the_library_is_told(tidegate: Command, tmp_path: Path)
     ended = tidegate("exec", f"{tmp_path}/pictures.py:resize", VIRTUAL_ENV=f"{tmp_path}/bare")
     assert f"{bare} has no library tidegate" in ended.fault
     assert "/nowhere can't be run" in tidegate("exec", f"{tmp_path}/pictures.py:resize", "--python", "/nowhere").fault
+
+
+def test_tasks_are_written_from_functions(tidegate: Command) -> None:
+    pytest.importorskip("tidegate.manifests")
+    file = f"{tidegate.home}/pictures.py"
+    written = list(yaml.safe_load_all(tidegate.ok("tasks", "export", file, "--image", "shop:1").out))
+    named = {task["metadata"]["name"]: task["spec"] for task in written}
+    assert sorted(named) == ["abort", "broken", "later", "resize", "wait"]
+    assert (named["resize"]["image"], named["resize"]["entrypoint"]) == ("shop:1", "pictures:resize")
+    (tidegate.home / "empty.py").write_text("print('hello')\n")
+    assert (
+        "no function marked with @task"
+        in tidegate("tasks", "export", f"{tidegate.home}/empty.py", "--image", "i").fault
+    )
+    (tidegate.home / "torn.py").write_text("import nothing_like_it\n")
+    assert "nothing_like_it" in tidegate("tasks", "export", f"{tidegate.home}/torn.py", "--image", "i").fault
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
