@@ -42,6 +42,11 @@ def pod_of(stack: Stack, kubelet: Kubelet, run: Json, attempt: int = 1) -> str:
     return pod
 
 
+def wait_shown(parts: Parts, name: str, phase: str) -> None:
+    """Until Postgres has the run in that phase."""
+    until(parts, name, lambda row: row.phase == phase)
+
+
 def test_a_login_keeps_the_key_in_a_file_that_nobody_else_reads(parts: Parts, url: str, tmp_path: Path) -> None:
     tidegate = Command(tmp_path)
     told = tidegate.ok("login", url + "/", stdin=parts.key("viewer").key + "\n").err
@@ -94,7 +99,7 @@ def test_the_exit_code_of_wait_is_the_runs(stack: Stack, parts: Parts, tidegate:
     for name, phase in (("good", "Succeeded"), ("bad", "Failed"), ("slow", "Running")):
         stack.runs.create(name)
         stack.runs.status(name, phase=phase)
-        until(parts, name, lambda row, phase=phase: row.phase == phase)
+        wait_shown(parts, name, phase)
     assert tidegate("wait", "good").code == 0
     assert tidegate("wait", "good", "bad").code == 1
     assert tidegate("wait", "slow", "--timeout", "1s").code == 124
@@ -106,7 +111,7 @@ def test_the_exit_code_of_wait_is_the_runs(stack: Stack, parts: Parts, tidegate:
 def test_live_updates_that_are_away_are_done_without(stack: Stack, parts: Parts, tidegate: Command) -> None:
     stack.mirror()
     stack.runs.create("plain")
-    until(parts, "plain", lambda row: row.phase == "Pending")
+    wait_shown(parts, "plain", "Pending")
     stack.redis.stop()
     with tidegate.start("wait", "plain") as command:
         command.has_said("plain Pending")
@@ -140,7 +145,7 @@ def test_both_ways_tell_of_a_run_alike(stack: Stack, parts: Parts, tidegate: Com
     stack.mirror()
     stack.runs.create("same", labels={"team": "blue"}, task={"image": "busybox"}, tags=["red"], priority=3)
     finish(stack, "same", attempts=[{"number": 1, "outcome": "Succeeded", "exitCode": 0}])
-    until(parts, "same", lambda row: row.phase == "Succeeded")
+    wait_shown(parts, "same", "Succeeded")
     by_cluster = Command(tmp_path, KUBECONFIG=str(stack.plane.kubeconfig()))
     shown = by_cluster.ok("show", "same", "-n", stack.project, "-o", "json").json
     told = tidegate.ok("show", "same", "-o", "json").json
@@ -160,7 +165,7 @@ def test_logs_are_printed_and_followed_to_the_end_of_the_run(
     stack.runs.status(
         "talks", phase="Running", attempts=[{"number": 1, "podName": pod, "startedAt": "2026-11-25T00:00:00Z"}]
     )
-    until(parts, "talks", lambda row: row.phase == "Running")
+    wait_shown(parts, "talks", "Running")
     kubelet.log(pod).write("eins\nzwei ä\n".encode())
     wait_until(lambda: bool(parts.rows("SELECT 1 FROM log_chunks")), what="the first chunk")
     with command.start("logs", "talks", "--follow", "-n", stack.project) as following:

@@ -251,7 +251,7 @@ def connect(
         )
         found = config.list_kube_config_contexts(config_file=file)  # type: ignore[no-untyped-call]
     except Exception as error:  # whatever the client's reading of it meets: it checks little
-        raise CommandError(f"the kubeconfig can't be used: {error}. Set KUBECONFIG, or use the HTTP API (tidegate login)") from error  # fmt: skip
+        raise CommandError(f"the kubeconfig can't be used: {str(error).rstrip('.')}. Set KUBECONFIG, or use the HTTP API (tidegate login)") from error  # fmt: skip
     contexts, current = found
     chosen = current if context is None else next(each for each in contexts if each["name"] == context)
     project = checked(namespace or (chosen.get("context") or {}).get("namespace") or "default", what="namespace")
