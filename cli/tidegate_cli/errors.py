@@ -20,5 +20,9 @@ class CommandError(Exception):
         self.code = code
 
 
+class MissingError(CommandError):
+    """What was named isn't there."""
+
+
 class AwayError(CommandError):
     """Whoever was asked doesn't answer; asking again later may help."""

@@ -12,7 +12,7 @@ from tidegate_cli.backends.base import Json, Kind, NewRun, RunFilter
 from tidegate_cli.backends.http import AnswerError, Http
 from tidegate_cli.backends.sse import events
 from tidegate_cli.deadlines import Deadline
-from tidegate_cli.errors import AwayError, CommandError
+from tidegate_cli.errors import AwayError, CommandError, MissingError
 from tidegate_cli.names import checked
 from tidegate_cli.times import rfc3339
 
@@ -164,7 +164,7 @@ def refused(error: AnswerError, *, what: str, url: str, project: str | None = No
     if error.status == 401:
         raise CommandError(f"{url}: {_WITHOUT_KEY}") from error
     if error.status == 404:
-        raise CommandError(f"{what}: {error.message.rstrip('.')}{where}") from error
+        raise MissingError(f"{what}: {error.message.rstrip('.')}{where}") from error
     if error.status == 403:
         raise CommandError(f"{what}: the key may not do this: {error.message}") from error
     if error.status < 400 and error.status:

@@ -19,7 +19,7 @@ from tidegate_cli.backends.filtering import fits
 from tidegate_cli.backends.http import AnswerError, Http
 from tidegate_cli.backends.shapes import definition_of, listed, run_of
 from tidegate_cli.deadlines import Deadline
-from tidegate_cli.errors import AwayError, CommandError
+from tidegate_cli.errors import AwayError, CommandError, MissingError
 from tidegate_cli.names import checked
 
 MERGE_PATCH = "application/merge-patch+json"
@@ -231,7 +231,7 @@ class KubernetesBackend:
         if error.status == 403:
             raise CommandError(f"Kubernetes refuses this: {error.message}") from error
         if _is_missing(error):
-            raise CommandError(f"there is no {what} in namespace {self.project} (another one: -n)") from error
+            raise MissingError(f"there is no {what} in namespace {self.project} (another one: -n)") from error
         if error.status == 404:
             raise CommandError(f"{self._server} doesn't know Tidegate's resources: is it installed there?") from error
         if error.unavailable:

@@ -12,7 +12,7 @@ from tidegate_cli import following, output
 from tidegate_cli.backends.base import TASKS, Backend, Json, NewRun, RunFilter
 from tidegate_cli.commands.ending import check_timeout, tell_made, timeout_option, watch_option
 from tidegate_cli.deadlines import Duration
-from tidegate_cli.errors import MISUSED, AwayError, CommandError
+from tidegate_cli.errors import MISUSED, AwayError, CommandError, MissingError
 from tidegate_cli.names import checked
 from tidegate_cli.options import connected, formatted, with_payload
 from tidegate_cli.output import Column
@@ -86,15 +86,15 @@ def run_task(
 
 def _check_task(backend: Backend, task: str) -> None:
     """A run of a Task that isn't there would wait for it for a minute. Who may not look is told by the run."""
+    checked(task)
     try:
         backend.get_definition(TASKS, task)
+    except MissingError as error:
+        raise CommandError(f"there is no Task {task} in {backend.project}: tidegate tasks ls tells which there are") from error  # fmt: skip
     except AwayError:
         raise
-    except CommandError as error:
-        if "there is no" in str(error).lower():
-            raise CommandError(f"there is no Task {task} in {backend.project}: tidegate tasks ls tells which there are") from error  # fmt: skip
-        if error.code == MISUSED:
-            raise
+    except CommandError:
+        return
 
 
 def _spec(asked: Mapping[str, Any]) -> Json:
@@ -196,13 +196,13 @@ def _moment(text: str | None) -> str | None:
 
 
 def _attempt(attempt: Json) -> str:
-    code = attempt.get("exitCode")
+    code, message = attempt.get("exitCode"), attempt.get("message") or ""
     said = (
         f"{attempt['number']}",
         attempt.get("outcome") or "goes on",
         attempt.get("reason") or "",
-        f"exit code {code}" if code is not None else "",
-        attempt.get("message") or "",
+        f"exit code {code}" if code is not None and "exit code" not in message else "",
+        message,
         f"on {attempt['nodeName']}" if attempt.get("nodeName") else "",
         attempt.get("podName") or "",
     )
