@@ -45,6 +45,7 @@ class Reporter:
         self._changes: list[Waiting] = []
         self._state_changed = threading.Condition()
         self._busy = False
+        self._on_the_way = 0
         self._closed = False
         self._warned: set[str] = set()
         self.dropped = 0
@@ -75,7 +76,7 @@ class Reporter:
             self._state_changed.wait_for(
                 lambda: self._state is None and not self._changes and not self._busy, timeout=FLUSH_SECONDS
             )
-            lost = self.dropped + sum(change.calls for change in self._changes)
+            lost = self.dropped + self._on_the_way + sum(change.calls for change in self._changes)
         if lost:
             sys.stderr.write(f"tidegate: {lost} changes of the metadata were not told\n")
 
@@ -89,7 +90,7 @@ class Reporter:
                 del self._changes[:taken]
                 if state is None and not calls:
                     return
-                self._busy = True
+                self._busy, self._on_the_way = True, calls
             if state is not None:
                 self._send("/progress", json.dumps(state).encode())
             written = json.dumps(change).encode()
@@ -97,7 +98,7 @@ class Reporter:
             with self._state_changed:
                 if not done:
                     self._changes.insert(0, Waiting(written, calls))
-                self._busy = False
+                self._busy, self._on_the_way = False, 0
                 self._state_changed.notify_all()
                 if done:
                     self._state_changed.wait_for(lambda: self._closed, timeout=INTERVAL_SECONDS)
@@ -113,11 +114,16 @@ class Reporter:
             self._warn(path, error)
             if calls and not error.lost and error.status in (None, 429, 502, 503, 504):
                 return False
-            self.dropped += calls
+            self._drop(calls)
         except Exception as error:  # whatever it is, it must not end the thread
             self._warn(path, error)
-            self.dropped += calls
+            self._drop(calls)
         return True
+
+    def _drop(self, calls: int) -> None:
+        with self._state_changed:
+            self.dropped += calls
+            self._on_the_way = 0
 
     def _warn(self, path: str, error: Exception) -> None:
         if path not in self._warned:

@@ -246,6 +246,13 @@ def test_what_is_too_much_is_dropped_and_counted(pod: RunnerPod) -> None:
     assert "tidegate: 5000 changes of the metadata were not told" in ended.err
 
 
+def test_what_nobody_takes_is_bounded_and_every_change_of_it_is_counted(pod: RunnerPod) -> None:
+    with web(pod, lambda _: Says(hangs=True)) as (server, env):
+        ended = pod.run("tasks:counts", {"n": 5000}, **env)
+    assert (ended.code, ended.value, len(server.asked)) == (0, "ok", 1)
+    assert "tidegate: 5000 changes of the metadata were not told" in ended.err
+
+
 def test_progress_costs_the_task_next_to_nothing_and_its_last_word_arrives(pod: RunnerPod) -> None:
     with web(pod, stored) as (server, env):
         ended = pod.run("tasks:bursts", **env)
