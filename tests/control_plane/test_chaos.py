@@ -101,7 +101,7 @@ def test_a_supervisor_killed_again_and_again_loses_doubles_and_oversteps_nothing
     plane.kubectl("create", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
     with Witness(plane) as witness, operator:
         for point in sorted(chance.sample(range(RUNS // 10, RUNS), KILLS)):
-            wait_until(lambda p=point: witness.ended >= p, seconds=60, what=f"pod {point} to end")  # type: ignore[misc]
+            wait_until(lambda p=point: witness.ended >= p, seconds=120, what=f"pod {point} to end")  # type: ignore[misc]
             operator.kill()
             operator.start()
         wait_until(lambda: unfinished(plane) == 0, seconds=120, what="all runs to end")
