@@ -56,11 +56,11 @@ def test_a_watched_run_is_told_as_json_on_stdout_alone(tidegate: Command) -> Non
 
 
 def test_waiting_longer_than_the_timeout_exits_with_124_and_the_run_goes_on(tidegate: Command, runs: Runs) -> None:
-    tidegate.ok("run", "resize", "--name", "slow", *HELD)
-    ended = tidegate("wait", "slow", "--timeout", "2s")
+    tidegate.ok("run", "resize", "--name", "not-in-time", *HELD)
+    ended = tidegate("wait", "not-in-time", "--timeout", "2s")
     assert ended.code == 124
-    assert "slow" in ended.err.splitlines()[-1]
-    assert runs.wait("slow", "Running", "Starting", "Pending")
+    assert "not-in-time" in ended.err.splitlines()[-1]
+    assert runs.wait("not-in-time", "Running", "Starting", "Pending")
 
 
 def test_an_interrupt_exits_with_130_and_the_run_goes_on(tidegate: Command, runs: Runs) -> None:
