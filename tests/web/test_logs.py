@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.kubelet import Kubelet
+from support.kubelet import Kubelet, Log
 from support.runs import Json
 from support.servers import wait_until
 from support.web import Parts, Stack
@@ -30,6 +30,13 @@ def start(stack: Stack, kubelet: Kubelet, name: str, attempt: int = 1, run: Json
     return run, pod
 
 
+def close(stack: Stack, parts: Parts, log: Log, pod: str, last: bytes, *, exit_code: int = 0) -> None:
+    """The container's last words and its end, until the log has its end mark."""
+    log.write(last, close=True)
+    stack.runs.pod_state(pod, exit_code=exit_code)
+    wait_until(lambda: bool(marks(parts)), what="the end mark")
+
+
 def text(parts: Parts, run: str, query: str = "") -> str:
     answer: Any = parts.sign_in().get(f"runs/{run}/logs{query}").json
     return "".join(item["text"] for item in answer["items"])
@@ -50,9 +57,7 @@ def test_followed_from_the_start_to_the_end(stack: Stack, parts: Parts, kubelet:
     log.write(b"one\n")
     wait_until(lambda: stored(parts) == 4, what="the first line")
     log.write("zwei ä\n".encode())
-    log.write(b"no newline at the end", close=True)
-    stack.runs.pod_state(pod, exit_code=0)
-    wait_until(lambda: bool(marks(parts)), what="the end mark")
+    close(stack, parts, log, pod, b"no newline at the end")
     assert marks(parts) == [(1, "complete", None)]
     assert text(parts, "talks") == "one\nzwei ä\nno newline at the end"
     plain = parts.sign_in().get("runs/talks/logs", headers={"Accept": "text/plain"})
@@ -69,9 +74,7 @@ def test_a_new_mirror_goes_on_where_the_last_one_stopped(stack: Stack, parts: Pa
     log.write(b"three\n")
     stack.mirror()
     wait_until(lambda: stored(parts) == 14, what="the third line")
-    log.write(b"four\n", close=True)
-    stack.runs.pod_state(pod, exit_code=1)
-    wait_until(lambda: bool(marks(parts)), what="the end mark")
+    close(stack, parts, log, pod, b"four\n", exit_code=1)
     assert text(parts, "long") == "one\ntwo\nthree\nfour\n"
 
 
@@ -82,9 +85,7 @@ def test_a_log_that_goes_on_in_another_file_is_followed_further(stack: Stack, pa
     log.write(b"one\ntwo\n")
     wait_until(lambda: stored(parts) == 8, what="two lines")
     log.rotate()
-    log.write(b"three\n", close=True)
-    stack.runs.pod_state(pod, exit_code=0)
-    wait_until(lambda: bool(marks(parts)), what="the end mark")
+    close(stack, parts, log, pod, b"three\n")
     assert marks(parts) == [(1, "complete", None)]
     assert text(parts, "rotated") == "one\ntwo\nthree\n"
 
@@ -102,9 +103,7 @@ def test_a_new_mirror_finds_its_place_in_another_file(stack: Stack, parts: Parts
     log.write(b"three\n")
     stack.mirror()
     wait_until(lambda: stored(parts) == 14, what="the third line")
-    log.write(b"four\n", close=True)
-    stack.runs.pod_state(pod, exit_code=0)
-    wait_until(lambda: bool(marks(parts)), what="the end mark")
+    close(stack, parts, log, pod, b"four\n")
     assert text(parts, "moved") == "one\ntwo\nthree\nfour\n"
 
 
@@ -135,9 +134,7 @@ def test_postgres_away_loses_no_line(stack: Stack, parts: Parts, kubelet: Kubele
     stack.postgres.stop()
     log.write(b"during\n")
     stack.postgres.start()
-    log.write(b"after\n", close=True)
-    stack.runs.pod_state(pod, exit_code=0)
-    wait_until(lambda: bool(marks(parts)), what="the end mark")
+    close(stack, parts, log, pod, b"after\n")
     assert text(parts, "steady") == "before\nduring\nafter\n"
 
 
