@@ -175,6 +175,17 @@ def test_a_run_made_without_the_api_is_met(stack: Stack, me: SignedIn) -> None:
     assert answer.json["requestedBy"] is None
 
 
+def test_another_body_than_that_of_a_run_made_without_the_api_stays_refused(
+    stack: Stack, parts: Parts, me: SignedIn, mirror: MirrorThread
+) -> None:
+    assert mirror.is_alive()
+    digest = hashlib.sha256(f"{stack.project}/resize/order-17".encode()).hexdigest()[:16]
+    stack.runs.create(f"resize-{digest}", idempotencyKey="order-17", **BODY)
+    until(parts, f"resize-{digest}", lambda row: True)
+    assert [post(me, BODY | {"queue": "elsewhere"}).status_code for _ in range(2)] == [422, 422]
+    assert post(me).status_code == 200
+
+
 def test_a_run_that_only_has_the_name_is_not_met(stack: Stack, me: SignedIn) -> None:
     digest = hashlib.sha256(f"{stack.project}/resize/order-17".encode()).hexdigest()[:16]
     stack.runs.create(f"resize-{digest}", **BODY)

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from support.pods import Pod
 from support.web import MirrorThread, Parts, Stack, finish, until
+from tidegate_api.run_names import name_of_key
 
 CHILD = {"taskRef": {"name": "resize"}}
 
@@ -53,6 +54,20 @@ def test_more_than_an_operator_may_send_is_refused(parts: Parts, pod: Pod, field
     assert answer.json is not None
     assert [error["field"] for error in answer.json["errors"]] == list(field)
     assert parts.rows("SELECT * FROM audit WHERE action = 'run.create'") == []
+
+
+@pytest.mark.parametrize("archived", [False, True])
+def test_a_key_meets_the_run_that_somebody_else_has_made(
+    stack: Stack, parts: Parts, mirror: MirrorThread, pod: Pod, archived: bool
+) -> None:
+    name = name_of_key(stack.project, "resize", "a")
+    made = stack.runs.create(name, idempotencyKey="a", **CHILD, payload={"n": 1})
+    if archived:
+        until(parts, name, lambda row: True)
+    answer = pod.call("POST", "children", json=CHILD | {"idempotencyKey": "a", "payload": {"n": 1}})
+    assert answer.status_code == 201, answer.text
+    met: Any = answer.json
+    assert (met["uid"], met["parent"]) == (made["metadata"]["uid"], None)
 
 
 def test_what_the_apiserver_refuses_is_told(pod: Pod) -> None:

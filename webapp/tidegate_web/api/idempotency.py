@@ -22,8 +22,10 @@ from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import idempotency, runs
 from tidegate_web.store.queries.idempotency import KEPT
 
-MAY_CHANGE = frozenset({"cancel", "suspend", "priority", "startAfter", "ttlSecondsAfterFinished", "dependsOn"})
-"""What may differ between a request and its run: it can be changed, or was settled when the run was made."""
+MAY_DIFFER = frozenset(
+    {"cancel", "suspend", "priority", "startAfter", "ttlSecondsAfterFinished", "dependsOn", "parentRun"}
+)
+"""What may differ between a request and its run: it can be changed, was settled when the run was made, or says who asked."""
 SLACK = timedelta(days=1)
 """A run of the same name that is older than its reservation by more than clocks differ is one of an expired key."""
 
@@ -65,7 +67,7 @@ def _digest(body: Mapping[str, Any]) -> bytes:
 
 def asks_for(wanted: Mapping[str, Any], stored: Mapping[str, Any]) -> bool:
     """Whether a run in the cluster is what this spec asks for: the apiserver has added defaults, and some of it may differ."""
-    return all(_same(value, stored.get(name)) for name, value in wanted.items() if name not in MAY_CHANGE)
+    return all(_same(value, stored.get(name)) for name, value in wanted.items() if name not in MAY_DIFFER)
 
 
 def _same(wanted: object, stored: object) -> bool:
@@ -100,6 +102,7 @@ def reserve(
     if found is None or found.spec.get("idempotencyKey") != wanted.key or found.created < since:
         return None
     if kept is None and not asks_for(spec, found.spec):
+        release(connection, project, wanted)
         raise another_body()
     idempotency.finish(connection, **place, digest=wanted.digest, run_uid=found.uid, now=now)
     return found
