@@ -19,8 +19,14 @@ INSTALL = ("cluster/tidegate_images/install.sh",)
 _OURS: Mapping[str, Image] = {
     "operator": Image(name="operator", dockerfile="operator/Dockerfile", sources=INSTALL),
     "web": Image(name="web", dockerfile="webapp/Dockerfile", sources=INSTALL),
-    "runner": Image(name="runner", dockerfile="runner-image/Dockerfile", sources=INSTALL),
-    "examples": Image(name="examples", dockerfile="examples/Dockerfile", base="runner", sources=("examples/tasks.py",)),
+    "runner": Image(name="runner", dockerfile="runner-image/Dockerfile", sources=(*INSTALL, "runner-image/pip.sh")),
+    "examples": Image(
+        name="examples",
+        dockerfile="examples/Dockerfile",
+        base="runner",
+        sources=("examples/requirements.txt", "examples/*/*.py"),
+        requirements="examples/requirements.txt",
+    ),
 }
 # What is loaded into a cluster that can't pull; the Python base is only built on.
 _PUBLIC = ("postgres", "redis", "busybox")

@@ -46,7 +46,7 @@ PYTHON = Base(
     root=RootFilesystem(
         name="python",
         variant="essential",
-        packages=("ca-certificates", "libstdc++6", "media-types", "netbase", "python3", "tzdata"),
+        packages=("ca-certificates", "libstdc++6", "media-types", "netbase", "python3", "python3-pip", "tzdata"),
         hooks=(
             # The official image has its Python here, and `python` too.
             "--customize-hook=for name in python python3 python3.13; do ln -s ../../bin/python3 $1/usr/local/bin/$name; done",

@@ -15,6 +15,7 @@ from tidegate_cluster.errors import ClusterError
 from tidegate_cluster.settings import Settings
 
 from . import bases, keeping
+from . import wheels as packages
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,9 @@ class Image:
     base: str | None = None
     """One of ours that it starts from; without, the public Python image."""
     sources: Sequence[str] = ()
-    """What its Dockerfile copies from the checkout, beside wheels."""
+    """What its Dockerfile copies from the checkout, beside wheels; patterns as a shell's."""
+    requirements: str | None = None
+    """What its Dockerfile installs by pip from an index."""
 
     def reference(self, *, version: str) -> str:
         return f"docker.io/tidegate/{self.name}:{version}"
@@ -55,9 +58,7 @@ def build(
     builder = Docker() if docker else Buildah(settings=settings)
     if base is not None:
         builder.bring(base)
-    builder.build(
-        reference=image.reference(version=version), dockerfile=context / image.dockerfile, context=context, target=half
-    )
+    builder.build(image, version=version, context=context, target=half)
     half.replace(target)
     keeping.prune(target)
     print(f"  built in {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
@@ -69,9 +70,13 @@ def _key(image: Image, *, version: str, context: Path, wheels: Path | None, base
     below = base.name if base is not None else "docker" if docker else bases.key(bases.PYTHON)
     digest = hashlib.sha256(f"{version}\0{below}\0{os.uname().machine}".encode())
     digest.update((context / image.dockerfile).read_bytes())
-    for file in [*(sorted(wheels.glob("*/*.whl")) if wheels else ()), *(context / source for source in image.sources)]:
+    for file in [*(sorted(wheels.glob("*/*.whl")) if wheels else ()), *_sources(image, context=context)]:
         digest.update(f"\0{file.name}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()[:16]
+
+
+def _sources(image: Image, *, context: Path) -> Sequence[Path]:
+    return [path for pattern in image.sources for path in sorted(context.glob(pattern))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +87,9 @@ class Docker:
         """Have an image of ours to start from."""
         commands.run("docker", "load", f"--input={archive}")
 
-    def build(self, *, reference: str, dockerfile: Path, context: Path, target: Path) -> None:
+    def build(self, image: Image, *, version: str, context: Path, target: Path) -> None:
+        reference = image.reference(version=version)
+        dockerfile = context / image.dockerfile
         commands.run("docker", "build", f"--file={dockerfile}", f"--tag={reference}", context, timeout=1800)
         commands.run("docker", "save", f"--output={target}", reference)
 
@@ -103,7 +110,8 @@ class Buildah:
         self._prepare()
         self._buildah("pull", f"docker-archive:{archive}")
 
-    def build(self, *, reference: str, dockerfile: Path, context: Path, target: Path) -> None:
+    def build(self, image: Image, *, version: str, context: Path, target: Path) -> None:
+        reference = image.reference(version=version)
         self._prepare()
         self._bring_base()
         # chroot: no name spaces are needed that a container, in which this may run, can't make.
@@ -114,11 +122,21 @@ class Buildah:
             "--layers",
             "--timestamp=315532800",
             f"--ignorefile={context}/.dockerignore",
-            f"--file={dockerfile}",
+            f"--file={context / image.dockerfile}",
+            *self._index(image, context=context),
             f"--tag={reference}",
             str(context),
         )
         self._buildah("push", reference, f"docker-archive:{target}:{reference}")
+
+    def _index(self, image: Image, *, context: Path) -> Sequence[str]:
+        # How this host reaches an index (a proxy, certificates) isn't known inside the build: pip finds all in a folder there.
+        if image.requirements is None:
+            return ()
+        house = packages.house(context / image.requirements, settings=self.settings)
+        told = self.settings.cache / "images/pip.conf"
+        told.write_text("[global]\nno-index = true\nfind-links = /wheels\n", encoding="utf-8")
+        return (f"--volume={house}:/wheels:ro", f"--volume={told}:/etc/pip.conf:ro")
 
     def push(self, *, archive: Path, reference: str, destination: str) -> None:
         self._prepare()

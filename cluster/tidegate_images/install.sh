@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs wheels in an image that is being built: `install.sh dependencies|own FOLDER`.
+# Installs wheels in an image that is being built: `install.sh dependencies|own FOLDER [OPTION]`, an option of venv.
 # Dependencies go into /opt/tidegate; what is ours goes below /own, a layer apart, so that a change of ours makes one small
 # layer. An image's Python may have no pip; a wheel of pip can be run as it is, and lies with the dependencies.
 set -eu
@@ -12,7 +12,7 @@ compiled() {
 }
 case $1 in
 dependencies)
-  python3 -m venv --without-pip /opt/tidegate
+  python3 -m venv --without-pip ${3-} /opt/tidegate
   find "$2" -name '*.whl' ! -name 'pip-*' >/requirements
   if [ -s /requirements ]; then pip --requirement /requirements; fi
   compiled /opt/tidegate/lib

@@ -104,10 +104,20 @@ def _dependencies(distribution: Distribution, *, uv: str, checkout: Path, settin
         f"--python={sys.executable}",
         cwd=checkout,
     )
+    what = f"{distribution.package}[{distribution.extra}]"
+    return sorted(_downloaded(listed, what=what, settings=settings).glob("*.whl"))
+
+
+def house(requirements: Path, *, settings: Settings) -> Path:
+    """A folder with the wheels of a file of requirements: what pip would fetch, for a build without a package index."""
+    return _downloaded(requirements.read_text(encoding="utf-8"), what=f"{requirements.parent.name}", settings=settings)
+
+
+def _downloaded(listed: str, *, what: str, settings: Settings) -> Path:
     key = hashlib.sha256(f"{_PYTHON} {platform.machine()}\n{listed}".encode()).hexdigest()[:16]
     target = settings.cache / "wheels" / key
     if not target.is_dir():
-        print(f"fetching the wheels of {distribution.package}[{distribution.extra}]", file=sys.stderr, flush=True)
+        print(f"fetching the wheels of {what}", file=sys.stderr, flush=True)
         half = target.with_name(f"{key}.half")
         shutil.rmtree(half, ignore_errors=True)
         half.mkdir(parents=True)
@@ -128,7 +138,7 @@ def _dependencies(distribution: Distribution, *, uv: str, checkout: Path, settin
         )
         requirements.unlink()
         half.rename(target)
-    return sorted(target.glob("*.whl"))
+    return target
 
 
 def _own(distribution: Distribution, *, uv: str, checkout: Path, settings: Settings) -> Path:
