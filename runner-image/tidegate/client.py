@@ -10,7 +10,7 @@ import datetime as dt
 import os
 import secrets
 import time
-from typing import Any, Iterable, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, Iterable, Mapping, NamedTuple, Optional, Sequence, Union
 
 from tidegate.current import slot
 from tidegate.errors import ApiError, ConfigurationError, RunFailed
@@ -169,6 +169,7 @@ def order(
     idempotency_key: Optional[str] = None,
     queue: Optional[str] = None,
     concurrency_key: Optional[str] = None,
+    depends_on: Iterable[Union[Handle, str]] = (),
     tags: Iterable[str] = (),
     batch: Optional[str] = None,
     name: Optional[str] = None,
@@ -198,6 +199,7 @@ def order(
         "idempotencyKey": idempotency_key,
         "queue": queue,
         "concurrencyKey": concurrency_key,
+        "dependsOn": [{"name": run if isinstance(run, str) else run.name} for run in depends_on] or None,
         "tags": list(tags) or None,
         "batch": batch,
     }

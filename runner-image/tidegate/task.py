@@ -106,6 +106,7 @@ class Task(Generic[F]):
         idempotency_key: Optional[str] = None,
         queue: Optional[str] = None,
         concurrency_key: Optional[str] = None,
+        depends_on: Iterable[Union[Handle, str]] = (),
         tags: Iterable[str] = (),
         name: Optional[str] = None,
     ) -> Handle:
@@ -113,7 +114,8 @@ class Task(Generic[F]):
 
         ``delay`` is in seconds from now; ``start_after`` is a time with a zone (beside an ``idempotency_key`` only that: a
         key stands for one request, and a delay is another time in each). With an ``idempotency_key`` there is one
-        run a key, however often it is asked for. In a run this makes a child of it. Where it goes is in
+        run a key, however often it is asked for. ``depends_on`` has the runs, handles or names, that have to succeed before this
+        one starts; when one can't any more, this one ends as Skipped. In a run this makes a child of it. Where it goes is in
         ``tidegate.client.connect``, and so is what that raises; ApiError when the run is refused.
         """
         from tidegate.client import connect, order
@@ -127,6 +129,7 @@ class Task(Generic[F]):
             idempotency_key=idempotency_key,
             queue=queue,
             concurrency_key=concurrency_key,
+            depends_on=depends_on,
             tags=tags,
             name=name,
         )

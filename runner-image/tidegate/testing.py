@@ -40,6 +40,7 @@ class FakeRun(Connection):
         self.result: Any = None
         """What the task returned, as JSON has it."""
         self._children = children or {}
+        self._keyed: dict[tuple[str, Optional[str]], Mapping[str, Any]] = {}
 
     def call(self, task: Task[Any], payload: Optional[Mapping[str, Any]] = None) -> Any:
         """Run a task as the runner does; its result, or what it raises."""
@@ -78,9 +79,17 @@ class FakeRun(Connection):
 
     def create_child(self, body: Mapping[str, Any], *, seconds: Optional[float]) -> Mapping[str, Any]:
         body = json.loads(json.dumps(body))
+        task, key = body["taskRef"]["name"], body.get("idempotencyKey")
+        if (task, key) in self._keyed:
+            return self._keyed[task, key]
         self.started.append(dict(body))
-        task = body["taskRef"]["name"]
-        seen = {"name": body.get("name", task), "uid": f"child-{len(self.started)}", "phase": "Succeeded"}
+        seen = self._end(body, task, number=len(self.started))
+        if key is not None:
+            self._keyed[task, key] = seen
+        return seen
+
+    def _end(self, body: Mapping[str, Any], task: str, *, number: int) -> Mapping[str, Any]:
+        seen = {"name": body.get("name", f"{task}-{number}"), "uid": f"child-{number}", "phase": "Succeeded"}
         try:
             result = self._children[task](body["payload"]) if task in self._children else None
         except RunFailed as error:

@@ -103,6 +103,16 @@ def test_an_exported_task_is_taken_by_the_cluster(stack: Stack) -> None:
     stack.runs.task(made["metadata"]["name"], **made["spec"])
 
 
+def test_a_run_can_wait_for_others_by_handle_or_name(stack: Stack, mirror: MirrorThread, api: Client) -> None:
+    first = resize.submit({"n": 1})
+    joined = resize.submit({"n": 2}, depends_on=[first, "not-made-yet"])
+    made: Any = stack.runs.admin.get_run(stack.project, joined.name)
+    assert made["spec"]["dependsOn"] == [
+        {"name": first.name, "when": "Succeeded"},
+        {"name": "not-made-yet", "when": "Succeeded"},
+    ]
+
+
 def test_a_run_that_fails_says_why(stack: Stack, parts: Parts, mirror: MirrorThread, api: Client) -> None:
     handle = resize.submit({"n": 1})
     stack.runs.status(handle.name, phase="Failed", reason="Error", message="no way", finishedAt=now())

@@ -28,6 +28,13 @@ def resize(n: int) -> Any: ...
 
 
 @task
+def starts_once() -> Any:
+    made = [resize.submit({"n": 1}, idempotency_key=key) for key in ("a", "b", "a")]
+    resize.submit({"n": 2}, depends_on=made[:2])
+    return [handle.name for handle in made]
+
+
+@task
 def starts() -> Any:
     return [handle.result() for handle in resize.submit_many([{"n": 1}, {"n": 2}])]
 
@@ -66,6 +73,12 @@ def test_children_answer_as_the_test_says() -> None:
 
     with pytest.raises(RunFailed, match="no way"):
         testing.run(starts, children={"resize": fails})
+
+
+def test_a_key_is_one_child_however_often_it_is_started() -> None:
+    run = testing.run(starts_once)
+    assert run.result == ["resize-1", "resize-2", "resize-1"]
+    assert run.started[-1]["dependsOn"] == [{"name": "resize-1"}, {"name": "resize-2"}]
 
 
 def test_without_the_web_part_it_is_as_there() -> None:
