@@ -56,7 +56,7 @@ def _up(found: clusters.Clusters) -> int:
     begin = time.monotonic()
     kubectl = install.up(found, CLUSTER, project=PROJECT)
     install.step("examples")
-    missed = watch.run_examples(kubectl, examples=images.checkout() / "examples", project=PROJECT)
+    missed = watch.run_examples(kubectl, examples=images.checkout() / "examples/demo", project=PROJECT)
     port = forward.start(found.settings)
     _farewell(kubectl, found, port=port, seconds=time.monotonic() - begin)
     if missed:
