@@ -2,10 +2,7 @@
 
 import itertools
 import json
-import os
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -17,6 +14,7 @@ import yaml
 from support.cluster import SECONDS, ClusterRuns
 from support.outside import EXAMPLES
 from support.servers import wait_until
+from support.terminal import run_script, shell
 from tidegate_demo.kubectl import Kubectl
 
 CHECKOUT = EXAMPLES.parent
@@ -52,18 +50,8 @@ def outside(runs: ClusterRuns) -> Iterator[Outside]:
 
 
 @pytest.fixture
-def terminal(runs: ClusterRuns, kubectl: Kubectl, tmp_path: Path) -> Json:
-    """The environment of somebody's shell: kubectl, the command, and a kubeconfig with the project."""
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    (programs / "kubectl").symlink_to(kubectl.command()[0])
-    (programs / "tidegate").symlink_to(Path(sys.executable).with_name("tidegate"))
-    config = yaml.safe_load(Path(kubectl.environment["KUBECONFIG"]).read_text())
-    for context in config["contexts"]:
-        context["context"]["namespace"] = runs.namespace
-    (tmp_path / "config").write_text(yaml.safe_dump(config))
-    path = f"{programs}{os.pathsep}{os.environ['PATH']}"
-    return {**os.environ, "PATH": path, "KUBECONFIG": str(tmp_path / "config")}
+def terminal(runs: ClusterRuns, kubectl: Kubectl, tmp_path: Path) -> dict[str, str]:
+    return shell(kubectl, namespace=runs.namespace, folder=tmp_path)
 
 
 def apply(runs: ClusterRuns, folder: str) -> None:
@@ -141,12 +129,12 @@ def test_a_report_is_written_at_the_tick_of_its_schedule(runs: ClusterRuns, outs
 
 
 def test_a_site_is_crawled_once_a_page_no_faster_than_the_queue_says(
-    runs: ClusterRuns, outside: Outside, terminal: Json
+    runs: ClusterRuns, outside: Outside, terminal: dict[str, str]
 ) -> None:
     apply(runs, "crawler")
     (command,) = re.findall(r"^# +(tidegate run .*)$", (EXAMPLES / "crawler/crawler.yaml").read_text(), re.MULTILINE)
     crawl = f"crawl-{time.time_ns()}"  # keys are remembered for longer than a cluster may be kept
-    done = run_step(command.replace("monday", crawl), environment=terminal, folder=CHECKOUT)
+    done = run_script(command.replace("monday", crawl), environment=terminal, folder=CHECKOUT)
     assert done.returncode == 0, done.stdout
 
     def crawled() -> bool:
@@ -179,23 +167,9 @@ def steps() -> list[str]:
     return [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
 
 
-def run_step(step: str, *, environment: Json, folder: Path) -> subprocess.CompletedProcess[str]:
-    """As GitHub's runners do it."""
-    return subprocess.run(
-        ["bash", "-e", "-c", step],
-        env=environment,
-        cwd=folder,
-        check=False,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        timeout=2 * SECONDS,
-    )
-
-
 @pytest.mark.parametrize("step", steps(), ids=("kubectl", "tidegate"))
-def test_a_pipeline_goes_on_after_a_migration(terminal: Json, outside: Outside, step: str) -> None:
-    done = run_step(step, environment=terminal, folder=CHECKOUT)
+def test_a_pipeline_goes_on_after_a_migration(terminal: dict[str, str], outside: Outside, step: str) -> None:
+    done = run_script(step, environment=terminal, folder=CHECKOUT)
     assert done.returncode == 0, done.stdout
     assert "Succeeded" in done.stdout
     columns = outside.sql("SELECT column_name FROM information_schema.columns WHERE table_name = 'orders'")
@@ -203,12 +177,14 @@ def test_a_pipeline_goes_on_after_a_migration(terminal: Json, outside: Outside, 
 
 
 @pytest.mark.parametrize("step", steps(), ids=("kubectl", "tidegate"))
-def test_a_pipeline_ends_when_its_migration_fails(terminal: Json, outside: Outside, tmp_path: Path, step: str) -> None:
+def test_a_pipeline_ends_when_its_migration_fails(
+    terminal: dict[str, str], outside: Outside, tmp_path: Path, step: str
+) -> None:
     folder = tmp_path / "examples/pipeline"
     folder.mkdir(parents=True)
     written = (EXAMPLES / "pipeline/migrate.yaml").read_text()
     (folder / "migrate.yaml").write_text(written.replace("ADD COLUMN", "ADD COLUM").replace("Seconds: 5", "Seconds: 1"))
-    done = run_step(step, environment=terminal, folder=tmp_path)
+    done = run_script(step, environment=terminal, folder=tmp_path)
     assert done.returncode == 1, done.stdout
     assert "syntax error" in done.stdout
 

@@ -1,14 +1,13 @@
 """What only real pods on real nodes show: memory, sidecars, volumes, and nodes that are lost."""
 
 import itertools
-import os
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
 import pytest
 from support.builders import BUSYBOX, RunBuilder, a_queue, a_run
-from support.cluster import NAME, SECONDS, ClusterRuns
+from support.cluster import CLUSTER, SECONDS, ClusterRuns
 from support.servers import wait_until
 from tidegate_cluster import settings
 from tidegate_cluster.clusters import Clusters
@@ -16,7 +15,6 @@ from tidegate_cluster.errors import ClusterError
 from tidegate_demo.kubectl import Kubectl
 
 ONCE: dict[str, Any] = {"maxAttempts": 1}
-CLUSTER = os.environ.get("TIDEGATE_TEST_CLUSTER") or NAME
 LOST = "node-2"
 SHORT = [
     {"key": f"node.kubernetes.io/{key}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 5}

@@ -25,6 +25,7 @@ Json = dict[str, Any]
 CHECKOUT = Path(__file__).resolve().parents[2]
 CHART = CHECKOUT / "helm/tidegate"
 NAME = "tests"
+CLUSTER = os.environ.get("TIDEGATE_TEST_CLUSTER") or NAME
 PROJECT = "work"
 SECONDS = 120.0
 """How long anything may take here before it counts as never: the machine may be slow and busy."""
