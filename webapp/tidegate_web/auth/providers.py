@@ -17,6 +17,8 @@ from tidegate_web.settings import WebSettings
 GOOGLE_DISCOVERY = "https://accounts.google.com/.well-known/openid-configuration"
 SECONDS = 10
 """How long each question to a provider may take."""
+A_PAGE, MOST_PAGES = 100, 10
+"""Items of a page of GitHub's, which gives no more at once, and how many pages are read."""
 
 
 class SignInRefusedError(Exception):
@@ -72,8 +74,8 @@ class Provider:
 
     def _from_github(self, token: dict[str, Any]) -> Person:
         user = self._ask("user", token)
-        emails = self._ask("user/emails", token)
-        orgs = self._ask("user/orgs", token)
+        emails = self._ask_all("user/emails", token)
+        orgs = self._ask_all("user/orgs", token)
         mine = [each for each in emails if each.get("primary") and each.get("verified")]
         if not mine:
             raise SignInRefusedError("Your GitHub account has no verified address.")
@@ -83,6 +85,16 @@ class Provider:
             name=str(user.get("name") or user.get("login") or ""),
             groups=tuple(str(org["login"]) for org in orgs),
         )
+
+    def _ask_all(self, path: str, token: dict[str, Any]) -> list[dict[str, Any]]:
+        """A list of GitHub's, which come in pages."""
+        found: list[dict[str, Any]] = []
+        for number in range(1, MOST_PAGES + 1):
+            page = self._ask(f"{path}?per_page={A_PAGE}&page={number}", token)
+            found += page
+            if len(page) < A_PAGE:
+                break
+        return found
 
     def _ask(self, path: str, token: dict[str, Any]) -> Any:
         answer = self.client.get(path, token=token)
