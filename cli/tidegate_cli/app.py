@@ -19,7 +19,7 @@ def cli() -> None:
 
 
 for command in (
-    runs.run_task, runs.list_runs, runs.show_run, acts.logs, acts.wait, acts.cancel, acts.replay,
-    queues, schedules, tasks, access.login, access.logout, access.open_page, local.execute, completion,
+    runs.run_task, runs.list_runs, runs.show_run, acts.logs, acts.wait, acts.cancel, acts.suspend, acts.resume,
+    acts.replay, queues, schedules, tasks, access.login, access.logout, access.open_page, local.execute, completion,
 ):  # fmt: skip
     cli.add_command(command)

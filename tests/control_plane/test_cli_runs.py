@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.builders import a_task
+from support.builders import a_run, a_task
 from support.command import Command
 from support.operator import OperatorProcess, Runs
 from support.proxy import FaultyProxy
@@ -79,6 +79,22 @@ def test_cancelling_ends_whoever_waits(tidegate: Command) -> None:
         ended = command.ended()
     assert (ended.code, "unwanted Cancelled" in ended.out) == (1, True)
     assert "has ended already: Cancelled" in tidegate("cancel", "unwanted").fault
+
+
+def test_a_suspended_run_starts_when_it_is_resumed(tidegate: Command, runs: Runs) -> None:
+    runs.create(a_run("deploy").spec(suspend=True).built)
+    runs.wait("deploy", "Pending", reason="Suspended")
+    assert "Waits for: Suspended" in tidegate.ok("show", "deploy").out
+    assert tidegate.ok("resume", "deploy").out == "deploy resumed\n"
+    tidegate.ok("wait", "deploy", "--timeout", "20s")
+    assert "has ended already: Succeeded" in tidegate("resume", "deploy").fault
+    assert "has ended already: Succeeded" in tidegate("suspend", "deploy").fault
+
+
+def test_a_run_that_waits_is_held(tidegate: Command, runs: Runs) -> None:
+    runs.create(a_run("approve").spec(startAfter="2099-01-01T00:00:00Z").built)
+    assert tidegate.ok("suspend", "approve", "-o", "json").json["spec"]["suspend"] is True
+    assert runs.wait("approve", "Pending", reason="Suspended")
 
 
 def test_waiting_for_a_run_that_is_deleted_says_so(tidegate: Command, plane: ControlPlane) -> None:

@@ -97,6 +97,53 @@ def test_a_run_is_put_off_and_brought_forward_until_it_has_begun(stack: Stack, m
     assert me.post("runs/ended:reschedule", {"startAfter": None}).status_code == 409
 
 
+def suspended(stack: Stack, name: str) -> bool:
+    return bool(stack.runs.admin.get_run(stack.project, name)["spec"]["suspend"])
+
+
+def test_a_suspended_run_is_released_and_held_again_as_often_as_it_is_asked_for(
+    stack: Stack, parts: Parts, me: SignedIn
+) -> None:
+    make(me, "deploy", suspend=True)
+    for act, holds in (("resume", False), ("resume", False), ("suspend", True), ("suspend", True)):
+        answer = me.post(f"runs/deploy:{act}")
+        assert answer.status_code == 200, answer.text
+        assert answer.json is not None
+        assert answer.json["spec"]["suspend"] is suspended(stack, "deploy") is holds
+        assert me.get("runs/deploy").json["spec"]["suspend"] is holds  # type: ignore[index]
+    written = parts.rows("SELECT action, target, outcome FROM audit WHERE target = 'deploy' ORDER BY id")
+    acts = ("create", "resume", "resume", "suspend", "suspend")
+    assert [tuple(row) for row in written] == [(f"run.{act}", "deploy", "done") for act in acts]
+
+
+def test_what_kubectl_has_suspended_is_released_before_the_mirror_has_seen_it(stack: Stack, me: SignedIn) -> None:
+    make(me, "deploy")
+    stack.runs.kubectl("patch", "tgr", "deploy", "--type=merge", "-p", '{"spec":{"suspend":true}}')
+    assert me.post("runs/deploy:resume").status_code == 200
+    assert not suspended(stack, "deploy")
+
+
+@pytest.mark.parametrize("act", ["suspend", "resume"])
+def test_what_has_ended_or_is_gone_is_neither_held_nor_released(
+    stack: Stack, parts: Parts, me: SignedIn, mirror: MirrorThread, act: str
+) -> None:
+    assert mirror.is_alive()
+    make(me, "ended")
+    make(me, "gone")
+    finish(stack, "ended")
+    until(parts, "ended", lambda found: found.phase == "Succeeded")
+    stack.runs.delete("gone")
+    until(parts, "gone", lambda found: found.deleted_at is not None)
+    assert [me.post(f"runs/{name}:{act}").status_code for name in ("ended", "gone", "never")] == [409, 409, 404]
+
+
+def test_an_operator_releases_and_a_key_of_other_tasks_does_not(parts: Parts, me: SignedIn) -> None:
+    make(me, "deploy", taskRef={"name": "deploy"}, suspend=True)
+    assert parts.key("viewer").post("runs/deploy:resume").status_code == 403
+    assert parts.key("operator", tasks=["resize"]).post("runs/deploy:resume").status_code == 403
+    assert parts.key("operator", tasks=["deploy"]).post("runs/deploy:resume").status_code == 200
+
+
 @pytest.mark.parametrize("body", [{}, {"startAfter": "tomorrow"}, {"startAfter": 7}, {"startAfter": None, "x": 1}])
 def test_what_is_no_time_is_refused(me: SignedIn, body: object) -> None:
     make(me, "later")

@@ -104,6 +104,25 @@ def test_cancel_filters_and_signing_out(stack: Stack, page: Page) -> None:
     expect(page.get_by_role("button", name="Sign in")).to_be_visible()
 
 
+def test_a_step_that_waits_for_a_person_is_approved_and_held(stack: Stack, page: Page) -> None:
+    stack.runs.create("deploy", taskRef={"name": "deploy"}, suspend=True)
+    stack.runs.status("deploy", phase="Pending", reason="Suspended", message="Suspended until spec.suspend is false")
+    page.get_by_role("link", name="deploy").click()
+    expect(page.locator("#head")).to_contain_text("Suspended")
+    page.get_by_role("button", name="Resume").click()
+    expect(page.get_by_role("button", name="Suspend")).to_be_visible()
+    assert stack.runs.admin.get_run(stack.project, "deploy")["spec"]["suspend"] is False
+    stack.runs.status("deploy", phase="Running", reason=None, message=None, startedAt=now())
+    expect(page.locator("#head")).to_contain_text("Running")
+    expect(page.locator("#held")).to_have_count(0)
+    page.get_by_role("button", name="Suspend").click()
+    expect(page.locator("#held")).to_contain_text("this attempt goes on")
+    assert stack.runs.admin.get_run(stack.project, "deploy")["spec"]["suspend"] is True
+    stack.runs.status("deploy", phase="Succeeded", finishedAt=now())
+    expect(page.locator("#head")).to_contain_text("Succeeded")
+    expect(page.get_by_role("button", name=re.compile("Resume|Suspend|Cancel"))).to_have_count(0)
+
+
 @pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (1280, "dark")])
 def test_pages_fit_the_window(browser: Browser, stack: Stack, site: str, width: int, scheme: str) -> None:
     name = "a-name-as-long-as-names-can-get-0123456789012345678901234567890"

@@ -135,6 +135,9 @@ def test_acts_and_definitions_go_over_http_too(stack: Stack, parts: Parts, tideg
     assert tidegate.ok("ls", "--tag", "red", "--task", "resize", "-o", "name").out == first
     name = first.strip()
     assert tidegate.ok("replay", name, "--name", "again").out == "again created\n"
+    assert tidegate.ok("suspend", name, "again").out == f"{name} suspended\nagain suspended\n"
+    assert stack.runs.admin.get_run(stack.project, "again")["spec"]["suspend"] is True
+    assert tidegate.ok("resume", name, "-o", "json").json["spec"]["suspend"] is False
     assert tidegate.ok("cancel", name).out == f"{name} is to be cancelled\n"
     uid = tidegate.ok("show", name, "-o", "json").json["uid"]
     assert tidegate.ok("open", name, "--print").out == f"{tidegate.environment['TIDEGATE_API_URL']}/projects/{stack.project}/runs/{uid}\n"  # fmt: skip

@@ -153,11 +153,15 @@ def test_a_page_shows_all_of_it_again_by_itself(stack: Stack, browser: Browser, 
         context.close()
 
 
-def test_runs_are_cancelled_put_off_replayed_and_created(stack: Stack, without_postgres: SignedIn) -> None:
+def test_runs_are_cancelled_held_released_put_off_replayed_and_created(
+    stack: Stack, without_postgres: SignedIn
+) -> None:
     me = without_postgres
     cancelled = me.post("runs/second:cancel")
     assert cancelled.status_code == 202, cancelled.text
     assert (cancelled.json or {})["spec"]["cancel"] is True
+    held, released = me.post("runs/third:suspend").json or {}, me.post("runs/third:resume").json or {}
+    assert [each["spec"]["suspend"] for each in (held, released)] == [True, False]
     later = me.post("runs/third:reschedule", {"startAfter": "2999-01-01T00:00:00Z"})
     assert (later.json or {})["spec"]["startAfter"] == "2999-01-01T00:00:00Z"
     again = me.post("runs/first:replay", {"name": "again"})

@@ -35,6 +35,8 @@ ROUTES = {
     Permission.OPERATOR: """
         POST /api/v1/projects/<project>/runs, POST /api/v1/projects/<project>/runs/<run>:cancel,
         POST /api/v1/projects/<project>/runs/<run>:replay, POST /api/v1/projects/<project>/runs/<run>:reschedule,
+        POST /api/v1/projects/<project>/runs/<run>:<any(suspend, resume):act>,
+        POST /projects/<project>/runs/<run>/<any(suspend, resume):act>,
         POST /projects/<project>/runs/<run>/cancel, POST /api/v1/projects/<project>/runs:batch,
         POST /api/v1/projects/<project>/runs:bulk, POST /api/v1/projects/<project>/bulk/<id:bulk>:abort,
         POST /api/v1/projects/<project>/queues/<queue>:<any(pause, resume):act>,

@@ -208,7 +208,14 @@ class Cluster:
 
     def cancel_run(self, project: str, name: str, *, uid: str) -> dict[str, Any]:
         """Set ``spec.cancel``, on that very run and no later one of its name."""
-        patch = {"metadata": {"uid": uid}, "spec": {"cancel": True}}
+        return self._change_run(project, name, uid=uid, cancel=True)
+
+    def suspend_run(self, project: str, name: str, *, uid: str, suspend: bool) -> dict[str, Any]:
+        """Set ``spec.suspend``, likewise."""
+        return self._change_run(project, name, uid=uid, suspend=suspend)
+
+    def _change_run(self, project: str, name: str, *, uid: str, **spec: object) -> dict[str, Any]:
+        patch = {"metadata": {"uid": uid}, "spec": spec}
         return self.request("PATCH", f"{runs_path(project)}/{name}", body=patch, content_type=MERGE_PATCH)
 
     def reschedule_run(self, project: str, resource: Mapping[str, Any], *, start_after: str | None) -> dict[str, Any]:

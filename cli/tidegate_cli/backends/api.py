@@ -96,6 +96,9 @@ class ApiBackend:
     def cancel(self, run: Json) -> Json:
         return self._ask("POST", f"/runs/{run['uid']}:cancel", what=run["name"])
 
+    def suspend_run(self, run: Json, *, suspend: bool) -> Json:
+        return self._ask("POST", f"/runs/{run['uid']}:{'suspend' if suspend else 'resume'}", what=run["name"])
+
     def replay(self, run: Json, *, payload: Json | None, name: str | None) -> Json:
         body: Json = ({} if payload is None else {"payload": payload}) | ({} if name is None else {"name": name})
         return self._ask("POST", f"/runs/{run['uid']}:replay", body=body, what=run["name"])

@@ -82,6 +82,9 @@ class Backend(Protocol):
     def cancel(self, run: Json) -> Json:
         """Ask for its end."""
 
+    def suspend_run(self, run: Json, *, suspend: bool) -> Json:
+        """Hold it, of one that has started the next attempt; or release it."""
+
     def replay(self, run: Json, *, payload: Json | None, name: str | None) -> Json:
         """A new run of the same spec."""
 

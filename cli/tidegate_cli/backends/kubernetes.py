@@ -112,11 +112,17 @@ class KubernetesBackend:
             self._refused(error, f"log of {run['name']}")
 
     def cancel(self, run: Json) -> Json:
+        return self._change_run(run, cancel=True)
+
+    def suspend_run(self, run: Json, *, suspend: bool) -> Json:
+        return self._change_run(run, suspend=suspend)
+
+    def _change_run(self, run: Json, **spec: object) -> Json:
         now = self._get("taskruns", run["name"], f"run {run['name']}")
         self._same(run, now)
         if run_of(now)["phase"] in TERMINAL_PHASES:
             raise CommandError(f"{run['name']} has ended already: {run_of(now)['phase']}")
-        return run_of(self._patch("taskruns", run["name"], {"cancel": True}, uid=run["uid"]))
+        return run_of(self._patch("taskruns", run["name"], spec, uid=run["uid"]))
 
     def replay(self, run: Json, *, payload: Json | None, name: str | None) -> Json:
         spec = spec_again(run["spec"]) | ({} if payload is None else {"payload": payload})

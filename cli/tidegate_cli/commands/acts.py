@@ -1,7 +1,8 @@
-"""What is done with runs that are there: waited for, read, cancelled, replayed."""
+"""What is done with runs that are there: waited for, read, cancelled, held, released, replayed."""
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 import click
 
@@ -52,6 +53,28 @@ def cancel(backend: Backend, *, runs: Sequence[str], form: str | None) -> None:
     for run in runs:
         asked = backend.cancel(backend.get_run(run))
         output.show_item(asked, form=form, text=lambda each: f"{each['name']} is to be cancelled")
+
+
+@click.command("suspend")
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True)
+@formatted
+@connected
+def suspend(backend: Backend, *, runs: Sequence[str], form: str | None) -> None:
+    """Hold each RUN: one that waits doesn't start, one that has started gets no further attempt."""
+    for run in runs:
+        held = backend.suspend_run(backend.get_run(run), suspend=True)
+        output.show_item(held, form=form, text=partial("{0[name]} suspended".format))
+
+
+@click.command("resume")
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True)
+@formatted
+@connected
+def resume(backend: Backend, *, runs: Sequence[str], form: str | None) -> None:
+    """Release each RUN that is suspended; a step that waits for an approval has it."""
+    for run in runs:
+        released = backend.suspend_run(backend.get_run(run), suspend=False)
+        output.show_item(released, form=form, text=partial("{0[name]} resumed".format))
 
 
 @click.command("replay")

@@ -1,6 +1,7 @@
-"""What is done to runs over HTTP: created, cancelled, replayed, put off, deleted."""
+"""What is done to runs over HTTP: created, cancelled, held, released, replayed, put off, deleted."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
@@ -43,10 +44,26 @@ def cancel(made: Services, project: str, reference: str) -> RunLike:
 
 def cancel_row(made: Services, row: RunLike) -> RunLike:
     """Ask for its end, and keep that; the row that it has then. 409 when there is nothing left to end."""
+    return _changed(made, row, partial(made.cluster.cancel_run, row.project, row.name, uid=row.uid))
+
+
+def suspend(made: Services, project: str, reference: str, *, hold: bool) -> RunLike:
+    """Hold a run, of one that has started the next attempt; or release it. What is so already stays so."""
+    one_of_projects(made, project, to_write=True)
+    row = find(made, project, reference)
+    may_act_on(row.task)
+    with audited(made, "run.suspend" if hold else "run.resume", project=project, target=row.name):
+        # Asked for whatever the row says: the mirror may not have seen yet what kubectl did.
+        change = partial(made.cluster.suspend_run, row.project, row.name, uid=row.uid, suspend=hold)
+        return _changed(made, row, change)
+
+
+def _changed(made: Services, row: RunLike, change: Callable[[], dict[str, Any]]) -> RunLike:
+    """The row that a run has after a change of its spec; 409 when it has ended or is gone."""
     if row.phase in TERMINAL_PHASES or row.deleted_at is not None:
         raise Problem(409, "The run has ended already.")
     try:
-        resource = made.cluster.cancel_run(row.project, row.name, uid=row.uid)
+        resource = change()
     except ClusterError as error:
         if error.status in (404, 409):
             raise Problem(409, "The run is gone from the cluster.") from error
@@ -146,6 +163,13 @@ def add_routes(area: Blueprint) -> None:
     def cancel_run(project: str, run: str) -> tuple[Response, int]:
         made = services()
         return jsonify(as_json(made, cancel(made, project, run))), 202
+
+    @area.post("/projects/<project>/runs/<run>:<any(suspend, resume):act>")
+    @requires(Permission.OPERATOR)
+    @describes("{act} a run", name="{act}_run", answer=Run, problems=(409, 502))
+    def suspend_run(project: str, run: str, act: str) -> Response:
+        made = services()
+        return jsonify(as_json(made, suspend(made, project, run, hold=act == "suspend")))
 
     @area.post("/projects/<project>/runs/<run>:replay")
     @requires(Permission.OPERATOR)

@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response
 
 from tidegate_web import __version__
 from tidegate_web.api import shapes
-from tidegate_web.api.acts import cancel
+from tidegate_web.api.acts import cancel, suspend
 from tidegate_web.api.common import one_of_projects, parse_filter
 from tidegate_web.api.parameters import PHASES
 from tidegate_web.api.projects import my_projects
@@ -150,7 +150,7 @@ def blueprint() -> Blueprint:
             metadata=told.metadata,
             away=is_from_cluster(row),
             requester=shapes.requester(row),
-            may_cancel=role is not None and role >= Role.OPERATOR,
+            may_act=role is not None and role >= Role.OPERATOR,
             commands=kubectl_commands(project, row),
             seq=seq,
             now=made.clock.now(),
@@ -160,6 +160,12 @@ def blueprint() -> Blueprint:
     @requires(Permission.OPERATOR)
     def cancel_run(project: str, run: str) -> Response:
         row = cancel(services(), project, run)
+        return redirect(url_for("pages.show_run", project=project, run=row.uid), code=303)
+
+    @area.post("/projects/<project>/runs/<run>/<any(suspend, resume):act>")
+    @requires(Permission.OPERATOR)
+    def suspend_run(project: str, run: str, act: str) -> Response:
+        row = suspend(services(), project, run, hold=act == "suspend")
         return redirect(url_for("pages.show_run", project=project, run=row.uid), code=303)
 
     @area.get("/health")
