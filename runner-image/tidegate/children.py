@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Mapping, Optional
 
 from tidegate.client import Client, Seen
-from tidegate.errors import ApiError
 
 if TYPE_CHECKING:
     from tidegate.current import Run
@@ -44,15 +43,10 @@ class ChildClient(Client):
     def result(self, run: Seen) -> Any:
         if run.result_bytes is None:
             return run.result
-        raise ApiError(
-            f"the result of {run.name} has {run.result_bytes} bytes, and a run's token opens no results that are stored "
-            "elsewhere: read it with an API key (tidegate.client.connect), or return less"
-        )
+        return self._run.connection.child_result(run.uid, seconds=self._run.patience())
 
     def cancel(self, run: Seen) -> None:
-        raise ApiError(
-            f"a run's token can't cancel {run.name}: do it with an API key (tidegate.client.connect), or by kubectl"
-        )
+        self._run.connection.cancel_child(run.uid, seconds=self._run.patience())
 
 
 def _seen(child: Mapping[str, Any]) -> Seen:

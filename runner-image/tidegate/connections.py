@@ -63,6 +63,14 @@ class Connection:
         """A page of the run's children: ``items``, and ``after`` for the next page."""
         raise NeedsApi("to wait for runs in a run needs Tidegate's web part, which isn't installed")
 
+    def child_result(self, uid: str, *, seconds: Optional[float]) -> Any:
+        """The result of a child that is too large for its status."""
+        raise NeedsApi("to read runs in a run needs Tidegate's web part, which isn't installed")
+
+    def cancel_child(self, uid: str, *, seconds: Optional[float]) -> None:
+        """Ask for a child's end; nothing happens to one that has ended."""
+        raise NeedsApi("to cancel runs in a run needs Tidegate's web part, which isn't installed")
+
     def close(self) -> None:
         """Let what is still on its way go out, within a bound of time."""
 
@@ -136,6 +144,16 @@ class PodConnection(Connection):
         query = "?limit=500" if after is None else f"?limit=500&after={quote(after)}"
         page: Mapping[str, Any] = self.http().call("GET", f"/children{query}", seconds=seconds).json()
         return page
+
+    def child_result(self, uid: str, *, seconds: Optional[float]) -> Any:
+        return self.http().call("GET", f"/children/{uid}/result", seconds=seconds).json()
+
+    def cancel_child(self, uid: str, *, seconds: Optional[float]) -> None:
+        try:
+            self.http().call("POST", f"/children/{uid}:cancel", b"{}", seconds=seconds)
+        except ApiError as error:
+            if error.status != 409:  # it has ended
+                raise
 
     def _child_named(self, name: str, *, seconds: Optional[float]) -> Mapping[str, Any]:
         after: Optional[str] = None

@@ -37,6 +37,8 @@ class FakeRun(Connection):
         """What it began with, if anything, and each that was set."""
         self.started: list[dict[str, Any]] = []
         """Runs that it started, as TaskRun specs."""
+        self.cancelled: list[dict[str, Any]] = []
+        """Those of them whose end it asked for; they have ended all the same."""
         self.result: Any = None
         """What the task returned, as JSON has it."""
         self._children = children or {}
@@ -95,6 +97,9 @@ class FakeRun(Connection):
         except RunFailed as error:
             return {**seen, "phase": error.phase, "reason": error.reason, "message": error.message}
         return {**seen, "result": result}
+
+    def cancel_child(self, uid: str, *, seconds: Optional[float]) -> None:
+        self.cancelled.append(self.started[int(uid.rpartition("-")[2]) - 1])
 
 
 @contextlib.contextmanager

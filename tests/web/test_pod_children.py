@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 from support.pods import Pod
+from support.runs import now
+from support.servers import wait_until
 from support.web import MirrorThread, Parts, Stack, finish, until
 from tidegate_api.run_names import name_of_key
 
@@ -104,6 +106,95 @@ def test_a_run_can_wait_for_its_children(stack: Stack, parts: Parts, mirror: Mir
     assert second["after"] is None
     assert pod.call("GET", "children?after=nonsense").status_code == 422
     assert pod.call("GET", "children?limit=0").status_code == 422
+
+
+def made_by(pod: Pod, name: str) -> str:
+    """A child's uid."""
+    answer = pod.call("POST", "children", json=CHILD | {"name": name})
+    assert answer.status_code == 201, answer.text
+    return str((answer.json or {})["uid"])
+
+
+def test_a_run_cancels_its_child(stack: Stack, parts: Parts, pod: Pod) -> None:
+    child = made_by(pod, "small")
+    answer = pod.call("POST", f"children/{child}:cancel")
+    assert answer.status_code == 202, answer.text
+    assert answer.json is not None
+    assert (answer.json["name"], answer.json["phase"]) == ("small", "Pending")
+    assert stack.runs.admin.get_run(stack.project, "small")["spec"]["cancel"] is True
+    audited = parts.rows("SELECT actor, target, outcome FROM audit WHERE action = 'run.cancel'")
+    assert [tuple(row) for row in audited] == [("run works", "small", "done")]
+
+
+def test_a_child_that_has_ended_needs_no_cancelling(stack: Stack, parts: Parts, mirror: MirrorThread, pod: Pod) -> None:
+    child = made_by(pod, "small")
+    finish(stack, "small")
+    until(parts, "small", lambda row: row.phase == "Succeeded")
+    assert pod.call("POST", f"children/{child}:cancel").status_code == 409
+
+
+def test_a_run_reads_what_its_child_has_stored(stack: Stack, parts: Parts, mirror: MirrorThread, pod: Pod) -> None:
+    child = made_by(pod, "large")
+    assert pod.call("GET", f"children/{child}/result").status_code == 404  # it has none yet
+    data = b'{"rows": [1, 2.50, null]}'
+    sent = Pod(stack, parts, "large", run=stack.runs.admin.get_run(stack.project, "large")).send("result", data)
+    stack.runs.status("large", phase="Succeeded", finishedAt=now(), resultRef=sent.json)
+    until(parts, "large", lambda row: row.phase == "Succeeded")
+    got = pod.call("GET", f"children/{child}/result")
+    assert (got.status_code, got.data, got.mimetype) == (200, data, "application/json")
+
+
+def refuses(pod: Pod, uid: str, *, token: str | None = None, of: str | None = None) -> bool:
+    """Whether a pod may neither cancel that run nor read it."""
+    calls = (("POST", f"children/{uid}:cancel"), ("GET", f"children/{uid}/result"))
+    return [pod.call(*call, uid=of, token=token).status_code for call in calls] == [403, 403]
+
+
+def test_runs_that_are_not_its_children_are_closed_to_a_run(stack: Stack, parts: Parts, pod: Pod) -> None:
+    other = Pod(stack, parts, "other")
+    strangers = {
+        "of another run": made_by(other, "theirs"),
+        "of nobody": stack.runs.create("alone")["metadata"]["uid"],
+        "that only says so": stack.runs.create("posing", **CHILD, parentRun="works")["metadata"]["uid"],
+        "itself": pod.uid,
+        "unknown": "00000000-0000-4000-8000-000000000000",
+        "by name": "theirs",
+        "no name": "..",
+    }
+    assert {what for what, uid in strangers.items() if not refuses(pod, uid)} == set()
+    mine = made_by(pod, "mine")
+    assert refuses(other, mine)
+    assert refuses(pod, mine, token=other.token), "with another run's token"
+    assert refuses(pod, mine, token=other.token, of=other.uid)
+    for name in ("theirs", "alone", "posing", "mine"):
+        assert stack.runs.admin.get_run(stack.project, name)["spec"]["cancel"] is False
+
+
+def test_the_children_of_an_older_run_of_its_name_are_not_its_own(stack: Stack, parts: Parts, pod: Pod) -> None:
+    child = made_by(pod, "small")
+    stack.runs.delete("works")
+    # Creation times have whole seconds.
+    before = stack.runs.admin.get_run(stack.project, "small")["metadata"]["creationTimestamp"]
+    wait_until(lambda: now() > before, what="another second")
+    assert refuses(Pod(stack, parts, attempt=2), child)
+
+
+def test_while_postgres_is_away_a_child_is_cancelled_and_what_it_stored_is_not_there(
+    stack: Stack, parts: Parts, pod: Pod
+) -> None:
+    stack.postgres.stop()
+    try:
+        child = made_by(pod, "small")
+        posing = stack.runs.create("posing", **CHILD, parentRun="works")["metadata"]["uid"]
+        assert pod.call("POST", f"children/{child}:cancel").status_code == 202
+        assert pod.call("POST", f"children/{posing}:cancel").status_code == 403
+        stack.runs.status("small", phase="Succeeded", resultRef={"bytes": 1, "sha256": "0" * 64})
+        wait_until(
+            lambda: pod.call("GET", f"children/{child}/result").status_code == 503, what="the result to be missed"
+        )
+    finally:
+        stack.postgres.start()
+    assert pod.call("GET", f"children/{child}/result").status_code == 404  # no such document is stored
 
 
 def test_redis_away_holds_no_child_up_and_postgres_away_none(stack: Stack, parts: Parts, pod: Pod) -> None:

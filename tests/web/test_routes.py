@@ -76,7 +76,8 @@ ROUTES = {
         POST /internal/v1/runs/<uid>/progress, PUT /internal/v1/runs/<uid>/result, POST /internal/v1/runs/<uid>/result,
         PUT /internal/v1/runs/<uid>/checkpoint, POST /internal/v1/runs/<uid>/checkpoint,
         GET /internal/v1/runs/<uid>/checkpoint, POST /internal/v1/runs/<uid>/metadata,
-        POST /internal/v1/runs/<uid>/children, GET /internal/v1/runs/<uid>/children
+        POST /internal/v1/runs/<uid>/children, GET /internal/v1/runs/<uid>/children,
+        POST /internal/v1/runs/<uid>/children/<child>:cancel, GET /internal/v1/runs/<uid>/children/<child>/result
     """,
 }
 """What each route asks for: written down here a second time, so that none changes unseen."""

@@ -81,6 +81,16 @@ def test_a_key_is_one_child_however_often_it_is_started() -> None:
     assert run.started[-1]["dependsOn"] == [{"name": "resize-1"}, {"name": "resize-2"}]
 
 
+def test_children_that_were_cancelled_are_remembered() -> None:
+    @task
+    def gives_up() -> None:
+        handles = resize.submit_many([{"n": 1}, {"n": 2}])
+        handles[1].cancel()
+
+    run = testing.run(gives_up)
+    assert [child["payload"] for child in run.cancelled] == [{"n": 2}]
+
+
 def test_without_the_web_part_it_is_as_there() -> None:
     with pytest.raises(NeedsApi):
         testing.run(pages, {"last": 1}, web=False)

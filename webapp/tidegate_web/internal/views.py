@@ -1,39 +1,31 @@
-"""``/internal/v1``: progress, results, checkpoints, metadata and children of runs, sent by their pods.
+"""``/internal/v1``: progress, results, checkpoints, metadata and children of runs, asked and told by their pods.
 
 What is answered with success is committed; while Postgres is away the answer is 503, and the pod tries again.
 """
 
 import threading
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, jsonify
 
-from tidegate_web.api import bodies, shapes
-from tidegate_web.api.answers import ChildRun, KeptMetadata, Page, Run
-from tidegate_web.api.common import audited, one_of_projects
-from tidegate_web.api.creating import create, wanted_run
-from tidegate_web.api.parameters import AFTER
-from tidegate_web.api.run_bodies import ProgressTold, RunRequest
-from tidegate_web.auth.caller import Caller
-from tidegate_web.internal import metadata
+from tidegate_web.api import bodies
+from tidegate_web.api.answers import KeptMetadata
+from tidegate_web.api.run_bodies import ProgressTold
+from tidegate_web.internal import children, metadata
 from tidegate_web.internal.identity import identify
 from tidegate_web.internal.pacing import Told
 from tidegate_web.openapi.operations import describes
-from tidegate_web.openapi.parameters import WholeNumber
-from tidegate_web.permissions import Permission, Role, requires
+from tidegate_web.permissions import Permission, requires
 from tidegate_web.problems import Problem
 from tidegate_web.runtokens import RunIdentity
 from tidegate_web.services import Services, services
-from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import metadata as stored_metadata
-from tidegate_web.store.queries import results, run_list, runs
-from tidegate_web.store.records import RunLike, clean
-from tidegate_web.times import rfc3339
+from tidegate_web.store.queries import results
+from tidegate_web.store.records import clean
 
 MAX_RESULT_BYTES = 8 * 1024 * 1024
 MAX_CHECKPOINT_BYTES = 1024 * 1024
-CHILDREN = WholeNumber(name="limit", description="So many items at most.", default=100, least=1, most=500)
 LARGE_AT_ONCE = 2
 """Results that are parsed at the same time: a small document can be a large heap of objects."""
 
@@ -102,46 +94,7 @@ def blueprint() -> Blueprint:
         answer: KeptMetadata = {"metadata": change_metadata(made, identity, bodies.json_object())}
         return jsonify(answer)
 
-    @area.post("/runs/<uid>/children")
-    @requires(Permission.RUN_TOKEN)
-    @describes(
-        "Create a child of the run",
-        name="create_child",
-        body=RunRequest,
-        answer=Run,
-        status=201,
-        problems=(409, 429, 502),
-    )
-    def post_child(uid: str) -> tuple[Response, int]:
-        made = services()
-        identity = identify(made, uid, look_now=True)
-        row = create_child(made, identity, bodies.json_object())
-        return jsonify(shapes.whole(row, shapes.attempts(row, {}))), 201
-
-    @area.get("/runs/<uid>/children")
-    @requires(Permission.RUN_TOKEN)
-    @describes("List the run's children", name="list_children", parameters=[CHILDREN, AFTER], answer=Page[ChildRun])
-    def get_children(uid: str) -> Response:
-        made = services()
-        identity = identify(made, uid)
-        limit = CHILDREN.asked()
-        try:
-            with made.engine.connect() as connection:
-                # A name means its newest run: the children of an older one of this name aren't ours.
-                parent = runs.find(connection, project=identity.project, reference=uid)
-                page = run_list.children(
-                    connection,
-                    project=identity.project,
-                    parent=identity.run_name,
-                    since=None if parent is None else parent.created,
-                    limit=limit,
-                    after=request.args.get("after"),
-                )
-        except run_list.BadCursorError as error:
-            raise Problem(422, str(error)) from error
-        found: Page[ChildRun] = {"items": [child(row) for row in page.rows], "after": page.after}
-        return jsonify(found)
-
+    children.add_routes(area)
     return area
 
 
@@ -167,29 +120,3 @@ def change_metadata(made: Services, identity: RunIdentity, body: dict[str, Any])
     except metadata.MetadataError as error:
         raise bodies.invalid(error.where, str(error)) from error
     return after
-
-
-def create_child(made: Services, identity: RunIdentity, body: dict[str, Any]) -> RunLike:
-    """A run of the same project, made with an operator's rights; whose child it is, is ours to say."""
-    one_of_projects(made, identity.project, to_write=True)
-    who = f"run {identity.run_name}"
-    wanted = wanted_run(identity.project, body, asks=Caller(name=who, roles={identity.project: Role.OPERATOR}))
-    spec = wanted.run.spec | {"parentRun": identity.run_name}
-    wanted = replace(wanted, run=replace(wanted.run, spec=spec))
-    with audited(made, "run.create", project=identity.project, target=wanted.run.name, actor=who):
-        return create(made, identity.project, wanted, who=who).row
-
-
-def child(row: AnyRow) -> ChildRun:
-    """A child as its parent needs to know it."""
-    return {
-        "uid": row.uid,
-        "name": row.name,
-        "phase": row.phase,
-        "reason": row.reason,
-        "message": row.message,
-        "createdAt": rfc3339(row.created),
-        "finishedAt": rfc3339(row.finished_at),
-        "result": row.status.get("result"),
-        "resultRef": row.status.get("resultRef"),
-    }

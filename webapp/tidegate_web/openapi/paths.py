@@ -17,6 +17,7 @@ _ID: Mapping[str, Any] = {"type": "integer", "minimum": 1, "maximum": LARGEST_ID
 _TEXTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "project": ("A project: a namespace of the cluster.", _LABEL),
     "run": ("A run, by its uid, or by its name: then the newest one of that name.", _LABEL),
+    "child": ("The child's uid.", {"type": "string", "format": "uuid"}),
     "uid": ("The run's uid.", {"type": "string", "format": "uuid"}),
     "name": ("Its name.", _LABEL),
     "queue": ("Name of a Queue.", _LABEL),

@@ -1,0 +1,153 @@
+"""Children: runs that a run makes, looks at, cancels and reads, by the token of its pod.
+
+Which runs are its own: they name it as ``parentRun``, were made here in its name, and not before it was there, as names are used
+again. All others are refused alike, so that nothing is learned of runs by guessing.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, request
+
+from tidegate_web.api import bodies, shapes
+from tidegate_web.api.acts import cancel_row
+from tidegate_web.api.answers import ChildRun, Page, Run
+from tidegate_web.api.common import audited, one_of_projects
+from tidegate_web.api.creating import create, wanted_run
+from tidegate_web.api.parameters import AFTER
+from tidegate_web.api.run_bodies import RunRequest
+from tidegate_web.api.runs import result
+from tidegate_web.auth.caller import Caller
+from tidegate_web.internal.identity import identify
+from tidegate_web.kubernetes import ClusterError
+from tidegate_web.openapi.operations import describes
+from tidegate_web.openapi.parameters import WholeNumber
+from tidegate_web.permissions import Permission, Role, requires
+from tidegate_web.problems import Problem, from_cluster
+from tidegate_web.runtokens import RunIdentity
+from tidegate_web.services import Services, services
+from tidegate_web.store.engine import unless_away
+from tidegate_web.store.models import AnyRow
+from tidegate_web.store.queries import run_list, runs
+from tidegate_web.store.records import RunLike
+from tidegate_web.times import rfc3339
+
+CHILDREN = WholeNumber(name="limit", description="So many items at most.", default=100, least=1, most=500)
+
+
+def add_routes(area: Blueprint) -> None:
+    """The routes of children."""
+
+    @area.post("/runs/<uid>/children")
+    @requires(Permission.RUN_TOKEN)
+    @describes(
+        "Create a child of the run",
+        name="create_child",
+        body=RunRequest,
+        answer=Run,
+        status=201,
+        problems=(409, 429, 502),
+    )
+    def post_child(uid: str) -> tuple[Response, int]:
+        made = services()
+        identity = identify(made, uid, look_now=True)
+        row = create_child(made, identity, bodies.json_object())
+        return jsonify(shapes.whole(row, shapes.attempts(row, {}))), 201
+
+    @area.get("/runs/<uid>/children")
+    @requires(Permission.RUN_TOKEN)
+    @describes("List the run's children", name="list_children", parameters=[CHILDREN, AFTER], answer=Page[ChildRun])
+    def get_children(uid: str) -> Response:
+        made = services()
+        identity = identify(made, uid)
+        limit = CHILDREN.asked()
+        try:
+            with made.engine.connect() as connection:
+                # A name means its newest run: the children of an older one of this name aren't ours.
+                parent = runs.find(connection, project=identity.project, reference=uid)
+                page = run_list.children(
+                    connection,
+                    project=identity.project,
+                    parent=identity.run_name,
+                    since=None if parent is None else parent.created,
+                    limit=limit,
+                    after=request.args.get("after"),
+                )
+        except run_list.BadCursorError as error:
+            raise Problem(422, str(error)) from error
+        found: Page[ChildRun] = {"items": [as_child(row) for row in page.rows], "after": page.after}
+        return jsonify(found)
+
+    @area.get("/runs/<uid>/children/<child>/result")
+    @requires(Permission.RUN_TOKEN)
+    @describes("Read what a child of the run gave back", answer=Any, problems=(502,))
+    def get_child_result(uid: str, child: str) -> Response:
+        made = services()
+        return result(made, own_child(made, identify(made, uid), child))
+
+    @area.post("/runs/<uid>/children/<child>:cancel")
+    @requires(Permission.RUN_TOKEN)
+    @describes("Cancel a child of the run", answer=ChildRun, status=202, problems=(409, 502))
+    def cancel_child(uid: str, child: str) -> tuple[Response, int]:
+        made = services()
+        identity = identify(made, uid, look_now=True)
+        one_of_projects(made, identity.project, to_write=True)
+        row = own_child(made, identity, child)
+        with audited(made, "run.cancel", project=identity.project, target=row.name, actor=name_of(identity)):
+            return jsonify(as_child(cancel_row(made, row))), 202
+
+
+def name_of(identity: RunIdentity) -> str:
+    """What a run is called where it is written down who asked."""
+    return f"run {identity.run_name}"
+
+
+def create_child(made: Services, identity: RunIdentity, body: dict[str, Any]) -> RunLike:
+    """A run of the same project, made with an operator's rights; whose child it is, is ours to say."""
+    one_of_projects(made, identity.project, to_write=True)
+    who = name_of(identity)
+    wanted = wanted_run(identity.project, body, asks=Caller(name=who, roles={identity.project: Role.OPERATOR}))
+    spec = wanted.run.spec | {"parentRun": identity.run_name}
+    wanted = replace(wanted, run=replace(wanted.run, spec=spec))
+    with audited(made, "run.create", project=identity.project, target=wanted.run.name, actor=who):
+        return create(made, identity.project, wanted, who=who).row
+
+
+def own_child(made: Services, identity: RunIdentity, uid: str) -> RunLike:
+    """The child of that uid; 403 for everything else."""
+    row = _look(made, identity.project, uid) if runs.is_uid(uid) else None
+    if row is not None and row.parent_run == identity.run_name:
+        # The archive knows who made it; what the mirror found while Postgres was away has the cluster's word alone.
+        by_us = (row.submitted_by or row.requested_by) == name_of(identity)
+        parent = _look(made, identity.project, identity.run_uid) if by_us else None
+        if parent is not None and row.created >= parent.created:
+            return row
+    raise Problem(403, "This token opens the children of its own run alone, and that is none.")
+
+
+def _look(made: Services, project: str, uid: str) -> RunLike | None:
+    """A run as the archive has it, else as the cluster has."""
+
+    def stored() -> AnyRow | None:
+        with made.engine.connect() as connection:
+            return runs.find(connection, project=project, reference=uid)
+
+    try:
+        return unless_away(stored, lambda: None) or made.cluster_runs.one(project, uid)
+    except ClusterError as error:
+        raise from_cluster(error) from error
+
+
+def as_child(row: AnyRow) -> ChildRun:
+    """A child as its parent needs to know it."""
+    return {
+        "uid": row.uid,
+        "name": row.name,
+        "phase": row.phase,
+        "reason": row.reason,
+        "message": row.message,
+        "createdAt": rfc3339(row.created),
+        "finishedAt": rfc3339(row.finished_at),
+        "result": row.status.get("result"),
+        "resultRef": row.status.get("resultRef"),
+    }
