@@ -177,11 +177,6 @@ def order(
     """The body of a new run of a Task. Without a name and a key it gets a random name: what is sent twice makes one run."""
     if delay is not None and start_after is not None:
         raise ValueError("give delay or start_after, not both")
-    if delay is not None and idempotency_key is not None:
-        # The time would be another in each request, and a key stands for one request.
-        raise ValueError(
-            "with an idempotency_key give start_after, a time that is the same in each call, instead of delay"
-        )
     if delay is not None:
         start_after = dt.datetime.now(dt.timezone.utc) + dt.timedelta(seconds=delay)
     if start_after is not None and start_after.tzinfo is None:

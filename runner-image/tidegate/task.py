@@ -112,10 +112,10 @@ class Task(Generic[F]):
     ) -> Handle:
         """Start a run of the Task that has this task's name, and return without waiting for it.
 
-        ``delay`` is in seconds from now; ``start_after`` is a time with a zone (beside an ``idempotency_key`` only that: a
-        key stands for one request, and a delay is another time in each). With an ``idempotency_key`` there is one
-        run a key, however often it is asked for. ``depends_on`` has the runs, handles or names, that have to succeed before this
-        one starts; when one can't any more, this one ends as Skipped. In a run this makes a child of it. Where it goes is in
+        ``delay`` is in seconds from now; ``start_after`` is a time with a zone. With an ``idempotency_key`` there is
+        one run a key, however often it is asked for, with the start time of the first call. ``depends_on`` has the runs,
+        handles or names, that have to succeed before this one starts; when one can't any more, this one ends as Skipped. In a
+        run this makes a child of it. Where it goes is in
         ``tidegate.client.connect``, and so is what that raises; ApiError when the run is refused.
         """
         from tidegate.client import connect, order

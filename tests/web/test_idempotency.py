@@ -69,6 +69,23 @@ def test_another_body_is_refused_and_another_task_or_key_is_another_run(me: Sign
     assert post(me, key="order-18").status_code == 201
 
 
+def test_a_client_that_reckons_its_delay_anew_gets_the_first_run_with_its_time(stack: Stack, me: SignedIn) -> None:
+    first = post(me, BODY | {"startAfter": "2099-01-01T00:00:00Z"})
+    assert first.status_code == 201
+    for other in ({"startAfter": "2099-01-01T00:00:07Z"}, {"startAfter": None}, {}):
+        again = post(me, BODY | other)
+        assert again.status_code == 200, again.text
+        assert again.json == first.json
+    batch: Any = me.post(
+        "runs:batch", {"runs": [BODY | {"idempotencyKey": "order-17", "startAfter": "2099-01-01T00:00:09Z"}]}
+    ).json
+    assert [item["status"] for item in batch["items"]] == [200]
+    (name,) = names_in_cluster(stack)
+    spec = stack.runs.admin.get_run(stack.project, name.partition("/")[2])["spec"]
+    assert spec["startAfter"] == "2099-01-01T00:00:00Z"
+    assert post(me, BODY | {"startAfter": "2099-01-01T00:00:00Z", "priority": 7}).status_code == 422
+
+
 def test_an_inline_task_has_keys_too(me: SignedIn) -> None:
     body = {"task": {"image": "busybox", "command": ["true"]}}
     first = post(me, body)

@@ -135,6 +135,14 @@ def test_a_key_makes_one_run(stack: Stack, parts: Parts, mirror: MirrorThread, a
         resize.submit({"n": 2}, idempotency_key="invoice-1")
 
 
+def test_a_key_and_a_delay_make_one_run_with_the_time_of_the_first_call(stack: Stack, api: Client) -> None:
+    first = resize.submit({"n": 1}, idempotency_key="invoice-1", delay=3600)
+    starts = stack.runs.admin.get_run(stack.project, first.name)["spec"]["startAfter"]
+    again = resize.submit({"n": 1}, idempotency_key="invoice-1", delay=7200)
+    assert (again.name, again.uid) == (first.name, first.uid)
+    assert stack.runs.admin.get_run(stack.project, first.name)["spec"]["startAfter"] == starts
+
+
 def test_cancelling_asks_for_the_end(stack: Stack, mirror: MirrorThread, api: Client) -> None:
     handle = resize.submit({"n": 1}, delay=3600)
     made: Any = stack.runs.admin.get_run(stack.project, handle.name)
@@ -220,7 +228,7 @@ def test_the_way_to_runs_must_be_told(monkeypatch: pytest.MonkeyPatch, tmp_path:
 @pytest.mark.parametrize(
     ("wishes", "words"),
     [
-        ({"delay": 1, "idempotency_key": "k"}, "start_after"),
+        ({"delay": 1, "start_after": dt.datetime(2027, 1, 1, tzinfo=dt.UTC)}, "not both"),
         ({"start_after": dt.datetime(2027, 1, 1)}, "time zone"),  # noqa: DTZ001
         ({"name": "n", "idempotency_key": "k"}, "the key names the run"),
     ],
@@ -231,8 +239,8 @@ def test_wishes_that_contradict_each_other(wishes: dict[str, Any], words: str) -
 
 
 def test_without_an_api_runs_go_straight_to_the_cluster(stack: Stack, kubeconfig: None) -> None:
-    handle = resize.submit({"n": 1}, idempotency_key="a")
-    again = resize.submit({"n": 1}, idempotency_key="a")
+    handle = resize.submit({"n": 1}, idempotency_key="a", delay=60)
+    again = resize.submit({"n": 1}, idempotency_key="a", delay=90)
     assert (handle.name, handle.uid) == (again.name, again.uid)
     with pytest.raises(ApiError, match="another payload"):
         resize.submit({"n": 2}, idempotency_key="a")

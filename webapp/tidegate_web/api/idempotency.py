@@ -26,6 +26,8 @@ MAY_DIFFER = frozenset(
     {"cancel", "suspend", "priority", "startAfter", "ttlSecondsAfterFinished", "dependsOn", "parentRun"}
 )
 """What may differ between a request and its run: it can be changed, was settled when the run was made, or says who asked."""
+NOT_COMPARED = frozenset({"idempotencyKey", "startAfter"})
+"""What two requests of one key may have differently: a client that tries again reckons now + delay anew."""
 SLACK = timedelta(days=1)
 """A run of the same name that is older than its reservation by more than clocks differ is one of an expired key."""
 
@@ -38,7 +40,7 @@ class Once:
     """Its Task; empty for an inline one."""
     key: str
     digest: bytes
-    """Of all that was sent but the key, by which two requests are told apart."""
+    """Of what was sent, by which two requests are told apart."""
     name: str
 
 
@@ -61,7 +63,7 @@ def once(project: str, body: Mapping[str, Any], *, header: str | None) -> Once |
 
 
 def _digest(body: Mapping[str, Any]) -> bytes:
-    rest = {name: value for name, value in body.items() if name != "idempotencyKey"}
+    rest = {name: value for name, value in body.items() if name not in NOT_COMPARED}
     return hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()).digest()
 
 
