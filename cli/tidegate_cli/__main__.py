@@ -27,8 +27,8 @@ def main(arguments: list[str] | None = None) -> int:
         helped = f" (see {context.command_path} --help)" if context is not None else ""
         return _fail(error.format_message().rstrip(".") + helped, error.exit_code)
     except BrokenPipeError:
-        # Whoever read has had enough, as `head` has. Nothing may be written at the end of the process either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        # Whoever read has had enough, as `head` has.
+        _write_nowhere(1)
         return NOT_DONE
     except Exception as error:
         if os.environ.get("TIDEGATE_DEBUG"):
@@ -40,8 +40,19 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    sys.stderr.write(f"tidegate: {one_line(message)}\n")
+    try:
+        sys.stderr.write(f"tidegate: {one_line(message)}\n")
+        sys.stderr.flush()
+    except OSError:  # the terminal has hung up
+        _write_nowhere(1, 2)
     return code
+
+
+def _write_nowhere(*descriptors: int) -> None:
+    """Also not what is still buffered: Python would fail at the end of the process."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for each in descriptors:
+        os.dup2(nowhere, each)
 
 
 def run() -> None:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from types import TracebackType
 from typing import Final, Protocol, Self
@@ -13,6 +14,7 @@ from tidegate_cli.backends.base import Backend, Json
 from tidegate_cli.deadlines import Deadline
 from tidegate_cli.errors import INTERRUPTED, TIMED_OUT, AwayError, CommandError
 from tidegate_cli.output import console, phase_style
+from tidegate_cli.signals import Terminated, unwinding
 from tidegate_cli.times import one_line
 
 _LEAST_SECONDS: Final = 1.0
@@ -48,14 +50,19 @@ def ended(run: Json) -> bool:
 def until_end(
     backend: Backend, runs: Sequence[Json], *, seconds: float | None, show: Callable[[], Display] = display
 ) -> list[Json]:
-    """Each of the runs as it ended. Raises CommandError with 124 when the time is over, 130 when somebody interrupts."""
+    """Each of the runs as it ended. Raises CommandError with 124 when the time is over, 130 when somebody interrupts, 128 and
+    the signal's number for one that says to end."""
     deadline = Deadline(seconds)
     names = " ".join(run["name"] for run in runs)
     try:
-        with show() as shown:
+        with unwinding(), show() as shown:
             return [_until_end(backend, run, deadline, shown) for run in runs]
     except KeyboardInterrupt:
         raise CommandError(f"interrupted; what was waited for goes on: tidegate wait {names}, or tidegate cancel {names}", code=INTERRUPTED) from None  # fmt: skip
+    except Terminated as error:
+        raise CommandError(
+            f"{error.name}; what was waited for goes on: tidegate wait {names}", code=error.code
+        ) from None
 
 
 def _until_end(backend: Backend, run: Json, deadline: Deadline, shown: Display) -> Json:
@@ -133,11 +140,16 @@ class Bars:
         self._tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> Self:
-        self._progress.start()
+        try:
+            self._progress.start()
+        except BaseException:  # interrupted with the cursor hidden already
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        with suppress(OSError):  # a terminal that has hung up
+            self._progress.stop()
 
     def seen(self, run: Json) -> None:
         style = phase_style(run["phase"])

@@ -1,7 +1,8 @@
 """What goes to stdout: tables, names, JSON or YAML. Progress and errors go to stderr, so that this can be piped."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -15,6 +16,8 @@ from tidegate_cli.backends.base import Json
 from tidegate_cli.times import brief, one_line, parse
 
 FORMS: Final = ("json", "yaml", "name", "wide")
+_TIDY: Final = "\x1b[m\x1b[?25h"
+"""The terminal's own colours, and its cursor."""
 _STYLES: Final[Mapping[str, str]] = {
     Phase.SUCCEEDED: "green",
     Phase.FAILED: "red",
@@ -72,6 +75,19 @@ def show_data(data: Any, form: str) -> None:
     else:
         written = json.dumps(data, indent=2, ensure_ascii=False)
     console().out(written, highlight=False)
+
+
+@contextmanager
+def tidied() -> Iterator[None]:
+    """For what others wrote, as it is: it may hide a terminal's cursor or leave its colour, also when it is cut off."""
+    try:
+        yield
+    finally:
+        out = console()
+        if out.is_terminal and not out.is_dumb_terminal:
+            with suppress(OSError):
+                out.file.write(_TIDY)
+                out.file.flush()
 
 
 def say(text: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -143,6 +144,29 @@ def test_a_terminal_gets_a_bar_and_colours_and_none_of_the_latter_with_no_color(
     assert not COLOUR.search(tidegate.on_terminal("ls", NO_COLOR="1")[1])
     assert COLOUR.search(tidegate.on_terminal("ls")[1])
     assert "━" not in tidegate.on_terminal(*run, "--name", "dumb", TERM="dumb")[1]
+
+
+HIDDEN, SHOWN = "\x1b[?25l", "\x1b[?25h"
+"""What hides a terminal's cursor, and shows it."""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_watch_that_is_told_to_end_leaves_the_cursor_there(
+    tidegate: Command, runs: Runs, number: signal.Signals
+) -> None:
+    name = f"told-{number.name.lower()}"
+    with tidegate.start_on_terminal("run", "resize", "--name", name, "--watch", *HELD) as terminal:
+        code, seen = terminal.has_shown(HIDDEN).has_shown("Running").signal(number).ended()
+    assert code == 128 + number
+    assert seen.rindex(SHOWN) > seen.rindex(HIDDEN)
+    assert f"tidegate wait {name}" in plain(seen).splitlines()[-1]
+    assert runs.get(name)["status"]["phase"] == "Running"
+
+
+def test_a_watch_whose_window_is_closed_ends(tidegate: Command) -> None:
+    with tidegate.start_on_terminal("run", "resize", "--name", "hung-up", "--watch", *HELD) as terminal:
+        code, _ = terminal.has_shown("Running").hang_up().ended()
+    assert code == 128 + signal.SIGHUP
 
 
 def test_a_replay_does_the_same_again(tidegate: Command, runs: Runs) -> None:

@@ -3,15 +3,23 @@
 import json
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from support.servers import wait_until
+
+ON_TERMINAL = """
+import fcntl, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+from tidegate_cli.__main__ import run
+run()
+"""
+"""The terminal is the session's own, as of a login: when it goes, the command is told by SIGHUP."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,23 +90,24 @@ class Command:
 
     def on_terminal(self, *arguments: str, **variables: str) -> tuple[int, str]:
         """Run it where people see it; the exit code and all that it has written there."""
+        with self.start_on_terminal(*arguments, **variables) as terminal:
+            return terminal.ended()
+
+    def start_on_terminal(self, *arguments: str, **variables: str) -> "OnTerminal":
+        """Start it where people see it."""
         master, terminal = pty.openpty()
         try:
             process = subprocess.Popen(
-                [sys.executable, "-m", "tidegate_cli", *arguments],
+                [sys.executable, "-c", ON_TERMINAL, *arguments],
                 env=self.environment | {"TERM": "xterm-256color", "COLUMNS": "120", "LINES": "40"} | variables,
                 stdin=terminal,
                 stdout=terminal,
                 stderr=terminal,
+                start_new_session=True,
             )
         finally:
             os.close(terminal)
-        written = b""
-        with suppress(OSError):  # EIO: the last that had the terminal open has ended
-            while piece := os.read(master, 65536):
-                written += piece
-        os.close(master)
-        return process.wait(30), written.decode()
+        return OnTerminal(process, master)
 
 
 class Running:
@@ -137,3 +146,52 @@ class Running:
 
     def _said(self) -> str:
         return self._out.read_text() + self._err.read_text()
+
+
+class OnTerminal:
+    """A command that goes on where people see it."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", master: int) -> None:
+        self._process, self._master, self._written = process, master, b""
+
+    def __enter__(self) -> "OnTerminal":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.hang_up()
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait(10)
+
+    def has_shown(self, text: str) -> "OnTerminal":
+        """Wait until this stands there."""
+        while text not in self._written.decode(errors="replace"):
+            assert self._read(), f"{text!r} wasn't shown: {self._written!r}"
+        return self
+
+    def signal(self, number: int) -> "OnTerminal":
+        self._process.send_signal(number)
+        return self
+
+    def hang_up(self) -> "OnTerminal":
+        """The window is closed."""
+        if self._master >= 0:
+            os.close(self._master)
+            self._master = -1
+        return self
+
+    def ended(self) -> tuple[int, str]:
+        """The exit code, and all that was shown."""
+        while self._master >= 0 and self._read():
+            pass
+        return self._process.wait(30), self._written.decode()
+
+    def _read(self) -> bool:
+        ready, _, _ = select.select([self._master], [], [], 30)
+        assert ready, f"nothing more is shown: {self._written!r}"
+        try:
+            piece = os.read(self._master, 65536)
+        except OSError:  # EIO: the last that had the terminal open has ended
+            return False
+        self._written += piece
+        return bool(piece)

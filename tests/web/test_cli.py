@@ -1,5 +1,6 @@
 """The command `tidegate` by the HTTP API with a key, against the real web app; and logs, by either way."""
 
+import signal
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -181,6 +182,21 @@ def test_logs_are_printed_and_followed_to_the_end_of_the_run(
     assert (ended.code, ended.out, ended.err) == (0, "eins\nzwei ä\ndrei\n", "")
     assert command.ok("logs", "talks", "-n", stack.project).out == "eins\nzwei ä\ndrei\n"
     assert "--attempt" in command("logs", "talks", "-n", stack.project, "--attempt", "0").fault
+
+
+def test_a_log_that_is_cut_off_leaves_the_terminal_as_it_was(
+    stack: Stack, parts: Parts, tidegate: Command, kubelet: Kubelet
+) -> None:
+    stack.mirror()
+    run = stack.runs.create("colours")
+    pod = pod_of(stack, kubelet, run)
+    stack.runs.status("colours", phase="Running", attempts=[{"number": 1, "podName": pod}])
+    wait_shown(parts, "colours", "Running")
+    kubelet.log(pod).write(b"\x1b[?25l\x1b[31mred\n")
+    with tidegate.start_on_terminal("logs", "-f", "colours") as terminal:
+        code, seen = terminal.has_shown("red").signal(signal.SIGTERM).ended()
+    assert code == 128 + signal.SIGTERM
+    assert seen.endswith("\x1b[m\x1b[?25htidegate: SIGTERM; colours goes on\r\n")
 
 
 def test_a_pod_that_only_has_a_runs_labels_is_not_read(stack: Stack, kubelet: Kubelet, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from tidegate_cli.commands.ending import check_timeout, tell_made, timeout_optio
 from tidegate_cli.errors import INTERRUPTED, CommandError
 from tidegate_cli.names import checked
 from tidegate_cli.options import connected, formatted, with_payload
+from tidegate_cli.signals import Terminated, unwinding
 
 
 @click.command("wait")
@@ -37,11 +38,14 @@ def logs(backend: Backend, *, run: str, follow: bool, attempt: int | None) -> No
     """Print what RUN wrote, attempt after attempt."""
     found = backend.get_run(run)
     try:
-        for piece in backend.logs(found, attempt=attempt, follow=follow):
-            sys.stdout.write(piece)
-            sys.stdout.flush()
+        with unwinding(), output.tidied():
+            for piece in backend.logs(found, attempt=attempt, follow=follow):
+                sys.stdout.write(piece)
+                sys.stdout.flush()
     except KeyboardInterrupt:
         raise CommandError(f"interrupted; {found['name']} goes on", code=INTERRUPTED) from None
+    except Terminated as error:
+        raise CommandError(f"{error.name}; {found['name']} goes on", code=error.code) from None
 
 
 @click.command("cancel")
