@@ -4,7 +4,8 @@ import functools
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -39,6 +40,11 @@ def connected(command: Command) -> Command:
     for option in reversed(_CONNECTION):
         wrapped = option(wrapped)
     return wrapped  # type: ignore[return-value]
+
+
+def asked_by(options: Mapping[str, Any]) -> choosing.Asked:
+    """What such options say, of a line that may not be written to its end."""
+    return choosing.Asked(**{field.name: options.get(field.name) for field in fields(choosing.Asked)})
 
 
 def formatted(command: Command) -> Command:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.builders import a_run, a_task
+from support.builders import a_queue, a_run, a_task
 from support.command import Command
 from support.operator import OperatorProcess, Runs
 from support.proxy import FaultyProxy
@@ -167,6 +167,20 @@ def test_a_watch_whose_window_is_closed_ends(tidegate: Command) -> None:
     with tidegate.start_on_terminal("run", "resize", "--name", "hung-up", "--watch", *HELD) as terminal:
         code, _ = terminal.has_shown("Running").hang_up().ended()
     assert code == 128 + signal.SIGHUP
+
+
+def test_shells_complete_names(tidegate: Command, runs: Runs) -> None:
+    runs.create(a_queue("complete-queue"))
+    runs.create(a_task("complete-task"))
+    runs.create(a_run("complete-ended").built)
+    runs.create(a_run("complete-held").spec(suspend=True).built)
+    runs.wait("complete-ended", "Succeeded")
+    tidegate.completes("tidegate show complete-", ["complete-ended", "complete-held"])
+    tidegate.completes("tidegate resume complete-", ["complete-held"])
+    tidegate.completes("tidegate run complete-", ["complete-task"])
+    tidegate.completes("tidegate run x --queue complete-", ["complete-queue"])
+    assert tidegate.completed("tidegate cancel complete-held complete-") == []
+    assert tidegate.completed("tidegate show -n kube-public complete-") == []
 
 
 def test_a_replay_does_the_same_again(tidegate: Command, runs: Runs) -> None:

@@ -75,6 +75,17 @@ class Command:
         assert ended.code == 0, ended.err
         return ended
 
+    def completed(self, line: str, **variables: str) -> list[str]:
+        """What a shell offers for the last word of a line, which may be empty; never a word of what went wrong."""
+        words = {"_TIDEGATE_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
+        ended = self.ok(**words | variables)
+        assert ended.err == ""
+        return [entry.partition(",")[2] for entry in ended.out.split()]
+
+    def completes(self, line: str, names: list[str]) -> None:
+        """The same, and these it has to be; on a busy machine names may take longer than a shell waits."""
+        wait_until(lambda: sorted(self.completed(line)) == names, what=f"{names} for {line!r}")
+
     def start(self, *arguments: str, **variables: str) -> "Running":
         """Start it, and leave it to itself."""
         out, err = self.home / "stdout", self.home / "stderr"

@@ -145,6 +145,21 @@ def test_acts_and_definitions_go_over_http_too(stack: Stack, parts: Parts, tideg
     assert "Waits for" in tidegate.ok("show", "again").out
 
 
+def test_shells_complete_names(stack: Stack, parts: Parts, tidegate: Command) -> None:
+    stack.mirror()
+    stack.runs.schedule("nightly", cron="0 0 29 2 *")
+    for name in ("one", "other", "two"):
+        stack.runs.create(name)
+    stack.runs.status("one", phase="Succeeded", finishedAt="2026-11-24T12:00:00Z")
+    wait_shown(parts, "one", "Succeeded")
+    wait_shown(parts, "two", "Pending")
+    tidegate.completes("tidegate show ", ["one", "other", "two"])
+    tidegate.completes("tidegate show o", ["one", "other"])
+    tidegate.completes("tidegate cancel o", ["other"])
+    tidegate.completes("tidegate schedules trigger ", ["nightly"])
+    assert tidegate.completed("tidegate show o", TIDEGATE_API_KEY="tg_wrong") == []
+
+
 def test_both_ways_tell_of_a_run_alike(stack: Stack, parts: Parts, tidegate: Command, tmp_path: Path) -> None:
     stack.mirror()
     stack.runs.create("same", labels={"team": "blue"}, task={"image": "busybox"}, tags=["red"], priority=3)

@@ -5,7 +5,7 @@ from typing import Any, Final, NoReturn, cast
 from urllib.parse import urlencode, urlsplit
 
 import urllib3
-from tidegate_api.names import TERMINAL_PHASES
+from tidegate_api.names import TERMINAL_PHASES, Phase
 
 from tidegate_cli.backends import api_logs
 from tidegate_cli.backends.base import Json, Kind, NewRun, RunFilter
@@ -48,6 +48,11 @@ class ApiBackend:
             "to": rfc3339(wanted.until) if wanted.until else None,
         }
         return self._pages("/runs", query, limit=limit)
+
+    def run_names(self, beginning: str, *, going_on: bool) -> Iterator[str]:
+        phases = ",".join(phase for phase in Phase if phase not in TERMINAL_PHASES) if going_on else None
+        query = {"q": beginning, "phase": phases}
+        yield from (run["name"] for run in self._pages("/runs", query, limit=PAGE))
 
     def get_run(self, reference: str) -> Json:
         return self._ask("GET", f"/runs/{checked(reference)}", what=f"run {reference}")

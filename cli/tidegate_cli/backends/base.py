@@ -64,6 +64,10 @@ class Backend(Protocol):
     def list_runs(self, wanted: RunFilter, *, limit: int) -> list[Json]:
         """Runs, newest first."""
 
+    def run_names(self, beginning: str, *, going_on: bool) -> Iterator[str]:
+        """Names that begin so, as they come and cheaply: not necessarily all, and maybe others. ``going_on``: of runs that
+        haven't ended."""
+
     def get_run(self, reference: str) -> Json:
         """A run, by name or uid."""
 

@@ -1,7 +1,8 @@
 """Which way is taken: the one that the command line names, else the environment, else the login, else the kubeconfig."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +28,11 @@ class Asked:
 
 def connect(asked: Asked, environment: Mapping[str, str]) -> Backend:
     """The way that is taken; nobody is asked yet but, without a project, for the key's own."""
+    return chosen(asked, environment)()
+
+
+def chosen(asked: Asked, environment: Mapping[str, str]) -> Callable[[], Backend]:
+    """The same for those who can't wait long: what this machine alone can do is done, the rest is in what is returned."""
     if asked.via == KUBERNETES or asked.kubeconfig or asked.context:
         if asked.via == API:
             raise CommandError("--kubeconfig and --context are not of the HTTP API: leave --via out")
@@ -34,7 +40,7 @@ def connect(asked: Asked, environment: Mapping[str, str]) -> Backend:
     login = login_of(environment)
     if login is not None:
         project = asked.namespace or environment.get("TIDEGATE_PROJECT") or login.project
-        return api.connect(url=login.url, key=login.key, project=project)
+        return partial(api.connect, url=login.url, key=login.key, project=project)
     if asked.via == API:
         raise CommandError("nobody is logged in: tidegate login URL, or set TIDEGATE_API_URL and TIDEGATE_API_KEY")
     return _kubernetes(asked, environment)
@@ -51,12 +57,13 @@ def login_of(environment: Mapping[str, str]) -> Login | None:
     return stored_login.read(stored_login.path(environment))
 
 
-def _kubernetes(asked: Asked, environment: Mapping[str, str]) -> Backend:
+def _kubernetes(asked: Asked, environment: Mapping[str, str]) -> Callable[[], Backend]:
     # Imported here: it takes most of a second, which the other way needn't wait for.
     from tidegate_cli.backends import kubernetes  # noqa: PLC0415
 
     login = stored_login.read(stored_login.path(environment))
-    return kubernetes.connect(
+    return partial(
+        kubernetes.connect,
         kubeconfig=asked.kubeconfig,
         context=asked.context,
         namespace=asked.namespace or environment.get("TIDEGATE_PROJECT"),

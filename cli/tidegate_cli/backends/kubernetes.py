@@ -23,6 +23,7 @@ from tidegate_cli.errors import AwayError, CommandError, MissingError
 from tidegate_cli.names import checked
 
 MERGE_PATCH = "application/merge-patch+json"
+METADATA_ONLY = {"Accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}
 STRICT = {"fieldValidation": "Strict"}
 PAGE = 500
 TRIES = 5
@@ -66,6 +67,11 @@ class KubernetesBackend:
         found = self._list("taskruns", {"fieldSelector": ",".join(fields), "labelSelector": labels})
         runs = sorted(map(run_of, found), key=lambda run: (run["createdAt"], run["uid"]), reverse=True)
         return [listed(run) for run in runs if fits(run, wanted)][:limit]
+
+    def run_names(self, beginning: str, *, going_on: bool) -> Iterator[str]:
+        fields = ",".join(f"status.phase!={phase}" for phase in sorted(TERMINAL_PHASES)) if going_on else ""
+        for page in self._list_pages("taskruns", {"fieldSelector": fields}, headers=METADATA_ONLY):
+            yield from (item["metadata"]["name"] for item in page if item["metadata"]["name"].startswith(beginning))
 
     def get_run(self, reference: str) -> Json:
         if _UID.fullmatch(reference):
@@ -194,18 +200,22 @@ class KubernetesBackend:
             self._refused(error, what or f"run {name}")
 
     def _list(self, plural: str, query: Mapping[str, object] | None = None) -> list[Json]:
-        items: list[Json] = []
+        return [item for page in self._list_pages(plural, query) for item in page]
+
+    def _list_pages(
+        self, plural: str, query: Mapping[str, object] | None = None, *, headers: Mapping[str, str] | None = None
+    ) -> Iterator[list[Json]]:
         more = ""
         while True:
             asked = {"limit": PAGE, "continue": more, **(query or {})}
             try:
-                answer = self._http.request("GET", self._path(plural), query=asked)
+                answer = self._http.request("GET", self._path(plural), query=asked, headers=headers)
             except AnswerError as error:
                 self._refused(error, f"list of {plural}")
-            items += answer["items"]
+            yield answer["items"]
             more = answer["metadata"].get("continue") or ""
             if not more:
-                return items
+                return
 
     def _get(self, plural: str, name: str, what: str) -> Json:
         try:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from tidegate_cli import output, stored_login
+from tidegate_cli import completing, output, stored_login
 from tidegate_cli.backends import api
 from tidegate_cli.backends.base import Backend
 from tidegate_cli.errors import CommandError
@@ -56,7 +56,7 @@ def logout() -> None:
 
 
 @click.command("open")
-@click.argument("run", required=False)
+@click.argument("run", required=False, shell_complete=completing.runs)
 @click.option("--print", "only_print", is_flag=True, help="Print the address alone.")
 @connected
 def open_page(backend: Backend, *, run: str | None, only_print: bool) -> None:

@@ -6,7 +6,7 @@ from functools import partial
 
 import click
 
-from tidegate_cli import output
+from tidegate_cli import completing, output
 from tidegate_cli.backends.base import Backend, Json
 from tidegate_cli.commands.ending import check_timeout, tell_made, timeout_option, wait_and_tell, watch_option
 from tidegate_cli.errors import INTERRUPTED, CommandError
@@ -16,7 +16,7 @@ from tidegate_cli.signals import Terminated, unwinding
 
 
 @click.command("wait")
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True)
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, shell_complete=completing.runs_going_on)
 @timeout_option
 @formatted
 @connected
@@ -30,7 +30,7 @@ def wait(backend: Backend, *, runs: Sequence[str], timeout: float | None, form: 
 
 
 @click.command("logs")
-@click.argument("run")
+@click.argument("run", shell_complete=completing.runs)
 @click.option("-f", "--follow", is_flag=True, help="Go on until the run has ended.")
 @click.option("--attempt", type=click.IntRange(1), metavar="NUMBER", help="Of this attempt alone.")
 @connected
@@ -49,7 +49,7 @@ def logs(backend: Backend, *, run: str, follow: bool, attempt: int | None) -> No
 
 
 @click.command("cancel")
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True)
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, shell_complete=completing.runs_going_on)
 @formatted
 @connected
 def cancel(backend: Backend, *, runs: Sequence[str], form: str | None) -> None:
@@ -60,7 +60,7 @@ def cancel(backend: Backend, *, runs: Sequence[str], form: str | None) -> None:
 
 
 @click.command("suspend")
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True)
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, shell_complete=completing.runs_going_on)
 @formatted
 @connected
 def suspend(backend: Backend, *, runs: Sequence[str], form: str | None) -> None:
@@ -71,7 +71,7 @@ def suspend(backend: Backend, *, runs: Sequence[str], form: str | None) -> None:
 
 
 @click.command("resume")
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True)
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, shell_complete=completing.runs_going_on)
 @formatted
 @connected
 def resume(backend: Backend, *, runs: Sequence[str], form: str | None) -> None:
@@ -82,7 +82,7 @@ def resume(backend: Backend, *, runs: Sequence[str], form: str | None) -> None:
 
 
 @click.command("replay")
-@click.argument("run")
+@click.argument("run", shell_complete=completing.runs)
 @with_payload
 @click.option("--name", metavar="NAME", help="The new run's name.")
 @watch_option

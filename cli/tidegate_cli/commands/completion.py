@@ -14,7 +14,7 @@ SHELLS: Final = ("bash", "zsh", "fish")
 @click.argument("shell", type=click.Choice(SHELLS))
 @click.pass_context
 def completion(context: click.Context, *, shell: str) -> None:
-    """Print a script that completes commands and options in SHELL.
+    """Print a script that completes commands, options and names in SHELL.
 
     In bash: source <(tidegate completion bash)
     """

@@ -5,7 +5,7 @@ from typing import Final
 
 import click
 
-from tidegate_cli import output
+from tidegate_cli import completing, output
 from tidegate_cli.backends.base import QUEUES, Backend, Json
 from tidegate_cli.options import connected, formatted
 from tidegate_cli.output import Column
@@ -44,7 +44,7 @@ def list_queues(backend: Backend, *, form: str | None) -> None:
 
 
 @queues.command("pause")
-@click.argument("queue")
+@click.argument("queue", shell_complete=completing.queues)
 @formatted
 @connected
 def pause(backend: Backend, *, queue: str, form: str | None) -> None:
@@ -53,7 +53,7 @@ def pause(backend: Backend, *, queue: str, form: str | None) -> None:
 
 
 @queues.command("resume")
-@click.argument("queue")
+@click.argument("queue", shell_complete=completing.queues)
 @formatted
 @connected
 def resume(backend: Backend, *, queue: str, form: str | None) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import click
 from tidegate_api.names import Phase
 
-from tidegate_cli import following, output
+from tidegate_cli import completing, following, output
 from tidegate_cli.backends.base import TASKS, Backend, Json, NewRun, RunFilter
 from tidegate_cli.commands.ending import check_timeout, tell_made, timeout_option, watch_option
 from tidegate_cli.deadlines import Duration
@@ -52,10 +52,10 @@ class Moment(click.ParamType[datetime]):
 
 
 @click.command("run")
-@click.argument("task")
+@click.argument("task", shell_complete=completing.tasks)
 @with_payload
 @click.option("--name", metavar="NAME", help="The run's name; else one is made from the task's.")
-@click.option("--queue", metavar="QUEUE", help="Another queue than the task's.")
+@click.option("--queue", metavar="QUEUE", shell_complete=completing.queues, help="Another queue than the task's.")
 @click.option("--priority", type=click.IntRange(-1000, 1000), help="Higher first.")
 @click.option("--tag", "tags", multiple=True, metavar="TAG", help="A word to search by. May be repeated.")
 @click.option("--batch", metavar="BATCH", help="The batch that it belongs to.")
@@ -63,7 +63,13 @@ class Moment(click.ParamType[datetime]):
 @click.option("--concurrency-key", metavar="KEY", help="Its share of the queue.")
 @click.option("--idempotency-key", metavar="KEY", help="Make it once, however often this is called with the key.")
 @click.option("--start-after", type=Moment(ahead=True), metavar="TIME", help="Not before: 10m from now, or a time.")
-@click.option("--depends-on", multiple=True, metavar="RUN", help="A run that has to succeed first. May be repeated.")
+@click.option(
+    "--depends-on",
+    multiple=True,
+    metavar="RUN",
+    shell_complete=completing.runs,
+    help="A run that has to succeed first. May be repeated.",
+)
 @watch_option
 @timeout_option
 @formatted
@@ -123,11 +129,11 @@ def _labels(given: Sequence[str]) -> dict[str, str]:
 
 @click.command("ls")
 @click.option("--phase", "phases", multiple=True, type=click.Choice(list(Phase), case_sensitive=False), help="May be repeated.")  # fmt: skip
-@click.option("--task", metavar="TASK")
-@click.option("--queue", metavar="QUEUE")
+@click.option("--task", metavar="TASK", shell_complete=completing.tasks)
+@click.option("--queue", metavar="QUEUE", shell_complete=completing.queues)
 @click.option("--tag", metavar="TAG")
 @click.option("--batch", metavar="BATCH")
-@click.option("--schedule", metavar="SCHEDULE")
+@click.option("--schedule", metavar="SCHEDULE", shell_complete=completing.schedules)
 @click.option("-q", "--search", metavar="TEXT", help="In names and messages.")
 @click.option("--since", type=Moment(), metavar="TIME", help="Created since: 2h ago, or a time.")
 @click.option("--until", type=Moment(), metavar="TIME", help="Created before.")
@@ -144,7 +150,7 @@ def list_runs(
 
 
 @click.command("show")
-@click.argument("run")
+@click.argument("run", shell_complete=completing.runs)
 @click.option("--result", "only_result", is_flag=True, help="Its result alone, as JSON.")
 @formatted
 @connected

@@ -5,7 +5,7 @@ from typing import Final
 
 import click
 
-from tidegate_cli import output
+from tidegate_cli import completing, output
 from tidegate_cli.backends.base import SCHEDULES, Backend, Json
 from tidegate_cli.commands.ending import check_timeout, tell_made, timeout_option, watch_option
 from tidegate_cli.options import connected, formatted, with_payload
@@ -38,7 +38,7 @@ def list_schedules(backend: Backend, *, form: str | None) -> None:
 
 
 @schedules.command("trigger")
-@click.argument("schedule")
+@click.argument("schedule", shell_complete=completing.schedules)
 @with_payload
 @watch_option
 @timeout_option
@@ -54,7 +54,7 @@ def trigger(
 
 
 @schedules.command("suspend")
-@click.argument("schedule")
+@click.argument("schedule", shell_complete=completing.schedules)
 @formatted
 @connected
 def suspend(backend: Backend, *, schedule: str, form: str | None) -> None:
@@ -64,7 +64,7 @@ def suspend(backend: Backend, *, schedule: str, form: str | None) -> None:
 
 
 @schedules.command("resume")
-@click.argument("schedule")
+@click.argument("schedule", shell_complete=completing.schedules)
 @formatted
 @connected
 def resume(backend: Backend, *, schedule: str, form: str | None) -> None:

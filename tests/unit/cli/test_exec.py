@@ -1,4 +1,4 @@
-"""`tidegate exec` and completion: processes that need no cluster."""
+"""`tidegate exec`, `tidegate tasks export` and the plugin: processes that need no cluster."""
 
 import subprocess
 import sys
@@ -107,17 +107,6 @@ def test_tasks_are_written_from_functions(tidegate: Command) -> None:
     )
     (tidegate.home / "torn.py").write_text("import nothing_like_it\n")
     assert "nothing_like_it" in tidegate("tasks", "export", f"{tidegate.home}/torn.py", "--image", "i").fault
-
-
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_has_a_script_for_each_shell(tidegate: Command, shell: str) -> None:
-    assert "_TIDEGATE_COMPLETE" in tidegate.ok("completion", shell).out
-
-
-def test_completion_knows_commands_and_options(tidegate: Command) -> None:
-    asked = {"_TIDEGATE_COMPLETE": "bash_complete", "COMP_CWORD": "2"}
-    assert "plain,pause" in tidegate.ok(**asked, COMP_WORDS="tidegate queues pau").out
-    assert "plain,--watch" in tidegate.ok(**asked, COMP_WORDS="tidegate run --wat").out
 
 
 def test_the_plugin_of_kubectl_calls_itself_so() -> None:

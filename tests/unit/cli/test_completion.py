@@ -1,0 +1,88 @@
+"""What shells complete, and that nobody who presses Tab waits long or reads of failures. Names are told by real servers in
+`tests/control_plane` and `tests/web`.
+"""
+
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.command import Command
+from tidegate_cli.completing import SECONDS
+
+NAMES = (
+    "tidegate show ",
+    "tidegate cancel x ",
+    "tidegate run ",
+    "tidegate queues pause ",
+    "tidegate schedules trigger ",
+)
+
+
+@pytest.fixture
+def tidegate(tmp_path: Path) -> Command:
+    return Command(tmp_path)
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """An address that takes connections and never says a word."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_there_is_a_script_for_each_shell(tidegate: Command, shell: str) -> None:
+    assert "_TIDEGATE_COMPLETE" in tidegate.ok("completion", shell).out
+
+
+def test_commands_and_options_are_known(tidegate: Command) -> None:
+    assert tidegate.completed("tidegate queues pau") == ["pause"]
+    assert tidegate.completed("tidegate run --wat") == ["--watch"]
+
+
+@pytest.mark.parametrize("line", NAMES)
+def test_nobody_waits_for_a_server_that_does_not_answer(tidegate: Command, silent: str, line: str) -> None:
+    def took(**way: str) -> float:
+        began = time.monotonic()
+        assert tidegate.completed(line, **way) == []
+        return time.monotonic() - began
+
+    to_start = took(TIDEGATE_API_URL="nonsense", TIDEGATE_API_KEY="tg_x")  # nobody is asked
+    assert took(TIDEGATE_API_URL=silent, TIDEGATE_API_KEY="tg_x") < to_start + SECONDS + 4
+
+
+def test_failures_offer_nothing_without_a_word(tidegate: Command, tmp_path: Path) -> None:
+    login = tmp_path / "login.json"
+    login.write_text("{}")
+    login.chmod(0o644)
+    talks = tmp_path / "config"
+    talks.write_text(KUBECONFIG)
+    for way in (
+        {"TIDEGATE_API_URL": "http://127.0.0.1:9", "TIDEGATE_API_KEY": "tg_x"},
+        {"TIDEGATE_API_URL": "http://127.0.0.1:9"},
+        {"TIDEGATE_LOGIN_FILE": str(login)},
+        {"KUBECONFIG": "/nowhere"},
+        {"KUBECONFIG": str(talks)},
+    ):
+        assert tidegate.completed("tidegate show ", **way) == [], way
+
+
+KUBECONFIG = """
+apiVersion: v1
+kind: Config
+current-context: c
+contexts: [{name: c, context: {cluster: c, user: u}}]
+clusters: [{name: c, cluster: {server: "http://127.0.0.1:9"}}]
+users:
+- name: u
+  user:
+    exec:
+      apiVersion: client.authentication.k8s.io/v1
+      command: bash
+      args: [-c, "echo who are you >&2; read name; exit 1"]
+"""
+"""By a plugin that wants to talk."""
