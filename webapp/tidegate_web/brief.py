@@ -1,10 +1,12 @@
 """A run in a few words, as lists and webhooks tell it. Pure."""
 
-from typing import Any, TypedDict
+from typing import Annotated, Any
 
+from pydantic import Field
 from tidegate_api.names import Phase
+from typing_extensions import TypedDict
 
-from tidegate_web.times import rfc3339
+from tidegate_web.times import Time, rfc3339
 
 
 class Brief(TypedDict):
@@ -16,15 +18,15 @@ class Brief(TypedDict):
     phase: Phase
     reason: str | None
     message: str | None
-    task: str | None
+    task: Annotated[str | None, Field(description="The Task; null for an inline one.")]
     queue: str | None
     schedule: str | None
     batch: str | None
     tags: list[str]
-    attempt: int
-    createdAt: str
-    startedAt: str | None
-    finishedAt: str | None
+    attempt: Annotated[int, Field(description="Number of the last attempt; 0 before the first.")]
+    createdAt: Time
+    startedAt: Time | None
+    finishedAt: Time | None
 
 
 def brief(row: Any) -> Brief:

@@ -1,7 +1,12 @@
 """Times as they go out: RFC 3339 in UTC, to the millisecond."""
 
 from datetime import UTC, datetime
-from typing import overload
+from typing import Annotated, overload
+
+from pydantic import Field
+
+Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+"""One of them in the shape of an answer."""
 
 
 @overload

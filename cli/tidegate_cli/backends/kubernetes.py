@@ -12,12 +12,13 @@ from kubernetes import client, config
 from tidegate_api.again import labels_again, spec_again
 from tidegate_api.names import API_VERSION, SCHEDULE_LABEL, TERMINAL_PHASES
 from tidegate_api.run_names import name_of_key, new_name, triggered_name
+from tidegate_api.told import definition_told
 
 from tidegate_cli.backends import pod_logs
 from tidegate_cli.backends.base import SCHEDULES, Json, Kind, NewRun, RunFilter
 from tidegate_cli.backends.filtering import fits
 from tidegate_cli.backends.http import AnswerError, Http
-from tidegate_cli.backends.shapes import definition_of, listed, run_of
+from tidegate_cli.backends.shapes import listed, run_of
 from tidegate_cli.deadlines import Deadline
 from tidegate_cli.errors import AwayError, CommandError, MissingError
 from tidegate_cli.names import checked
@@ -135,10 +136,10 @@ class KubernetesBackend:
         return self.create_run(NewRun(spec=spec, name=name, labels=labels_again(run["labels"])))
 
     def list_definitions(self, kind: Kind) -> list[Json]:
-        return [definition_of(item) for item in self._list(kind.plural)]
+        return [_definition(item) for item in self._list(kind.plural)]
 
     def get_definition(self, kind: Kind, name: str) -> Json:
-        return definition_of(self._get(kind.plural, name, f"{kind.name} {name}"))
+        return _definition(self._get(kind.plural, name, f"{kind.name} {name}"))
 
     def put_definition(
         self, kind: Kind, name: str, *, spec: Json, labels: Mapping[str, str] | None
@@ -148,7 +149,7 @@ class KubernetesBackend:
                 found = self._find(kind.plural, name)
                 if found is None:
                     body = _manifest(kind.name, name, spec=spec, labels=labels or {})
-                    return definition_of(
+                    return _definition(
                         self._http.request("POST", self._path(kind.plural), body=body, query=STRICT)
                     ), True
                 kept = found["metadata"].get("labels") or {}
@@ -157,7 +158,7 @@ class KubernetesBackend:
                     kept = ours | dict(labels)
                 body = {**found, "metadata": {**found["metadata"], "labels": kept}, "spec": spec}
                 path = self._path(kind.plural, name)
-                return definition_of(self._http.request("PUT", path, body=body, query=STRICT)), False
+                return _definition(self._http.request("PUT", path, body=body, query=STRICT)), False
             except AnswerError as error:
                 # Made, changed or deleted in between: look again.
                 if error.status not in (404, 409) or tried == TRIES - 1:
@@ -165,10 +166,10 @@ class KubernetesBackend:
         raise AssertionError("unreachable")
 
     def pause_queue(self, name: str, *, paused: bool) -> Json:
-        return definition_of(self._patch("queues", name, {"paused": paused}, what=f"Queue {name}"))
+        return _definition(self._patch("queues", name, {"paused": paused}, what=f"Queue {name}"))
 
     def suspend_schedule(self, name: str, *, suspend: bool) -> Json:
-        return definition_of(self._patch("schedules", name, {"suspend": suspend}, what=f"Schedule {name}"))
+        return _definition(self._patch("schedules", name, {"suspend": suspend}, what=f"Schedule {name}"))
 
     def trigger(self, schedule: str, *, payload: Json | None) -> Json:
         template = self.get_definition(SCHEDULES, schedule)["spec"]["template"]
@@ -298,6 +299,10 @@ def _sender(configuration: client.Configuration) -> Any:
         return response
 
     return send
+
+
+def _definition(resource: Json) -> Json:
+    return cast("Json", definition_told(resource))
 
 
 def _is_missing(error: AnswerError) -> bool:

@@ -1,8 +1,9 @@
-"""Resources of Kubernetes as the HTTP API tells of them (`docs/reference/http.md`)."""
+"""Runs in the cluster as the HTTP API tells of them (`docs/reference/http.md`)."""
 
 from typing import Any, Final
 
-from tidegate_api.names import REQUESTED_BY_ANNOTATION, SCHEDULE_LABEL
+from tidegate_api.names import SCHEDULE_LABEL
+from tidegate_api.told import requested_by
 
 from tidegate_cli.backends.base import Json
 from tidegate_cli.times import parse, rfc3339
@@ -48,27 +49,11 @@ def listed(run: Json) -> Json:
     return {name: value for name, value in run.items() if name not in _ONLY_WHOLE}
 
 
-def definition_of(resource: Json) -> Json:
-    """A Task, Queue or Schedule."""
-    metadata = resource["metadata"]
-    return {
-        "name": metadata["name"],
-        "uid": metadata["uid"],
-        "project": metadata["namespace"],
-        "resourceVersion": metadata["resourceVersion"],
-        "createdAt": metadata["creationTimestamp"],
-        "labels": metadata.get("labels") or {},
-        "requestedBy": (metadata.get("annotations") or {}).get(REQUESTED_BY_ANNOTATION),
-        "spec": resource.get("spec") or {},
-        "status": resource.get("status") or {},
-    }
-
-
 def _time(text: str | None) -> str | None:
     time = parse(text)
     return text if time is None else rfc3339(time)
 
 
 def _requester(metadata: Json) -> dict[str, Any] | None:
-    name = (metadata.get("annotations") or {}).get(REQUESTED_BY_ANNOTATION)
+    name = requested_by(metadata)
     return {"name": name, "verified": False} if name else None

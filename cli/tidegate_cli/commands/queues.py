@@ -7,6 +7,7 @@ import click
 
 from tidegate_cli import completing, output
 from tidegate_cli.backends.base import QUEUES, Backend, Json
+from tidegate_cli.commands.listing import list_command
 from tidegate_cli.options import connected, formatted
 from tidegate_cli.output import Column
 
@@ -34,13 +35,7 @@ def queues() -> None:
     """Queues: how many runs go at once, and whether any start."""
 
 
-@queues.command("ls")
-@formatted
-@connected
-def list_queues(backend: Backend, *, form: str | None) -> None:
-    """List the Queues."""
-    found = backend.list_definitions(QUEUES)
-    output.show_list(found, COLUMNS, form=form, none=f"no Queues in {backend.project}; runs go in the queue default, without limits")  # fmt: skip
+queues.add_command(list_command(QUEUES, COLUMNS, hint="; runs go in the queue default, without limits"))
 
 
 @queues.command("pause")

@@ -8,6 +8,7 @@ import click
 from tidegate_cli import completing, output
 from tidegate_cli.backends.base import SCHEDULES, Backend, Json
 from tidegate_cli.commands.ending import check_timeout, tell_made, timeout_option, watch_option
+from tidegate_cli.commands.listing import list_command
 from tidegate_cli.options import connected, formatted, with_payload
 from tidegate_cli.output import Column
 
@@ -28,13 +29,7 @@ def schedules() -> None:
     """Schedules: runs by cron."""
 
 
-@schedules.command("ls")
-@formatted
-@connected
-def list_schedules(backend: Backend, *, form: str | None) -> None:
-    """List the Schedules."""
-    found = backend.list_definitions(SCHEDULES)
-    output.show_list(found, COLUMNS, form=form, none=f"no Schedules in {backend.project}")
+schedules.add_command(list_command(SCHEDULES, COLUMNS))
 
 
 @schedules.command("trigger")

@@ -13,9 +13,10 @@ from tidegate_api.names import API_VERSION
 
 from tidegate_cli import output
 from tidegate_cli.backends.base import TASKS, Backend, Json
+from tidegate_cli.commands.listing import list_command
 from tidegate_cli.errors import MISUSED, CommandError
 from tidegate_cli.library import find_python, module_of, python_option, search_path
-from tidegate_cli.options import connected, formatted
+from tidegate_cli.options import connected
 from tidegate_cli.output import Column
 
 
@@ -50,13 +51,7 @@ def tasks() -> None:
     """Tasks: what runs refer to."""
 
 
-@tasks.command("ls")
-@formatted
-@connected
-def list_tasks(backend: Backend, *, form: str | None) -> None:
-    """List the Tasks."""
-    found = backend.list_definitions(TASKS)
-    output.show_list(found, COLUMNS, form=form, none=f"no Tasks in {backend.project}: tidegate tasks apply -f FILE")
+tasks.add_command(list_command(TASKS, COLUMNS, hint=": tidegate tasks apply -f FILE"))
 
 
 @tasks.command("apply")

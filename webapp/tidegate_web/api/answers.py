@@ -13,12 +13,13 @@ from tidegate_api.taskrun import Attempt, ResultRef, TaskRunSpec, TaskRunStatus
 from typing_extensions import TypedDict
 
 from tidegate_web.api.models import RoleName
+from tidegate_web.brief import Brief
 from tidegate_web.openapi.schemas import JsonOf, documented, or_null
 from tidegate_web.problems import ProblemBody
 from tidegate_web.store.queries.logs import LogPiece
+from tidegate_web.times import Time
 
 Item = TypeVar("Item")
-Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 JsonObject = dict[str, Any]
 
 
@@ -54,32 +55,12 @@ class FromCluster(TypedDict):
     """There while Postgres is away: what the archive has beside is missing."""
 
 
-@documented
-class RunSummary(TypedDict):
+class RunSummary(Brief):
     """What is told of a run wherever it is named."""
 
-    uid: str
-    name: str
-    project: str
-    phase: Phase
-    reason: str | None
-    message: str | None
-    task: str | None
-    """The Task; null for an inline one."""
-    queue: str | None
-    schedule: str | None
-    batch: str | None
-    parent: str | None
-    """The run that submitted this one."""
-    tags: list[str]
-    attempt: int
-    """Number of the last attempt; 0 before the first."""
-    createdAt: Time
+    parent: Annotated[str | None, Field(description="The run that submitted this one.")]
     queuedAt: Time | None
-    startedAt: Time | None
-    finishedAt: Time | None
-    deletedAt: Time | None
-    """Since when the cluster has forgotten it."""
+    deletedAt: Annotated[Time | None, Field(description="Since when the cluster has forgotten it.")]
     requestedBy: Requester | None
 
 

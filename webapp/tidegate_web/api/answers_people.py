@@ -4,10 +4,11 @@ from typing import Literal
 
 from typing_extensions import TypedDict
 
-from tidegate_web.api.answers import JsonObject, Time
+from tidegate_web.api.answers import JsonObject
 from tidegate_web.api.models import Phases, RoleName
 from tidegate_web.auth.links import SentLink
 from tidegate_web.openapi.schemas import documented
+from tidegate_web.times import Time
 
 
 @documented

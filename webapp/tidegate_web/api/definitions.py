@@ -3,7 +3,7 @@
 from typing import Any, NoReturn
 
 from flask import Blueprint, Response, jsonify, request
-from tidegate_api.names import REQUESTED_BY_ANNOTATION
+from tidegate_api.told import definition_told
 
 from tidegate_web import definitions
 from tidegate_web.api import bodies
@@ -26,25 +26,9 @@ PAGE = By(argument="kind", types={plural: Page[one] for plural, one in ONE.types
 BODY = By(argument="kind", types={"tasks": TaskBody, "queues": QueueBody, "schedules": ScheduleBody})
 
 
-def definition_json(resource: dict[str, Any]) -> DefinitionAnswer:
-    """An object as it is answered."""
-    metadata = resource["metadata"]
-    return {
-        "name": metadata["name"],
-        "uid": metadata["uid"],
-        "project": metadata["namespace"],
-        "resourceVersion": metadata["resourceVersion"],
-        "createdAt": metadata["creationTimestamp"],
-        "labels": metadata.get("labels") or {},
-        "requestedBy": (metadata.get("annotations") or {}).get(REQUESTED_BY_ANNOTATION),
-        "spec": resource.get("spec") or {},
-        "status": resource.get("status") or {},
-    }
-
-
 def answered(resource: dict[str, Any], status: int = 200) -> tuple[Response, int]:
     """One object, with its version as ETag."""
-    response = jsonify(definition_json(resource))
+    response = jsonify(definition_told(resource))
     response.set_etag(resource["metadata"]["resourceVersion"])
     return response, status
 
@@ -100,7 +84,7 @@ def listed(made: Services, kind: Kind, project: str) -> Page[DefinitionAnswer]:
             raise Problem(422, "'after' is not a cursor of this list, or too old. Begin again.") from error
         refused(error, kind)
     return {
-        "items": [definition_json(item) for item in found["items"]],
+        "items": [definition_told(item) for item in found["items"]],
         "after": found["metadata"].get("continue") or None,
     }
 

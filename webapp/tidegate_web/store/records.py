@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
-from tidegate_web.store.models import TERMINAL_PHASES
+from tidegate_api.names import SCHEDULE_LABEL
+from tidegate_api.told import requested_by
 
-REQUESTED_BY = "tidegate.dev/requested-by"
-SCHEDULE_LABEL = "tidegate.dev/schedule"
+from tidegate_web.store.models import TERMINAL_PHASES
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,7 +134,7 @@ def run_record(resource: Mapping[str, Any], *, default_ttl_seconds: int) -> RunR
         expires_at=None
         if finished_at is None
         else finished_at + timedelta(seconds=ttl if isinstance(ttl, int) else default_ttl_seconds),
-        requested_by=(metadata.get("annotations") or {}).get(REQUESTED_BY),
+        requested_by=requested_by(metadata),
         labels=labels,
         spec=spec,
         status=status,
