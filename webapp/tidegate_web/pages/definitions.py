@@ -27,7 +27,14 @@ def _page(kind: str, project: str, shown: Shown) -> str:
     found = api.listed(made, KINDS[kind], project)
     now = made.clock.now()
     return render_template(
-        f"{kind}.html", project=project, items=found["items"], after=found["after"], now=now, **shown
+        f"{kind}.html",
+        project=project,
+        kind=KINDS[kind].name,
+        endpoint=f"pages.{kind}_page",
+        items=found["items"],
+        after=found["after"],
+        now=now,
+        **shown,
     )
 
 
