@@ -7,7 +7,7 @@ import pytest
 import yaml
 from support.builders import a_queue, a_run, a_schedule, a_task
 from support.command import Command
-from support.operator import Runs
+from support.operator import OwnRuns
 from tidegate_cluster.control_plane import ControlPlane
 
 pytestmark = pytest.mark.usefixtures("operator")
@@ -15,13 +15,19 @@ pytestmark = pytest.mark.usefixtures("operator")
 FAR_AWAY = "0 0 29 2 *"
 
 
+@pytest.fixture(scope="module")
+def runs(plane: ControlPlane) -> OwnRuns:
+    """A namespace of these tests alone."""
+    return OwnRuns(plane, "cli-definitions")
+
+
 @pytest.fixture
-def tidegate(plane: ControlPlane, tmp_path: Path) -> Command:
-    """The command of a cluster's admin."""
-    return Command(tmp_path, KUBECONFIG=str(plane.kubeconfig()))
+def tidegate(plane: ControlPlane, runs: OwnRuns, tmp_path: Path) -> Command:
+    """The command of a cluster's admin, who works there."""
+    return Command(tmp_path, KUBECONFIG=str(plane.kubeconfig()), TIDEGATE_PROJECT=runs.namespace)
 
 
-def test_a_paused_queue_holds_its_runs_until_it_is_resumed(tidegate: Command, runs: Runs) -> None:
+def test_a_paused_queue_holds_its_runs_until_it_is_resumed(tidegate: Command, runs: OwnRuns) -> None:
     runs.create(a_queue("gate", concurrencyLimit=2))
     runs.create(a_task("gated", queue="gate"))
     assert tidegate.ok("queues", "pause", "gate").out == "gate paused\n"
@@ -32,10 +38,10 @@ def test_a_paused_queue_holds_its_runs_until_it_is_resumed(tidegate: Command, ru
     assert "Waits for: QueuePaused" in tidegate.ok("show", "held").out
     assert tidegate.ok("queues", "resume", "gate", "-o", "json").json["spec"]["paused"] is False
     tidegate.ok("wait", "held", "--timeout", "20s")
-    assert tidegate("queues", "pause", "none").fault == "there is no Queue none in namespace default (another one: -n)"
+    assert "there is no Queue none in namespace cli-definitions" in tidegate("queues", "pause", "none").fault
 
 
-def test_a_schedule_is_triggered_by_hand_under_a_name_that_no_tick_has(tidegate: Command, runs: Runs) -> None:
+def test_a_schedule_is_triggered_by_hand_under_a_name_that_no_tick_has(tidegate: Command, runs: OwnRuns) -> None:
     template = a_run("nightly").payload(a=1).labels({"team": "blue"})
     runs.create(a_schedule("nightly", run=template, cron=FAR_AWAY))
     made = tidegate.ok("schedules", "trigger", "nightly", "-p", "a=2", "--watch", "-o", "json").json
@@ -45,7 +51,7 @@ def test_a_schedule_is_triggered_by_hand_under_a_name_that_no_tick_has(tidegate:
     assert tidegate.ok("ls", "--schedule", "nightly", "-o", "name").out == f"{made['name']}\n"
 
 
-def test_a_schedule_is_suspended_and_resumed(tidegate: Command, runs: Runs) -> None:
+def test_a_schedule_is_suspended_and_resumed(tidegate: Command, runs: OwnRuns) -> None:
     runs.create(a_schedule("yearly", cron=FAR_AWAY))
     assert tidegate.ok("schedules", "suspend", "yearly").out == "yearly suspended\n"
     assert runs.get("yearly", kind="schedules.tidegate.dev")["spec"]["suspend"] is True
@@ -56,9 +62,9 @@ def test_a_schedule_is_suspended_and_resumed(tidegate: Command, runs: Runs) -> N
     assert "there is no Schedule none" in tidegate("schedules", "trigger", "none").fault
 
 
-def test_tasks_are_created_and_replaced_from_files(tidegate: Command, tmp_path: Path) -> None:
+def test_tasks_are_created_and_replaced_from_files(tidegate: Command, runs: OwnRuns, tmp_path: Path) -> None:
     file = tmp_path / "tasks.yaml"
-    one, two = a_task("one", description="first"), a_task("two")
+    one, two = runs.placed(a_task("one", description="first")), runs.placed(a_task("two"))
     file.write_text(yaml.safe_dump_all([one, two]))
     assert tidegate.ok("tasks", "apply", "-f", str(file)).out == "one created\ntwo created\n"
     one["spec"] = {"image": "other", "entrypoint": "m:f"}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support.builders import a_queue, a_run, a_task
 from support.command import Command
-from support.operator import OperatorProcess, Runs
+from support.operator import OperatorProcess, OwnRuns, Runs
 from support.proxy import FaultyProxy
 from tidegate_cluster.control_plane import ControlPlane
 
@@ -26,16 +26,27 @@ def plain(text: str) -> str:
     return re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", text)
 
 
+PROJECT = "cli-runs"
+
+
+@pytest.fixture(scope="module")
+def runs(plane: ControlPlane) -> Runs:
+    """A namespace of these tests alone, with a Task to run."""
+    made = OwnRuns(plane, PROJECT)
+    made.create(a_task("resize", retry={"maxAttempts": 1}))
+    return made
+
+
 @pytest.fixture
-def tidegate(plane: ControlPlane, tmp_path: Path) -> Command:
-    """The command of a cluster's admin."""
-    return Command(tmp_path, KUBECONFIG=str(plane.kubeconfig()))
+def tidegate(plane: ControlPlane, runs: Runs, tmp_path: Path) -> Command:
+    """The command of a cluster's admin, who works there."""
+    return Command(tmp_path, KUBECONFIG=str(plane.kubeconfig()), TIDEGATE_PROJECT=runs.namespace)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def resize(runs: Runs) -> None:
-    """A Task to run."""
-    runs.create(a_task("resize", retry={"maxAttempts": 1}))
+@pytest.fixture
+def by_proxy(proxy: FaultyProxy, runs: Runs, tmp_path: Path) -> Command:
+    """The same on the way on which faults can be put."""
+    return Command(tmp_path, KUBECONFIG=str(proxy.kubeconfig()), TIDEGATE_PROJECT=runs.namespace)
 
 
 def test_watching_a_run_that_succeeds_exits_with_0(tidegate: Command, runs: Runs) -> None:
@@ -101,7 +112,7 @@ def test_a_run_that_waits_is_held(tidegate: Command, runs: Runs) -> None:
 def test_waiting_for_a_run_that_is_deleted_says_so(tidegate: Command, plane: ControlPlane) -> None:
     with tidegate.start("run", "resize", "--name", "deleted", "--watch", *HELD) as command:
         command.has_said("deleted Running")
-        plane.kubectl("delete", "tgr", "deleted")
+        plane.kubectl("-n", PROJECT, "delete", "tgr", "deleted")
         ended = command.ended()
     assert (ended.code, ended.err.splitlines()[-1]) == (3, "tidegate: run deleted was deleted")
 
@@ -204,8 +215,9 @@ def test_a_key_makes_one_run(tidegate: Command) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (("show", "nobody"), 3, "there is no run nobody in namespace default (another one: -n)"),
-        (("run", "nothing"), 3, "there is no Task nothing in default: tidegate tasks ls tells which there are"),
+        (("show", "nobody", "-n", "default"), 3, "there is no run nobody in namespace default"),
+        (("show", "nobody"), 3, "there is no run nobody in namespace cli-runs (another one: -n)"),
+        (("run", "nothing"), 3, "there is no Task nothing in cli-runs: tidegate tasks ls tells which there are"),
         (("wait", "nobody"), 3, "there is no run nobody"),
         (("logs", "nobody"), 3, "there is no run nobody"),
         (("show", "../queues/x"), 2, "can't be a name"),
@@ -250,26 +262,22 @@ def test_what_a_user_may_not_do_is_told_in_the_apiservers_words(tidegate: Comman
 
 
 def test_an_apiserver_that_is_away_is_told_and_waited_for_by_whoever_waits(
-    plane: ControlPlane, proxy: FaultyProxy, tmp_path: Path, runs: Runs
+    by_proxy: Command, proxy: FaultyProxy, runs: Runs
 ) -> None:
-    tidegate = Command(tmp_path, KUBECONFIG=str(proxy.kubeconfig()))
-    with tidegate.start("run", "resize", "--name", "patient", "--watch", *HELD) as command:
+    with by_proxy.start("run", "resize", "--name", "patient", "--watch", *HELD) as command:
         command.has_said("patient Running")
         with proxy.on(path="/taskruns").drop():
             proxy.cut_watches("taskruns")
             command.has_said("Trying again")
-            assert "doesn't answer" in tidegate("ls").fault
+            assert "doesn't answer" in by_proxy("ls").fault
         runs.patch_spec("patient", cancel=True)
         assert command.ended().code == 1
 
 
 @pytest.mark.parametrize("how", ["cut", "cut in a line", "an error event", "too old a version"])
-def test_a_watch_that_ends_is_opened_again(
-    plane: ControlPlane, proxy: FaultyProxy, tmp_path: Path, runs: Runs, how: str
-) -> None:
-    tidegate = Command(tmp_path, KUBECONFIG=str(proxy.kubeconfig()))
+def test_a_watch_that_ends_is_opened_again(by_proxy: Command, proxy: FaultyProxy, runs: Runs, how: str) -> None:
     name = f"watch-{how.replace(' ', '-')}"
-    with tidegate.start("run", "resize", "--name", name, "--watch", *HELD) as command:
+    with by_proxy.start("run", "resize", "--name", name, "--watch", *HELD) as command:
         command.has_said(f"{name} Running")
         proxy.wait_watched("taskruns")
         match how:
@@ -283,17 +291,15 @@ def test_a_watch_that_ends_is_opened_again(
         assert command.ended().code == 1
 
 
-def test_an_answer_that_is_no_json_is_told_in_one_line(proxy: FaultyProxy, tmp_path: Path) -> None:
-    tidegate = Command(tmp_path, KUBECONFIG=str(proxy.kubeconfig()))
+def test_an_answer_that_is_no_json_is_told_in_one_line(by_proxy: Command, proxy: FaultyProxy) -> None:
     with proxy.on(path="/taskruns").garble():
-        assert "the answer is not JSON" in tidegate("ls").fault
+        assert "the answer is not JSON" in by_proxy("ls").fault
 
 
-def test_a_create_whose_answer_is_lost_names_the_run_to_look_for(proxy: FaultyProxy, tmp_path: Path) -> None:
-    tidegate = Command(tmp_path, KUBECONFIG=str(proxy.kubeconfig()))
+def test_a_create_whose_answer_is_lost_names_the_run_to_look_for(by_proxy: Command, proxy: FaultyProxy) -> None:
     with proxy.on(method="POST", path="/taskruns$").forward_then_drop():
-        assert "tidegate show lost-answer" in tidegate("run", "resize", "--name", "lost-answer").fault
-    assert tidegate.ok("show", "lost-answer", "-o", "name").out == "lost-answer\n"
+        assert "tidegate show lost-answer" in by_proxy("run", "resize", "--name", "lost-answer").fault
+    assert by_proxy.ok("show", "lost-answer", "-o", "name").out == "lost-answer\n"
 
 
 def test_an_operator_that_is_away_leaves_the_run_pending(tidegate: Command, operator: OperatorProcess) -> None:
@@ -309,11 +315,7 @@ def test_a_reader_that_has_had_enough_gets_no_traceback(tidegate: Command) -> No
     tidegate.ok("run", "resize", "--name", "piped")
     piped = subprocess.run(
         ["bash", "-c", f"{sys.executable} -m tidegate_cli ls -o json | true"],
-        env={
-            "PATH": "/usr/bin:/bin",
-            "HOME": str(tidegate.home),
-            "KUBECONFIG": str(tidegate.environment["KUBECONFIG"]),
-        },
+        env=tidegate.environment | {"PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,
         check=False,

@@ -212,7 +212,8 @@ class Runs:
 
     def patch_spec(self, name: str, **fields: Any) -> None:
         """Change fields of a run's spec."""
-        self._plane.kubectl("patch", "taskruns.tidegate.dev", name, "--type=merge", "-p", json.dumps({"spec": fields}))
+        patch = json.dumps({"spec": fields})
+        self._plane.kubectl("-n", self.namespace, "patch", "taskruns.tidegate.dev", name, "--type=merge", "-p", patch)
 
     def wait(self, name: str, *phases: str, reason: str | None = None, seconds: float | None = None) -> Json:
         """The run's status once it is in one of `phases` (and has `reason`)."""
@@ -233,3 +234,18 @@ class Runs:
 
     def _path(self, kind: str) -> str:
         return f"{PATHS[kind]}/namespaces/{self.namespace}/{kind.partition('.')[0]}"
+
+
+class OwnRuns(Runs):
+    """The same in a namespace of a test's own, which is made: objects go there whatever their manifests say."""
+
+    def __init__(self, plane: ControlPlane, namespace: str) -> None:
+        super().__init__(plane, Cluster.connect(plane.kubeconfig()), namespace=namespace)
+        plane.kubectl("create", "namespace", namespace)
+
+    def create(self, manifest: Json) -> Json:
+        return super().create(self.placed(manifest))
+
+    def placed(self, manifest: Json) -> Json:
+        """A manifest for the namespace."""
+        return {**manifest, "metadata": {**manifest["metadata"], "namespace": self.namespace}}
