@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from support.operator import OperatorProcess, Runs, install_crds
 from support.proxy import FaultyProxy
+from support.schedules import KIND, Schedules
 from tidegate_cluster.control_plane import ControlPlane
 from tidegate_web.kubernetes import Cluster
 
@@ -31,6 +32,13 @@ def operator(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> I
     # Under one name, as the container of a pod: killed and started again it leads at once.
     with OperatorProcess(plane, log=log, identity="operator") as made:
         yield made.wait_leading()
+
+
+@pytest.fixture
+def schedules(plane: ControlPlane, runs: Runs) -> Iterator[Schedules]:
+    """Its Schedules, which are gone after the test."""
+    yield Schedules(plane, runs)
+    plane.kubectl("delete", KIND, "--all", "-n", runs.namespace)
 
 
 @pytest.fixture(scope="session")
