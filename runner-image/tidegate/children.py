@@ -17,9 +17,14 @@ class ChildClient(Client):
         self._run = run
         self._ended: dict[str, Seen] = {}
         """By uid: who waits for many children asks once for all of them."""
+        self._met: set[str] = set()
+        """Uids of runs that others have made, found by their key: the list of children doesn't have them."""
 
     def create(self, body: Mapping[str, Any]) -> Seen:
-        return _seen(self._run.connection.create_child(body, seconds=self._run.patience()))
+        made = self._run.connection.create_child(body, seconds=self._run.patience())
+        if made.get("parent", self._run.name) != self._run.name:
+            self._met.add(made["uid"])
+        return _seen(made)
 
     def look(self, run: Seen, *, seconds: Optional[float]) -> Seen:
         if run.uid in self._ended:
@@ -27,6 +32,8 @@ class ChildClient(Client):
         patience = self._run.patience()
         if seconds is None or (patience is not None and patience < seconds):
             seconds = patience
+        if run.uid in self._met:
+            return _seen(self._run.connection.met(run.uid, seconds=seconds))
         after: Optional[str] = None
         while True:
             page = self._run.connection.children(after=after, seconds=seconds)

@@ -63,6 +63,10 @@ class Connection:
         """A page of the run's children: ``items``, and ``after`` for the next page."""
         raise NeedsApi("to wait for runs in a run needs Tidegate's web part, which isn't installed")
 
+    def met(self, uid: str, *, seconds: Optional[float]) -> Mapping[str, Any]:
+        """A run that somebody else has made, and that a key of this run's has met."""
+        raise NeedsApi("to wait for runs in a run needs Tidegate's web part, which isn't installed")
+
     def child_result(self, uid: str, *, seconds: Optional[float]) -> Any:
         """The result of a child that is too large for its status."""
         raise NeedsApi("to read runs in a run needs Tidegate's web part, which isn't installed")
@@ -144,6 +148,10 @@ class PodConnection(Connection):
         query = "?limit=500" if after is None else f"?limit=500&after={quote(after)}"
         page: Mapping[str, Any] = self.http().call("GET", f"/children{query}", seconds=seconds).json()
         return page
+
+    def met(self, uid: str, *, seconds: Optional[float]) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = self.http().call("GET", f"/children/{uid}", seconds=seconds).json()
+        return found
 
     def child_result(self, uid: str, *, seconds: Optional[float]) -> Any:
         return self.http().call("GET", f"/children/{uid}/result", seconds=seconds).json()

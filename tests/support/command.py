@@ -13,11 +13,18 @@ from typing import Any
 
 from support.servers import wait_until
 
-ON_TERMINAL = """
-import fcntl, sys, termios
-fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+STARTED = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 from tidegate_cli.__main__ import run
 run()
+"""
+"""Signals mean what they do in a shell, also where the tests run in the background or under nohup."""
+ON_TERMINAL = f"""
+import fcntl, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+{STARTED}
 """
 """The terminal is the session's own, as of a login: when it goes, the command is told by SIGHUP."""
 
@@ -91,7 +98,7 @@ class Command:
         out, err = self.home / "stdout", self.home / "stderr"
         with out.open("wb") as to, err.open("wb") as to_err:
             process = subprocess.Popen(
-                [sys.executable, "-m", "tidegate_cli", *arguments],
+                [sys.executable, "-c", STARTED, *arguments],
                 env=self.environment | variables,
                 stdin=subprocess.DEVNULL,
                 stdout=to,

@@ -145,9 +145,9 @@ def test_a_run_reads_what_its_child_has_stored(stack: Stack, parts: Parts, mirro
 
 
 def refuses(pod: Pod, uid: str, *, token: str | None = None, of: str | None = None) -> bool:
-    """Whether a pod may neither cancel that run nor read it."""
-    calls = (("POST", f"children/{uid}:cancel"), ("GET", f"children/{uid}/result"))
-    return [pod.call(*call, uid=of, token=token).status_code for call in calls] == [403, 403]
+    """Whether a pod may neither cancel that run nor look at it nor read it."""
+    calls = (("POST", f"children/{uid}:cancel"), ("GET", f"children/{uid}"), ("GET", f"children/{uid}/result"))
+    return {pod.call(*call, uid=of, token=token).status_code for call in calls} == {403}
 
 
 def test_runs_that_are_not_its_children_are_closed_to_a_run(stack: Stack, parts: Parts, pod: Pod) -> None:

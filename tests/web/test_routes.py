@@ -77,6 +77,7 @@ ROUTES = {
         PUT /internal/v1/runs/<uid>/checkpoint, POST /internal/v1/runs/<uid>/checkpoint,
         GET /internal/v1/runs/<uid>/checkpoint, POST /internal/v1/runs/<uid>/metadata,
         POST /internal/v1/runs/<uid>/children, GET /internal/v1/runs/<uid>/children,
+        GET /internal/v1/runs/<uid>/children/<child>,
         POST /internal/v1/runs/<uid>/children/<child>:cancel, GET /internal/v1/runs/<uid>/children/<child>/result
     """,
 }

@@ -19,6 +19,7 @@ from tidegate import ApiError, ConfigurationError, RunFailed, task
 from tidegate.client import Client, SubmitManyFailed, connect, order
 from tidegate.cluster import ClusterClient
 from tidegate.manifests import manifest
+from tidegate_api.run_names import name_of_key
 from tidegate_cluster import programs, settings
 from tidegate_cluster.pki import Authority
 
@@ -42,6 +43,12 @@ def starts_many():
 def once():
     first = resize.submit_many([{"n": 1}, {"n": 2}], idempotency_keys=["a", "b"])
     return [first[0].name, resize.submit({"n": 1}, idempotency_key="a").name]
+
+@task
+def meets():
+    handle = resize.submit({"n": 1}, idempotency_key="a")
+    print(handle.name, flush=True)
+    return handle.result(timeout=50)
 
 @task
 def finds():
@@ -371,6 +378,19 @@ def test_children_come_in_numbers_and_once_a_key(stack: Stack, parts: Parts, con
     assert len(set(container.run("tasks:starts_many").value)) == 3
     first, second = container.run("tasks:once").value
     assert first == second
+
+
+def test_a_run_waits_for_one_that_its_key_has_met(
+    stack: Stack, parts: Parts, mirror: MirrorThread, container: Container
+) -> None:
+    name = name_of_key(stack.project, "resize", "a")
+    stack.runs.create(name, idempotencyKey="a", taskRef={"name": "resize"}, payload={"n": 1})
+    process = container.start("tasks:meets")
+    assert process.stdout is not None
+    assert process.stdout.readline().strip() == name
+    succeed(stack, name, result={"n": 1})
+    ended = container.ended(process)
+    assert (ended.code, ended.value) == (0, {"n": 1}), ended.err
 
 
 def test_a_run_finds_its_own_children_alone(stack: Stack, parts: Parts, container: Container) -> None:

@@ -1,7 +1,8 @@
 """Children: runs that a run makes, looks at, cancels and reads, by the token of its pod.
 
 Which runs are its own: they name it as ``parentRun``, were made here in its name, and not before it was there, as names are used
-again. All others are refused alike, so that nothing is learned of runs by guessing.
+again. How a run fares that an idempotency key of theirs has met, whoever made it, they may ask by its uid: the key told that
+already. All others are refused alike, so that nothing is learned of runs by guessing.
 """
 
 from dataclasses import replace
@@ -78,6 +79,18 @@ def add_routes(area: Blueprint) -> None:
         found: Page[ChildRun] = {"items": [as_child(row) for row in page.rows], "after": page.after}
         return jsonify(found)
 
+    @area.get("/runs/<uid>/children/<child>")
+    @requires(Permission.RUN_TOKEN)
+    @describes(
+        "Look at a child of the run, or at a run that a key has met",
+        name="get_child",
+        answer=ChildRun,
+        problems=(502,),
+    )
+    def get_child(uid: str, child: str) -> Response:
+        made = services()
+        return jsonify(as_child(own_or_met(made, identify(made, uid), child)))
+
     @area.get("/runs/<uid>/children/<child>/result")
     @requires(Permission.RUN_TOKEN)
     @describes("Read what a child of the run gave back", answer=Any, problems=(502,))
@@ -113,6 +126,12 @@ def create_child(made: Services, identity: RunIdentity, body: dict[str, Any]) ->
         return create(made, identity.project, wanted, who=who).row
 
 
+def own_or_met(made: Services, identity: RunIdentity, uid: str) -> RunLike:
+    """A child, or a run of the project that was made for an idempotency key; 403 for everything else."""
+    row = _look(made, identity.project, uid) if runs.is_uid(uid) else None
+    return row if row is not None and row.spec.get("idempotencyKey") else own_child(made, identity, uid)
+
+
 def own_child(made: Services, identity: RunIdentity, uid: str) -> RunLike:
     """The child of that uid; 403 for everything else."""
     row = _look(made, identity.project, uid) if runs.is_uid(uid) else None
@@ -138,7 +157,7 @@ def _look(made: Services, project: str, uid: str) -> RunLike | None:
         raise from_cluster(error) from error
 
 
-def as_child(row: AnyRow) -> ChildRun:
+def as_child(row: RunLike) -> ChildRun:
     """A child as its parent needs to know it."""
     return {
         "uid": row.uid,
