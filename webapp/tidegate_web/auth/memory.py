@@ -5,6 +5,7 @@ answer honoured, for as long as the settings say, and what was revoked meanwhile
 """
 
 import json
+import time
 from collections.abc import Callable
 
 from redis import Redis
@@ -13,13 +14,20 @@ from redis.exceptions import RedisError
 from tidegate_web.auth.caller import Caller
 from tidegate_web.store.engine import is_unavailable
 
+REFRESH_SECONDS = 10.0
+"""So long an answer that hasn't changed isn't told to Redis again: the memory is this much shorter, never longer."""
+MOST_TOLD = 10_000
+
 
 class CallerMemory:
     """The last answer about each session and key, by the hash of its token."""
 
-    def __init__(self, *, redis: Redis, seconds: int) -> None:
+    def __init__(self, *, redis: Redis, seconds: int, now: Callable[[], float] = time.monotonic) -> None:
         self._redis = redis
         self._seconds = seconds
+        self._now = now
+        self._told: dict[bytes, tuple[float, Caller]] = {}
+        """What Redis was told, and until when that will do."""
 
     @staticmethod
     def _key(token_hash: bytes) -> str:
@@ -43,10 +51,17 @@ class CallerMemory:
 
     def keep(self, token_hash: bytes, caller: Caller) -> None:
         """Remember a good one."""
+        now = self._now()
+        until, told = self._told.get(token_hash, (now, None))
+        if now < until and told == caller:
+            return
         try:
             self._redis.set(self._key(token_hash), json.dumps(caller.as_json()), ex=self._seconds)
         except RedisError:
             return
+        if len(self._told) >= MOST_TOLD:
+            self._told.clear()
+        self._told[token_hash] = (now + min(REFRESH_SECONDS, self._seconds / 10), caller)
 
     def recall(self, token_hash: bytes) -> Caller | None:
         """The last answer; None when there is none, or nobody to ask."""
@@ -60,6 +75,8 @@ class CallerMemory:
         """These are revoked."""
         if not token_hashes:
             return
+        for each in token_hashes:
+            self._told.pop(each, None)
         try:
             self._redis.delete(*(self._key(each) for each in token_hashes))
         except RedisError:
