@@ -1,5 +1,6 @@
 """``maxPending``: the API takes no more runs for a queue in which as many wait as may."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ from support.callers import SignedIn
 from support.servers import wait_until
 from support.web import EMAIL, Parts, Stack
 from tidegate_web.kubernetes import Cluster
-from tidegate_web.queues import Queues
+from tidegate_web.queues import REMEMBERED_SECONDS, Queues
 
 TASK = {"image": "busybox", "command": ["true"]}
 
@@ -97,3 +98,23 @@ def test_where_the_apiserver_does_not_tell_they_may_come(stack: Stack, parts: Pa
     assert parts.services.queues.full(stack.project, [spec]) is not None
     stranger = Queues(cluster=Cluster.connect(stack.plane.kubeconfig("mirror")))  # has no right to read Queues
     assert stranger.full(stack.project, [spec]) is None
+
+
+def test_whoever_comes_while_a_queue_is_asked_again_does_with_what_there_was(
+    stack: Stack, parts: Parts, full: str
+) -> None:
+    elapsed = [0.0]
+    queues = Queues(cluster=parts.services.cluster, now=lambda: elapsed[0])
+    spec = {"task": TASK, "queue": full}
+    assert queues.full(stack.project, [spec]) is not None
+    before = len(asked(stack, full))
+    elapsed[0] += REMEMBERED_SECONDS
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        assert all(pool.map(lambda _: queues.full(stack.project, [spec]), range(8)))
+    assert len(asked(stack, full)) == before + 1
+
+
+def asked(stack: Stack, queue: str) -> list[str]:
+    """What the apiserver was asked about a queue of this project."""
+    found = stack.plane.requests("web")
+    return [one.what for one in found if (one.namespace, one.name, one.verb) == (stack.project, queue, "get")]

@@ -1,12 +1,14 @@
 """Whether a queue takes more runs: its ``maxPending`` against what its status says waits.
 
-The status is written once a second and remembered here for another, so a burst may overshoot. It is a brake for callers,
-no lock: whoever has rights in the cluster isn't held by it, and where the apiserver doesn't tell, nobody is.
+The status is written once a second and remembered here for another or two, so a burst may overshoot. It is a brake for
+callers, no lock: whoever has rights in the cluster isn't held by it, and where the apiserver doesn't tell, nobody is.
 """
 
+import math
+import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,8 +34,10 @@ class FullQueue:
 class Queues:
     """Queues, and the Tasks that name them, as they were a moment ago."""
 
-    def __init__(self, *, cluster: Cluster) -> None:
+    def __init__(self, *, cluster: Cluster, now: Callable[[], float] = time.monotonic) -> None:
         self._cluster = cluster
+        self._now = now
+        self._lock = threading.Lock()
         self._known: dict[str, tuple[float, dict[str, Any]]] = {}
 
     def full(self, project: str, specs: Sequence[Mapping[str, Any]]) -> FullQueue | None:
@@ -68,14 +72,19 @@ class Queues:
 
     def _get(self, path: str) -> dict[str, Any]:
         """An object; empty when there is none."""
-        now = time.monotonic()
-        until, found = self._known.get(path, (0.0, {}))
-        if now < until:
-            return found
+        now = self._now()
+        with self._lock:
+            until, found = self._known.get(path, (-math.inf, {}))
+            if now < until:
+                return found
+            if now < until + REMEMBERED_SECONDS:
+                # Who comes while it is asked again does with what there was.
+                self._known[path] = (now + REMEMBERED_SECONDS, found)
         try:
             found = self._cluster.request("GET", path, timeout=PATIENCE_SECONDS)
         except ClusterError as error:
             if error.status != 404:
+                self._known.pop(path, None)
                 raise
             found = {}
         if len(self._known) >= MOST_REMEMBERED:
