@@ -5,6 +5,7 @@ process that did the write as well.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Self
@@ -13,9 +14,11 @@ from redis import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import Engine
 
+from tidegate_web.clock import Clock
 from tidegate_web.store.queries import audit
 from tidegate_web.store.records import parse_time
 
+DONE = "done"
 KEY = "tg:audit"
 MOST = 10_000
 
@@ -45,6 +48,37 @@ class Entry:
             return None if at is None else cls(at=at, **told)
         except (ValueError, TypeError, KeyError, AttributeError):
             return None
+
+
+@dataclass(kw_only=True)
+class Deed:
+    """A write that is under way, to be written down with its outcome when that is known: on its own, or together with what
+    it stores."""
+
+    clock: Clock
+    actor: str
+    address: str
+    action: str
+    project: str | None
+    target: str | None
+    detail: Mapping[str, Any]
+    written: bool = False
+    """Whoever writes its entry together with something else says so here."""
+    _at: datetime | None = None
+
+    def entry(self, outcome: str = DONE) -> Entry:
+        """Told again, it says the same time: by that one which may have been written is known."""
+        self._at = self._at or self.clock.now()
+        return Entry(
+            at=self._at,
+            actor=self.actor,
+            address=self.address,
+            action=self.action,
+            outcome=outcome,
+            project=self.project,
+            target=self.target,
+            detail=dict(self.detail),
+        )
 
 
 class AuditSpool:

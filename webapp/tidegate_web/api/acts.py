@@ -76,8 +76,8 @@ def create_asked(made: Services, project: str, body: Mapping[str, Any]) -> Made:
     one_of_projects(made, project, to_write=True)
     wanted = wanted_run(project, body, asks=caller(), header=request.headers.get("Idempotency-Key"))
     detail: dict[str, object] = {}
-    with audited(made, "run.create", project=project, target=wanted.run.name, detail=detail):
-        answer = create(made, project, wanted, who=whoever())
+    with audited(made, "run.create", project=project, target=wanted.run.name, detail=detail) as deed:
+        answer = create(made, project, wanted, who=whoever(), deed=deed)
         if not answer.new:
             detail["new"] = False
     return answer
@@ -90,8 +90,8 @@ def replay(made: Services, project: str, reference: str, wish: ReplayRequest) ->
     may_act_on(row.task)
     wanted = replayed(row, wish)
     detail = {"of": row.uid, "as": wanted.run.name}
-    with audited(made, "run.replay", project=project, target=row.name, detail=detail):
-        return create(made, project, wanted, who=whoever())
+    with audited(made, "run.replay", project=project, target=row.name, detail=detail) as deed:
+        return create(made, project, wanted, who=whoever(), deed=deed)
 
 
 def reschedule(made: Services, project: str, reference: str, wish: RescheduleRequest) -> RunLike:

@@ -11,12 +11,12 @@ from flask import request
 from werkzeug.datastructures import MultiDict
 
 from tidegate_web.api.parameters import PHASES
-from tidegate_web.auditing import Entry
+from tidegate_web.auditing import DONE, Deed, Entry
 from tidegate_web.auth.guard import whoever
 from tidegate_web.permissions import is_dns_label
 from tidegate_web.problems import Problem
 from tidegate_web.services import Services
-from tidegate_web.store.engine import unless_away
+from tidegate_web.store.engine import at_once, unless_away
 from tidegate_web.store.queries import audit, run_list
 from tidegate_web.store.queries.run_list import RunFilter
 from tidegate_web.store.records import parse_time
@@ -83,31 +83,32 @@ def audited(
     target: str | None = None,
     detail: Mapping[str, Any] | None = None,
     actor: str | None = None,
-) -> Iterator[None]:
+) -> Iterator[Deed]:
     """Write down a write and its outcome, whatever becomes of it. The actor is whoever is signed in, unless given."""
+    deed = Deed(
+        clock=made.clock,
+        actor=actor or whoever(),
+        address=request.remote_addr or "",
+        action=action,
+        project=project,
+        target=target,
+        detail={} if detail is None else detail,
+    )
     outcome = "failed"
     try:
-        yield
-        outcome = "done"
+        yield deed
+        outcome = DONE
     except Problem as problem:
         outcome = f"refused {problem.status}"
         raise
     finally:
-        entry = Entry(
-            at=made.clock.now(),
-            actor=actor or whoever(),
-            address=request.remote_addr or "",
-            action=action,
-            outcome=outcome,
-            project=project,
-            target=target,
-            detail=dict(detail or {}),
-        )
-        unless_away(lambda: _write(made, entry), lambda: _write_later(made, entry))
+        if not deed.written:
+            entry = deed.entry(outcome)
+            unless_away(lambda: _write(made, entry), lambda: _write_later(made, entry))
 
 
 def _write(made: Services, entry: Entry) -> None:
-    with made.engine.begin() as connection:
+    with at_once(made.engine) as connection:
         audit.write(connection, **asdict(entry))
 
 

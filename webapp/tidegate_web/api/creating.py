@@ -4,7 +4,7 @@ One way for a single run, a batch, a replay and a Schedule that is triggered by 
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -13,14 +13,15 @@ from tidegate_web.api import idempotency
 from tidegate_web.api.bodies import NewRun, invalid, new_run
 from tidegate_web.api.dependencies import settled
 from tidegate_web.api.idempotency import Once
+from tidegate_web.auditing import Deed
 from tidegate_web.auth.caller import Caller
 from tidegate_web.kubernetes import ClusterError
 from tidegate_web.permissions import refused_fields
 from tidegate_web.problems import Problem, from_cluster
 from tidegate_web.services import Services
 from tidegate_web.store.engine import is_unavailable
-from tidegate_web.store.queries import runs
-from tidegate_web.store.records import RunLike, as_row, run_record
+from tidegate_web.store.queries import new_runs, runs
+from tidegate_web.store.records import RunLike, RunRecord, as_row, run_record
 
 FULL_RETRY_SECONDS = "5"
 AT_ONCE = 8
@@ -76,15 +77,17 @@ def check_payload(made: Services, project: str, run: NewRun) -> None:
             raise invalid("payload", wrong)
 
 
-def create(made: Services, project: str, wanted: Wanted, *, who: str) -> Made:
-    """Make one run."""
-    (answer,) = create_all(made, project, [wanted], who=who)
+def create(made: Services, project: str, wanted: Wanted, *, who: str, deed: Deed | None = None) -> Made:
+    """Make one run. That it was done is written down with it, where ``deed`` says what."""
+    (answer,) = create_all(made, project, [wanted], who=who, deed=deed)
     if isinstance(answer, Problem):
         raise answer
     return answer
 
 
-def create_all(made: Services, project: str, wanted: Sequence[Wanted], *, who: str) -> list[Made | Problem]:
+def create_all(
+    made: Services, project: str, wanted: Sequence[Wanted], *, who: str, deed: Deed | None = None
+) -> list[Made | Problem]:
     """Make runs, a few at a time: what became of each. Nothing is made when a queue among theirs has no room."""
     answers: dict[int, Made | Problem] = _reserve(made, project, wanted)
     todo = [number for number in range(len(wanted)) if number not in answers]
@@ -104,7 +107,7 @@ def create_all(made: Services, project: str, wanted: Sequence[Wanted], *, who: s
     ]
     _release(made, project, refused)
     good = {n: answer for n, answer in zip(todo, created, strict=True) if isinstance(answer, _Created)}
-    kept = _keep(made, project, {n: (wanted[n], answer) for n, answer in good.items()}, who=who)
+    kept = _keep(made, project, {n: (wanted[n], answer) for n, answer in good.items()}, who=who, deed=deed)
     for number, answer in zip(todo, created, strict=True):
         answers[number] = answer if isinstance(answer, Problem) else kept[number]
     return [answers[number] for number in range(len(wanted))]
@@ -166,7 +169,9 @@ def _each(act: Callable[[int], _Created | Problem], numbers: Sequence[int]) -> l
         return list(pool.map(act, numbers))
 
 
-def _keep(made: Services, project: str, created: Mapping[int, tuple[Wanted, _Created]], *, who: str) -> dict[int, Made]:
+def _keep(
+    made: Services, project: str, created: Mapping[int, tuple[Wanted, _Created]], *, who: str, deed: Deed | None
+) -> dict[int, Made]:
     """Write what the apiserver has answered, so that it can be read at once. Without Postgres the mirror writes it
     later; a key without its run meets it in the cluster."""
     records = {
@@ -181,19 +186,35 @@ def _keep(made: Services, project: str, created: Mapping[int, tuple[Wanted, _Cre
         for number, record in records.items()
     }
     made.cluster_runs.forget(project)
-    new = [record for number, record in records.items() if kept[number].new]
-    met = [record for number, record in records.items() if not kept[number].new]
+    new = [number for number in records if kept[number].new]
+    met = [number for number in records if not kept[number].new]
     try:
-        with made.engine.begin() as connection:
-            runs.upsert(connection, new, submitted_by=who)
-            runs.upsert(connection, met)
-            for number, (wanted, answer) in created.items():
-                if wanted.once is not None:
-                    idempotency.finish(connection, made, project, wanted.once, run_uid=records[number].uid)
-                if not answer.new:
-                    row = runs.find(connection, project=project, reference=records[number].uid)
-                    kept[number] = Made(row=row or kept[number].row, new=False)
+        if new:
+            keys = [
+                idempotency.used(made, project, wanted.once, run_uid=records[number].uid)
+                for number in new
+                if (wanted := created[number][0]).once is not None
+            ]
+            entries = [asdict(deed.entry())] if deed is not None and not met else []
+            new_runs.keep(made.engine, [records[n] for n in new], submitted_by=who, keys=keys, audit=entries)
+            if deed is not None and entries:
+                deed.written = True
+        if met:
+            kept |= _keep_met(made, project, {number: (created[number][0], records[number]) for number in met})
     except SQLAlchemyError as error:
         if not is_unavailable(error):
             raise
+    return kept
+
+
+def _keep_met(made: Services, project: str, met: Mapping[int, tuple[Wanted, RunRecord]]) -> dict[int, Made]:
+    """The same for runs that were there already; their rows may be further."""
+    kept: dict[int, Made] = {}
+    with made.engine.begin() as connection:
+        runs.upsert(connection, [record for _, record in met.values()])
+        for number, (wanted, record) in met.items():
+            if wanted.once is not None:
+                idempotency.finish(connection, made, project, wanted.once, run_uid=record.uid)
+            row = runs.find(connection, project=project, reference=record.uid)
+            kept[number] = Made(row=row or as_row(record), new=False)
     return kept

@@ -21,6 +21,7 @@ from tidegate_web.services import Services
 from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import idempotency, runs
 from tidegate_web.store.queries.idempotency import KEPT
+from tidegate_web.store.queries.new_runs import UsedKey
 
 MAY_DIFFER = frozenset(
     {"cancel", "suspend", "priority", "startAfter", "ttlSecondsAfterFinished", "dependsOn", "parentRun"}
@@ -120,6 +121,18 @@ def finish(connection: Connection, made: Services, project: str, wanted: Once, *
         digest=wanted.digest,
         run_uid=run_uid,
         now=made.clock.now(),
+    )
+
+
+def used(made: Services, project: str, wanted: Once, *, run_uid: str) -> UsedKey:
+    """The same, for whoever writes it with its run."""
+    return UsedKey(
+        project=project,
+        task=wanted.task,
+        key=wanted.key,
+        digest=wanted.digest,
+        run_uid=run_uid,
+        created=made.clock.now(),
     )
 
 

@@ -53,11 +53,11 @@ def trigger(made: Services, project: str, name: str, wish: TriggerRequest) -> Ma
     may_act_on((schedule["spec"]["template"]["spec"].get("taskRef") or {}).get("name"))
     now = int(made.clock.now().timestamp() * 1000)
     run = triggered(schedule, wish, name=triggered_name(name, now))
-    with audited(made, "schedule.trigger", project=project, target=name, detail={"run": run.name}):
+    with audited(made, "schedule.trigger", project=project, target=name, detail={"run": run.name}) as deed:
         for later in range(TRIES):
             try:
                 run = triggered(schedule, wish, name=triggered_name(name, now + later))
-                return create(made, project, Wanted(run=run), who=whoever())
+                return create(made, project, Wanted(run=run), who=whoever(), deed=deed)
             except Problem as problem:
                 if problem.status != 409 or later == TRIES - 1:
                     raise

@@ -4,6 +4,7 @@ from tidegate_web.auth.caller import Caller
 from tidegate_web.auth.tokens import token_hash
 from tidegate_web.permissions import Role
 from tidegate_web.services import Services
+from tidegate_web.store.engine import at_once
 from tidegate_web.store.queries import keys
 
 
@@ -12,7 +13,7 @@ def caller_of_key(made: Services, key: str) -> Caller | None:
     digest = token_hash(key)
 
     def find() -> Caller | None:
-        with made.engine.begin() as connection:
+        with at_once(made.engine) as connection:
             row = keys.good(connection, key_hash=digest, now=made.clock.now())
         if row is None:
             return None

@@ -122,8 +122,8 @@ def create_child(made: Services, identity: RunIdentity, body: dict[str, Any]) ->
     wanted = wanted_run(identity.project, body, asks=Caller(name=who, roles={identity.project: Role.OPERATOR}))
     spec = wanted.run.spec | {"parentRun": identity.run_name}
     wanted = replace(wanted, run=replace(wanted.run, spec=spec))
-    with audited(made, "run.create", project=identity.project, target=wanted.run.name, actor=who):
-        return create(made, identity.project, wanted, who=who).row
+    with audited(made, "run.create", project=identity.project, target=wanted.run.name, actor=who) as deed:
+        return create(made, identity.project, wanted, who=who, deed=deed).row
 
 
 def own_or_met(made: Services, identity: RunIdentity, uid: str) -> RunLike:

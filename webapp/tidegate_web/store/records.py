@@ -50,6 +50,19 @@ class RunRecord:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
+def event_of(row: Any) -> dict[str, Any]:
+    """What the live channel tells of a run that has changed: of its record, or of its row."""
+    return {
+        "uid": row.uid,
+        "name": row.name,
+        "phase": row.phase,
+        "reason": row.reason,
+        "attempt": row.attempt,
+        "progress": None,
+        "tags": row.tags,
+    }
+
+
 RunLike = Any
 """A row of ``runs``, or something with the same columns."""
 

@@ -1,9 +1,10 @@
 """The audit log: append only."""
 
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, Insert, insert, select
 
 from tidegate_web.store.models import AnyRow, Audit
 from tidegate_web.store.records import clean
@@ -22,18 +23,21 @@ def write(
     at: datetime | None = None,
 ) -> None:
     """``at``: when it was, if not now."""
-    connection.execute(
-        insert(Audit).values(
-            actor=clean(actor),
-            address=address,
-            action=action,
-            outcome=outcome,
-            project=project,
-            target=clean(target) if target is not None else None,
-            detail=clean(detail or {}),
-            **({} if at is None else {"at": at}),
-        )
-    )
+    values = {
+        "actor": clean(actor),
+        "address": address,
+        "action": action,
+        "outcome": outcome,
+        "project": project,
+        "target": clean(target) if target is not None else None,
+        "detail": clean(detail or {}),
+    }
+    connection.execute(_write(), values if at is None else values | {"at": at})
+
+
+@cache
+def _write() -> Insert:
+    return insert(Audit).inline()  # nobody asks for its number
 
 
 def write_late(connection: Connection, *, at: datetime, **entry: Any) -> None:

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
 
-from sqlalchemy import Connection, or_, select, update
+from sqlalchemy import Connection, Select, bindparam, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from tidegate_web.store.models import AnyRow, ApiKey
@@ -52,16 +54,22 @@ def listed(connection: Connection, *, project: str, prefix: str | None = None) -
 
 def good(connection: Connection, *, key_hash: bytes, now: datetime) -> AnyRow | None:
     """The key of this hash, when it may be used; notes that it was, at most once a minute."""
-    row = connection.execute(
-        select(*SHOWN).where(
-            ApiKey.key_hash == key_hash,
-            ApiKey.revoked.is_(None),
-            or_(ApiKey.expires.is_(None), ApiKey.expires > now),
-        )
-    ).one_or_none()
-    if row is not None and (row.last_used is None or now - row.last_used > timedelta(minutes=1)):
-        connection.execute(update(ApiKey).where(ApiKey.id == row.id).values(last_used=now))
+    row = connection.execute(_good(), {"key_hash": key_hash, "now": now}).one_or_none()
+    before = now - timedelta(minutes=1)
+    if row is not None and (row.last_used is None or row.last_used < before):
+        unseen = or_(ApiKey.last_used.is_(None), ApiKey.last_used < before)  # by others at this moment
+        connection.execute(update(ApiKey).where(ApiKey.id == row.id, unseen).values(last_used=now))
     return row
+
+
+@cache
+def _good() -> Select[*tuple[Any, ...]]:
+    """Made once: every request of a pipeline asks it."""
+    return select(*SHOWN).where(
+        ApiKey.key_hash == bindparam("key_hash"),
+        ApiKey.revoked.is_(None),
+        or_(ApiKey.expires.is_(None), ApiKey.expires > bindparam("now")),
+    )
 
 
 def revoke(connection: Connection, *, project: str, key_id: int, now: datetime) -> AnyRow | None:

@@ -5,13 +5,13 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import cache
 
-from sqlalchemy import Connection, func, insert, or_, select, update
+from sqlalchemy import Connection, Insert, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.sql.dml import ReturningInsert
 
 from tidegate_web.store.models import TERMINAL_PHASES, AnyRow, AttemptProgress, Outbox, Run, RunKey
 from tidegate_web.store.queries import erasure, run_keys, webhooks
-from tidegate_web.store.records import RunRecord
+from tidegate_web.store.records import RunRecord, event_of
 
 SUMMARY = (
     Run.uid, Run.project, Run.name, Run.created, Run.phase, Run.reason, Run.message, Run.task, Run.queue,
@@ -100,24 +100,12 @@ def _tell(connection: Connection, rows: Sequence[RunRecord | AnyRow]) -> None:
     if not rows:
         return
     webhooks.tell(connection, rows)
-    connection.execute(
-        insert(Outbox),
-        [
-            {
-                "project": row.project,
-                "event": {
-                    "uid": row.uid,
-                    "name": row.name,
-                    "phase": row.phase,
-                    "reason": row.reason,
-                    "attempt": row.attempt,
-                    "progress": None,
-                    "tags": row.tags,
-                },
-            }
-            for row in rows
-        ],
-    )
+    connection.execute(_outbox(), [{"project": row.project, "event": event_of(row)} for row in rows])
+
+
+@cache
+def _outbox() -> Insert:
+    return insert(Outbox)
 
 
 def not_listed(connection: Connection, *, listed: set[str], project: str | None, chunk: int = 5000) -> list[AnyRow]:

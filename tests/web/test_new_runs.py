@@ -1,0 +1,130 @@
+"""What the creation of runs leaves in Postgres: once, whole, and whoever writes the same rows at the same time."""
+
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+from support.web import Stack
+from tidegate_web.auditing import Deed
+from tidegate_web.clock import SystemClock
+from tidegate_web.store.queries import erasure, new_runs, runs
+from tidegate_web.store.queries.new_runs import UsedKey
+from tidegate_web.store.records import RunRecord, run_record
+
+WHO = "ada@example.com"
+
+
+@pytest.fixture
+def engine(stack: Stack) -> Engine:
+    return stack.services("web").engine
+
+
+def a_new_run(*, created: datetime | None = None, version: int = 7, **spec: Any) -> RunRecord:
+    """A run as the apiserver answers to its creation."""
+    uid = str(uuid.uuid4())
+    metadata = {
+        "uid": uid,
+        "name": f"run-{uid[:8]}",
+        "namespace": "p",
+        "creationTimestamp": (created or datetime.now(UTC)).isoformat(),
+        "resourceVersion": str(version),
+        "labels": {"team": "a"},
+        "annotations": {"tidegate.dev/requested-by": WHO},
+    }
+    body = {"taskRef": {"name": "t"}, "tags": ["a", "b"], "payload": {"text": "x\x00y", "n": [1, 2.5, None]}}
+    return run_record({"metadata": metadata, "spec": body | spec}, default_ttl_seconds=60)
+
+
+def rows(engine: Engine, statement: str) -> list[Any]:
+    with engine.connect() as connection:
+        return list(connection.execute(text(statement)))
+
+
+def test_a_row_is_the_one_that_the_mirror_would_write(engine: Engine) -> None:
+    ours, theirs = a_new_run(), a_new_run()
+    new_runs.keep(engine, [ours], submitted_by=WHO)
+    with engine.begin() as connection:
+        runs.upsert(connection, [theirs], submitted_by=WHO)
+    found = {row.uid: row._asdict() for row in rows(engine, "SELECT * FROM runs")}
+    mine, other = found[uuid.UUID(ours.uid)], found[uuid.UUID(theirs.uid)]
+    different = {name for name in mine if mine[name] != other[name]}
+    assert different == {"uid", "name", "created"}
+    assert mine["created"] == ours.created
+    events = [row.event for row in rows(engine, "SELECT event FROM outbox ORDER BY id")]
+    assert [event.keys() for event in events] == [events[0].keys()] * 2
+    assert events[0]["uid"] == ours.uid
+
+
+def test_of_a_run_that_the_mirror_has_only_who_asked_is_added(engine: Engine) -> None:
+    first = a_new_run()
+    with engine.begin() as connection:
+        runs.upsert(connection, [first])
+        connection.execute(text("UPDATE runs SET phase = 'Running', resource_version = 9"))
+    new_runs.keep(engine, [first], submitted_by=WHO)
+    (row,) = rows(engine, "SELECT * FROM runs")
+    assert (row.submitted_by, row.phase, row.resource_version) == (WHO, "Running", 9)
+    assert len(rows(engine, "SELECT * FROM outbox")) == 1
+
+
+def test_of_a_run_that_was_deleted_for_good_nothing_comes_back(engine: Engine) -> None:
+    erased, other = a_new_run(), a_new_run()
+    with engine.begin() as connection:
+        erasure.note(connection, uid=erased.uid, now=datetime.now(UTC))
+    new_runs.keep(engine, [erased, other], submitted_by=WHO)
+    for table in ("runs", "run_keys"):
+        assert [str(row.uid) for row in rows(engine, f"SELECT uid FROM {table}")] == [other.uid]  # noqa: S608
+    assert [row.event["uid"] for row in rows(engine, "SELECT event FROM outbox")] == [other.uid]
+
+
+def test_a_month_that_has_no_partition_gets_one(engine: Engine) -> None:
+    old = a_new_run(created=datetime.now(UTC) - timedelta(days=4000))
+    new_runs.keep(engine, [a_new_run(), old], submitted_by=WHO)
+    assert len(rows(engine, "SELECT * FROM runs")) == 2
+    assert len(rows(engine, "SELECT * FROM outbox")) == 2
+
+
+def test_keys_and_who_did_it_are_written_with_the_run_or_not_at_all(engine: Engine) -> None:
+    run = a_new_run()
+    key = UsedKey(project="p", task="t", key="k", digest=b"\x01\xff", run_uid=run.uid, created=run.created)
+    deed = Deed(
+        clock=SystemClock(), actor=WHO, address="", action="run.create", project="p", target="x\x00", detail={"a": 1}
+    )
+    refused = {**vars(deed.entry()), "actor": None}
+    with pytest.raises(Exception, match="actor"):
+        new_runs.keep(engine, [run], submitted_by=WHO, keys=[key], audit=[refused])
+    for table in ("runs", "run_keys", "outbox", "idempotency_keys", "audit"):
+        assert rows(engine, f"SELECT * FROM {table} WHERE to_jsonb({table})::text LIKE '%{run.name}%'") == []  # noqa: S608
+    new_runs.keep(engine, [run], submitted_by=WHO, keys=[key], audit=[vars(deed.entry())])
+    (kept,) = rows(engine, "SELECT * FROM idempotency_keys")
+    assert (kept.digest, str(kept.run_uid)) == (b"\x01\xff", run.uid)
+    (entry,) = rows(engine, "SELECT * FROM audit WHERE action = 'run.create'")
+    assert (entry.target, entry.detail, entry.at) == ("x\ufffd", {"a": 1}, deed.entry().at)
+
+
+def test_a_key_keeps_its_first_run(engine: Engine) -> None:
+    first, second = a_new_run(), a_new_run()
+    for run in (first, second):
+        key = UsedKey(project="p", task="t", key="k", digest=b"1", run_uid=run.uid, created=run.created)
+        new_runs.keep(engine, [run], submitted_by=WHO, keys=[key])
+    (kept,) = rows(engine, "SELECT * FROM idempotency_keys")
+    assert str(kept.run_uid) == first.uid
+
+
+def test_whoever_writes_the_same_runs_at_the_same_time_waits_for_nobody_for_ever(engine: Engine) -> None:
+    def ours(records: list[RunRecord]) -> None:
+        new_runs.keep(engine, records, submitted_by=WHO)
+
+    def theirs(records: list[RunRecord]) -> None:
+        with engine.begin() as connection:
+            runs.upsert(connection, records[::-1])
+
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        for _ in range(30):
+            records = [a_new_run() for _ in range(20)]
+            for done in [pool.submit(act, records) for act in (ours, theirs, ours, theirs)]:
+                done.result(timeout=20)
+    assert len(rows(engine, "SELECT * FROM runs WHERE submitted_by IS NOT NULL")) == 600
+    assert len(rows(engine, "SELECT * FROM outbox")) == 600
