@@ -4,11 +4,14 @@ one kind of error with the apiserver's own words.
 
 import contextlib
 import json
+import math
 import os
 import socket
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import quote, urlencode
 
 import urllib3
 from kubernetes import client, config
@@ -17,6 +20,8 @@ from tidegate_api.projects import PROJECT_SELECTOR
 
 GROUP_VERSION = "tidegate.dev/v1alpha1"
 MERGE_PATCH = "application/merge-patch+json"
+LOGIN_SECONDS = 1.0
+"""So long the headers of a login are good without being made again."""
 PAGE = 500
 """Objects of a list that are asked for at once."""
 
@@ -84,6 +89,24 @@ class Stream:
             self._response.close()
 
 
+class Login:
+    """The headers that say who asks, as the client makes them. That reads the whole environment each time, so they are
+    remembered for a moment; a token that was renewed is read soon enough, for the old one is good for minutes more."""
+
+    def __init__(self, api: client.ApiClient, *, now: Callable[[], float] = time.monotonic) -> None:
+        self._api = api
+        self._now = now
+        self._until = -math.inf
+        self._headers: dict[str, str] = {}
+
+    def headers(self) -> Mapping[str, str]:
+        now = self._now()
+        if now >= self._until:
+            self._headers = self._api.param_serialize("GET", "", auth_settings=["BearerToken"])[2]
+            self._until = now + LOGIN_SECONDS
+        return self._headers
+
+
 class Cluster:
     """Requests to one apiserver, from any thread."""
 
@@ -93,6 +116,8 @@ class Cluster:
         configuration.connection_pool_maxsize = 256
         configuration.keep_alive = True
         self._api = client.ApiClient(configuration)
+        self._host = configuration.host
+        self._login = Login(self._api)
 
     @classmethod
     def connect(cls, kubeconfig: Path | None = None) -> "Cluster":
@@ -163,22 +188,15 @@ class Cluster:
         content_type: str,
         timeout: urllib3.Timeout,
     ) -> urllib3.BaseHTTPResponse:
-        headers = {"Accept": "application/json"}
+        headers = {"Accept": "application/json", **self._login.headers()}
         if body is not None:
             headers["Content-Type"] = content_type
-        # The client adds host, login (reading a renewed token) and user agent.
-        _, url, headers, _, _ = self._api.param_serialize(
-            method,
-            path,
-            query_params=[(name, str(value)) for name, value in (query or {}).items() if value is not None],
-            header_params=headers,
-            auth_settings=["BearerToken"],
-        )
+        asked = {name: value for name, value in (query or {}).items() if value is not None}
         try:
-            response: urllib3.BaseHTTPResponse = self._api.rest_client.pool_manager.request(
+            response: urllib3.BaseHTTPResponse = self._api.rest_client.pool_manager.urlopen(
                 method,
-                url,
-                body=None if body is None else json.dumps(body),
+                self._host + path + (f"?{urlencode(asked, quote_via=quote)}" if asked else ""),
+                body=None if body is None else json.dumps(body).encode(),
                 headers=headers,
                 timeout=timeout,
                 preload_content=False,
