@@ -71,3 +71,16 @@ def test_no_times(text: object) -> None:
 def test_an_object_without_a_creation_time_is_refused() -> None:
     with pytest.raises(ValueError, match="creationTimestamp"):
         run_record(resource(metadata={"creationTimestamp": None}), default_ttl_seconds=0)
+
+
+@pytest.mark.parametrize(
+    ("value", "cleaned"),
+    [
+        ("a\x00b", "a\ufffdb"),
+        ({"k\x00": ["\x00", 1, None]}, {"k\ufffd": ["\ufffd", 1, None]}),
+        ("written \\u0000", "written \\u0000"),
+        ({"ü": [1.5, True, "x"]}, {"ü": [1.5, True, "x"]}),
+    ],
+)
+def test_nul_characters_are_replaced_wherever_they_are(value: object, cleaned: object) -> None:
+    assert clean(value) == cleaned
