@@ -69,7 +69,7 @@ class WebSettings(BaseSettings):
     database_password: SecretStr | None = None
     """Password for `DATABASE_URL`, where it isn't written in the URL."""
     database_pool_size: int = Field(default=10, ge=1)
-    """Connections to Postgres that a process keeps; as many again may be opened for a burst."""
+    """Connections to Postgres that a process has for its usual load; as many again for a burst, which stay for the next."""
     redis_url: str = "redis://localhost:6379/0"
     """Redis, for live updates, login throttling and the latest progress. Everything goes on without it."""
     redis_password: SecretStr | None = None

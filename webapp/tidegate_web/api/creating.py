@@ -4,7 +4,7 @@ One way for a single run, a batch, a replay and a Schedule that is triggered by 
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -195,7 +195,7 @@ def _keep(
                 for number in new
                 if (wanted := created[number][0]).once is not None
             ]
-            entries = [asdict(deed.entry())] if deed is not None and not met else []
+            entries = [vars(deed.entry())] if deed is not None and not met else []
             new_runs.keep(made.engine, [records[n] for n in new], submitted_by=who, keys=keys, audit=entries)
             if deed is not None and entries:
                 deed.written = True

@@ -60,12 +60,14 @@ def make_engine(settings: WebSettings, *, name: str) -> Engine:
     """A pool of connections that finds out by itself when Postgres was restarted."""
     engine = create_engine(
         settings.sqlalchemy_url,
-        pool_size=settings.database_pool_size,
-        max_overflow=settings.database_pool_size,
+        # What a burst has opened stays for the next: opening one costs more than a request.
+        pool_size=2 * settings.database_pool_size,
+        max_overflow=0,
         # Those in use stay in use: one that wasn't for a moment has to be asked first.
         pool_use_lifo=True,
         pool_timeout=5,
         pool_recycle=1800,
+        skip_autocommit_rollback=True,
         connect_args={
             "application_name": f"tidegate-{name}",
             "connect_timeout": CONNECT_SECONDS,

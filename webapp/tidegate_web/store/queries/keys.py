@@ -65,7 +65,8 @@ def good(connection: Connection, *, key_hash: bytes, now: datetime) -> AnyRow | 
 @cache
 def _good() -> Select[*tuple[Any, ...]]:
     """Made once: every request of a pipeline asks it."""
-    return select(*SHOWN).where(
+    needed = (ApiKey.id, ApiKey.project, ApiKey.prefix, ApiKey.role, ApiKey.tasks, ApiKey.last_used)
+    return select(*needed).where(
         ApiKey.key_hash == bindparam("key_hash"),
         ApiKey.revoked.is_(None),
         or_(ApiKey.expires.is_(None), ApiKey.expires > bindparam("now")),
