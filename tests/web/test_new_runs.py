@@ -11,7 +11,7 @@ from support.web import Stack
 from tidegate_web.auditing import Deed
 from tidegate_web.clock import SystemClock
 from tidegate_web.store.queries import erasure, new_runs, runs
-from tidegate_web.store.queries.new_runs import UsedKey
+from tidegate_web.store.queries.new_runs import NewRun, UsedKey
 from tidegate_web.store.records import RunRecord, run_record
 
 WHO = "ada@example.com"
@@ -38,6 +38,10 @@ def a_new_run(*, created: datetime | None = None, version: int = 7, **spec: Any)
     return run_record({"metadata": metadata, "spec": body | spec}, default_ttl_seconds=60)
 
 
+def keep(engine: Engine, *records: RunRecord, **more: Any) -> None:
+    new_runs.keep(engine, [NewRun(record=record, submitted_by=WHO, **more) for record in records])
+
+
 def rows(engine: Engine, statement: str) -> list[Any]:
     with engine.connect() as connection:
         return list(connection.execute(text(statement)))
@@ -45,7 +49,7 @@ def rows(engine: Engine, statement: str) -> list[Any]:
 
 def test_a_row_is_the_one_that_the_mirror_would_write(engine: Engine) -> None:
     ours, theirs = a_new_run(), a_new_run()
-    new_runs.keep(engine, [ours], submitted_by=WHO)
+    keep(engine, ours)
     with engine.begin() as connection:
         runs.upsert(connection, [theirs], submitted_by=WHO)
     found = {row.uid: row._asdict() for row in rows(engine, "SELECT * FROM runs")}
@@ -63,7 +67,7 @@ def test_of_a_run_that_the_mirror_has_only_who_asked_is_added(engine: Engine) ->
     with engine.begin() as connection:
         runs.upsert(connection, [first])
         connection.execute(text("UPDATE runs SET phase = 'Running', resource_version = 9"))
-    new_runs.keep(engine, [first], submitted_by=WHO)
+    keep(engine, first)
     (row,) = rows(engine, "SELECT * FROM runs")
     assert (row.submitted_by, row.phase, row.resource_version) == (WHO, "Running", 9)
     assert len(rows(engine, "SELECT * FROM outbox")) == 1
@@ -73,7 +77,7 @@ def test_of_a_run_that_was_deleted_for_good_nothing_comes_back(engine: Engine) -
     erased, other = a_new_run(), a_new_run()
     with engine.begin() as connection:
         erasure.note(connection, uid=erased.uid, now=datetime.now(UTC))
-    new_runs.keep(engine, [erased, other], submitted_by=WHO)
+    keep(engine, erased, other)
     for table in ("runs", "run_keys"):
         assert [str(row.uid) for row in rows(engine, f"SELECT uid FROM {table}")] == [other.uid]  # noqa: S608
     assert [row.event["uid"] for row in rows(engine, "SELECT event FROM outbox")] == [other.uid]
@@ -81,7 +85,7 @@ def test_of_a_run_that_was_deleted_for_good_nothing_comes_back(engine: Engine) -
 
 def test_a_month_that_has_no_partition_gets_one(engine: Engine) -> None:
     old = a_new_run(created=datetime.now(UTC) - timedelta(days=4000))
-    new_runs.keep(engine, [a_new_run(), old], submitted_by=WHO)
+    keep(engine, a_new_run(), old)
     assert len(rows(engine, "SELECT * FROM runs")) == 2
     assert len(rows(engine, "SELECT * FROM outbox")) == 2
 
@@ -94,10 +98,10 @@ def test_keys_and_who_did_it_are_written_with_the_run_or_not_at_all(engine: Engi
     )
     refused = {**vars(deed.entry()), "actor": None}
     with pytest.raises(Exception, match="actor"):
-        new_runs.keep(engine, [run], submitted_by=WHO, keys=[key], audit=[refused])
+        keep(engine, run, key=key, audit=refused)
     for table in ("runs", "run_keys", "outbox", "idempotency_keys", "audit"):
         assert rows(engine, f"SELECT * FROM {table} WHERE to_jsonb({table})::text LIKE '%{run.name}%'") == []  # noqa: S608
-    new_runs.keep(engine, [run], submitted_by=WHO, keys=[key], audit=[vars(deed.entry())])
+    keep(engine, run, key=key, audit=vars(deed.entry()))
     (kept,) = rows(engine, "SELECT * FROM idempotency_keys")
     assert (kept.digest, str(kept.run_uid)) == (b"\x01\xff", run.uid)
     (entry,) = rows(engine, "SELECT * FROM audit WHERE action = 'run.create'")
@@ -108,14 +112,14 @@ def test_a_key_keeps_its_first_run(engine: Engine) -> None:
     first, second = a_new_run(), a_new_run()
     for run in (first, second):
         key = UsedKey(project="p", task="t", key="k", digest=b"1", run_uid=run.uid, created=run.created)
-        new_runs.keep(engine, [run], submitted_by=WHO, keys=[key])
+        keep(engine, run, key=key)
     (kept,) = rows(engine, "SELECT * FROM idempotency_keys")
     assert str(kept.run_uid) == first.uid
 
 
 def test_whoever_writes_the_same_runs_at_the_same_time_waits_for_nobody_for_ever(engine: Engine) -> None:
     def ours(records: list[RunRecord]) -> None:
-        new_runs.keep(engine, records, submitted_by=WHO)
+        keep(engine, *records)
 
     def theirs(records: list[RunRecord]) -> None:
         with engine.begin() as connection:

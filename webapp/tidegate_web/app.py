@@ -2,8 +2,9 @@
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import partial
 
 import structlog
 from flask import Flask, Response, g, render_template, request
@@ -11,6 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+from sqlalchemy import Engine
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -46,7 +48,11 @@ from tidegate_web.runtokens import RunTokens
 from tidegate_web.schemas import SchemaWorker
 from tidegate_web.services import Services
 from tidegate_web.settings import WebSettings
-from tidegate_web.store.engine import is_unavailable, make_engine
+from tidegate_web.store.engine import at_once, is_unavailable, make_engine
+from tidegate_web.store.models import AnyRow
+from tidegate_web.store.queries import keys, new_runs
+from tidegate_web.store.queries.new_runs import NewRun
+from tidegate_web.together import Together
 from tidegate_web.webhooks.sealing import Sealer
 
 log = structlog.stdlib.get_logger(__name__)
@@ -110,7 +116,20 @@ def make_services(
         schemas=SchemaWorker(),
         audit=AuditSpool(redis),
         cluster_runs=ClusterRuns(cluster=cluster, default_ttl_seconds=settings.default_ttl_seconds),
+        good_key=Together(partial(_good_keys, engine, clock), all_alike=is_unavailable),
+        keep_run=Together(partial(_keep_runs, engine), all_alike=is_unavailable),
     )
+
+
+def _good_keys(engine: Engine, clock: Clock, hashes: Sequence[bytes]) -> list[AnyRow | None]:
+    with at_once(engine) as connection:
+        found = keys.good(connection, key_hashes=set(hashes), now=clock.now())
+    return [found.get(each) for each in hashes]
+
+
+def _keep_runs(engine: Engine, made: Sequence[NewRun]) -> list[None]:
+    new_runs.keep(engine, made)
+    return [None] * len(made)
 
 
 def create_app(

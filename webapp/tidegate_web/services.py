@@ -24,6 +24,9 @@ from tidegate_web.ratelimit import RateLimiter
 from tidegate_web.runtokens import RunTokens
 from tidegate_web.schemas import SchemaWorker
 from tidegate_web.settings import WebSettings
+from tidegate_web.store.models import AnyRow
+from tidegate_web.store.queries.new_runs import NewRun
+from tidegate_web.together import Together
 from tidegate_web.webhooks.sealing import Sealer
 
 _KEY = "tidegate"
@@ -53,6 +56,10 @@ class Services:
     schemas: SchemaWorker
     audit: AuditSpool
     cluster_runs: ClusterRuns
+    good_key: Together[bytes, AnyRow | None]
+    """The API key of a hash, None when it may not be used."""
+    keep_run: Together[NewRun, None]
+    """Writes a run that the apiserver has just made."""
 
     def attach(self, app: Flask) -> None:
         app.extensions[_KEY] = self

@@ -190,21 +190,39 @@ def _keep(
     met = [number for number in records if not kept[number].new]
     try:
         if new:
-            keys = [
-                idempotency.used(made, project, wanted.once, run_uid=records[number].uid)
-                for number in new
-                if (wanted := created[number][0]).once is not None
-            ]
-            entries = [vars(deed.entry())] if deed is not None and not met else []
-            new_runs.keep(made.engine, [records[n] for n in new], submitted_by=who, keys=keys, audit=entries)
-            if deed is not None and entries:
-                deed.written = True
+            # Of one run alone, what was done is written with it.
+            mine = deed if len(records) == 1 else None
+            _write(
+                made,
+                [_new(made, project, created[number][0], record=records[number], who=who, deed=mine) for number in new],
+            )
+            if mine is not None:
+                mine.written = True
         if met:
             kept |= _keep_met(made, project, {number: (created[number][0], records[number]) for number in met})
     except SQLAlchemyError as error:
         if not is_unavailable(error):
             raise
     return kept
+
+
+def _new(
+    made: Services, project: str, wanted: Wanted, *, record: RunRecord, who: str, deed: Deed | None
+) -> new_runs.NewRun:
+    once = wanted.once
+    return new_runs.NewRun(
+        record=record,
+        submitted_by=who,
+        key=None if once is None else idempotency.used(made, project, once, run_uid=record.uid),
+        audit=None if deed is None else vars(deed.entry()),
+    )
+
+
+def _write(made: Services, new: Sequence[new_runs.NewRun]) -> None:
+    if len(new) == 1:
+        made.keep_run(new[0])
+    else:
+        new_runs.keep(made.engine, new)
 
 
 def _keep_met(made: Services, project: str, met: Mapping[int, tuple[Wanted, RunRecord]]) -> dict[int, Made]:

@@ -4,8 +4,6 @@ from tidegate_web.auth.caller import Caller
 from tidegate_web.auth.tokens import token_hash
 from tidegate_web.permissions import Role
 from tidegate_web.services import Services
-from tidegate_web.store.engine import at_once
-from tidegate_web.store.queries import keys
 
 
 def caller_of_key(made: Services, key: str) -> Caller | None:
@@ -13,8 +11,7 @@ def caller_of_key(made: Services, key: str) -> Caller | None:
     digest = token_hash(key)
 
     def find() -> Caller | None:
-        with at_once(made.engine) as connection:
-            row = keys.good(connection, key_hash=digest, now=made.clock.now())
+        row = made.good_key(digest)
         if row is None:
             return None
         return Caller(

@@ -1,11 +1,12 @@
 """API keys: written once, found by their hash, shown by their beginning."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, or_, select, update
+from sqlalchemy import Connection, LargeBinary, Select, any_, bindparam, or_, select, update
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from tidegate_web.store.models import AnyRow, ApiKey
@@ -52,22 +53,23 @@ def listed(connection: Connection, *, project: str, prefix: str | None = None) -
     return list(connection.execute(statement))
 
 
-def good(connection: Connection, *, key_hash: bytes, now: datetime) -> AnyRow | None:
-    """The key of this hash, when it may be used; notes that it was, at most once a minute."""
-    row = connection.execute(_good(), {"key_hash": key_hash, "now": now}).one_or_none()
+def good(connection: Connection, *, key_hashes: Collection[bytes], now: datetime) -> dict[bytes, AnyRow]:
+    """Those of these hashes' keys that may be used, by hash; notes that they were, at most once a minute."""
+    rows = connection.execute(_good(), {"key_hashes": list(key_hashes), "now": now}).all()
     before = now - timedelta(minutes=1)
-    if row is not None and (row.last_used is None or row.last_used < before):
+    seen = [row.id for row in rows if row.last_used is None or row.last_used < before]
+    if seen:
         unseen = or_(ApiKey.last_used.is_(None), ApiKey.last_used < before)  # by others at this moment
-        connection.execute(update(ApiKey).where(ApiKey.id == row.id, unseen).values(last_used=now))
-    return row
+        connection.execute(update(ApiKey).where(ApiKey.id.in_(seen), unseen).values(last_used=now))
+    return {row.key_hash: row for row in rows}
 
 
 @cache
 def _good() -> Select[*tuple[Any, ...]]:
     """Made once: every request of a pipeline asks it."""
-    needed = (ApiKey.id, ApiKey.project, ApiKey.prefix, ApiKey.role, ApiKey.tasks, ApiKey.last_used)
+    needed = (ApiKey.id, ApiKey.key_hash, ApiKey.project, ApiKey.prefix, ApiKey.role, ApiKey.tasks, ApiKey.last_used)
     return select(*needed).where(
-        ApiKey.key_hash == bindparam("key_hash"),
+        ApiKey.key_hash == any_(bindparam("key_hashes", type_=ARRAY(LargeBinary))),
         ApiKey.revoked.is_(None),
         or_(ApiKey.expires.is_(None), ApiKey.expires > bindparam("now")),
     )

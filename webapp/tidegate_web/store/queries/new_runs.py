@@ -35,20 +35,25 @@ class UsedKey:
     created: datetime
 
 
-def keep(
-    engine: Engine,
-    records: Sequence[RunRecord],
-    *,
-    submitted_by: str,
-    keys: Iterable[UsedKey] = (),
-    audit: Iterable[Mapping[str, Any]] = (),
-) -> None:
-    """Write runs that the apiserver has just answered to their creation, in the version that it answered."""
+@dataclass(frozen=True, kw_only=True)
+class NewRun:
+    """A run that the apiserver has just answered to its creation, in the version that it answered."""
+
+    record: RunRecord
+    submitted_by: str
+    key: UsedKey | None = None
+    audit: Mapping[str, Any] | None = None
+    """The audit row of its creation, where that is its own."""
+
+
+def keep(engine: Engine, made: Sequence[NewRun]) -> None:
+    """Write all that there is to write of new runs."""
+    keys = [one.key for one in made if one.key is not None]
     values = {
-        "runs": _json(record.columns() | {"submitted_by": submitted_by} for record in records),
-        "events": _json({"uid": record.uid, "event": event_of(record)} for record in records),
+        "runs": _json(one.record.columns() | {"submitted_by": one.submitted_by} for one in made),
+        "events": _json({"uid": one.record.uid, "event": event_of(one.record)} for one in made),
         "keys": _json({**vars(key), "digest": f"\\x{key.digest.hex()}"} for key in keys),
-        "audit": _json(clean(entry) for entry in audit),
+        "audit": _json(clean(one.audit) for one in made if one.audit is not None),
     }
     try:
         _write(engine, values)
@@ -56,7 +61,7 @@ def keep(
         if getattr(error.orig, "sqlstate", None) != _NO_PARTITION:
             raise
         with engine.begin() as connection:
-            partitions.ensure(connection, [record.created for record in records])
+            partitions.ensure(connection, [one.record.created for one in made])
         _write(engine, values)
 
 
