@@ -137,6 +137,7 @@ def _serving(given: argparse.Namespace) -> int:
             events=given.events,
             folder=Path(folder),
             tell=_tell,
+            beside=given.beside,
         )
     if given.json:
         print(json.dumps(serving.as_json(posted, mirrored, streamed), indent=2))
@@ -175,6 +176,9 @@ def main() -> int:
         "--serving", action="store_true", help="measure what the web part takes instead: runs and streams"
     )
     parser.add_argument("--posts", type=int, default=500, help="runs made over HTTP in a round (%(default)s)")
+    parser.add_argument(
+        "--beside", type=Path, metavar="CHECKOUT", help="let the web part of another checkout take turns in making runs"
+    )
     parser.add_argument("--streams", type=int, default=2000, help="open streams (%(default)s)")
     parser.add_argument("--events", type=int, default=50, help="events to all of them (%(default)s)")
     parser.add_argument(

@@ -11,8 +11,8 @@ import signal
 import ssl
 import statistics
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -32,31 +32,14 @@ from tidegate_web.store import schema
 
 from .figures import ProcessView
 from .load import ACTOR, BenchError
+from .posting import PROJECT, TASK, Posted, create, post, rate, session
 
-PROJECT: Final = "serving"
-TASK: Final = "resize"
-CREATORS: Final = 16
 POSTS_TARGET: Final = 300.0
 MIRROR_TARGET: Final = 200.0
 DELIVERY_TARGET_MS: Final = 250.0
 OPENING: Final = 50
 """Streams that are being opened at once."""
 PATIENCE: Final = 60.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Posted:
-    """Runs made a second, a round each; and the CPU of one at the web process."""
-
-    over_http: list[float]
-    batched: list[float]
-    at_apiserver: list[float]
-    cpu_ms: float
-
-    @property
-    def ratio(self) -> float:
-        """Of two rounds that followed each other, the median."""
-        return round(statistics.median(a / b for a, b in zip(self.over_http, self.at_apiserver, strict=True)), 2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,16 +70,30 @@ class Mirrored:
 
 
 def measure(
-    *, posts: int, rounds: int, streams: int, events: int, folder: Path, tell: Callable[[str], None]
+    *,
+    posts: int,
+    rounds: int,
+    streams: int,
+    events: int,
+    folder: Path,
+    tell: Callable[[str], None],
+    beside: Path | None = None,
 ) -> tuple[Posted, Mirrored, Streamed]:
-    """Start everything and ask."""
+    """Start everything and ask. The web part of the checkout ``beside`` takes turns with ours in making runs."""
     ensure_servers()
     _lift_limit_of_files()
     with _stack() as stack:
         key = stack.parts("web").key("operator").key
-        with stack.process("serve", actor="web", log=folder / "serve.log", rate_limit_requests=0) as serving:
+        with ExitStack() as processes:
+            log = folder / "serve.log"
+            serving = [processes.enter_context(stack.process("serve", actor="web", log=log, rate_limit_requests=0))]
+            if beside is not None:
+                other = stack.process(
+                    "serve", actor="web", log=folder / "beside.log", checkout=beside, rate_limit_requests=0
+                )
+                serving.append(processes.enter_context(other))
             tell(f"{rounds} times {posts} runs over HTTP, in batches, and at the apiserver")
-            posted = asyncio.run(_post(stack, serving, key, posts=posts, rounds=rounds))
+            posted = asyncio.run(post(stack, serving, key, posts=posts, rounds=rounds))
         with stack.process("mirror", actor="mirror", log=folder / "mirror.log") as mirror:
             tell(f"{posts * rounds} runs from their creation to their end, into Postgres")
             mirrored = asyncio.run(_mirror(stack, mirror, runs=posts * rounds))
@@ -104,46 +101,6 @@ def measure(
             tell(f"{events} events to {streams} streams")
             streamed = asyncio.run(_stream(stack, live, key, streams=streams, events=events))
     return posted, mirrored, streamed
-
-
-async def _post(stack: Stack, serving: Process, key: str, *, posts: int, rounds: int) -> Posted:
-    process = ProcessView(serving.process.pid)
-    children = [ProcessView(pid) for pid in process.children()]
-    body = {"taskRef": {"name": TASK}, "payload": {"width": 800}}
-    async with AsyncExitStack() as sessions:
-        web = await sessions.enter_async_context(_session(f"http://127.0.0.1:{serving.port}", key))
-        context = ssl.create_default_context(cafile=stack.plane.ca_file)
-        raw = await sessions.enter_async_context(_session(stack.plane.url, stack.plane.token(ACTOR), tls=context))
-
-        async def over_http(name: str) -> None:
-            await _create(web, f"/api/v1/projects/{PROJECT}/runs", {**body, "name": name})
-
-        async def at_apiserver(name: str) -> None:
-            made = {"apiVersion": "tidegate.dev/v1alpha1", "kind": "TaskRun", "metadata": {"name": name}, "spec": body}
-            await _create(raw, f"/apis/tidegate.dev/v1alpha1/namespaces/{PROJECT}/taskruns", made)
-
-        async def in_a_batch(names: list[str]) -> None:
-            runs = {"runs": [{**body, "name": name} for name in names]}
-            await _create(web, f"/api/v1/projects/{PROJECT}/runs:batch", runs)
-
-        await _rate(over_http, [f"warm-http-{i}" for i in range(CREATORS * 2)])
-        await _rate(at_apiserver, [f"warm-raw-{i}" for i in range(CREATORS * 2)])
-        found = Posted(over_http=[], batched=[], at_apiserver=[], cpu_ms=0.0)
-        cpu = 0.0
-        for i in range(rounds):
-            before = sum(one.cpu_seconds for one in children)
-            found.over_http.append(await _rate(over_http, [f"http-{i}-{n}" for n in range(posts)]))
-            cpu += sum(one.cpu_seconds for one in children) - before
-            found.at_apiserver.append(await _rate(at_apiserver, [f"raw-{i}-{n}" for n in range(posts)]))
-            began = time.perf_counter()
-            await in_a_batch([f"batch-{i}-{n}" for n in range(posts)])
-            found.batched.append(round(posts / (time.perf_counter() - began), 1))
-    return Posted(
-        over_http=found.over_http,
-        batched=found.batched,
-        at_apiserver=found.at_apiserver,
-        cpu_ms=round(cpu * 1000 / (posts * rounds), 2),
-    )
 
 
 async def _mirror(stack: Stack, mirror: Process, *, runs: int) -> Mirrored:
@@ -157,7 +114,7 @@ async def _mirror(stack: Stack, mirror: Process, *, runs: int) -> Mirrored:
 
     async def live(name: str) -> None:
         made = {"apiVersion": "tidegate.dev/v1alpha1", "kind": "TaskRun", "metadata": {"name": name}}
-        await _create(raw, path, {**made, "spec": {"taskRef": {"name": TASK}}})
+        await create(raw, path, {**made, "spec": {"taskRef": {"name": TASK}}})
         for status in statuses:
             headers = {"Content-Type": "application/merge-patch+json"}
             async with raw.patch(f"{path}/{name}/status", json={"status": status}, headers=headers) as answer:
@@ -169,10 +126,10 @@ async def _mirror(stack: Stack, mirror: Process, *, runs: int) -> Mirrored:
             counted = "SELECT count(*) FROM runs WHERE phase = 'Succeeded' AND name LIKE 'mirrored-%'"
             return int(connection.execute(text(counted)).scalar_one())
 
-    async with _session(stack.plane.url, stack.plane.token(ACTOR), tls=context) as raw:
+    async with session(stack.plane.url, stack.plane.token(ACTOR), tls=context) as raw:
         mirror.process.send_signal(signal.SIGSTOP)
         try:
-            offered = await _rate(live, [f"mirrored-{n}" for n in range(runs)])
+            offered = await rate(live, [f"mirrored-{n}" for n in range(runs)])
         finally:
             mirror.process.send_signal(signal.SIGCONT)
         before, went_on = process.cpu_seconds, time.perf_counter()
@@ -187,26 +144,6 @@ async def _mirror(stack: Stack, mirror: Process, *, runs: int) -> Mirrored:
         stored=round(runs / (stored - went_on), 1),
         cpu_ms=round((process.cpu_seconds - before) * 1000 / runs, 2),
     )
-
-
-async def _rate(create: Callable[[str], Any], names: list[str]) -> float:
-    """Runs made a second, so many at once."""
-    left = iter(names)
-
-    async def work() -> None:
-        for name in left:
-            await create(name)
-
-    began = time.perf_counter()
-    await asyncio.gather(*(work() for _ in range(CREATORS)))
-    return round(len(names) / (time.perf_counter() - began), 1)
-
-
-async def _create(session: aiohttp.ClientSession, path: str, body: object) -> None:
-    async with session.post(path, json=body) as answer:
-        text = await answer.text()
-        if answer.status not in (200, 201, 207):
-            raise BenchError(f"{path} answered {answer.status}: {text[:300]}")
 
 
 async def _stream(stack: Stack, live: Process, key: str, *, streams: int, events: int) -> Streamed:
@@ -225,10 +162,10 @@ async def _stream(stack: Stack, live: Process, key: str, *, streams: int, events
 
     async with AsyncExitStack() as cleanup:
         url = f"http://127.0.0.1:{live.port}"
-        session = await cleanup.enter_async_context(_session(url, key))
+        reading = await cleanup.enter_async_context(session(url, key))
         opening = asyncio.Semaphore(OPENING)
         ready = [asyncio.Event() for _ in range(streams)]
-        readers = [asyncio.create_task(_read(session, opening, one, note)) for one in ready]
+        readers = [asyncio.create_task(_read(reading, opening, one, note)) for one in ready]
         cleanup.callback(lambda: [reader.cancel() for reader in readers])
         await asyncio.wait_for(asyncio.gather(*(one.wait() for one in ready)), timeout=PATIENCE)
         took, before = [], process.cpu_seconds
@@ -271,17 +208,6 @@ async def _read(
             note(json.loads(line[6:])["seq"])
 
 
-@asynccontextmanager
-async def _session(url: str, token: str, *, tls: ssl.SSLContext | bool = True) -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(
-        base_url=url,
-        headers={"Authorization": f"Bearer {token}"},
-        connector=aiohttp.TCPConnector(limit=0, ssl=tls),
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
-    ) as session:
-        yield session
-
-
 @contextmanager
 def _stack() -> Iterator[Stack]:
     with ExitStack() as cleanup:
@@ -320,6 +246,15 @@ def table(posted: Posted, mirrored: Mirrored, streamed: Streamed) -> str:
     def spread(values: list[float]) -> str:
         return f"{statistics.median(values):.0f} ({min(values):.0f}–{max(values):.0f})"
 
+    beside = (
+        [
+            f"| by the checkout beside, a second (spread) | {spread(posted.beside)} | – |",
+            f"| its ratio to the apiserver | {posted.beside_ratio:.2f} | – |",
+            f"| CPU of its web process a run, ms | {posted.beside_cpu_ms} | – |",
+        ]
+        if posted.beside
+        else []
+    )
     delivery = f"{streamed.p50} / {streamed.p95} / {streamed.most}"
     return "\n".join(
         [
@@ -330,6 +265,7 @@ def table(posted: Posted, mirrored: Mirrored, streamed: Streamed) -> str:
             f"| ratio of the two | {posted.ratio:.2f} | – |",
             f"| in one batch, a second (spread) | {spread(posted.batched)} | – |",
             f"| CPU of the web process a run, ms | {posted.cpu_ms} | – |",
+            *beside,
             f"| runs (three changes each) stored by the mirror, a second | {mirrored.stored} | {MIRROR_TARGET:.0f} |",
             f"| the same, written at the apiserver, a second | {mirrored.offered} | – |",
             f"| CPU of the mirror a run (three changes), ms | {mirrored.cpu_ms} | – |",

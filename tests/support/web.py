@@ -102,10 +102,14 @@ class Stack:
         return environment
 
     @contextmanager
-    def process(self, command: str, *, actor: str, log: Path, **changes: Any) -> Iterator["Process"]:
-        """One of the program's processes, ready; stopped with SIGTERM at the end."""
+    def process(
+        self, command: str, *, actor: str, log: Path, checkout: Path | None = None, **changes: Any
+    ) -> Iterator["Process"]:
+        """One of the program's processes, ready; stopped with SIGTERM at the end. ``checkout``: with another's code."""
         port, probes = free_port(), free_port()
         environment = self.environment(actor, port=port, metrics_port=probes, **changes)
+        if checkout is not None:
+            environment["PYTHONPATH"] = f"{checkout / 'webapp'}:{checkout / 'crds'}"
         with log.open("wb") as output:
             started = subprocess.Popen(
                 [sys.executable, "-m", "tidegate_web", command], env=environment, stdout=output, stderr=output

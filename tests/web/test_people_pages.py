@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import urllib3
@@ -163,7 +164,7 @@ def test_one_signs_out_everywhere_else_and_changes_the_password(browser: Browser
 def test_signing_in_by_the_button_of_a_provider(stack: Stack, browser: Browser, tmp_path: Path) -> None:
     people = {"ada": {"email": EMAIL, "email_verified": True, "name": "Ada"}}
     with OidcProvider(people) as provider:
-        settings = {
+        settings: dict[str, Any] = {
             "oidc_discovery_url": provider.discovery_url,
             "oidc_client_id": "tidegate",
             "oidc_client_secret": CLIENT_SECRET,
