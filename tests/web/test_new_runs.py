@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
+from support.servers import wait_until
 from support.web import Stack
 from tidegate_web.auditing import Deed
 from tidegate_web.clock import SystemClock
-from tidegate_web.store.queries import erasure, new_runs, runs
+from tidegate_web.store.queries import erasure, new_runs, run_keys, runs
 from tidegate_web.store.queries.new_runs import NewRun, UsedKey
 from tidegate_web.store.records import RunRecord, run_record
 
@@ -115,6 +116,22 @@ def test_a_key_keeps_its_first_run(engine: Engine) -> None:
         keep(engine, run, key=key)
     (kept,) = rows(engine, "SELECT * FROM idempotency_keys")
     assert str(kept.run_uid) == first.uid
+
+
+def test_locks_are_taken_in_the_mirrors_order(engine: Engine) -> None:
+    """The mirror has written the key and not yet the row: whoever took the row's lock first would wait for ever."""
+    run = a_new_run()
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        with engine.begin() as connection:
+            run_keys.keep(connection, [run])
+            kept = pool.submit(keep, engine, run)
+            wait_until(lambda: bool(rows(engine, waiting)), what="the other to wait")
+            runs.upsert(connection, [run])
+        kept.result(timeout=20)
+    (row,) = rows(engine, "SELECT submitted_by FROM runs")
+    assert row.submitted_by == WHO
+    assert len(rows(engine, "SELECT * FROM outbox")) == 1
 
 
 def test_whoever_writes_the_same_runs_at_the_same_time_waits_for_nobody_for_ever(engine: Engine) -> None:
