@@ -32,6 +32,28 @@ def test_a_child_is_made_in_the_runs_project_and_is_its_child(stack: Stack, part
     assert [tuple(row) for row in audited] == [("run works", "small", "done")]
 
 
+def test_the_page_of_a_run_shows_what_it_has_started_as_a_tree(
+    stack: Stack, parts: Parts, mirror: MirrorThread, pod: Pod
+) -> None:
+    child = made_by(pod, "small")
+    grandchild = stack.runs.create("smaller", **CHILD, parentRun="small")["metadata"]["uid"]
+    until(parts, "smaller", lambda row: True)
+    me = parts.sign_in()
+    page = me.get(f"/projects/{stack.project}/runs/works").text
+    assert page.index(f'id="child-{child}"') < page.index(f'id="child-{grandchild}"')
+    assert page.count('class="tg-tree"') == 2
+    assert "2 runs" in page
+    assert f'href="/projects/{stack.project}/runs/works"' in me.get(f"/projects/{stack.project}/runs/small").text
+    stack.postgres.stop()
+    try:
+        wait_until(
+            lambda: f'id="child-{grandchild}"' in me.get(f"/projects/{stack.project}/runs/works").text,
+            what="the tree of what the cluster has",
+        )
+    finally:
+        stack.postgres.start()
+
+
 def test_without_a_name_it_gets_its_tasks(pod: Pod) -> None:
     made: Any = pod.call("POST", "children", json=CHILD).json
     assert made["name"].startswith("resize-")

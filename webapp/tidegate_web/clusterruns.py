@@ -7,7 +7,7 @@ narrowed to is looked for among them. The last list is good for a moment, howeve
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -49,6 +49,11 @@ class Found:
             active=Counter(row.phase for row in self.rows if row.phase in ACTIVE_PHASES),
             ended=Counter(row.phase for row in ended),
         )
+
+    def started_by(self, parents: Collection[str], since: datetime, until: datetime, limit: int) -> list[RunLike]:
+        """As the archive would say it."""
+        rows = [row for row in self.rows if row.parent_run in parents and since <= row.created < until]
+        return rows[::-1][:limit]
 
     def choices(self) -> tuple[list[str], list[str]]:
         """Tasks and queues, for the list's filters."""

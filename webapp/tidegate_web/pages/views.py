@@ -1,6 +1,7 @@
 """The pages. What changes live is rendered by the same templates for the page and for its refreshes."""
 
 import shlex
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +18,7 @@ from tidegate_web.api.parameters import PHASES
 from tidegate_web.api.projects import my_projects
 from tidegate_web.api.runs import find, told_of
 from tidegate_web.auth.guard import caller, signed_in
+from tidegate_web.family import Family, family_of
 from tidegate_web.health.neighbours import neighbours
 from tidegate_web.pages import definitions, formatting, people, projects, webhooks
 from tidegate_web.pages.projects import projects_page
@@ -74,6 +76,25 @@ def runs_shown(made: Services, project: str, wanted: RunFilter, *, after: str | 
         return unless_away(stored, in_cluster)
     except run_list.BadCursorError as error:
         raise Problem(422, str(error)) from error
+
+
+def family_shown(made: Services, run: RunLike, *, now: datetime) -> Family:
+    """What a run has started; while Postgres is away, as far as the cluster has it."""
+
+    def stored() -> Family:
+        with made.engine.connect() as connection:
+
+            def ask(parents: Collection[str], since: datetime, until: datetime, limit: int) -> Sequence[RunLike]:
+                return run_list.started_by(
+                    connection, project=run.project, parents=parents, since=since, until=until, limit=limit
+                )
+
+            return family_of(run, ask, now=now)
+
+    def in_cluster() -> Family:
+        return family_of(run, made.cluster_runs.of(run.project).started_by, now=now)
+
+    return unless_away(stored, in_cluster)
 
 
 def blueprint() -> Blueprint:
@@ -138,7 +159,7 @@ def blueprint() -> Blueprint:
         seq = last_event(project)
         row = find(made, project, run)
         told = told_of(made, row)
-        role = role_here(project)
+        role, now = role_here(project), made.clock.now()
         attempts = shapes.attempts(row, told.progress)
         return render_template(
             "_run.html" if fragment_wanted() else "run.html",
@@ -152,8 +173,9 @@ def blueprint() -> Blueprint:
             requester=shapes.requester(row),
             may_act=role is not None and role >= Role.OPERATOR,
             commands=kubectl_commands(project, row),
+            family=family_shown(made, row, now=now),
             seq=seq,
-            now=made.clock.now(),
+            now=now,
         )
 
     @area.post("/projects/<project>/runs/<run>/cancel")

@@ -68,11 +68,11 @@
   };
 
   const fragment = $("#fragment");
-  let fetching = false, again = false, lastFetch = 0, whileAway = null;
-  // Without Postgres no event comes: ask until it is back.
-  const askWhileAway = () => {
-    clearTimeout(whileAway);
-    if ($("#away")) whileAway = setTimeout(refresh, 3000);
+  let fetching = false, again = false, lastFetch = 0, askedAgain = null;
+  // Without Postgres no event comes: ask until it is back. Nor are there events here of the runs that a run has started.
+  const askAgain = () => {
+    clearTimeout(askedAgain);
+    if ($("#away, #children[data-goes-on]")) askedAgain = setTimeout(refresh, 3000);
   };
   const refresh = async () => {
     if (fetching) { again = true; return; }
@@ -92,7 +92,7 @@
       document.dispatchEvent(new Event("refreshed"));
     } catch { /* the network is away; the next try comes */ } finally {
       fetching = false;
-      if (again) refresh(); else askWhileAway();
+      if (again) refresh(); else askAgain();
     }
   };
 
@@ -351,7 +351,7 @@
   setInterval(tick, 1000);
   const page = $("[data-page]");
   if (page) watch(page);
-  askWhileAway();
+  askAgain();
   if (page?.dataset.page === "run") { logs(page); why(page); }
   const refreshed = $("[data-refresh]");
   if (refreshed) setInterval(refresh, Number(refreshed.dataset.refresh) * 1000);

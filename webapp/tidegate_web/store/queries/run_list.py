@@ -118,6 +118,19 @@ def children(
     return page_of(list(connection.execute(statement)), limit)
 
 
+def started_by(
+    connection: Connection, *, project: str, parents: Collection[str], since: datetime, until: datetime, limit: int
+) -> list[AnyRow]:
+    """The runs that these runs have started in a time, oldest first."""
+    statement = (
+        select(*SUMMARY)
+        .where(Run.project == project, Run.parent_run.in_(parents), Run.created >= since, Run.created < until)
+        .order_by(Run.created, Run.uid)
+        .limit(limit)
+    )
+    return list(connection.execute(statement))
+
+
 def page_of(rows: Sequence[AnyRow], limit: int) -> Page:
     """A page of rows that are in order, of which there is one more than is wanted if there is another page."""
     piece, last = cut(rows, limit)
