@@ -178,31 +178,35 @@ RELEASE = json.dumps({"metadata": {"finalizers": []}})
 
 
 def test_a_quota_on_pods_holds_the_slot_and_the_clock_of_the_start(plane: ControlPlane) -> None:
+    """The Job controller asks again after 1, 2, 4, 8 and more seconds: the clock begins anew with each refusal."""
     plane.kubectl("create", "namespace", "full-up")
     try:
         plane.kubectl("create", "quota", "pods", "-n", "full-up", "--hard=pods=0")
         limited = a_queue("one", concurrencyLimit=1)
         limited["metadata"]["namespace"] = "full-up"
         plane.kubectl("create", "-f", "-", stdin=json.dumps(limited))
-        for name in ("podless", "behind"):
-            run = (
-                a_run(name).namespace("full-up").spec(queue="one").task(startTimeoutSeconds=4, retry={"maxAttempts": 1})
-            )
+        for name, seconds in (("podless", 12), ("behind", 300)):
+            run = a_run(name).namespace("full-up").spec(queue="one")
+            run.task(startTimeoutSeconds=seconds, retry={"maxAttempts": 1})
             plane.kubectl("create", "-f", "-", stdin=json.dumps(run.built))
 
-        def told(run: str, reason: str, *, seconds: int = 20) -> None:
-            path = f"--for=jsonpath={{.status.reason}}={reason}"
-            plane.kubectl("wait", "-n", "full-up", path, f"tgr/{run}", f"--timeout={seconds}s")
+        def stands(run: str, words: str) -> bool:
+            path = "jsonpath={.status.phase} {.status.reason}"
+            return plane.kubectl("get", "-n", "full-up", "tgr", run, "-o", path) == words
 
-        told("podless", "QuotaExceeded")
-        told("behind", "ConcurrencyLimit")
-        phase = plane.kubectl("get", "-n", "full-up", "tgr", "podless", "-o", "jsonpath={.status.phase}")
-        assert phase == "Starting"
-        plane.kubectl("delete", "quota", "pods", "-n", "full-up")
-        for name in ("podless", "behind"):
-            plane.kubectl(
-                "wait", "-n", "full-up", "--for=jsonpath={.status.phase}=Succeeded", f"tgr/{name}", "--timeout=60s"
+        def refusals() -> int:
+            listed = plane.kubectl(
+                "get", "events", "-n", "full-up", "--field-selector=reason=FailedCreate", "-o", "json"
             )
+            return sum(event.get("count") or 1 for event in json.loads(listed)["items"])
+
+        wait_until(lambda: refusals() >= 5, seconds=60, what="a refusal after 15 s")
+        assert stands("podless", "Starting QuotaExceeded")
+        assert stands("behind", "Pending ConcurrencyLimit")
+        plane.kubectl("patch", "-n", "full-up", "tgr", "podless", "--type=merge", "-p", '{"spec":{"cancel":true}}')
+        wait_until(lambda: stands("behind", "Starting QuotaExceeded"), seconds=30, what="the slot to be free")
+        plane.kubectl("delete", "quota", "pods", "-n", "full-up")
+        plane.kubectl("wait", "-n", "full-up", "--for=condition=Succeeded", "tgr/behind", "--timeout=90s")
     finally:
         plane.kubectl("delete", "namespace", "full-up", "--wait=false")
 
