@@ -107,21 +107,13 @@ def reserve(
     if kept is None and not asks_for(spec, found.spec):
         release(connection, project, wanted)
         raise another_body()
-    idempotency.finish(connection, **place, digest=wanted.digest, run_uid=found.uid, now=now)
+    finish(connection, made, project, wanted, run_uid=found.uid)
     return found
 
 
 def finish(connection: Connection, made: Services, project: str, wanted: Once, *, run_uid: str) -> None:
     """The key has made this run."""
-    idempotency.finish(
-        connection,
-        project=project,
-        task=wanted.task,
-        key=wanted.key,
-        digest=wanted.digest,
-        run_uid=run_uid,
-        now=made.clock.now(),
-    )
+    idempotency.finish(connection, **vars(used(made, project, wanted, run_uid=run_uid)))
 
 
 def used(made: Services, project: str, wanted: Once, *, run_uid: str) -> UsedKey:
