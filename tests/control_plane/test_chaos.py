@@ -8,6 +8,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Self
@@ -117,7 +118,7 @@ def test_a_supervisor_killed_again_and_again_loses_doubles_and_oversteps_nothing
     plane.kubectl("create", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
     with Witness(plane) as witness, operator, told_when_it_fails(plane, operator):
         for point in sorted(chance.sample(range(RUNS // 10, RUNS), KILLS)):
-            wait_until(lambda p=point: witness.ended >= p, seconds=120, what=f"pod {point} to end")  # type: ignore[misc]
+            wait_until(partial(has_ended, witness, operator, point), seconds=120, what=f"pod {point} to end")
             operator.kill()
             operator.start()
         wait_until(lambda: unfinished(plane) == 0, seconds=120, what="all runs to end")

@@ -52,11 +52,11 @@ def test_a_row_is_the_one_that_the_mirror_would_write(engine: Engine) -> None:
     ours, theirs = a_new_run(), a_new_run()
     keep(engine, ours)
     with engine.begin() as connection:
-        runs.upsert(connection, [theirs], submitted_by=WHO)
+        runs.upsert(connection, [theirs])
     found = {row.uid: row._asdict() for row in rows(engine, "SELECT * FROM runs")}
     mine, other = found[uuid.UUID(ours.uid)], found[uuid.UUID(theirs.uid)]
     different = {name for name in mine if mine[name] != other[name]}
-    assert different == {"uid", "name", "created"}
+    assert different == {"uid", "name", "created", "submitted_by"}
     assert mine["created"] == ours.created
     events = [row.event for row in rows(engine, "SELECT event FROM outbox ORDER BY id")]
     assert [event.keys() for event in events] == [events[0].keys()] * 2

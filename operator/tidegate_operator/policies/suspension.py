@@ -26,7 +26,7 @@ class Clearance:
 def clear(run: RunRecord, find: Find, *, has_dependents: bool, now: float) -> Clearance:
     """What holds a run that has not started, its queue aside."""
     if run.suspend:
-        return Clearance(held=Refusal(Reason.SUSPENDED, "suspended: it starts once spec.suspend is false"))
+        return Clearance(held=Refusal(Reason.SUSPENDED, "it starts once spec.suspend is false"))
     start_after = run.start_after or 0.0
     since = 0.0
     wake_at: float | None = None

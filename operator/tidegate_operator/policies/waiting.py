@@ -68,7 +68,7 @@ def _wait_again(run: RunRecord, world: World, now: float) -> Decision:
     after = run.status.next_attempt_at or 0.0
     queued_at = parse_time(run.status.queued_at)
     if run.suspend:
-        held = Refusal(Reason.SUSPENDED, "suspended: its next attempt starts once spec.suspend is false")
+        held = Refusal(Reason.SUSPENDED, "its next attempt starts once spec.suspend is false")
         decision = _hold(run, now, held, queued_at=queued_at) if now >= after else Decision(wake_at=after)
     elif now < after:
         decision = Decision(wake_at=after)

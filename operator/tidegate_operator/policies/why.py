@@ -27,7 +27,7 @@ def explain(run: RunRecord, world: World, now: float) -> Refusal:
         return run.refused
     if status.attempts:
         if run.suspend:
-            return Refusal(Reason.SUSPENDED, "suspended: its next attempt starts once spec.suspend is false")
+            return Refusal(Reason.SUSPENDED, "its next attempt starts once spec.suspend is false")
         at = format_time(status.next_attempt_at or now)
         return Refusal(Reason.BACK_OFF, f"its next attempt starts at {at}")
     held = clear(run, world.find, has_dependents=world.has_dependents, now=now).held

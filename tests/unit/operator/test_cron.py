@@ -5,7 +5,7 @@ from itertools import islice
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tidegate_operator.policies.cron import BadCronError, Cron
 
@@ -69,7 +69,6 @@ turns = st.sampled_from(
 ).flatmap(lambda turn: st.floats(-10_800, 10_800).map(lambda offset: at(turn.replace("Z", "+00:00")) + offset))
 
 
-@settings(deadline=None)
 @given(expression=st.sampled_from(EXPRESSIONS), zone=st.sampled_from(ZONES), moment=st.one_of(moments, turns))
 def test_ticks_are_whole_minutes_in_order_wherever_one_begins(expression: str, zone: str, moment: float) -> None:
     cron = Cron.parse(expression, zone)
@@ -86,7 +85,6 @@ def test_the_last_moment_before_a_tick_is_before_it() -> None:
     assert Cron.parse("* * * * *", "UTC").next(1_830_297_599.9999998) == 1_830_297_600
 
 
-@settings(deadline=None)
 @given(zone=st.sampled_from(ZONES), moment=st.one_of(moments, turns))
 def test_a_rhythm_is_every_moment_at_which_the_clock_shows_it(zone: str, moment: float) -> None:
     minutes = [(moment // 60 + i) * 60 for i in range(1, 400)]
@@ -96,7 +94,6 @@ def test_a_rhythm_is_every_moment_at_which_the_clock_shows_it(zone: str, moment:
     assert list(islice(cron.after(moment), len(expected))) == expected
 
 
-@settings(deadline=None)
 @given(zone=st.sampled_from(ZONES), hour=st.integers(0, 23), minute=st.integers(0, 59), year=st.integers(2020, 2030))
 def test_a_time_of_day_comes_once_every_day(zone: str, hour: int, minute: int, year: int) -> None:
     cron = Cron.parse(f"{minute} {hour} * * *", zone)
@@ -105,7 +102,6 @@ def test_a_time_of_day_comes_once_every_day(zone: str, hour: int, minute: int, y
     assert days == [begin.date() + timedelta(days=i) for i in range(1, 366)]
 
 
-@settings(deadline=None)
 @given(expression=st.sampled_from(EXPRESSIONS), moment=moments, length=st.floats(0, 300_000), count=st.integers(1, 100))
 def test_the_latest_ticks_are_the_last_of_all(expression: str, moment: float, length: float, count: int) -> None:
     cron = Cron.parse(expression, "Europe/Berlin")
@@ -139,7 +135,6 @@ def test_what_cannot_be_used_is_told_with_its_reason(expression: str, zone: str,
         Cron.parse(expression, zone)
 
 
-@settings(deadline=None)
 @given(st.text(alphabet="0123456789*/,-#LW SUNMOJAN٣", max_size=30))
 def test_any_text_is_either_understood_or_refused(expression: str) -> None:
     try:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.records import NOW, a_run_record, a_schedule_record
 from tidegate_api.names import Phase, ScheduleReason
@@ -289,7 +289,6 @@ class World:
             assert sum(not r.status.phase.terminal for r in self.runs.values()) <= 1
 
 
-@settings(deadline=None)
 @given(
     data=st.data(),
     policy=st.sampled_from(["Allow", "Forbid", "Replace"]),

@@ -39,14 +39,14 @@ POD = Text(name="pod", description="Of the pod of this name.")
 AFTER_CHUNK = WholeNumber(name="after", description="What comes after this one.", default=0, least=0, most=2**62)
 
 
-def remember(made: Services, resource: dict[str, Any], *, submitted_by: str | None) -> bool:
+def remember(made: Services, resource: dict[str, Any]) -> bool:
     """Write a TaskRun that the apiserver has just answered, so that it can be read at once; False without Postgres,
     where the mirror writes it later."""
     record = run_record(resource, default_ttl_seconds=made.settings.default_ttl_seconds)
 
     def write() -> bool:
         with made.engine.begin() as connection:
-            runs.upsert(connection, [record], submitted_by=submitted_by)
+            runs.upsert(connection, [record])
         return True
 
     return unless_away(write, lambda: False)
@@ -54,7 +54,7 @@ def remember(made: Services, resource: dict[str, Any], *, submitted_by: str | No
 
 def written(made: Services, resource: dict[str, Any]) -> RunLike:
     """Write a TaskRun that the apiserver has just answered to a change of it; the row that it has now."""
-    remember(made, resource, submitted_by=None)
+    remember(made, resource)
     metadata = resource["metadata"]
     made.cluster_runs.forget(metadata["namespace"])
 
@@ -106,7 +106,7 @@ def _find(made: Services, project: str, reference: str) -> AnyRow:
             if error.status != 404 and not error.unavailable:
                 raise from_cluster(error) from error
         else:
-            remember(made, resource, submitted_by=None)
+            remember(made, resource)
             with made.engine.connect() as connection:
                 found = runs.find(connection, project=project, reference=reference)
     if found is None:

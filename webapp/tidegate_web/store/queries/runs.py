@@ -24,9 +24,7 @@ CANDIDATES = 20
 """Runs of one name among which the newest is found."""
 
 
-def upsert(
-    connection: Connection, records: Sequence[RunRecord], *, relist: bool = False, submitted_by: str | None = None
-) -> list[str]:
+def upsert(connection: Connection, records: Sequence[RunRecord], *, relist: bool = False) -> list[str]:
     """Write what the cluster says, and an event for each row that changed; returns the uids of those.
 
     An older version never replaces a newer one. After a re-list what was listed stands, whatever its version: an
@@ -43,12 +41,8 @@ def upsert(
         return []
     ordered = sorted(newest.values(), key=lambda record: record.uid)  # one order of row locks for all writers
     places = run_keys.keep(connection, ordered)
-    rows = [record.columns() | {"created": places[record.uid], "submitted_by": submitted_by} for record in ordered]
+    rows = [record.columns() | {"created": places[record.uid]} for record in ordered]
     uids = list(connection.execute(_upsert(relist=relist), rows).scalars())
-    if submitted_by is not None and (others := places.keys() - set(uids)):
-        # The mirror was first with the same version.
-        theirs = run_keys.rows_of({uid: places[uid] for uid in others}, uid=Run.uid, created=Run.created)
-        connection.execute(update(Run).where(*theirs, Run.submitted_by.is_(None)).values(submitted_by=submitted_by))
     _tell(connection, [newest[uid] for uid in uids])
     return uids
 
@@ -66,7 +60,7 @@ def _upsert(*, relist: bool) -> ReturningInsert[str]:
     written = {name: new[name] for name in RunRecord.__slots__ if name not in ("uid", "created")}
     return statement.on_conflict_do_update(
         index_elements=[Run.uid, Run.created],
-        set_=written | {"deleted_at": None, "submitted_by": func.coalesce(Run.submitted_by, new.submitted_by)},
+        set_=written | {"deleted_at": None},
         where=changed,
     ).returning(Run.uid)
 
