@@ -125,6 +125,25 @@ def test_lines_that_the_node_has_thrown_away_unread_are_said_to_be_missing(
     assert text(parts, "hasty") == f"one\n{LOST.decode()}three\n"
 
 
+LONG = b"x" * 1023 + b"\n"
+"""A line. Only logs of some length are looked after: shorter ones stay in one file."""
+
+
+def test_a_file_that_the_node_begins_unheard_is_read(stack: Stack, parts: Parts, kubelet: Kubelet) -> None:
+    # The kubelet hears of another file only once it has come to the end of the one before.
+    stack.mirror()
+    _, pod = start(stack, kubelet, "overheard")
+    log = kubelet.log(pod)
+    log.write(LONG * 512)
+    wait_until(lambda: stored(parts) == 512 * 1024, what="the first file")
+    log.rotate(overheard=True)
+    log.write(b"two\n")
+    whole = 512 * 1024 + len(LOST) + 4
+    wait_until(lambda: stored(parts) == whole, seconds=30, what="the second file")
+    close(stack, parts, log, pod, b"three\n")
+    assert text(parts, "overheard", "?limit=500") == (LONG * 512 + LOST).decode() + "two\nthree\n"
+
+
 def test_postgres_away_loses_no_line(stack: Stack, parts: Parts, kubelet: Kubelet) -> None:
     stack.mirror()
     _, pod = start(stack, kubelet, "steady")

@@ -1,52 +1,16 @@
 """loglines: whatever the breaks, each line is kept once, and what the node has thrown away is said."""
 
-from dataclasses import dataclass, field
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tidegate_web.mirror.loglines import LONGEST_LINE, LOST, LineReader, stamp_of
+from support.loglines import Store, file, lines, stamped
+from tidegate_web.mirror.logfiles import stamp_of
+from tidegate_web.mirror.loglines import LONGEST_LINE, LOST
 from tidegate_web.store.queries.logs import Place
 
 SECOND = 1_000_000_000
-
-
-def stamped(number: int, text: bytes) -> bytes:
-    """A line as the kubelet gives it."""
-    return f"2026-11-25T12:00:{number // 1000:02}.{number % 1000:03}000000Z ".encode() + text
-
-
-@dataclass
-class Store:
-    """What is kept of a log, and the place after it."""
-
-    data: bytes = b""
-    place: Place = field(default_factory=Place)
-
-    def read(self, log: bytes, *, cuts: list[int] | None = None, whole: bool = True) -> None:
-        """Read a file from its beginning, in pieces; not ``whole``: break off before its end."""
-        reader, at = LineReader(self.place), 0
-        for cut in [*sorted(cut % (len(log) + 1) for cut in cuts or []), len(log)]:
-            self._keep(reader, log[at:cut])
-            at = cut
-        if whole:
-            for piece in reader.end():
-                self.data, self.place = self.data + piece.data, piece.place
-
-    def _keep(self, reader: LineReader, data: bytes) -> None:
-        for piece in reader.feed(data):
-            self.data, self.place = self.data + piece.data, piece.place
-            assert self.place.position == len(self.data)
-
-
-def lines(first: int, last: int) -> list[bytes]:
-    return [f"line {number}\n".encode() for number in range(first, last)]
-
-
-def file(first: int, last: int) -> bytes:
-    """The lines from one to another, as the kubelet gives them."""
-    return b"".join(stamped(number, f"line {number}\n".encode()) for number in range(first, last))
 
 
 @pytest.mark.parametrize(
@@ -135,6 +99,19 @@ def test_a_log_without_times_is_kept_by_its_bytes() -> None:
     store.read(b"one\ntwo\n", whole=False)
     store.read(b"one\ntwo\nthree\n")
     assert store.data == b"one\ntwo\nthree\n"
+
+
+def test_an_empty_file_at_the_end_says_that_lines_may_be_missing() -> None:
+    store = Store()
+    store.read(file(0, 3), whole=False)
+    store.read(b"")
+    assert store.data == b"".join([*lines(0, 3), LOST])
+
+
+def test_a_log_without_a_line_says_nothing() -> None:
+    store = Store()
+    store.read(b"")
+    assert store.data == b""
 
 
 def test_what_was_kept_before_times_were_is_gone_on_from() -> None:

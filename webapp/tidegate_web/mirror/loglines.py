@@ -3,15 +3,16 @@
 A log is read more than once: again after every break, and once more when its container has ended. The kubelet always gives
 the file that is there now from its beginning, and at 10 MiB it begins another. Each line comes with its time, to the
 nanosecond, which is taken off here and tells two things: whether this is still the same file, of which so many bytes are
-stored, and if it isn't, after which line of the new one to go on.
+stored, and if it isn't, after which line of the new one to go on. What can happen while one reading is taken from file to
+file is in ``logfiles.py``.
 """
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
 from enum import Enum
 
+from tidegate_web.mirror.logfiles import LONGEST_STAMP, STAMP, LogFiles, Turn, stamp_of
 from tidegate_web.store.queries.logs import Place
 
 LONGEST_LINE = 16 * 1024
@@ -21,17 +22,7 @@ LOST = (
     b"[Tidegate: the node began another log file while this one could not be read; lines may be missing before this]\n"
 )
 
-_STAMP = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d) ")
-_STAMPS = re.compile(rb"^" + _STAMP.pattern, re.MULTILINE)
-
-
-def stamp_of(line: bytes) -> int | None:
-    """When a line was written, in nanoseconds since the epoch; None for a line without its time."""
-    found = _STAMP.match(line)
-    if found is None:
-        return None
-    seconds = datetime.fromisoformat((found[1] + found[3]).decode()).timestamp()
-    return int(seconds) * 1_000_000_000 + int((found[2] or b"").ljust(9, b"0"))
+_STAMPS = re.compile(rb"^" + STAMP.pattern, re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,9 +47,13 @@ class _Mode(Enum):
 
 
 class LineReader:
-    """One reading of a log, from the beginning of its present file."""
+    """One reading of a log, from the beginning of its present file.
+
+    Of ``files``, others may be told how the present one begins.
+    """
 
     def __init__(self, place: Place) -> None:
+        self.files = LogFiles()
         self._place = place
         self._mode = _Mode.UNKNOWN
         self._skip = 0
@@ -76,14 +71,26 @@ class LineReader:
         block, self._rest = self._rest[:cut], self._rest[cut:]
         yield from self._take(block)
 
-    def end(self) -> Iterator[Piece]:
-        """The log has ended: what is left is a line, too."""
+    def end(self, *, last: bool = True) -> Iterator[Piece]:
+        """The reading has ended: what is left is a line, too. ``last``: nothing more will be written."""
         block, self._rest = self._rest, b""
         yield from self._take(block)
+        if last and self._mode is _Mode.UNKNOWN and self._place.position > 0:
+            # There was a line once, so this is another file, begun when the container wrote its last.
+            yield self._piece(LOST, self._place.line_at)
 
     def _take(self, block: bytes) -> Iterator[Piece]:
         if block and self._mode is _Mode.UNKNOWN:
             yield from self._begin(stamp_of(block))
+        while block:
+            end, turn = self.files.turn(block, within_line=self._within_line) if self._stamped else (len(block), None)
+            yield from self._take_straight(block[:end])
+            block = block[end:]
+            if turn is not None:
+                yield from self._follow(turn, stamp_of(block))
+
+    def _take_straight(self, block: bytes) -> Iterator[Piece]:
+        """Lines that follow one another."""
         if block and self._mode is _Mode.SEEK:
             block, found = self._after_last(block)
             if found is _Found.NOT_YET:
@@ -101,10 +108,23 @@ class LineReader:
         if text:
             yield self._piece(text, line_at)
 
+    def _follow(self, turn: Turn, first: int | None) -> Iterator[Piece]:
+        """Into the file whose first line comes next."""
+        self._passed = 0
+        if turn is Turn.AGAIN:
+            self._mode = _Mode.SEEK
+        if self._mode is not _Mode.SEEK:
+            self._mode = _Mode.TAKE
+            if turn is Turn.SKIPPED:
+                yield self._piece(LOST, self._place.line_at)
+        self._place = replace(self._place, file_at=first, file_base=self._place.position)
+
     def _begin(self, first: int | None) -> Iterator[Piece]:
         """Find out which file this is, by the time of its first line."""
         before = self._place
         self._stamped = first is not None
+        if first is not None:
+            self.files.opened(first)
         self._place = replace(before, file_at=first)
         if before.position == 0:
             self._mode = _Mode.TAKE
@@ -123,7 +143,7 @@ class LineReader:
         assert last is not None
         while at < len(block):
             end = block.find(b"\n", at) + 1 or len(block)
-            stamp = None if self._within_line else stamp_of(block[at : at + 40])
+            stamp = None if self._within_line else stamp_of(block[at : at + LONGEST_STAMP])
             if stamp is not None and stamp > last:
                 return block[at:], _Found.LATER
             self._passed += len(self._without_stamps(block[at:end])[0])
@@ -141,7 +161,7 @@ class LineReader:
         start = block.find(b"\n") + 1 or len(block) if within else 0
         lines = block[start:]
         last = lines.rfind(b"\n", 0, len(lines) - ended) + 1
-        return block[:start] + _STAMPS.sub(b"", lines), stamp_of(lines[last : last + 40])
+        return block[:start] + _STAMPS.sub(b"", lines), stamp_of(lines[last : last + LONGEST_STAMP])
 
     def _piece(self, data: bytes, line_at: int | None) -> Piece:
         place = self._place

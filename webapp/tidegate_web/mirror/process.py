@@ -9,11 +9,13 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from tidegate_web.health.probes import make_registry
 from tidegate_web.kubernetes import pods_path, runs_path
 from tidegate_web.mirror.bindings import Bindings
-from tidegate_web.mirror.followers import Follower, Followers
+from tidegate_web.mirror.follower import Follower
+from tidegate_web.mirror.followers import Followers
 from tidegate_web.mirror.informer import Informer
 from tidegate_web.mirror.keeper import ProjectKeeper
 from tidegate_web.mirror.lead import Leadership
 from tidegate_web.mirror.logwriter import LogWriter
+from tidegate_web.mirror.lookout import Lookout
 from tidegate_web.mirror.pods import SELECTOR, Owners, Pod, PodHandler, PodTable
 from tidegate_web.mirror.pruner import Pruner
 from tidegate_web.mirror.publisher import Publisher
@@ -96,6 +98,7 @@ class Term:
             self._webhooks,
             self._runs,
             self._logs,
+            Lookout(followers=self.followers.active, stop=self.stop),
             self._sweeper,
             self._pruner,
             *([self._keeper, self._keeper.informer] if self._keeper else []),
@@ -195,7 +198,7 @@ class Mirror:
             try:
                 term.begin()
                 while not self._stop.wait(1):
-                    self._followed.set(term.followers.active)
+                    self._followed.set(len(term.followers.active()))
                     self._quiet.set(time.monotonic() - term.heard)
                     if not self._leadership.held():
                         log.warning("the lead is lost")

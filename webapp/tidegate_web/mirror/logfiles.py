@@ -1,0 +1,117 @@
+"""Which file of a log is being read. Pure.
+
+A node writes a container's log in files and gives the present one. Who follows is taken on to the next by the kubelet, unless that
+was at work on the old one when the next began: its watch of the folder begins with its first wait, and each notice it gets
+later only makes it open the file that is there by then. So a follower can wait for a file that has ended long ago, can be taken past
+a whole one, and can get one from its beginning twice. Nothing in what is read tells; therefore somebody looks how the present
+file begins (``lookout.py``), and here the times of the lines are compared with that.
+"""
+
+import re
+from collections import deque
+from datetime import datetime
+from enum import Enum
+
+STAMP = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d) ")
+LONGEST_STAMP = 40
+"""Bytes of a line in which its time is."""
+DISORDER = 10_000_000
+"""Nanoseconds by which lines may come before earlier ones: standard output and error are stamped each by itself."""
+_WITHOUT_ZONE = len("2006-01-02T15:04:05.000000000")
+
+
+def stamp_of(line: bytes) -> int | None:
+    """When a line was written, in nanoseconds since the epoch; None for a line without its time."""
+    found = STAMP.match(line)
+    if found is None:
+        return None
+    seconds = datetime.fromisoformat((found[1] + found[3]).decode()).timestamp()
+    return int(seconds) * 1_000_000_000 + int((found[2] or b"").ljust(9, b"0"))
+
+
+class Turn(Enum):
+    """What begins with a line besides itself."""
+
+    NEXT = "the next file"
+    SKIPPED = "another file, and of one before it nothing came"
+    AGAIN = "the same file once more"
+
+
+class LogFiles:
+    """The files that one reading goes through."""
+
+    def __init__(self) -> None:
+        self._told: deque[int] = deque()
+        self._known: set[int] = set()
+        """The times of lines that are the first of their file."""
+        self._coming: list[int] = []
+        """Those of them that nothing was read of yet."""
+        self._last: int | None = None
+        self._last_raw = b""
+
+    def opened(self, first: int) -> None:
+        """The reading has begun, with a line of this time."""
+        self._known.add(first)
+        self._last = first
+
+    def begins(self, at: int) -> None:
+        """The node's present file begins with a line of this time. From any thread."""
+        self._told.append(at)
+
+    @property
+    def behind(self) -> bool:
+        """Whether there is a file of which nothing came yet. From any thread."""
+        last = self._last
+        return last is not None and any(at > last for at in [*self._told, *self._coming])
+
+    def turn(self, block: bytes, *, within_line: bool) -> tuple[int, Turn | None]:
+        """The first turn in some more lines, by its offset; without one, their length and None."""
+        self._listen()
+        start = block.find(b"\n") + 1 or len(block) if within_line else 0
+        if self._goes_straight_on(block[start:]):
+            return len(block), None
+        while start < len(block):
+            line = block[start : start + LONGEST_STAMP]
+            stamp = stamp_of(line)
+            turn = None if stamp is None else self._turn_at(stamp)
+            if stamp is not None:
+                self._last_raw = line[:_WITHOUT_ZONE]
+            if turn is not None:
+                return start, turn
+            start = block.find(b"\n", start) + 1 or len(block)
+        return len(block), None
+
+    def _listen(self) -> None:
+        while self._told:
+            at = self._told.popleft()
+            if at not in self._known:
+                self._known.add(at)
+                if self._last is not None and at > self._last:
+                    self._coming.append(at)
+
+    def _goes_straight_on(self, lines: bytes) -> bool:
+        """Whether their times only grow, up to before the next file that is known. Much faster than to look at each."""
+        raw = [line[:_WITHOUT_ZONE] for line in lines.split(b"\n") if line]
+        if not raw:
+            return True
+        last = stamp_of(lines[lines.rfind(b"\n", 0, len(lines) - 1) + 1 :][:LONGEST_STAMP])
+        if last is None or raw[0] < self._last_raw or (self._coming and last >= self._coming[0]):
+            return False
+        if raw != sorted(raw):
+            return False
+        self._last, self._last_raw = last, raw[-1]
+        return True
+
+    def _turn_at(self, stamp: int) -> Turn | None:
+        begun = [at for at in self._coming if at == stamp or at + DISORDER < stamp]
+        # Not by the same time: on some nodes many lines have that of the first.
+        again = self._last is not None and stamp < self._last and stamp in self._known and not begun
+        self._last = stamp if again or self._last is None else max(self._last, stamp)
+        if again:
+            return Turn.AGAIN
+        if not begun:
+            return None
+        # Where a file was skipped the kubelet has opened another, from its beginning.
+        self._known.add(stamp)
+        self._coming = [at for at in self._coming if at not in begun]
+        return Turn.NEXT if begun == [stamp] else Turn.SKIPPED
