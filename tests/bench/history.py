@@ -154,7 +154,8 @@ def _app(folder: Path) -> Iterator[Parts]:
         made = make_services(settings, name="bench")
         cleanup.callback(made.engine.dispose)
         schema.upgrade(made.engine)
-        create_admin(made.engine, settings)
+        with made.engine.begin() as connection:
+            create_admin(connection, settings)
         yield Parts(app=create_app(made, registry=CollectorRegistry()), services=made, project=PROJECT)
 
 

@@ -229,7 +229,8 @@ def _stack() -> Iterator[Stack]:
         )
         engine = stack.services("web").engine
         schema.upgrade(engine)
-        create_admin(engine, stack.settings("web"))
+        with engine.begin() as connection:
+            create_admin(connection, stack.settings("web"))
         stack.runs.task(TASK, image="busybox")
         yield stack
 

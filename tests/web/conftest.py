@@ -46,7 +46,8 @@ def template(postgres: Postgres) -> str:
     )
     engine = make_engine(settings, name="tests")
     schema.upgrade(engine)
-    create_admin(engine, settings)
+    with engine.begin() as connection:
+        create_admin(connection, settings)
     engine.dispose()
     return "template_tests"
 

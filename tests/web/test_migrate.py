@@ -8,8 +8,8 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from prometheus_client import CollectorRegistry
-from sqlalchemy import text
-from support.servers import Postgres, free_port
+from sqlalchemy import Connection, text
+from support.servers import Postgres, free_port, wait_until
 from support.web import Stack
 from tidegate_web.commands import main
 from tidegate_web.health.probes import ProbeServer, SchemaCheck
@@ -117,4 +117,32 @@ def test_migrate_makes_the_admin_once_and_never_changes_a_password(
     assert main(["create-admin"]) == 0
     with engine.connect() as connection:
         assert connection.execute(text("SELECT password_hash FROM users")).one()[0] == first.password_hash
+    engine.dispose()
+
+
+def test_who_waits_for_the_schema_finds_the_admin(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = postgres.create_database("awaited")
+    monkeypatch.setenv("TIDEGATE_DATABASE_URL", url)
+    monkeypatch.setenv("TIDEGATE_ADMIN_EMAIL", "root@example.com")
+    monkeypatch.setenv("TIDEGATE_ADMIN_PASSWORD", "first password")
+    engine = make_engine(WebSettings(database_url=url), name="tests")
+    migration = threading.Thread(target=main, args=(["migrate"],))
+    migration.start()
+    wait_until(lambda: not schema.is_outdated(engine), what="the schema")
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM users")).scalar_one() == 1
+    migration.join()
+    engine.dispose()
+
+
+def test_what_is_made_with_the_schema_is_there_with_it_or_not_at_all(postgres: Postgres) -> None:
+    engine = make_engine(WebSettings(database_url=postgres.create_database("together")), name="tests")
+
+    def fail(connection: Connection) -> None:
+        assert schema.current(connection) == schema.head()
+        raise RuntimeError("too bad")
+
+    with pytest.raises(RuntimeError):
+        schema.upgrade(engine, also=fail)
+    assert schema.is_outdated(engine)
     engine.dispose()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import structlog
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from tidegate_web import logs
@@ -60,22 +61,28 @@ def run_mirror(settings: WebSettings) -> None:
 def run_migrate(settings: WebSettings) -> None:
 
     engine = make_engine(settings, name="migrate")
+
+    def begin(connection: Connection) -> None:
+        partitions.ensure_ahead(connection, now=SystemClock().now())
+        if settings.admin_email and settings.admin_password:
+            _make_admin(connection, settings)
+
     schema.wait_for_postgres(engine, seconds=settings.migrate_wait_seconds)
-    before, after = schema.upgrade(engine)
+    before, after = schema.upgrade(engine, also=begin)
     log.info("schema", before=before, after=after)
-    if after == schema.head():
-        with engine.begin() as connection:
-            partitions.ensure_ahead(connection, now=SystemClock().now())
-    if settings.admin_email and settings.admin_password:
-        log.info("admin", email=settings.admin_email, made=create_admin(engine, settings))
     engine.dispose()
 
 
 def run_create_admin(settings: WebSettings) -> None:
 
     engine = make_engine(settings, name="create-admin")
-    log.info("admin", email=settings.admin_email, made=create_admin(engine, settings))
+    with engine.begin() as connection:
+        _make_admin(connection, settings)
     engine.dispose()
+
+
+def _make_admin(connection: Connection, settings: WebSettings) -> None:
+    log.info("admin", email=settings.admin_email, made=create_admin(connection, settings))
 
 
 COMMANDS: dict[str, tuple[Callable[[WebSettings], None], str]] = {

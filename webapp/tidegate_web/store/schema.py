@@ -1,7 +1,7 @@
 """The schema's version: made newer by ``migrate``, looked at by whoever must not serve on an older one."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -80,16 +80,23 @@ def migration_lock(engine: Engine) -> Iterator[Connection]:
             connection.commit()
 
 
-def upgrade(engine: Engine, *, to: str = "head") -> tuple[str | None, str]:
-    """Bring the schema to ``head``, or only so far; returns the version before and after. Doing it twice, or twice at once, is fine."""
+def upgrade(
+    engine: Engine, *, to: str = "head", also: Callable[[Connection], None] | None = None
+) -> tuple[str | None, str]:
+    """Bring the schema to ``head``, or only so far; returns the version before and after. Doing it twice, or twice at once, is fine.
+
+    ``also`` is done in the same transaction: who waits for the schema finds that, too. Not with a schema newer than ours.
+    """
     with migration_lock(engine) as connection:
         before = current(connection)
         connection.rollback()
         if before is not None and before not in known_versions():
             log.warning("Postgres has a newer schema than this version knows; left as it is", version=before)
             return before, before
-        command.upgrade(_config(connection), to)
-        connection.commit()
+        with connection.begin():
+            command.upgrade(_config(connection), to)
+            if also is not None:
+                also(connection)
         return before, head() if to == "head" else to
 
 
