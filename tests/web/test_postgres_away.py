@@ -10,10 +10,12 @@ import pytest
 from playwright.sync_api import Browser, expect
 from sqlalchemy.exc import OperationalError
 from support.callers import SignedIn
+from support.pods import Pod
 from support.runs import now
 from support.servers import wait_until
 from support.web import EMAIL, PASSWORD, Parts, Stack, finish, until
 from tidegate_web.auditing import KEY, Entry
+from tidegate_web.store import schema
 from tidegate_web.store.engine import CONNECT_SECONDS, make_engine
 
 Json = dict[str, Any]
@@ -237,6 +239,18 @@ def test_a_postgres_that_does_not_answer_at_all_is_found_out_once(stack: Stack) 
         assert took[0] < CONNECT_SECONDS + 2
         assert sum(took[1:]) < 0.5
         engine.dispose()
+
+
+def test_before_the_schema_is_there_it_is_as_if_postgres_were_away(stack: Stack) -> None:
+    # So an install begins: Postgres answers before 'migrate' has done its work.
+    url = stack.postgres.create_database("bare")
+    parts = stack.parts("web", database_url=url)
+    assert Pod(stack, parts).tell({"progress": 0.1}).status_code == 204
+    answer = parts.client().get("/api/v1/me", headers={"Authorization": f"Bearer tg_{'A' * 32}"})
+    assert answer.status_code == 503
+    assert "Retry-After" in answer.headers
+    schema.upgrade(parts.engine)
+    assert parts.client().get("/api/v1/me", headers={"Authorization": f"Bearer tg_{'A' * 32}"}).status_code == 401
 
 
 def test_with_the_apiserver_away_history_is_read_and_writes_are_503(stack: Stack, parts: Parts, me: SignedIn) -> None:

@@ -230,6 +230,7 @@ def _problem_of(error: Exception) -> Problem:
     if isinstance(error, ClusterError):
         return from_cluster(error)
     if is_unavailable(error):
+        log.warning("Postgres can't be asked", reason=str(error).partition("\n")[0])
         return postgres_away()
     if isinstance(error, HTTPException):
         headers = {}

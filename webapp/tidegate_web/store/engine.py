@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
-from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from tidegate_web.settings import WebSettings
@@ -28,7 +28,9 @@ OPTIONS = " ".join(
 CONNECT_SECONDS = 3
 PAUSE_SECONDS = 5.0
 UNAVAILABLE = (OperationalError, PoolTimeoutError)
-"""What is raised while Postgres can't be asked; anything else is a mistake of ours."""
+"""What is raised while Postgres can't be asked."""
+NOT_MIGRATED = ("42P01", "42703")
+"""SQLSTATE of a table or column that isn't there: Postgres answers, and ``migrate`` hasn't done its work yet."""
 
 
 T = TypeVar("T")
@@ -102,5 +104,7 @@ def unless_away(ask: Callable[[], T], instead: Callable[[], T]) -> T:
 
 
 def is_unavailable(error: BaseException) -> bool:
-    """Whether this is Postgres being away, starting or stopping, and not a mistake of ours."""
+    """Whether this is Postgres being away, starting, stopping or not ours yet; anything else is a mistake of ours."""
+    if isinstance(error, ProgrammingError):
+        return getattr(error.orig, "sqlstate", None) in NOT_MIGRATED
     return isinstance(error, UNAVAILABLE) or (isinstance(error, DBAPIError) and error.connection_invalidated)
