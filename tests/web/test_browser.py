@@ -104,6 +104,23 @@ def test_cancel_filters_and_signing_out(stack: Stack, page: Page) -> None:
     expect(page.get_by_role("button", name="Sign in")).to_be_visible()
 
 
+def test_a_run_that_has_ended_is_run_again(stack: Stack, page: Page) -> None:
+    stack.runs.create("import", taskRef={"name": "import"}, payload={"day": 3})
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("link", name="import").click()
+    expect(page.get_by_role("button", name="Cancel")).to_be_visible()
+    expect(page.get_by_role("button", name="Replay")).to_have_count(0)
+    stack.runs.status("import", phase="Failed", reason="NonZeroExit", finishedAt=now())
+    old = page.url
+    page.get_by_role("button", name="Replay").click()
+    expect(page.get_by_role("button", name="Cancel")).to_be_visible()
+    assert page.url != old
+    new = page.locator("#head h1").inner_text()
+    spec = stack.runs.admin.get_run(stack.project, new)["spec"]
+    assert (spec["taskRef"], spec["payload"]) == ({"name": "import"}, {"day": 3})
+    assert stack.runs.admin.get_run(stack.project, "import")["status"]["phase"] == "Failed"
+
+
 def test_a_step_that_waits_for_a_person_is_approved_and_held(stack: Stack, page: Page) -> None:
     stack.runs.create("deploy", taskRef={"name": "deploy"}, suspend=True)
     stack.runs.status("deploy", phase="Pending", reason="Suspended", message="Suspended until spec.suspend is false")

@@ -12,10 +12,11 @@ from werkzeug.wrappers import Response
 
 from tidegate_web import __version__
 from tidegate_web.api import shapes
-from tidegate_web.api.acts import cancel, suspend
+from tidegate_web.api.acts import cancel, replay, suspend
 from tidegate_web.api.common import one_of_projects, parse_filter
 from tidegate_web.api.parameters import PHASES
 from tidegate_web.api.projects import my_projects
+from tidegate_web.api.run_bodies import ReplayRequest
 from tidegate_web.api.runs import find, told_of
 from tidegate_web.auth.guard import caller, signed_in
 from tidegate_web.family import Family, family_of
@@ -189,6 +190,12 @@ def blueprint() -> Blueprint:
     def suspend_run(project: str, run: str, act: str) -> Response:
         row = suspend(services(), project, run, hold=act == "suspend")
         return redirect(url_for("pages.show_run", project=project, run=row.uid), code=303)
+
+    @area.post("/projects/<project>/runs/<run>/replay")
+    @requires(Permission.OPERATOR)
+    def replay_run(project: str, run: str) -> Response:
+        made = replay(services(), project, run, ReplayRequest())
+        return redirect(url_for("pages.show_run", project=project, run=made.row.uid), code=303)
 
     @area.get("/health")
     @requires(Permission.SIGNED_IN)
