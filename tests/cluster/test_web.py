@@ -1,13 +1,15 @@
 """The dashboard as people see it: the chart's own pods behind a port-forward, and a real Chromium before it."""
 
 import re
+import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from support.browser import chromium, signed_in
-from support.builders import BUSYBOX, EXAMPLES, a_run
+from support.builders import BUSYBOX, EXAMPLES, RunBuilder, a_run
 from support.cluster import PROJECT, SECONDS, ClusterRuns, forwarded
 from support.servers import wait_until
 from support.web import Events
@@ -153,39 +155,101 @@ open(os.environ["TIDEGATE_RESULT_FILE"], "w").write(json.dumps(codes))
     assert status["result"] == {"own": 204, "other": 403, "forged": 403}
 
 
-def test_a_log_that_its_node_cuts_into_files_is_kept_whole(kubectl: Kubectl, runs: ClusterRuns, page: Page) -> None:
+@pytest.fixture(scope="module")
+def long_logs(kubectl: Kubectl) -> None:
+    """A mirror that keeps more of a log than its node has in one file."""
     mirror = f"deployment/{RELEASE}-mirror"
     kubectl("-n", NAMESPACE, "set", "env", mirror, f"TIDEGATE_LOG_LIMIT_BYTES={64 * MIB}")
     kubectl("-n", NAMESPACE, "rollout", "status", mirror, "--timeout=120s")
-    # Some 26 MiB in half a minute: the node begins another file at each 10 MiB, and looks every 10 s.
-    write = """BEGIN { for (i = 1; i <= 260000; i++) { printf "%09d %091d\\n", i, 0; if (i % 9000 == 0) system("sleep 1") } }"""
-    runs.start(a_run("talkative").shell(f"awk '{write}'"))
-    wait_until(lambda: len(stored_log(page, "talkative")[0]) > 8 * MIB, seconds=SECONDS, what="a part of the log")
-    kubectl("-n", NAMESPACE, "rollout", "restart", mirror)
-    runs.wait("talkative", "Succeeded")
-    wait_until(lambda: bool(stored_log(page, "talkative")[1]), seconds=SECONDS, what="the log's end")
-    text, ends = stored_log(page, "talkative")
-    assert ends == ["complete"]
+
+
+def talkative(name: str, *, lines: int) -> RunBuilder:
+    """A run that writes a MiB a second: its node begins another file at each 10 MiB, and looks every 10 s."""
+    write = """BEGIN { for (i = 1; i <= %d; i++) { printf "%%09d %%091d\\n", i, 0; if (i %% 9000 == 0) system("sleep 1") } }"""
+    return a_run(name).shell(f"awk '{write % lines}'")
+
+
+def assert_kept_once(page: Page, run: str, *, lines: int) -> None:
+    """Each line is there once, or a mark where lines are missing."""
+    wait_until(lambda: bool(ends_of(page, run)), seconds=SECONDS, what="the log's end")
+    assert ends_of(page, run) == ["complete"]
     expected, missing = 1, False
-    for line in text.splitlines():
+    for line in stored_log(page, run).splitlines():
         if line == LOST.decode().strip():
             missing = True
             continue
         number = int(line.split()[0])
         assert number == expected or (missing and number > expected), f"{number} comes where {expected} should"
         expected, missing = number + 1, False
-    assert expected == 260_001
+    assert expected == lines + 1 or missing
 
 
-def stored_log(page: Page, run: str) -> tuple[str, list[str]]:
-    """All that the archive has of a run's log, and its end marks."""
+@pytest.mark.usefixtures("long_logs")
+def test_a_log_that_its_node_cuts_into_files_is_kept_over_a_restart(
+    kubectl: Kubectl, runs: ClusterRuns, page: Page
+) -> None:
+    runs.start(talkative("talkative", lines=260_000))
+    wait_until(lambda: len(stored_log(page, "talkative")) > 8 * MIB, seconds=SECONDS, what="a part of the log")
+    kubectl("-n", NAMESPACE, "rollout", "restart", f"deployment/{RELEASE}-mirror")
+    runs.wait("talkative", "Succeeded")
+    assert_kept_once(page, "talkative", lines=260_000)
+
+
+@pytest.mark.usefixtures("long_logs")
+def test_a_log_whose_node_is_files_ahead_of_its_reader_says_what_is_missing(
+    kubectl: Kubectl, runs: ClusterRuns, page: Page
+) -> None:
+    runs.start(talkative("ahead", lines=540_000))
+    wait_until(lambda: len(stored_log(page, "ahead")) > MIB, seconds=SECONDS, what="a part of the log")
+    pod = runs.pods("ahead")[0]["metadata"]["name"]
+    seen = set()
+
+    def four_files() -> bool:
+        seen.add(runs.kubectl("logs", pod, "--container=task", "--limit-bytes=9"))
+        return len(seen) == 4
+
+    with log_writes_held(kubectl):
+        # One file and more of them is on its way between node and mirror.
+        wait_until(four_files, seconds=SECONDS, what="the node's fourth file")
+    runs.wait("ahead", "Succeeded")
+    assert_kept_once(page, "ahead", lines=540_000)
+    assert LOST.decode() in stored_log(page, "ahead")
+
+
+@contextmanager
+def log_writes_held(kubectl: Kubectl) -> Iterator[None]:
+    """Postgres takes no part of a log for a while."""
+    psql = ("psql", "--username=tidegate", "--quiet", "--no-align", "--tuples-only")
+    words = kubectl.command("-n", NAMESPACE, "exec", "-i", f"statefulset/{RELEASE}-postgres", "--", *psql)
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, env=dict(kubectl.environment), stdin=pipe, stdout=pipe) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(b"BEGIN; LOCK TABLE log_chunks IN EXCLUSIVE MODE; SELECT 'held';\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == b"held\n"
+        try:
+            yield
+        finally:
+            process.stdin.close()
+
+
+def ends_of(page: Page, run: str) -> list[str]:
+    """The end marks of a run's log."""
+    answer = page.request.get(f"{RUNS}/{run}/logs?after={2**62}")
+    assert answer.status == 200, answer.text()
+    return [end["end"] for end in answer.json()["ends"]]
+
+
+def stored_log(page: Page, run: str) -> str:
+    """All that the archive has of a run's log."""
     texts: list[str] = []
     after = 0
     while True:
         answer = page.request.get(f"{RUNS}/{run}/logs?after={after}")
         assert answer.status == 200, answer.text()
-        told: dict[str, Any] = answer.json()
-        texts += [item["text"] for item in told["items"]]
-        if not told["items"]:
-            return "".join(texts), [end["end"] for end in told["ends"]]
-        after = told["items"][-1]["id"]
+        items: list[dict[str, Any]] = answer.json()["items"]
+        if not items:
+            return "".join(texts)
+        texts += [item["text"] for item in items]
+        after = items[-1]["id"]
