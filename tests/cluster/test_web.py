@@ -188,19 +188,19 @@ def assert_kept_once(page: Page, run: str, *, lines: int) -> None:
 def test_a_log_that_its_node_cuts_into_files_is_kept_over_a_restart(
     kubectl: Kubectl, runs: ClusterRuns, page: Page
 ) -> None:
-    runs.start(talkative("talkative", lines=260_000))
-    wait_until(lambda: len(stored_log(page, "talkative")) > 8 * MIB, seconds=SECONDS, what="a part of the log")
+    uid = runs.start(talkative("talkative", lines=260_000))["metadata"]["uid"]
+    wait_until(lambda: len(stored_log(page, uid)) > 8 * MIB, seconds=SECONDS, what="a part of the log")
     kubectl("-n", NAMESPACE, "rollout", "restart", f"deployment/{RELEASE}-mirror")
     runs.wait("talkative", "Succeeded")
-    assert_kept_once(page, "talkative", lines=260_000)
+    assert_kept_once(page, uid, lines=260_000)
 
 
 @pytest.mark.usefixtures("long_logs")
 def test_a_log_whose_node_is_files_ahead_of_its_reader_says_what_is_missing(
     kubectl: Kubectl, runs: ClusterRuns, page: Page
 ) -> None:
-    runs.start(talkative("ahead", lines=540_000))
-    wait_until(lambda: len(stored_log(page, "ahead")) > MIB, seconds=SECONDS, what="a part of the log")
+    uid = runs.start(talkative("ahead", lines=540_000))["metadata"]["uid"]
+    wait_until(lambda: len(stored_log(page, uid)) > MIB, seconds=SECONDS, what="a part of the log")
     pod = runs.pods("ahead")[0]["metadata"]["name"]
     seen = set()
 
@@ -212,8 +212,8 @@ def test_a_log_whose_node_is_files_ahead_of_its_reader_says_what_is_missing(
         # One file and more of them is on its way between node and mirror.
         wait_until(four_files, seconds=SECONDS, what="the node's fourth file")
     runs.wait("ahead", "Succeeded")
-    assert_kept_once(page, "ahead", lines=540_000)
-    assert LOST.decode() in stored_log(page, "ahead")
+    assert_kept_once(page, uid, lines=540_000)
+    assert LOST.decode() in stored_log(page, uid)
 
 
 @contextmanager
