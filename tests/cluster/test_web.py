@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from support.browser import chromium, signed_in
-from support.builders import BUSYBOX, EXAMPLES, RunBuilder, a_run
+from support.builders import BUSYBOX, EXAMPLES, a_run
 from support.cluster import PROJECT, SECONDS, ClusterRuns, forwarded
 from support.servers import wait_until
 from support.web import Events
@@ -163,10 +163,15 @@ def long_logs(kubectl: Kubectl) -> None:
     kubectl("-n", NAMESPACE, "rollout", "status", mirror, "--timeout=120s")
 
 
-def talkative(name: str, *, lines: int) -> RunBuilder:
-    """A run that writes a MiB a second: its node begins another file at each 10 MiB, and looks every 10 s."""
+def start_talkative(runs: ClusterRuns, page: Page, name: str, *, lines: int) -> str:
+    """A run that writes a MiB a second; its uid, once the archive has it.
+
+    Its node begins another file at each 10 MiB, and looks every 10 s.
+    """
     write = """BEGIN { for (i = 1; i <= %d; i++) { printf "%%09d %%091d\\n", i, 0; if (i %% 9000 == 0) system("sleep 1") } }"""
-    return a_run(name).shell(f"awk '{write % lines}'")
+    uid: str = runs.start(a_run(name).shell(f"awk '{write % lines}'"))["metadata"]["uid"]
+    wait_until(lambda: page.request.get(f"{RUNS}/{uid}").status == 200, seconds=SECONDS, what=f"{name} in the archive")
+    return uid
 
 
 def assert_kept_once(page: Page, run: str, *, lines: int) -> None:
@@ -188,7 +193,7 @@ def assert_kept_once(page: Page, run: str, *, lines: int) -> None:
 def test_a_log_that_its_node_cuts_into_files_is_kept_over_a_restart(
     kubectl: Kubectl, runs: ClusterRuns, page: Page
 ) -> None:
-    uid = runs.start(talkative("talkative", lines=260_000))["metadata"]["uid"]
+    uid = start_talkative(runs, page, "talkative", lines=260_000)
     wait_until(lambda: len(stored_log(page, uid)) > 8 * MIB, seconds=SECONDS, what="a part of the log")
     kubectl("-n", NAMESPACE, "rollout", "restart", f"deployment/{RELEASE}-mirror")
     runs.wait("talkative", "Succeeded")
@@ -199,7 +204,7 @@ def test_a_log_that_its_node_cuts_into_files_is_kept_over_a_restart(
 def test_a_log_whose_node_is_files_ahead_of_its_reader_says_what_is_missing(
     kubectl: Kubectl, runs: ClusterRuns, page: Page
 ) -> None:
-    uid = runs.start(talkative("ahead", lines=540_000))["metadata"]["uid"]
+    uid = start_talkative(runs, page, "ahead", lines=540_000)
     wait_until(lambda: len(stored_log(page, uid)) > MIB, seconds=SECONDS, what="a part of the log")
     pod = runs.pods("ahead")[0]["metadata"]["name"]
     seen = set()
