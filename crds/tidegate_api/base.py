@@ -45,8 +45,11 @@ FreeObject = Annotated[dict[str, Any], Field(json_schema_extra=PRESERVE)]
 
 DnsLabel = Annotated[str, Field(min_length=1, max_length=63, pattern=DNS_LABEL)]
 Text = Annotated[str, Field(max_length=32768)]
-Time = Annotated[datetime, Field(json_schema_extra={"type": "string", "format": "date-time"})]
-"""RFC 3339."""
+YEARS = r"^(19[7-9][0-9]|[2-8][0-9]{3}|9[0-8][0-9]{2}|99[0-8][0-9]|999[0-8])-"
+"""1970 to 9998: a time with any offset then lies between the epoch and the end of what programs can count."""
+
+Time = Annotated[datetime, Field(json_schema_extra={"type": "string", "format": "date-time", "pattern": YEARS})]
+"""RFC 3339, between the years 1970 and 9998."""
 
 Quantity = Annotated[
     int | str,

@@ -35,6 +35,15 @@ TOKEN_AUDIENCE: Final = "tidegate"  # noqa: S105 - an audience, not a secret
 PAYLOAD_MAX_BYTES: Final = 128 * 1024
 ATTEMPTS_KEPT: Final = 100
 
+SECONDS_MAX: Final = 31_536_000
+"""Upper bound of every number of seconds in a spec: a year."""
+TTL_SECONDS_MAX: Final = 3_153_600_000
+"""Upper bound of `ttlSecondsAfterFinished`: a century."""
+COUNT_MAX: Final = 1_000_000
+"""Upper bound of every count in a spec."""
+JSON_DEPTH_MAX: Final = 500
+"""Levels of arrays and objects that a payload or a task may nest. The apiserver takes 10,000, most JSON readers fewer."""
+
 DNS_LABEL: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 
 
@@ -94,9 +103,13 @@ class Reason(StrEnum):
     DEPENDENCY_CYCLE = "DependencyCycle"
     DEPENDENCY_FAILED = "DependencyFailed"
     RESULT_TOO_LARGE = "ResultTooLarge"
-    NOT_SUPPORTED = "NotSupported"
+    INTERNAL_ERROR = "InternalError"
     CANCELLED = "Cancelled"
     START_DEADLINE_EXCEEDED = "StartDeadlineExceeded"
+
+
+SET_ASIDE_CONDITION: Final = "SetAside"
+"""True on an object with which reading it, deciding on it or writing it breaks, until that works again."""
 
 
 class ScheduleReason(StrEnum):

@@ -5,27 +5,36 @@ from typing import Annotated
 from pydantic import Field
 
 from tidegate_api.base import ApiModel, Conditions, Quantity, Time
+from tidegate_api.names import COUNT_MAX, SECONDS_MAX
 
 
 class RateLimit(ApiModel):
     """A token bucket: `runs` in `perSeconds`, at most `burst` at once."""
 
-    runs: Annotated[int, Field(ge=1, description="Runs that may start in `perSeconds`.")]
-    per_seconds: Annotated[int, Field(ge=1, description="The period, in seconds.")]
-    burst: Annotated[int | None, Field(ge=1, description="Runs that may start at once; default: `runs`.")] = None
+    runs: Annotated[int, Field(ge=1, le=COUNT_MAX, description="Runs that may start in `perSeconds`.")]
+    per_seconds: Annotated[int, Field(ge=1, le=SECONDS_MAX, description="The period, in seconds.")]
+    burst: Annotated[
+        int | None, Field(ge=1, le=COUNT_MAX, description="Runs that may start at once; default: `runs`.")
+    ] = None
 
 
 class QueueSpec(ApiModel):
     """The limits."""
 
-    concurrency_limit: Annotated[int | None, Field(ge=0, description="Runs at once; absent: no limit.")] = None
+    concurrency_limit: Annotated[
+        int | None, Field(ge=0, le=COUNT_MAX, description="Runs at once; absent: no limit.")
+    ] = None
     concurrency_limit_per_key: Annotated[
-        int | None, Field(ge=1, description="Runs at once of each concurrencyKey; keys of equal priority take turns.")
+        int | None,
+        Field(
+            ge=1, le=COUNT_MAX, description="Runs at once of each concurrencyKey; keys of equal priority take turns."
+        ),
     ] = None
     rate_limit: Annotated[RateLimit | None, Field(description="How fast first attempts may start.")] = None
     paused: Annotated[bool, Field(description="While true nothing starts; running ones go on.")] = False
     max_pending: Annotated[
-        int | None, Field(ge=0, description="More waiting runs than this are refused by the HTTP API with 429.")
+        int | None,
+        Field(ge=0, le=COUNT_MAX, description="More waiting runs than this are refused by the HTTP API with 429."),
     ] = None
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from tidegate_api.base import ApiModel, Conditions, Text, Time
+from tidegate_api.names import COUNT_MAX, SECONDS_MAX
 from tidegate_api.taskrun import TaskRunSpec
 
 Labels = dict[str, Annotated[str, Field(max_length=63)]]
@@ -40,7 +41,7 @@ class ScheduleSpec(ApiModel):
         ),
     ] = "Allow"
     starting_deadline_seconds: Annotated[
-        int | None, Field(ge=1, description="A tick missed by more than this is skipped.")
+        int | None, Field(ge=1, le=SECONDS_MAX, description="A tick missed by more than this is skipped.")
     ] = None
     catch_up: Annotated[
         Literal["None", "Latest", "All"],
@@ -48,10 +49,12 @@ class ScheduleSpec(ApiModel):
     ] = "Latest"
     template: Annotated[RunTemplate, Field(description="The runs to create.")]
     successful_runs_history_limit: Annotated[
-        int | None, Field(ge=0, description="Finished runs to keep that succeeded; absent: all, until their TTL.")
+        int | None,
+        Field(ge=0, le=COUNT_MAX, description="Finished runs to keep that succeeded; absent: all, until their TTL."),
     ] = None
     failed_runs_history_limit: Annotated[
-        int | None, Field(ge=0, description="Finished runs to keep that failed; absent: all, until their TTL.")
+        int | None,
+        Field(ge=0, le=COUNT_MAX, description="Finished runs to keep that failed; absent: all, until their TTL."),
     ] = None
 
 

@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from tidegate_api.base import ApiModel, Conditions, DnsLabel, EnvVar, FreeObject, Resources, Text, list_map, rule
+from tidegate_api.names import SECONDS_MAX, TTL_SECONDS_MAX
 
 ENTRYPOINT = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*$"
-YEAR = 31_536_000
 
 ExitCodes = Annotated[
     list[Annotated[int, Field(ge=1, le=255)]],
@@ -28,8 +28,10 @@ class Retry(ApiModel):
     """When a failed attempt is followed by another, and after how long."""
 
     max_attempts: Annotated[int, Field(ge=1, le=100, description="Attempts in all that may fail.")] = 3
-    initial_delay_seconds: Annotated[int, Field(ge=0, le=YEAR, description="Delay before the second attempt.")] = 1
-    max_delay_seconds: Annotated[int, Field(ge=0, le=YEAR, description="Upper bound of the delay.")] = 60
+    initial_delay_seconds: Annotated[
+        int, Field(ge=0, le=SECONDS_MAX, description="Delay before the second attempt.")
+    ] = 1
+    max_delay_seconds: Annotated[int, Field(ge=0, le=SECONDS_MAX, description="Upper bound of the delay.")] = 60
     factor: Annotated[
         int, Field(ge=1, le=100, description="The delay grows by this factor from attempt to attempt.")
     ] = 2
@@ -47,9 +49,11 @@ class RetryOverride(ApiModel):
 
     max_attempts: Annotated[int | None, Field(ge=1, le=100, description="Attempts in all that may fail.")] = None
     initial_delay_seconds: Annotated[
-        int | None, Field(ge=0, le=YEAR, description="Delay before the second attempt.")
+        int | None, Field(ge=0, le=SECONDS_MAX, description="Delay before the second attempt.")
     ] = None
-    max_delay_seconds: Annotated[int | None, Field(ge=0, le=YEAR, description="Upper bound of the delay.")] = None
+    max_delay_seconds: Annotated[int | None, Field(ge=0, le=SECONDS_MAX, description="Upper bound of the delay.")] = (
+        None
+    )
     factor: Annotated[int | None, Field(ge=1, le=100, description="Growth of the delay from attempt to attempt.")] = (
         None
     )
@@ -108,7 +112,7 @@ class TaskSpec(ApiModel):
         int,
         Field(
             ge=0,
-            le=YEAR,
+            le=SECONDS_MAX,
             description="Per attempt, from the start of its pod's container; 0: none. The attempt ends as Timeout (SIGTERM, "
             "grace, SIGKILL) and is retried like a failure.",
         ),
@@ -117,17 +121,25 @@ class TaskSpec(ApiModel):
         int,
         Field(
             ge=1,
-            le=YEAR,
+            le=SECONDS_MAX,
             description="From the creation of the attempt's pod to a running container: unschedulable, unpullable.",
         ),
     ] = 300
     deadline_seconds: Annotated[
         int | None,
-        Field(ge=1, description="For the run as a whole, from the first attempt's Job: Failed/DeadlineExceeded."),
+        Field(
+            ge=1,
+            le=SECONDS_MAX,
+            description="For the run as a whole, from the first attempt's Job: Failed/DeadlineExceeded.",
+        ),
     ] = None
     ttl_seconds_after_finished: Annotated[
         int | None,
-        Field(ge=0, description="How long a finished TaskRun stays in the cluster; default: a setting, a day."),
+        Field(
+            ge=0,
+            le=TTL_SECONDS_MAX,
+            description="How long a finished TaskRun stays in the cluster; default: a setting, a day.",
+        ),
     ] = None
     service_account_name: Annotated[str | None, Field(max_length=253, description="Service account of the pod.")] = None
     pod_template: Annotated[

@@ -18,8 +18,8 @@ from tidegate_api.base import (
     rule,
     same,
 )
-from tidegate_api.names import ATTEMPTS_KEPT, TERMINAL_PHASES, Outcome, Phase
-from tidegate_api.task import YEAR, EnvList, RetryOverride, TaskSpec
+from tidegate_api.names import ATTEMPTS_KEPT, COUNT_MAX, SECONDS_MAX, TERMINAL_PHASES, TTL_SECONDS_MAX, Outcome, Phase
+from tidegate_api.task import EnvList, RetryOverride, TaskSpec
 
 MUTABLE = frozenset({"cancel", "suspend", "priority", "startAfter", "ttlSecondsAfterFinished"})
 """What may change in the spec of a TaskRun that exists; everything else is immutable."""
@@ -61,18 +61,21 @@ class TaskRunSpec(ApiModel):
         FreeObject, Field(description="JSON object that the task gets, at most 128 KiB as compact UTF-8.")
     ] = {}
     queue: Annotated[DnsLabel | None, Field(description="Overrides the task's queue.")] = None
-    timeout_seconds: Annotated[int | None, Field(ge=0, le=YEAR, description="Overrides the task's timeoutSeconds.")] = (
-        None
-    )
-    start_timeout_seconds: Annotated[
-        int | None, Field(ge=1, le=YEAR, description="Overrides the task's startTimeoutSeconds.")
+    timeout_seconds: Annotated[
+        int | None, Field(ge=0, le=SECONDS_MAX, description="Overrides the task's timeoutSeconds.")
     ] = None
-    deadline_seconds: Annotated[int | None, Field(ge=1, description="Overrides the task's deadlineSeconds.")] = None
+    start_timeout_seconds: Annotated[
+        int | None, Field(ge=1, le=SECONDS_MAX, description="Overrides the task's startTimeoutSeconds.")
+    ] = None
+    deadline_seconds: Annotated[
+        int | None, Field(ge=1, le=SECONDS_MAX, description="Overrides the task's deadlineSeconds.")
+    ] = None
     retry: Annotated[RetryOverride | None, Field(description="Overrides the task's retry, field by field.")] = None
     resources: Annotated[Resources | None, Field(description="Overrides the task's resources, field by field.")] = None
     env: Annotated[EnvList | None, Field(description="Overrides the task's env, by name.")] = None
     ttl_seconds_after_finished: Annotated[
-        int | None, Field(ge=0, description="Overrides the task's ttlSecondsAfterFinished. May change.")
+        int | None,
+        Field(ge=0, le=TTL_SECONDS_MAX, description="Overrides the task's ttlSecondsAfterFinished. May change."),
     ] = None
     concurrency_key: Annotated[
         str | None, Field(max_length=128, description="Each value of the key has its own share of the queue.")
@@ -82,7 +85,8 @@ class TaskRunSpec(ApiModel):
     ] = 0
     start_after: Annotated[Time | None, Field(description="Not started before this time. May change.")] = None
     start_deadline_seconds: Annotated[
-        int | None, Field(ge=1, description="Not started this long after queuedAt: the run ends as Expired.")
+        int | None,
+        Field(ge=1, le=SECONDS_MAX, description="Not started this long after queuedAt: the run ends as Expired."),
     ] = None
     depends_on: Annotated[
         list[Dependency] | None,
@@ -90,7 +94,11 @@ class TaskRunSpec(ApiModel):
     ] = None
     dependency_timeout_seconds: Annotated[
         int,
-        Field(ge=0, description="How long to wait for runs in dependsOn that don't exist, from creation; 0: forever."),
+        Field(
+            ge=0,
+            le=SECONDS_MAX,
+            description="How long to wait for runs in dependsOn that don't exist, from creation; 0: forever.",
+        ),
     ] = 3600
     suspend: Annotated[
         bool, Field(description="Not started while true; on a started run it holds the next attempt only. May change.")
@@ -110,7 +118,7 @@ class TaskRunSpec(ApiModel):
 class Attempt(ApiModel):
     """One attempt: one Job and its pod."""
 
-    number: Annotated[int, Field(ge=1, description="Counts the Jobs of the run, from 1.")]
+    number: Annotated[int, Field(ge=1, le=COUNT_MAX, description="Counts the Jobs of the run, from 1.")]
     job_name: Annotated[str | None, Field(max_length=253, description="Name of its Job.")] = None
     pod_name: Annotated[str | None, Field(max_length=253, description="Name of its last pod.")] = None
     node_name: Annotated[str | None, Field(max_length=253, description="Node that the pod ran on.")] = None
@@ -118,6 +126,17 @@ class Attempt(ApiModel):
     reason: Annotated[str | None, Field(max_length=256, description="Why it ended so, in CamelCase.")] = None
     message: Annotated[Text | None, Field(description="One line for a person.")] = None
     exit_code: Annotated[int | None, Field(description="Exit code of the container `task`.")] = None
+    image: Annotated[Text | None, Field(description="Image of the container `task`, as it was asked for.")] = None
+    image_id: Annotated[
+        Text | None, Field(alias="imageID", description="The image that ran, by digest, as the node reports it.")
+    ] = None
+    spec_hash: Annotated[
+        str | None,
+        Field(
+            max_length=64,
+            description="SHA-256, in hex, of the TaskSpec that its Job carries; equal specs, equal hashes.",
+        ),
+    ] = None
     started_at: Annotated[Time | None, Field(description="Start of the container `task`.")] = None
     finished_at: Annotated[Time | None, Field(description="Its end.")] = None
 
@@ -169,11 +188,14 @@ class TaskRunStatus(ApiModel):
         ),
     ] = None
     disruptions: Annotated[
-        int | None, Field(ge=0, description="Pods lost to evictions, preemptions and lost nodes; they use no attempt.")
+        int | None,
+        Field(
+            ge=0, le=COUNT_MAX, description="Pods lost to evictions, preemptions and lost nodes; they use no attempt."
+        ),
     ] = None
     next_attempt_at: Annotated[Time | None, Field(description="End of the back-off before the next attempt.")] = None
     ttl_seconds_after_finished: Annotated[
-        int | None, Field(ge=0, description="Resolved at the end; the spec's own wins.")
+        int | None, Field(ge=0, le=TTL_SECONDS_MAX, description="Resolved at the end; the spec's own wins.")
     ] = None
     result: Annotated[JsonValue, Field(description="What the task returned, as JSON.")] = None
     result_ref: Annotated[ResultRef | None, Field(description="Result held by the store.")] = None

@@ -12,6 +12,7 @@ from tidegate_operator.echoes import OwnWrites
 from tidegate_operator.events import Warnings
 from tidegate_operator.executors import Executor, StartRefusedError
 from tidegate_operator.executors.job import expected_job_name
+from tidegate_operator.faults import Fault
 from tidegate_operator.kube import METADATA, KubeClient, KubeError
 from tidegate_operator.metrics import Metrics
 from tidegate_operator.policies.decision import (
@@ -20,18 +21,18 @@ from tidegate_operator.policies.decision import (
     DeleteJob,
     DeleteRun,
     FindAttempt,
-    LookInto,
+    InspectAttempt,
     RecoverAttempt,
     StartAttempt,
     StopAttempt,
     WriteStatus,
-    queue_name,
 )
 from tidegate_operator.policies.payload import must_check, schema_version
 from tidegate_operator.policies.resolution import resolve
 from tidegate_operator.records import LATE_WRITE_SECONDS, Json, RunRecord
 from tidegate_operator.schemas import SchemaWorker
-from tidegate_operator.status import build_status
+from tidegate_operator.set_aside import mark_set_aside
+from tidegate_operator.status import STATUS_FIELDS, build_status, failed_by_fault
 
 REFUSED_PAUSE = 5.0
 """Seconds until a Job that the cluster refused is tried again."""
@@ -58,13 +59,7 @@ class Actor:
         self._client, self._cache, self._executor, self._schemas = client, cache, executor, schemas
         self._own_writes, self._metrics, self._clock = own_writes, metrics, clock
         self._warnings = Warnings(client, clock=clock)
-        self._touched: set[str] = set()
         self._log = structlog.get_logger(__name__)
-
-    def take_touched(self) -> set[str]:
-        """Runs that the answers to our own writes concern, since the last call: the watch will tell nothing new of them."""
-        taken, self._touched = self._touched, set()
-        return taken
 
     async def perform(self, run: RunRecord | None, action: Action) -> None:
         """Carry one action out. A conflict is no error: the run is read again and decided on again.
@@ -76,8 +71,8 @@ class Actor:
                 await self._executor.stop(attempt, why)
             case DeleteJob(attempt):
                 await self._executor.discard(attempt)
-            case LookInto(attempt):
-                await self._executor.look(attempt)
+            case InspectAttempt(attempt):
+                await self._executor.inspect(attempt)
             case _ if run is not None:
                 await self._perform_on(run, action)
 
@@ -98,7 +93,7 @@ class Actor:
 
     async def _start(self, run: RunRecord, number: int) -> None:
         body = run.body or await self._read(run)
-        changed = body is None or self._is_gone(run) or run.status.phase.terminal
+        changed = body is None or self._is_gone(run) or run.status.phase.terminal or run.deleting
         if not run.status.attempts and must_check(run, self._cache.task_of(run)):
             changed = True  # so has its task
         sent = bool(run.posted_at)
@@ -110,18 +105,17 @@ class Actor:
         if sent and (await self._executor.find(run, number=number) or self._is_gone(run) or run.cancel):
             return
         if sent and self._cache.attempts.has_stray(run.uid):
-            self._not_started(run, number)
+            self._cache.not_started(run, number)
             return
         resolved = await self._resolve(run, body)
         if resolved is None or (self._is_gone(run) and not sent):
             await self._hold_back(run, number)
             return
-        run.posted_at = self._clock()
+        self._cache.posted(run)
         try:
             await self._executor.start(run, body, resolved, number=number)
         except StartRefusedError as refused:
-            self._not_started(run, number)
-            await self._refused(run, refused)
+            await self._refused(run, number, refused)
             return
         if number == 1:
             self._metrics.start_seconds.observe(max(0.0, self._clock() - run.seen))
@@ -131,29 +125,21 @@ class Actor:
 
     async def _find(self, run: RunRecord, number: int) -> None:
         if not await self._executor.find(run, number=number):
-            self._not_started(run, number)
+            self._cache.not_started(run, number)
 
     async def _hold_back(self, run: RunRecord, number: int) -> None:
         """It is not to start after all. A POST that was sent before may have made the Job: that has to be known first."""
         sure = run.posted_at + LATE_WRITE_SECONDS
         if not run.posted_at:
-            self._not_started(run, number)
+            self._cache.not_started(run, number)
         elif self._clock() < sure:
-            run.recover_at = sure
+            self._cache.recover_later(run, sure)
         else:
             await self._find(run, number)
 
-    def _not_started(self, run: RunRecord, number: int) -> None:
-        """The run was let in and did not start: its slot is free, and so is its share of the rate."""
-        if number == 1:
-            queue = queue_name(run, self._cache.task_of(run))
-            self._cache.admission.refund(run.namespace, queue, self._clock())
-        run.starting, run.posted_at = 0, 0.0
-        self._cache.settle(run.uid)
-
     async def _check_payload(self, run: RunRecord) -> None:
         if self._schemas.is_full(run.namespace):
-            run.check_at = self._clock() + CHECK_PAUSE
+            self._cache.check_later(run, self._clock() + CHECK_PAUSE)
             return
         body = run.body or await self._read(run)
         task = self._cache.task_of(run)
@@ -166,8 +152,7 @@ class Actor:
         if self._is_gone(run) or schema_version(run, self._cache.task_of(run)) != version:
             return  # it changed while we checked: decide again
         if refusal is None:
-            # The body spares the start a second read.
-            run.checked_for, run.body = version, run.body or body
+            self._cache.payload_matches(run, version=version, body=body)
         elif not run.cancel:
             await self._fail(run, reason=refusal.reason, message=refusal.message)
 
@@ -187,12 +172,21 @@ class Actor:
             await self._fail(run, reason=Reason.TASK_NOT_FOUND, message=message)
         return None
 
-    async def _refused(self, run: RunRecord, refused: StartRefusedError) -> None:
+    async def _refused(self, run: RunRecord, number: int, refused: StartRefusedError) -> None:
+        """The slot is free as soon as it is sure that no Job was made."""
+        now = self._clock()
+        retry_at = now + REFUSED_PAUSE
+        self._log.info("job refused", run=run.name, namespace=run.namespace, message=refused.refusal.message)
+        if not refused.sure:
+            # The apiserver may have stored it before it failed: that is looked up once no late write can come any more.
+            self._cache.refused(run, refused.refusal, retry_at=retry_at + LATE_WRITE_SECONDS)
+            self._cache.recover_later(run, now + LATE_WRITE_SECONDS)
+            return
+        self._cache.not_started(run, number)
         if refused.final:
             await self._fail(run, reason=refused.refusal.reason, message=refused.refusal.message)
-            return
-        run.refused, run.retry_at = refused.refusal, self._clock() + REFUSED_PAUSE
-        self._log.info("job refused", run=run.name, namespace=run.namespace, message=refused.refusal.message)
+        else:
+            self._cache.refused(run, refused.refusal, retry_at=retry_at)
 
     async def _fail(self, run: RunRecord, *, reason: str, message: str) -> None:
         now = self._clock()
@@ -216,16 +210,56 @@ class Actor:
             await self._read(run)
             return
         self._own_writes.note(made["metadata"]["resourceVersion"])
-        self._touched.update(self._cache.wrote_status(run, made["metadata"], status, written_on=version))
+        self._wrote(run, made["metadata"], status, written_on=version)
+        if (phase := Phase(status["phase"])) in (Phase.RETRYING, Phase.FAILED):
+            message = status.get("message") or str(phase)
+            await self._warnings.post(run, reason=status.get("reason") or str(phase), message=message)
+
+    def _wrote(self, run: RunRecord, meta: Json, status: Json, *, written_on: int) -> None:
+        self._cache.wrote_status(run, meta, status, written_on=written_on)
         phase = Phase(status["phase"])
         if phase.terminal:
             self._metrics.finished.labels(phase, status.get("reason", "")).inc()
             self._log.info(
                 "run finished", run=run.name, namespace=run.namespace, phase=phase, reason=status.get("reason")
             )
-        if phase in (Phase.RETRYING, Phase.FAILED):
-            message = status.get("message") or str(phase)
-            await self._warnings.post(run, reason=status.get("reason") or str(phase), message=message)
+
+    # A run that is set aside
+
+    async def find_started(self, run: RunRecord) -> None:
+        """Find out whether the attempt that the run was let in for was made."""
+        if not run.posted_at:
+            self._cache.not_started(run, run.starting)
+        elif self._clock() >= run.posted_at + LATE_WRITE_SECONDS:
+            await self._find(run, run.starting)
+
+    async def fail_set_aside(self, run: RunRecord, fault: Fault) -> None:
+        """End the run as Failed/InternalError: as much of its status as can be kept, else a status of this alone.
+
+        Raises KubeError when neither is taken; then the condition SetAside says so, if that is.
+        """
+        now = self._clock()
+        plan_ttl = run.plan.ttl if run.plan is not None else None
+        status = failed_by_fault(
+            run, message=fault.message, ttl=next((t for t in (run.ttl, plan_ttl) if t is not None), None), now=now
+        )
+        path, version = f"{self._path(run)}/status", run.version
+        bodies: tuple[Json, ...] = ({**status, "nextAttemptAt": None}, {**dict.fromkeys(STATUS_FIELDS), **status})
+        for part in bodies:
+            patch = {"metadata": {"uid": run.uid, "resourceVersion": str(version)}, "status": part}
+            try:
+                made = await self._client.merge_patch(path, patch, resource="taskruns/status")
+            except KubeError as error:
+                if error.code in (404, 409):
+                    await self._read(run)
+                    raise
+                refused = error
+                continue
+            self._wrote(run, made["metadata"], status, written_on=version)
+            await self._warnings.post(run, reason=Reason.INTERNAL_ERROR, message=fault.message)
+            return
+        await mark_set_aside(self._client, self._path(run), fault, resource="taskruns", now=now)
+        raise refused
 
     async def _recover(self, run: RunRecord, number: int) -> None:
         body = await self._read(run)
@@ -238,7 +272,7 @@ class Actor:
         source = spec.get("task") or (task.spec if task else None)
         resolved = resolve(source, spec) if source else None
         if not await self._executor.recover(run, number=number, job_name=name, resolved=resolved):
-            run.recover_at = self._clock() + RECOVER_PAUSE
+            self._cache.recover_later(run, self._clock() + RECOVER_PAUSE)
 
     async def _delete_run(self, run: RunRecord) -> None:
         try:
@@ -250,7 +284,7 @@ class Actor:
                 raise
             await self._read(run)
             return
-        self._touched.update(self._cache.drop_run(run.uid))
+        self._cache.drop_run(run.uid)
 
     async def _read(self, run: RunRecord) -> Json | None:
         """The run as it is now, also put into the cache; None when it is gone."""
@@ -259,11 +293,11 @@ class Actor:
         except KubeError as error:
             if error.code != 404:
                 raise
-            self._touched.update(self._cache.drop_run(run.uid))
+            self._cache.drop_run(run.uid)
             return None
-        self._touched.update(self._cache.put_run(body, now=self._clock()))
+        self._cache.upserted("taskruns", body)
         if body["metadata"]["uid"] != run.uid:
-            self._touched.update(self._cache.drop_run(run.uid))
+            self._cache.drop_run(run.uid)
             return None
         return body
 

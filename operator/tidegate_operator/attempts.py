@@ -4,7 +4,7 @@ A pod belongs to an attempt when its controller is that attempt's Job, and stays
 outlive their run here: a slot is held until every pod is terminal or gone, also when the TaskRun or the Job was deleted.
 """
 
-import json
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -17,11 +17,16 @@ from tidegate_api.names import (
     RUN_UID_LABEL,
 )
 
-from tidegate_operator.manifests import job_name
-from tidegate_operator.parsing import attempt_number, controller_of, parse_pod, task_spec_of
+from tidegate_operator.attempt_records import AttemptRecord, PodRecord
+from tidegate_operator.faults import READING, Fault, Ref
+from tidegate_operator.manifests import encode_spec, job_name
+from tidegate_operator.parsing import attempt_number, controller_of, parse_pod, pod_in_doubt, task_spec_of
 from tidegate_operator.policies.outcome import UNKNOWN, is_over
-from tidegate_operator.records import LATE_WRITE_SECONDS, AttemptRecord, Json, Plan, PodRecord, RunRecord
+from tidegate_operator.quarantine import Quarantine
+from tidegate_operator.records import LATE_WRITE_SECONDS, Json, Plan, Refusal, RunRecord
 from tidegate_operator.timestamps import parse_time
+
+KEPT_OF_STRAYS = ("name", "namespace", "labels", "annotations", "ownerReferences")
 
 Uids = tuple[str, ...]
 
@@ -29,8 +34,8 @@ Uids = tuple[str, ...]
 class AttemptIndex:
     """Attempts by run, Job and pod."""
 
-    def __init__(self, runs: Mapping[str, RunRecord]) -> None:
-        self._runs = runs
+    def __init__(self, runs: Mapping[str, RunRecord], quarantine: Quarantine) -> None:
+        self._runs, self._quarantine = runs, quarantine
         self.settled = False
         """Whether all runs and Jobs have been listed: what belongs to none of them has lost its owner."""
         self._attempts: dict[str, dict[str, AttemptRecord]] = {}
@@ -79,8 +84,8 @@ class AttemptIndex:
 
     # Jobs
 
-    def put_job(self, meta: Mapping[str, Any], *, now: float, plan: Plan | None = None) -> Uids:
-        """A Job was seen or made. Only its metadata is looked at."""
+    def put_job(self, meta: Mapping[str, Any], *, now: float, spec: Json | None = None) -> Uids:
+        """A Job was seen or made. Only its metadata is looked at. `spec`: the TaskSpec that it was made with just now."""
         run_uid, number = controller_of(meta, kind="TaskRun"), attempt_number(meta)
         if run_uid is None or number is None:
             return ()
@@ -90,12 +95,13 @@ class AttemptIndex:
         known = self._by_job.get(meta["uid"])
         if known is not None and known.plan_known:
             return ()
-        if plan is None:
-            text = task_spec_of(meta)
-            plan = Plan.of(json.loads(text)) if text else Plan()
+        if spec is None:
+            spec = task_spec_of(meta)
+        # One that was edited into no spec at all still says by its label which queue's slot its pod holds.
+        plan = Plan.of(spec) if spec is not None else Plan(queue=_queue_of(meta))
         plan = self._plans.setdefault(plan, plan)
         if known is not None:
-            known.plan, known.plan_known = plan, True
+            known.plan, known.plan_known, known.spec_hash = plan, True, hash_of(spec)
             return (run_uid,)
         self.add(
             AttemptRecord(
@@ -108,6 +114,7 @@ class AttemptIndex:
                 plan=plan,
                 key=_key_of(meta),
                 after_oom=AFTER_OOM_ANNOTATION in (meta.get("annotations") or {}),
+                spec_hash=hash_of(spec),
             )
         )
         return (run_uid,)
@@ -154,11 +161,11 @@ class AttemptIndex:
         if attempt is None:
             return self._put_stray(body, job_uid=job_uid, now=now)
         known = attempt.pods.get(meta["uid"])
-        pod = parse_pod(body, job_uid=attempt.job_uid, received=now)
+        pod = self._parse_pod(body, job_uid=attempt.job_uid, now=now)
         if known is not None:
             if known.version > pod.version:
                 return ()
-            if known.phase == pod.phase:
+            if _stage(known) == _stage(pod):
                 pod.received = known.received
         attempt.pods[pod.uid] = pod
         self._by_pod[pod.uid] = attempt
@@ -174,7 +181,7 @@ class AttemptIndex:
             return (run_uid,) if self._strays.get(run_uid, {}).pop(meta["uid"], None) else ()
         pod = attempt.pods[meta["uid"]]
         if not pod.terminal and "deletionTimestamp" not in meta:
-            attempt.looked_at = float("-inf")  # look at once: it may still run
+            self.inspect_soon(attempt)  # it may still run
             attempt.unwatched = True
             pod.phase = UNKNOWN
             return (attempt.run_uid,)
@@ -189,7 +196,7 @@ class AttemptIndex:
                 continue
             pod = attempt.pods[uid]
             if uid not in seen and not pod.terminal and pod.version <= version and pod.phase != "Pending":
-                attempt.looked_at = float("-inf")
+                self.inspect_soon(attempt)
                 pod.phase = UNKNOWN
                 marked.append(attempt.run_uid)
         for run_uid, strays in self._strays.items():
@@ -209,11 +216,58 @@ class AttemptIndex:
         if not job_uid or not run_uid or not _is_named_for(meta) or (run is not None and run.status.phase.terminal):
             return ()
         strays = self._strays.setdefault(run_uid, {})
-        known, pod = strays.get(meta["uid"]), parse_pod(body, job_uid=job_uid, received=now)
+        known, pod = strays.get(meta["uid"]), self._parse_pod(body, job_uid=job_uid, now=now)
         if known is not None and known[0].version > pod.version:
             return ()
-        strays[pod.uid] = (pod, {k: meta[k] for k in ("namespace", "labels", "annotations") if k in meta})
+        strays[pod.uid] = (pod, {k: meta[k] for k in KEPT_OF_STRAYS if k in meta})
         return (run_uid,)
+
+    def _parse_pod(self, body: Json, *, job_uid: str, now: float) -> PodRecord:
+        """One that can't be parsed keeps its slot: what is left of it is its phase."""
+        meta = body["metadata"]
+        try:
+            pod = parse_pod(body, job_uid=job_uid, received=now)
+        except Exception as error:
+            self._quarantine.put(Ref.of("pods", meta), Fault.of(READING, error), error)
+            phase = (body.get("status") or {}).get("phase")
+            return pod_in_doubt(meta, phase=phase, job_uid=job_uid, received=now)
+        if len(self._quarantine):
+            self._quarantine.release("pods", pod.uid, doing=READING)
+        return pod
+
+    # What the executor has found out or done
+
+    def inspect_soon(self, attempt: AttemptRecord) -> None:
+        """Something may have happened to it that no event tells."""
+        attempt.looked_at = float("-inf")
+
+    def inspected(self, attempt: AttemptRecord, *, at: float, runs: bool) -> None:
+        """It was looked into. `runs`: a pod of it runs, of whose end an event will tell."""
+        attempt.looked_at, attempt.looks = at, 0 if runs else attempt.looks + 1
+
+    def job_is_gone(self, attempt: AttemptRecord) -> None:
+        """Its Job is no longer there."""
+        attempt.job_gone = True
+
+    def pod_is_gone(self, attempt: AttemptRecord, pod: PodRecord) -> None:
+        """One of its pods is no longer there."""
+        pod.gone = True
+
+    def stopping(self, attempt: AttemptRecord, why: Refusal, *, pod: PodRecord | None) -> None:
+        """Its pod has been told to end, or its Job was deleted."""
+        attempt.stop, attempt.stopped_pod = why, pod.uid if pod is not None else ""
+
+    def has_trouble(self, attempt: AttemptRecord, trouble: Refusal | None, *, at: float) -> None:
+        """What keeps it from running, or nothing any more."""
+        if attempt.trouble is None or trouble is None or attempt.trouble.reason != trouble.reason:
+            attempt.trouble_since = at
+        attempt.trouble = trouble
+
+    def is_held(self, attempt: AttemptRecord, hold: Refusal | None, *, at: float) -> None:
+        """What keeps its Job from making a pod through no fault of its own, or nothing any more."""
+        if hold is not None or attempt.hold is not None:
+            attempt.hold_until = at
+        attempt.hold = hold
 
     # What has lost its owner
 
@@ -268,6 +322,16 @@ class AttemptIndex:
                 self._by_pod.pop(pod, None)
         if not attempts:
             del self._attempts[run_uid]
+
+
+def _stage(pod: PodRecord) -> tuple[str, bool, bool]:
+    """What `received` is counted from: the phase, and how far the container `task` is in it."""
+    return pod.phase, pod.started is None, pod.exit_code is None
+
+
+def hash_of(spec: Json | None) -> str | None:
+    """What tells a TaskSpec from others: equal specs, equal hashes."""
+    return hashlib.sha256(encode_spec(spec).encode("utf-8", "surrogatepass")).hexdigest() if spec is not None else None
 
 
 def _claimed_run(meta: Mapping[str, Any]) -> str:

@@ -7,12 +7,14 @@ from typing import Final
 import structlog
 from tidegate_api.names import API_VERSION
 
+from tidegate_operator.definitions import ScheduleRecord
 from tidegate_operator.kube import KubeClient, KubeError
-from tidegate_operator.records import Json, RunRecord, ScheduleRecord
+from tidegate_operator.records import Json, RunRecord
 
 MESSAGE_MOST: Final = 1024
 """Characters that the apiserver takes."""
 
+REASON_MOST: Final = 128
 NAME_MOST: Final = 50
 """Of an Event's own name, before what the apiserver adds to make it unique."""
 
@@ -48,7 +50,7 @@ def build_warning(about: RunRecord | ScheduleRecord, *, reason: str, message: st
             "uid": about.uid,
         },
         "type": "Warning",
-        "reason": reason,
+        "reason": reason[:REASON_MOST],
         "message": message[:MESSAGE_MOST],
         "source": {"component": "tidegate-operator"},
         "firstTimestamp": at,

@@ -7,12 +7,12 @@ a pod's event.
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from typing import Protocol
 
 import aiohttp
 import structlog
 
 from tidegate_operator import jsons
+from tidegate_operator.cache import Cache
 from tidegate_operator.kube import KubeClient, KubeError
 from tidegate_operator.metrics import Metrics
 from tidegate_operator.records import Json
@@ -21,17 +21,27 @@ FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 2.0
 
 
-class Sink(Protocol):
-    """Where an informer's findings go."""
+class PodSink:
+    """Where the findings of the informers of pods go: the cache, which has all pods once each informer has listed its own."""
 
-    def seen(self, body: Json) -> None:
-        """The object is as given."""
+    def __init__(self, cache: Cache, *, namespace: str | None, unlisted: set[str | None]) -> None:
+        """`namespace`: the one that the informer follows; `unlisted`: those that no informer has listed yet, this included."""
+        self._cache, self._namespace, self._unlisted = cache, namespace, unlisted
+
+    def upserted(self, body: Json) -> None:
+        """A pod is as given."""
+        self._cache.upserted("pods", body)
 
     def deleted(self, body: Json) -> None:
-        """The object is gone, or has left the selector."""
+        """A pod is gone, or has left the selector."""
+        self._cache.deleted("pods", body)
 
     def listed(self, uids: list[str], *, version: int) -> None:
-        """These are all that there were at `version`."""
+        """A whole list of pods is through: those that it lacks are looked for one by one."""
+        self._cache.missing_pods(uids, version=version, namespace=self._namespace)
+        self._unlisted.discard(self._namespace)
+        if not self._unlisted:
+            self._cache.synced("pods")
 
 
 class Informer:
@@ -44,7 +54,7 @@ class Informer:
         path: str,
         resource: str,
         selector: Mapping[str, str],
-        sink: Sink,
+        sink: PodSink,
         metrics: Metrics,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -53,7 +63,7 @@ class Informer:
         self._log = structlog.get_logger(__name__).bind(resource=resource)
 
     async def run(self) -> None:
-        """List and watch for ever; only a broken program ends it."""
+        """List and watch for ever."""
         pause = FIRST_PAUSE
         version: str | None = None
         while True:
@@ -77,6 +87,11 @@ class Informer:
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 # A list that failed half-way is made again; a watch goes on from where it was.
                 self._log.info("watch interrupted", error=repr(error))
+            except Exception:
+                # Such as an event that is none: what it may have told, a new list does.
+                version = None
+                self._metrics.errors.inc()
+                self._log.exception("watch broke")
             await asyncio.sleep(pause)
             pause = min(LONGEST_PAUSE, pause * 2)
 
@@ -88,7 +103,7 @@ class Informer:
             version = page_version
             for item in items:
                 uids.append(item["metadata"]["uid"])
-                self._sink.seen(item)
+                self._sink.upserted(item)
         self._sink.listed(uids, version=int(version))
         self._metrics.last_event.labels(self._resource).set(self._clock())
         return version
@@ -101,7 +116,7 @@ class Informer:
             self._log.info("watch ended", code=body.get("code"), message=body.get("message"))
             return None
         if kind in ("ADDED", "MODIFIED"):
-            self._sink.seen(body)
+            self._sink.upserted(body)
         elif kind == "DELETED":
             self._sink.deleted(body)
         made: str = body["metadata"].get("resourceVersion", version)

@@ -19,6 +19,7 @@ from tidegate_api.names import (
     CONCURRENCY_KEY_ANNOTATION,
     DEFAULT_QUEUE,
     GROUP,
+    JSON_DEPTH_MAX,
     MANAGED_BY,
     MANAGED_BY_LABEL,
     PAYLOAD_ANNOTATION,
@@ -32,6 +33,7 @@ from tidegate_api.names import (
     Env,
 )
 
+from tidegate_operator import jsons
 from tidegate_operator.parsing import count_containers
 from tidegate_operator.podtemplate import merge_template, put_own
 from tidegate_operator.policies.outcome import result_limit
@@ -49,6 +51,13 @@ FORBIDDEN_PREFIXES: Final = (f"{GROUP}/", "batch.kubernetes.io/")
 
 class ReservedPathError(Exception):
     """A task's pod template mounts something where only Tidegate's own files can be; the message says where."""
+
+
+class TooDeepError(Exception):
+    """A task nests deeper than most JSON readers go."""
+
+    def __init__(self) -> None:
+        super().__init__(f"the task nests deeper than {JSON_DEPTH_MAX} levels")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +84,7 @@ def build_job(
 ) -> Json:
     """The Job of attempt `number` of `run` (a TaskRun) under `resolved`, the TaskSpec its attempts follow.
 
-    `after_oom`: an attempt before this one ran out of memory. Raises ReservedPathError.
+    `after_oom`: an attempt before this one ran out of memory. Raises ReservedPathError or TooDeepError.
     """
     meta, spec = run["metadata"], run["spec"]
     key = {CONCURRENCY_KEY_ANNOTATION: spec["concurrencyKey"]} if spec.get("concurrencyKey") else {}
@@ -103,7 +112,7 @@ def build_job(
             "namespace": meta["namespace"],
             "labels": {**copied, **labels},
             "annotations": {
-                TASK_SPEC_ANNOTATION: json.dumps(resolved, separators=(",", ":"), ensure_ascii=False),
+                TASK_SPEC_ANNOTATION: encode_spec(resolved),
                 **key,
                 **({AFTER_OOM_ANNOTATION: "true"} if after_oom else {}),
             },
@@ -127,6 +136,17 @@ def build_job(
             "template": pod,
         },
     }
+
+
+def encode_spec(resolved: Mapping[str, Any]) -> str:
+    """A TaskSpec as its Jobs carry it. Raises TooDeepError."""
+    try:
+        text = json.dumps(resolved, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
+    except RecursionError as error:
+        raise TooDeepError from error
+    if jsons.is_deep(text):
+        raise TooDeepError
+    return text
 
 
 def _copied(found: Mapping[str, Any]) -> Json:

@@ -59,4 +59,10 @@ class Metrics:
         self.corrections = Counter(
             "tidegate_sweep_corrections_total", "What a sweep found that no event had told.", ["kind"], registry=r
         )
+        self.set_aside = Gauge(
+            "tidegate_set_aside_objects",
+            "Objects with which reading, deciding or writing breaks, and which are set aside.",
+            ["kind"],
+            registry=r,
+        )
         self.errors = Counter("tidegate_reconcile_errors_total", "Failed reconciles, to be tried again.", registry=r)

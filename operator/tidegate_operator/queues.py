@@ -4,61 +4,89 @@ import asyncio
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 
-import aiohttp
-import structlog
 from tidegate_api.names import GROUP, VERSION
 
 from tidegate_operator.cache import Cache
-from tidegate_operator.kube import KubeClient, KubeError, NotLeadingError
-from tidegate_operator.observer import Observer
+from tidegate_operator.definitions import QueueRecord
+from tidegate_operator.faults import Fault, FaultError, Ref
+from tidegate_operator.keys import names_of, queue_key
+from tidegate_operator.kube import KubeClient
 from tidegate_operator.policies.admission import QueueState
-from tidegate_operator.records import Json, NamedRecord
+from tidegate_operator.quarantine import RETRY_SECONDS
+from tidegate_operator.records import Json
+from tidegate_operator.set_aside import mark_set_aside
 from tidegate_operator.timestamps import format_time
+from tidegate_operator.workqueue import NOTHING, Work, Workqueue
 
+KIND = "queues"
 PAUSE_SECONDS = 1.0
 
 
 class QueueReporter:
-    """Writes the status of Queues in which something has changed."""
+    """Queues as keys of the workqueue: in which something has changed gets its status written."""
 
     def __init__(
-        self, client: KubeClient, cache: Cache, observer: Observer, *, clock: Callable[[], float] = time.time
+        self, client: KubeClient, cache: Cache, workqueue: Workqueue, *, clock: Callable[[], float] = time.time
     ) -> None:
-        self._client, self._cache, self._observer, self._clock = client, cache, observer, clock
-        self._log = structlog.get_logger(__name__)
+        self._client, self._cache, self._workqueue, self._clock = client, cache, workqueue, clock
 
     async def run(self) -> None:
-        """Report for ever."""
+        """Once a second, look at the Queues whose numbers have changed."""
         while True:
             await asyncio.sleep(PAUSE_SECONDS)
-            if not self._cache.complete:
-                continue
-            admission = self._cache.admission
-            for key in admission.take_changed():
-                queue, state = self._cache.find_named("queues", *key), admission.queue(*key)
-                if queue is not None and state is not None and not await self._report(queue, state):
-                    admission.changed.add(key)
+            if self._cache.complete:
+                for key in self._cache.admission.take_changed():
+                    self._workqueue.add(queue_key(*key))
 
-    async def _report(self, queue: NamedRecord, state: QueueState) -> bool:
+    def ref(self, ident: str) -> Ref:
+        """The Queue's names."""
+        namespace, name = names_of(ident)
+        queue = self._cache.find_queue(namespace, name)
+        return Ref(kind=KIND, namespace=namespace, name=name, uid=queue.uid if queue is not None else "")
+
+    def decide(self, ident: str) -> Work:
+        """Write the status, if it says something else."""
+        namespace, name = names_of(ident)
+        queue, state = self._cache.find_queue(namespace, name), self._cache.admission.queue(namespace, name)
+        if queue is None or state is None:
+            return NOTHING
+        if state.fault is not None:
+            if self._clock() < state.fault_at + RETRY_SECONDS - 1.0:
+                raise FaultError(state.fault)
+            self._cache.admission.try_again(namespace, name)
+            self._workqueue.wake()
         status = queue_status(queue, state, now=self._clock())
         if status == queue.status:
-            return True
-        path = f"/apis/{GROUP}/{VERSION}/namespaces/{queue.namespace}/queues/{queue.name}/status"
+            return NOTHING
+        return Work(partial(self._write, queue, status))
+
+    def drained(self) -> None:
+        """Nothing follows from it."""
+
+    async def set_aside(self, ident: str, fault: Fault) -> float | None:
+        """Say so in the Queue's conditions."""
+        await mark_set_aside(self._client, self._path(*names_of(ident)), fault, resource=KIND, now=self._clock())
+        return None
+
+    async def recovered(self, ident: str) -> None:
+        """Take the condition away."""
+        await mark_set_aside(self._client, self._path(*names_of(ident)), None, resource=KIND, now=self._clock())
+
+    async def _write(self, queue: QueueRecord, status: Json) -> None:
         patch: list[Json] = [
             {"op": "replace", "path": "/metadata/resourceVersion", "value": str(queue.version)},
             {"op": "add", "path": "/status", "value": status},
         ]
-        try:
-            self._observer.saw("queues", await self._client.json_patch(path, patch, resource="queues/status"))
-        except (KubeError, NotLeadingError, aiohttp.ClientError, TimeoutError, OSError) as error:
-            if not (isinstance(error, KubeError) and error.code in (404, 409)):  # gone, or seen anew in a moment
-                self._log.warning("queue not reported", queue=queue.name, error=str(error) or repr(error))
-            return False
-        return True
+        path = f"{self._path(queue.namespace, queue.name)}/status"
+        self._cache.upserted(KIND, await self._client.json_patch(path, patch, resource="queues/status"))
+
+    def _path(self, namespace: str, name: str) -> str:
+        return f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/queues/{name}"
 
 
-def queue_status(queue: NamedRecord, state: QueueState, *, now: float) -> Json:
+def queue_status(queue: QueueRecord, state: QueueState, *, now: float) -> Json:
     """The status of a Queue, built on what stands there."""
     ready = {
         "type": "Ready",

@@ -9,13 +9,10 @@ from dataclasses import dataclass, field
 from sys import intern
 from typing import Any
 
-from tidegate_api import ticks
-from tidegate_api.names import (
-    DEFAULT_QUEUE,
-    Phase,
-    Reason,
-)
+from tidegate_api.names import DEFAULT_QUEUE, TTL_SECONDS_MAX, Phase, Reason
 
+from tidegate_operator.faults import Fault
+from tidegate_operator.numbers import as_map, as_text, bounded, bounded_or, count
 from tidegate_operator.timestamps import parse_time
 
 Json = dict[str, Any]
@@ -54,20 +51,21 @@ class Plan:
 
     @classmethod
     def of(cls, resolved: Mapping[str, Any]) -> "Plan":
-        """From a resolved TaskSpec."""
-        retry = resolved.get("retry") or {}
+        """From a resolved TaskSpec, which may have been edited where it is kept."""
+        retry = as_map(resolved.get("retry"))
+        codes = retry.get("nonRetryableExitCodes", (64,))
         return cls(
-            max_attempts=retry.get("maxAttempts", 3),
-            initial_delay=retry.get("initialDelaySeconds", 1),
-            max_delay=retry.get("maxDelaySeconds", 60),
-            factor=retry.get("factor", 2),
-            jitter=retry.get("jitter", True),
-            non_retryable=tuple(retry.get("nonRetryableExitCodes", (64,))),
-            timeout=resolved.get("timeoutSeconds", 3600),
-            start_timeout=resolved.get("startTimeoutSeconds", 300),
-            deadline=resolved.get("deadlineSeconds"),
-            ttl=resolved.get("ttlSecondsAfterFinished"),
-            queue=resolved.get("queue") or DEFAULT_QUEUE,
+            max_attempts=bounded_or(3, retry.get("maxAttempts"), low=1, high=100),
+            initial_delay=bounded_or(1, retry.get("initialDelaySeconds")),
+            max_delay=bounded_or(60, retry.get("maxDelaySeconds")),
+            factor=bounded_or(2, retry.get("factor"), low=1, high=100),
+            jitter=retry.get("jitter", True) is not False,
+            non_retryable=tuple(c for c in codes if type(c) is int) if isinstance(codes, list | tuple) else (64,),
+            timeout=bounded_or(3600, resolved.get("timeoutSeconds")),
+            start_timeout=bounded_or(300, resolved.get("startTimeoutSeconds"), low=1),
+            deadline=bounded(resolved.get("deadlineSeconds"), low=1),
+            ttl=bounded(resolved.get("ttlSecondsAfterFinished"), high=TTL_SECONDS_MAX),
+            queue=as_text(resolved.get("queue")) or DEFAULT_QUEUE,
         )
 
 
@@ -90,6 +88,7 @@ class StatusRecord:
     def parse(cls, status: Mapping[str, Any]) -> "StatusRecord":
         """From a TaskRun's status."""
         phase = Phase(status.get("phase") or Phase.PENDING)
+        attempts = [] if phase.terminal else (status.get("attempts") or [])
         return cls(
             phase=phase,
             reason=status.get("reason"),
@@ -98,10 +97,11 @@ class StatusRecord:
             started_at=status.get("startedAt"),
             finished_at=status.get("finishedAt"),
             next_attempt_at=parse_time(status.get("nextAttemptAt")),
-            disruptions=status.get("disruptions") or 0,
-            ttl=status.get("ttlSecondsAfterFinished"),
-            # Nothing is decided from the attempts of a finished run, and they are most of its weight.
-            attempts=[] if phase.terminal else (status.get("attempts") or []),
+            disruptions=count(status.get("disruptions")) or 0,
+            ttl=bounded(status.get("ttlSecondsAfterFinished"), high=TTL_SECONDS_MAX),
+            # Nothing is decided from the attempts of a finished run, and they are most of its weight. Another writer may
+            # have put them out of order.
+            attempts=attempts if len(attempts) < 2 else sorted(attempts, key=_number),
         )
 
     def started(self, number: int) -> float | None:
@@ -111,6 +111,11 @@ class StatusRecord:
     def ended(self, number: int) -> bool:
         """Whether the end of attempt `number` is written, or a later attempt is."""
         return any(a["number"] > number or (a["number"] == number and a.get("outcome")) for a in self.attempts)
+
+
+def _number(attempt: Json) -> int:
+    number: int = attempt["number"]
+    return number
 
 
 @dataclass(slots=True, frozen=True)
@@ -179,6 +184,10 @@ class RunRecord:
     """Not before this is an attempt looked for whose Job is gone."""
     schedule: str | None = None
     """The Schedule that its label names: the one that made it, or that somebody triggered by hand."""
+    deleting: bool = False
+    """It is being deleted, and a finalizer keeps it: nothing new of it starts."""
+    fault: Fault | None = None
+    """Why it can't be read. Nothing else of the record can be relied on but its names, its version and its phase."""
 
     @classmethod
     def parse(cls, body: Json, *, now: float) -> "RunRecord":
@@ -199,24 +208,49 @@ class RunRecord:
             refusal=None,
             status=StatusRecord(),
             concurrency_key=spec.get("concurrencyKey") or "",
-            start_deadline=spec.get("startDeadlineSeconds"),
+            start_deadline=bounded(spec.get("startDeadlineSeconds"), low=1),
             depends_on=tuple((d["name"], d.get("when") != "Finished") for d in spec.get("dependsOn") or ()),
-            dependency_timeout=spec.get("dependencyTimeoutSeconds", 3600),
+            dependency_timeout=bounded_or(3600, spec.get("dependencyTimeoutSeconds")),
             has_schema=bool((spec.get("task") or {}).get("payloadSchema")),
         )
         made.update(body, now=now)
         return made
 
     def update(self, body: Json, *, now: float) -> None:
-        """Take over what may change."""
-        spec = body["spec"]
-        self.take_status(body["metadata"], body.get("status") or {})
-        self.cancel, self.ttl = bool(spec.get("cancel")), spec.get("ttlSecondsAfterFinished")
-        self.priority, self.start_after = spec.get("priority") or 0, parse_time(spec.get("startAfter"))
+        """Take over what may change. Raises before anything is taken over."""
+        meta, spec = body["metadata"], body["spec"]
+        version, status = int(meta["resourceVersion"]), StatusRecord.parse(body.get("status") or {})
+        start_after = parse_time(spec.get("startAfter"))
+        self.version, self.generation, self.status = version, meta.get("generation", 1), status
+        self.cancel = bool(spec.get("cancel"))
+        self.ttl = bounded(spec.get("ttlSecondsAfterFinished"), high=TTL_SECONDS_MAX)
+        self.deleting, self.fault = "deletionTimestamp" in meta, None
+        self.priority, self.start_after = bounded_or(0, spec.get("priority"), low=-1000, high=1000), start_after
         suspend = bool(spec.get("suspend"))
         if not suspend and (self.suspend or (not self.released and self.status.reason == Reason.SUSPENDED)):
             self.released = now
         self.suspend = suspend
+
+    @classmethod
+    def unreadable(cls, meta: Json, *, phase: Phase, fault: Fault, now: float) -> "RunRecord":
+        """In place of a TaskRun that can't be parsed."""
+        return cls(
+            uid=meta["uid"],
+            namespace=intern(meta["namespace"]),
+            name=meta["name"],
+            version=int(meta["resourceVersion"]),
+            generation=1,
+            created=now,
+            seen=now,
+            task_ref=None,
+            queue=None,
+            cancel=False,
+            ttl=None,
+            refusal=None,
+            status=StatusRecord(phase=phase),
+            deleting="deletionTimestamp" in meta,
+            fault=fault,
+        )
 
     def take_status(self, meta: Json, status: Json) -> None:
         """Take over a version's status."""
@@ -227,147 +261,3 @@ class RunRecord:
 def _interned(text: str | None) -> str | None:
     """Names that a great many runs share are kept once."""
     return intern(text) if text is not None else None
-
-
-@dataclass(slots=True)
-class PodRecord:
-    """One pod of an attempt."""
-
-    uid: str
-    name: str
-    version: int
-    job_uid: str
-    phase: str
-    created: float
-    received: float
-    """When its present phase was first seen, by this process's clock."""
-    node: str | None = None
-    reason: str | None = None
-    message: str | None = None
-    started: float | None = None
-    finished: float | None = None
-    exit_code: int | None = None
-    termination_reason: str | None = None
-    termination_message: str = ""
-    waiting_reason: str | None = None
-    waiting_message: str | None = None
-    scheduling_message: str | None = None
-    scheduled: float | None = None  # by the scheduler's clock: it can't have started before
-    disrupted: bool = False
-    deleting: bool = False
-    unreachable: bool = False
-    """Its node doesn't answer: whether it still runs can't be known."""
-    stop_reason: str | None = None
-    containers: int = 1
-    failed_beside: str | None = None
-    """Where `task` did not fail and the pod did: which container it was, and how it ended."""
-    gone: bool = False
-
-    @property
-    def terminal(self) -> bool:
-        """Whether its containers run no more, for good."""
-        return self.gone or self.phase in ("Succeeded", "Failed")
-
-    @property
-    def running(self) -> bool:
-        """Whether its containers were started and have not all ended."""
-        return self.phase == "Running" and not self.gone
-
-
-@dataclass(slots=True)
-class AttemptRecord:
-    """One Job of a run, and its pods."""
-
-    run_uid: str
-    namespace: str
-    number: int
-    job_name: str
-    job_uid: str
-    created: float
-    plan: Plan
-    key: str = ""
-    """concurrencyKey of its run, which the run may not be there any more to tell."""
-    after_oom: bool = False
-    """Whether an attempt before it ran out of memory."""
-    plan_known: bool = True
-    """False while the Job that tells the plan hasn't been read."""
-    supposed_until: float = 0.0
-    """Its Job was sent and never answered, and its run is gone: until then it may still appear. 0: it is known."""
-    pods: dict[str, PodRecord] = field(default_factory=dict)
-    job_gone: bool = False
-    looked_at: float = 0.0
-    looks: int = 0
-    """Looks in a row that found no running pod: each waits longer than the one before."""
-    unwatched: bool = False
-    """A pod of it has left the watch's selector while it lived: no event will tell of its end."""
-    trouble: Refusal | None = None
-    """What the cluster says about a pod that isn't there or doesn't start."""
-    trouble_since: float = 0.0
-    quota_at: float = 0.0
-    """When a quota last refused its pod: the clock of its start stands still until then."""
-    told_start: float | None = None  # when its container started, as its run's status tells
-    stop: Refusal | None = None
-    """Why it is being stopped."""
-    stopped_pod: str | None = None
-    """The pod that has been told to stop; empty when the Job was deleted instead."""
-
-    @property
-    def pod(self) -> PodRecord | None:
-        """The newest pod."""
-        return max(self.pods.values(), key=lambda p: (p.created, p.version), default=None)
-
-
-@dataclass(slots=True)
-class TaskRecord:
-    """One Task; there are few, so its spec is kept."""
-
-    uid: str
-    namespace: str
-    name: str
-    version: int
-    spec: Json
-
-
-@dataclass(slots=True, frozen=True)
-class ScheduleRecord:
-    """One Schedule; there are few, so its template is kept."""
-
-    uid: str
-    namespace: str
-    name: str
-    version: int
-    generation: int
-    created: float
-    spec: Json
-    status: Json
-
-    @property
-    def counted_to(self) -> float:
-        """The last tick that is dealt with, for all to see; before the first one, the Schedule's creation."""
-        last = parse_time(self.status.get("lastScheduleTime"))
-        return self.created if last is None else last
-
-    def tick_of(self, run_name: str) -> float | None:
-        """The tick that a run of this name is for; None for one triggered by hand."""
-        return ticks.tick_of(run_name, schedule=self.name)
-
-    def holds(self, run_name: str) -> bool:
-        """Whether a run of this name must not be deleted yet."""
-        return ticks.holds(run_name, schedule=self.name, counted_to=self.counted_to)
-
-    def run_name(self, tick: float) -> str:
-        """Name of the run of a tick."""
-        return ticks.run_name(self.name, tick)
-
-
-@dataclass(slots=True)
-class NamedRecord:
-    """A Queue; there are few, so both halves are kept."""
-
-    uid: str
-    namespace: str
-    name: str
-    version: int
-    generation: int
-    spec: Json
-    status: Json

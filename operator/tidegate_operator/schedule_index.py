@@ -6,15 +6,13 @@ from typing import Any
 
 from tidegate_api.names import SCHEDULE_LABEL
 
-from tidegate_operator.records import Json, RunRecord, ScheduleRecord
+from tidegate_operator.definitions import ScheduleRecord
+from tidegate_operator.faults import Fault
+from tidegate_operator.records import Json, RunRecord
 from tidegate_operator.timestamps import parse_time
 
 Key = tuple[str, str]
 Uids = tuple[str, ...]
-
-
-def _nobody(_: Key) -> None:
-    """Listens to nothing."""
 
 
 class ScheduleIndex:
@@ -24,10 +22,10 @@ class ScheduleIndex:
     is no news. So it is here that a Schedule is told of its runs.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, on_change: Callable[[Key], None]) -> None:
+        """`on_change` is called with the key of a Schedule that was seen, or of whose runs one came, ended or went."""
         self.records: dict[Key, ScheduleRecord] = {}
-        self.on_change: Callable[[Key], None] = _nobody
-        """Called with the key of a Schedule that was seen, or of whose runs one came, ended or went."""
+        self.on_change = on_change
         self._runs: dict[Key, dict[str, RunRecord]] = {}
 
     def put(self, body: Json) -> Uids:
@@ -35,10 +33,10 @@ class ScheduleIndex:
         meta = body["metadata"]
         key, version = (meta["namespace"], meta["name"]), int(meta["resourceVersion"])
         known = self.records.get(key)
-        if known is not None and known.version >= version:
+        if known is not None and known.version >= version and known.fault is None:
             return ()
         held = {r.uid for r in self.runs_of(key) if self.holds(r)}
-        self.records[key] = ScheduleRecord(
+        made = ScheduleRecord(
             uid=meta["uid"],
             namespace=key[0],
             name=key[1],
@@ -48,8 +46,26 @@ class ScheduleIndex:
             spec=body["spec"],
             status=body.get("status") or {},
         )
+        parse_time(made.status.get("lastScheduleTime"))  # else whatever asks for it later meets the error
+        self.records[key] = made
         self.on_change(key)
         return tuple(r.uid for r in self.runs_of(key) if r.uid in held and not self.holds(r))
+
+    def put_unreadable(self, meta: Mapping[str, Any], *, fault: Fault) -> None:
+        """A Schedule was seen that can't be parsed: it makes no runs, and holds those that it has made."""
+        key = (meta["namespace"], meta["name"])
+        self.records[key] = ScheduleRecord(
+            uid=meta["uid"],
+            namespace=key[0],
+            name=key[1],
+            version=int(meta["resourceVersion"]),
+            generation=1,
+            created=0.0,
+            spec={},
+            status={},
+            fault=fault,
+        )
+        self.on_change(key)
 
     def drop(self, namespace: str, name: str, *, uid: str) -> Uids:
         """A Schedule is gone; its runs stay."""

@@ -1,47 +1,32 @@
-"""Schedules, carried out: a reconciler of their own, since they are few and what wakes them are ticks and their runs.
+"""Schedules as keys of the workqueue: which runs they make, replace and delete, and what their status says.
 
-One key is never in two workers; what happens to it meanwhile makes it dirty again. The name of a tick's run is the tick's, so
-that the apiserver itself refuses a second one.
+The name of a tick's run is the tick's, so that the apiserver itself refuses a second one.
 """
 
-import asyncio
 import math
 import time
-from collections.abc import Callable, Iterable
-from itertools import islice
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
-import aiohttp
 import structlog
 from tidegate_api.names import API_VERSION, GROUP, SCHEDULE_LABEL, VERSION, ScheduleReason
 
 from tidegate_operator.cache import Cache
+from tidegate_operator.definitions import ScheduleRecord
 from tidegate_operator.events import Warnings
-from tidegate_operator.kube import KubeClient, KubeError, NotLeadingError
-from tidegate_operator.metrics import Metrics
+from tidegate_operator.faults import Fault, FaultError, Ref
+from tidegate_operator.keys import names_of, schedule_key
+from tidegate_operator.kube import KubeClient, KubeError
 from tidegate_operator.policies.retention import ended_at
 from tidegate_operator.policies.schedule import MISSED, Decision, Progress, Standing, decide
-from tidegate_operator.records import Json, RunRecord, ScheduleRecord
-from tidegate_operator.schedule_index import Key
-from tidegate_operator.timers import Timers
+from tidegate_operator.records import Json, RunRecord
+from tidegate_operator.set_aside import mark_set_aside
+from tidegate_operator.workqueue import NOTHING, Work, Workqueue
 
-AT_ONCE: Final = 8
-"""Schedules that are carried out at once: at midnight all may want to be."""
-
-FIRST_PAUSE: Final = 0.2
-LONGEST_PAUSE: Final = 5.0
+KIND: Final = "schedules"
 REFUSED_PAUSE: Final = 30.0
 """Seconds until a run that the cluster refused is tried again."""
-
-LOOK_SECONDS: Final = 30.0
-"""A wall clock that is set forward wakes no timer: so long may a tick be late for it."""
-
-SYNC_LOOK_SECONDS: Final = 0.1
-
-
-def nobody_needs(_: RunRecord) -> bool:
-    """No live run depends on the run."""
-    return False
 
 
 class ScheduleReconciler:
@@ -51,112 +36,62 @@ class ScheduleReconciler:
         self,
         client: KubeClient,
         cache: Cache,
+        workqueue: Workqueue,
         *,
-        mark_runs: Callable[[Iterable[str]], None],
         deletes_due_by: Callable[[str], float],
-        metrics: Metrics,
-        is_needed: Callable[[RunRecord], bool] = nobody_needs,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._client, self._cache, self._mark_runs, self._metrics = client, cache, mark_runs, metrics
-        self._is_needed, self._deletes_due_by = is_needed, deletes_due_by
-        self._clock = clock
+        self._client, self._cache, self._workqueue, self._clock = client, cache, workqueue, clock
+        self._deletes_due_by = deletes_due_by
         self._warnings = Warnings(client, clock=clock)
-        self._dirty: dict[Key, None] = {}
-        self._busy: set[Key] = set()
-        self._timers: Timers[Key] = Timers()
-        self._failures: dict[Key, int] = {}
-        self._progress: dict[Key, Progress] = {}
-        self._changed = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._stopping = False
+        self._progress: dict[str, Progress] = {}
         self._log = structlog.get_logger(__name__)
-        cache.schedules.on_change = self.mark
 
-    def mark(self, key: Key) -> None:
-        """This Schedule has to be decided on."""
-        self._dirty[key] = None
-        self._changed.set()
+    def ref(self, ident: str) -> Ref:
+        """The Schedule's names."""
+        namespace, name = names_of(ident)
+        record = self._cache.schedules.records.get((namespace, name))
+        return Ref(kind=KIND, namespace=namespace, name=name, uid=record.uid if record is not None else "")
 
-    async def run(self) -> None:
-        """Work until cancelled or stopped."""
-        while not self._stopping:
-            for key in self._timers.due(self._clock()):
-                self.mark(key)
-            pause = SYNC_LOOK_SECONDS
-            if self._cache.complete:
-                self._drain()
-                at = self._timers.next_at
-                pause = LOOK_SECONDS if at is None else min(LOOK_SECONDS, max(0.0, at - self._clock()))
-            try:
-                async with asyncio.timeout(pause):
-                    await self._changed.wait()
-            except TimeoutError:
-                pass
-            self._changed.clear()
+    def decide(self, ident: str) -> Work:
+        """What to do for the Schedule now."""
+        key = names_of(ident)
+        schedule = self._cache.schedules.records.get(key)
+        if schedule is None:
+            self._progress.pop(ident, None)
+            return NOTHING
+        if schedule.fault is not None:
+            raise FaultError(schedule.fault)
+        now, progress, runs = self._clock(), self._progress_of(ident, schedule), self._cache.schedules.runs_of(key)
+        decision = decide(schedule, runs, progress, now, is_needed=self._needed_in(schedule.namespace))
+        if not (decision.create or decision.cancel or decision.delete or decision.status or decision.missed):
+            return Work(wake_at=decision.wake_at)
+        return Work(partial(self._perform, schedule, progress, decision), decision.wake_at)
 
-    async def stop(self) -> None:
-        """Start nothing more and let what is in flight end."""
-        self._stopping = True
-        self._changed.set()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=10)
+    def drained(self) -> None:
+        """Nothing follows from it."""
 
-    def _drain(self) -> None:
-        for key in list(islice((k for k in self._dirty if k not in self._busy), AT_ONCE - len(self._busy))):
-            del self._dirty[key]
-            schedule = self._cache.schedules.records.get(key)
-            if schedule is None:
-                self._timers.set(key, None)
-                for known in (self._failures, self._progress):
-                    known.pop(key, None)
-                continue
-            self._busy.add(key)
-            task = asyncio.create_task(self._reconcile(key, schedule), name=f"schedule {'/'.join(key)}")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+    async def set_aside(self, ident: str, fault: Fault) -> float | None:
+        """Say so in the Schedule's conditions."""
+        await mark_set_aside(self._client, _path(*names_of(ident)), fault, resource=KIND, now=self._clock())
+        return None
 
-    async def _reconcile(self, key: Key, schedule: ScheduleRecord) -> None:
-        log = self._log.bind(schedule=schedule.name, namespace=schedule.namespace)
-        retry_at: float | None = None
-        try:
-            progress = self._progress_of(key, schedule)
-            runs = self._cache.schedules.runs_of(key)
-            decision = decide(schedule, runs, progress, self._clock(), is_needed=self._needed_in(schedule.namespace))
-            self._timers.set(key, decision.wake_at)
-            await self._perform(schedule, progress, decision)
-            self._failures.pop(key, None)
-        except NotLeadingError:
-            retry_at = self._clock() + 1.0
-        except (KubeError, aiohttp.ClientError, TimeoutError, OSError) as error:
-            failed = self._failures[key] = self._failures.get(key, 0) + 1
-            retry_at = self._clock() + min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(failed - 1, 10))
-            # Changed or gone is no fault: the watch is about to say so.
-            if not (isinstance(error, KubeError) and error.code in (404, 409)):
-                self._metrics.errors.inc()
-                log.warning("schedule failed", error=str(error) or repr(error))
-        except Exception:
-            retry_at = self._clock() + LONGEST_PAUSE
-            self._metrics.errors.inc()
-            log.exception("schedule broke")
-        finally:
-            self._busy.discard(key)
-            if retry_at is not None:
-                self._timers.set(key, retry_at)
-            self._changed.set()
+    async def recovered(self, ident: str) -> None:
+        """Take the condition away."""
+        await mark_set_aside(self._client, _path(*names_of(ident)), None, resource=KIND, now=self._clock())
 
     def _needed_in(self, namespace: str) -> Callable[[RunRecord], bool] | None:
         """Which finished runs have to stay; None: they aren't ours to delete."""
         due_by = self._deletes_due_by(namespace)
         if due_by == -math.inf:
             return None
-        return lambda run: ended_at(run) > due_by or self._is_needed(run)
+        return lambda run: ended_at(run) > due_by or self._cache.has_dependents(run)
 
-    def _progress_of(self, key: Key, schedule: ScheduleRecord) -> Progress:
-        known = self._progress.get(key)
+    def _progress_of(self, ident: str, schedule: ScheduleRecord) -> Progress:
+        known = self._progress.get(ident)
         if known is None or (known.uid, known.generation) != (schedule.uid, schedule.generation):
             # Another spec may be taken where the last one was refused.
-            known = self._progress[key] = Progress(uid=schedule.uid, generation=schedule.generation)
+            known = self._progress[ident] = Progress(uid=schedule.uid, generation=schedule.generation)
         return known
 
     async def _perform(self, schedule: ScheduleRecord, progress: Progress, decision: Decision) -> None:
@@ -174,7 +109,9 @@ class ScheduleReconciler:
                 break
             progress.reached, progress.retry_at = tick, 0.0
         if decision.create:
-            self.mark((schedule.namespace, schedule.name))  # to tell of them, with the runs in the cache
+            self._workqueue.add(
+                schedule_key(schedule.namespace, schedule.name)
+            )  # to tell of them, with the runs in the cache
         if decision.status is not None:
             await self._write_status(schedule, progress, decision.status)
         # Not before: what failed is decided on again, and would be told of again.
@@ -217,10 +154,10 @@ class ScheduleReconciler:
         await self._client.delete(
             path, resource="taskruns", uid=run.uid, version=str(run.version), propagation="Background"
         )
-        self._cache.drop_run(run.uid)
+        self._cache.forget("taskruns", namespace=run.namespace, name=run.name, uid=run.uid)
 
     async def _write_status(self, schedule: ScheduleRecord, progress: Progress, status: Json) -> None:
-        path = f"/apis/{GROUP}/{VERSION}/namespaces/{schedule.namespace}/schedules/{schedule.name}/status"
+        path = f"{_path(schedule.namespace, schedule.name)}/status"
         patch: list[Json] = [
             {"op": "replace", "path": "/metadata/resourceVersion", "value": str(schedule.version)},
             {"op": "add", "path": "/status", "value": status},
@@ -228,11 +165,11 @@ class ScheduleReconciler:
         made = await self._client.json_patch(path, patch, resource="schedules/status")
         # Written: from now on the Schedule itself tells.
         progress.reached, progress.trouble, progress.written = None, None, self._clock()
-        self._mark_runs(self._cache.schedules.put(made))
+        self._cache.upserted(KIND, made)
 
     def _saw_run(self, body: Json) -> None:
         # At once, so that what is decided next never lags the watch.
-        self._mark_runs(self._cache.put_run(body, now=self._clock()))
+        self._cache.upserted("taskruns", body)
 
 
 def build_run(schedule: ScheduleRecord, name: str) -> Json:
@@ -259,3 +196,7 @@ def _is_told(refused: Standing, schedule: ScheduleRecord, progress: Progress) ->
 
 def _runs_path(namespace: str) -> str:
     return f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/taskruns"
+
+
+def _path(namespace: str, name: str) -> str:
+    return f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/schedules/{name}"

@@ -1,12 +1,19 @@
 """The status as it is written: pure builders of the JSON that people and programs read."""
 
-from typing import Any
+from typing import Any, Final
 
-from tidegate_api.names import ATTEMPTS_KEPT, DEFAULT_QUEUE, Phase
+from pydantic.alias_generators import to_camel
+from tidegate_api.names import ATTEMPTS_KEPT, DEFAULT_QUEUE, Phase, Reason
+from tidegate_api.taskrun import TaskRunStatus
 
+from tidegate_operator.attempt_records import AttemptRecord
 from tidegate_operator.policies.outcome import ABSENT, End
-from tidegate_operator.records import AttemptRecord, Json, RunRecord
+from tidegate_operator.records import Json, RunRecord
 from tidegate_operator.timestamps import format_duration, format_time, parse_time
+
+STATUS_FIELDS: Final = tuple(to_camel(name) for name in TaskRunStatus.model_fields)
+REASON_MAX: Final = 256
+MESSAGE_MAX: Final = 1024
 
 
 def attempt_entry(attempt: AttemptRecord, *, end: End | None, started: float | None) -> Json:
@@ -17,13 +24,16 @@ def attempt_entry(attempt: AttemptRecord, *, end: End | None, started: float | N
         "jobName": attempt.job_name,
         "podName": pod.name if pod else None,
         "nodeName": pod.node if pod else None,
+        "image": pod.image if pod else None,
+        "imageID": pod.image_id if pod else None,
+        "specHash": attempt.spec_hash,
         "startedAt": format_time(started) if started is not None else None,
     }
     if end is not None:
         fields |= {
             "outcome": str(end.outcome),
-            "reason": end.reason,
-            "message": end.message,
+            "reason": end.reason[:REASON_MAX] if end.reason else None,
+            "message": end.message[:MESSAGE_MAX] if end.message else None,
             "exitCode": end.exit_code,
             "finishedAt": format_time(end.finished),
         }
@@ -61,8 +71,8 @@ def build_status(
     first_start = before.started_at or (format_time(started) if started is not None else None)
     status: Json = {
         "phase": str(phase),
-        "reason": str(reason) if reason else None,
-        "message": message,
+        "reason": str(reason)[:REASON_MAX] if reason else None,
+        "message": message[:MESSAGE_MAX] if message else None,
         "observedGeneration": run.generation,
         "queuedAt": _queued_at(run, queued_at),
         "startedAt": first_start,
@@ -86,6 +96,18 @@ def build_status(
     return status
 
 
+def failed_by_fault(run: RunRecord, *, message: str, ttl: int | None, now: float) -> Json:
+    """The end of a run that is set aside: no more than can be said of a record that can't be relied on."""
+    status: Json = {
+        "phase": str(Phase.FAILED),
+        "reason": str(Reason.INTERNAL_ERROR),
+        "message": message[:MESSAGE_MAX],
+        "finishedAt": format_time(now),
+        "conditions": _conditions(run, phase=Phase.FAILED, reason=Reason.INTERNAL_ERROR, message=message, now=now),
+    }
+    return {**status, "ttlSecondsAfterFinished": ttl} if ttl is not None else status
+
+
 def _queued_at(run: RunRecord, given: Any) -> str | None:
     if given is None:
         return None
@@ -104,7 +126,8 @@ def _conditions(run: RunRecord, *, phase: Phase, reason: str | None, message: st
     succeeded = ("True" if phase is Phase.SUCCEEDED else "False") if phase.terminal else "Unknown"
 
     def condition(kind: str, state: str) -> Json:
-        made = {"type": kind, "status": state, "reason": str(reason or phase), "lastTransitionTime": since}
-        return {**made, "message": message} if message else made
+        why = str(reason or phase)[:REASON_MAX]
+        made = {"type": kind, "status": state, "reason": why, "lastTransitionTime": since}
+        return {**made, "message": message[:MESSAGE_MAX]} if message else made
 
     return [condition("Finished", "True" if phase.terminal else "False"), condition("Succeeded", succeeded)]

@@ -19,14 +19,14 @@ from tidegate_operator.cache import Cache
 from tidegate_operator.echoes import OwnWrites
 from tidegate_operator.executors.job import JobExecutor
 from tidegate_operator.health import HealthServer
-from tidegate_operator.informer import Informer
+from tidegate_operator.informer import Informer, PodSink
 from tidegate_operator.installation import installation_problem
 from tidegate_operator.kube import Cluster, KubeClient
 from tidegate_operator.lease import Lease, State
 from tidegate_operator.manifests import PodDefaults
 from tidegate_operator.metrics import Metrics
-from tidegate_operator.observer import Observer, PodSink
 from tidegate_operator.policies.admission import Admission
+from tidegate_operator.quarantine import Quarantine
 from tidegate_operator.queues import QueueReporter
 from tidegate_operator.reconciler import Reconciler
 from tidegate_operator.schedules import ScheduleReconciler
@@ -35,10 +35,14 @@ from tidegate_operator.settings import OperatorSettings
 from tidegate_operator.sweeping import Sweeper
 from tidegate_operator.watching import watch_own_kinds
 from tidegate_operator.why import WhyServer
+from tidegate_operator.workqueue import Workqueue
 
 CRD_RETRY_SECONDS = 2.0
 WATCH_RETRY_SECONDS = 0.5
 TICK_SECONDS = 1.0
+SCHEDULES_AT_ONCE = 8
+"""At midnight all may want to be carried out."""
+
 LIVE_PODS = {"labelSelector": f"{MANAGED_BY_LABEL}={MANAGED_BY}", "fieldSelector": "status.phase!=Pending"}
 
 
@@ -48,7 +52,11 @@ class Supervisor:
     def __init__(self, settings: OperatorSettings, cluster: Cluster) -> None:
         self._settings, self._cluster = settings, cluster
         self._metrics = Metrics()
-        self._cache = Cache(Admission(namespace_limit=settings.namespace_limit, cluster_limit=settings.cluster_limit))
+        self._quarantine = Quarantine(self._metrics)
+        self._cache = Cache(
+            Admission(namespace_limit=settings.namespace_limit, cluster_limit=settings.cluster_limit),
+            quarantine=self._quarantine,
+        )
         self._crds: str | None = "the CRDs have not been looked for yet"
         self._stop = asyncio.Event()
         self._broken: str | None = None
@@ -102,21 +110,23 @@ class Supervisor:
         schemas = SchemaWorker(places=settings.concurrent_actions // 2)
         own_writes = OwnWrites()
         actor = Actor(client, self._cache, executor, schemas, own_writes=own_writes, metrics=self._metrics)
-        reconciler = Reconciler(self._cache, actor, settings=settings, metrics=self._metrics)
+        workqueue = Workqueue(is_ready=lambda: self._cache.complete, quarantine=self._quarantine, metrics=self._metrics)
+        self._cache.on_change = workqueue.add
+        reconciler = Reconciler(self._cache, actor, workqueue, settings=settings, metrics=self._metrics)
         schedules = ScheduleReconciler(
             client,
             self._cache,
-            mark_runs=reconciler.mark,
-            is_needed=self._cache.has_dependents,
+            workqueue,
             deletes_due_by=lambda namespace: settings.deletes_due_by(namespace, self._cache.projects),
-            metrics=self._metrics,
         )
-        observer = Observer(self._cache, reconciler)
+        queues = QueueReporter(client, self._cache, workqueue)
+        workqueue.serve("taskruns", reconciler, places=settings.concurrent_actions)
+        workqueue.serve("schedules", schedules, places=SCHEDULES_AT_ONCE)
+        workqueue.serve("queues", queues, places=1)
         sweeper = Sweeper(
             client,
             self._cache,
-            observer,
-            reconciler,
+            workqueue,
             namespaces=settings.namespaces,
             own_namespace=settings.lease_namespace if settings.api_of_projects else None,
             seconds=settings.sweep_seconds,
@@ -129,17 +139,16 @@ class Supervisor:
                 path=f"/api/v1/namespaces/{namespace}/pods" if namespace else "/api/v1/pods",
                 resource="pods",
                 selector=LIVE_PODS,
-                sink=PodSink(self._cache, reconciler, observer, namespace=namespace, unlisted=unlisted),
+                sink=PodSink(self._cache, namespace=namespace, unlisted=unlisted),
                 metrics=self._metrics,
             )
             for namespace in sorted(unlisted, key=str)
         ]
         parts: dict[str, Coroutine[Any, Any, Any]] = {
-            "kopf": self._watch(client, observer, sweeper, own_writes),
-            "queues": QueueReporter(client, self._cache, observer).run(),
+            "kopf": self._watch(client, sweeper, own_writes),
+            "queues": queues.run(),
             "sweeper": sweeper.run(),
-            "reconciler": reconciler.run(),
-            "schedules": schedules.run(),
+            "workqueue": workqueue.run(),
             "lease": self._lease.wait_for(State.LOST),
             "stop": self._stop.wait(),
             **{f"pods {i}": informer.run() for i, informer in enumerate(informers)},
@@ -148,7 +157,7 @@ class Supervisor:
             stack.push_async_callback(schemas.close)
             if settings.why_callers:
                 await stack.enter_async_context(self._why_server(client, reconciler))
-            return await self._work(parts, reconciler, schedules)
+            return await self._work(parts, workqueue)
 
     def _why_server(self, client: KubeClient, reconciler: Reconciler) -> WhyServer:
         return WhyServer(
@@ -161,9 +170,7 @@ class Supervisor:
             port=self._settings.why_port,
         )
 
-    async def _work(
-        self, parts: dict[str, Coroutine[Any, Any, Any]], reconciler: Reconciler, schedules: ScheduleReconciler
-    ) -> int:
+    async def _work(self, parts: dict[str, Coroutine[Any, Any, Any]], workqueue: Workqueue) -> int:
         tasks = {asyncio.create_task(part, name=name) for name, part in parts.items()}
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         names = {task.get_name() for task in done}
@@ -173,7 +180,7 @@ class Supervisor:
             self._log.error("a part broke", part=task.get_name(), error=repr(task.exception()))
         if "lease" in names:
             self._log.error("another replica holds the lease")
-        await asyncio.gather(reconciler.stop(), schedules.stop())
+        await workqueue.stop()
         # Writes have drained: another may lead. Watches have nothing to finish, kopf's own slow farewell included.
         await asyncio.to_thread(self._lease.release)
         for task in tasks - done:
@@ -189,7 +196,7 @@ class Supervisor:
             await asyncio.sleep(CRD_RETRY_SECONDS)
         self._crds = None
 
-    async def _watch(self, client: KubeClient, observer: Observer, sweeper: Sweeper, own_writes: OwnWrites) -> None:
+    async def _watch(self, client: KubeClient, sweeper: Sweeper, own_writes: OwnWrites) -> None:
         """Keep kopf running. An apiserver that has just started may answer what ends it, and does for a moment only.
 
         It lists everything as the sweep does, and keeps it for a moment: one after the other takes half the memory.
@@ -199,7 +206,7 @@ class Supervisor:
             try:
                 await watch_own_kinds(
                     self._cluster,
-                    observer,
+                    self._cache,
                     self._metrics,
                     namespaces=self._settings.namespaces,
                     own_writes=own_writes,

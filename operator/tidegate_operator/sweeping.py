@@ -14,12 +14,12 @@ from tidegate_api.names import GROUP, MANAGED_BY, MANAGED_BY_LABEL, VERSION
 from tidegate_api.projects import PROJECT_SELECTOR, may_be_project
 
 from tidegate_operator.cache import Cache
+from tidegate_operator.keys import run_key
 from tidegate_operator.kube import KubeClient, KubeError
 from tidegate_operator.memory import give_back
 from tidegate_operator.metrics import Metrics
-from tidegate_operator.observer import Observer
-from tidegate_operator.reconciler import Reconciler
 from tidegate_operator.records import Projects
+from tidegate_operator.workqueue import Workqueue
 
 METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 RUNNING: Final = "status.phase!=Pending,status.phase!=Succeeded,status.phase!=Failed"
@@ -28,6 +28,7 @@ OURS: Final = {"labelSelector": f"{MANAGED_BY_LABEL}={MANAGED_BY}"}
 OWN_KINDS: Final = ("tasks", "queues", "schedules", "taskruns")
 OWN_GROUP: Final = f"/apis/{GROUP}/{VERSION}"
 RETRY_SECONDS: Final = 1.0
+BROKEN_SECONDS: Final = 30.0
 GIVE_BACK_SECONDS: Final = 3.0
 """After a sweep: kopf lists beside the first one, and has worked through it by then."""
 
@@ -46,8 +47,7 @@ class Sweeper:
         self,
         client: KubeClient,
         cache: Cache,
-        observer: Observer,
-        reconciler: Reconciler,
+        workqueue: Workqueue,
         *,
         namespaces: list[str],
         own_namespace: str | None,
@@ -55,7 +55,7 @@ class Sweeper:
         metrics: Metrics,
     ) -> None:
         """``own_namespace``: where it has to be known which namespaces are projects, that which never is one."""
-        self._client, self._cache, self._observer, self._reconciler = client, cache, observer, reconciler
+        self._client, self._cache, self._workqueue = client, cache, workqueue
         self._namespaces, self._seconds, self._metrics = namespaces, seconds, metrics
         self._own_namespace = own_namespace
         self._wanted = asyncio.Event()
@@ -88,6 +88,13 @@ class Sweeper:
                 self._metrics.sweeps.labels("failed").inc()
                 self._log.warning("sweep failed", error=str(error) or repr(error))
                 pause = RETRY_SECONDS
+            except SteppedBackError:
+                raise
+            except Exception:
+                # A list that can't be gone through says nothing of what events tell: those go on.
+                self._metrics.sweeps.labels("broken").inc()
+                self._log.exception("sweep broke")
+                pause = min(self._seconds, BROKEN_SECONDS) if self._cache.complete else RETRY_SECONDS
             await self._wait_wanted(pause)
 
     async def _wait_wanted(self, seconds: float) -> None:
@@ -108,7 +115,7 @@ class Sweeper:
         await self._list_jobs()
         if self._cache.complete:
             await self._list_running_pods()
-            self._reconciler.mark(tuple(self._cache.runs))
+            self._cache.look_at_all()
 
     async def _list_projects(self) -> None:
         """Before the runs, which are marked at the end: a namespace that is a project no longer leaves its runs to us."""
@@ -137,9 +144,9 @@ class Sweeper:
                     seen.add(uid)
                     if int(item["metadata"]["resourceVersion"]) < before.get(uid, 0):
                         raise SteppedBackError(f"one of the {kind} is older than it was: {item['metadata']['name']}")
-                    self._observer.saw(kind, item)
+                    self._cache.upserted(kind, item)
             self._drop_ghosts(kind, before.keys() - seen, version=version, path=path)
-        self._observer.listed(kind)
+        self._cache.synced(kind)
 
     async def _list_jobs(self) -> None:
         seen: set[str] = set()
@@ -148,14 +155,14 @@ class Sweeper:
             async for items, _ in self._client.pages(path, resource="jobs", params=OURS, accept=METADATA_LIST):
                 for item in items:
                     seen.add(item["metadata"]["uid"])
-                    self._observer.saw("jobs", item)
+                    self._cache.upserted("jobs", item)
         for attempt in self._cache.attempts.all():
             # A Job made while we listed isn't in the list, and isn't missing either.
             if attempt.job_uid in started - seen and not attempt.job_gone:
-                attempt.looked_at = float("-inf")
-        if "jobs" not in self._cache.synced:
+                self._cache.attempts.inspect_soon(attempt)
+        if not self._cache.is_synced("jobs"):
             await self._list_pending_pods()
-        self._observer.listed("jobs")
+        self._cache.synced("jobs")
 
     async def _list_pending_pods(self) -> None:
         """Once, at the start: the informer doesn't follow pods that don't run yet, and their Job may be gone already."""
@@ -163,7 +170,7 @@ class Sweeper:
         for path in self._paths("/api/v1", "pods"):
             async for items, _ in self._client.pages(path, resource="pods", params=query, accept=METADATA_LIST):
                 for item in items:
-                    self._observer.saw("pods", item)
+                    self._cache.upserted("pods", item)
 
     async def _list_running_pods(self) -> None:
         """Which pods run: of one that no longer does, no event may have told."""
@@ -175,17 +182,20 @@ class Sweeper:
                 version = int(text)
                 listed += [item["metadata"]["uid"] for item in items]
             namespace = path.split("/")[4] if "/namespaces/" in path else None
-            self._reconciler.mark(self._cache.unlisted_pods(listed, version=version, namespace=namespace))
+            self._cache.missing_pods(listed, version=version, namespace=namespace)
 
     def _drop_ghosts(self, kind: str, missing: set[str], *, version: int, path: str) -> None:
         """Forget what the list at `version` didn't have, unless it was seen later or is being written right now."""
         for record in self._cache.records(kind):
-            if record.uid not in missing or record.version > version or self._reconciler.is_busy(record.uid):
+            if record.uid not in missing or record.version > version or self._is_busy(kind, record.uid):
                 continue
             if "/namespaces/" in path and f"/namespaces/{record.namespace}/" not in path:
                 continue
             self._metrics.corrections.labels(kind).inc()
-            self._reconciler.mark(self._cache.drop(kind, record))
+            self._cache.forget(kind, namespace=record.namespace, name=record.name, uid=record.uid)
+
+    def _is_busy(self, kind: str, uid: str) -> bool:
+        return kind == "taskruns" and self._workqueue.is_busy(run_key(uid))
 
     def _paths(self, prefix: str, plural: str) -> list[str]:
         return [f"{prefix}/namespaces/{n}/{plural}" for n in self._namespaces] or [f"{prefix}/{plural}"]

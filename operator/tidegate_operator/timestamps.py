@@ -1,21 +1,64 @@
-"""Times between the wire (RFC 3339) and arithmetic (seconds since the epoch), and durations for people."""
+"""Times between the wire (RFC 3339) and arithmetic (seconds since the epoch), and durations for people.
 
-from datetime import UTC, datetime
+Every time that the apiserver lets through is understood: its check of `date-time` takes lowercase letters, any sign before
+the fraction, offsets that no zone has, and the years 0000 to 9999. What lies outside the years that the contract names is
+read as the nearest moment inside them, so that no arithmetic and no later formatting fails.
+"""
+
+import re
+from datetime import UTC, date, datetime
+from typing import Final
+
+EARLIEST: Final = 0.0
+"""1970-01-01T00:00:00Z."""
+LATEST: Final = 253_370_764_799.0
+"""9998-12-31T23:59:59Z: a day with any offset still is a day that `datetime` knows."""
+
+_EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
+# The apiserver looks at what stands between the first two letters t, and at nothing after the second.
+_TIME: Final = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:.(\d+))?([Zz]|[+-]\d\d:\d\d)(?:[Tt].*)?", re.ASCII | re.DOTALL
+)
 
 
 def parse_time(text: str | None) -> float | None:
-    """Seconds since the epoch, or None for an absent time."""
-    return datetime.fromisoformat(text).timestamp() if text else None
+    """Seconds since the epoch, between EARLIEST and LATEST; None for an absent time. Raises ValueError."""
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is not None:
+            return min(max(moment.timestamp(), EARLIEST), LATEST)
+    except (ValueError, OverflowError):
+        pass
+    return min(max(_parse_odd(text), EARLIEST), LATEST)
+
+
+def _parse_odd(text: str) -> float:
+    found = _TIME.fullmatch(text)
+    if found is None:
+        raise ValueError(f"{text[:64]!r} is not an RFC 3339 time")
+    year, month, day, hour, minute, second = (int(part) for part in found.groups()[:6])
+    fraction, zone = float(f"0.{found[7][:9]}") if found[7] else 0.0, found[8]
+    if year == 0:
+        return EARLIEST
+    offset = 0 if zone in "Zz" else (int(zone[1:3]) * 60 + int(zone[4:6])) * (60 if zone[0] == "+" else -60)
+    days = date(year, month, day).toordinal() - _EPOCH_DAY
+    return days * 86_400.0 + hour * 3600 + minute * 60 + second + fraction - offset
 
 
 def format_time(seconds: float) -> str:
     """RFC 3339 in UTC with milliseconds."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return _moment(seconds).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def format_second(seconds: float) -> str:
     """RFC 3339 in UTC, for what has no fractions of a second."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return _moment(seconds).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(min(max(seconds, EARLIEST), LATEST), UTC)
 
 
 def format_duration(seconds: float) -> str:

@@ -16,10 +16,10 @@ import kopf
 from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 from tidegate_api.names import GROUP, VERSION
 
+from tidegate_operator.cache import Cache
 from tidegate_operator.echoes import OwnWrites, without_echoes
 from tidegate_operator.kube import PAGE, Cluster
 from tidegate_operator.metrics import Metrics
-from tidegate_operator.observer import Observer
 
 KINDS: Final = ("taskruns", "tasks", "queues", "schedules")
 KOPF: Final = Path(kopf.__file__).parent
@@ -117,7 +117,7 @@ def configure_kopf(settings: kopf.OperatorSettings) -> None:
 
 def build_registry(
     cluster: Cluster,
-    observer: Observer,
+    cache: Cache,
     metrics: Metrics,
     *,
     own_writes: OwnWrites,
@@ -139,18 +139,18 @@ def build_registry(
         configure_kopf(settings)
 
     for kind in KINDS:
-        _register(registry, kind, observer, metrics)
+        _register(registry, kind, cache, metrics)
     return registry
 
 
-def _register(registry: kopf.OperatorRegistry, kind: str, observer: Observer, metrics: Metrics) -> None:
+def _register(registry: kopf.OperatorRegistry, kind: str, cache: Cache, metrics: Metrics) -> None:
     @kopf.on.event(GROUP, VERSION, kind, registry=registry, id=f"see-{kind}")
     async def see(event: Any, **_: Any) -> None:
         _note_event(metrics, kind)
         if event["type"] == "DELETED":
-            observer.lost(kind, event["object"])
+            cache.deleted(kind, event["object"])
         else:
-            observer.saw(kind, event["object"])
+            cache.upserted(kind, event["object"])
 
 
 def _note_event(metrics: Metrics, kind: str) -> None:
@@ -160,7 +160,7 @@ def _note_event(metrics: Metrics, kind: str) -> None:
 
 async def watch_own_kinds(
     cluster: Cluster,
-    observer: Observer,
+    cache: Cache,
     metrics: Metrics,
     *,
     namespaces: Collection[str],
@@ -175,7 +175,7 @@ async def watch_own_kinds(
     has put its own handlers of signals in place.
     """
     tasks = await kopf.spawn_tasks(
-        registry=build_registry(cluster, observer, metrics, own_writes=own_writes, on_list=on_list),
+        registry=build_registry(cluster, cache, metrics, own_writes=own_writes, on_list=on_list),
         stop_flag=stop,
         memories=NoMemories(),
         standalone=True,

@@ -12,19 +12,21 @@ from typing import Any
 
 from support.builders import a_run
 from tidegate_api.names import Phase
-from tidegate_operator.cache import Cache
+from tidegate_operator.attempt_records import AttemptRecord
+from tidegate_operator.cache import KINDS, Cache
 from tidegate_operator.manifests import PodDefaults, build_job
 from tidegate_operator.policies import decision as d
 from tidegate_operator.policies.decide import decide
 from tidegate_operator.policies.lingering import linger
 from tidegate_operator.policies.resolution import resolve
-from tidegate_operator.records import STOP_ANNOTATION, AttemptRecord, Plan, RunRecord
+from tidegate_operator.records import STOP_ANNOTATION, Plan, RunRecord
 from tidegate_operator.timestamps import format_time
 
 Json = dict[str, Any]
 START = 1_700_000_000.0
 QUEUE = "mail"
-PLAN = Plan(timeout=50, initial_delay=2, queue=QUEUE)
+SPEC = {"image": "x", "timeoutSeconds": 50, "retry": {"initialDelaySeconds": 2}, "queue": QUEUE}
+PLAN = Plan.of(SPEC)
 ENDED = ("Succeeded", "Failed")
 
 
@@ -182,42 +184,42 @@ class Supervisor:
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
-        self.cache = Cache()
+        self.cache = Cache(clock=lambda: cluster.now)
         self.unanswered = False
         """The next POST of a Job is carried out, and its answer lost."""
         self.sweep()
         for pod in cluster.pods.values():  # once, at the start
-            self.cache.put_pod(copy.deepcopy(pod), now=cluster.now)
-        self.cache.all_listed()
+            self.cache.upserted("pods", copy.deepcopy(pod))
+        for kind in KINDS:
+            self.cache.synced(kind)
 
     def sweep(self) -> None:
         """List everything, as at the start and now and again."""
         c = self.cluster
         self.cache.admission.set_queue("default", QUEUE, spec={"concurrencyLimit": c.limit}, bucket=None)
         for run in c.runs.values():
-            self.cache.put_run(copy.deepcopy(run), now=c.now)
+            self.cache.upserted("taskruns", copy.deepcopy(run))
         for uid in [uid for uid in self.cache.runs if uid not in c.runs]:
             self.cache.drop_run(uid)
         for job in c.jobs.values():
-            self.cache.put_job(copy.deepcopy(job["metadata"]), now=c.now)
+            self.cache.upserted("jobs", copy.deepcopy(job))
         for attempt in self.cache.attempts.all():
             if attempt.job_uid not in c.jobs and not attempt.job_gone:
-                attempt.looked_at = float("-inf")
+                self.cache.attempts.inspect_soon(attempt)
         for pod in c.pods.values():
             if pod["status"]["phase"] != "Pending":  # the watch's selector
-                self.cache.put_pod(copy.deepcopy(pod), now=c.now)
-        self.cache.unlisted_pods(c.pods, version=c.version)
+                self.cache.upserted("pods", copy.deepcopy(pod))
+        self.cache.missing_pods(c.pods, version=c.version)
 
     def deliver(self, kind: str, event: str, body: Json) -> None:
-        now = self.cluster.now
         if kind == "taskruns" and event == "DELETED":
             self.cache.drop_run(body["metadata"]["uid"])
         elif kind == "taskruns":
-            self.cache.put_run(copy.deepcopy(body), now=now)
+            self.cache.upserted("taskruns", copy.deepcopy(body))
         elif kind == "pods" and event == "DELETED":
-            self.cache.pod_deleted(copy.deepcopy(body), now=now)
+            self.cache.deleted("pods", copy.deepcopy(body))
         elif kind == "pods" and body["status"]["phase"] != "Pending":
-            self.cache.put_pod(copy.deepcopy(body), now=now)
+            self.cache.upserted("pods", copy.deepcopy(body))
 
     def reconcile(self) -> None:
         """Decide on every run, let in whose turn has come, and act."""
@@ -235,7 +237,7 @@ class Supervisor:
                 self._act(run, action)
         for ticket in cache.admission.admit(now):
             run = cache.runs[ticket.uid]
-            run.starting, run.posted_at = ticket.number, 0.0
+            cache.starts(run, ticket.number)
             self._act(run, d.StartAttempt(ticket.number))
 
     def _world(self, run: RunRecord) -> d.World:
@@ -256,7 +258,7 @@ class Supervisor:
             case d.DeleteJob(attempt):
                 c.delete_job(attempt.job_uid)
                 self._look(attempt)
-            case d.LookInto(attempt):
+            case d.InspectAttempt(attempt):
                 self._look(attempt)
             case _ if run is not None:
                 self._act_on(run, action)
@@ -275,7 +277,7 @@ class Supervisor:
                     metadata = copy.deepcopy(c.runs[run.uid]["metadata"])
                     self.cache.wrote_status(run, metadata, copy.deepcopy(status), written_on=version)
                 elif run.uid in c.runs:  # read after a conflict
-                    self.cache.put_run(copy.deepcopy(c.runs[run.uid]), now=c.now)
+                    self.cache.upserted("taskruns", copy.deepcopy(c.runs[run.uid]))
                 else:
                     self.cache.drop_run(run.uid)
             case d.RecoverAttempt(number):
@@ -292,25 +294,24 @@ class Supervisor:
         if run.posted_at and self.cache.attempts.has_stray(run.uid):
             self._not_started(run)
             return
-        run.posted_at = c.now
+        self.cache.posted(run)
         job = c.create_job(run.uid, number)
         if self.unanswered:
             self.unanswered = False
             return
-        self.cache.put_job(copy.deepcopy(job["metadata"]), now=c.now, plan=PLAN)
+        self.cache.made_job(copy.deepcopy(job["metadata"]), spec=SPEC)
 
     def _not_started(self, run: RunRecord) -> None:
-        run.starting, run.posted_at = 0, 0.0
-        self.cache.settle(run.uid)
+        self.cache.not_started(run, run.starting)
 
     def _find(self, run: RunRecord, number: int) -> bool:
         for job in self.cluster.jobs.values():
             labels = job["metadata"]["labels"]
             if labels["tidegate.dev/run-uid"] == run.uid and labels["tidegate.dev/attempt"] == str(number):
-                self.cache.put_job(copy.deepcopy(job["metadata"]), now=self.cluster.now)
+                self.cache.upserted("jobs", copy.deepcopy(job))
                 return True
         for pod in self.cluster.live_pods(run.uid):
-            self.cache.put_pod(copy.deepcopy(pod), now=self.cluster.now)
+            self.cache.upserted("pods", copy.deepcopy(pod))
         return False
 
     def _look(self, attempt: AttemptRecord) -> None:
@@ -319,18 +320,18 @@ class Supervisor:
             attempt.looked_at = c.now
             found = next((j for j in c.jobs.values() if j["metadata"]["name"] == attempt.job_name), None)
             if found is not None:
-                self.cache.put_job(copy.deepcopy(found["metadata"]), now=c.now)
+                self.cache.upserted("jobs", copy.deepcopy(found))
             attempt.job_gone = found is None and c.now >= attempt.supposed_until
             self.cache.settle(attempt.run_uid)
             return
         for pod in c.pods.values():
             if pod["metadata"]["ownerReferences"][0]["uid"] == attempt.job_uid:
-                self.cache.put_pod(copy.deepcopy(pod), now=c.now)
+                self.cache.upserted("pods", copy.deepcopy(pod))
         for record in attempt.pods.values():
             record.gone = record.gone or record.uid not in c.pods
         attempt.job_gone = attempt.job_uid not in c.jobs
         if not attempt.plan_known and not attempt.job_gone:
-            self.cache.put_job(copy.deepcopy(c.jobs[attempt.job_uid]["metadata"]), now=c.now)
+            self.cache.upserted("jobs", copy.deepcopy(c.jobs[attempt.job_uid]))
         attempt.looked_at = c.now
         self.cache.settle(attempt.run_uid)
 

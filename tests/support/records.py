@@ -4,7 +4,9 @@ from dataclasses import replace
 from typing import Any, Self
 
 from tidegate_api.names import Phase
-from tidegate_operator.records import AttemptRecord, Plan, PodRecord, RunRecord, ScheduleRecord, StatusRecord
+from tidegate_operator.attempt_records import AttemptRecord, PodRecord
+from tidegate_operator.definitions import ScheduleRecord
+from tidegate_operator.records import Plan, RunRecord, StatusRecord
 
 NOW = 1_000_000.0
 

@@ -6,19 +6,20 @@ record either way.
 
 from typing import Protocol
 
-from tidegate_operator.records import AttemptRecord, Json, Refusal, RunRecord
+from tidegate_operator.attempt_records import AttemptRecord
+from tidegate_operator.records import Json, Refusal, RunRecord
 
 
 class StartRefusedError(Exception):
     """The cluster would not take the attempt.
 
-    `final`: trying again is of no use, the run ends with `refusal`; else the run waits with it.
+    `final`: trying again is of no use, the run ends with `refusal`; else the run waits with it. Not `sure`: it may have been
+    made all the same.
     """
 
-    def __init__(self, refusal: Refusal, *, final: bool) -> None:
+    def __init__(self, refusal: Refusal, *, final: bool = False, sure: bool = True) -> None:
         super().__init__(refusal.message)
-        self.refusal = refusal
-        self.final = final
+        self.refusal, self.final, self.sure = refusal, final, sure
 
 
 class Executor(Protocol):
@@ -39,7 +40,7 @@ class Executor(Protocol):
     async def discard(self, attempt: AttemptRecord) -> None:
         """Take the attempt away, so that nothing of it can start again."""
 
-    async def look(self, attempt: AttemptRecord) -> None:
+    async def inspect(self, attempt: AttemptRecord) -> None:
         """Find out how the attempt stands, and why it doesn't run."""
 
     async def recover(self, run: RunRecord, *, number: int, job_name: str, resolved: Json | None) -> bool:

@@ -1,23 +1,22 @@
 """An attempt as a Kubernetes Job with one pod."""
 
-import json
 import time
 from collections.abc import Callable
 from typing import Final
 
 from tidegate_api.names import RUN_UID_LABEL, Reason
 
+from tidegate_operator.attempt_records import TASK_ENDED, AttemptRecord, PodRecord
 from tidegate_operator.cache import Cache
 from tidegate_operator.executors import StartRefusedError
+from tidegate_operator.executors.refusals import refusal_of_job, refusal_of_pod
 from tidegate_operator.kube import METADATA, KubeClient, KubeError
-from tidegate_operator.manifests import PodDefaults, ReservedPathError, build_job, job_name
+from tidegate_operator.manifests import PodDefaults, ReservedPathError, TooDeepError, build_job, job_name
 from tidegate_operator.parsing import controller_of, task_spec_of
 from tidegate_operator.policies.retry import ran_out_of_memory
-from tidegate_operator.records import NO_NODE, STOP_ANNOTATION, AttemptRecord, Json, Plan, PodRecord, Refusal, RunRecord
+from tidegate_operator.records import NO_NODE, STOP_ANNOTATION, Json, Plan, Refusal, RunRecord
 
 JOB_UID_LABEL: Final = "batch.kubernetes.io/controller-uid"
-STARTED_LATE: Final = frozenset({"ContainerCreating", "PodInitializing"})
-"""Waiting reasons that only say: not yet."""
 
 
 class JobExecutor:
@@ -38,19 +37,19 @@ class JobExecutor:
             job = build_job(body, resolved, number=number, defaults=self._defaults, after_oom=after_oom)
             made = await self._client.create(path, job, resource="jobs", strict=True, accept=METADATA)
         except KubeError as error:
+            if error.conflict:
+                raise  # such as of a quota that is counted by many at once: it goes well in a moment
             if error.code != 409:
-                raise _refused(error) from error
+                raise refusal_of_job(error) from error
             made = await self._client.get(f"{path}/{job['metadata']['name']}", resource="jobs", accept=METADATA)
             if controller_of(made["metadata"], kind="TaskRun") != run.uid:
                 message = f"a Job {job['metadata']['name']} that isn't this run's is in the way"
                 raise StartRefusedError(Refusal(Reason.ERROR, message), final=True) from error
-        except ReservedPathError as error:
+        except (ReservedPathError, TooDeepError) as error:
             raise StartRefusedError(Refusal(Reason.INVALID_TASK, str(error)), final=True) from error
         except RecursionError as error:
-            message = "the task or its payload is nested too deeply to be written into a Job"
-            raise StartRefusedError(Refusal(Reason.INVALID_TASK, message), final=True) from error
-        # At once, so that what is decided next never lags the watch.
-        self._cache.put_job(made["metadata"], now=self._clock(), plan=Plan.of(resolved))
+            raise StartRefusedError(Refusal(Reason.INVALID_TASK, str(TooDeepError())), final=True) from error
+        self._cache.made_job(made["metadata"], spec=resolved)
 
     async def find(self, run: RunRecord, *, number: int) -> bool:
         """Whether the Job of attempt `number` is there; if so it is in the cache, else pods are that it may have left."""
@@ -58,7 +57,7 @@ class JobExecutor:
         if await self._find(run, path):
             return True
         for pod in await self._live_pods(run):
-            self._cache.put_pod(pod, now=self._clock())
+            self._cache.upserted("pods", pod)
         return False
 
     async def _live_pods(self, run: RunRecord) -> list[Json]:
@@ -79,7 +78,7 @@ class JobExecutor:
             return False
         if controller_of(job["metadata"], kind="TaskRun") != run.uid:
             return False
-        self._cache.put_job(job["metadata"], now=self._clock())
+        self._cache.upserted("jobs", job)
         return True
 
     async def frozen_spec(self, attempt: AttemptRecord) -> Json | None:
@@ -90,8 +89,7 @@ class JobExecutor:
             if error.code == 404:
                 return None
             raise
-        text = task_spec_of(job["metadata"])
-        return json.loads(text) if text else None
+        return task_spec_of(job["metadata"])
 
     async def stop(self, attempt: AttemptRecord, why: Refusal) -> None:
         """Shorten the pod's deadline: the kubelet sends SIGTERM, waits the grace period, kills, and the logs stay.
@@ -100,15 +98,17 @@ class JobExecutor:
         """
         pod = attempt.pod
         if pod is None or not pod.running:
-            await self.look(attempt)
+            await self.inspect(attempt)
             pod = attempt.pod
         if pod is not None and pod.terminal:
             return
         if pod is None or pod.node is None:
             if not attempt.job_gone:
                 await self._delete_job(attempt)
-            attempt.stop, attempt.stopped_pod = why, pod.uid if pod else ""
+            self._cache.attempts.stopping(attempt, why, pod=pod)
             return
+        if pod.task_ended:
+            why = TASK_ENDED  # whatever it is stopped for, its end is the task's own
         patch = {
             "metadata": {"uid": pod.uid, "annotations": {STOP_ANNOTATION: why.reason}},
             "spec": {"activeDeadlineSeconds": 1},
@@ -118,14 +118,14 @@ class JobExecutor:
         except KubeError as error:
             if error.code not in (404, 409):  # gone, or another pod of the name: the next look tells
                 raise
-        attempt.stop, attempt.stopped_pod = why, pod.uid
+        self._cache.attempts.stopping(attempt, why, pod=pod)
 
     async def discard(self, attempt: AttemptRecord) -> None:
         """Delete the Job, and see whether it is gone."""
         await self._delete_job(attempt)
-        await self.look(attempt)
+        await self.inspect(attempt)
 
-    async def look(self, attempt: AttemptRecord) -> None:
+    async def inspect(self, attempt: AttemptRecord) -> None:
         """LIST the attempt's pods; with none, ask for the Job and its events."""
         now = self._clock()
         if attempt.supposed_until:
@@ -137,15 +137,14 @@ class JobExecutor:
         async for items, _ in self._client.pages(path, resource="pods", params=params):
             for item in items:
                 listed.add(item["metadata"]["uid"])
-                self._cache.put_pod(item, now=now)
+                self._cache.upserted("pods", item)
         for pod in list(attempt.pods.values()):
-            if pod.uid not in listed and not pod.terminal:
-                pod.gone = not await self._is_there(attempt, pod)
+            if pod.uid not in listed and not pod.terminal and not await self._is_there(attempt, pod):
+                self._cache.attempts.pod_is_gone(attempt, pod)
         if not attempt.plan_known or all(p.terminal for p in attempt.pods.values()):
             await self._look_at_job(attempt)
-        self._note_trouble(attempt, now)
-        attempt.looked_at = now
-        attempt.looks = 0 if pod_runs(attempt) else attempt.looks + 1
+        await self._note_trouble(attempt, now)
+        self._cache.attempts.inspected(attempt, at=now, runs=pod_runs(attempt))
         self._cache.settle(attempt.run_uid)
 
     async def recover(self, run: RunRecord, *, number: int, job_name: str, resolved: Json | None) -> bool:
@@ -183,61 +182,86 @@ class JobExecutor:
             raise
         if body["metadata"]["uid"] != pod.uid:
             return False
-        self._cache.put_pod(body, now=self._clock())
+        self._cache.upserted("pods", body)
         return True
 
     async def _look_at_job(self, attempt: AttemptRecord) -> None:
+        index, now = self._cache.attempts, self._clock()
         try:
-            job = await self._client.get(self._job_path(attempt), resource="jobs", accept=METADATA)
+            job = await self._client.get(self._job_path(attempt), resource="jobs")
         except KubeError as error:
             if error.code != 404:
                 raise
-            attempt.job_gone = True
+            index.job_is_gone(attempt)
             return
         if job["metadata"]["uid"] != attempt.job_uid:
-            attempt.job_gone = True
+            index.job_is_gone(attempt)
             return
         if not attempt.plan_known:
-            self._cache.put_job(job["metadata"], now=self._clock())
-        params = {"fieldSelector": f"involvedObject.uid={attempt.job_uid},reason=FailedCreate"}
-        events = await self._client.get(
-            f"/api/v1/namespaces/{attempt.namespace}/events", resource="events", params=params
+            self._cache.upserted("jobs", job)
+        if attempt.pods:
+            index.is_held(attempt, None, at=now)
+            return
+        if (job.get("spec") or {}).get("suspend"):
+            held = Refusal(Reason.SCHEDULING, f"its Job {attempt.job_name} is suspended by another controller")
+            index.is_held(attempt, held, at=now)
+            index.has_trouble(attempt, held, at=now)
+            return
+        said = await self._newest_event(attempt.namespace, attempt.job_uid, "reason=FailedCreate")
+        trouble = refusal_of_pod(said["message"]) if said is not None else None
+        index.is_held(attempt, trouble if trouble and trouble.reason == Reason.QUOTA_EXCEEDED else None, at=now)
+        if trouble is not None:
+            index.has_trouble(attempt, trouble, at=now)
+
+    async def _newest_event(self, namespace: str, uid: str, selector: str) -> Json | None:
+        """The last Event about an object that fits, if it says anything: {reason, message}."""
+        params = {"fieldSelector": f"involvedObject.uid={uid},{selector}"}
+        found = await self._client.get(f"/api/v1/namespaces/{namespace}/events", resource="events", params=params)
+        newest = max(
+            found["items"], key=lambda e: str(e.get("lastTimestamp") or e.get("eventTime") or ""), default=None
         )
-        if events["items"] and not attempt.pods:
-            newest = max(events["items"], key=lambda e: str(e.get("lastTimestamp") or e.get("eventTime") or ""))
-            trouble = _refusal_of_pod(newest.get("message") or "")
-            _set_trouble(attempt, trouble, self._clock())
-            if trouble.reason == Reason.QUOTA_EXCEEDED:
-                attempt.quota_at = self._clock()
+        if newest is None or not newest.get("message"):
+            return None
+        return {"reason": newest.get("reason") or Reason.SCHEDULING, "message": newest["message"]}
 
     async def _look_for_supposed(self, attempt: AttemptRecord) -> None:
         """Whether the POST that was never answered has made its Job: then the Job's own record replaces this one."""
-        attempt.looked_at = self._clock()
+        now = self._clock()
+        self._cache.attempts.inspected(attempt, at=now, runs=False)
         try:
             job = await self._client.get(self._job_path(attempt), resource="jobs", accept=METADATA)
         except KubeError as error:
             if error.code != 404:
                 raise
-            attempt.job_gone = attempt.looked_at >= attempt.supposed_until
+            if now >= attempt.supposed_until:
+                self._cache.attempts.job_is_gone(attempt)
         else:
             if controller_of(job["metadata"], kind="TaskRun") == attempt.run_uid:
-                self._cache.put_job(job["metadata"], now=self._clock())
+                self._cache.upserted("jobs", job)
             else:
-                attempt.job_gone = True
+                self._cache.attempts.job_is_gone(attempt)
         self._cache.settle(attempt.run_uid)
 
-    def _note_trouble(self, attempt: AttemptRecord, now: float) -> None:
+    async def _note_trouble(self, attempt: AttemptRecord, now: float) -> None:
+        """What the cluster says about a pod that doesn't run: its containers' own words first, then those of its Events."""
         pod = attempt.pod
         if pod is None or pod.terminal:
             return
         if pod.running:
-            _set_trouble(attempt, None, now)
+            trouble = None
         elif pod.node is None:
-            _set_trouble(attempt, Refusal(Reason.SCHEDULING, pod.scheduling_message or NO_NODE), now)
-        elif pod.waiting_reason and pod.waiting_reason not in STARTED_LATE:
-            _set_trouble(attempt, Refusal(pod.waiting_reason, pod.waiting_message or pod.waiting_reason), now)
+            trouble = Refusal(Reason.SCHEDULING, pod.scheduling_message or NO_NODE)
+        elif pod.waiting is not None:
+            trouble = pod.waiting
         else:
-            _set_trouble(attempt, Refusal(Reason.PULLING_IMAGE, f"starting on node {pod.node}"), now)
+            # A volume that can't be mounted, or a network that isn't there, is told of by Events alone.
+            said = await self._newest_event(attempt.namespace, pod.uid, "type=Warning")
+            trouble = (
+                Refusal(said["reason"], said["message"])
+                if said is not None
+                else Refusal(Reason.PULLING_IMAGE, f"starting on node {pod.node}")
+            )
+        self._cache.attempts.has_trouble(attempt, trouble, at=now)
 
     def _job_path(self, attempt: AttemptRecord) -> str:
         return f"/apis/batch/v1/namespaces/{attempt.namespace}/jobs/{attempt.job_name}"
@@ -247,36 +271,11 @@ class JobExecutor:
 
 
 def pod_runs(attempt: AttemptRecord) -> bool:
-    """Whether a pod of the attempt runs, so that events tell of it."""
-    return attempt.pod is not None and attempt.pod.running and not attempt.unwatched
+    """Whether a pod of the attempt runs, so that events tell of it: those of a Pending pod aren't watched."""
+    pod = attempt.pod
+    return pod is not None and pod.running and pod.phase != "Pending" and not attempt.unwatched
 
 
 def expected_job_name(run: RunRecord, *, number: int) -> str:
     """Name of the Job that attempt `number` of a run has."""
     return job_name(run=run.name, run_uid=run.uid, number=number)
-
-
-def _set_trouble(attempt: AttemptRecord, trouble: Refusal | None, now: float) -> None:
-    if attempt.trouble is None or trouble is None or attempt.trouble.reason != trouble.reason:
-        attempt.trouble_since = now
-    attempt.trouble = trouble
-
-
-def _refused(error: KubeError) -> Exception:
-    """What a refused POST of a Job means for its run."""
-    if error.code in (400, 422):
-        return StartRefusedError(Refusal(Reason.INVALID_TASK, error.message), final=True)
-    if error.code == 403 and "exceeded quota" in error.message:
-        return StartRefusedError(Refusal(Reason.QUOTA_EXCEEDED, error.message), final=False)
-    if error.code in (403, 404):
-        return StartRefusedError(Refusal(Reason.CREATE_REFUSED, error.message), final=False)
-    return error
-
-
-def _refusal_of_pod(message: str) -> Refusal:
-    """What a Job's FailedCreate event means for its run."""
-    if "violates PodSecurity" in message or "denied the request" in message:
-        return Refusal(Reason.POD_REJECTED, message)
-    if "exceeded quota" in message:
-        return Refusal(Reason.QUOTA_EXCEEDED, message)
-    return Refusal(Reason.CREATE_REFUSED, message)

@@ -13,10 +13,12 @@ from typing import Any, Self
 
 from tidegate_api.names import DEFAULT_QUEUE, Reason
 
+from tidegate_operator.faults import Fault
+from tidegate_operator.numbers import count
 from tidegate_operator.policies.rate import TokenBucket
 from tidegate_operator.policies.turns import Line, Ticket
 from tidegate_operator.records import Refusal
-from tidegate_operator.timestamps import format_time, parse_time
+from tidegate_operator.timestamps import format_time
 
 QueueKey = tuple[str, str]
 """Namespace and name."""
@@ -34,8 +36,8 @@ class Limits:
     def of(cls, spec: Mapping[str, Any]) -> Self:
         """From a Queue's spec."""
         return cls(
-            runs=spec.get("concurrencyLimit"),
-            per_key=spec.get("concurrencyLimitPerKey"),
+            runs=count(spec.get("concurrencyLimit")),
+            per_key=count(spec.get("concurrencyLimitPerKey"), low=1),
             paused=bool(spec.get("paused")),
         )
 
@@ -53,6 +55,9 @@ class QueueState:
     holders: dict[str, str] = field(default_factory=dict)
     """Runs that hold a slot, each with its concurrencyKey."""
     per_key: Counter[str] = field(default_factory=Counter)
+    fault: Fault | None = None
+    """Why it can't be judged; nothing of it starts meanwhile."""
+    fault_at: float = 0.0
 
     def is_open(self, key: str) -> bool:
         """Whether one more run of the key may start."""
@@ -61,6 +66,8 @@ class QueueState:
     @property
     def closed(self) -> Refusal | None:
         """Why nothing of it starts, whatever the time and the key."""
+        if self.fault is not None:
+            return Refusal(Reason.QUEUE_PAUSED, f"Queue {self.key[1]} is set aside: {self.fault.message}")
         if not self.there:
             return Refusal(Reason.QUEUE_NOT_FOUND, f"there is no Queue {self.key[1]} in namespace {self.key[0]}")
         if self.limits.paused:
@@ -101,6 +108,7 @@ class Admission:
         """Queues that only the limit of their namespace or of the cluster keeps waiting."""
         self._refills: list[tuple[float, QueueKey]] = []
         self._refill_at: dict[QueueKey, float] = {}
+        self._faults: list[tuple[QueueKey, Fault, Exception]] = []
 
     # Queues
 
@@ -110,22 +118,38 @@ class Admission:
         """A Queue is there, or has changed. `bucket`: its status' rateBucket, read where ours isn't better."""
         state = self._queue(namespace, name)
         before, rate = state.bucket, spec.get("rateLimit")
-        state.there, state.limits = True, Limits.of(spec)
+        state.there, state.limits, state.fault = True, Limits.of(spec), None
         if not rate:
             state.bucket = None
         elif before is not None:
             state.bucket = TokenBucket.of(rate, tokens=before.tokens, at=before.at)
-        elif bucket:
-            state.bucket = TokenBucket.of(rate, tokens=float(bucket["tokens"]), at=parse_time(bucket["at"]) or 0.0)
         else:
-            state.bucket = TokenBucket.of(rate)
+            state.bucket = TokenBucket.restored(rate, bucket)
         state.line.reopen_all()
         self._touch(state)
+
+    def set_aside(self, namespace: str, name: str, fault: Fault, *, now: float) -> None:
+        """A Queue can't be read or judged: nothing of it starts until it has changed, or `try_again` is called."""
+        state = self._queue(namespace, name)
+        state.there, state.fault, state.fault_at = True, fault, now
+        self._touch(state)
+
+    def try_again(self, namespace: str, name: str) -> None:
+        """A Queue that was set aside may be judged again."""
+        state = self._queue(namespace, name)
+        state.fault = None
+        state.line.reopen_all()
+        self._touch(state)
+
+    def take_faults(self) -> list[tuple[QueueKey, Fault, Exception]]:
+        """Queues with which admission broke since the last call."""
+        taken, self._faults = self._faults, []
+        return taken
 
     def drop_queue(self, namespace: str, name: str) -> None:
         """A Queue is gone: what it named waits for another, but `default` needs none."""
         state = self._queue(namespace, name)
-        state.there, state.limits, state.bucket = name == DEFAULT_QUEUE, Limits(), None
+        state.there, state.limits, state.bucket, state.fault = name == DEFAULT_QUEUE, Limits(), None, None
         state.line.reopen_all()
         self._touch(state)
 
@@ -224,17 +248,30 @@ class Admission:
         granted = []
         while (ready := self._next_queue()) is not None:
             state = self._queues[ready]
-            ticket = self._next(state, now)
+            try:
+                ticket = self._admit_next(state, now)
+            except Exception as error:
+                # One queue that can't be judged must not hold up the others.
+                fault = Fault.of("admitting from it", error)
+                self.set_aside(*ready, fault, now=now)
+                self._faults.append((ready, fault, error))
+                continue
             if ticket is None:
                 continue
-            state.line.take(ticket)
-            del self._waits[ticket.uid]
-            if ticket.first and state.bucket is not None:
-                state.bucket.take(now)
-            self.hold(ticket.uid, namespace=ticket.namespace, queue=ticket.queue, key=ticket.key)
             granted.append(ticket)
             self._touch(state)
         return granted
+
+    def _admit_next(self, state: QueueState, now: float) -> Ticket | None:
+        ticket = self._next(state, now)
+        if ticket is None:
+            return None
+        state.line.take(ticket)
+        del self._waits[ticket.uid]
+        if ticket.first and state.bucket is not None:
+            state.bucket.take(now)
+        self.hold(ticket.uid, namespace=ticket.namespace, queue=ticket.queue, key=ticket.key)
+        return ticket
 
     def refund(self, namespace: str, queue: str, now: float) -> None:
         """A first attempt that was let in didn't start: what it took of the rate is there again."""

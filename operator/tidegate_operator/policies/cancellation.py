@@ -2,7 +2,8 @@
 
 from tidegate_api.names import Reason
 
-from tidegate_operator.records import AttemptRecord, Refusal, RunRecord
+from tidegate_operator.attempt_records import AttemptRecord
+from tidegate_operator.records import Refusal, RunRecord
 
 CANCELLED = Refusal(Reason.CANCELLED, "cancelled")
 

@@ -6,8 +6,9 @@ time even if no supervisor lives.
 
 from tidegate_api.names import Reason
 
+from tidegate_operator.attempt_records import TASK_ENDED, AttemptRecord, PodRecord
 from tidegate_operator.policies.decision import World
-from tidegate_operator.records import AttemptRecord, PodRecord, Refusal, RunRecord
+from tidegate_operator.records import Refusal, RunRecord
 from tidegate_operator.timestamps import clamp
 
 CONFIG_ERROR_SECONDS = 10.0
@@ -29,6 +30,16 @@ def started_at(attempt: AttemptRecord, pod: PodRecord) -> float:
     ran = max(0.0, pod.finished - pod.started) if pod.started is not None and pod.finished is not None else 0.0
     told = attempt.told_start
     return clamp(high - ran if told is None else told, low=low, high=high)
+
+
+def stop_other_containers(attempt: AttemptRecord, pod: PodRecord, now: float) -> tuple[Refusal | None, float | None]:
+    """Once `task` has ended, other ordinary containers get the grace period; then the pod is stopped. Answers as
+    `stop_for_deadline` does.
+
+    It counts from the moment that this process saw the end: the node's clock may be off.
+    """
+    end = pod.received + pod.grace
+    return (TASK_ENDED, None) if now >= end else (None, end)
 
 
 def _not_started_at(attempt: AttemptRecord, pod: PodRecord) -> float:
@@ -62,6 +73,8 @@ def stop_for_deadline(
 
 def _stop_for_own_limits(attempt: AttemptRecord, now: float) -> tuple[Refusal | None, float | None]:
     pod, plan = attempt.pod, attempt.plan
+    if pod is not None and pod.task_ended:
+        return stop_other_containers(attempt, pod, now)
     if pod is not None and pod.running:
         if not plan.timeout:
             return None, None
@@ -76,11 +89,13 @@ def _stop_for_own_limits(attempt: AttemptRecord, now: float) -> tuple[Refusal | 
         if now >= attempt.trouble_since + CONFIG_ERROR_SECONDS:
             return trouble, None
         return None, attempt.trouble_since + CONFIG_ERROR_SECONDS
+    if attempt.hold is not None:
+        return None, None  # the clock stands still, and the next look tells when it goes on
     if pod is not None and not pod.terminal:
         begin = max(attempt.created, pod.created)
     else:
-        # No pod: from the Job's creation, its last pod's end or the last refusal by a quota.
-        begin = max(attempt.created, attempt.quota_at, pod.received if pod is not None else 0.0)
+        # No pod: from the Job's creation, its last pod's end, or the moment from which nothing held the Job back.
+        begin = max(attempt.created, attempt.hold_until, pod.received if pod is not None else 0.0)
     end = begin + plan.start_timeout
     if now < end:
         return None, end

@@ -20,6 +20,8 @@ def decide(run: RunRecord, world: World, now: float) -> Decision:
         return follow(run, attempt, world, now)
     if run.starting:
         return _start(run, world, now)
+    if run.deleting:
+        return Decision()  # a finalizer keeps it: nothing new starts
     open_number = _open_attempt(run)
     if open_number is not None and (attempt is None or attempt.number < open_number):
         return Decision([RecoverAttempt(open_number)]) if now >= run.recover_at else Decision(wake_at=run.recover_at)
@@ -33,7 +35,10 @@ def _start(run: RunRecord, world: World, now: float) -> Decision:
     """
     if world.stray and run.posted_at:
         return Decision([FindAttempt(run.starting)])  # it was made; if it is gone again, its pod isn't
-    if not (run.cancel or run.suspend) or not run.posted_at:
+    if run.posted_at and run.refused is not None:
+        # Refused, and perhaps made all the same: once that is known the slot is free.
+        return Decision(wake_at=run.recover_at) if now < run.recover_at else Decision([FindAttempt(run.starting)])
+    if not (run.cancel or run.suspend or run.deleting) or not run.posted_at:
         late = now < run.recover_at
         return Decision(wake_at=run.recover_at) if late else Decision([StartAttempt(run.starting)])
     sure = run.posted_at + LATE_WRITE_SECONDS

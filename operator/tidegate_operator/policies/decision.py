@@ -6,8 +6,11 @@ from dataclasses import dataclass, field
 
 from tidegate_api.names import DEFAULT_QUEUE
 
+from tidegate_operator.attempt_records import AttemptRecord
+from tidegate_operator.definitions import TaskRecord
+from tidegate_operator.numbers import as_text
 from tidegate_operator.policies.turns import Ticket
-from tidegate_operator.records import AttemptRecord, Json, Refusal, RunRecord, TaskRecord
+from tidegate_operator.records import Json, Refusal, RunRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ class DeleteJob:
 
 
 @dataclass(frozen=True, slots=True)
-class LookInto:
+class InspectAttempt:
     """Ask the cluster why the attempt has no running pod."""
 
     attempt: AttemptRecord
@@ -81,7 +84,7 @@ Action = (
     | WriteStatus
     | StopAttempt
     | DeleteJob
-    | LookInto
+    | InspectAttempt
     | RecoverAttempt
     | DeleteRun
 )
@@ -104,7 +107,7 @@ class Decision:
     @property
     def lazy(self) -> bool:
         """Whether all that is asked for may wait."""
-        return bool(self.actions) and all(isinstance(a, WriteStatus | LookInto) and a.lazy for a in self.actions)
+        return bool(self.actions) and all(isinstance(a, WriteStatus | InspectAttempt) and a.lazy for a in self.actions)
 
 
 def _nobody(_: str) -> None:
@@ -141,4 +144,4 @@ def queue_name(run: RunRecord, task: TaskRecord | None) -> str:
     """The queue that the run waits in: frozen with its first attempt, read from its Task before."""
     if run.plan is not None:
         return run.plan.queue
-    return run.queue or (task.spec.get("queue") if task is not None else None) or DEFAULT_QUEUE
+    return run.queue or (as_text(task.spec.get("queue")) if task is not None else None) or DEFAULT_QUEUE

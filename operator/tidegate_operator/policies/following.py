@@ -2,19 +2,21 @@
 
 from tidegate_api.names import Outcome, Phase, Reason
 
+from tidegate_operator.attempt_records import AttemptRecord
 from tidegate_operator.policies import retry
 from tidegate_operator.policies.cancellation import stop_for_cancel
 from tidegate_operator.policies.deadlines import run_deadline, started_at, stop_for_deadline
-from tidegate_operator.policies.decision import Decision, DeleteJob, LookInto, StopAttempt, World, WriteStatus
+from tidegate_operator.policies.decision import Decision, DeleteJob, InspectAttempt, StopAttempt, World, WriteStatus
 from tidegate_operator.policies.ending import finish
 from tidegate_operator.policies.outcome import UNKNOWN, End, end_of
-from tidegate_operator.records import NOT_LOOKED, VAGUE, AttemptRecord, Refusal, RunRecord
+from tidegate_operator.records import NOT_LOOKED, VAGUE, Refusal, RunRecord
 from tidegate_operator.status import attempt_entry, build_status, with_attempt
 
 STARTING_LASTS = 5.0
 RUNNING_LASTS = 0.3
 """A state is written once it has lasted so long; a terminal one at once."""
 
+OWN_ENDS = frozenset({Reason.ERROR, Reason.OOM_KILLED})
 DISRUPTION_DELAY = 1.0
 STOP_LOOK_SECONDS = 1.0
 LONGEST_LOOK_SECONDS = 60.0
@@ -58,13 +60,13 @@ def _hold_to_limits(
     if stop is not None:
         decision.actions.append(StopAttempt(attempt, stop))
         return
-    if pod is None or not pod.running or attempt.unwatched:
+    if pod is None or not pod.running or pod.phase == "Pending" or attempt.unwatched:
         patience = min(LONGEST_LOOK_SECONDS, world.look_seconds * 2.0 ** min(attempt.looks, 10))
         pause = STOP_LOOK_SECONDS if attempt.stop is not None else patience
         look_at = max(attempt.created, attempt.looked_at) + pause
         if now >= look_at:
             urgent = attempt.stop is not None or attempt.unwatched or attempt.looked_at == float("-inf")
-            decision.actions.append(LookInto(attempt, lazy=not urgent))
+            decision.actions.append(InspectAttempt(attempt, lazy=not urgent))
         else:
             decision.wake(look_at)
 
@@ -80,6 +82,9 @@ def _tell(run: RunRecord, attempt: AttemptRecord, now: float, decision: Decision
         started: float | None = started_at(attempt, pod)
         if pod.unreachable and not run.cancel:
             reason, message = Reason.NODE_UNREACHABLE, f"node {pod.node} does not answer"
+        elif pod.others is not None and (pod.task_ended or pod.phase == "Pending"):
+            has = "has ended" if pod.task_ended else "runs"
+            message = f"the container task {has}; its pod waits for {pod.others}"
     else:
         phase, lasted, started = Phase.STARTING, attempt.created + STARTING_LASTS, None
         trouble = attempt.trouble or Refusal(Reason.SCHEDULING, NOT_LOOKED)
@@ -87,7 +92,8 @@ def _tell(run: RunRecord, attempt: AttemptRecord, now: float, decision: Decision
             reason, message = trouble.reason, trouble.message
     known = any(a["number"] == attempt.number for a in run.status.attempts)
     vague = run.status.message in VAGUE and message not in VAGUE
-    if known and run.status.phase is phase and run.status.reason == reason and not vague:
+    silent = phase is not Phase.RUNNING or (run.status.message is None) == (message is None)
+    if known and run.status.phase is phase and run.status.reason == reason and silent and not vague:
         return
     if now < lasted:
         decision.wake(lasted)
@@ -95,6 +101,11 @@ def _tell(run: RunRecord, attempt: AttemptRecord, now: float, decision: Decision
     attempts = with_attempt(run.status.attempts, attempt_entry(attempt, end=None, started=started))
     status = build_status(run, phase=phase, reason=reason, message=message, attempts=attempts, started=started, now=now)
     decision.actions.append(WriteStatus(status, lazy=True))
+
+
+def _is_listed(end: End, attempt: AttemptRecord) -> bool:
+    """Whether the task's own exit code is one that is never retried. That of a container that was stopped or lost says nothing."""
+    return end.reason in OWN_ENDS and end.exit_code in attempt.plan.non_retryable
 
 
 def _conclude(run: RunRecord, attempt: AttemptRecord, end: End, world: World, now: float) -> Decision:
@@ -131,7 +142,7 @@ def _conclude(run: RunRecord, attempt: AttemptRecord, end: End, world: World, no
                 Phase.FAILED, Reason.EVICTED, f"its pods were disrupted {disruptions} times; last: {end.reason}"
             )
         pause = DISRUPTION_DELAY
-    elif end.final or end.exit_code in attempt.plan.non_retryable or failed >= attempt.plan.max_attempts:
+    elif end.final or _is_listed(end, attempt) or failed >= attempt.plan.max_attempts:
         return ends(Phase.FAILED, end.reason, end.message)
     else:
         pause = retry.delay(attempt.plan, run_uid=run.uid, failed=failed, retry_after=end.retry_after)

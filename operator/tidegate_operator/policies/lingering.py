@@ -6,9 +6,9 @@ isn't in the watch, so it is looked for.
 
 from collections.abc import Iterable
 
-from tidegate_operator.policies.decision import Decision, LookInto
+from tidegate_operator.attempt_records import AttemptRecord
+from tidegate_operator.policies.decision import Decision, InspectAttempt
 from tidegate_operator.policies.outcome import is_over
-from tidegate_operator.records import AttemptRecord
 
 FIRST_LOOK_SECONDS = 1.0
 LONGEST_LOOK_SECONDS = 30.0
@@ -22,6 +22,6 @@ def linger(attempts: Iterable[AttemptRecord], decision: Decision, now: float) ->
         pause = min(LONGEST_LOOK_SECONDS, FIRST_LOOK_SECONDS * 2.0 ** min(attempt.looks, 10))
         look_at = attempt.looked_at + pause
         if now >= look_at:
-            decision.actions.append(LookInto(attempt))
+            decision.actions.append(InspectAttempt(attempt))
         else:
             decision.wake(look_at)

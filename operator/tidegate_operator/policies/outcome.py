@@ -3,14 +3,15 @@
 The pod's own end counts, not the Job's: the Job controller marks a Job about a second after its pod has ended.
 """
 
-import json
 from dataclasses import dataclass, replace
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
-from tidegate_api.names import ExitCode, Outcome, Reason
+from tidegate_api.names import SECONDS_MAX, ExitCode, Outcome, Reason
 
+from tidegate_operator.attempt_records import TASK_ENDED, AttemptRecord, PodRecord
 from tidegate_operator.policies.deadlines import started_at
-from tidegate_operator.records import AttemptRecord, Json, PodRecord
+from tidegate_operator.policies.result import RESULT_REF, is_result_ref, read_result
+from tidegate_operator.records import Json
 from tidegate_operator.timestamps import clamp
 
 ABSENT: Final = object()
@@ -19,7 +20,6 @@ ABSENT: Final = object()
 UNKNOWN: Final = "Unknown"
 """Phase of a pod that an event or a list leaves in doubt, until it is looked at."""
 
-RESULT_REF: Final = "tidegate.dev/resultRef"
 FINAL_REASONS: Final = frozenset(
     {Reason.INVALID_IMAGE_NAME, Reason.CREATE_CONTAINER_CONFIG_ERROR, Reason.POD_REJECTED, Reason.DEADLINE_EXCEEDED}
 )
@@ -106,8 +106,8 @@ def _without_pod(attempt: AttemptRecord, *, cancelled: bool, now: float) -> End:
 
 def _of_pod(attempt: AttemptRecord, pod: PodRecord, *, cancelled: bool, overdue: bool) -> End:
     at = pod.received
-    if pod.phase == "Succeeded":
-        return _success(pod)
+    if pod.exit_code is not None and _ended_by_itself(pod):
+        return _success(pod) if pod.exit_code == 0 else _failure(pod)
     if pod.disrupted:
         return End(outcome=Outcome.DISRUPTED, reason=pod.reason or "Disrupted", message=_line(pod.message), finished=at)
     if pod.phase == "Failed" and pod.reason == "DeadlineExceeded":
@@ -118,10 +118,31 @@ def _of_pod(attempt: AttemptRecord, pod: PodRecord, *, cancelled: bool, overdue:
         )
     if pod.deleting:
         return _deleted(cancelled=cancelled, at=at)
+    if pod.phase == "Succeeded":
+        return _success(pod)
     if pod.reason and pod.exit_code is None and pod.reason != "Evicted":
         # Turned away by the kubelet (OutOfcpu, NodeAffinity, …): not the task's fault.
         return End(outcome=Outcome.DISRUPTED, reason=pod.reason, message=_line(pod.message), finished=at)
     return _failure(pod)
+
+
+def _ended_by_itself(pod: PodRecord) -> bool:
+    """Whether `task` had ended before anything ended its pod: else its exit code says nothing.
+
+    Where a deletion was asked for in the second in which the container ended, the container is taken for stopped: a program
+    that ends at once on SIGTERM must not pass for one that has done its work.
+    """
+    if pod.stop_reason == TASK_ENDED.reason:
+        return True
+    if pod.reason == "DeadlineExceeded":
+        return not pod.stop_reason and _before(pod.finished, pod.deadline_at)
+    if pod.deleting or pod.disrupted:
+        return _before(pod.finished, pod.stop_asked)
+    return pod.reason != "Evicted"
+
+
+def _before(finished: float | None, at: float | None) -> bool:
+    return finished is not None and at is not None and finished < at
 
 
 def _success(pod: PodRecord) -> End:
@@ -129,7 +150,7 @@ def _success(pod: PodRecord) -> End:
     if not text.strip():
         return End(outcome=Outcome.SUCCEEDED, finished=at)
     try:
-        value = json.loads(text, parse_constant=_no_constant)
+        value = read_result(text)
     except ValueError:
         if len(text.encode("utf-8", "replace")) >= result_limit(pod.containers):
             return End(
@@ -140,7 +161,7 @@ def _success(pod: PodRecord) -> End:
                 message=f"the result is larger than {result_limit(pod.containers)} bytes",
             )
         return End(outcome=Outcome.SUCCEEDED, message=_line(text), finished=at)
-    if isinstance(value, dict) and set(value) == {RESULT_REF} and isinstance(value[RESULT_REF], dict):
+    if isinstance(value, dict) and set(value) == {RESULT_REF} and is_result_ref(value[RESULT_REF]):
         return End(outcome=Outcome.SUCCEEDED, result_ref=value[RESULT_REF], finished=at)
     return End(outcome=Outcome.SUCCEEDED, result=value, finished=at)
 
@@ -180,7 +201,7 @@ def _failure(pod: PodRecord) -> End:
     if code == ExitCode.RETRY_AFTER:
         text, retry_after = _retry_after(text)
     message = (
-        _line(pod.failed_beside)
+        _line(pod.failed_before)
         or _line(text)
         or _line(pod.message)
         or (f"exit code {code}" if code is not None else "the pod failed")
@@ -197,18 +218,24 @@ def _failure(pod: PodRecord) -> End:
 
 
 def _retry_after(text: str) -> tuple[str, int | None]:
+    """The message of a task that exited with 65, and after how many seconds it asks to be tried again, if it does so validly."""
     try:
-        asked = json.loads(text)
-        return str(asked.get("message") or ""), max(0, int(asked["retryAfterSeconds"]))
-    except (ValueError, KeyError, TypeError, AttributeError):
+        asked = read_result(text)
+    except ValueError:
         return text, None
+    if not isinstance(asked, dict) or "retryAfterSeconds" not in asked:
+        return text, None
+    seconds = asked["retryAfterSeconds"]
+    said = asked["message"] if isinstance(asked.get("message"), str) else ""
+    if isinstance(seconds, float) and seconds.is_integer():
+        seconds = int(seconds)
+    if type(seconds) is not int or not 0 <= seconds <= SECONDS_MAX:
+        wrong = f"retryAfterSeconds is {str(seconds)[:32]}, not a whole number from 0 to {SECONDS_MAX}"
+        return f"{said} ({wrong})" if said else wrong, None
+    return said, seconds
 
 
 def _line(text: str | None) -> str | None:
     """The last line that says something: of a log's tail, that is where the error stands."""
     lines = [line.strip() for line in (text or "").splitlines() if line.strip()]
     return lines[-1][:MESSAGE_MAX] if lines else None
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")

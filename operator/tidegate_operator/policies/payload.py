@@ -6,11 +6,15 @@ The schema is read until attempt 1 starts, so a check holds for one version of i
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
-from tidegate_api.names import PAYLOAD_MAX_BYTES, Reason
+from tidegate_api.names import JSON_DEPTH_MAX, PAYLOAD_MAX_BYTES, Reason
 
-from tidegate_operator.records import Refusal, RunRecord, TaskRecord
+from tidegate_operator import jsons
+from tidegate_operator.definitions import TaskRecord
+from tidegate_operator.records import Refusal, RunRecord
+
+TOO_DEEP: Final = Refusal(Reason.INVALID_PAYLOAD, f"the payload nests deeper than {JSON_DEPTH_MAX} levels")
 
 
 def encode_payload(payload: Mapping[str, Any]) -> str:
@@ -20,7 +24,13 @@ def encode_payload(payload: Mapping[str, Any]) -> str:
 
 def refuse_payload(payload: Mapping[str, Any]) -> Refusal | None:
     """Why the payload can't be run, if so."""
-    size = len(encode_payload(payload).encode("utf-8", "surrogatepass"))
+    try:
+        text = encode_payload(payload)
+    except RecursionError:
+        return TOO_DEEP
+    if jsons.is_deep(text):
+        return TOO_DEEP
+    size = len(text.encode("utf-8", "surrogatepass"))
     if size <= PAYLOAD_MAX_BYTES:
         return None
     return Refusal(

@@ -8,6 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from tidegate_api.names import COUNT_MAX
+
+from tidegate_operator.numbers import bounded_or, count
+from tidegate_operator.timestamps import parse_time
+
 
 @dataclass(slots=True, kw_only=True)
 class TokenBucket:
@@ -23,9 +28,21 @@ class TokenBucket:
     @classmethod
     def of(cls, limit: Mapping[str, Any], *, tokens: float | None = None, at: float = 0.0) -> Self:
         """From a Queue's `rateLimit`; full unless `tokens` says what was left at `at`."""
-        burst = limit.get("burst") or limit["runs"]
-        left = burst if tokens is None else min(tokens, burst)
-        return cls(runs=limit["runs"], per_seconds=limit["perSeconds"], burst=burst, tokens=left, at=at)
+        runs = count(limit.get("runs"), low=1) or 1
+        burst = count(limit.get("burst"), low=1) or runs
+        left = burst if tokens is None else min(max(tokens, float(-COUNT_MAX)), burst)
+        return cls(
+            runs=runs, per_seconds=bounded_or(1, limit.get("perSeconds"), low=1), burst=burst, tokens=left, at=at
+        )
+
+    @classmethod
+    def restored(cls, limit: Mapping[str, Any], bucket: Mapping[str, Any] | None) -> Self:
+        """With what a Queue's status says was left. What can't be read says nothing: the bucket is full."""
+        try:
+            tokens, at = float((bucket or {})["tokens"]), parse_time((bucket or {})["at"])
+        except (KeyError, TypeError, ValueError, OverflowError):
+            return cls.of(limit)
+        return cls.of(limit) if at is None or math.isnan(tokens) else cls.of(limit, tokens=tokens, at=at)
 
     @property
     def per_token(self) -> float:

@@ -4,11 +4,13 @@ The result is frozen on the first Job (annotation `tidegate.dev/task-spec`); eve
 becomes of the Task.
 """
 
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 Json = dict[str, Any]
 
+REFERENCE: Final = re.compile(r"(\$\$)|\$\(([^()]+)\)")
 SCALARS = ("queue", "timeoutSeconds", "startTimeoutSeconds", "deadlineSeconds", "ttlSecondsAfterFinished")
 
 
@@ -40,7 +42,29 @@ def _merge_resources(task: Mapping[str, Any], run: Mapping[str, Any]) -> Json:
 
 
 def _merge_env(task: list[Json], run: list[Json]) -> list[Json]:
-    """By name, in the task's order: `$(OTHER)` refers to what stands before."""
-    over = {e["name"]: e for e in run}
-    merged = [over.pop(e["name"], e) for e in task]
-    return [*merged, *over.values()]
+    """By name, in the task's order and then the run's.
+
+    A container expands `$(OTHER)` only where OTHER stands before it. A variable that the run gives therefore moves before
+    the first one that refers to it; what the task alone gives keeps its place.
+    """
+    given = {e["name"]: e for e in run}
+    merged = {e["name"]: given.get(e["name"], e) for e in (*task, *run)}
+    ordered: dict[str, Json] = {}
+
+    def place(name: str, above: frozenset[str]) -> None:
+        if name in ordered or name in above:
+            return
+        for other in _referred_to(merged[name]):
+            if other in given:
+                place(other, above | {name})
+        ordered.setdefault(name, merged[name])
+
+    for name in merged:
+        place(name, frozenset())
+    return list(ordered.values())
+
+
+def _referred_to(variable: Mapping[str, Any]) -> list[str]:
+    """Names that a variable's value refers to; `$$(NAME)` is an escape."""
+    value = variable.get("value")
+    return [name for escaped, name in REFERENCE.findall(value) if not escaped] if isinstance(value, str) else []

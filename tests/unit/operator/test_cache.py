@@ -3,9 +3,9 @@
 from typing import Any
 
 from support.builders import a_run, a_task
-from tidegate_operator.cache import KINDS, Cache
+from support.caches import a_cache, listed_whole, lost, saw, touched
+from tidegate_operator.cache import Cache
 from tidegate_operator.manifests import PodDefaults, build_job
-from tidegate_operator.records import Plan
 
 NOW = 1_000_000.0
 CREATED = "1970-01-12T13:46:40Z"
@@ -40,29 +40,38 @@ def pod_of(job: dict[str, Any], *, version: int, phase: str, uid: str = "pod-1",
     }
 
 
+def made(cache: Cache, job: dict[str, Any]) -> tuple[str, ...]:
+    """We have made a Job ourselves."""
+    return touched(cache, lambda: cache.made_job(job, spec={"image": "x"}))
+
+
+def missing(cache: Cache, listed: list[str], *, version: int) -> tuple[str, ...]:
+    return touched(cache, lambda: cache.missing_pods(listed, version=version))
+
+
 def filled() -> tuple[Cache, dict[str, Any], dict[str, Any]]:
-    cache = Cache()
+    cache = a_cache(now=NOW)
     run = seen(a_run("r").built, version=10)
     job = job_of(run)
-    cache.put_run(run, now=NOW)
-    cache.put_job(job, now=NOW, plan=Plan())
+    saw(cache, "taskruns", run)
+    made(cache, job)
     return cache, run, job
 
 
 def test_an_older_version_changes_nothing() -> None:
-    cache = Cache()
-    assert cache.put_run(seen(a_run("r").spec(cancel=True).built, version=11), now=NOW) == ("run-1",)
-    assert cache.put_run(seen(a_run("r").built, version=10), now=NOW) == ()
+    cache = a_cache(now=NOW)
+    assert saw(cache, "taskruns", seen(a_run("r").spec(cancel=True).built, version=11)) == ("run-1",)
+    assert saw(cache, "taskruns", seen(a_run("r").built, version=10)) == ()
     assert cache.runs["run-1"].cancel
 
 
 def test_a_status_of_our_own_is_known_without_its_echo() -> None:
     cache, run, job = filled()
-    cache.put_pod(pod_of(job, version=11, phase="Succeeded"), now=NOW)
+    saw(cache, "pods", pod_of(job, version=11, phase="Succeeded"))
     record = cache.runs["run-1"]
     ended = {"phase": "Succeeded", "attempts": [{"number": 1, "outcome": "Succeeded"}]}
     meta = {**run["metadata"], "resourceVersion": "12"}
-    assert "run-1" in cache.wrote_status(record, meta, ended, written_on=10)
+    assert "run-1" in touched(cache, lambda: cache.wrote_status(record, meta, ended, written_on=10))
     assert (record.version, record.status.phase) == (12, "Succeeded")
     assert cache.attempts.latest("run-1") is None  # it is done with
 
@@ -70,9 +79,9 @@ def test_a_status_of_our_own_is_known_without_its_echo() -> None:
 def test_a_status_of_our_own_never_replaces_what_a_faster_watch_told() -> None:
     cache, run, _ = filled()
     record = cache.runs["run-1"]
-    cache.put_run(seen(a_run("r").spec(cancel=True).built, version=13, status={"phase": "Running"}), now=NOW)
+    saw(cache, "taskruns", seen(a_run("r").spec(cancel=True).built, version=13, status={"phase": "Running"}))
     meta = {**run["metadata"], "resourceVersion": "12"}
-    assert cache.wrote_status(record, meta, {"phase": "Starting"}, written_on=10) == ()
+    assert touched(cache, lambda: cache.wrote_status(record, meta, {"phase": "Starting"}, written_on=10)) == ()
     assert (record.version, record.status.phase, record.cancel) == (13, "Running", True)
 
 
@@ -80,26 +89,28 @@ def test_a_status_of_a_run_that_is_gone_is_forgotten() -> None:
     cache, run, _ = filled()
     record = cache.runs["run-1"]
     cache.drop_run("run-1")
-    assert cache.wrote_status(record, run["metadata"], {"phase": "Running"}, written_on=10) == ()
+    assert (
+        touched(cache, lambda: cache.wrote_status(record, run["metadata"], {"phase": "Running"}, written_on=10)) == ()
+    )
     assert "run-1" not in cache.runs
 
 
 def test_a_name_used_again_is_another_run() -> None:
-    cache = Cache()
-    cache.put_run(seen(a_run("r").built, version=10, uid="old"), now=NOW)
-    cache.put_run(seen(a_run("r").built, version=20, uid="new"), now=NOW)
+    cache = a_cache(now=NOW)
+    saw(cache, "taskruns", seen(a_run("r").built, version=10, uid="old"))
+    saw(cache, "taskruns", seen(a_run("r").built, version=20, uid="new"))
     assert set(cache.runs) == {"new"}
-    cache.put_run(seen(a_run("r").built, version=15, uid="old"), now=NOW)
+    saw(cache, "taskruns", seen(a_run("r").built, version=15, uid="old"))
     assert set(cache.runs) == {"new"}
 
 
 def test_a_pod_belongs_to_its_jobs_run_whatever_its_labels_say() -> None:
     cache, _, job = filled()
-    assert cache.put_pod(pod_of(job, version=60, phase="Running"), now=NOW) == ("run-1",)
+    assert saw(cache, "pods", pod_of(job, version=60, phase="Running")) == ("run-1",)
     stranger = {**job, "uid": "another-job"}
-    cache.put_pod(pod_of(stranger, version=61, phase="Running", uid="pod-2"), now=NOW)
+    saw(cache, "pods", pod_of(stranger, version=61, phase="Running", uid="pod-2"))
     other_name = {**job, "uid": "another-job", "name": "somebody-elses"}
-    assert cache.put_pod(pod_of(other_name, version=62, phase="Running", uid="pod-3"), now=NOW) == ()
+    assert saw(cache, "pods", pod_of(other_name, version=62, phase="Running", uid="pod-3")) == ()
     attempt = cache.attempts.latest("run-1")
     assert attempt is not None
     assert set(attempt.pods) == {"pod-1"}
@@ -107,33 +118,28 @@ def test_a_pod_belongs_to_its_jobs_run_whatever_its_labels_say() -> None:
 
 def test_a_pod_stays_its_runs_when_its_owner_is_gone() -> None:
     cache, _, job = filled()
-    cache.put_pod(pod_of(job, version=60, phase="Running"), now=NOW)
-    assert cache.put_pod(pod_of(job, version=61, phase="Succeeded", ownerReferences=[]), now=NOW) == ("run-1",)
+    saw(cache, "pods", pod_of(job, version=60, phase="Running"))
+    assert saw(cache, "pods", pod_of(job, version=61, phase="Succeeded", ownerReferences=[])) == ("run-1",)
 
 
 def test_a_pod_seen_before_the_answer_to_our_own_post_is_not_lost() -> None:
-    cache = Cache()
+    cache = a_cache(now=NOW)
     run = seen(a_run("r").built, version=10)
     job = job_of(run)
-    cache.put_run(run, now=NOW)
-    cache.put_pod(pod_of(job, version=60, phase="Succeeded"), now=NOW)
-    assert cache.put_job(job, now=NOW, plan=Plan()) == ("run-1",)
+    saw(cache, "taskruns", run)
+    saw(cache, "pods", pod_of(job, version=60, phase="Succeeded"))
+    assert made(cache, job) == ("run-1",)
     attempt = cache.attempts.latest("run-1")
     assert attempt is not None
     assert attempt.pods["pod-1"].phase == "Succeeded"
 
 
-def listed_whole(cache: Cache) -> None:
-    cache.synced |= KINDS
-    cache.all_listed()
-
-
 def test_a_living_pod_whose_job_is_gone_is_an_attempt_once_all_is_listed() -> None:
-    cache = Cache()
+    cache = a_cache(now=NOW)
     run = seen(a_run("r").built, version=10)
     job = job_of(run)
-    cache.put_pod(pod_of(job, version=60, phase="Running"), now=NOW)  # listed before its run was
-    cache.put_run(run, now=NOW)
+    saw(cache, "pods", pod_of(job, version=60, phase="Running"))  # listed before its run was
+    saw(cache, "taskruns", run)
     assert cache.attempts.latest("run-1") is None
     assert cache.admission.holds("run-1")
     listed_whole(cache)
@@ -146,113 +152,112 @@ def test_a_living_pod_whose_job_is_gone_is_an_attempt_once_all_is_listed() -> No
 def test_a_slot_is_held_until_the_pod_is_gone_also_when_its_run_was_deleted() -> None:
     cache, _, job = filled()
     listed_whole(cache)
-    cache.put_pod(pod_of(job, version=60, phase="Running"), now=NOW)
+    saw(cache, "pods", pod_of(job, version=60, phase="Running"))
     cache.drop_run("run-1")
     assert cache.admission.holds("run-1")
-    cache.pod_deleted(pod_of(job, version=61, phase="Running", deletionTimestamp=CREATED), now=NOW)
+    lost(cache, "pods", pod_of(job, version=61, phase="Running", deletionTimestamp=CREATED))
     assert not cache.admission.holds("run-1")
     assert cache.attempts.latest("run-1") is None
 
 
 def test_after_a_restart_a_pod_of_a_deleted_run_holds_its_slot_by_queue_and_key() -> None:
-    cache = Cache()
+    cache = a_cache(now=NOW)
     run = seen(a_run("r").spec(queue="mail", concurrencyKey="anna").built, version=10)
     job = build_job(run, {"image": "x", "queue": "mail"}, number=1, defaults=PodDefaults())["metadata"]
     meta = {**job, "uid": "job-1", "resourceVersion": "50", "creationTimestamp": CREATED}
     pod = pod_of(meta, version=60, phase="Running", annotations=job["annotations"])
-    cache.put_pod(pod, now=NOW)
+    saw(cache, "pods", pod)
     listed_whole(cache)
     (queue,) = (q for q in cache.admission.queues if q.key == ("default", "mail"))
     assert queue.holders == {"run-1": "anna"}
 
 
 def test_a_slot_given_for_a_start_is_held_until_the_start_is_refused() -> None:
-    cache = Cache()
-    cache.put_run(seen(a_run("r").built, version=10), now=NOW)
+    cache = a_cache(now=NOW)
+    saw(cache, "taskruns", seen(a_run("r").built, version=10))
     run = cache.runs["run-1"]
-    run.starting = 1
+    cache.starts(run, 1)
     cache.settle("run-1")
-    cache.put_run(seen(a_run("r").labels({"a": "b"}).built, version=11), now=NOW)
+    saw(cache, "taskruns", seen(a_run("r").labels({"a": "b"}).built, version=11))
     assert cache.admission.holds("run-1")
-    run.starting = 0
-    cache.settle("run-1")
+    cache.not_started(run, 1)
     assert not cache.admission.holds("run-1")
 
 
 def test_who_depends_on_a_run_is_marked_when_it_appears_and_when_it_ends() -> None:
-    cache = Cache()
+    cache = a_cache(now=NOW)
     waiting = a_run("r").spec(dependsOn=[{"name": "up"}]).built
-    cache.put_run(seen(waiting, version=10), now=NOW)
-    assert cache.put_run(seen(a_run("up").built, version=11, uid="up-1"), now=NOW) == ("up-1", "run-1")
+    saw(cache, "taskruns", seen(waiting, version=10))
+    assert saw(cache, "taskruns", seen(a_run("up").built, version=11, uid="up-1")) == ("up-1", "run-1")
     assert cache.has_dependents(cache.runs["up-1"])
     done = {**seen(a_run("up").built, version=12, uid="up-1"), "status": {"phase": "Succeeded"}}
-    assert set(cache.put_run(done, now=NOW)) == {"up-1", "run-1"}
+    assert set(saw(cache, "taskruns", done)) == {"up-1", "run-1"}
     # Its own end lets go what it needed.
     ended = {**seen(waiting, version=13), "status": {"phase": "Skipped"}}
-    assert set(cache.put_run(ended, now=NOW)) == {"run-1", "up-1"}
+    assert set(saw(cache, "taskruns", ended)) == {"run-1", "up-1"}
     assert not cache.has_dependents(cache.runs["up-1"])
 
 
 def test_a_pod_that_only_left_the_selector_is_looked_at_not_given_up() -> None:
     cache, _, job = filled()
-    cache.put_pod(pod_of(job, version=60, phase="Running"), now=NOW)
-    cache.pod_deleted(pod_of(job, version=61, phase="Running"), now=NOW)
+    saw(cache, "pods", pod_of(job, version=60, phase="Running"))
+    lost(cache, "pods", pod_of(job, version=61, phase="Running"))
     attempt = cache.attempts.latest("run-1")
     assert attempt is not None
     assert not attempt.pods["pod-1"].terminal
     assert attempt.looked_at == float("-inf")
-    cache.pod_deleted(pod_of(job, version=62, phase="Running", deletionTimestamp=CREATED), now=NOW)
+    lost(cache, "pods", pod_of(job, version=62, phase="Running", deletionTimestamp=CREATED))
     assert attempt.pods["pod-1"].gone
 
 
 def test_pods_that_a_new_list_lacks_are_looked_for() -> None:
     cache, _, job = filled()
-    cache.put_pod(pod_of(job, version=60, phase="Running"), now=NOW)
-    assert cache.unlisted_pods([], version=59) == ()  # seen after the list was made
-    assert cache.unlisted_pods(["pod-1"], version=70) == ()
-    assert cache.unlisted_pods([], version=70) == ("run-1",)
+    saw(cache, "pods", pod_of(job, version=60, phase="Running"))
+    assert missing(cache, [], version=59) == ()  # seen after the list was made
+    assert missing(cache, ["pod-1"], version=70) == ()
+    assert missing(cache, [], version=70) == ("run-1",)
 
 
 def test_a_task_that_appears_wakes_the_runs_that_wait_for_it() -> None:
-    cache = Cache()
-    cache.put_run(seen(a_run("r").task_ref("resize").built, version=10), now=NOW)
-    cache.put_run(seen(a_run("other").task_ref("else").built, version=11, uid="run-2"), now=NOW)
-    assert cache.put_task(seen(a_task("resize"), version=12, uid="t")) == ("run-1",)
-    cache.drop_task("default", "resize", uid="another")
+    cache = a_cache(now=NOW)
+    saw(cache, "taskruns", seen(a_run("r").task_ref("resize").built, version=10))
+    saw(cache, "taskruns", seen(a_run("other").task_ref("else").built, version=11, uid="run-2"))
+    assert saw(cache, "tasks", seen(a_task("resize"), version=12, uid="t")) == ("run-1",)
+    cache.forget("tasks", namespace="default", name="resize", uid="another")
     assert cache.task_of(cache.runs["run-1"]) is not None
-    cache.drop_task("default", "resize", uid="t")
+    cache.forget("tasks", namespace="default", name="resize", uid="t")
     assert cache.task_of(cache.runs["run-1"]) is None
 
 
 def test_a_finished_run_keeps_nothing_of_its_attempts() -> None:
     cache, run, job = filled()
-    cache.put_pod(pod_of(job, version=60, phase="Succeeded"), now=NOW)
+    saw(cache, "pods", pod_of(job, version=60, phase="Succeeded"))
     done = {**seen(run, version=70), "status": {"phase": "Succeeded", "attempts": [{"number": 1}]}}
-    cache.put_run(done, now=NOW)
+    saw(cache, "taskruns", done)
     assert cache.attempts.latest("run-1") is None
     assert cache.runs["run-1"].status.attempts == []
-    assert cache.put_job(job, now=NOW) == ()
-    assert cache.put_pod(pod_of(job, version=80, phase="Succeeded"), now=NOW) == ()
+    assert saw(cache, "jobs", {"metadata": job}) == ()
+    assert saw(cache, "pods", pod_of(job, version=80, phase="Succeeded")) == ()
 
 
 def test_a_body_is_kept_from_the_first_lists_on_and_only_until_the_first_attempt() -> None:
-    cache = Cache()
-    cache.put_run(seen(a_run("early").built, version=9, uid="run-0"), now=NOW)
+    cache = a_cache(now=NOW)
+    saw(cache, "taskruns", seen(a_run("early").built, version=9, uid="run-0"))
     assert cache.runs["run-0"].body is None
     listed_whole(cache)
     run = seen(a_run("r").built, version=10)
-    cache.put_run(run, now=NOW)
+    saw(cache, "taskruns", run)
     assert cache.runs["run-1"].body is run
-    cache.put_job(job_of(run), now=NOW, plan=Plan())
+    made(cache, job_of(run))
     assert cache.runs["run-1"].body is None
 
 
 def test_a_frozen_spec_makes_the_plan_after_a_restart() -> None:
-    cache = Cache()
+    cache = a_cache(now=NOW)
     run = seen(a_run("r").built, version=10)
-    cache.put_run(run, now=NOW)
+    saw(cache, "taskruns", run)
     job = build_job(run, {"image": "x", "timeoutSeconds": 7}, number=1, defaults=PodDefaults())["metadata"]
-    cache.put_job({**job, "uid": "job-1", "creationTimestamp": CREATED}, now=NOW)
+    saw(cache, "jobs", {"metadata": {**job, "uid": "job-1", "creationTimestamp": CREATED}})
     attempt = cache.attempts.latest("run-1")
     assert attempt is not None
     assert attempt.plan.timeout == 7

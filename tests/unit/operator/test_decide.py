@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from support.records import NOW, a_run_record, an_attempt
 from tidegate_api.names import Phase
+from tidegate_operator.attempt_records import AttemptRecord
+from tidegate_operator.definitions import TaskRecord
 from tidegate_operator.policies.decide import decide
 from tidegate_operator.policies.decision import (
     Action,
@@ -14,7 +16,7 @@ from tidegate_operator.policies.decision import (
     DeleteJob,
     DeleteRun,
     FindAttempt,
-    LookInto,
+    InspectAttempt,
     RecoverAttempt,
     StartAttempt,
     StopAttempt,
@@ -22,7 +24,7 @@ from tidegate_operator.policies.decision import (
     WriteStatus,
 )
 from tidegate_operator.policies.turns import Ticket
-from tidegate_operator.records import NOT_LOOKED, AttemptRecord, Refusal, TaskRecord
+from tidegate_operator.records import NOT_LOOKED, Refusal
 from tidegate_operator.timestamps import format_time
 
 
@@ -103,8 +105,8 @@ def test_a_cancelled_run_that_waits_ends_at_once() -> None:
 
 
 def test_a_refused_run_ends_before_any_pod() -> None:
-    run = a_run_record(refusal=Refusal("NotSupported", "spec.suspend is not supported"))
-    assert written(decide(run, world(), NOW).actions)["reason"] == "NotSupported"
+    run = a_run_record(refusal=Refusal("InvalidPayload", "too large"))
+    assert written(decide(run, world(), NOW).actions)["reason"] == "InvalidPayload"
 
 
 def test_a_payload_is_checked_before_anything_else_holds_the_run() -> None:
@@ -139,7 +141,7 @@ def test_a_starting_attempt_is_told_after_five_seconds_and_looked_into() -> None
     attempt = an_attempt(created=NOW).built
     assert decide(a_run_record(), world(attempt), NOW + 1).actions == []
     decision = decide(a_run_record(), world(attempt), NOW + 5)
-    assert [type(a) for a in decision.actions] == [LookInto, WriteStatus]
+    assert [type(a) for a in decision.actions] == [InspectAttempt, WriteStatus]
 
 
 def test_what_a_look_has_found_replaces_words_that_say_nothing() -> None:
@@ -205,10 +207,10 @@ def test_a_success_ends_the_run_also_when_it_is_cancelled_meanwhile() -> None:
 
 
 def test_a_result_that_the_store_holds_is_referred_to() -> None:
-    text = '{"tidegate.dev/resultRef": {"bytes": 9000, "sha256": "ab"}}'
+    text = '{"tidegate.dev/resultRef": {"bytes": 9000, "sha256": "' + "ab" * 32 + '"}}'
     attempt = an_attempt().pod(phase="Succeeded", exit_code=0, termination_message=text).built
     status = written(decide(a_run_record(), world(attempt), NOW).actions)
-    assert (status["resultRef"], "result" in status) == ({"bytes": 9000, "sha256": "ab"}, False)
+    assert (status["resultRef"], "result" in status) == ({"bytes": 9000, "sha256": "ab" * 32}, False)
 
 
 def test_a_failure_is_retried_after_its_delay() -> None:

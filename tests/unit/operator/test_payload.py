@@ -1,8 +1,8 @@
 """policies/payload: which payloads may run, and when they have to be checked."""
 
 from support.records import a_run_record
+from tidegate_operator.definitions import TaskRecord
 from tidegate_operator.policies.payload import must_check, refuse_payload, schema_version
-from tidegate_operator.records import TaskRecord
 
 WITH = TaskRecord("t", "default", "resize", 5, {"image": "x", "payloadSchema": {"type": "object"}})
 WITHOUT = TaskRecord("t", "default", "resize", 5, {"image": "x", "payloadSchema": {}})

@@ -2,17 +2,17 @@
 
 from typing import Any
 
+from tidegate_operator.definitions import QueueRecord
 from tidegate_operator.policies.admission import Admission, QueueState
 from tidegate_operator.policies.turns import Ticket
 from tidegate_operator.queues import queue_status
-from tidegate_operator.records import NamedRecord
 from tidegate_operator.timestamps import format_time
 
 NOW = 1_000_000.0
 
 
-def a_queue_record(spec: dict[str, Any], status: dict[str, Any] | None = None) -> NamedRecord:
-    return NamedRecord("uid", "default", "q", 5, 3, spec, status or {})
+def a_queue_record(spec: dict[str, Any], status: dict[str, Any] | None = None) -> QueueRecord:
+    return QueueRecord("uid", "default", "q", 5, 3, spec, status or {})
 
 
 def state_of(spec: dict[str, Any], *waiting_since: float, running: int = 0) -> QueueState:

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.records import NOW, a_run_record, a_schedule_record
 from tidegate_api.names import Phase, ScheduleReason
+from tidegate_operator.definitions import ScheduleRecord
 from tidegate_operator.policies.schedule import Decision, Progress, Standing, decide
-from tidegate_operator.records import RunRecord, ScheduleRecord
+from tidegate_operator.records import RunRecord
 from tidegate_operator.timestamps import format_second, parse_time
 
 MINUTE = 60.0
@@ -198,7 +199,7 @@ def test_another_template_changes_nothing_about_what_was_missed() -> None:
 
 
 def test_what_an_earlier_version_did_not_support_begins_now() -> None:
-    condition = {"type": "Ready", "status": "False", "reason": "NotSupported", "observedGeneration": 1}
+    condition = {"type": "Ready", "status": "False", "reason": "Odd", "observedGeneration": 1}
     assert decided(a_schedule_record(catchUp="All", status={"conditions": [condition]})).create == []
 
 

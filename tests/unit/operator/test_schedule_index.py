@@ -3,6 +3,7 @@
 from typing import Any
 
 from support.builders import a_run, a_schedule
+from support.caches import a_cache
 from tidegate_operator.cache import Cache
 
 NOW = 1_000_020.0
@@ -27,18 +28,18 @@ def schedule(*, version: int, last: str | None = None) -> dict[str, Any]:
 
 
 def listened() -> tuple[Cache, list[tuple[str, str]]]:
-    cache, heard = Cache(), list[tuple[str, str]]()
+    cache, heard = a_cache(now=NOW), list[tuple[str, str]]()
     cache.schedules.on_change = heard.append
     return cache, heard
 
 
 def test_a_schedule_is_told_when_its_run_comes_ends_and_goes_and_of_nothing_between() -> None:
     cache, heard = listened()
-    cache.put_run(run("tick-1", version=1), now=NOW)
-    cache.put_run(run("tick-1", version=2, phase="Running"), now=NOW)
+    cache.upserted("taskruns", run("tick-1", version=1))
+    cache.upserted("taskruns", run("tick-1", version=2, phase="Running"))
     assert heard == [KEY]
-    cache.put_run(run("tick-1", version=3, phase="Succeeded"), now=NOW)
-    cache.put_run(run("tick-1", version=4, phase="Succeeded"), now=NOW)
+    cache.upserted("taskruns", run("tick-1", version=3, phase="Succeeded"))
+    cache.upserted("taskruns", run("tick-1", version=4, phase="Succeeded"))
     assert heard == [KEY] * 2
     cache.drop_run("tick-1")
     assert heard == [KEY] * 3
@@ -47,15 +48,15 @@ def test_a_schedule_is_told_when_its_run_comes_ends_and_goes_and_of_nothing_betw
 
 def test_runs_without_the_label_are_nobodys() -> None:
     cache, heard = listened()
-    cache.put_run(run("tick-1", version=1, label=None), now=NOW)
+    cache.upserted("taskruns", run("tick-1", version=1, label=None))
     cache.drop_run("tick-1")
     assert heard == []
 
 
 def test_a_label_that_is_moved_moves_the_run() -> None:
     cache, heard = listened()
-    cache.put_run(run("tick-1", version=1), now=NOW)
-    cache.put_run(run("tick-1", version=2, label="tock"), now=NOW)
+    cache.upserted("taskruns", run("tick-1", version=1))
+    cache.upserted("taskruns", run("tick-1", version=2, label="tock"))
     assert heard == [KEY, KEY, ("default", "tock")]
     assert cache.schedules.runs_of(KEY) == []
     assert [r.name for r in cache.schedules.runs_of(("default", "tock"))] == ["tick-1"]
@@ -65,7 +66,7 @@ def test_a_run_is_held_until_its_schedule_tells_of_its_tick() -> None:
     cache, _ = listened()
     cache.schedules.put(schedule(version=1))
     for name, version in ((f"tick-{MINUTE + 1}", 2), (f"tick-{MINUTE}", 3), ("tick-mabc", 4)):
-        cache.put_run(run(name, version=version), now=NOW)
+        cache.upserted("taskruns", run(name, version=version))
     holds = {r.name: cache.schedules.holds(r) for r in cache.runs.values()}
     assert holds == {f"tick-{MINUTE + 1}": True, f"tick-{MINUTE}": False, "tick-mabc": False}
     assert cache.schedules.put(schedule(version=5, last="1970-01-12T13:48:00Z")) == (f"tick-{MINUTE + 1}",)
@@ -75,7 +76,7 @@ def test_a_run_is_held_until_its_schedule_tells_of_its_tick() -> None:
 def test_a_schedule_that_is_gone_holds_nothing() -> None:
     cache, heard = listened()
     cache.schedules.put(schedule(version=1))
-    cache.put_run(run(f"tick-{MINUTE + 1}", version=2), now=NOW)
+    cache.upserted("taskruns", run(f"tick-{MINUTE + 1}", version=2))
     heard.clear()
     assert cache.schedules.drop("default", "tick", uid="another") == ()
     assert cache.schedules.drop("default", "tick", uid="schedule") == (f"tick-{MINUTE + 1}",)

@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 from support.records import NOW, a_run_record, an_attempt
 from tidegate_api.names import Phase
+from tidegate_operator.definitions import TaskRecord
 from tidegate_operator.policies.decide import decide
 from tidegate_operator.policies.decision import Decision, World, WriteStatus
 from tidegate_operator.policies.why import explain
-from tidegate_operator.records import Plan, Refusal, RunRecord, StatusRecord, TaskRecord
+from tidegate_operator.records import Plan, Refusal, RunRecord, StatusRecord
 from tidegate_operator.timestamps import format_time
 
 FULL = Refusal("ConcurrencyLimit", "Queue q runs 1 of 1 at once")

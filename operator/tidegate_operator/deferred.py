@@ -5,33 +5,41 @@ they are starting doesn't keep them from it; on an idle cluster everything is to
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
 
 SHARE = 0.25
 """Part of the time that one request may be under way for what can wait."""
 
 
-class Leisure:
+class DeferredQueue(Generic[K]):
     """Work that may wait: its keys, oldest first, and when the next may be taken."""
 
     def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
-        self._keys: dict[str, None] = {}
+        self._keys: dict[K, None] = {}
         self._free_at = 0.0
         self._under_way = False
 
     def __len__(self) -> int:
         return len(self._keys)
 
-    def put(self, key: str) -> None:
+    def put(self, key: K) -> None:
         """There is something to do for `key` that may wait."""
         self._keys[key] = None
 
-    def drop(self, key: str) -> None:
+    def drop(self, key: K) -> None:
         """There isn't any more, or it is done with something that doesn't wait."""
         self._keys.pop(key, None)
 
-    def take(self) -> str | None:
+    @property
+    def first(self) -> K | None:
+        """The key that has waited longest."""
+        return next(iter(self._keys), None)
+
+    def take(self) -> K | None:
         """The key whose time has come, if any. Until `done` there is no other."""
         if self._under_way or not self._keys or self._monotonic() < self._free_at:
             return None

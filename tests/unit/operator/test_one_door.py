@@ -1,0 +1,36 @@
+"""Records change through the cache and its indexes alone: nobody else assigns to an attribute of one."""
+
+import ast
+from dataclasses import fields
+from pathlib import Path
+
+import tidegate_operator
+from tidegate_operator.attempt_records import AttemptRecord, PodRecord
+from tidegate_operator.records import RunRecord, StatusRecord
+
+PACKAGE = Path(tidegate_operator.__file__).parent
+INSIDE = {"cache.py", "attempts.py", "schedule_index.py", "records.py", "attempt_records.py"}
+SUBJECTS = {"run", "attempt", "pod", "record", "status", "known", "waiting"}
+FIELDS = {f.name for kind in (RunRecord, StatusRecord, AttemptRecord, PodRecord) for f in fields(kind)}
+
+
+def assignments(path: Path) -> list[str]:
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        for target in targets:
+            for part in target.elts if isinstance(target, ast.Tuple) else [target]:
+                if not (isinstance(part, ast.Attribute) and isinstance(part.value, ast.Name)):
+                    continue
+                if part.value.id in SUBJECTS and part.attr in FIELDS:
+                    found.append(f"{path.name}:{part.lineno} {ast.unparse(part)}")
+    return found
+
+
+def test_no_module_but_the_caches_assigns_to_a_record() -> None:
+    outside = [p for p in PACKAGE.rglob("*.py") if p.name not in INSIDE]
+    assert [hit for path in outside for hit in assignments(path)] == []
+
+
+def test_the_check_sees_what_it_looks_for() -> None:
+    assert assignments(PACKAGE / "cache.py")
