@@ -105,13 +105,13 @@ class Actor:
         if sent and (await self._executor.find(run, number=number) or self._is_gone(run) or run.cancel):
             return
         if sent and self._cache.attempts.has_stray(run.uid):
-            self._cache.not_started(run, number)
+            self._cache.track.not_started(run, number)
             return
         resolved = await self._resolve(run, body)
         if resolved is None or (self._is_gone(run) and not sent):
             await self._hold_back(run, number)
             return
-        self._cache.posted(run)
+        self._cache.track.posted(run)
         try:
             await self._executor.start(run, body, resolved, number=number)
         except StartRefusedError as refused:
@@ -125,21 +125,21 @@ class Actor:
 
     async def _find(self, run: RunRecord, number: int) -> None:
         if not await self._executor.find(run, number=number):
-            self._cache.not_started(run, number)
+            self._cache.track.not_started(run, number)
 
     async def _hold_back(self, run: RunRecord, number: int) -> None:
         """It is not to start after all. A POST that was sent before may have made the Job: that has to be known first."""
         sure = run.posted_at + LATE_WRITE_SECONDS
         if not run.posted_at:
-            self._cache.not_started(run, number)
+            self._cache.track.not_started(run, number)
         elif self._clock() < sure:
-            self._cache.recover_later(run, sure)
+            self._cache.track.recover_later(run, sure)
         else:
             await self._find(run, number)
 
     async def _check_payload(self, run: RunRecord) -> None:
         if self._schemas.is_full(run.namespace):
-            self._cache.check_later(run, self._clock() + CHECK_PAUSE)
+            self._cache.track.check_later(run, self._clock() + CHECK_PAUSE)
             return
         body = run.body or await self._read(run)
         task = self._cache.task_of(run)
@@ -152,7 +152,7 @@ class Actor:
         if self._is_gone(run) or schema_version(run, self._cache.task_of(run)) != version:
             return  # it changed while we checked: decide again
         if refusal is None:
-            self._cache.payload_matches(run, version=version, body=body)
+            self._cache.track.payload_matches(run, version=version, body=body)
         elif not run.cancel:
             await self._fail(run, reason=refusal.reason, message=refusal.message)
 
@@ -179,14 +179,14 @@ class Actor:
         self._log.info("job refused", run=run.name, namespace=run.namespace, message=refused.refusal.message)
         if not refused.sure:
             # The apiserver may have stored it before it failed: that is looked up once no late write can come any more.
-            self._cache.refused(run, refused.refusal, retry_at=retry_at + LATE_WRITE_SECONDS)
-            self._cache.recover_later(run, now + LATE_WRITE_SECONDS)
+            self._cache.track.refused(run, refused.refusal, retry_at=retry_at + LATE_WRITE_SECONDS)
+            self._cache.track.recover_later(run, now + LATE_WRITE_SECONDS)
             return
-        self._cache.not_started(run, number)
+        self._cache.track.not_started(run, number)
         if refused.final:
             await self._fail(run, reason=refused.refusal.reason, message=refused.refusal.message)
         else:
-            self._cache.refused(run, refused.refusal, retry_at=retry_at)
+            self._cache.track.refused(run, refused.refusal, retry_at=retry_at)
 
     async def _fail(self, run: RunRecord, *, reason: str, message: str) -> None:
         now = self._clock()
@@ -229,7 +229,7 @@ class Actor:
     async def find_started(self, run: RunRecord) -> None:
         """Find out whether the attempt that the run was let in for was made."""
         if not run.posted_at:
-            self._cache.not_started(run, run.starting)
+            self._cache.track.not_started(run, run.starting)
         elif self._clock() >= run.posted_at + LATE_WRITE_SECONDS:
             await self._find(run, run.starting)
 
@@ -272,7 +272,7 @@ class Actor:
         source = spec.get("task") or (task.spec if task else None)
         resolved = resolve(source, spec) if source else None
         if not await self._executor.recover(run, number=number, job_name=name, resolved=resolved):
-            self._cache.recover_later(run, self._clock() + RECOVER_PAUSE)
+            self._cache.track.recover_later(run, self._clock() + RECOVER_PAUSE)
 
     async def _delete_run(self, run: RunRecord) -> None:
         try:

@@ -25,7 +25,8 @@ from tidegate_operator.policies.admission import Admission
 from tidegate_operator.policies.decision import queue_name
 from tidegate_operator.policies.payload import refuse_payload
 from tidegate_operator.quarantine import Quarantine
-from tidegate_operator.records import Json, Projects, Refusal, RunRecord
+from tidegate_operator.records import Json, Projects, RunRecord
+from tidegate_operator.run_tracker import RunTracker
 from tidegate_operator.schedule_index import ScheduleIndex
 from tidegate_operator.timestamps import parse_time
 
@@ -58,6 +59,7 @@ class Cache:
         self.projects: Projects | None = None
         """Namespaces that the web app sees, where that isn't all; None before they were listed."""
         self.on_change = on_change
+        self.track = RunTracker(self.admission, task_of=self.task_of, settle=self.settle, clock=clock)
         self._clock = clock
         self._synced: set[str] = set()
         self._names: dict[tuple[str, str], str] = {}
@@ -286,51 +288,6 @@ class Cache:
             if upstream.schedule is not None:
                 self.on_change(schedule_key(upstream.namespace, upstream.schedule))
         return tuple(r.uid for r in found)
-
-    # What has been done about a run
-
-    def starts(self, run: RunRecord, number: int) -> None:
-        """The run's turn has come: it holds its slot, and attempt `number` is to be made."""
-        run.starting, run.posted_at, run.refused = number, 0.0, None
-
-    def posted(self, run: RunRecord) -> None:
-        """The Job of the attempt is being sent to the apiserver."""
-        run.posted_at = self._clock()
-
-    def not_started(self, run: RunRecord, number: int) -> None:
-        """The run was let in and did not start: its slot is free, and so is its share of the rate."""
-        if number == 1:
-            self.admission.refund(run.namespace, queue_name(run, self.task_of(run)), self._clock())
-        run.starting, run.posted_at = 0, 0.0
-        self.settle(run.uid)
-
-    def refused(self, run: RunRecord, why: Refusal, *, retry_at: float) -> None:
-        """The apiserver would not take the run's Job; it is tried again at `retry_at`."""
-        run.refused, run.retry_at = why, retry_at
-
-    def recover_later(self, run: RunRecord, at: float) -> None:
-        """An attempt whose Job may be gone isn't looked for before `at`."""
-        run.recover_at = at
-
-    def check_later(self, run: RunRecord, at: float) -> None:
-        """The payload isn't checked before `at`."""
-        run.check_at = at
-
-    def payload_matches(self, run: RunRecord, *, version: str, body: Json) -> None:
-        """The payload matches that version of its schema. The body spares the start a second read."""
-        run.checked_for, run.body = version, run.body or body
-
-    def queues_up(self, run: RunRecord, *, queued_at: float | None, first_asked: bool) -> None:
-        """The run waits in its queue's line. `queued_at`: since when only that holds it, where it is told."""
-        if first_asked:
-            run.held_since = self._clock()
-        if queued_at is not None:
-            run.queued_at = queued_at
-
-    def waits(self, run: RunRecord) -> None:
-        """Nothing starts it now: what it holds of its body can be read again."""
-        if not run.starting:
-            run.body = None
 
     # What runs refer to
 

@@ -72,7 +72,7 @@ class Reconciler:
         now = self._clock()
         for ticket in self._cache.admission.admit(now):
             run = self._cache.runs[ticket.uid]
-            self._cache.starts(run, ticket.number)
+            self._cache.track.starts(run, ticket.number)
             key = run_key(run.uid)
             if self._workqueue.is_busy(key) or not self._workqueue.has_room(KIND):
                 self._workqueue.add(key)
@@ -87,7 +87,7 @@ class Reconciler:
         asked, self._asked = self._asked, []
         for uid in asked:
             if (waiting := self._cache.runs.get(uid)) is not None:
-                self._cache.waits(waiting)
+                self._cache.track.waits(waiting)
 
     async def set_aside(self, ident: str, fault: Fault) -> float | None:
         """End a run of which nothing runs; what runs keeps its phase and its slot until its pod has ended."""
@@ -132,7 +132,7 @@ class Reconciler:
             admission.withdraw(ident)
             return
         first_asked = admission.ask(ticket)
-        self._cache.queues_up(run, queued_at=ticket.queued_at if ticket.first else None, first_asked=first_asked)
+        self._cache.track.queues_up(run, queued_at=ticket.queued_at if ticket.first else None, first_asked=first_asked)
 
     async def _perform(self, run: RunRecord | None, actions: list[Action]) -> None:
         for action in actions:

@@ -237,7 +237,7 @@ class Supervisor:
                 self._act(run, action)
         for ticket in cache.admission.admit(now):
             run = cache.runs[ticket.uid]
-            cache.starts(run, ticket.number)
+            cache.track.starts(run, ticket.number)
             self._act(run, d.StartAttempt(ticket.number))
 
     def _world(self, run: RunRecord) -> d.World:
@@ -294,7 +294,7 @@ class Supervisor:
         if run.posted_at and self.cache.attempts.has_stray(run.uid):
             self._not_started(run)
             return
-        self.cache.posted(run)
+        self.cache.track.posted(run)
         job = c.create_job(run.uid, number)
         if self.unanswered:
             self.unanswered = False
@@ -302,7 +302,7 @@ class Supervisor:
         self.cache.made_job(copy.deepcopy(job["metadata"]), spec=SPEC)
 
     def _not_started(self, run: RunRecord) -> None:
-        self.cache.not_started(run, run.starting)
+        self.cache.track.not_started(run, run.starting)
 
     def _find(self, run: RunRecord, number: int) -> bool:
         for job in self.cluster.jobs.values():

@@ -176,11 +176,11 @@ def test_a_slot_given_for_a_start_is_held_until_the_start_is_refused() -> None:
     cache = a_cache(now=NOW)
     saw(cache, "taskruns", seen(a_run("r").built, version=10))
     run = cache.runs["run-1"]
-    cache.starts(run, 1)
+    cache.track.starts(run, 1)
     cache.settle("run-1")
     saw(cache, "taskruns", seen(a_run("r").labels({"a": "b"}).built, version=11))
     assert cache.admission.holds("run-1")
-    cache.not_started(run, 1)
+    cache.track.not_started(run, 1)
     assert not cache.admission.holds("run-1")
 
 

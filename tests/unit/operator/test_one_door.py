@@ -9,7 +9,7 @@ from tidegate_operator.attempt_records import AttemptRecord, PodRecord
 from tidegate_operator.records import RunRecord, StatusRecord
 
 PACKAGE = Path(tidegate_operator.__file__).parent
-INSIDE = {"cache.py", "attempts.py", "schedule_index.py", "records.py", "attempt_records.py"}
+INSIDE = {"cache.py", "attempts.py", "schedule_index.py", "run_tracker.py", "records.py", "attempt_records.py"}
 SUBJECTS = {"run", "attempt", "pod", "record", "status", "known", "waiting"}
 FIELDS = {f.name for kind in (RunRecord, StatusRecord, AttemptRecord, PodRecord) for f in fields(kind)}
 
