@@ -37,6 +37,9 @@ from tidegate_operator.status import STATUS_FIELDS, build_status, failed_by_faul
 REFUSED_PAUSE = 5.0
 """Seconds until a Job that the cluster refused is tried again."""
 
+DOUBT_SECONDS = 3.0
+"""How long a POST is repeated of which it isn't sure whether it was carried out, before that is told and the slot given up."""
+
 RECOVER_PAUSE = 2.0
 CHECK_PAUSE = 0.2
 """Seconds until a payload is checked of whose namespace too many are being checked."""
@@ -176,6 +179,12 @@ class Actor:
         """The slot is free as soon as it is sure that no Job was made."""
         now = self._clock()
         retry_at = now + REFUSED_PAUSE
+        if (
+            not refused.sure
+            and now < self._cache.track.in_doubt_since(run) + DOUBT_SECONDS
+            and refused.__cause__ is not None
+        ):
+            raise refused.__cause__  # it is sent again: a name that is taken by then tells that it was made
         self._log.info("job refused", run=run.name, namespace=run.namespace, message=refused.refusal.message)
         if not refused.sure:
             # The apiserver may have stored it before it failed: that is looked up once no late write can come any more.

@@ -231,7 +231,7 @@ class AttemptIndex:
             self._quarantine.put(Ref.of("pods", meta), Fault.of(READING, error), error)
             phase = (body.get("status") or {}).get("phase")
             return pod_in_doubt(meta, phase=phase, job_uid=job_uid, received=now)
-        if len(self._quarantine):
+        if not self._quarantine.is_empty:
             self._quarantine.release("pods", pod.uid, doing=READING)
         return pod
 

@@ -51,9 +51,9 @@ class Cache:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.runs: dict[str, RunRecord] = {}
-        self.quarantine = quarantine or Quarantine(Metrics())
+        self.quarantine = quarantine if quarantine is not None else Quarantine(Metrics())
         self.attempts = AttemptIndex(self.runs, self.quarantine)
-        self.admission = admission or Admission()
+        self.admission = admission if admission is not None else Admission()
         self.dependents = Dependents()
         self.schedules = ScheduleIndex(on_change=lambda key: self.on_change(schedule_key(*key)))
         self.projects: Projects | None = None
@@ -95,7 +95,7 @@ class Cache:
         except Exception as error:
             self._set_aside(kind, body, error)
         else:
-            if len(self.quarantine) and kind != "pods":
+            if not self.quarantine.is_empty and kind != "pods":
                 self.quarantine.release(kind, body["metadata"]["uid"], doing=READING)
 
     def deleted(self, kind: str, body: Json) -> None:

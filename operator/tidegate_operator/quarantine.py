@@ -28,7 +28,14 @@ class Quarantine:
             self._gauge.labels(kind).set(0)
         self._log = structlog.get_logger(__name__)
 
-    def __len__(self) -> int:
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is set aside."""
+        return not self._faults
+
+    @property
+    def size(self) -> int:
+        """How many objects are set aside."""
         return len(self._faults)
 
     def put(self, ref: Ref, fault: Fault, error: BaseException | None = None) -> None:

@@ -171,6 +171,8 @@ class RunRecord:
     """The attempt that it was let in for and whose Job hasn't been seen; 0: none. It holds a slot meanwhile."""
     posted_at: float = 0.0
     """When that Job was last sent to the apiserver; 0: not yet."""
+    in_doubt_since: float = 0.0
+    """When a POST of its Job first failed of which it isn't sure whether it was carried out; 0: none has."""
     refused: Refusal | None = None
     """Why the apiserver would not take its Job, to be tried again at `retry_at`."""
     retry_at: float = 0.0

@@ -23,7 +23,7 @@ class RunTracker:
 
     def starts(self, run: RunRecord, number: int) -> None:
         """The run's turn has come: it holds its slot, and attempt `number` is to be made."""
-        run.starting, run.posted_at, run.refused = number, 0.0, None
+        run.starting, run.posted_at, run.refused, run.in_doubt_since = number, 0.0, None, 0.0
 
     def posted(self, run: RunRecord) -> None:
         """The Job of the attempt is being sent to the apiserver."""
@@ -35,6 +35,11 @@ class RunTracker:
             self._admission.refund(run.namespace, queue_name(run, self._task_of(run)), self._clock())
         run.starting, run.posted_at = 0, 0.0
         self._settle(run.uid)
+
+    def in_doubt_since(self, run: RunRecord) -> float:
+        """Since when it isn't sure whether a POST of the run's Job was carried out: from the first question on."""
+        run.in_doubt_since = run.in_doubt_since or self._clock()
+        return run.in_doubt_since
 
     def refused(self, run: RunRecord, why: Refusal, *, retry_at: float) -> None:
         """The apiserver would not take the run's Job; it is tried again at `retry_at`."""

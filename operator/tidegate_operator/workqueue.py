@@ -9,6 +9,7 @@ ends or marks it, and it is tried again when it changes and every five minutes.
 """
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -35,6 +36,9 @@ BURST: Final = 100
 
 STEPS_IN_A_ROW: Final = 20
 """Times that acting on a key may call for acting on it again before that is taken for a circle and slowed down."""
+
+BY_POLICY: Final = re.compile(r"(admission webhook|ValidatingAdmissionPolicy).* denied")
+"""Of a write that somebody's policy refuses: it may be changed any moment, and says nothing of the object."""
 
 LONGEST_SLEEP: Final = 30.0
 """A wall clock that is set forward wakes no timer: so long may a key be late for it."""
@@ -345,7 +349,7 @@ class Workqueue:
             self._log.warning("the mark of an object can't be taken away", key=key[1], error=str(error) or repr(error))
 
     def _is_set_aside(self, key: Key) -> bool:
-        if not len(self._quarantine):
+        if self._quarantine.is_empty:
             return False
         return self._quarantine.find(key[0], self._lanes[key[0]].handler.ref(key[1]).uid) is not None
 
@@ -353,7 +357,11 @@ class Workqueue:
 def is_transient(error: Exception) -> bool:
     """Whether an error is one of the surroundings: the same may go well in a moment, and says nothing of the object."""
     if isinstance(error, KubeError):
-        return error.code in (401, 403, 404, 408, 409, 429) or error.code >= 500
+        return (
+            error.code in (401, 403, 404, 408, 409, 429)
+            or error.code >= 500
+            or BY_POLICY.search(error.message) is not None
+        )
     return isinstance(error, aiohttp.ClientError | TimeoutError | OSError)
 
 

@@ -73,8 +73,8 @@ def test_a_supervisor_that_dies_between_a_run_and_telling_of_it_makes_no_second_
     with speechless(plane, "between"):
         schedules.put_back("between", minutes=20)
         runs.wait(name, "Succeeded")
-        failures = operator.log.count("schedule failed")
-        wait_until(lambda: operator.log.count("schedule failed") > failures, what="another try to tell of it")
+        failures = operator.log.count("reconcile failed")
+        wait_until(lambda: operator.log.count("reconcile failed") > failures, what="another try to tell of it")
         # Past its TTL and its history limit, and still there: it is what tells of the tick.
         runs.wait(name, "Succeeded")
         operator.kill()

@@ -66,8 +66,11 @@ runpy.run_module("tidegate_operator", run_name="__main__", alter_sys=True)
 class OperatorProcess:
     """One supervisor. `actor` is its user in the apiserver's audit log."""
 
-    def __init__(self, plane: HasKubeconfig, *, actor: str = "operator", log: Path, **settings: str) -> None:
-        self._plane, self._actor, self._log = plane, actor, log
+    def __init__(
+        self, plane: HasKubeconfig, *, actor: str = "operator", log: Path, broken: str = "", **settings: str
+    ) -> None:
+        """`broken`: Python that is run before it, to break a part of it on purpose."""
+        self._plane, self._actor, self._log, self._broken = plane, actor, log, broken
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -105,7 +108,9 @@ class OperatorProcess:
         with self._log.open("ab") as file:
             file.write(b"--- start\n")
             file.flush()
-            self._process = subprocess.Popen([sys.executable, "-c", LAUNCH], env=environment, stderr=file, stdout=file)
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", self._broken + LAUNCH], env=environment, stderr=file, stdout=file
+            )
         return self
 
     def wait_ready(self) -> Self:

@@ -248,6 +248,8 @@ class Admission:
         granted = []
         while (ready := self._next_queue()) is not None:
             state = self._queues[ready]
+            if state.fault is not None:
+                continue
             try:
                 ticket = self._admit_next(state, now)
             except Exception as error:

@@ -49,7 +49,7 @@ def test_a_finished_run_that_cant_be_parsed_needs_nothing() -> None:
     odd = stored(a_run("odd").spec(startAfter="soon").built, uid="odd", status={"phase": "Succeeded"})
     saw(cache, "taskruns", odd)
     assert cache.runs["odd"].status.phase is Phase.SUCCEEDED
-    assert len(cache.quarantine) == 0
+    assert cache.quarantine.size == 0
 
 
 def test_a_known_run_that_cant_be_parsed_any_more_keeps_its_slot_while_its_pod_lives() -> None:
@@ -156,4 +156,4 @@ def test_a_pod_that_cant_be_parsed_holds_its_slot_until_it_has_ended() -> None:
 def test_a_task_is_read_as_it_is() -> None:
     cache = a_cache(now=NOW)
     saw(cache, "tasks", stored(a_task("t", timeoutSeconds=HUGE), uid="t"))
-    assert len(cache.quarantine) == 0
+    assert cache.quarantine.size == 0

@@ -169,7 +169,7 @@ def test_a_fault_backs_off_then_the_object_is_set_aside_and_tried_again_every_fi
         ((name, message),) = stage.things.set_aside_for
         assert name == "odd"
         assert "deciding on it broke: ValueError: no time" in message
-        assert len(stage.quarantine) == 1
+        assert stage.quarantine.size == 1
         assert 'tidegate_set_aside_objects{kind="taskruns"} 1.0' in scrape(stage.metrics)
         tried = stage.things.decided["odd"]
         await stage.later(RETRY_SECONDS - 10)
@@ -186,12 +186,12 @@ def test_an_object_that_is_set_aside_is_tried_when_it_changes_and_recovers() -> 
         stage.queue.add(key("odd"))
         for _ in range(FAULTS_TRIED + 1):
             await stage.later(6)
-        assert len(stage.quarantine) == 1
+        assert stage.quarantine.size == 1
         del stage.things.decisions["odd"]
         stage.queue.add(key("odd"))
         await stage.settle()
         assert stage.things.recovered_names == ["odd"]
-        assert len(stage.quarantine) == 0
+        assert stage.quarantine.size == 0
         assert 'tidegate_set_aside_objects{kind="taskruns"} 0.0' in scrape(stage.metrics)
 
     Stage().play(script)

@@ -1,0 +1,296 @@
+"""Inputs after public reports about systems of this kind: each harms nobody else and ends, or says why it doesn't."""
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from support.builders import a_queue, a_run, a_task
+from support.faults import held
+from support.operator import OperatorProcess, OwnRuns
+from support.servers import wait_until
+from tidegate_cluster.control_plane import ControlPlane
+
+GROUP = "/apis/tidegate.dev/v1alpha1"
+
+
+@pytest.fixture(scope="module")
+def own(plane: ControlPlane, operator: OperatorProcess) -> OwnRuns:
+    return OwnRuns(plane, "odd-input")
+
+
+def refused(own: OwnRuns, body: dict[str, Any]) -> str:
+    with pytest.raises(Exception, match=r".") as found:
+        own.create(body)
+    return str(found.value)
+
+
+def pods(own: OwnRuns, name: str) -> list[dict[str, Any]]:
+    return own.listed("pods", f"tidegate.dev/run={name}")
+
+
+def set_pod_status(plane: ControlPlane, own: OwnRuns, name: str, status: dict[str, Any]) -> None:
+    """What the kubelet would say of the run's one pod."""
+    wait_until(lambda: len(pods(own, name)) == 1, what=f"the pod of {name}")
+    pod = pods(own, name)[0]["metadata"]["name"]
+    patch = json.dumps({"status": status})
+    plane.kubectl("-n", own.namespace, "patch", "pod", pod, "--subresource=status", "--type=merge", "-p", patch)
+
+
+def container(name: str, **state: Any) -> dict[str, Any]:
+    return {"name": name, "image": "x", "imageID": "sha256:ab", "ready": False, "restartCount": 0, "state": state}
+
+
+def now(offset: float = 0.0) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + offset))
+
+
+def test_a_time_with_a_lowercase_z_is_a_time(own: OwnRuns, operator: OperatorProcess) -> None:
+    soon = now(2).replace("Z", "z")
+    own.create(a_run("lowercase-z").spec(startAfter=soon).built)
+    own.create(a_run("far").spec(startAfter="9998-12-31t23:59:59-23:59").built)
+    operator.kill()
+    operator.start().wait_leading()
+    own.wait("lowercase-z", "Succeeded")
+    own.wait("far", "Pending", reason="Delayed")
+
+
+@pytest.mark.parametrize("text", ["9999-01-01T00:00:00Z", "0001-01-01T00:00:00Z", "1969-12-31T23:59:59Z"])
+def test_a_time_beyond_the_contracts_years_is_refused_at_apply(own: OwnRuns, text: str) -> None:
+    assert "spec.startAfter" in refused(own, a_run("never").spec(startAfter=text).built)
+
+
+@pytest.mark.parametrize(
+    ("field", "spec"),
+    [
+        ("deadlineSeconds", {"deadlineSeconds": 31_536_001}),
+        ("startDeadlineSeconds", {"startDeadlineSeconds": 2**63 - 1}),
+        ("dependencyTimeoutSeconds", {"dependencyTimeoutSeconds": 300_000_000_000}),
+        ("ttlSecondsAfterFinished", {"ttlSecondsAfterFinished": 2**63 - 1}),
+    ],
+)
+def test_numbers_beyond_their_bounds_are_refused_at_apply(own: OwnRuns, field: str, spec: dict[str, Any]) -> None:
+    assert f"spec.{field}" in refused(own, a_run("never").spec(**spec).built)
+
+
+def test_a_rate_in_nanoseconds_is_refused_at_apply(own: OwnRuns) -> None:
+    said = refused(own, a_queue("slow", rateLimit={"runs": 1, "perSeconds": 300_000_000_000}))
+    assert "spec.rateLimit.perSeconds" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("ms", '{"retryAfterSeconds": 1767225600000, "message": "429"}'),
+        ("inf", '{"retryAfterSeconds": 1e999}'),
+        ("digits", '{"retryAfterSeconds": ' + "9" * 400 + "}"),
+        ("minus", '{"retryAfterSeconds": -5}'),
+        ("nan", '{"retryAfterSeconds": NaN}'),
+    ],
+)
+def test_a_retry_after_that_is_none_is_an_ordinary_failure(
+    plane: ControlPlane, own: OwnRuns, name: str, message: str
+) -> None:
+    run = f"later-{name}"
+    own.create(held(run, retry={"maxAttempts": 1}).built)
+    own.wait(run, "Running")
+    ended = container("task", terminated={"exitCode": 65, "message": message, "startedAt": now(), "finishedAt": now()})
+    set_pod_status(plane, own, run, {"phase": "Failed", "containerStatuses": [ended]})
+    status = own.wait(run, "Failed", reason="Error")
+    if name in ("ms", "minus"):
+        assert "retryAfterSeconds" in status["message"]
+        assert "31536000" in status["message"]
+
+
+def test_exit_64_of_a_pod_that_was_stopped_is_a_timeout_and_retried(plane: ControlPlane, own: OwnRuns) -> None:
+    own.create(held("stopped-64", retry={"maxAttempts": 2, "initialDelaySeconds": 3600}).built)
+    own.wait("stopped-64", "Running")
+    wait_until(lambda: len(pods(own, "stopped-64")) == 1, what="its pod")
+    pod = pods(own, "stopped-64")[0]["metadata"]["name"]
+    plane.kubectl("-n", own.namespace, "annotate", "pod", pod, "tidegate.dev/stop-reason=Timeout")
+    ended = container("task", terminated={"exitCode": 64, "startedAt": now(), "finishedAt": now()})
+    set_pod_status(
+        plane, own, "stopped-64", {"phase": "Failed", "reason": "DeadlineExceeded", "containerStatuses": [ended]}
+    )
+    status = own.wait("stopped-64", "Retrying", reason="BackOff")
+    assert [(a["outcome"], a["reason"]) for a in status["attempts"]] == [("Timeout", "Timeout")]
+
+
+def test_the_end_of_the_task_counts_whatever_another_container_waits_for(plane: ControlPlane, own: OwnRuns) -> None:
+    template = {"spec": {"terminationGracePeriodSeconds": 1, "containers": [{"name": "agent", "image": "x"}]}}
+    own.create(held("beside").task(podTemplate=template, startTimeoutSeconds=3).built)
+    own.wait("beside", "Running")
+    done = container("task", terminated={"exitCode": 0, "message": '"done"', "startedAt": now(), "finishedAt": now()})
+    waits = container("agent", waiting={"reason": "ImagePullBackOff", "message": "no such image"})
+    set_pod_status(plane, own, "beside", {"phase": "Pending", "containerStatuses": [done, waits]})
+
+    def is_stopped() -> bool:
+        seconds: int = pods(own, "beside")[0]["spec"].get("activeDeadlineSeconds", 0)
+        return seconds == 1
+
+    wait_until(is_stopped, seconds=20, what="the pod to be stopped once its task has ended")
+    told = own.get("beside")["status"]
+    assert told["phase"] == "Running"
+    assert "agent (ImagePullBackOff: no such image)" in told["message"]
+    set_pod_status(
+        plane, own, "beside", {"phase": "Failed", "reason": "DeadlineExceeded", "containerStatuses": [done, waits]}
+    )
+    status = own.wait("beside", "Succeeded")
+    assert status["result"] == "done"
+    assert [a["imageID"] for a in status["attempts"]] == ["sha256:ab"]
+
+
+def test_a_task_that_another_container_fails_beside_has_succeeded(plane: ControlPlane, own: OwnRuns) -> None:
+    own.create(held("failed-beside").built)
+    own.wait("failed-beside", "Running")
+    done = container("task", terminated={"exitCode": 0, "message": "1", "startedAt": now(), "finishedAt": now()})
+    other = container("agent", terminated={"exitCode": 3, "startedAt": now(), "finishedAt": now()})
+    set_pod_status(plane, own, "failed-beside", {"phase": "Failed", "containerStatuses": [done, other]})
+    assert own.wait("failed-beside", "Succeeded")["result"] == 1
+
+
+def test_the_words_of_an_init_container_reach_the_status(plane: ControlPlane, own: OwnRuns) -> None:
+    own.create(a_run("init").pod(waiting="PodInitializing").task(startTimeoutSeconds=3600).built)
+    own.wait("init", "Starting")
+    waits = container("migrate", waiting={"reason": "ErrImagePull", "message": "no such image migrate:1"})
+    begins = container("task", waiting={"reason": "PodInitializing"})
+    set_pod_status(
+        plane, own, "init", {"phase": "Pending", "initContainerStatuses": [waits], "containerStatuses": [begins]}
+    )
+    status = own.wait("init", "Starting", reason="ErrImagePull")
+    assert status["message"] == "init container migrate: no such image migrate:1"
+
+
+def test_the_words_of_a_pods_events_reach_the_status(plane: ControlPlane, own: OwnRuns) -> None:
+    own.create(a_run("mount").pod(waiting="ContainerCreating").task(startTimeoutSeconds=3600).built)
+    own.wait("mount", "Starting")
+    meta = pods(own, "mount")[0]["metadata"]
+    event = {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": "mount.1", "namespace": own.namespace},
+        "involvedObject": {"kind": "Pod", "namespace": own.namespace, "name": meta["name"], "uid": meta["uid"]},
+        "type": "Warning",
+        "reason": "FailedMount",
+        "message": 'MountVolume.SetUp failed for volume "data": secret "db" not found',
+        "lastTimestamp": now(),
+        "source": {"component": "kubelet"},
+    }
+    plane.kubectl("create", "-f", "-", stdin=json.dumps(event))
+    status = own.wait("mount", "Starting", reason="FailedMount")
+    assert 'secret "db" not found' in status["message"]
+
+
+@pytest.fixture
+def webhook(plane: ControlPlane, own: OwnRuns) -> Iterator[str]:
+    """Somebody's admission webhook of Jobs that is down."""
+    name = "down.example.com"
+    plane.kubectl(
+        "create",
+        "-f",
+        "-",
+        stdin=json.dumps(
+            {
+                "apiVersion": "admissionregistration.k8s.io/v1",
+                "kind": "ValidatingWebhookConfiguration",
+                "metadata": {"name": name},
+                "webhooks": [
+                    {
+                        "name": name,
+                        "clientConfig": {"service": {"name": "nobody", "namespace": "default", "path": "/"}},
+                        "rules": [
+                            {
+                                "apiGroups": ["batch"],
+                                "apiVersions": ["v1"],
+                                "operations": ["CREATE"],
+                                "resources": ["jobs"],
+                            }
+                        ],
+                        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": own.namespace}},
+                        "failurePolicy": "Fail",
+                        "sideEffects": "None",
+                        "admissionReviewVersions": ["v1"],
+                        "timeoutSeconds": 2,
+                    }
+                ],
+            }
+        ),
+    )
+    yield name
+    plane.kubectl("delete", "validatingwebhookconfiguration", name, "--ignore-not-found")
+
+
+def test_a_webhook_that_is_down_is_told_and_holds_no_slot(
+    plane: ControlPlane, own: OwnRuns, webhook: str, operator: OperatorProcess
+) -> None:
+    own.create(a_queue("hooked", concurrencyLimit=1))
+    own.create(a_run("hooked").spec(queue="hooked").built)
+    status = own.wait("hooked", "Pending", reason="CreateRefused")
+    assert webhook in status["message"]
+    slots = f'tidegate_queue_running{{namespace="{own.namespace}",queue="hooked"}}'
+    wait_until(lambda: operator.metric(slots) == 0, what="the slot to be free")
+    plane.kubectl("delete", "validatingwebhookconfiguration", webhook)
+    own.wait("hooked", "Succeeded", seconds=30)
+
+
+def test_nothing_starts_of_a_run_that_is_being_deleted(plane: ControlPlane, own: OwnRuns) -> None:
+    body = a_run("going").spec(suspend=True).built
+    body["metadata"]["finalizers"] = ["example.com/backup"]
+    own.create(body)
+    own.wait("going", "Pending", reason="Suspended")
+    plane.kubectl("-n", own.namespace, "delete", "tgr", "going", "--wait=false")
+    own.patch_spec("going", suspend=False)
+    own.create(a_run("after-going").built)
+    own.wait("after-going", "Succeeded")
+    assert own.jobs("going") == []
+    patch = '{"metadata": {"finalizers": null}}'
+    plane.kubectl("-n", own.namespace, "patch", "tgr", "going", "--type=merge", "-p", patch)
+
+
+def test_no_attempt_follows_one_of_a_run_that_is_being_deleted(plane: ControlPlane, own: OwnRuns) -> None:
+    body = held("going-on", retry={"maxAttempts": 3, "initialDelaySeconds": 0}).built
+    body["metadata"]["finalizers"] = ["example.com/backup"]
+    own.create(body)
+    own.wait("going-on", "Running")
+    plane.kubectl("-n", own.namespace, "delete", "tgr", "going-on", "--wait=false")
+    ended = container("task", terminated={"exitCode": 1, "startedAt": now(), "finishedAt": now()})
+    set_pod_status(plane, own, "going-on", {"phase": "Failed", "containerStatuses": [ended]})
+    own.wait("going-on", "Retrying")
+    own.create(a_run("after-going-on").built)
+    own.wait("after-going-on", "Succeeded")
+    assert len(own.jobs("going-on")) == 1
+    patch = '{"metadata": {"finalizers": null}}'
+    plane.kubectl("-n", own.namespace, "patch", "tgr", "going-on", "--type=merge", "-p", patch)
+
+
+def test_a_runs_variable_stands_before_those_of_its_task_that_refer_to_it(own: OwnRuns) -> None:
+    own.create(a_task("url", env=[{"name": "URL", "value": "http://$(HOST)/api"}]))
+    own.create(a_run("url").task_ref("url").spec(env=[{"name": "HOST", "value": "db"}]).built)
+    own.wait("url", "Succeeded")
+    (job,) = own.jobs("url")
+    names = [e["name"] for e in job["spec"]["template"]["spec"]["containers"][0]["env"]]
+    assert names.index("HOST") < names.index("URL")
+
+
+@pytest.mark.parametrize(("levels", "phase"), [(300, "Succeeded"), (1200, "Failed"), (8000, "Failed")])
+def test_a_payload_nested_too_deeply_ends_its_own_run_alone(
+    plane: ControlPlane, own: OwnRuns, operator: OperatorProcess, levels: int, phase: str
+) -> None:
+    name = f"deep-{levels}"
+    body = json.dumps(own.placed(a_run(name).spec(payload={"p": "@@"}).built))
+    text = body.replace('"@@"', '{"a":' * levels + '"x\\u0000y"' + "}" * levels)
+    plane.kubectl(
+        "create", "--validate=false", "--raw", f"{GROUP}/namespaces/{own.namespace}/taskruns", "-f", "-", stdin=text
+    )
+
+    def told(field: str) -> str:
+        return plane.kubectl("-n", own.namespace, "get", "tgr", name, "-o", f"jsonpath={{.status.{field}}}")
+
+    wait_until(lambda: told("phase") == phase, seconds=30, what=f"{name} to be {phase}")
+    if phase == "Failed":
+        assert (told("reason"), told("message")) == ("InvalidPayload", "the payload nests deeper than 500 levels")
+    operator.kill()
+    operator.start().wait_leading()
+    own.create(a_run(f"beside-{name}").built)
+    own.wait(f"beside-{name}", "Succeeded")
