@@ -34,6 +34,10 @@ demo-down: .venv/ready ## Take the demo and its cluster away
 test: .venv/ready ## All tests, on real parts; STAGE=unit for one stage
 	@$(PYTHON) tests/stages.py $(STAGE)
 
+.PHONY: fuzz
+fuzz: .venv/ready ## Half an hour of odd objects beside sound runs; FUZZ_SECONDS=1800, FUZZ_SEED=1
+	@FUZZ_SECONDS=$(or $(FUZZ_SECONDS),1800) FUZZ_SEED=$(or $(FUZZ_SEED),1) .venv/bin/pytest -q $(wildcard tests/*/test_fuzz.py)
+
 .PHONY: lint
 lint: .venv/ready ## ruff, mypy --strict, import-linter
 	@.venv/bin/ruff format --check --quiet . || { echo "run 'make format'"; exit 1; }

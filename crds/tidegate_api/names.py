@@ -108,6 +108,9 @@ class Reason(StrEnum):
     START_DEADLINE_EXCEEDED = "StartDeadlineExceeded"
 
 
+SET_ASIDE_ANNOTATION: Final = f"{GROUP}/set-aside-objects"
+"""On the operator's Lease: how many objects its leader has set aside, for the web app's `/health`."""
+
 SET_ASIDE_CONDITION: Final = "SetAside"
 """True on an object with which reading it, deciding on it or writing it breaks, until that works again."""
 

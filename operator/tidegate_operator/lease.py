@@ -8,7 +8,7 @@ the times that it carries: clocks differ.
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Final
@@ -46,9 +46,12 @@ class Lease:
         renew_deadline: float,
         retry: float,
         metrics: Metrics,
+        annotations: Callable[[], Mapping[str, str]] = dict,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`annotations`: what the Lease says about its holder beside its name; asked at each renewal."""
         self._cluster, self._metrics, self._monotonic = cluster, metrics, monotonic
+        self._annotations = annotations
         self._namespace, self._name, self.identity = namespace, name, identity
         self._duration, self._renew_deadline, self._retry = duration, renew_deadline, retry
         self._path = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
@@ -180,4 +183,5 @@ class Lease:
             spec["acquireTime"] = now
         spec |= {"holderIdentity": self.identity, "leaseDurationSeconds": round(self._duration) or 1, "renewTime": now}
         meta = before["metadata"] if before else {"name": self._name, "namespace": self._namespace}
+        meta = {**meta, "annotations": {**(meta.get("annotations") or {}), **self._annotations()}}
         return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": meta, "spec": spec}

@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import structlog
-from tidegate_api.names import MANAGED_BY, MANAGED_BY_LABEL
+from tidegate_api.names import MANAGED_BY, MANAGED_BY_LABEL, SET_ASIDE_ANNOTATION
 
 from tidegate_operator.actions import Actor
 from tidegate_operator.cache import Cache
@@ -69,6 +69,7 @@ class Supervisor:
             renew_deadline=settings.lease_renew_deadline_seconds,
             retry=settings.lease_retry_seconds,
             metrics=self._metrics,
+            annotations=lambda: {SET_ASIDE_ANNOTATION: str(self._quarantine.size)},
         )
         self._log = structlog.get_logger(__name__)
 

@@ -111,6 +111,15 @@ def test_a_queue_that_cant_be_judged_holds_its_own_runs_only(own: OwnRuns, broke
     assert set_aside(broken, "queues") == 1
 
 
+def test_the_lease_says_how_many_objects_are_set_aside(plane: ControlPlane, broken: OperatorProcess) -> None:
+    path = "jsonpath={.metadata.annotations.tidegate\\.dev/set-aside-objects}"
+
+    def said() -> str:
+        return plane.kubectl("-n", "default", "get", "lease", "tidegate-operator", "-o", path)
+
+    wait_until(lambda: said() == str(int(set_aside(broken, "queues") + set_aside(broken, "schedules"))), what="the count")
+
+
 def test_all_that_is_still_so_after_a_restart(own: OwnRuns, broken: OperatorProcess) -> None:
     broken.kill()
     broken.start().wait_leading()
