@@ -105,6 +105,8 @@ class AttemptRecord:
     clock of its start stands still meanwhile."""
     hold_until: float = 0.0
     """When that was last seen: the clock starts from then."""
+    suspended: bool = False
+    """Whether its Job was suspended by another controller when it was last looked at: it makes another pod once it is resumed."""
     spec_hash: str | None = None
     """Of the TaskSpec that its Job carries."""
     told_start: float | None = None  # when its container started, as its run's status tells

@@ -263,8 +263,10 @@ class AttemptIndex:
             attempt.trouble_since = at
         attempt.trouble = trouble
 
-    def is_held(self, attempt: AttemptRecord, hold: Refusal | None, *, at: float) -> None:
-        """What keeps its Job from making a pod through no fault of its own, or nothing any more."""
+    def is_held(self, attempt: AttemptRecord, hold: Refusal | None, *, at: float, suspended: bool = False) -> None:
+        """What keeps its Job from making a pod through no fault of its own, or nothing any more. `suspended`: by another
+        controller, which may resume it."""
+        attempt.suspended = suspended
         if hold is not None or attempt.hold is not None:
             attempt.hold_until = at
         attempt.hold = hold

@@ -182,6 +182,6 @@ class Lease:
             spec["leaseTransitions"] = spec.get("leaseTransitions", 0) + (1 if before else 0)
             spec["acquireTime"] = now
         spec |= {"holderIdentity": self.identity, "leaseDurationSeconds": round(self._duration) or 1, "renewTime": now}
-        meta = before["metadata"] if before else {"name": self._name, "namespace": self._namespace}
+        meta: Json = before["metadata"] if before else {"name": self._name, "namespace": self._namespace}
         meta = {**meta, "annotations": {**(meta.get("annotations") or {}), **self._annotations()}}
         return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": meta, "spec": spec}

@@ -117,7 +117,9 @@ def test_the_lease_says_how_many_objects_are_set_aside(plane: ControlPlane, brok
     def said() -> str:
         return plane.kubectl("-n", "default", "get", "lease", "tidegate-operator", "-o", path)
 
-    wait_until(lambda: said() == str(int(set_aside(broken, "queues") + set_aside(broken, "schedules"))), what="the count")
+    wait_until(
+        lambda: said() == str(int(set_aside(broken, "queues") + set_aside(broken, "schedules"))), what="the count"
+    )
 
 
 def test_all_that_is_still_so_after_a_restart(own: OwnRuns, broken: OperatorProcess) -> None:

@@ -199,13 +199,13 @@ class JobExecutor:
             return
         if not attempt.plan_known:
             self._cache.upserted("jobs", job)
-        if attempt.pods:
-            index.is_held(attempt, None, at=now)
-            return
         if (job.get("spec") or {}).get("suspend"):
             held = Refusal(Reason.SCHEDULING, f"its Job {attempt.job_name} is suspended by another controller")
-            index.is_held(attempt, held, at=now)
+            index.is_held(attempt, held, at=now, suspended=True)
             index.has_trouble(attempt, held, at=now)
+            return
+        if attempt.pods:
+            index.is_held(attempt, None, at=now)
             return
         said = await self._newest_event(attempt.namespace, attempt.job_uid, "reason=FailedCreate")
         trouble = refusal_of_pod(said["message"]) if said is not None else None

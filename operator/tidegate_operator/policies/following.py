@@ -27,6 +27,15 @@ def follow(run: RunRecord, attempt: AttemptRecord, world: World, now: float) -> 
     """An attempt is under way: judge its end, hold it to its limits, tell where it stands."""
     deadline = run_deadline(run, world)
     end = end_of(attempt, cancelled=run.cancel, overdue=deadline is not None and now >= deadline, now=now)
+    if (
+        end is not None
+        and end.reason == Reason.POD_DELETED
+        and not attempt.job_gone
+        and attempt.looked_at < end.received
+    ):
+        return Decision(
+            [InspectAttempt(attempt)]
+        )  # a Job that is suspended loses its pod, and makes another when resumed
     if end is not None:
         return _conclude(run, attempt, end, world, now)
     decision = Decision()
