@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 
 from tidegate_web.clock import Clock
 from tidegate_web.store.queries import audit
-from tidegate_web.store.records import parse_time
+from tidegate_web.times import parse_time
 
 DONE = "done"
 KEY = "tg:audit"
