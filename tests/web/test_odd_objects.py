@@ -10,6 +10,7 @@ from sqlalchemy import text
 from support.runs import now
 from support.servers import wait_until
 from support.web import MirrorThread, Parts, Stack, finish, make_quarantine, row, until
+from tidegate_web.auditing import KEY
 from tidegate_web.kubernetes import runs_path
 from tidegate_web.mirror.informer import Informer
 from tidegate_web.mirror.quarantine import Quarantine, Retrier
@@ -224,3 +225,23 @@ def test_an_object_with_which_a_handler_breaks_delays_no_other(stack: Stack) -> 
         informer.close()
         informer.join(timeout=10)
     assert informer.trouble() is None
+
+
+def test_an_audit_row_that_postgres_refuses_holds_up_no_other(stack: Stack, parts: Parts) -> None:
+    odd: Json = {
+        "actor": ["no text"],
+        "address": "",
+        "action": {},
+        "outcome": "done",
+        "project": None,
+        "target": None,
+        "detail": 7,
+    }
+    sound = odd | {"actor": "ada", "action": "run.create", "detail": {}}
+    at = now()
+    for row_of_it in (odd, sound):
+        parts.services.redis.rpush(KEY, json.dumps(row_of_it | {"at": at}))
+    parts.services.redis.rpush(KEY, b"\xff" + b"[" * 5000)
+    assert parts.services.audit.write(parts.engine) == 3
+    assert [found.actor for found in parts.rows("SELECT actor FROM audit WHERE action = 'run.create'")] == ["ada"]
+    assert parts.services.audit.write(parts.engine) == 0

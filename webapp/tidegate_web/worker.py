@@ -38,8 +38,8 @@ class Worker(threading.Thread):
         try:
             self.work()
         except BaseException:
+            # Said here and seen by whoever looks at its trouble: nothing else waits for a thread.
             log.exception("a thread has ended", thread=self.name)
-            raise SystemExit(1) from None  # noted; the term is begun again
 
     def trouble(self) -> str | None:
         """Why the worker can't be relied on, None while it is well."""

@@ -98,11 +98,18 @@ class Quarantine:
         found = []
         with self._lock:
             now = self._now()
+            # What its door would have tried again by now is gone, or passed it unseen.
+            for key in [key for key, entry in self._entries.items() if self._is_stale(entry, now)]:
+                del self._entries[key]
+                self._count(key.kind)
             for key, entry in self._entries.items():
                 if entry.retry is not None and now >= entry.retry_at:
                     entry.retry_at = now + self._retry_seconds
                     found.append((key, entry.retry))
         return found
+
+    def _is_stale(self, entry: _Entry, now: float) -> bool:
+        return entry.retry is None and now >= entry.retry_at + 2 * self._retry_seconds
 
     def clear(self) -> None:
         """The term has ended: the next one finds out for itself."""
