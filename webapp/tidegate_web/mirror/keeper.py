@@ -134,6 +134,7 @@ class ProjectKeeper(Worker):
             unchecked, self._unchecked = self._unchecked, False
         wanted = {each.name for each in labelled}
         for scope in self._scopes.now():
+            self.beat()
             if scope.project is not None and scope.project not in wanted:
                 self._scopes.end(scope.project)
         good = self._try("granting", partial(self._grant, labelled))

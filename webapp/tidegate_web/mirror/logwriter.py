@@ -158,6 +158,7 @@ class LogWriter(Worker):
         messages: list[tuple[str, dict[str, Any]]] = []
         with self._engine.begin() as connection:
             for item in batch:
+                self.beat()
                 if isinstance(item, End):
                     logs.add_end(connection, item)
                     messages.append(

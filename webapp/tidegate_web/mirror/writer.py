@@ -193,6 +193,7 @@ class RunWriter(Worker):
 
         def flush() -> None:
             nonlocal pending
+            self.beat()
             if pending:
                 runs.upsert(connection, pending, relist=relist)
                 pending = []
