@@ -36,35 +36,35 @@ def check_form(request: Request) -> None:
         raise Problem(422, f"The form {NUL}.", errors=[{"field": key, "message": NUL} for key in named[:MOST_NAMED]])
 
 
-def check_json(text: str, value: object) -> None:
-    """422 for NUL, and for half a character, in any key or text of a JSON body."""
+def check_json(text: str, value: object, *, nul_too: bool = False) -> None:
+    """422 for half a character, and unless ``nul_too`` for NUL, in any key or text of a JSON body."""
     lowered = text.lower()
     if "\\u0000" not in lowered and "\\ud" not in lowered:
         return
-    errors = [error for _, error in zip(range(MOST_NAMED), _unstorable(value), strict=False)]
+    errors = [error for _, error in zip(range(MOST_NAMED), _unstorable(value, nul_too=nul_too), strict=False)]
     if errors:
         raise Problem(422, f"{errors[0]['field'] or 'The body'} {errors[0]['message']}.", errors=errors)
 
 
-def _unstorable(body: object) -> Iterator[FieldError]:
+def _unstorable(body: object, *, nul_too: bool) -> Iterator[FieldError]:
     places: list[tuple[str, object]] = [("", body)]
     while places:
         place, value = places.pop()
         if isinstance(value, str):
-            if (wrong := _wrong(value)) is not None:
+            if (wrong := _wrong(value, nul_too=nul_too)) is not None:
                 yield {"field": place, "message": wrong}
         elif isinstance(value, Mapping):
             for key, item in value.items():
                 inner = f"{place}.{key}" if place else key
-                if (wrong := _wrong(key)) is not None:
+                if (wrong := _wrong(key, nul_too=nul_too)) is not None:
                     yield {"field": _shown(inner), "message": wrong}
                 places.append((_shown(inner), item))
         elif isinstance(value, list):
             places += [(f"{place}.{number}" if place else str(number), item) for number, item in enumerate(value)]
 
 
-def _wrong(text: str) -> str | None:
-    if "\x00" in text:
+def _wrong(text: str, *, nul_too: bool) -> str | None:
+    if "\x00" in text and not nul_too:
         return NUL
     try:
         text.encode()

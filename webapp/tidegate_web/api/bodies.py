@@ -47,16 +47,15 @@ def _read(limit: int) -> bytes:
     return b"".join(pieces)
 
 
-def json_object(*, limit: int = MAX_BODY_BYTES, unstorable_too: bool = False) -> dict[str, Any]:
-    """The request's body, which must be one JSON object. ``unstorable_too``: also one with NUL or half characters, which the caller
-    replaces: a pod's work isn't lost for them."""
+def json_object(*, limit: int = MAX_BODY_BYTES, nul_too: bool = False) -> dict[str, Any]:
+    """The request's body, which must be one JSON object. ``nul_too``: also one with NUL, which the caller replaces: a pod's work
+    isn't lost for it."""
     text = _text(_read(limit))
     try:
         body = json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         raise malformed() from None
-    if not unstorable_too:
-        unstorable.check_json(text, body)
+    unstorable.check_json(text, body, nul_too=nul_too)
     if not isinstance(body, dict):
         raise invalid("", "must be a JSON object")
     return body
@@ -87,9 +86,9 @@ def optional_object() -> dict[str, Any]:
     return {} if request.content_length in (None, 0) and not request.mimetype else json_object()
 
 
-def read(model: type[M], *, unstorable_too: bool = False) -> M:
+def read(model: type[M], *, nul_too: bool = False) -> M:
     """The request's body as one of the models; 422 with everything that is wrong about it."""
-    return validated(model, json_object(unstorable_too=unstorable_too))
+    return validated(model, json_object(nul_too=nul_too))
 
 
 def read_optional(model: type[M]) -> M:

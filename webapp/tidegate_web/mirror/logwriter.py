@@ -8,7 +8,7 @@ import queue
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -56,6 +56,14 @@ def merged(items: list[Chunk | End]) -> list[Chunk | End]:
     return result
 
 
+@dataclass(frozen=True, kw_only=True)
+class Begin:
+    """A log that was refused is read again: what comes after this is of that reading."""
+
+    pod_uid: str
+    done: threading.Event = field(default_factory=threading.Event)
+
+
 class LogRefusedError(Exception):
     """A piece of this log could not be stored: what comes after it isn't either, for a log has no gaps."""
 
@@ -79,13 +87,18 @@ class LogWriter(Worker):
         self._redis = redis
         self._quarantine = quarantine
         self._again = again
-        self._queue: queue.Queue[Chunk | End] = queue.Queue(room)
+        self._queue: queue.Queue[Chunk | End | Begin] = queue.Queue(room)
         self._refused: set[str] = set()
         self._last: OrderedDict[str, int] = OrderedDict()
 
     def begin(self, pod_uid: str) -> None:
-        """A pod's log is read from what is stored of it."""
-        self._refused.discard(pod_uid)
+        """A pod's log is about to be read from what is stored of it: what an earlier reading has handed over is behind us then."""
+        if pod_uid not in self._refused:
+            return
+        begin = Begin(pod_uid=pod_uid)
+        self._queue.put(begin)
+        while not self.stop_event.is_set() and not begin.done.wait(0.5):
+            pass
 
     def put(self, item: Chunk | End) -> bool:
         """Hand something over; waits while the queue is full. False when the mirror stops."""
@@ -114,11 +127,23 @@ class LogWriter(Worker):
                     batch.append(self._queue.get_nowait())
                 except queue.Empty:
                     break
-            self._write(merged(batch))
+            self._take(batch)
+
+    def _take(self, batch: list[Chunk | End | Begin]) -> None:
+        items: list[Chunk | End] = []
+        for item in batch:
+            if isinstance(item, Begin):
+                self._write(merged(items))
+                items = []
+                self._refused.discard(item.pod_uid)
+                item.done.set()
+            else:
+                items.append(item)
+        self._write(merged(items))
 
     def _write(self, batch: list[Chunk | End]) -> None:
         delay = 0.1
-        while not self.stop_event.is_set():
+        while batch and not self.stop_event.is_set():
             self.beat()
             batch = [item for item in batch if item.pod_uid not in self._refused]
             try:
