@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from tidegate_web.mirror.loglines import LineReader
+from tidegate_web.mirror.loglines import LineReader, Piece
 from tidegate_web.store.queries.logs import Place
 
 
@@ -15,7 +15,7 @@ def stamped(number: int, text: bytes) -> bytes:
 class Store:
     """What is kept of a log, and the place after it."""
 
-    data: bytes = b""
+    pieces: list[bytes] = field(default_factory=list)
     place: Place = field(default_factory=Place)
 
     def read(self, log: bytes, *, cuts: list[int] | None = None, whole: bool = True) -> None:
@@ -24,14 +24,22 @@ class Store:
         self.feed(reader, log, cuts=cuts)
         if whole:
             for piece in reader.end():
-                self.data, self.place = self.data + piece.data, piece.place
+                self.keep(piece)
+
+    @property
+    def data(self) -> bytes:
+        return b"".join(self.pieces)
+
+    def keep(self, piece: Piece) -> None:
+        self.pieces.append(piece.data)
+        self.place = piece.place
 
     def feed(self, reader: LineReader, log: bytes, *, cuts: list[int] | None = None) -> None:
         """Some more of what a reading gets, in pieces."""
         at = 0
         for cut in [*sorted(cut % (len(log) + 1) for cut in cuts or []), len(log)]:
             for piece in reader.feed(log[at:cut]):
-                self.data, self.place = self.data + piece.data, piece.place
+                self.keep(piece)
                 assert self.place.position == len(self.data)
             at = cut
 

@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -15,12 +15,13 @@ import urllib3
 from argon2 import PasswordHasher
 from flask import Flask
 from flask.testing import FlaskClient
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Gauge
 from sqlalchemy import Engine, text
 from tidegate_cluster.control_plane import ControlPlane
 from tidegate_web.api.bulk import WORKER
 from tidegate_web.app import create_app, make_services
 from tidegate_web.mirror.process import Mirror
+from tidegate_web.mirror.quarantine import Quarantine
 from tidegate_web.permissions import Role
 from tidegate_web.services import Services
 from tidegate_web.settings import WebSettings
@@ -84,8 +85,9 @@ class Stack:
         return Parts(app=app, services=made, project=self.project)
 
     def mirror(self, actor: str = "mirror", **changes: Any) -> "MirrorThread":
+        retry_seconds = float(changes.pop("retry_seconds", 300))
         made = self.services(actor, **({"namespaces": [self.project]} | changes))
-        thread = MirrorThread(made)
+        thread = MirrorThread(made, retry_seconds=retry_seconds)
         thread.start()
         self.cleanup.callback(thread.end)
         return thread
@@ -103,16 +105,27 @@ class Stack:
 
     @contextmanager
     def process(
-        self, command: str, *, actor: str, log: Path, checkout: Path | None = None, **changes: Any
+        self,
+        command: str,
+        *,
+        actor: str,
+        log: Path,
+        checkout: Path | None = None,
+        program: Sequence[str] | None = None,
+        **changes: Any,
     ) -> Iterator["Process"]:
-        """One of the program's processes, ready; stopped with SIGTERM at the end. ``checkout``: with another's code."""
+        """One of the program's processes, ready; stopped with SIGTERM at the end. ``checkout``: with another's code; ``program``:
+        Python's arguments, where it isn't the command alone."""
         port, probes = free_port(), free_port()
         environment = self.environment(actor, port=port, metrics_port=probes, **changes)
         if checkout is not None:
             environment["PYTHONPATH"] = f"{checkout / 'webapp'}:{checkout / 'crds'}"
         with log.open("wb") as output:
             started = subprocess.Popen(
-                [sys.executable, "-m", "tidegate_web", command], env=environment, stdout=output, stderr=output
+                [sys.executable, *(program or ("-m", "tidegate_web", command))],
+                env=environment,
+                stdout=output,
+                stderr=output,
             )
         process = Process(process=started, port=port, probes=probes, log=log)
         try:
@@ -226,9 +239,14 @@ def cheap_hash() -> str:
 class MirrorThread(threading.Thread):
     """A mirror in this process."""
 
-    def __init__(self, made: Services) -> None:
+    def __init__(self, made: Services, *, retry_seconds: float = 300) -> None:
         super().__init__(daemon=True)
-        self._mirror = Mirror(made, registry=CollectorRegistry(), patience_seconds=1)
+        self._registry = CollectorRegistry()
+        self._mirror = Mirror(made, registry=self._registry, patience_seconds=1, retry_seconds=retry_seconds)
+
+    def set_aside(self, kind: str) -> float:
+        """How many objects of a kind are set aside, as the metric tells."""
+        return self._registry.get_sample_value("tidegate_set_aside_objects", {"kind": kind}) or 0.0
 
     def run(self) -> None:
         self._mirror.run()
@@ -237,6 +255,12 @@ class MirrorThread(threading.Thread):
         self._mirror.stop()
         self.join(timeout=20)
         assert not self.is_alive(), "the mirror didn't stop"
+
+
+def make_quarantine(*, retry_seconds: float = 300) -> Quarantine:
+    """An empty one."""
+    gauge = Gauge("tidegate_set_aside_objects", "Objects that are set aside.", ["kind"], registry=CollectorRegistry())
+    return Quarantine(gauge=gauge, retry_seconds=retry_seconds)
 
 
 def row(parts: Parts, name: str) -> Any:

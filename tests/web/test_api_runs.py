@@ -1,12 +1,16 @@
 """Runs over HTTP: what is created can be read at once, what is wrong is told as a problem."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from support.callers import SignedIn
+from support.rights import RELEASE
 from support.web import EMAIL, Parts, Stack
+from tidegate_web.kubernetes import MERGE_PATCH, lease_path
 
 TASK = {"image": "busybox", "command": ["true"]}
+LEASE = "tidegate-operator"
 
 
 @pytest.fixture
@@ -184,9 +188,9 @@ def test_writes_are_in_the_audit_log(parts: Parts, me: SignedIn) -> None:
     ]
 
 
-def test_nul_in_a_payload_is_stored_as_something_else(me: SignedIn) -> None:
-    answer = me.post("runs", {"task": TASK, "name": "nul", "payload": {"a": "x\x00y"}})
-    assert answer.status_code == 201
+def test_nul_in_a_payload_that_came_by_kubectl_is_shown_as_something_else(stack: Stack, me: SignedIn) -> None:
+    assert me.post("runs", {"task": TASK, "name": "nul", "payload": {"a": "x\x00y"}}).status_code == 422
+    stack.runs.create("nul", task=TASK, payload={"a": "x\x00y"})
     read: Any = me.get("runs/nul").json
     assert read["spec"]["payload"] == {"a": "x\ufffdy"}
 
@@ -194,7 +198,7 @@ def test_nul_in_a_payload_is_stored_as_something_else(me: SignedIn) -> None:
 def test_health_tells_of_the_neighbours(stack: Stack, me: SignedIn) -> None:
     answer: Any = me.get("/api/v1/health").json
     states = {item["name"]: item["status"] for item in answer["items"]}
-    assert states == {"Postgres": "up", "Redis": "up", "Kubernetes": "up", "Mirror": "degraded"}
+    assert states == {"Operator": "degraded", "Postgres": "up", "Redis": "up", "Kubernetes": "up", "Mirror": "degraded"}
     stack.redis.stop()
     answer = me.get("/api/v1/health").json
     assert {item["name"]: item["status"] for item in answer["items"]}["Redis"] == "down"
@@ -229,3 +233,30 @@ def test_a_payload_that_its_task_does_not_take_is_refused(stack: Stack, me: Sign
     keyed: Any = me.post("runs:batch", {"runs": [bad | {"idempotencyKey": "k"}, good]}).json
     assert [item["status"] for item in keyed["items"]] == [422, 201]
     assert me.post("runs", good | {"idempotencyKey": "k"}).status_code == 201  # a refused body doesn't use up its key
+
+
+def test_health_tells_who_leads_and_when_that_was_last_heard_of(stack: Stack) -> None:
+    parts = stack.parts("web", operator_lease_namespace=RELEASE, operator_lease_name=LEASE)
+    me = parts.sign_in()
+
+    def operator() -> dict[str, Any]:
+        answer: Any = me.get("/api/v1/health").json
+        return next(item for item in answer["items"] if item["name"] == "Operator")
+
+    path = lease_path(RELEASE, LEASE)
+    stack.cleanup.callback(stack.plane.kubectl, "-n", RELEASE, "delete", "lease", LEASE, "--ignore-not-found")
+    stack.plane.kubectl("-n", RELEASE, "delete", "lease", LEASE, "--ignore-not-found")
+    assert (operator()["status"], operator()["leader"], operator()["heardAt"]) == ("down", None, None)
+    renewed = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    spec = {"holderIdentity": "operator-0", "renewTime": renewed, "leaseDurationSeconds": 10}
+    stack.runs.admin.request("POST", path.rpartition("/")[0], body={"metadata": {"name": LEASE}, "spec": spec})
+    found = operator()
+    assert (found["status"], found["leader"]) == ("up", "operator-0")
+    assert found["heardAt"][:19] == renewed[:19]
+    stack.runs.admin.request(
+        "PATCH", path, body={"spec": {"renewTime": "2026-01-01T00:00:00.000000Z"}}, content_type=MERGE_PATCH
+    )
+    found = operator()
+    assert (found["status"], found["heardAt"]) == ("down", "2026-01-01T00:00:00.000Z")
+    assert "operator-0" in found["detail"]
+    assert "2026-01-01" in me.client.get("/health").text

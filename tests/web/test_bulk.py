@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from support.callers import SignedIn, WithKey
 from support.servers import wait_until
 from support.web import MirrorThread, Parts, Stack, finish, until
@@ -227,3 +228,13 @@ def test_room_in_a_queue_is_waited_for(stack: Stack, me: SignedIn) -> None:
     assert me.get(f"bulk/{operation['id']}").json["state"] == "Running"  # type: ignore[index]
     stack.runs.queue_status("full", pending=0)
     assert counts(ended(me, operation)) == (1, 1, 0)
+
+
+def test_an_item_with_which_the_act_breaks_stops_no_other(stack: Stack, parts: Parts, me: SignedIn) -> None:
+    uids = make(me, "one", "odd", "two")
+    with parts.engine.begin() as connection:
+        # As no record of ours would have it.
+        connection.execute(text("UPDATE runs SET spec = '[7]' WHERE name = 'odd'"))
+    operation = ended(me, accepted(me, action="replay", uids=uids))
+    assert counts(operation) == (3, 3, 1)
+    assert [problem["uid"] for problem in operation["problems"]] == [uids[1]]

@@ -175,3 +175,50 @@ def test_log_chunks_stored_and_live_without_a_gap(stack: Stack, live: tuple[Part
         assert stream.next() == ("end", "", {"attempt": 1, "pod": "pod", "end": "complete", "reason": None})
     with Events(address, cookie=me.cookie(), last=str(third)) as stream:
         assert stream.next()[2]["text"] == "four\n"
+
+
+@pytest.mark.parametrize("last", ["x", "-1", "1e3", "9" * 30, "\u0661".encode().decode("latin-1"), "0x10"])
+def test_what_is_no_number_of_an_event_is_answered_with_reset(
+    stack: Stack, live: tuple[Parts, str, SignedIn], last: str
+) -> None:
+    parts, url, me = live
+    run = stack.runs.create("logged")
+    assert me.get("runs/logged").status_code == 200
+    parts.services.events.publish(stack.project, [event(1)])
+    with Events(f"{url}/live/v1/projects/{stack.project}/events", cookie=me.cookie(), last=last) as stream:
+        kind, number, _ = stream.next()
+        assert (kind, number) == ("reset", str(parts.services.events.last(stack.project)))
+        parts.services.events.publish(stack.project, [event(2)])
+        assert stream.next()[2]["attempt"] == 2
+    store(parts, run, 0, b"one\n")
+    with Events(f"{url}/live/v1/projects/{stack.project}/runs/logged/logs", cookie=me.cookie(), last=last) as stream:
+        assert stream.next()[0] == "reset"
+        assert stream.next()[2]["text"] == "one\n"
+
+
+def test_a_chunk_that_the_run_does_not_have_is_answered_with_reset(
+    stack: Stack, live: tuple[Parts, str, SignedIn]
+) -> None:
+    parts, url, me = live
+    run = stack.runs.create("logged")
+    assert me.get("runs/logged").status_code == 200
+    first, _ = (store(parts, run, position, text) for position, text in ((0, b"one\n"), (4, b"two\n")))
+    address = f"{url}/live/v1/projects/{stack.project}/runs/logged/logs"
+    for after, wanted in ((first, ["chunk"]), (first + 10**9, ["reset", "chunk", "chunk"]), (0, ["chunk", "chunk"])):
+        with Events(address, cookie=me.cookie(), last=str(after)) as stream:
+            assert [stream.next()[0] for _ in wanted] == wanted
+
+
+def store(parts: Parts, run: Any, position: int, text: bytes) -> int:
+    """A piece of the run's log; its id."""
+    metadata = run["metadata"]
+    with parts.engine.begin() as connection:
+        number = add_chunk(
+            connection,
+            Chunk(
+                run_uid=metadata["uid"], run_created=datetime.fromisoformat(metadata["creationTimestamp"]), project=parts.project,
+                attempt=1, pod_uid=UID, pod_name="p", data=text, place=Place(position=position + len(text)),
+            ),
+        )  # fmt: skip
+    assert number is not None
+    return number

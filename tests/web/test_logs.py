@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text as sql
 from support.kubelet import Kubelet, Log
 from support.runs import Json
 from support.servers import wait_until
@@ -218,3 +219,56 @@ def test_labels_alone_make_no_pod_a_runs(stack: Stack, parts: Parts, kubelet: Ku
     stack.runs.pod_state(pod, exit_code=0)
     wait_until(lambda: bool(marks(parts)), what="the real end mark")
     assert {str(row.run_uid) for row in parts.rows("SELECT run_uid FROM log_chunks")} == {real["metadata"]["uid"]}
+
+
+def test_any_bytes(stack: Stack, parts: Parts, kubelet: Kubelet) -> None:
+    """What the container wrote is what is shown, with U+FFFD only where it wrote no UTF-8."""
+    stack.mirror()
+    _, pod = start(stack, kubelet, "odd")
+    log = kubelet.log(pod)
+    long = "".join(sign * 100_000 + "\n" for sign in "ü漢🙂")
+    log.write(long.encode())
+    wait_until(lambda: stored(parts) > 0, what="the first lines")
+    odd = b"\xff\xfe nul \x00 half \xe2\x82\n2026-99-99T99:99:99Z no time\n" + b"x" * 3_000_000 + b"\n"
+    close(stack, parts, log, pod, odd + "no newline at the end ü".encode())
+    whole = long.encode() + odd + "no newline at the end ü".encode()
+    shown, after = "", 0
+    me = parts.sign_in()
+    while True:
+        answer: Any = me.get(f"runs/odd/logs?after={after}").json
+        if not answer["items"]:
+            break
+        shown, after = shown + "".join(item["text"] for item in answer["items"]), answer["after"]
+    assert shown == whole.decode(errors="replace")
+    assert marks(parts) == [(1, "complete", None)]
+
+
+def test_a_log_that_is_cut_ends_with_a_whole_character(stack: Stack, parts: Parts, kubelet: Kubelet) -> None:
+    stack.mirror(log_limit_bytes=100_001)
+    _, pod = start(stack, kubelet, "cut")
+    close(stack, parts, kubelet.log(pod), pod, "漢".encode() * 50_000)
+    assert "\ufffd" not in text(parts, "cut")
+    assert marks(parts)[0][1] == "truncated"
+
+
+def test_a_log_of_which_postgres_refuses_a_piece_is_read_again(stack: Stack, parts: Parts, kubelet: Kubelet) -> None:
+    with parts.engine.begin() as connection:
+        connection.execute(
+            sql(
+                "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.pod_name LIKE 'refused%' THEN"
+                " RAISE EXCEPTION 'not this one' USING ERRCODE = 'data_exception'; END IF; RETURN NEW; END $$;"
+                "CREATE TRIGGER refuse BEFORE INSERT ON log_chunks FOR EACH ROW EXECUTE FUNCTION refuse()"
+            )
+        )
+    mirror = stack.mirror(retry_seconds=0.5)
+    logs = {name: (pod, kubelet.log(pod)) for name in ("refused", "sound") for _, pod in [start(stack, kubelet, name)]}
+    for pod, log in logs.values():
+        log.write(b"one\n")
+        log.write(b"two\n", close=True)
+        stack.runs.pod_state(pod, exit_code=0)
+    wait_until(lambda: marks(parts) == [(1, "complete", None)] and text(parts, "sound") == "one\ntwo\n", what="its log")
+    wait_until(lambda: mirror.set_aside("Log") == 1, what="the metric")
+    with parts.engine.begin() as connection:
+        connection.execute(sql("DROP TRIGGER refuse ON log_chunks"))
+    wait_until(lambda: text(parts, "refused") == "one\ntwo\n", what="the other log")
+    wait_until(lambda: mirror.set_aside("Log") == 0, what="its release")

@@ -239,3 +239,17 @@ def test_webhooks_are_changed_and_removed(me: SignedIn, receiver: Receiver) -> N
     assert me.call("DELETE", path).status_code == 204
     for method, rest in (("GET", ""), ("DELETE", ""), ("GET", "/deliveries"), ("POST", ":test")):
         assert me.call(method, path + rest).status_code == 404
+
+
+def test_a_target_with_which_sending_breaks_stops_no_other(
+    stack: Stack, parts: Parts, me: SignedIn, receiver: Receiver
+) -> None:
+    stack.mirror(webhook_allow=LOOPBACK)
+    odd, _ = hook(me, receiver), hook(me, receiver)
+    with parts.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE webhooks SET url = 'http://[no/' WHERE id = (SELECT min(id) FROM webhooks)")
+    stack.runs.create("done")
+    finish(stack, "done")
+    got(receiver, 1)
+
+    wait_until(lambda: [each["attempts"] for each in deliveries(me, odd)] == [1], what="the attempt to be noted")

@@ -28,6 +28,7 @@ from tidegate_web.auth.throttle import LoginThrottle
 from tidegate_web.bulk.worker import BulkWorker
 from tidegate_web.clock import Clock, SystemClock
 from tidegate_web.clusterruns import ClusterRuns
+from tidegate_web.draining import DrainUnread
 from tidegate_web.health.probes import make_registry
 from tidegate_web.internal import views as internal_views
 from tidegate_web.internal.progress import ProgressWriter
@@ -154,6 +155,7 @@ def create_app(
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+    app.wsgi_app = DrainUnread(app.wsgi_app)  # type: ignore[method-assign]
     add_converters(app)
     made.attach(app)
     _observe(app, registry if registry is not None else make_registry(), made)

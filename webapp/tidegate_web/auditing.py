@@ -5,18 +5,22 @@ process that did the write as well.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Self
 
+import structlog
 from redis import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import Engine
 
 from tidegate_web.clock import Clock
+from tidegate_web.store.engine import is_of_the_data
 from tidegate_web.store.queries import audit
-from tidegate_web.store.records import parse_time
+from tidegate_web.times import parse_time
+
+log = structlog.stdlib.get_logger(__name__)
 
 DONE = "done"
 KEY = "tg:audit"
@@ -40,13 +44,13 @@ class Entry:
         return json.dumps(asdict(self) | {"at": self.at.isoformat()})
 
     @classmethod
-    def parse(cls, text: str) -> Self | None:
+    def parse(cls, text: bytes) -> Self | None:
         """None for what is no entry of ours."""
         try:
             told = json.loads(text)
             at = parse_time(told.pop("at"))
             return None if at is None else cls(at=at, **told)
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return None
 
 
@@ -101,16 +105,36 @@ class AuditSpool:
         """Write some that wait; how many there were. Whoever is cut off in between writes none a second time."""
         try:
             found = self._redis.lrange(KEY, 0, limit - 1)
-            waiting = [text.decode() for text in found if isinstance(text, bytes)] if isinstance(found, list) else []
+            waiting = [text for text in found if isinstance(text, bytes)] if isinstance(found, list) else []
             if not waiting:
                 return 0
-            with engine.begin() as connection:
-                for entry in map(Entry.parse, waiting):
-                    if entry is not None:
-                        audit.write_late(connection, **asdict(entry))
+            entries = [entry for entry in map(Entry.parse, waiting) if entry is not None]
+            try:
+                _write(engine, entries)
+            except Exception as error:
+                if not is_of_the_data(error):
+                    raise
+                # One that Postgres refuses, which others may write there, holds up no other.
+                for entry in entries:
+                    _write_one(engine, entry)
             # One by one and by what they say: another mirror may do the same at this moment.
             for text in waiting:
-                self._redis.lrem(KEY, 1, text)
+                self._redis.lrem(KEY, 1, text)  # type: ignore[arg-type]
         except RedisError:
             return 0
         return len(waiting)
+
+
+def _write(engine: Engine, entries: Sequence[Entry]) -> None:
+    with engine.begin() as connection:
+        for entry in entries:
+            audit.write_late(connection, **asdict(entry))
+
+
+def _write_one(engine: Engine, entry: Entry) -> None:
+    try:
+        _write(engine, [entry])
+    except Exception as error:
+        if not is_of_the_data(error):
+            raise
+        log.exception("an audit row that can't be written", action=entry.action, target=entry.target)

@@ -1,6 +1,8 @@
 """``tidegate-web serve | live | all | mirror | migrate | create-admin``: one image, one program, a process each."""
 
 import argparse
+import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -8,19 +10,18 @@ from collections.abc import Callable, Sequence
 import structlog
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
-from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from tidegate_web import logs
 from tidegate_web.app import make_services
-from tidegate_web.auth.admin import AdminSettingsError, create_admin
-from tidegate_web.clock import SystemClock
+from tidegate_web.auth.admin import AdminSettingsError
 from tidegate_web.health.probes import ProbeServer, SchemaCheck, make_registry
+from tidegate_web.install import bring_up_to_date, make_admin
 from tidegate_web.kubernetes import NoClusterError
 from tidegate_web.mirror.process import Mirror
 from tidegate_web.serving import serve
 from tidegate_web.settings import PREFIX, WebSettings
-from tidegate_web.store import partitions, schema
+from tidegate_web.store import schema
 from tidegate_web.store.engine import make_engine
 from tidegate_web.store.schema import PostgresUnavailableError
 
@@ -48,12 +49,19 @@ def run_mirror(settings: WebSettings) -> None:
     registry = make_registry()
     mirror = Mirror(made, registry=registry)
     probes = ProbeServer(
-        host=settings.host, port=settings.metrics_port, registry=registry, ready=SchemaCheck(made.engine)
+        host=settings.host,
+        port=settings.metrics_port,
+        registry=registry,
+        healthy=mirror.trouble,
+        ready=SchemaCheck(made.engine),
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: mirror.stop())
     probes.start()
-    mirror.run()
+    if not mirror.run():
+        # No exit waits for a thread that hangs; the kubelet starts another process.
+        logging.shutdown()
+        os._exit(1)
     probes.stop()
     made.engine.dispose()
 
@@ -62,13 +70,8 @@ def run_migrate(settings: WebSettings) -> None:
 
     engine = make_engine(settings, name="migrate")
 
-    def begin(connection: Connection) -> None:
-        partitions.ensure_ahead(connection, now=SystemClock().now())
-        if settings.admin_email and settings.admin_password:
-            _make_admin(connection, settings)
-
     schema.wait_for_postgres(engine, seconds=settings.migrate_wait_seconds)
-    before, after = schema.upgrade(engine, also=begin)
+    before, after = bring_up_to_date(engine, settings)
     log.info("schema", before=before, after=after)
     engine.dispose()
 
@@ -77,12 +80,8 @@ def run_create_admin(settings: WebSettings) -> None:
 
     engine = make_engine(settings, name="create-admin")
     with engine.begin() as connection:
-        _make_admin(connection, settings)
+        make_admin(connection, settings)
     engine.dispose()
-
-
-def _make_admin(connection: Connection, settings: WebSettings) -> None:
-    log.info("admin", email=settings.admin_email, made=create_admin(connection, settings))
 
 
 COMMANDS: dict[str, tuple[Callable[[WebSettings], None], str]] = {

@@ -18,6 +18,8 @@ from kubernetes import client, config
 from kubernetes.config.config_exception import ConfigException
 from tidegate_api.projects import PROJECT_SELECTOR
 
+from tidegate_web import jsontext
+
 GROUP_VERSION = "tidegate.dev/v1alpha1"
 MERGE_PATCH = "application/merge-patch+json"
 LOGIN_SECONDS = 1.0
@@ -335,7 +337,7 @@ def controller_of(resource: Mapping[str, Any], *, kind: str) -> tuple[str, str] 
 
 def _decode(status: int, data: bytes) -> object:
     try:
-        decoded = json.loads(data) if data else {}
+        decoded = jsontext.decode(data) if data else {}
     except ValueError:
         decoded = {"message": data.decode("utf-8", errors="replace")[:500]}
     if status >= 300:

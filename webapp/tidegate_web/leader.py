@@ -8,6 +8,7 @@ answer, and whatever goes wrong is told as a LeaderError with words for people.
 import json
 import time
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NotRequired
 from urllib.parse import quote
 
@@ -17,6 +18,7 @@ from typing_extensions import TypedDict
 
 from tidegate_web.kubernetes import Cluster, ClusterError, lease_path, pods_path
 from tidegate_web.settings import WebSettings
+from tidegate_web.times import parse_time
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -77,6 +79,16 @@ class Why:
         return told
 
 
+@dataclass(frozen=True, kw_only=True)
+class Lease:
+    """Who leads, and when that was last said."""
+
+    holder: str
+    renewed: datetime | None
+    seconds: float
+    """So long it holds without being renewed."""
+
+
 class Leader:
     """The operator's leader, found anew every few seconds."""
 
@@ -108,6 +120,21 @@ class Leader:
             log.warning("the leader refuses to tell", status=status)
             raise LeaderError(f"The operator's leader refuses to tell: it answers {status}.")
         return _parse(told, uid=uid)
+
+    def lease(self) -> Lease | None:
+        """The operator's Lease as it is now, None when there is none; ClusterError when it can't be read."""
+        try:
+            found = self._cluster.request("GET", lease_path(self._namespace, self._lease), timeout=SECONDS)
+        except ClusterError as error:
+            if error.status == 404:
+                return None
+            raise
+        spec = found.get("spec") or {}
+        return Lease(
+            holder=str(spec.get("holderIdentity") or ""),
+            renewed=parse_time(spec.get("renewTime")),
+            seconds=float(spec.get("leaseDurationSeconds") or 0),
+        )
 
     def _token(self) -> str:
         if self._token_file is None:

@@ -3,11 +3,11 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.loglines import Store, file, lines, stamped
 from tidegate_web.mirror.logfiles import stamp_of
-from tidegate_web.mirror.loglines import LONGEST_LINE, LOST
+from tidegate_web.mirror.loglines import LONGEST_LINE, LOST, whole_characters
 from tidegate_web.store.queries.logs import Place
 
 SECOND = 1_000_000_000
@@ -115,6 +115,32 @@ def test_a_log_without_a_line_says_nothing() -> None:
 
 
 def test_what_was_kept_before_times_were_is_gone_on_from() -> None:
-    store = Store(data=b"line 0\n", place=Place(position=7))
+    store = Store(pieces=[b"line 0\n"], place=Place(position=7))
     store.read(file(0, 3))
     assert store.data == b"".join(lines(0, 3))
+
+
+@pytest.mark.parametrize("broken", [False, True])
+@given(cuts=st.lists(st.integers(0, 200_000), max_size=8))
+@settings(max_examples=25)
+def test_no_character_is_in_two_pieces(broken: bool, cuts: list[int]) -> None:
+    text = "ü漢🙂" * 8_000
+    line = stamped(0, text.encode())
+    store = Store()
+    if broken:
+        store.read(line[: len(line) // 2 + 1], cuts=cuts, whole=False)
+    store.read(line, cuts=cuts)
+    assert "".join(piece.decode() for piece in store.pieces) == text
+
+
+@given(st.binary(max_size=12))
+def test_bytes_that_are_no_characters_stay(data: bytes) -> None:
+    cut = whole_characters(data)
+    assert 0 <= len(data) - cut <= 3
+    if cut < len(data):  # what is left for the next piece is the beginning of a character
+        assert data[cut] >= 0xC2
+
+
+@pytest.mark.parametrize("line", [b"2026-99-99T99:99:99Z text", b"2026-11-25T12:00:00+99:00 text"])
+def test_what_looks_like_a_time_and_is_none(line: bytes) -> None:
+    assert stamp_of(line) is None

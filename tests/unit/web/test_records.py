@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from tidegate_web.store.records import clean, parse_time, run_record
+from tidegate_web.store.records import clean, run_record
+from tidegate_web.times import parse_time
 
 
 def resource(**more: Any) -> dict[str, Any]:
@@ -84,3 +85,42 @@ def test_an_object_without_a_creation_time_is_refused() -> None:
 )
 def test_nul_characters_are_replaced_wherever_they_are(value: object, cleaned: object) -> None:
     assert clean(value) == cleaned
+
+
+@pytest.mark.parametrize(
+    ("text", "time"),
+    [
+        ("2026-11-26t12:00:00z", datetime(2026, 11, 26, 12, tzinfo=UTC)),
+        ("2026-11-26T12:00:00.123456789+01:30", datetime(2026, 11, 26, 10, 30, 0, 123456, tzinfo=UTC)),
+        ("2026-11-26T23:59:60Z", datetime(2026, 11, 27, tzinfo=UTC)),
+        ("2026-11-26T12:00:00+99:99", datetime(2026, 11, 22, 7, 21, tzinfo=UTC)),
+        ("0001-01-01T00:00:00+23:59", datetime(1970, 1, 1, tzinfo=UTC)),
+        ("0000-01-01T00:00:00Z", datetime(1970, 1, 1, tzinfo=UTC)),
+        ("9999-12-31T23:59:59-23:59", datetime(9998, 12, 31, 23, 59, 59, tzinfo=UTC)),
+        ("2026-02-30T00:00:00Z", None),
+        ("2026-11-26T12:00:00", None),
+        ("", None),
+        (12, None),
+    ],
+)
+def test_a_time_in_any_spelling(text: object, time: datetime | None) -> None:
+    assert parse_time(text) == time
+
+
+def test_a_ttl_of_ten_thousand_years_ends_at_the_last_time_there_is() -> None:
+    done = {"phase": "Succeeded", "finishedAt": "2026-11-24T11:00:00Z"}
+    for ttl in (2**63 - 1, 10_000 * 365 * 86_400):
+        record = run_record(resource(spec={"ttlSecondsAfterFinished": ttl}, status=done), default_ttl_seconds=60)
+        assert record.phase == "Succeeded"
+        assert record.expires_at == datetime(9998, 12, 31, 23, 59, 59, tzinfo=UTC)
+
+
+def test_an_end_before_the_creation_is_no_reason_to_delete_a_run() -> None:
+    status = {"phase": "Failed", "finishedAt": "0001-01-01T00:00:00Z"}
+    assert run_record(resource(status=status), default_ttl_seconds=60).expires_at == datetime(
+        2026, 11, 24, 10, 1, tzinfo=UTC
+    )
+
+
+def test_half_a_character_is_replaced_and_a_whole_one_is_not() -> None:
+    assert clean("a\ud83db\ude00c\U0001f600 \\ud83d \\\x00") == "a\ufffdb\ufffdc\U0001f600 \\ud83d \\\ufffd"

@@ -20,7 +20,7 @@ from tidegate_web.kubernetes import ClusterError, jobs_path
 from tidegate_web.openapi.operations import describes
 from tidegate_web.ownership import job_name
 from tidegate_web.permissions import Permission, requires
-from tidegate_web.problems import Problem, from_cluster
+from tidegate_web.problems import Problem, field_of_run, from_cluster
 from tidegate_web.services import Services, services
 from tidegate_web.store.models import TERMINAL_PHASES
 from tidegate_web.store.records import RunLike
@@ -67,7 +67,7 @@ def _changed(made: Services, row: RunLike, change: Callable[[], dict[str, Any]])
     except ClusterError as error:
         if error.status in (404, 409):
             raise Problem(409, "The run is gone from the cluster.") from error
-        raise from_cluster(error) from error
+        raise from_cluster(error, sent=field_of_run) from error
     return written(made, resource)
 
 
@@ -108,7 +108,7 @@ def reschedule(made: Services, project: str, reference: str, wish: RescheduleReq
         except ClusterError as error:
             if error.status in (404, 409):
                 raise Problem(409, "The run has changed or is gone. Look at it again.") from error
-            raise from_cluster(error) from error
+            raise from_cluster(error, sent=field_of_run) from error
     return written(made, resource)
 
 

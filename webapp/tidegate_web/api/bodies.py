@@ -12,6 +12,8 @@ from pydantic import BaseModel, ValidationError
 from tidegate_api.again import RESERVED_LABELS
 from tidegate_api.run_names import new_name
 
+from tidegate_web import jsontext, unstorable
+from tidegate_web.api.bounds import check_bounds
 from tidegate_web.permissions import is_dns_label
 from tidegate_web.problems import FieldError, Problem
 
@@ -35,22 +37,48 @@ def _read(limit: int) -> bytes:
         raise Problem(415, "Send application/json.", headers={"Accept": "application/json"})
     if request.content_length is not None and request.content_length > limit:
         raise Problem(413, f"The body is larger than {limit} bytes.")
-    data = request.stream.read(limit + 1)
-    if len(data) > limit:
-        raise Problem(413, f"The body is larger than {limit} bytes.")
-    return data
+    pieces, size = [], 0
+    # A stream may give less than it is asked for, of a chunked body each chunk by itself.
+    while piece := request.stream.read(limit + 1 - size):
+        pieces.append(piece)
+        size += len(piece)
+        if size > limit:
+            raise Problem(413, f"The body is larger than {limit} bytes.")
+    return b"".join(pieces)
 
 
-def json_object(*, limit: int = MAX_BODY_BYTES) -> dict[str, Any]:
-    """The request's body, which must be one JSON object."""
-    data = _read(limit)
+def json_object(*, limit: int = MAX_BODY_BYTES, nul_too: bool = False) -> dict[str, Any]:
+    """The request's body, which must be one JSON object. ``nul_too``: also one with NUL, which the caller replaces: a pod's work
+    isn't lost for it."""
+    text = _text(_read(limit))
     try:
-        body = json.loads(data.decode("utf-8"), parse_constant=_no_constant)
+        body = json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError):
-        raise Problem(400, "The body is not well-formed JSON.") from None
+        raise malformed() from None
+    unstorable.check_json(text, body, nul_too=nul_too)
     if not isinstance(body, dict):
         raise invalid("", "must be a JSON object")
     return body
+
+
+def malformed() -> Problem:
+    """The body isn't JSON."""
+    return Problem(400, "The body is not well-formed JSON.")
+
+
+def _text(data: bytes) -> str:
+    """A body's text, which may be JSON: 400 for what isn't UTF-8, 422 for what is too deep to be looked at."""
+    try:
+        text = data.decode("utf-8")
+    except ValueError:
+        raise malformed() from None
+    if jsontext.is_too_deep(text):
+        try:
+            jsontext.decode(text)
+        except ValueError:
+            raise malformed() from None
+        raise Problem(422, f"The body is nested deeper than {jsontext.MOST_DEPTH} levels.")
+    return text
 
 
 def optional_object() -> dict[str, Any]:
@@ -58,9 +86,9 @@ def optional_object() -> dict[str, Any]:
     return {} if request.content_length in (None, 0) and not request.mimetype else json_object()
 
 
-def read(model: type[M]) -> M:
+def read(model: type[M], *, nul_too: bool = False) -> M:
     """The request's body as one of the models; 422 with everything that is wrong about it."""
-    return validated(model, json_object())
+    return validated(model, json_object(nul_too=nul_too))
 
 
 def read_optional(model: type[M]) -> M:
@@ -87,9 +115,9 @@ def json_document(*, limit: int, parsing: AbstractContextManager[object] | None 
     try:
         with parsing or nullcontext():
             # Only whether it is well-formed: a number of a million digits isn't worth the work of making it one.
-            json.loads(data.decode("utf-8"), parse_constant=_no_constant, parse_int=len, parse_float=len)
+            json.loads(_text(data), parse_constant=_no_constant, parse_int=len, parse_float=len)
     except (ValueError, RecursionError):
-        raise Problem(400, "The body is not well-formed JSON.") from None
+        raise malformed() from None
     return data
 
 
@@ -126,6 +154,7 @@ def new_run(body: Mapping[str, Any]) -> NewRun:
     """Take ``name`` and ``labels`` out of the body; what is left is the spec."""
     spec = {key: value for key, value in body.items() if key not in ("name", "labels")}
     check_payload(spec.get("payload", {}))
+    check_bounds(spec)
     name = body.get("name")
     if name is None:
         name = generated_name(spec)

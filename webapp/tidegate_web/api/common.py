@@ -19,7 +19,7 @@ from tidegate_web.services import Services
 from tidegate_web.store.engine import at_once, unless_away
 from tidegate_web.store.queries import audit, run_list
 from tidegate_web.store.queries.run_list import RunFilter
-from tidegate_web.store.records import parse_time
+from tidegate_web.times import parse_given_time
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -56,7 +56,7 @@ def _time(arguments: MultiDict[str, str], name: str) -> datetime | None:
     text = arguments.get(name)
     if text is None:
         return None
-    time = parse_time(text)
+    time = parse_given_time(text)
     if time is None:
         raise Problem(422, f"'{name}' must be an RFC 3339 time.")
     return time

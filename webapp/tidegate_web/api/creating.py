@@ -17,7 +17,7 @@ from tidegate_web.auditing import Deed
 from tidegate_web.auth.caller import Caller
 from tidegate_web.kubernetes import ClusterError
 from tidegate_web.permissions import refused_fields
-from tidegate_web.problems import Problem, from_cluster
+from tidegate_web.problems import Problem, field_of_run, from_cluster
 from tidegate_web.services import Services
 from tidegate_web.store.engine import is_unavailable
 from tidegate_web.store.queries import new_runs, runs
@@ -150,11 +150,11 @@ def _create_one(made: Services, project: str, wanted: Wanted, *, who: str) -> _C
         return problem
     except ClusterError as error:
         if wanted.once is None or error.reason != "AlreadyExists":
-            return from_cluster(error)
+            return from_cluster(error, sent=field_of_run)
     try:
         found = made.cluster.get_run(project, wanted.run.name)
     except ClusterError as error:
-        return from_cluster(error)
+        return from_cluster(error, sent=field_of_run)
     if found["spec"].get("idempotencyKey") != wanted.once.key:
         return Problem(409, "Another run has the name that this idempotency key stands for.")
     if not idempotency.asks_for(wanted.run.spec, found["spec"]):

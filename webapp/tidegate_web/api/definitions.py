@@ -9,6 +9,7 @@ from tidegate_web import definitions
 from tidegate_web.api import bodies
 from tidegate_web.api.answers import Definition as DefinitionAnswer
 from tidegate_web.api.answers import Page, QueueDefinition, ScheduleDefinition, TaskDefinition
+from tidegate_web.api.bounds import check_bounds
 from tidegate_web.api.common import audited, one_of_projects
 from tidegate_web.api.parameters import AFTER, IF_MATCH, IF_NONE_MATCH, LIMIT
 from tidegate_web.api.run_bodies import DefinitionBody, QueueBody, ScheduleBody, TaskBody
@@ -92,6 +93,7 @@ def listed(made: Services, kind: Kind, project: str) -> Page[DefinitionAnswer]:
 def wanted_definition() -> Definition:
     """``{"spec": {…}, "labels": {…}}``, of which the apiserver checks the spec."""
     body = bodies.read(DefinitionBody)
+    check_bounds(body.spec, within="spec")
     return Definition(spec=body.spec, labels=None if body.labels is None else bodies.check_labels(body.labels))
 
 

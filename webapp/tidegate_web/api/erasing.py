@@ -11,7 +11,7 @@ from tidegate_web.problems import Problem, from_cluster
 from tidegate_web.services import Services
 from tidegate_web.store.models import TERMINAL_PHASES, AnyRow
 from tidegate_web.store.queries import erasure, retention
-from tidegate_web.store.records import parse_time
+from tidegate_web.times import parse_time
 
 
 def erase(made: Services, row: AnyRow) -> None:

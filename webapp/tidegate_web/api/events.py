@@ -14,6 +14,7 @@ from tidegate_web.permissions import is_dns_label
 from tidegate_web.problems import from_cluster
 from tidegate_web.services import Services
 from tidegate_web.store.models import TERMINAL_PHASES, AnyRow
+from tidegate_web.store.records import objects
 
 ATTEMPTS = 3
 """So many of the latest attempts are asked about."""
@@ -25,7 +26,7 @@ def events(made: Services, row: AnyRow) -> list[KubernetesEvent]:
     """Oldest first; empty when they are gone."""
     try:
         found = made.cluster.events_of(row.project, kind="TaskRun", uid=row.uid)
-        pods = {a["podName"]: None for a in (row.status.get("attempts") or [])[-ATTEMPTS:] if a.get("podName")}
+        pods = {a["podName"]: None for a in objects(row.status.get("attempts"))[-ATTEMPTS:] if a.get("podName")}
         # The status is written a little later than a Job is made.
         last = row.attempt + (row.phase not in TERMINAL_PHASES)
         for attempt in range(max(1, last - ATTEMPTS + 1), last + 1):

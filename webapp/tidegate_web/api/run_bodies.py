@@ -17,7 +17,7 @@ from tidegate_web.api.bodies import LABEL_KEY, LABEL_VALUE, is_text
 from tidegate_web.api.models import Body, DnsLabel
 from tidegate_web.openapi.schemas import JsonOf, or_null
 from tidegate_web.store.queries import runs
-from tidegate_web.store.records import parse_time
+from tidegate_web.times import parse_given_time
 
 MOST_RUNS = 1000
 MOST_UIDS = 1000
@@ -36,7 +36,7 @@ Labels = Annotated[
 
 
 def _time(value: str) -> str:
-    if parse_time(value) is None:
+    if parse_given_time(value) is None:
         raise ValueError("must be an RFC 3339 time")
     return value
 

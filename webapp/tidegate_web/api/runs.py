@@ -22,7 +22,7 @@ from tidegate_web.store.engine import unless_away
 from tidegate_web.store.models import TERMINAL_PHASES, AnyRow
 from tidegate_web.store.queries import logs, metadata, results, run_list, runs
 from tidegate_web.store.queries.run_list import RunFilter
-from tidegate_web.store.records import RunLike, is_from_cluster, run_record
+from tidegate_web.store.records import RunLike, is_from_cluster, run_record, whole_number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,7 +158,9 @@ def result(made: Services, row: RunLike) -> Response:
     referred = row.status.get("resultRef")
     if not referred:
         raise Problem(404, "The run has no result.")
-    reference = results.Reference(bytes=int(referred.get("bytes") or 0), sha256=str(referred.get("sha256") or ""))
+    reference = results.Reference(
+        bytes=whole_number(referred.get("bytes")) or 0, sha256=str(referred.get("sha256") or "")
+    )
     with made.engine.connect() as connection:
         stored = results.find(connection, run_uid=row.uid, reference=reference)
     if stored is None:

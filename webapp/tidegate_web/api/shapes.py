@@ -6,7 +6,7 @@ from typing import Any
 from tidegate_web.api.answers import FromCluster, ListedRun, Requester, Run, RunSummary
 from tidegate_web.brief import brief
 from tidegate_web.store.models import AnyRow
-from tidegate_web.store.records import RunLike, is_from_cluster
+from tidegate_web.store.records import RunLike, is_from_cluster, objects, whole_number
 from tidegate_web.times import rfc3339
 
 
@@ -56,7 +56,8 @@ def whole(row: RunLike, attempts: list[dict[str, Any]], *, metadata: Mapping[str
 def attempts(row: RunLike, told: dict[int, AnyRow]) -> list[dict[str, Any]]:
     """A run's attempts, each with the last progress it told. One that told some but isn't in the status yet is there
     too: the status is written a little later than the pod starts."""
-    found = {int(attempt.get("number") or 0): dict(attempt) for attempt in row.status.get("attempts") or []}
+    stored = objects(row.status.get("attempts"))
+    found = {whole_number(attempt.get("number")) or 0: dict(attempt) for attempt in stored}
     for number in told:
         found.setdefault(number, {"number": number})
     for number, attempt in found.items():

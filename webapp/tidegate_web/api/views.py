@@ -19,7 +19,7 @@ from tidegate_web.api import (
     webhooks,
 )
 from tidegate_web.api.answers import Items
-from tidegate_web.health.neighbours import Neighbour, neighbours
+from tidegate_web.health.neighbours import NeighbourAnswer, as_json, neighbours
 from tidegate_web.openapi.operations import describes
 from tidegate_web.permissions import Permission, requires
 from tidegate_web.services import services
@@ -36,9 +36,13 @@ def blueprint() -> Blueprint:
 
     @area.get("/health")
     @requires(Permission.SIGNED_IN)
-    @describes("Tell how Postgres, Redis, the cluster and the mirror are", name="get_health", answer=Items[Neighbour])
+    @describes(
+        "Tell how the operator, the mirror, Postgres, Redis and the cluster are",
+        name="get_health",
+        answer=Items[NeighbourAnswer],
+    )
     def health() -> Response:
-        found: Items[Neighbour] = {"items": neighbours(services())}
+        found: Items[NeighbourAnswer] = {"items": [as_json(one) for one in neighbours(services())]}
         return jsonify(found)
 
     return area

@@ -20,6 +20,7 @@ from tidegate_web.problems import Problem
 from tidegate_web.services import services
 from tidegate_web.store.engine import is_unavailable
 from tidegate_web.store.queries.users import UserRow
+from tidegate_web.unstorable import check_address, check_form
 
 API_PREFIXES = ("/api/", "/internal/", "/live/")
 READING = ("GET", "HEAD", "OPTIONS")
@@ -120,17 +121,26 @@ def _check(csrf: CSRFProtect) -> Response | None:
     if permission is None:
         raise Problem(403, "This route has no permission declared.")
     if permission is Permission.RUN_TOKEN:
+        check_address(request)
         return None  # the view looks at the token itself
     g.caller = asks = _identify()
+    if asks is None and permission is not Permission.PUBLIC:
+        return _stranger()
+    check_address(request)
     _count(asks)
     if request.method not in READING and not g.get("by_key"):
         csrf.protect()
+    if not wants_json():
+        check_form(request)
     if permission is Permission.PUBLIC or (asks is not None and asks.may(permission, request.view_args or {})):
         return None
+    raise Problem(403, "You may not do this.")
+
+
+def _stranger() -> Response:
+    """The answer to a request that shows nothing to know its caller by, or to know at the moment."""
     if g.get("postgres_away"):
         raise Problem(503, "The database doesn't answer.", headers={"Retry-After": "5"})
-    if asks is not None:
-        raise Problem(403, "You may not do this.")
     if wants_json():
         raise Problem(401, "Sign in first.", headers={"WWW-Authenticate": "Bearer"})
     return to_login()

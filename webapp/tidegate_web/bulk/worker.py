@@ -21,7 +21,8 @@ from tidegate_web.api.creating import create
 from tidegate_web.api.erasing import erase
 from tidegate_web.api.replay import replayed
 from tidegate_web.api.run_bodies import ReplayRequest
-from tidegate_web.problems import Problem
+from tidegate_web.kubernetes import ClusterError
+from tidegate_web.problems import Problem, from_cluster
 from tidegate_web.services import Services
 from tidegate_web.store.engine import is_unavailable
 from tidegate_web.store.models import TERMINAL_PHASES, AnyRow
@@ -128,10 +129,20 @@ class BulkWorker(threading.Thread):
         except Problem as problem:
             return problem
         except SQLAlchemyError as error:
-            if not is_unavailable(error):
-                raise
-            return Problem(503, "The database doesn't answer.")
+            if is_unavailable(error):
+                return Problem(503, "The database doesn't answer.")
+            return _broken(operation, uid, error)
+        except ClusterError as error:
+            return from_cluster(error)
+        except Exception as error:
+            return _broken(operation, uid, error)
         return None
+
+
+def _broken(operation: AnyRow, uid: str, error: Exception) -> Problem:
+    """One item with which the act breaks is noted as failed; the others don't wait for it."""
+    log.error("an item of a bulk operation", operation=operation.id, uid=uid, exc_info=error)
+    return Problem(500, f"Something went wrong with this run: {type(error).__name__}.")
 
 
 def _cancel(made: Services, operation: AnyRow, row: AnyRow) -> None:

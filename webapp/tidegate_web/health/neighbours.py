@@ -1,16 +1,23 @@
-"""How Postgres, Redis, the cluster and the mirror are: for the health page and ``/api/v1/health``."""
+"""How the operator, the mirror, Postgres, Redis and the cluster are: for the health page and ``/api/v1/health``."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NotRequired
 
 from redis.exceptions import RedisError
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
+from typing_extensions import TypedDict
 
 from tidegate_web.kubernetes import ClusterError
 from tidegate_web.mirror.lead import LEADER_LOCK
 from tidegate_web.services import Services
 from tidegate_web.store import schema
+from tidegate_web.times import Time, rfc3339
+
+OPERATOR = "Operator"
+CLOCKS_DIFFER_SECONDS = 30.0
+"""A Lease's time is by its holder's clock."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,11 +27,34 @@ class Neighbour:
     name: str
     status: str
     detail: str
+    leader: str | None = None
+    """Who does the work, of those of whom one leads: the operator's pod."""
+    heard_at: Time | None = None
+    """When that one was last heard of."""
+
+
+class NeighbourAnswer(TypedDict):
+    """One thing that we lean on."""
+
+    name: str
+    status: str
+    detail: str
+    leader: NotRequired[str | None]
+    heardAt: NotRequired[Time | None]
+
+
+def as_json(one: Neighbour) -> NeighbourAnswer:
+    """As it is answered: a leader where there is one to be named."""
+    answer: NeighbourAnswer = {"name": one.name, "status": one.status, "detail": one.detail}
+    if one.name == OPERATOR:
+        answer |= {"leader": one.leader, "heardAt": one.heard_at}
+    return answer
 
 
 def neighbours(made: Services) -> list[Neighbour]:
     """Ask each of them now."""
     return [
+        _operator(made),
         _ask("Postgres", "the archive: runs, logs, people", lambda: _postgres(made)),
         _ask("Mirror", "copies runs and logs into Postgres", lambda: _mirror(made)),
         _ask("Redis", "live updates", lambda: _redis(made)),
@@ -40,6 +70,24 @@ def _ask(name: str, purpose: str, ask: Callable[[], str]) -> Neighbour:
     if detail.startswith("!"):
         return Neighbour(name=name, status="degraded", detail=detail[1:])
     return Neighbour(name=name, status="up", detail=detail)
+
+
+def _operator(made: Services) -> Neighbour:
+    """By its Lease, which a leader renews every few seconds."""
+    purpose = "starts runs and decides what becomes of them"
+    try:
+        lease = made.leader.lease()
+    except ClusterError as error:
+        detail = f"its Lease can't be read ({error.status or 'no answer'}); {purpose}"
+        return Neighbour(name=OPERATOR, status="degraded", detail=detail)
+    if lease is None or not lease.holder:
+        return Neighbour(name=OPERATOR, status="down", detail=f"no operator leads; {purpose}")
+    heard = rfc3339(lease.renewed)
+    silent = None if lease.renewed is None else (made.clock.now() - lease.renewed).total_seconds()
+    if silent is None or silent > lease.seconds + CLOCKS_DIFFER_SECONDS:
+        detail = f"{lease.holder} led and was last heard of at {heard or 'an unknown time'}; {purpose}"
+        return Neighbour(name=OPERATOR, status="down", detail=detail, leader=lease.holder, heard_at=heard)
+    return Neighbour(name=OPERATOR, status="up", detail=f"{lease.holder} leads", leader=lease.holder, heard_at=heard)
 
 
 def _postgres(made: Services) -> str:

@@ -41,7 +41,7 @@ def blueprint() -> Blueprint:
     def progress(uid: str) -> tuple[str, int]:
         made = services()
         identity = identify(made, uid)
-        said = bodies.read(ProgressTold)
+        said = bodies.read(ProgressTold, nul_too=True)
         told = Told(identity=identity, progress=said.progress, message=clean(said.message), at=made.clock.now())
         if not made.progress.tell(told):
             raise Problem(503, "The progress can't be kept at the moment.", headers={"Retry-After": "5"})
@@ -91,7 +91,7 @@ def blueprint() -> Blueprint:
     def post_metadata(uid: str) -> Response:
         made = services()
         identity = identify(made, uid)
-        answer: KeptMetadata = {"metadata": change_metadata(made, identity, bodies.json_object())}
+        answer: KeptMetadata = {"metadata": change_metadata(made, identity, bodies.json_object(nul_too=True))}
         return jsonify(answer)
 
     children.add_routes(area)

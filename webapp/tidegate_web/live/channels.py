@@ -50,6 +50,10 @@ class EventLog:
             args=[self._history, *(json.dumps(event, separators=(",", ":")) for event in events)],
         )
 
+    def forget(self, project: str) -> None:
+        """Begin a project's history again: numbers go on beyond those that were given, and readers get ``reset``."""
+        self._redis.delete(f"tg:seq:{project}", f"tg:history:{project}")
+
     def last(self, project: str) -> int:
         """The number of the newest event, 0 when there is none yet."""
         return int(cast("bytes | None", self._redis.get(f"tg:seq:{project}")) or 0)

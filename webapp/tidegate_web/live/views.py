@@ -40,9 +40,16 @@ def sse(stream: Iterator[str]) -> Response:
     return Response(stream, content_type=f"{STREAM}; charset=utf-8", headers=headers)
 
 
+UNKNOWN = -1
+"""No event has this number: a reader that names one that can't have been ours begins again."""
+
+
 def last_event_id() -> int | None:
+    """The event after which to go on; None for a new reader, ``UNKNOWN`` for what is no number of ours."""
     text = request.headers.get("Last-Event-ID") or request.args.get("after") or ""
-    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 18 else None
+    if not text:
+        return None
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 18 else UNKNOWN
 
 
 class Watch:
@@ -118,7 +125,7 @@ def blueprint() -> Blueprint:
             raise Problem(404, "There is no such run.")
         made.hub.start()
         watch = Watch(made, asks_again=asks_again(), project=project)
-        return sse(stream_with_context(_logs(made, found, last_event_id() or 0, watch)))
+        return sse(stream_with_context(_logs(made, found, last_event_id(), watch)))
 
     return area
 
@@ -129,7 +136,9 @@ def _events(
     with made.hub.subscribe(EVENTS_CHANNEL + project) as stream:
         yield f"retry: {RETRY_MS}\n: welcome\n\n"
         try:
-            backlog = made.events.after(project, seen) if seen is not None else []
+            backlog: list[tuple[int, str]] | None = []
+            if seen is not None:
+                backlog = None if seen == UNKNOWN else made.events.after(project, seen)
             last = made.events.last(project) if seen is None or backlog is None else seen
         except RedisError:
             return
@@ -156,11 +165,21 @@ def _events(
                     yield event.text
 
 
-def _logs(made: Services, run: AnyRow, after: int, watch: Watch) -> Iterator[str]:
-    """Stored chunks, then live ones; a live chunk that doesn't follow the last one sends us back to what is stored."""
+def _logs(made: Services, run: AnyRow, after: int | None, watch: Watch) -> Iterator[str]:
+    """Stored chunks, then live ones; a live chunk that doesn't follow the last one sends us back to what is stored. Whoever
+    comes with a chunk that the run doesn't have gets ``reset``, and all of it."""
     with made.hub.subscribe(LOGS_CHANNEL + run.uid) as stream:
         yield f"retry: {RETRY_MS}\n: welcome\n\n"
-        last = after
+        last = after or 0
+        try:
+            known = not after or _has_chunk(made, run, after)
+        except Exception as error:
+            if not is_unavailable(error):
+                raise
+            return
+        if not known:
+            last = 0
+            yield event_text(data={"after": 0}, event="reset", number=0)
         told: set[str] = set()
         behind = True
         while watch.still_allowed():
@@ -194,6 +213,11 @@ def _logs(made: Services, run: AnyRow, after: int, watch: Watch) -> Iterator[str
                 last = said["id"]
                 chunk = {name: said[name] for name in ("id", "attempt", "pod", "offset", "text")}
                 yield event_text(data=chunk, event="chunk", number=last)
+
+
+def _has_chunk(made: Services, run: AnyRow, number: int) -> bool:
+    with made.engine.connect() as connection:
+        return logs.has_chunk(connection, run_uid=run.uid, run_created=run.created, chunk_id=number)
 
 
 def _stored(made: Services, run: AnyRow, last: int, told: set[str]) -> Iterator[tuple[str, int]]:

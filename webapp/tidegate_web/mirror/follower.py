@@ -15,13 +15,13 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from tidegate_web.kubernetes import Cluster, ClusterError
-from tidegate_web.mirror.loglines import Piece
+from tidegate_web.mirror.loglines import Piece, whole_characters
 from tidegate_web.mirror.logwriter import LogWriter
 from tidegate_web.mirror.pods import Owner, Owners, Pod
 from tidegate_web.mirror.reading import Reading
 from tidegate_web.store.queries import logs, run_keys
 from tidegate_web.store.queries.logs import Chunk, End, Place
-from tidegate_web.store.records import parse_time
+from tidegate_web.times import parse_time
 
 T = TypeVar("T")
 
@@ -72,6 +72,11 @@ class Follower:
         self._news.set()
         if pod.gone and not pod.ended:
             self.close()
+
+    @property
+    def pod(self) -> Pod:
+        """As it was seen last."""
+        return self._pod
 
     @property
     def project(self) -> str:
@@ -183,6 +188,7 @@ class Follower:
             with self._engine.connect() as connection:
                 return logs.place(connection, run_uid=run_uid, run_created=run_created, pod_uid=self._pod.uid)
 
+        self._writer.begin(self._pod.uid)
         self._place, self._total, ended = self._ask(ask)
         return ended
 
@@ -245,6 +251,7 @@ class Follower:
             self._put(piece)
             return
         begin = piece.place.position - len(piece.data)
+        room = whole_characters(piece.data[:room])
         cut = replace(piece.place, position=begin + room)
         if room:
             self._put(Piece(data=piece.data[:room], place=cut))

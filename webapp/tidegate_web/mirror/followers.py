@@ -1,4 +1,5 @@
-"""Which pods' logs are followed: a bounded number at once, the rest read when they end."""
+"""Which pods' logs are followed: a bounded number at once, the rest read when they end. A log with which following breaks is set
+aside, and read on later."""
 
 import threading
 from collections.abc import Callable
@@ -6,7 +7,9 @@ from collections.abc import Callable
 import structlog
 
 from tidegate_web.mirror.follower import Follower
+from tidegate_web.mirror.logwriter import KIND
 from tidegate_web.mirror.pods import Pod
+from tidegate_web.mirror.quarantine import Quarantine
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -14,7 +17,8 @@ log = structlog.stdlib.get_logger(__name__)
 class Followers:
     """Starts a follower for every pod, as many at once as the settings allow; pods that have ended come first."""
 
-    def __init__(self, *, make: Callable[[Pod], Follower], at_once: int) -> None:
+    def __init__(self, *, make: Callable[[Pod], Follower], at_once: int, quarantine: Quarantine) -> None:
+        self._quarantine = quarantine
         self._make = make
         self._at_once = at_once
         self._waiting: dict[str, Pod] = {}
@@ -34,6 +38,7 @@ class Followers:
             follower = self._active.get(pod.uid)
             if follower is None:
                 if pod.gone:
+                    self._quarantine.release(KIND, pod.uid)
                     self._done.discard(pod.uid)
                     self._waiting.pop(pod.uid, None)
                 elif pod.uid not in self._done and (pod.started or pod.ended):
@@ -72,12 +77,25 @@ class Followers:
             threading.Thread(target=self._run, args=(pod, follower), name=f"log {pod.name}", daemon=True).start()
 
     def _run(self, pod: Pod, follower: Follower) -> None:
+        failed: Exception | None = None
         try:
             follower.run()
-        except Exception:
-            log.exception("following a log", pod=pod.name, project=pod.project)
+        except Exception as error:
+            failed = error
         with self._lock:
             self._active.pop(pod.uid, None)
             if not follower.abandoned:
                 self._done.add(pod.uid)
+        if failed is not None:
+            self._quarantine.set_aside(
+                KIND, pod.uid, failed, name=f"{pod.project}/{pod.name}", retry=lambda: self.again(follower.pod)
+            )
+        self._pump()
+
+    def again(self, pod: Pod) -> None:
+        """Read a log on that was set aside, from what is stored of it. Its end mark releases it."""
+        with self._lock:
+            self._done.discard(pod.uid)
+            if pod.uid not in self._active:
+                self._waiting[pod.uid] = pod
         self._pump()

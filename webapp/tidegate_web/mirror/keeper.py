@@ -19,11 +19,16 @@ from tidegate_api.projects import PROJECT_SELECTOR, may_be_project
 from tidegate_web.kubernetes import NAMESPACES, Cluster, ClusterError
 from tidegate_web.mirror.bindings import Bindings
 from tidegate_web.mirror.informer import Informer
+from tidegate_web.mirror.quarantine import Quarantine
 from tidegate_web.mirror.scopes import Scopes
 from tidegate_web.store.queries import runs
+from tidegate_web.worker import Worker
 
 log = structlog.stdlib.get_logger(__name__)
 
+KIND = "Namespace"
+PROJECT = "Project"
+"""What is set aside: a namespace that can't be read, and a project in which granting breaks."""
 LOOK_SECONDS = 30.0
 RETRY_SECONDS = 1.0
 
@@ -36,7 +41,7 @@ class Labelled:
     ending: bool
 
 
-class ProjectKeeper(threading.Thread):
+class ProjectKeeper(Worker):
     """Looks whenever a namespace gets or loses the label, and now and then."""
 
     def __init__(
@@ -48,31 +53,56 @@ class ProjectKeeper(threading.Thread):
         scopes: Scopes,
         own_namespace: str,
         gone: Callable[[str, int], None],
+        quarantine: Quarantine,
         stop: threading.Event,
     ) -> None:
         """``gone`` is told of projects whose namespace was deleted, and in which version of the cluster."""
-        super().__init__(name="project keeper", daemon=True)
+        super().__init__(name="project keeper", stop=stop)
         self._cluster = cluster
         self._engine = engine
         self._bindings = bindings
         self._scopes = scopes
         self._own = own_namespace
         self._gone = gone
-        self._stop_event = stop
+        self._quarantine = quarantine
         self._news = threading.Event()
         self._lock = threading.Lock()
         self._labelled: dict[str, Labelled] = {}
         self._version = 0
         self._unchecked = False
         self.informer = Informer(
-            cluster=cluster, path=NAMESPACES, handler=self, stop=stop, label_selector=PROJECT_SELECTOR
+            cluster=cluster,
+            kind=KIND,
+            path_of=lambda project: NAMESPACES,
+            project=None,
+            handler=self,
+            quarantine=quarantine,
+            stop=stop,
+            label_selector=PROJECT_SELECTOR,
         )
 
     # What the informer tells.
 
-    def page(self, items: list[dict[str, Any]]) -> None:
-        for item in items:
-            self._put(item)
+    def put(self, item: dict[str, Any], *, listed: bool, retry: Callable[[], None]) -> None:
+        del listed, retry
+        metadata = item["metadata"]
+        if may_be_project(metadata["name"], own=self._own):
+            with self._lock:
+                self._labelled[metadata["uid"]] = Labelled(
+                    name=metadata["name"], ending="deletionTimestamp" in metadata
+                )
+        self._quarantine.release(KIND, metadata["uid"])
+        self._news.set()
+
+    def deleted(self, item: dict[str, Any]) -> None:
+        metadata = item["metadata"]
+        with self._lock:
+            self._labelled.pop(metadata["uid"], None)
+        # Else it is there still, and only its label is gone.
+        if metadata.get("deletionTimestamp"):
+            self._gone(metadata["name"], int(metadata["resourceVersion"]))
+        self._quarantine.release(KIND, metadata["uid"])
+        self._news.set()
 
     def listed(self, uids: set[str], resource_version: int) -> None:
         with self._lock:
@@ -80,31 +110,13 @@ class ProjectKeeper(threading.Thread):
             self._version, self._unchecked = resource_version, True
         self._news.set()
 
-    def changed(self, kind: str, item: dict[str, Any]) -> None:
-        metadata = item["metadata"]
-        if kind != "DELETED":
-            self._put(item)
-        else:
-            with self._lock:
-                self._labelled.pop(metadata["uid"], None)
-            # Else it is there still, and only its label is gone.
-            if metadata.get("deletionTimestamp"):
-                self._gone(metadata["name"], int(metadata["resourceVersion"]))
-        self._news.set()
-
-    def _put(self, item: dict[str, Any]) -> None:
-        metadata = item["metadata"]
-        if may_be_project(metadata["name"], own=self._own):
-            with self._lock:
-                self._labelled[metadata["uid"]] = Labelled(
-                    name=metadata["name"], ending="deletionTimestamp" in metadata
-                )
-
     # What is done about it.
 
-    def run(self) -> None:
-        self.informer.synced.wait()
-        while not self._stop_event.is_set():
+    def work(self) -> None:
+        while not self.informer.synced.wait(1):
+            self.beat()
+        while not self.stop_event.is_set():
+            self.beat()
             self._news.clear()
             pause = LOOK_SECONDS if self._look() else RETRY_SECONDS
             self._news.wait(pause)
@@ -122,6 +134,7 @@ class ProjectKeeper(threading.Thread):
             unchecked, self._unchecked = self._unchecked, False
         wanted = {each.name for each in labelled}
         for scope in self._scopes.now():
+            self.beat()
             if scope.project is not None and scope.project not in wanted:
                 self._scopes.end(scope.project)
         good = self._try("granting", partial(self._grant, labelled))
@@ -140,6 +153,7 @@ class ProjectKeeper(threading.Thread):
         wanted = {each.name for each in labelled} - ending
         failed: ClusterError | None = None
         for project in sorted((wanted | present.keys()) - ending):
+            self.beat()
             try:
                 there = present.get(project, set())
                 if project in wanted:
@@ -150,6 +164,10 @@ class ProjectKeeper(threading.Thread):
                 # The others don't wait for this one.
                 log.warning("granting in a project", project=project, reason=error.message)
                 failed = error
+            except Exception as error:
+                self._quarantine.set_aside(PROJECT, project, error, name=project)
+            else:
+                self._quarantine.release(PROJECT, project)
         if failed is not None:
             raise failed
 
@@ -158,6 +176,7 @@ class ProjectKeeper(threading.Thread):
         with self._engine.connect() as connection:
             stored = runs.projects_in_cluster(connection)
         for project in sorted(stored - wanted):
+            self.beat()
             if self._cluster.get_namespace(project) is None:
                 self._gone(project, self._version)
 
@@ -166,5 +185,8 @@ class ProjectKeeper(threading.Thread):
             step()
         except (ClusterError, SQLAlchemyError) as error:
             log.warning(f"{what} later", reason=str(error).partition("\n")[0])
+            return False
+        except Exception:
+            log.exception(what)
             return False
         return True

@@ -21,23 +21,25 @@ class Leadership:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._connection: Connection | None = None
+        self._said = ""
 
-    def acquire(self, stop: threading.Event, *, seconds: float = 0.5) -> bool:
-        """Wait for the lock; False when told to stop first."""
-        said = ""
-        while not stop.is_set():
+    def acquire(self, stop: threading.Event, *, seconds: float = 0.5, tries: int = 10) -> bool:
+        """Wait for the lock for a while; False without it."""
+        for _ in range(tries):
+            if stop.is_set():
+                break
             try:
                 connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
                 if connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": LEADER_LOCK}).scalar_one():
-                    self._connection = connection
+                    self._connection, self._said = connection, ""
                     return True
                 connection.close()
                 reason = "another mirror leads"
             except SQLAlchemyError as error:
                 reason = str(error).partition("\n")[0]
-            if reason != said:
+            if reason != self._said:
                 log.info("waiting to lead", reason=reason)
-                said = reason
+                self._said = reason
             stop.wait(seconds)
         return False
 

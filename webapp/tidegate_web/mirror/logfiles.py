@@ -25,7 +25,10 @@ def stamp_of(line: bytes) -> int | None:
     found = STAMP.match(line)
     if found is None:
         return None
-    seconds = datetime.fromisoformat((found[1] + found[3]).decode()).timestamp()
+    try:
+        seconds = datetime.fromisoformat((found[1] + found[3]).decode()).timestamp()
+    except (ValueError, OverflowError):
+        return None  # a container wrote what looks like one
     return int(seconds) * 1_000_000_000 + int((found[2] or b"").ljust(9, b"0"))
 
 

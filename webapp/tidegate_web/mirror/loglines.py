@@ -46,6 +46,16 @@ class _Mode(Enum):
     TAKE = "everything is new"
 
 
+def whole_characters(data: bytes) -> int:
+    """How many of the bytes don't end in the middle of a character of UTF-8: pieces are shown one by one, and of a character in
+    two pieces neither could show anything. What isn't UTF-8 is as it is."""
+    for back, byte in enumerate(reversed(data[-3:]), 1):
+        if byte & 0xC0 != 0x80:
+            length = 4 if byte >= 0xF0 else 3 if byte >= 0xE0 else 2 if byte >= 0xC2 else 1
+            return len(data) - back if byte < 0xF5 and length > back else len(data)
+    return len(data)
+
+
 class LineReader:
     """One reading of a log, from the beginning of its present file.
 
@@ -67,13 +77,15 @@ class LineReader:
         self._rest += data
         cut = self._rest.rfind(b"\n") + 1
         if cut == 0 and len(self._rest) >= LONGEST_LINE:
-            cut = len(self._rest)
+            cut = whole_characters(self._rest)
         block, self._rest = self._rest[:cut], self._rest[cut:]
         yield from self._take(block)
 
     def end(self, *, last: bool = True) -> Iterator[Piece]:
         """The reading has ended: what is left is a line, too. ``last``: nothing more will be written."""
-        block, self._rest = self._rest, b""
+        # What goes on later goes on with a whole character.
+        cut = len(self._rest) if last else whole_characters(self._rest)
+        block, self._rest = self._rest[:cut], b""
         yield from self._take(block)
         if last and self._mode is _Mode.UNKNOWN and self._place.position > 0:
             # There was a line once, so this is another file, begun when the container wrote its last.

@@ -1,26 +1,34 @@
 """Log chunks into Postgres, many followers' at a time, then to viewers. One writer, so that the chunks of a run are
 stored in the order of their ids and a viewer can tell whether it has missed one.
+
+A log of which Postgres refuses a piece is set aside; those of others are stored.
 """
 
 import queue
 import threading
 from collections import OrderedDict
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import structlog
 from redis import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
 
 from tidegate_web.live.channels import publish_logs
+from tidegate_web.mirror.quarantine import Quarantine
 from tidegate_web.store import partitions
+from tidegate_web.store.engine import is_of_the_data
 from tidegate_web.store.queries import logs
 from tidegate_web.store.queries.logs import Chunk, End
+from tidegate_web.worker import Worker, beat_here
 
 log = structlog.stdlib.get_logger(__name__)
 
+KIND = "Log"
+"""What is set aside: the log of a pod."""
 BATCH = 1000
 GATHER_SECONDS = 0.1
 CHUNK_BYTES = 64 * 1024
@@ -48,20 +56,56 @@ def merged(items: list[Chunk | End]) -> list[Chunk | End]:
     return result
 
 
-class LogWriter(threading.Thread):
+@dataclass(frozen=True, kw_only=True)
+class Begin:
+    """A log that was refused is read again: what comes after this is of that reading."""
+
+    pod_uid: str
+    done: threading.Event = field(default_factory=threading.Event)
+
+
+class LogRefusedError(Exception):
+    """A piece of this log could not be stored: what comes after it isn't either, for a log has no gaps."""
+
+
+class LogWriter(Worker):
     """Stores and publishes what followers read."""
 
-    def __init__(self, *, engine: Engine, redis: Redis, stop: threading.Event, room: int = 1000) -> None:
-        super().__init__(name="log writer", daemon=True)
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        redis: Redis,
+        quarantine: Quarantine,
+        again: Callable[[str], None],
+        stop: threading.Event,
+        room: int = 1000,
+    ) -> None:
+        """``again`` has the log of a pod read on, by its uid."""
+        super().__init__(name="log writer", stop=stop)
         self._engine = engine
         self._redis = redis
-        self._stop_event = stop
-        self._queue: queue.Queue[Chunk | End] = queue.Queue(room)
+        self._quarantine = quarantine
+        self._again = again
+        self._queue: queue.Queue[Chunk | End | Begin] = queue.Queue(room)
+        self._refused: set[str] = set()
         self._last: OrderedDict[str, int] = OrderedDict()
+
+    def begin(self, pod_uid: str) -> None:
+        """A pod's log is about to be read from what is stored of it: what an earlier reading has handed over is behind us then."""
+        if pod_uid not in self._refused:
+            return
+        begin = Begin(pod_uid=pod_uid)
+        self._queue.put(begin)
+        while not self.stop_event.is_set() and not begin.done.wait(0.5):
+            pass
 
     def put(self, item: Chunk | End) -> bool:
         """Hand something over; waits while the queue is full. False when the mirror stops."""
-        while not self._stop_event.is_set():
+        if item.pod_uid in self._refused:
+            raise LogRefusedError(item.pod_uid)
+        while not self.stop_event.is_set():
+            beat_here()
             try:
                 self._queue.put(item, timeout=0.5)
             except queue.Full:
@@ -69,42 +113,77 @@ class LogWriter(threading.Thread):
             return True
         return False
 
-    def run(self) -> None:
-        while not self._stop_event.is_set():
+    def work(self) -> None:
+        while not self.stop_event.is_set():
+            self.beat()
             try:
                 batch = [self._queue.get(timeout=0.5)]
             except queue.Empty:
                 continue
             # Lines come one by one: a moment's patience makes one chunk of many.
-            self._stop_event.wait(GATHER_SECONDS)
+            self.stop_event.wait(GATHER_SECONDS)
             while len(batch) < BATCH:
                 try:
                     batch.append(self._queue.get_nowait())
                 except queue.Empty:
                     break
-            self._write(merged(batch))
+            self._take(batch)
+
+    def _take(self, batch: list[Chunk | End | Begin]) -> None:
+        items: list[Chunk | End] = []
+        for item in batch:
+            if isinstance(item, Begin):
+                self._write(merged(items))
+                items = []
+                self._refused.discard(item.pod_uid)
+                item.done.set()
+            else:
+                items.append(item)
+        self._write(merged(items))
 
     def _write(self, batch: list[Chunk | End]) -> None:
         delay = 0.1
-        while not self._stop_event.is_set():
+        while batch and not self.stop_event.is_set():
+            self.beat()
+            batch = [item for item in batch if item.pod_uid not in self._refused]
             try:
                 messages = self._store(batch)
-            except SQLAlchemyError as error:
+            except Exception as error:
                 self._last.clear()
+                if is_of_the_data(error):
+                    self._set_aside(batch, error)
+                    return
                 log.warning("waiting to write logs", reason=str(error).partition("\n")[0])
-                self._stop_event.wait(delay)
+                self.stop_event.wait(delay)
                 delay = min(delay * 2, 2)
                 continue
+            for item in batch:
+                if isinstance(item, End):
+                    self._quarantine.release(KIND, item.pod_uid)
             try:
                 publish_logs(self._redis, messages)
             except (RedisError, OSError):
                 log.debug("live logs: Redis is away")  # viewers look at what is stored
+            except Exception:
+                log.exception("live logs")
             return
+
+    def _set_aside(self, batch: list[Chunk | End], error: Exception) -> None:
+        """Each by itself; the reader of a log that is at fault finds out by what it hands over next, and reads it again later."""
+        if len(batch) > 1:
+            for item in batch:
+                self._write([item])
+            return
+        (item,) = batch
+        self._refused.add(item.pod_uid)
+        retry = partial(self._again, item.pod_uid)
+        self._quarantine.set_aside(KIND, item.pod_uid, error, name=f"{item.project}/{item.pod_name}", retry=retry)
 
     def _store(self, batch: list[Chunk | End]) -> list[tuple[str, dict[str, Any]]]:
         messages: list[tuple[str, dict[str, Any]]] = []
         with self._engine.begin() as connection:
             for item in batch:
+                self.beat()
                 if isinstance(item, End):
                     logs.add_end(connection, item)
                     messages.append(

@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import structlog
 
 from tidegate_web.mirror.follower import Follower
+from tidegate_web.worker import Worker
 
 SECONDS = 1.0
 AT_ONCE = 8
@@ -15,18 +16,18 @@ AT_ONCE = 8
 log = structlog.stdlib.get_logger(__name__)
 
 
-class Lookout(threading.Thread):
+class Lookout(Worker):
     """Has each follower look, again and again."""
 
     def __init__(self, *, followers: Callable[[], Iterable[Follower]], stop: threading.Event) -> None:
-        super().__init__(name="log lookout", daemon=True)
+        super().__init__(name="log lookout", stop=stop)
         self._followers = followers
-        self._stop_event = stop
 
-    def run(self) -> None:
+    def work(self) -> None:
         looking: dict[Follower, Future[None]] = {}
         with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="log look") as pool:
-            while not self._stop_event.wait(SECONDS):
+            while not self.stop_event.wait(SECONDS):
+                self.beat()
                 looking = {follower: look for follower, look in looking.items() if not self._ended(look)}
                 for follower in self._followers():
                     if follower not in looking:

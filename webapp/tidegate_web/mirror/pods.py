@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tidegate_web.kubernetes import Cluster, ClusterError, controller_of, jobs_path
+from tidegate_web.mirror.quarantine import Quarantine
 from tidegate_web.ownership import attempt_of_job
 
 CONTAINER = "task"
+KIND = "Pod"
 SELECTOR = "app.kubernetes.io/managed-by=tidegate"
 
 
@@ -108,24 +110,25 @@ class PodTable:
 class PodHandler:
     """What an informer of one scope tells, on its way into the table."""
 
-    def __init__(self, *, table: PodTable, project: str | None) -> None:
+    def __init__(self, *, table: PodTable, quarantine: Quarantine, project: str | None) -> None:
         self._table = table
+        self._quarantine = quarantine
         self._project = project
 
-    def page(self, items: list[dict[str, Any]]) -> None:
-        for item in items:
-            self._table.put(reduce_pod(item))
+    def put(self, item: dict[str, Any], *, listed: bool, retry: Callable[[], None]) -> None:
+        del listed, retry
+        pod = reduce_pod(item)
+        self._table.put(pod)
+        self._quarantine.release(KIND, pod.uid)
+
+    def deleted(self, item: dict[str, Any]) -> None:
+        pod = reduce_pod(item)
+        self._table.remove(pod)
+        self._quarantine.release(KIND, pod.uid)
 
     def listed(self, uids: set[str], resource_version: int) -> None:
         del resource_version
         self._table.keep_only(uids, project=self._project)
-
-    def changed(self, kind: str, item: dict[str, Any]) -> None:
-        pod = reduce_pod(item)
-        if kind == "DELETED":
-            self._table.remove(pod)
-        else:
-            self._table.put(pod)
 
 
 class Owners:

@@ -1,12 +1,15 @@
-"""The mirror's life: wait to lead, work until the lead is lost, and again, until told to stop."""
+"""The mirror's life: see to the schema, wait to lead, work until the lead is lost or a thread fails, and again, until told to stop."""
 
 import threading
 import time
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
+from sqlalchemy.exc import SQLAlchemyError
 
+from tidegate_web.auth.admin import AdminSettingsError
 from tidegate_web.health.probes import make_registry
+from tidegate_web.install import bring_up_to_date
 from tidegate_web.kubernetes import pods_path, runs_path
 from tidegate_web.mirror.bindings import Bindings
 from tidegate_web.mirror.follower import Follower
@@ -14,30 +17,43 @@ from tidegate_web.mirror.followers import Followers
 from tidegate_web.mirror.informer import Informer
 from tidegate_web.mirror.keeper import ProjectKeeper
 from tidegate_web.mirror.lead import Leadership
+from tidegate_web.mirror.logwriter import KIND as LOG
 from tidegate_web.mirror.logwriter import LogWriter
 from tidegate_web.mirror.lookout import Lookout
 from tidegate_web.mirror.pods import SELECTOR, Owners, Pod, PodHandler, PodTable
 from tidegate_web.mirror.pruner import Pruner
 from tidegate_web.mirror.publisher import Publisher
+from tidegate_web.mirror.quarantine import RETRY_SECONDS, Quarantine, Retrier
 from tidegate_web.mirror.scopes import Scope, Scopes
 from tidegate_web.mirror.sweeper import Sweeper
 from tidegate_web.mirror.writer import Listed, RunHandler, RunWriter
 from tidegate_web.services import Services
 from tidegate_web.store import schema
 from tidegate_web.webhooks.deliverer import Deliverer
+from tidegate_web.worker import Worker
 
 log = structlog.stdlib.get_logger(__name__)
+
+ALIVE_SECONDS = 120.0
+"""The main thread gets somewhere within so long: each of its steps has a bound."""
+GOOD_TERM_SECONDS = 60.0
+MOST_PAUSE_SECONDS = 30.0
+SCHEMA_SECONDS = 5.0
+"""So often a leader looks whether the schema is there: an emptied Postgres doesn't end its connection."""
 
 
 class Term:
     """One time of leading: all the threads, started and stopped together."""
 
-    def __init__(self, made: Services, *, patience_seconds: float, webhook_attempts: Counter) -> None:
+    def __init__(
+        self, made: Services, *, patience_seconds: float, webhook_attempts: Counter, quarantine: Quarantine
+    ) -> None:
         settings = made.settings
         self._made = made
         self.stop = threading.Event()
         self.heard = time.monotonic()
-        self._publisher = Publisher(engine=made.engine, events=made.events, stop=self.stop)
+        self._quarantine = quarantine
+        self._publisher = Publisher(engine=made.engine, events=made.events, quarantine=quarantine, stop=self.stop)
         self._webhooks = Deliverer(
             engine=made.engine,
             clock=made.clock,
@@ -57,9 +73,12 @@ class Term:
             clock=made.clock,
             stop=self.stop,
             wrote=wrote,
+            quarantine=quarantine,
             default_ttl_seconds=settings.default_ttl_seconds,
         )
-        self._logs = LogWriter(engine=made.engine, redis=made.redis, stop=self.stop)
+        self._logs = LogWriter(
+            engine=made.engine, redis=made.redis, quarantine=quarantine, again=self._read_log_again, stop=self.stop
+        )
         self._owners = Owners(made.cluster)
 
         def follower(pod: Pod) -> Follower:
@@ -74,7 +93,7 @@ class Term:
                 patience_seconds=patience_seconds,
             )
 
-        self.followers = Followers(make=follower, at_once=settings.log_followers)
+        self.followers = Followers(make=follower, at_once=settings.log_followers, quarantine=quarantine)
         self._pods = PodTable(changed=self.followers.seen)
         self._scopes = Scopes(make=self._scope, pods=self._pods, followers=self.followers)
         self._fixed: list[str | None] = list(settings.namespaces) or [None]
@@ -90,10 +109,18 @@ class Term:
             owners=self._owners,
             scopes=self._scopes,
             audit=made.audit,
+            quarantine=quarantine,
             stop=self.stop,
         )
-        self._pruner = Pruner(engine=made.engine, clock=made.clock, stop=self.stop, seconds=settings.prune_seconds)
-        self._threads: list[threading.Thread] = [
+        self._pruner = Pruner(
+            engine=made.engine,
+            clock=made.clock,
+            quarantine=quarantine,
+            stop=self.stop,
+            seconds=settings.prune_seconds,
+        )
+        self._threads: list[Worker] = [
+            Retrier(quarantine=quarantine, stop=self.stop),
             self._publisher,
             self._webhooks,
             self._runs,
@@ -117,6 +144,7 @@ class Term:
             scopes=self._scopes,
             own_namespace=namespace,
             gone=gone,
+            quarantine=self._quarantine,
             stop=self.stop,
         )
 
@@ -126,22 +154,40 @@ class Term:
             stop=stop,
             runs=Informer(
                 cluster=self._made.cluster,
-                path=runs_path(project),
+                kind="TaskRun",
+                path_of=runs_path,
+                project=project,
                 handler=RunHandler(writer=self._runs, project=project),
+                quarantine=self._quarantine,
                 stop=stop,
                 heard=self._hear,
             ),
             pods=Informer(
                 cluster=self._made.cluster,
-                path=pods_path(project),
-                handler=PodHandler(table=self._pods, project=project),
+                kind="Pod",
+                path_of=pods_path,
+                project=project,
+                handler=PodHandler(table=self._pods, quarantine=self._quarantine, project=project),
+                quarantine=self._quarantine,
                 stop=stop,
                 label_selector=SELECTOR,
             ),
         )
 
+    def _read_log_again(self, pod_uid: str) -> None:
+        pod = self._pods.get(pod_uid)
+        if pod is not None:
+            self.followers.again(pod)
+        else:
+            self._quarantine.release(LOG, pod_uid)
+
     def _hear(self) -> None:
         self.heard = time.monotonic()
+
+    def trouble(self) -> str | None:
+        """Why this term can't go on: a thread of it has ended, or gets nowhere."""
+        informers = (informer for scope in self._scopes.now() for informer in (scope.runs, scope.pods))
+        return next((trouble for worker in (*self._threads, *informers) if (trouble := worker.trouble())), None)
 
     def begin(self) -> None:
         for thread in self._threads:
@@ -149,8 +195,8 @@ class Term:
         for project in self._fixed:
             self._scopes.begin(project)
 
-    def end(self, *, seconds: float) -> None:
-        """Stop everything; what isn't written yet is found again by the next term."""
+    def end(self, *, seconds: float) -> bool:
+        """Stop everything; what isn't written yet is found again by the next term. False when a thread doesn't end."""
         self.stop.set()
         self.followers.stop()
         if self._keeper is not None:
@@ -159,19 +205,29 @@ class Term:
         deadline = time.monotonic() + seconds
         threads = [*self._threads, *(thread for scope in ending for thread in (scope.runs, scope.pods))]
         for thread in threads:
-            thread.join(timeout=max(0.0, deadline - time.monotonic()))
+            if thread.ident is not None:
+                thread.join(timeout=max(0.0, deadline - time.monotonic()))
+        self._quarantine.clear()
+        return not any(thread.is_alive() for thread in threads)
 
 
 class Mirror:
     """The process."""
 
     def __init__(
-        self, made: Services, *, registry: CollectorRegistry | None = None, patience_seconds: float = 30
+        self,
+        made: Services,
+        *,
+        registry: CollectorRegistry | None = None,
+        patience_seconds: float = 30,
+        retry_seconds: float = RETRY_SECONDS,
     ) -> None:
         self._made = made
         self._patience = patience_seconds
         self._stop = threading.Event()
         self._leadership = Leadership(made.engine)
+        self._beaten: float | None = time.monotonic()
+        """None while the schema is made, which may take long."""
         registry = registry if registry is not None else make_registry()
         self._leads = Gauge("tidegate_mirror_leader", "1 while this mirror is at work.", registry=registry)
         self._followed = Gauge("tidegate_mirror_followed_logs", "Pods whose logs are being read.", registry=registry)
@@ -183,35 +239,91 @@ class Mirror:
             "tidegate_mirror_seconds_since_event", "Seconds since the watch of TaskRuns last said anything.",
             registry=registry,
         )  # fmt: skip
+        self._restarts = Counter(
+            "tidegate_mirror_thread_failures", "Times that a thread had ended or got nowhere, and all were replaced.",
+            registry=registry,
+        )  # fmt: skip
+        set_aside = Gauge(
+            "tidegate_set_aside_objects", "Objects that are set aside because reading or storing them breaks.", ["kind"],
+            registry=registry,
+        )  # fmt: skip
+        self._quarantine = Quarantine(gauge=set_aside, retry_seconds=retry_seconds)
 
     def stop(self) -> None:
         self._stop.set()
 
-    def run(self) -> None:
-        """Until stopped."""
+    def trouble(self) -> str | None:
+        """Why the process isn't alive though it runs; for its liveness probe."""
+        beaten = self._beaten
+        if beaten is None or time.monotonic() - beaten < ALIVE_SECONDS:
+            return None
+        return f"no progress for {time.monotonic() - beaten:.0f} s"
+
+    def run(self) -> bool:
+        """Until stopped; False when a thread hangs, of which only the end of the process gets rid."""
+        failures = 0
         while not self._stop.is_set():
+            self._beaten = time.monotonic()
             if not self._schema_is_ready() or not self._leadership.acquire(self._stop):
                 continue
-            log.info("leading")
-            term = Term(self._made, patience_seconds=self._patience, webhook_attempts=self._webhook_attempts)
-            self._leads.set(1)
-            try:
-                term.begin()
-                while not self._stop.wait(1):
-                    self._followed.set(len(term.followers.active()))
-                    self._quiet.set(time.monotonic() - term.heard)
-                    if not self._leadership.held():
-                        log.warning("the lead is lost")
-                        break
-            finally:
-                self._leads.set(0)
-                term.end(seconds=10)
-                self._leadership.release()
+            began = time.monotonic()
+            trouble, ended = self._lead()
+            if not ended and trouble:
+                return False
+            # A term that went on for long was not begun in vain.
+            failures = failures + 1 if trouble and time.monotonic() - began < GOOD_TERM_SECONDS else 0
+            self._stop.wait(min(2.0**failures, MOST_PAUSE_SECONDS) if failures > 1 else 0)
         log.info("stopped")
+        return True
+
+    def _lead(self) -> tuple[str | None, bool]:
+        """One term: what it failed of, if it did, and whether all of its threads have ended."""
+        log.info("leading")
+        term = Term(
+            self._made,
+            patience_seconds=self._patience,
+            webhook_attempts=self._webhook_attempts,
+            quarantine=self._quarantine,
+        )
+        self._leads.set(1)
+        trouble: str | None = None
+        look_at_schema = time.monotonic() + SCHEMA_SECONDS
+        try:
+            term.begin()
+            while not self._stop.wait(1):
+                self._beaten = time.monotonic()
+                self._followed.set(len(term.followers.active()))
+                self._quiet.set(time.monotonic() - term.heard)
+                if (trouble := term.trouble()) is not None:
+                    log.error("the term is begun again", reason=trouble)
+                    self._restarts.inc()
+                    break
+                if not self._leadership.held():
+                    log.warning("the lead is lost")
+                    break
+                if time.monotonic() >= look_at_schema:
+                    look_at_schema = time.monotonic() + SCHEMA_SECONDS
+                    if schema.is_outdated(self._made.engine):
+                        log.warning("the schema is gone")
+                        break
+        finally:
+            self._leads.set(0)
+            ended = term.end(seconds=10)
+            self._leadership.release()
+        return trouble, ended
 
     def _schema_is_ready(self) -> bool:
+        """Whether Postgres has today's schema; it is made here when it is missing or behind."""
         if not schema.is_outdated(self._made.engine):
             return True
-        log.info("waiting for 'tidegate-web migrate'")
-        self._stop.wait(1)
-        return False
+        self._beaten = None
+        try:
+            before, after = bring_up_to_date(self._made.engine, self._made.settings)
+            log.info("schema", before=before, after=after)
+        except (SQLAlchemyError, AdminSettingsError) as error:
+            log.warning("the schema can't be made", reason=str(error).partition("\n")[0])
+            self._stop.wait(2)
+            return False
+        finally:
+            self._beaten = time.monotonic()
+        return True

@@ -5,42 +5,53 @@ work for the next look.
 """
 
 import threading
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from tidegate_web import times
 from tidegate_web.clock import Clock
+from tidegate_web.mirror.quarantine import Quarantine
 from tidegate_web.store import partitions
+from tidegate_web.store.engine import is_unavailable
 from tidegate_web.store.partitions import Month
 from tidegate_web.store.queries import project_settings, pruning
+from tidegate_web.worker import Worker
 
 log = structlog.stdlib.get_logger(__name__)
 
 AT_ONCE = 1000
+PRUNE_PATIENCE_SECONDS = 300.0
+"""Dropping a month, and asking whether it may go, is one statement over all of it."""
 FIRST_UID = "00000000-0000-0000-0000-000000000000"
 
 
-class Pruner(threading.Thread):
+class Pruner(Worker):
     """Looks now and then."""
 
-    def __init__(self, *, engine: Engine, clock: Clock, stop: threading.Event, seconds: float) -> None:
-        super().__init__(name="pruner", daemon=True)
+    def __init__(
+        self, *, engine: Engine, clock: Clock, quarantine: Quarantine, stop: threading.Event, seconds: float
+    ) -> None:
+        super().__init__(name="pruner", stop=stop, patience_seconds=seconds + PRUNE_PATIENCE_SECONDS)
         self._engine = engine
         self._clock = clock
-        self._stop_event = stop
+        self._quarantine = quarantine
         self._seconds = seconds
 
-    def run(self) -> None:
-        while not self._stop_event.is_set():
+    def work(self) -> None:
+        while not self.stop_event.is_set():
+            self.beat()
             try:
                 self.look()
             except SQLAlchemyError as error:
                 log.warning("pruning later", reason=str(error).partition("\n")[0])
             except Exception:
                 log.exception("pruning")
-            self._stop_event.wait(self._seconds)
+            self.stop_event.wait(self._seconds)
 
     def look(self) -> None:
         """Once over everything."""
@@ -53,23 +64,37 @@ class Pruner(threading.Thread):
         # The month before this one may still get runs of its last minutes.
         for month in months:
             if month.after() < Month.of(now):
-                self._drop(month, now=now)
+                self._each("Month", month.partition_of("runs"), partial(self._drop, month, now=now))
         for project, days in retentions.items():
-            self._forget(project, before=now - timedelta(days=days))
+            self._each("Retention", project, partial(self._forget, project, before=_before(now, days=days)))
+
+    def _each(self, kind: str, name: str, act: Callable[[], None]) -> None:
+        """Do it to one month or one project; the others don't wait for one with which that breaks."""
+        self.beat()
+        try:
+            act()
+        except Exception as error:
+            if isinstance(error, SQLAlchemyError) and is_unavailable(error):
+                log.warning("pruning later", of=name, reason=str(error).partition("\n")[0])
+            else:
+                self._quarantine.set_aside(kind, name, error, name=name)
+        else:
+            self._quarantine.release(kind, name)
 
     def _drop(self, month: Month, *, now: datetime) -> None:
         with self._engine.connect() as connection:
             if not pruning.nothing_stays(connection, month, now=now):
                 return
         last = FIRST_UID
-        while not self._stop_event.is_set():
+        while not self.stop_event.is_set():
+            self.beat()
             with self._engine.begin() as connection:
                 uids = pruning.uids_of(connection, month, after=last, limit=AT_ONCE)
                 pruning.forget_beside(connection, uids)
             if len(uids) < AT_ONCE:
                 break
             last = uids[-1]
-        if self._stop_event.is_set():
+        if self.stop_event.is_set():
             return
         with self._engine.begin() as connection:
             gone = partitions.drop(
@@ -79,7 +104,8 @@ class Pruner(threading.Thread):
 
     def _forget(self, project: str, *, before: datetime) -> None:
         forgotten = 0
-        while not self._stop_event.is_set():
+        while not self.stop_event.is_set():
+            self.beat()
             with self._engine.begin() as connection:
                 places = pruning.past(connection, project=project, before=before, limit=AT_ONCE)
                 if places:
@@ -89,3 +115,10 @@ class Pruner(threading.Thread):
                 break
         if forgotten:
             log.info("runs past their retention were forgotten", project=project, count=forgotten)
+
+
+def _before(now: datetime, *, days: int) -> datetime:
+    try:
+        return max(now - timedelta(days=days), times.EARLIEST)
+    except OverflowError:
+        return times.EARLIEST

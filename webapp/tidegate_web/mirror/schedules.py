@@ -11,9 +11,13 @@ from typing import Any
 from tidegate_api import ticks
 
 from tidegate_web.kubernetes import Cluster, schedules_path
+from tidegate_web.mirror.quarantine import Quarantine
 from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries.retention import HistoryLimit
-from tidegate_web.store.records import parse_time
+from tidegate_web.store.records import whole_number
+from tidegate_web.times import parse_time
+
+KIND = "Schedule"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,25 +40,40 @@ class Schedule:
             name=metadata["name"],
             # A time that can't be read tells of no tick.
             counted_to=0.0 if counted is None else counted.timestamp(),
-            keep_succeeded=spec.get("successfulRunsHistoryLimit"),
-            keep_failed=spec.get("failedRunsHistoryLimit"),
+            keep_succeeded=whole_number(spec.get("successfulRunsHistoryLimit")),
+            keep_failed=whole_number(spec.get("failedRunsHistoryLimit")),
         )
 
 
 class Schedules:
     """Those that there are in a scope."""
 
-    def __init__(self, found: Iterable[Schedule]) -> None:
+    def __init__(self, found: Iterable[Schedule], *, unread: Iterable[tuple[str, str]] = ()) -> None:
         self._found = {(schedule.project, schedule.name): schedule for schedule in found}
+        self._unread = frozenset(unread)
 
     @classmethod
-    def listed(cls, cluster: Cluster, *, project: str | None) -> "Schedules":
-        """As they are now: in all namespaces or in one."""
-        pages = cluster.pages(schedules_path(project))
-        return cls(Schedule.parse(item) for page in pages for item in page.get("items") or [])
+    def listed(cls, cluster: Cluster, *, project: str | None, quarantine: Quarantine) -> "Schedules":
+        """As they are now: in all namespaces or in one. One that can't be read is set aside, and holds all of its runs."""
+        found: list[Schedule] = []
+        unread: list[tuple[str, str]] = []
+        for page in cluster.pages(schedules_path(project)):
+            for item in page.get("items") or []:
+                metadata = item["metadata"]
+                place = (str(metadata.get("namespace")), str(metadata.get("name")))
+                try:
+                    found.append(Schedule.parse(item))
+                    quarantine.release(KIND, metadata["uid"])
+                except Exception as error:
+                    unread.append(place)
+                    version = str(metadata.get("resourceVersion"))
+                    quarantine.set_aside(KIND, metadata["uid"], error, name="/".join(place), version=version)
+        return cls(found, unread=unread)
 
     def hold(self, row: AnyRow) -> bool:
         """Whether a run must stay until its Schedule tells of it. A Schedule that is gone holds nothing."""
+        if (row.project, row.schedule) in self._unread:
+            return True
         schedule = self._found.get((row.project, row.schedule))
         return schedule is not None and ticks.holds(row.name, schedule=schedule.name, counted_to=schedule.counted_to)
 

@@ -18,21 +18,28 @@ from tidegate_web.auditing import AuditSpool
 from tidegate_web.clock import Clock
 from tidegate_web.kubernetes import Cluster, ClusterError, controller_of, jobs_path, runs_path
 from tidegate_web.mirror.pods import Owners, PodTable
+from tidegate_web.mirror.quarantine import Quarantine
 from tidegate_web.mirror.schedules import Schedules
 from tidegate_web.mirror.scopes import Scope, Scopes
 from tidegate_web.settings import WebSettings
+from tidegate_web.store.engine import is_of_the_data
 from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import bulk, erasure, idempotency, logs, retention
 from tidegate_web.store.queries.logs import End
+from tidegate_web.store.records import objects, whole_number
+from tidegate_web.worker import Worker
 
 log = structlog.stdlib.get_logger(__name__)
 
+KIND = "Deletion"
+"""What is set aside: a finished run that is to be deleted."""
 AT_ONCE = 500
+SWEEP_PATIENCE_SECONDS = 120.0
 BULK_KEPT = timedelta(days=30)
 """How long it is told what became of a bulk operation."""
 
 
-class Sweeper(threading.Thread):
+class Sweeper(Worker):
     """Looks every few seconds."""
 
     def __init__(
@@ -46,9 +53,11 @@ class Sweeper(threading.Thread):
         owners: Owners,
         scopes: Scopes,
         audit: AuditSpool,
+        quarantine: Quarantine,
         stop: threading.Event,
     ) -> None:
-        super().__init__(name="sweeper", daemon=True)
+        # A sweep of many runs beats at each; one statement over all of them may take its time.
+        super().__init__(name="sweeper", stop=stop, patience_seconds=settings.sweep_seconds + SWEEP_PATIENCE_SECONDS)
         self._engine = engine
         self._cluster = cluster
         self._clock = clock
@@ -57,11 +66,13 @@ class Sweeper(threading.Thread):
         self._owners = owners
         self._scopes = scopes
         self._audit = audit
-        self._stop_event = stop
+        self._quarantine = quarantine
 
-    def run(self) -> None:
-        while not self._stop_event.wait(self._settings.sweep_seconds):
+    def work(self) -> None:
+        while not self.stop_event.wait(self._settings.sweep_seconds):
+            self.beat()
             for scope in self._scopes.now():
+                self.beat()
                 if scope.knows_pods:
                     self._try(partial(self._sweep, scope))
             self._try(self._forget)
@@ -84,10 +95,34 @@ class Sweeper(threading.Thread):
             old_pods = retention.with_old_pods(connection, before=before, project=project, limit=AT_ONCE)
         for row in due.values():
             if not scope.stop.is_set():
-                self._delete_run(row, scope)
+                self._each(row, partial(self._delete_run, row, scope))
         for row in old_pods:
             if row.uid not in due and not scope.stop.is_set():
-                self._delete_jobs(row, scope)
+                self._each(row, partial(self._delete_jobs, row, scope))
+
+    def _each(self, row: AnyRow, act: Callable[[], None]) -> None:
+        """Do it to one run. One with which that breaks stays, and is looked at again when it is due."""
+        self.beat()
+        if self._quarantine.holds(KIND, row.uid):
+            return
+        try:
+            act()
+        except SQLAlchemyError as error:
+            if not is_of_the_data(error):
+                raise
+            self._set_aside(row, error)
+        except ClusterError as error:
+            if error.unavailable:
+                raise
+            log.warning("a run can't be deleted", project=row.project, name=row.name, reason=error.message)
+        except Exception as error:
+            self._set_aside(row, error)
+        else:
+            self._quarantine.release(KIND, row.uid)
+
+    def _set_aside(self, row: AnyRow, error: Exception) -> None:
+        name, version = f"{row.project}/{row.name}", str(row.resource_version)
+        self._quarantine.set_aside(KIND, row.uid, error, name=name, version=version)
 
     def _forget(self) -> None:
         """Drop what is kept for a time alone, some at a time."""
@@ -102,12 +137,13 @@ class Sweeper(threading.Thread):
         due: dict[str, AnyRow] = {}
         keep, offset = self._settings.max_finished_runs, 0
         while True:
+            self.beat()
             with self._engine.connect() as connection:
                 kinds = [
                     retention.expired(connection, now=now, project=project, limit=AT_ONCE, offset=offset),
                     retention.surplus(connection, keep=keep, project=project, limit=AT_ONCE, offset=offset),
                 ]
-            schedules = Schedules.listed(self._cluster, project=project)
+            schedules = Schedules.listed(self._cluster, project=project, quarantine=self._quarantine)
             limits = schedules.limits()
             with self._engine.connect() as connection:
                 kinds.append(retention.beyond_history(connection, limits=limits, limit=AT_ONCE, offset=offset))
@@ -134,7 +170,7 @@ class Sweeper(threading.Thread):
     def _delete_jobs(self, row: AnyRow, scope: Scope) -> None:
         if not self._logs_ended(row, scope):
             return
-        for attempt in row.status.get("attempts") or []:
+        for attempt in objects(row.status.get("attempts")):
             name = attempt.get("jobName")
             if name:
                 self._delete_job(row, name)
@@ -167,7 +203,7 @@ class Sweeper(threading.Thread):
         present = self._pods.names(row.project)
         if scope.stop.is_set():
             return False  # its pods may be forgotten already, which isn't to be gone
-        for attempt in row.status.get("attempts") or []:
+        for attempt in objects(row.status.get("attempts")):
             name = attempt.get("podName")
             if not name or name in ended_names:
                 continue
@@ -177,7 +213,7 @@ class Sweeper(threading.Thread):
             started = attempt.get("startedAt") is not None
             self._mark(
                 row,
-                int(attempt.get("number") or 0),
+                whole_number(attempt.get("number")) or 0,
                 name,
                 mark="lost" if started else "complete",
                 reason="The pod was gone before its log could be read." if started else "The container never started.",

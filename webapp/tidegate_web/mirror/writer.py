@@ -2,6 +2,9 @@
 
 The queue between watch and database is bounded. While Postgres is away it fills, the watch waits, and after a long
 time the apiserver ends it: then everything is listed again. Nothing is lost that the cluster still has.
+
+A batch that Postgres refuses for what is in it is written one by one, and the run that is at fault is set aside (``quarantine.py``).
+Of that run a bare row is written: that it is there, its phase and its end.
 """
 
 import queue
@@ -13,16 +16,18 @@ from typing import Any
 
 import structlog
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DataError, SQLAlchemyError
 
 from tidegate_web.clock import Clock
 from tidegate_web.kubernetes import Cluster, ClusterError
-from tidegate_web.store.engine import is_unavailable
+from tidegate_web.mirror.quarantine import Quarantine
+from tidegate_web.store.engine import is_of_the_data, is_unavailable
 from tidegate_web.store.queries import runs
 from tidegate_web.store.records import RunRecord, run_record
+from tidegate_web.worker import Worker, beat_here
 
 log = structlog.stdlib.get_logger(__name__)
 
+KIND = "TaskRun"
 BATCH = 500
 GATHER_SECONDS = 0.01
 
@@ -34,6 +39,15 @@ class Change:
     record: RunRecord
     deleted: bool = False
     relist: bool = False
+    retry: Callable[[], None] | None = None
+    """Reads it from the cluster again."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Gone:
+    """A TaskRun of which only is known that it is in the cluster no longer."""
+
+    uid: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,7 +59,10 @@ class Listed:
     resource_version: int
 
 
-class RunWriter(threading.Thread):
+Item = Change | Gone | Listed
+
+
+class RunWriter(Worker):
     """Writes what the informers tell. There is one, so that a run's changes keep their order."""
 
     def __init__(
@@ -56,42 +73,41 @@ class RunWriter(threading.Thread):
         clock: Clock,
         stop: threading.Event,
         wrote: Callable[[], None],
+        quarantine: Quarantine,
         default_ttl_seconds: int,
         room: int = 5000,
     ) -> None:
-        super().__init__(name="run writer", daemon=True)
+        super().__init__(name="run writer", stop=stop)
         self._engine = engine
         self._cluster = cluster
         self._clock = clock
-        self._stop_event = stop
         self._wrote = wrote
+        self._quarantine = quarantine
         self._default_ttl = default_ttl_seconds
-        self._queue: queue.Queue[Change | Listed] = queue.Queue(room)
+        self._queue: queue.Queue[Item] = queue.Queue(room)
 
-    def put(self, item: Change | Listed) -> None:
+    def put(self, item: Item) -> None:
         """Hand something over; waits while the queue is full."""
-        while not self._stop_event.is_set():
+        while not self.stop_event.is_set():
+            beat_here()
             try:
                 self._queue.put(item, timeout=0.5)
             except queue.Full:
                 continue
             return
 
-    def record(self, item: dict[str, Any]) -> RunRecord | None:
-        """The row for an object; None (and a line in the log) for one that can't be understood."""
-        try:
-            return run_record(item, default_ttl_seconds=self._default_ttl)
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
-            log.exception("a TaskRun that can't be understood", name=item.get("metadata", {}).get("name"))
-            return None
+    def record(self, item: dict[str, Any]) -> RunRecord:
+        """The row for an object."""
+        return run_record(item, default_ttl_seconds=self._default_ttl)
 
-    def run(self) -> None:
-        while not self._stop_event.is_set():
+    def work(self) -> None:
+        while not self.stop_event.is_set():
+            self.beat()
             batch = self._gather()
             if batch:
                 self._write(batch)
 
-    def _gather(self) -> list[Change | Listed]:
+    def _gather(self) -> list[Item]:
         try:
             batch = [self._queue.get(timeout=0.5)]
         except queue.Empty:
@@ -104,36 +120,80 @@ class RunWriter(threading.Thread):
                 break
         return batch
 
-    def _write(self, batch: list[Change | Listed]) -> None:
+    def _write(self, batch: list[Item]) -> None:
+        error = self._try(lambda connection: self._apply(connection, batch))
+        if error is None:
+            self._wrote()
+            self._release(batch)
+            return
+        for item in batch if len(batch) > 1 else ():
+            self._write([item])
+        if len(batch) == 1:
+            self._refused(batch[0], error)
+
+    def _try(self, act: Callable[[Connection], None]) -> Exception | None:
+        """Do it in a transaction, as soon as that can be done; the error when what is to be written is at fault."""
         delay = 0.1
-        while not self._stop_event.is_set():
+        while not self.stop_event.is_set():
+            self.beat()
             try:
                 with self._engine.begin() as connection:
-                    self._apply(connection, batch)
-            except (SQLAlchemyError, ClusterError) as error:
-                if isinstance(error, DataError) and len(batch) > 1:
-                    # One row that Postgres won't have must not hold up the others.
-                    for item in batch:
-                        self._write([item])
-                    return
-                if isinstance(error, DataError):
-                    log.exception("a row that Postgres refuses")
-                    return
-                tell = log.warning if isinstance(error, ClusterError) or is_unavailable(error) else log.error
+                    act(connection)
+            except ClusterError as error:
+                log.warning("waiting to write runs", reason=error.message)
+            except Exception as error:
+                if is_of_the_data(error):
+                    return error
+                tell = log.warning if is_unavailable(error) else log.error
                 tell("waiting to write runs", reason=str(error).partition("\n")[0])
-                self._stop_event.wait(delay)
-                delay = min(delay * 2, 2)
             else:
-                self._wrote()
-                return
+                return None
+            self.stop_event.wait(delay)
+            delay = min(delay * 2, 2)
+        return None
 
-    def _apply(self, connection: Connection, batch: list[Change | Listed]) -> None:
+    def _refused(self, item: Item, error: Exception) -> None:
+        """What becomes of one item that can't be written as it is."""
+        if isinstance(item, Listed):
+            # Which run is at fault isn't known: each by itself.
+            gone: list[str] = []
+            self._try(lambda connection: gone.extend(self._missing(connection, item)))
+            for uid in gone:
+                self._write([Gone(uid=uid)])
+            return
+        if isinstance(item, Gone):
+            self._quarantine.set_aside(KIND, item.uid, error, name="", retry=lambda: self.put(item))
+            return
+        record = item.record
+        self._quarantine.set_aside(
+            KIND, record.uid, error, name=f"{record.project}/{record.name}",
+            version=str(record.resource_version), retry=item.retry,
+        )  # fmt: skip
+        why = f"Postgres refuses it: {type(error).__name__}"
+
+        def write_bare(connection: Connection) -> None:
+            runs.upsert(connection, [record.bare(why)], bare=True)
+            if item.deleted:
+                runs.mark_deleted(connection, uids=[record.uid], now=self._clock.now())
+
+        if self._try(write_bare) is None:
+            self._wrote()
+
+    def _release(self, batch: list[Item]) -> None:
+        for item in batch:
+            if isinstance(item, Change):
+                self._quarantine.release(KIND, item.record.uid)
+            elif isinstance(item, Gone):
+                self._quarantine.release(KIND, item.uid)
+
+    def _apply(self, connection: Connection, batch: list[Item]) -> None:
         """Runs of like changes go together; a deletion or the end of a re-list comes after what was before it."""
         pending: list[RunRecord] = []
         relist = False
 
         def flush() -> None:
             nonlocal pending
+            self.beat()
             if pending:
                 runs.upsert(connection, pending, relist=relist)
                 pending = []
@@ -142,6 +202,10 @@ class RunWriter(threading.Thread):
             if isinstance(item, Listed):
                 flush()
                 self._drop_missing(connection, item)
+                continue
+            if isinstance(item, Gone):
+                flush()
+                runs.mark_deleted(connection, uids=[item.uid], now=self._clock.now())
                 continue
             if item.relist != relist or item.deleted:
                 flush()
@@ -153,14 +217,18 @@ class RunWriter(threading.Thread):
         flush()
 
     def _drop_missing(self, connection: Connection, listed: Listed) -> None:
-        gone = [
-            row.uid
-            for row in runs.not_listed(connection, listed=listed.uids, project=listed.project)
-            if row.resource_version <= listed.resource_version or self._is_gone(row.project, row.name, row.uid)
-        ]
+        gone = self._missing(connection, listed)
         if gone:
             log.info("runs were deleted unseen", count=len(gone))
         runs.mark_deleted(connection, uids=gone, now=self._clock.now())
+
+    def _missing(self, connection: Connection, listed: Listed) -> list[str]:
+        gone = []
+        for row in runs.not_listed(connection, listed=listed.uids, project=listed.project):
+            self.beat()
+            if row.resource_version <= listed.resource_version or self._is_gone(row.project, row.name, row.uid):
+                gone.append(row.uid)
+        return gone
 
     def _is_gone(self, project: str, name: str, uid: str) -> bool:
         """Ask for one that was written after the list was made (by the API), or before etcd went back in time."""
@@ -176,22 +244,23 @@ class RunWriter(threading.Thread):
 
 
 class RunHandler:
-    """What an informer of TaskRuns tells, on its way to the writer."""
+    """What an informer of TaskRuns tells, on its way to the writer, which releases what it has stored."""
 
     def __init__(self, *, writer: RunWriter, project: str | None) -> None:
         self._writer = writer
         self._project = project
 
-    def page(self, items: list[dict[str, Any]]) -> None:
-        for item in items:
+    def put(self, item: dict[str, Any], *, listed: bool, retry: Callable[[], None]) -> None:
+        self._writer.put(Change(record=self._writer.record(item), relist=listed, retry=retry))
+
+    def deleted(self, item: dict[str, Any]) -> None:
+        try:
             record = self._writer.record(item)
-            if record is not None:
-                self._writer.put(Change(record=record, relist=True))
+        except Exception:
+            # What it was can't be understood; that it is gone can.
+            self._writer.put(Gone(uid=item["metadata"]["uid"]))
+            return
+        self._writer.put(Change(record=record, deleted=True))
 
     def listed(self, uids: set[str], resource_version: int) -> None:
         self._writer.put(Listed(project=self._project, uids=uids, resource_version=resource_version))
-
-    def changed(self, kind: str, item: dict[str, Any]) -> None:
-        record = self._writer.record(item)
-        if record is not None:
-            self._writer.put(Change(record=record, deleted=kind == "DELETED"))

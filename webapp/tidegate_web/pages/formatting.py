@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from tidegate_web.store.records import parse_time
+from tidegate_web.times import parse_time
 
 _TONES = {
     "Pending": "waiting",

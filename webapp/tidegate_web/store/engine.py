@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
-from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError, SQLAlchemyError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from tidegate_web.settings import WebSettings
@@ -103,8 +103,32 @@ def unless_away(ask: Callable[[], T], instead: Callable[[], T]) -> T:
     return instead()
 
 
+_OF_THE_DATA = ("21", "22", "23", "54")
+"""Classes of SQLSTATE that say what is wrong with the values of a statement: 54 is a limit, as of an index or of nesting."""
+
+
+def is_of_the_data(error: BaseException) -> bool:
+    """Whether what was to be written is at fault, and not Postgres or its state: the same again fails again.
+
+    So is everything that isn't an error of SQLAlchemy: it was raised on the way there.
+    """
+    if not isinstance(error, SQLAlchemyError):
+        return True
+    state = getattr(getattr(error, "orig", None), "sqlstate", None)
+    if state is not None:
+        return str(state)[:2] in _OF_THE_DATA
+    # No answer of Postgres: a parameter that can't be written out, unless there was no way to ask.
+    return isinstance(error, StatementError) and not isinstance(error, UNAVAILABLE) and not _is_cut_off(error)
+
+
+def _is_cut_off(error: BaseException) -> bool:
+    return isinstance(error, DBAPIError) and error.connection_invalidated
+
+
 def is_unavailable(error: BaseException) -> bool:
     """Whether this is Postgres being away, starting, stopping or not ours yet; anything else is a mistake of ours."""
+    if isinstance(error, OperationalError) and is_of_the_data(error):
+        return False
     if isinstance(error, ProgrammingError):
         return getattr(error.orig, "sqlstate", None) in NOT_MIGRATED
-    return isinstance(error, UNAVAILABLE) or (isinstance(error, DBAPIError) and error.connection_invalidated)
+    return isinstance(error, UNAVAILABLE) or _is_cut_off(error)

@@ -19,11 +19,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from tidegate_web.clock import Clock
 from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import webhooks
+from tidegate_web.store.records import clean
 from tidegate_web.webhooks import sending, signing
 from tidegate_web.webhooks.addresses import Network
 from tidegate_web.webhooks.retries import next_attempt
 from tidegate_web.webhooks.sealing import Sealer
 from tidegate_web.webhooks.sending import Outcome
+from tidegate_web.worker import Worker
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -34,7 +36,7 @@ KEPT = timedelta(days=30)
 SWEEP_SECONDS = 600.0
 
 
-class Deliverer(threading.Thread):
+class Deliverer(Worker):
     """Looks every second, and at once when it is told that runs were written."""
 
     def __init__(
@@ -48,12 +50,11 @@ class Deliverer(threading.Thread):
         attempts: Counter,
         seconds: float = 1.0,
     ) -> None:
-        super().__init__(name="webhooks", daemon=True)
+        super().__init__(name="webhooks", stop=stop)
         self._engine = engine
         self._clock = clock
         self._sealer = sealer
         self._allowed = allowed
-        self._stop_event = stop
         self._attempts = attempts
         self._seconds = seconds
         self._wake = threading.Event()
@@ -64,21 +65,22 @@ class Deliverer(threading.Thread):
     def wake(self) -> None:
         self._wake.set()
 
-    def run(self) -> None:
+    def work(self) -> None:
         with ThreadPoolExecutor(max_workers=AT_ONCE, thread_name_prefix="webhook") as pool:
-            while not self._stop_event.is_set():
+            while not self.stop_event.is_set():
+                self.beat()
                 self._wake.wait(self._seconds)
                 self._wake.clear()
                 try:
-                    while not self._stop_event.is_set() and self._round(pool):
-                        pass
+                    while not self.stop_event.is_set() and self._round(pool):
+                        self.beat()
                     self._forget()
                 except SQLAlchemyError as error:
                     log.warning("waiting to send webhooks", reason=str(error).partition("\n")[0])
-                    self._stop_event.wait(2)
+                    self.stop_event.wait(2)
                 except Exception:
                     log.exception("webhooks")
-                    self._stop_event.wait(5)
+                    self.stop_event.wait(5)
 
     def _round(self, pool: ThreadPoolExecutor) -> bool:
         """Begin to send some; True when there were any."""
@@ -107,19 +109,26 @@ class Deliverer(threading.Thread):
         self._wake.set()
 
     def _deliver(self, row: AnyRow) -> None:
-        secret = self._sealer.open(row.secret)
-        if secret is None:
-            outcome = Outcome(error="The secret can't be read: the installation's key was changed. Rotate the secret.")
-        else:
-            body = json.dumps(row.payload, separators=(",", ":"), ensure_ascii=False).encode()
-            now = int(self._clock.now().timestamp())
-            headers = signing.headers(secret, message_id=f"msg_{row.id}", timestamp=now, body=body)
-            outcome = sending.post(row.url, body=body, headers=headers, allowed=self._allowed)
+        try:
+            outcome = self._send(row)
+        except Exception as error:
+            # An attempt like others: it has its turn again later, and ends after the last.
+            log.exception("a delivery", id=row.id)
+            outcome = Outcome(error=f"It could not be sent: {type(error).__name__}.")
         try:
             self._write(row, outcome)
         except SQLAlchemyError as error:
             # Sent again when its lease is over.
             log.warning("a delivery's outcome can't be written", id=row.id, reason=str(error).partition("\n")[0])
+
+    def _send(self, row: AnyRow) -> Outcome:
+        secret = self._sealer.open(row.secret)
+        if secret is None:
+            return Outcome(error="The secret can't be read: the installation's key was changed. Rotate the secret.")
+        body = json.dumps(row.payload, separators=(",", ":"), ensure_ascii=False).encode()
+        now = int(self._clock.now().timestamp())
+        headers = signing.headers(secret, message_id=f"msg_{row.id}", timestamp=now, body=body)
+        return sending.post(row.url, body=body, headers=headers, allowed=self._allowed)
 
     def _write(self, row: AnyRow, outcome: Outcome) -> None:
         now, attempts = self._clock.now(), row.attempts + 1
@@ -136,7 +145,7 @@ class Deliverer(threading.Thread):
                 at=now,
                 next_at=again,
                 status=outcome.status,
-                error=outcome.error,
+                error=clean(outcome.error),
             )
             if outcome.gone:
                 webhooks.disable(

@@ -11,6 +11,7 @@ from typing_extensions import TypedDict
 
 from tidegate_web.openapi.schemas import documented
 from tidegate_web.store.models import AnyRow, LogChunk, LogEnd
+from tidegate_web.store.records import clean
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,7 +124,7 @@ def add_end(connection: Connection, end: End) -> bool:
             pod_uid=end.pod_uid,
             pod_name=end.pod_name,
             mark=end.mark,
-            reason=end.reason,
+            reason=clean(end.reason),
         )
         .on_conflict_do_nothing()
         .returning(LogEnd.run_uid)
@@ -204,6 +205,12 @@ def chunks(
         if size >= limit_bytes:
             break
     return found
+
+
+def has_chunk(connection: Connection, *, run_uid: str, run_created: datetime, chunk_id: int) -> bool:
+    """Whether a run has the chunk of this id."""
+    of_run = (LogChunk.run_uid == run_uid, LogChunk.run_created == run_created)
+    return connection.execute(select(LogChunk.id).where(*of_run, LogChunk.id == chunk_id)).first() is not None
 
 
 def last_id(connection: Connection, *, run_uid: str, run_created: datetime) -> int:

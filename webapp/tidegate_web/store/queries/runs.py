@@ -24,11 +24,13 @@ CANDIDATES = 20
 """Runs of one name among which the newest is found."""
 
 
-def upsert(connection: Connection, records: Sequence[RunRecord], *, relist: bool = False) -> list[str]:
+def upsert(
+    connection: Connection, records: Sequence[RunRecord], *, relist: bool = False, bare: bool = False
+) -> list[str]:
     """Write what the cluster says, and an event for each row that changed; returns the uids of those.
 
     An older version never replaces a newer one. After a re-list what was listed stands, whatever its version: an
-    etcd restored from a backup counts from an older number on.
+    etcd restored from a backup counts from an older number on. ``bare``: records that are one version older than they are.
     """
     newest: dict[str, RunRecord] = {}
     for record in records:
@@ -42,19 +44,21 @@ def upsert(connection: Connection, records: Sequence[RunRecord], *, relist: bool
     ordered = sorted(newest.values(), key=lambda record: record.uid)  # one order of row locks for all writers
     places = run_keys.keep(connection, ordered)
     rows = [record.columns() | {"created": places[record.uid]} for record in ordered]
-    uids = list(connection.execute(_upsert(relist=relist), rows).scalars())
+    uids = list(connection.execute(_upsert(relist=relist, bare=bare), rows).scalars())
     _tell(connection, [newest[uid] for uid in uids])
     return uids
 
 
 @cache
-def _upsert(*, relist: bool) -> ReturningInsert[str]:
+def _upsert(*, relist: bool, bare: bool) -> ReturningInsert[str]:
     """Made once, and its rows given to it as parameters: SQLAlchemy takes ten times as long to write it as to run it."""
     statement = pg_insert(Run)
     new = statement.excluded
     changed = (
         or_(Run.resource_version != new.resource_version, Run.deleted_at.is_not(None))
         if relist
+        else Run.resource_version <= new.resource_version
+        if bare
         else Run.resource_version < new.resource_version
     )
     written = {name: new[name] for name in RunRecord.__slots__ if name not in ("uid", "created")}
