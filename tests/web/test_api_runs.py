@@ -253,6 +253,9 @@ def test_health_tells_who_leads_and_when_that_was_last_heard_of(stack: Stack) ->
     found = operator()
     assert (found["status"], found["leader"]) == ("up", "operator-0")
     assert found["heardAt"][:19] == renewed[:19]
+    aside = {"metadata": {"annotations": {"tidegate.dev/set-aside-objects": "3"}}}
+    stack.runs.admin.request("PATCH", path, body=aside, content_type=MERGE_PATCH)
+    assert (operator()["status"], "3 objects are set aside" in operator()["detail"]) == ("degraded", True)
     stack.runs.admin.request(
         "PATCH", path, body={"spec": {"renewTime": "2026-01-01T00:00:00.000000Z"}}, content_type=MERGE_PATCH
     )

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import structlog
 import urllib3
+from tidegate_api.names import SET_ASIDE_ANNOTATION
 from typing_extensions import TypedDict
 
 from tidegate_web.kubernetes import Cluster, ClusterError, lease_path, pods_path
@@ -87,6 +88,12 @@ class Lease:
     renewed: datetime | None
     seconds: float
     """So long it holds without being renewed."""
+    set_aside: int = 0
+    """How many objects the holder has set aside."""
+
+
+def _count(text: object) -> int:
+    return int(text) if isinstance(text, str) and text.isascii() and text.isdecimal() and len(text) < 10 else 0
 
 
 class Leader:
@@ -134,6 +141,7 @@ class Leader:
             holder=str(spec.get("holderIdentity") or ""),
             renewed=parse_time(spec.get("renewTime")),
             seconds=float(spec.get("leaseDurationSeconds") or 0),
+            set_aside=_count((found["metadata"].get("annotations") or {}).get(SET_ASIDE_ANNOTATION)),
         )
 
     def _token(self) -> str:

@@ -7,12 +7,11 @@ of the request and not of the object.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tidegate_api.names import COUNT_MAX, SECONDS_MAX, TTL_SECONDS_MAX
+
 from tidegate_web import times
 from tidegate_web.problems import FieldError, Problem
 
-MOST_SECONDS = 31_536_000
-MOST_TTL_SECONDS = 3_153_600_000
-MOST_COUNT = 1_000_000
 TTL = "ttlSecondsAfterFinished"
 TIMES = frozenset({"startAfter"})
 COUNTS = frozenset(
@@ -55,9 +54,9 @@ def _wrong(name: str, value: object) -> str | None:
         return None if times.parse_given_time(value) is not None else "must be an RFC 3339 time from 1970 to 9998"
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    most = MOST_TTL_SECONDS if name == TTL else MOST_SECONDS if _is_seconds(name) else None
+    most = TTL_SECONDS_MAX if name == TTL else SECONDS_MAX if _is_seconds(name) else None
     if most is None and name in COUNTS:
-        most = MOST_COUNT
+        most = COUNT_MAX
     return None if most is None or value <= most else f"must be at most {most}"
 
 

@@ -87,6 +87,9 @@ def _operator(made: Services) -> Neighbour:
     if silent is None or silent > lease.seconds + CLOCKS_DIFFER_SECONDS:
         detail = f"{lease.holder} led and was last heard of at {heard or 'an unknown time'}; {purpose}"
         return Neighbour(name=OPERATOR, status="down", detail=detail, leader=lease.holder, heard_at=heard)
+    if lease.set_aside:
+        detail = f"{lease.holder} leads; {lease.set_aside} objects are set aside (condition SetAside, and the operator's log)"
+        return Neighbour(name=OPERATOR, status="degraded", detail=detail, leader=lease.holder, heard_at=heard)
     return Neighbour(name=OPERATOR, status="up", detail=f"{lease.holder} leads", leader=lease.holder, heard_at=heard)
 
 
