@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +29,10 @@ def up(found: Clusters, name: str, *, project: str) -> Kubectl:
     kubectl = Kubectl.of(found, name)
     step("images")
     with locks.locked(found.settings.locks / "images.lock", waiting_for="another build of images"):
-        archives = [*images.build(settings=found.settings, docker=host.docker_answers()).values()]
-    load(found, name, archives)
+        archives = images.build(settings=found.settings, docker=host.docker_answers())
+    load(found, name, [*archives.values()])
     step("chart")
-    install(kubectl, checkout=images.checkout(), project=project, archives=archives)
+    install(kubectl, checkout=images.checkout(), project=project, tags=images.tags(archives))
     return kubectl
 
 
@@ -53,9 +52,8 @@ def load(found: Clusters, name: str, archives: Sequence[Path]) -> None:
     marker.write_text("\n".join(sorted(known | {_mark(path) for path in fresh})), encoding="utf-8")
 
 
-def install(kubectl: Kubectl, *, checkout: Path, project: str, archives: Sequence[Path]) -> None:
-    """Install or upgrade the release and wait until every part of it is ready. `archives`: the images that it runs."""
-    build = hashlib.sha256("".join(sorted(map(_mark, archives))).encode()).hexdigest()[:12]
+def install(kubectl: Kubectl, *, checkout: Path, project: str, tags: Mapping[str, str]) -> None:
+    """Install or upgrade the release and wait until every part of it is ready. `tags`: of the images that it runs."""
     for namespace in (NAMESPACE, project):
         manifest = kubectl("create", "namespace", namespace, "--dry-run=client", "-o", "yaml")
         kubectl("apply", "-f", "-", stdin=manifest)
@@ -71,8 +69,7 @@ def install(kubectl: Kubectl, *, checkout: Path, project: str, archives: Sequenc
         NAMESPACE,
         # A cluster that was made a minute ago has no volumes to give.
         "--set=postgres.persistence.enabled=false",
-        # The same tag can hold another build: pods of an older one are replaced.
-        f"--set=podAnnotations.build=b{build}",
+        *(f"--set=image.tags.{name}={tag}" for name, tag in tags.items()),
         f"--set=admin.email={ADMIN}",
     )
     wait_ready(kubectl)

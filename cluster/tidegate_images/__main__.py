@@ -17,8 +17,8 @@ from .builders import Image
 
 INSTALL = ("cluster/tidegate_images/install.sh",)
 _OURS: Mapping[str, Image] = {
-    "operator": Image(name="operator", dockerfile="operator/Dockerfile", sources=INSTALL),
-    "web": Image(name="web", dockerfile="webapp/Dockerfile", sources=INSTALL),
+    "operator": Image(name="operator", dockerfile="operator/Dockerfile", sources=INSTALL, by_content=True),
+    "web": Image(name="web", dockerfile="webapp/Dockerfile", sources=INSTALL, by_content=True),
     "runner": Image(name="runner", dockerfile="runner-image/Dockerfile", sources=(*INSTALL, "runner-image/pip.sh")),
     "examples": Image(
         name="examples",
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     one = subcommands.add_parser("build", help="build what is not in the cache; prints the archives")
     one.add_argument("--only", nargs="+", choices=[*_OURS, *_PUBLIC], metavar="IMAGE", help="these alone")
     one.add_argument("--load", metavar="NAME", help="load them into this cluster")
-    one.add_argument("--push", metavar="PREFIX", help="push ours as PREFIX/tidegate/IMAGE:VERSION")
+    one.add_argument("--push", metavar="PREFIX", help="push ours as PREFIX/tidegate/IMAGE:TAG")
     collect = subcommands.add_parser("wheels", help="fill wheels/ for a docker build by hand")
     collect.add_argument("--only", nargs="+", choices=[*wheels.DISTRIBUTIONS], metavar="IMAGE")
     given = parser.parse_args(arguments)
@@ -80,10 +80,35 @@ def _build(given: argparse.Namespace, found: Settings) -> None:
     if given.push:
         builder = builders.Docker() if docker else builders.Buildah(settings=found)
         for name in archives.keys() & _OURS.keys():
-            image = _OURS[name]
-            destination = f"{given.push.rstrip('/')}/tidegate/{name}:{version()}"
-            builder.push(archive=archives[name], reference=image.reference(version=version()), destination=destination)
-            print(f"pushed {destination}", file=sys.stderr)
+            tag = builders.tag_of(_OURS[name], archives[name], version=version())
+            # The version alone too: it is what people pull by hand, and what the chart takes when it is given no tags.
+            for pushed in dict.fromkeys((tag, version())):
+                destination = f"{given.push.rstrip('/')}/tidegate/{name}:{pushed}"
+                builder.push(archive=archives[name], reference=_OURS[name].reference(tag), destination=destination)
+                print(f"pushed {destination}", file=sys.stderr)
+    if not tags(archives):
+        return
+    values = checkout() / "build/images.yaml"
+    values.parent.mkdir(exist_ok=True)
+    values.write_text(chart_values(tags(archives), registry=given.push), encoding="utf-8")
+    print(f"helm values of these builds: {values.relative_to(checkout())}", file=sys.stderr)
+
+
+def tags(archives: Mapping[str, Path]) -> Mapping[str, str]:
+    """The tags of the builds that the chart's own pods run."""
+    return {
+        name: builders.tag_of(_OURS[name], archive, version=version())
+        for name, archive in archives.items()
+        if name in _OURS and _OURS[name].by_content
+    }
+
+
+def chart_values(found: Mapping[str, str], *, registry: str | None) -> str:
+    """The builds as a file of Helm values, so that an upgrade replaces what has changed and nothing else."""
+    lines = ["# Written by `make images`: the builds that it has just made.", "image:"]
+    lines += [f"  registry: {registry.rstrip('/')}"] if registry else []
+    lines += ["  tags:", *(f"    {name}: {tag}" for name, tag in sorted(found.items()))]
+    return "\n".join(lines) + "\n"
 
 
 def build(*, only: Sequence[str] | None = None, settings: Settings, docker: bool) -> Mapping[str, Path]:

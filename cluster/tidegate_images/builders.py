@@ -30,9 +30,22 @@ class Image:
     """What its Dockerfile copies from the checkout, beside wheels; patterns as a shell's."""
     requirements: str | None = None
     """What its Dockerfile installs by pip from an index."""
+    by_content: bool = False
+    """Whether its tag names its content beside the version: two builds of one version are two images then, also to a
+    kubelet that has one of them already (IfNotPresent)."""
 
-    def reference(self, *, version: str) -> str:
-        return f"docker.io/tidegate/{self.name}:{version}"
+    def tag(self, *, version: str, key: str) -> str:
+        """The tag of a build. `key`: the hash of what goes into it."""
+        return f"{version}-{key}" if self.by_content else version
+
+    def reference(self, tag: str) -> str:
+        """The image's name with a tag."""
+        return f"docker.io/tidegate/{self.name}:{tag}"
+
+
+def tag_of(image: Image, archive: Path, *, version: str) -> str:
+    """The tag that an archive's image has; the archive's name holds its key."""
+    return image.tag(version=version, key=archive.stem.removeprefix(f"{image.name}-"))
 
 
 def build(
@@ -58,7 +71,7 @@ def build(
     builder = Docker() if docker else Buildah(settings=settings)
     if base is not None:
         builder.bring(base)
-    builder.build(image, version=version, context=context, target=half)
+    builder.build(image, tag=image.tag(version=version, key=key), context=context, target=half)
     half.replace(target)
     keeping.prune(target)
     print(f"  built in {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
@@ -68,7 +81,7 @@ def build(
 def _key(image: Image, *, version: str, context: Path, wheels: Path | None, base: Path | None, docker: bool) -> str:
     # An archive of ours has a hash of its content in its name.
     below = base.name if base is not None else "docker" if docker else bases.key(bases.PYTHON)
-    digest = hashlib.sha256(f"{version}\0{below}\0{os.uname().machine}".encode())
+    digest = hashlib.sha256(f"{version}\0{below}\0{os.uname().machine}\0{image.by_content}".encode())
     digest.update((context / image.dockerfile).read_bytes())
     for file in [*(sorted(wheels.glob("*/*.whl")) if wheels else ()), *_sources(image, context=context)]:
         digest.update(f"\0{file.name}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
@@ -87,8 +100,8 @@ class Docker:
         """Have an image of ours to start from."""
         commands.run("docker", "load", f"--input={archive}")
 
-    def build(self, image: Image, *, version: str, context: Path, target: Path) -> None:
-        reference = image.reference(version=version)
+    def build(self, image: Image, *, tag: str, context: Path, target: Path) -> None:
+        reference = image.reference(tag)
         dockerfile = context / image.dockerfile
         commands.run("docker", "build", f"--file={dockerfile}", f"--tag={reference}", context, timeout=1800)
         commands.run("docker", "save", f"--output={target}", reference)
@@ -110,8 +123,8 @@ class Buildah:
         self._prepare()
         self._buildah("pull", f"docker-archive:{archive}")
 
-    def build(self, image: Image, *, version: str, context: Path, target: Path) -> None:
-        reference = image.reference(version=version)
+    def build(self, image: Image, *, tag: str, context: Path, target: Path) -> None:
+        reference = image.reference(tag)
         self._prepare()
         self._bring_base()
         # chroot: no name spaces are needed that a container, in which this may run, can't make.

@@ -8,7 +8,16 @@ import pytest
 from support.cluster import PROJECT, ClusterRuns, installed_cluster
 from tidegate_demo.kubectl import Kubectl
 
-ORDER = ("test_runs", "test_pods", "test_examples", "test_tutorial", "test_operator", "test_web", "test_chart")
+ORDER = (
+    "test_runs",
+    "test_pods",
+    "test_examples",
+    "test_tutorial",
+    "test_odd_input",
+    "test_operator",
+    "test_web",
+    "test_chart",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

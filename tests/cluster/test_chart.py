@@ -1,5 +1,6 @@
 """The chart over its life: what it renders and refuses, upgrades, an uninstall that loses nothing, narrow rights."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -159,6 +160,29 @@ def test_another_version_is_another_migration(kubectl: Kubectl) -> None:
     assert [len(names) for names in jobs] == [1, 1, 1]
     assert jobs[0] != jobs[1]
     assert jobs[0] == jobs[2]
+
+
+def test_two_builds_of_one_version_are_other_pods_and_another_migration(kubectl: Kubectl) -> None:
+    def templates(web: str) -> dict[str, Any]:
+        documents = rendered(kubectl, "--set", f"image.tags.web=0.1.0-{web},image.tags.operator=0.1.0-c0ffee")
+        return {
+            f"{d['kind']}/{d['metadata']['name']}": d["spec"]["template"]
+            for d in documents
+            if d["kind"] in ("Deployment", "Job")
+        }
+
+    before, after = templates("aaaa"), templates("bbbb")
+    changed = {name for name in before.keys() & after.keys() if before[name] != after[name]}
+    assert changed == {f"Deployment/{RELEASE}-{part}" for part in ("web", "live", "mirror")}
+    assert {name for name in before.keys() ^ after.keys() if not name.startswith("Job/")} == set()
+    assert len(before.keys() ^ after.keys()) == 2  # one migrations Job each
+
+
+def test_the_pods_run_the_builds_that_their_tags_name(kubectl: Kubectl) -> None:
+    pods = kubectl.json("-n", NAMESPACE, "get", "pods", "-l", "app.kubernetes.io/name=tidegate")["items"]
+    ours = {c["image"].rpartition("/")[2] for p in pods for c in p["spec"]["containers"] if "/tidegate/" in c["image"]}
+    assert len(ours) == 2  # operator and web: one build each, whatever ran before
+    assert all(re.fullmatch(r"(operator|web):[0-9.]+-[0-9a-f]{16}", image) for image in ours), ours
 
 
 def test_one_prefix_serves_for_all_images(kubectl: Kubectl) -> None:

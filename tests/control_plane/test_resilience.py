@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.builders import a_run
-from support.operator import OperatorProcess, Runs, install_crds, wait_served
+from support.operator import OperatorProcess, OwnRuns, Runs, install_crds, wait_served
 from support.servers import wait_until
 from tidegate_cluster.control_plane import ControlPlane
 from tidegate_web.kubernetes import Cluster
@@ -243,3 +243,53 @@ def test_settings_that_cannot_be_used_are_told_in_one_line(
     lines = operator.log.splitlines()[1:]
     assert len(lines) == 1
     assert words in lines[0]
+
+
+STANDS_STILL = "import signal, time\nsignal.signal(signal.SIGUSR1, lambda *_: time.sleep(30))\n"
+
+
+def test_a_leader_whose_loop_stands_still_loses_the_lease_that_its_thread_would_keep(
+    plane: ControlPlane, runs: Runs, tmp_path: Path
+) -> None:
+    log = tmp_path / "operator.log"
+    with OperatorProcess(plane, log=log, identity="operator", broken=STANDS_STILL, **QUICK_LEASE) as first:
+        first.wait_leading()
+        with supervisor(plane, tmp_path, actor="second") as second:
+            os.kill(first.pid, signal.SIGUSR1)
+            second.wait_leading()
+            runs.create(a_run("beside-a-stuck-leader").built)
+            runs.wait("beside-a-stuck-leader", "Succeeded")
+            assert first.exit_code is None
+            first.kill()
+
+
+def test_the_limits_of_a_namespace_and_of_the_cluster_are_each_its_own(
+    plane: ControlPlane, runs: Runs, tmp_path: Path
+) -> None:
+    spaces = [OwnRuns(plane, f"limited-{letter}") for letter in "ab"]
+    with supervisor(plane, tmp_path, namespace_limit="1", cluster_limit="2") as operator:
+        operator.wait_leading()
+        for own in spaces:
+            for name in ("one", "two"):
+                own.create(a_run(name).pod(hold="1").built)
+
+        def running() -> list[int]:
+            return [len(own.listed("jobs", "tidegate.dev/run")) for own in spaces]
+
+        wait_until(lambda: running() == [1, 1], what="one run of each namespace to run")
+        held = [r for own in spaces for r in own.listed("taskruns.tidegate.dev") if not r["status"].get("attempts")]
+        for own in spaces:
+            wait_until(
+                lambda own=own: (
+                    "ConcurrencyLimit"  # type: ignore[misc]
+                    in [r["status"].get("reason") for r in own.listed("taskruns.tidegate.dev")]
+                ),
+                what="the other to say what holds it",
+            )
+        assert len(held) >= 2
+        assert running() == [1, 1]
+        for own in spaces:
+            for name in ("one", "two"):
+                own.patch_spec(name, cancel=True)
+            for name in ("one", "two"):
+                own.wait(name, "Cancelled")

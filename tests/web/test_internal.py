@@ -143,6 +143,22 @@ def with_clock(parts: Parts, clock: HandClock) -> Parts:
     return Parts(app=create_app(made), services=made, project=parts.project)
 
 
+def test_a_token_is_reviewed_again_once_it_has_expired(stack: Stack, parts: Parts) -> None:
+    clock = HandClock()
+    pod = Pod(stack, with_clock(parts, clock))
+
+    def reviews() -> int:
+        return len([entry for entry in stack.plane.requests("web") if "tokenreviews" in entry.uri])
+
+    assert pod.tell({"progress": 0.1}).status_code == 204
+    known = reviews()
+    assert pod.tell({"progress": 0.2}).status_code == 204
+    assert reviews() == known
+    clock.time += timedelta(days=2)  # longer than the apiserver gives any of its tokens here
+    pod.tell({"progress": 0.3})
+    assert reviews() == known + 1
+
+
 def test_a_remembered_pod_that_is_gone_is_found_out(stack: Stack, parts: Parts) -> None:
     clock = HandClock()
     pod = Pod(stack, with_clock(parts, clock))

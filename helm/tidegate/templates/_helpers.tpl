@@ -19,7 +19,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 
 {{/* An image of ours: dict "root" $ "name" "web" */}}
 {{- define "tidegate.image" -}}
-{{ .root.Values.image.registry }}/tidegate/{{ .name }}:{{ .root.Values.image.tag | default .root.Chart.AppVersion }}
+{{ .root.Values.image.registry }}/tidegate/{{ .name }}:{{ get .root.Values.image.tags .name | default .root.Values.image.tag | default .root.Chart.AppVersion }}
 {{- end }}
 
 {{/* What makes a pod pass the `restricted` Pod Security level. */}}

@@ -261,3 +261,15 @@ def test_a_frozen_spec_makes_the_plan_after_a_restart() -> None:
     attempt = cache.attempts.latest("run-1")
     assert attempt is not None
     assert attempt.plan.timeout == 7
+
+
+def test_the_first_job_is_that_of_attempt_1_whatever_came_after() -> None:
+    cache, run, _ = filled()
+    second = {**job_of(run, number=2), "creationTimestamp": "1970-01-12T13:50:00Z"}
+    saw(cache, "jobs", {"metadata": second})
+    record = cache.runs["run-1"]
+    latest = cache.attempts.latest("run-1")
+    assert latest is not None
+    assert latest.number == 2
+    assert cache.first_job(record) == NOW
+    assert latest.created > NOW - 1e9

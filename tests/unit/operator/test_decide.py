@@ -322,3 +322,44 @@ def test_looks_that_find_nothing_back_off() -> None:
         attempt.looks, attempt.looked_at = looks, NOW
         wakes.append(decide(run, world(attempt), NOW).wake_at)
     assert wakes == [NOW + 10, NOW + 20, NOW + 40, NOW + 60, NOW + 60]
+
+
+def test_a_run_that_ends_by_its_disruptions_has_its_job_deleted_first() -> None:
+    attempt = an_attempt().pod(phase="Failed", disrupted=True, exit_code=137).built
+    attempt.looked_at = NOW - 60
+    over = a_run_record(phase=Phase.RUNNING, disruptions=10, attempts=[{"number": 1}])
+    actions = decide(over, world(attempt, max_disruptions=10), NOW).actions
+    assert [type(action) for action in actions] == [DeleteJob]
+    attempt.looked_at = NOW
+    assert decide(over, world(attempt, max_disruptions=10), NOW).actions == []
+    attempt.job_gone = True
+    assert written(decide(over, world(attempt, max_disruptions=10), NOW).actions)["reason"] == "Evicted"
+    below = a_run_record(phase=Phase.RUNNING, disruptions=9, attempts=[{"number": 1}])
+    attempt.job_gone = False
+    assert DeleteJob not in [type(a) for a in decide(below, world(attempt, max_disruptions=10), NOW).actions]
+
+
+@pytest.mark.parametrize("phase", [Phase.PENDING, Phase.RETRYING])
+def test_nothing_new_starts_of_a_run_that_is_being_deleted(phase: Phase) -> None:
+    going = a_run_record(phase=phase, attempts=[failed(1)] if phase is Phase.RETRYING else [], deleting=True)
+    assert decide(going, world(), NOW + 9_999) == Decision()
+
+
+def test_the_exit_code_of_a_container_that_was_stopped_says_nothing() -> None:
+    stopped = an_attempt().pod(phase="Failed", reason="DeadlineExceeded", exit_code=64, started=NOW - 9)
+    status = written(decide(a_run_record(), world(stopped.built), NOW).actions)
+    assert (status["phase"], status["attempts"][0]["outcome"]) == ("Retrying", "Timeout")
+    own = an_attempt().pod(phase="Failed", exit_code=64, started=NOW - 9)
+    assert written(decide(a_run_record(), world(own.built), NOW).actions)["phase"] == "Failed"
+
+
+def test_a_program_that_exits_with_0_as_it_is_stopped_has_not_succeeded() -> None:
+    asked: dict[str, Any] = {"phase": "Succeeded", "exit_code": 0, "started": NOW - 9, "stop_asked": NOW - 5}
+    deleted = an_attempt().pod(**asked, finished=NOW - 4, deleting=True).built
+    deleted.looked_at = NOW + 1
+    status = written(decide(a_run_record(), world(deleted), NOW + 1).actions)
+    assert status["attempts"][0]["reason"] == "PodDeleted"
+    evicted = an_attempt().pod(**asked, finished=NOW - 4, disrupted=True).built
+    assert written(decide(a_run_record(), world(evicted), NOW).actions)["attempts"][0]["outcome"] == "Disrupted"
+    before = an_attempt().pod(**asked, finished=NOW - 6, deleting=True).built
+    assert written(decide(a_run_record(), world(before), NOW).actions)["phase"] == "Succeeded"

@@ -42,3 +42,33 @@ def test_resources_after_an_oom_kill_are_overridden_field_by_field() -> None:
 def test_env_is_overridden_by_name_in_the_tasks_order() -> None:
     resolved = resolve(TASK, {"env": [{"name": "C", "value": "3"}, {"name": "A", "value": "9"}]})
     assert [(e["name"], e["value"]) for e in resolved["env"]] == [("A", "9"), ("B", "$(A)"), ("C", "3")]
+
+
+def test_each_number_of_a_run_replaces_the_tasks() -> None:
+    task = {"image": "x", "startTimeoutSeconds": 1, "deadlineSeconds": 2, "ttlSecondsAfterFinished": 3, "queue": "a"}
+    run = {"startTimeoutSeconds": 10, "deadlineSeconds": 20, "ttlSecondsAfterFinished": 30, "queue": "b"}
+    assert resolve(task, run) == {"image": "x", **run}
+    assert resolve({"image": "x"}, run) == {"image": "x", **run}
+
+
+def env_of(task: list[tuple[str, str]], run: list[tuple[str, str]]) -> list[str]:
+    def made(pairs: list[tuple[str, str]]) -> list[dict[str, str]]:
+        return [{"name": name, "value": value} for name, value in pairs]
+
+    return [e["name"] for e in resolve({"image": "x", "env": made(task)}, {"env": made(run)})["env"]]
+
+
+def test_a_runs_variable_moves_before_the_tasks_that_refer_to_it() -> None:
+    assert env_of([("A", "1"), ("URL", "http://$(HOST)/")], [("HOST", "db")]) == ["A", "HOST", "URL"]
+    assert env_of([("URL", "$(HOST)"), ("HOST", "x")], [("HOST", "db")]) == ["HOST", "URL"]
+    assert env_of([("A", "$(B)")], [("B", "$(C)"), ("C", "3")]) == ["C", "B", "A"]
+
+
+def test_what_the_task_alone_gives_keeps_its_place() -> None:
+    assert env_of([("A", "$(B)"), ("B", "2")], [("C", "3")]) == ["A", "B", "C"]
+    assert env_of([("A", "$$(C)")], [("C", "3")]) == ["A", "C"]
+    assert env_of([("A", "1")], [("B", "$(A)")]) == ["A", "B"]
+
+
+def test_variables_that_refer_to_each_other_are_all_there() -> None:
+    assert sorted(env_of([("A", "$(B)")], [("B", "$(A)"), ("A", "$(B)")])) == ["A", "B"]

@@ -1,0 +1,33 @@
+"""Lists of runs over HTTP: each filter finds what it names and nothing else, live and archived alike."""
+
+from typing import Any
+
+import pytest
+from support.web import MirrorThread, Parts, Stack, until
+
+
+@pytest.fixture
+def filled(stack: Stack, parts: Parts, mirror: MirrorThread) -> Parts:
+    stack.runs.create("nightly-1", labels={"tidegate.dev/schedule": "nightly"})
+    stack.runs.create("hourly-1", labels={"tidegate.dev/schedule": "hourly"})
+    stack.runs.create("batched", task={"image": "busybox"}, batch="b1")
+    stack.runs.create("plain")
+    for name in ("nightly-1", "hourly-1", "batched", "plain"):
+        until(parts, name, lambda row: True)
+    return parts
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("schedule=nightly", {"nightly-1"}),
+        ("schedule=hourly", {"hourly-1"}),
+        ("schedule=none", set()),
+        ("batch=b1", {"batched"}),
+        ("batch=b2", set()),
+        ("", {"nightly-1", "hourly-1", "batched", "plain"}),
+    ],
+)
+def test_a_filter_finds_what_it_names(filled: Parts, query: str, found: set[str]) -> None:
+    answer: Any = filled.sign_in().get(f"runs?{query}").json
+    assert {run["name"] for run in answer["items"]} == found
