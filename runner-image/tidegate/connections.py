@@ -6,9 +6,9 @@ What a run can do without is dropped with one warning; what it relies on raises 
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING, Any, Mapping, NamedTuple, Optional
 
+from tidegate import streams
 from tidegate.errors import ApiError, NeedsApi
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Connection:
     def _warn(self, what: str) -> None:
         if what not in self._warned:
             self._warned.add(what)
-            sys.stderr.write(f"tidegate: no web part is installed, {what} told to nobody\n")
+            streams.say(f"no web part is installed, {what} told to nobody")
 
 
 class PodConnection(Connection):

@@ -8,11 +8,11 @@ counted, and told at the end.
 from __future__ import annotations
 
 import json
-import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Callable, Mapping, NamedTuple, Optional, Sequence
 
+from tidegate import streams
 from tidegate.errors import ApiError
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Reporter:
             )
             lost = self.dropped + self._on_the_way + sum(change.calls for change in self._changes)
         if lost:
-            sys.stderr.write(f"tidegate: {lost} changes of the metadata were not told\n")
+            streams.say(f"{lost} changes of the metadata were not told")
 
     def _run(self) -> None:
         while True:
@@ -128,7 +128,7 @@ class Reporter:
     def _warn(self, path: str, error: Exception) -> None:
         if path not in self._warned:
             self._warned.add(path)
-            sys.stderr.write(f"tidegate: {path[1:]} can't be told: {error}\n")
+            streams.say(f"{path[1:]} can't be told: {error}")
 
 
 def joined(changes: Sequence[Waiting]) -> tuple[int, Change]:

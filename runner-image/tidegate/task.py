@@ -62,7 +62,8 @@ class Task(Generic[F]):
     ) -> None:
         functools.update_wrapper(self, function)
         self.function = function
-        self.name = name or function.__name__.replace("_", "-").strip("-").lower()
+        own = getattr(function, "__name__", type(function).__name__)  # a partial and a callable object have none
+        self.name = name or own.replace("_", "-").strip("-").lower()
         self.queue = queue
         self.retry = retry
         self.timeout = timeout
