@@ -108,10 +108,26 @@ class SubmitManyFailed(ApiError):
 
 
 class Handle:
-    """A run that was started."""
+    """A run that was started. It can be pickled; in another process it asks as ``connect()`` does there."""
 
-    def __init__(self, client: Client, seen: Seen) -> None:
-        self._client, self._seen = client, seen
+    def __init__(self, client: Optional[Client], seen: Seen) -> None:
+        self._connected, self._seen = client, seen
+
+    @property
+    def _client(self) -> Client:
+        if self._connected is None:
+            self._connected = connect()
+        return self._connected
+
+    def __reduce__(self) -> Any:
+        # Without the client, which holds a credential: in another process ``connect()`` finds the way again.
+        return Handle, (None, self._seen)
+
+    def __copy__(self) -> Handle:
+        return Handle(self._connected, self._seen)
+
+    def __deepcopy__(self, _: object) -> Handle:
+        return Handle(self._connected, self._seen)
 
     @property
     def name(self) -> str:

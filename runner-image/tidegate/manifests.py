@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-from tidegate.arguments import type_hints
 from tidegate.errors import ConfigurationError, PayloadError
 from tidegate.loading import load_module
 from tidegate.schema import payload_schema
@@ -31,7 +30,6 @@ def manifest(task: Task[Any], *, image: str, entrypoint: Optional[str] = None) -
     can't be said, or an annotation is nothing that a payload can fill.
     """
     try:
-        type_hints(task.function)
         schema = payload_schema(task.function)
     except (PayloadError, TypeError) as error:
         raise ConfigurationError(f"task {task.name}: {error}") from None

@@ -126,7 +126,7 @@ def test_threads_processes_exit_handlers_and_buffers_end_as_in_any_program(tmp_p
     ended = of_python(tmp_path, version).run("tasks:leaves_all")
     assert (ended.code, ended.value, ended.out) == (0, 1, "exit handler\n")
     assert (tmp_path / "table.csv").read_text() == "id,name\n"
-    assert {"uploaded", "executed", "forked"} <= set(os.listdir(tmp_path))
+    assert {"uploaded", "executed", "forked"} <= {file.name for file in tmp_path.iterdir()}
 
 
 @pytest.mark.parametrize("version", VERSIONS)
