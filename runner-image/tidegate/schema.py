@@ -59,16 +59,20 @@ class _Types:
         return whole
 
     def _parameter(self, function: Callable[..., Any], parameter: inspect.Parameter, where: str) -> Schema:
-        try:
-            hint = of_parameter(function, parameter)
-        except PayloadError:
-            if parameter.default is inspect.Parameter.empty:
-                raise
-            return {}  # it can be left out: the pod says whether it can be filled
-        schema = self.of(hint, where)
+        required = parameter.default is inspect.Parameter.empty
+        schema = self._known(lambda: of_parameter(function, parameter), where, required=required)
         if parameter.default is None and schema and not _takes_null(schema):
             return {"anyOf": [schema, {"type": "null"}]}
         return schema
+
+    def _known(self, hint: Callable[[], Any], where: str, *, required: bool) -> Schema:
+        """Anything, where the annotation can't be read and may be left out: the pod says whether it can be filled."""
+        try:
+            return self.of(hint(), where)
+        except PayloadError:
+            if required:
+                raise
+            return {}
 
     def of(self, hint: Any, where: str) -> Schema:
         """What an annotation takes."""
@@ -128,7 +132,9 @@ class _Types:
         required = sorted(getattr(kind, "__required_keys__", hints))
         whole: Schema = {
             "type": "object",
-            "properties": {name: self.of(hint(), f"{where}.{name}") for name, hint in hints.items()},
+            "properties": {
+                name: self._known(hint, f"{where}.{name}", required=name in required) for name, hint in hints.items()
+            },
         }
         return {**whole, "required": required} if required else whole
 
@@ -145,7 +151,11 @@ class _Types:
             if name in self._names.values():
                 raise TypeError(f"two types of the payload are called {name}: give one another name")
             self._names[kind] = name
-            self.definitions[name] = make()
+            try:
+                self.definitions[name] = make()
+            except PayloadError:
+                del self._names[kind]
+                raise
         return {"$ref": f"#/$defs/{self._names[kind]}"}
 
 
