@@ -46,18 +46,17 @@ class Reporter:
         self._state_changed = threading.Condition()
         self._busy = False
         self._on_the_way = 0
-        self._closed = False
+        self._closed = self._used = False
         self._warned: set[str] = set()
         self.dropped = 0
         """Changes of metadata that were told to nobody."""
-        self._thread = threading.Thread(target=self._run, name="tidegate-reporter", daemon=True)
-        self._thread.start()
+        self._thread: Optional[threading.Thread] = None
 
     def report(self, state: Mapping[str, Any]) -> None:
         """Have a state sent, unless a newer one comes first."""
         with self._state_changed:
             self._state = state
-            self._state_changed.notify_all()
+            self._wake()
 
     def change(self, change: Mapping[str, Mapping[str, Any]]) -> None:
         """Have a change sent, in its turn. It is written down now: what the task does to its values later doesn't count."""
@@ -66,44 +65,83 @@ class Reporter:
             if len(self._changes) >= MOST_WAITING:
                 self.dropped += self._changes.pop(0).calls
             self._changes.append(Waiting(written))
-            self._state_changed.notify_all()
+            self._wake()
 
     def close(self) -> None:
-        """Let what waits go out, within a bound of time; tell what could not."""
+        """Let what waits go out, within a bound of time; report what could not. What comes later needs another call."""
         with self._state_changed:
+            if not self._used:
+                return
             self._closed = True
-            self._state_changed.notify_all()
-            self._state_changed.wait_for(
-                lambda: self._state is None and not self._changes and not self._busy, timeout=FLUSH_SECONDS
-            )
+            alive = self._wake()
+            self._used = False
+        if not alive:  # at the end of Python no thread can be started
+            until = time.monotonic() + FLUSH_SECONDS
+            while self._round(wait=False) and time.monotonic() < until:
+                pass
+        with self._state_changed:
+            self._state_changed.wait_for(self._is_empty, timeout=FLUSH_SECONDS if alive else 0)
             lost = self.dropped + self._on_the_way + sum(change.calls for change in self._changes)
+            self.dropped, self._changes, self._closed = 0, [], False
         if lost:
             streams.say(f"{lost} changes of the metadata were not told")
 
+    def _wake(self) -> bool:
+        """Have the thread look, and start it where it isn't there or has ended; whether it lives."""
+        self._used = True
+        if self._thread is None or not self._thread.is_alive():
+            thread = threading.Thread(target=self._run, name="tidegate-reporter", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # too many threads, or the end of Python: the next call tries again
+                return False
+            self._thread = thread
+        self._state_changed.notify_all()
+        return True
+
+    def _is_empty(self) -> bool:
+        return self._state is None and not self._changes and not self._busy
+
     def _run(self) -> None:
-        while True:
-            with self._state_changed:
+        going = True
+        while going:
+            try:
+                going = self._round(wait=True)
+            except Exception as error:  # whatever it is, what comes later is sent
+                self._warn("/reporting", error)
+                time.sleep(INTERVAL_SECONDS)
+
+    def _round(self, *, wait: bool) -> bool:
+        """Send what is there; False when there is nothing and nothing will come."""
+        with self._state_changed:
+            if wait:
                 self._state_changed.wait_for(lambda: self._state is not None or self._changes or self._closed)
-                state, self._state = self._state, None
-                taken, change = joined(self._changes)
-                calls = sum(one.calls for one in self._changes[:taken])
-                del self._changes[:taken]
-                if state is None and not calls:
-                    return
-                self._busy, self._on_the_way = True, calls
+            state, self._state = self._state, None
+            taken, change = joined(self._changes)
+            calls = sum(one.calls for one in self._changes[:taken])
+            del self._changes[:taken]
+            if state is None and not calls:
+                return False
+            self._busy, self._on_the_way = True, calls
+        done, written = True, b""
+        try:
             if state is not None:
                 self._send("/progress", json.dumps(state).encode())
-            written = json.dumps(change).encode()
-            done = not calls or self._send("/metadata", written, calls=calls)
+            if calls:
+                written = json.dumps(change).encode()
+                done = self._send("/metadata", written, calls=calls)
+        finally:
             with self._state_changed:
                 if not done:
                     self._changes.insert(0, Waiting(written, calls))
                 self._busy, self._on_the_way = False, 0
                 self._state_changed.notify_all()
-                if done:
-                    self._state_changed.wait_for(lambda: self._closed, timeout=INTERVAL_SECONDS)
-            if not done:
-                time.sleep(INTERVAL_SECONDS)
+        if not done:
+            time.sleep(INTERVAL_SECONDS)
+        elif wait:
+            with self._state_changed:
+                self._state_changed.wait_for(lambda: self._closed, timeout=INTERVAL_SECONDS)
+        return True
 
     def _send(self, path: str, body: bytes, *, calls: int = 0) -> bool:
         """False when it should be sent again."""

@@ -7,6 +7,7 @@ Redirects are not followed: they would take the credential elsewhere.
 
 from __future__ import annotations
 
+import encodings.idna  # noqa: F401 - sockets load it at the first connection, which a fork may cut in half
 import http.client
 import json
 import random
