@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 INTERVAL_SECONDS = 0.5
 TRY_SECONDS = 5.0
-FLUSH_SECONDS = 5.0
+FLUSH_SECONDS = 4.0
+"""Less than one request may take: one that hangs isn't followed by another at the end."""
 MOST_WAITING = 1000
 """Changes of metadata that wait at the same time."""
 MOST_BYTES = 256 * 1024

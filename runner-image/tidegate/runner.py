@@ -208,4 +208,5 @@ def _show(error: BaseException) -> None:
     trace = error.__traceback__
     while trace is not None and os.path.dirname(trace.tb_frame.f_code.co_filename) in own:
         trace = trace.tb_next
-    streams.show(error, trace)
+    if trace is not None or next(leaves(error)) is not error:  # else the message says all
+        streams.show(error, trace)
