@@ -69,7 +69,16 @@ def waits_for_a_process():
     atexit.register(print, "started")
     return 1
 
-for each in (waits_for_a_thread, waits_for_a_process):
+@task
+def lingers_in_a_hook():
+    threading.Thread(target=time.sleep, args=(60,)).start()
+
+@lingers_in_a_hook.on_success
+def linger(result):
+    print("started")
+    while not os.path.exists("told"): time.sleep(0.01)
+
+for each in (waits_for_a_thread, waits_for_a_process, lingers_in_a_hook):
     each.on_success(lambda result: print("succeeded"))
     each.on_cancel(lambda: print("cancelled"))
 
@@ -158,6 +167,16 @@ def test_sigterm_while_threads_or_processes_are_waited_for_is_a_cancellation(
     assert (ended.code, ended.result) == (143, "terminated by SIGTERM")
     assert ended.out.startswith("cancelled\n")
     assert ("exit handler" in ended.out) == (waits == "waits_for_a_thread")
+
+
+def test_sigterm_while_a_hook_runs_lets_it_end_and_then_no_thread_is_waited_for(pod: RunnerPod) -> None:
+    process = pod.start("tasks:lingers_in_a_hook")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "started\n"
+    process.send_signal(signal.SIGTERM)
+    (pod.folder / "told").touch()
+    ended = pod.ended(process)
+    assert (ended.code, ended.out) == (143, "succeeded\ncancelled\n")
 
 
 @pytest.mark.parametrize(
