@@ -90,7 +90,8 @@ class Reporter:
     def _wake(self) -> bool:
         """Have the thread look, and start it where it isn't there or has ended; whether it lives."""
         self._used = True
-        if self._thread is None or not self._thread.is_alive():
+        thread = self._thread
+        if thread is None or not thread.is_alive():
             thread = threading.Thread(target=self._run, name="tidegate-reporter", daemon=True)
             try:
                 thread.start()
@@ -122,6 +123,7 @@ class Reporter:
             calls = sum(one.calls for one in self._changes[:taken])
             del self._changes[:taken]
             if state is None and not calls:
+                self._thread = None  # it ends: what comes next starts another
                 return False
             self._busy, self._on_the_way = True, calls
         done, written = True, b""

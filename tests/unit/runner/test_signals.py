@@ -70,6 +70,23 @@ def own_handler():
     signal.signal(signal.SIGTERM, lambda *_: os._exit(7))
     return child_ends("fork")
 
+def sleep_with_a_handler(begun):
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(7))
+    sleep(begun)
+
+@task
+async def childs_handler():
+    context = multiprocessing.get_context("fork")
+    begun = context.Event()
+    child = context.Process(target=sleep_with_a_handler, args=(begun,))
+    child.start()
+    begun.wait()
+    child.terminate()
+    child.join()
+    for _ in range(10):
+        await asyncio.sleep(0.001)  # where it would be cancelled
+    return child.exitcode
+
 @task
 def raises(what: str):
     if what == "RunCancelled": raise RunCancelled("mine")
@@ -162,6 +179,7 @@ def test_so_does_a_pool_on_other_pythons(tmp_path: Path, version: str) -> None:
 
 def test_a_handler_of_the_tasks_own_is_inherited_as_in_any_program(pod: RunnerPod) -> None:
     assert pod.run("tasks:own_handler").value == 7
+    assert pod.run("tasks:childs_handler").value == 7
 
 
 @pytest.mark.parametrize("what", ["RunCancelled", "KeyboardInterrupt", "CancelledError", "concurrent"])
