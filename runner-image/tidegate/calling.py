@@ -53,13 +53,15 @@ def settle(awaitable: Awaitable[Any], *, interruption: Optional[Interruption] = 
             return loop.run_until_complete(task)
         finally:
             if interruption is not None:
-                interruption.leave_loop()
+                interruption.leave_task()
             _close(loop, threads=interruption is None or not interruption.received)
     except asyncio.CancelledError:
         if interruption is not None and interruption.received:
             raise RunCancelled("SIGTERM") from None
         raise
     finally:
+        if interruption is not None:
+            interruption.leave_loop()
         asyncio.set_event_loop(None)
         loop.close()
 

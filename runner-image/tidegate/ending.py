@@ -18,7 +18,7 @@ from tidegate.current import slot
 from tidegate.interruption import Interruption
 
 GRACE_SECONDS = 1.0
-"""What threads have to end after a SIGTERM that came while hooks ran."""
+"""What threads have to end after a SIGTERM that came before the outcome stood, and did not change it."""
 
 
 class Ending:
@@ -35,7 +35,7 @@ class Ending:
         self._stopped = stopped
         atexit.register(self._before_handlers)
         self._interruption.then(self._stop)
-        if self._interruption.missed:
+        if self._interruption.missed or self._interruption.received:
             again = threading.Timer(GRACE_SECONDS, os.kill, (os.getpid(), signal.SIGTERM))
             again.daemon = True
             again.start()

@@ -26,7 +26,8 @@ class Interruption:
         self._pid = os.getpid()
         self._action: Callable[[], object] = _raise
         self._loop: Any = None
-        self._handler: object = self._arrived
+        self._pipe = (-1, -1, -1)
+        """Of a coroutine's loop: where it reads, where signals write, and what was set before."""
         self._masks: dict[int, Any] = {}
         """By thread: the signals that were blocked before it forked."""
 
@@ -52,24 +53,29 @@ class Interruption:
         """While a coroutine runs: it is interrupted where it awaits, and its own handlers see an ordinary cancellation."""
         if threading.current_thread() is not threading.main_thread():
             return
-        self._action = cancel
-        # By the loop: its wake-up descriptor ends also a select that is about to begin.
-        loop.add_signal_handler(signal.SIGTERM, self._arrived)
-        self._loop, self._handler = loop, signal.getsignal(signal.SIGTERM)
+        # Not by loop.add_signal_handler: its removal leaves SIGTERM's default behind for a moment, which ends the process.
+        # The descriptor wakes the loop, also when another thread got the signal or a select was about to begin.
+        read, write = os.pipe()
+        os.set_blocking(read, False)
+        os.set_blocking(write, False)
+        loop.add_reader(read, os.read, read, 4096)
+        self._loop, self._pipe, self._action = loop, (read, write, signal.set_wakeup_fd(write)), cancel
+
+    def leave_task(self) -> None:
+        """The coroutine has ended: a signal interrupts what its loop still waits for."""
+        if self._loop is not None and self._action is not _nothing:
+            self._action = _raise
 
     def leave_loop(self) -> None:
-        """The coroutine has ended, and its loop is still open."""
+        """The loop runs no more, and is still open."""
         if self._loop is None:
             return
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        try:
-            self._loop.remove_signal_handler(signal.SIGTERM)  # leaves the default behind
-            self._loop, self._handler = None, self._arrived
-            signal.signal(signal.SIGTERM, self._arrived)
-            if self._action is not _nothing:
-                self._action = _raise
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        read, write, before = self._pipe
+        signal.set_wakeup_fd(before)
+        self._loop.remove_reader(read)
+        self._loop = None
+        os.close(read)
+        os.close(write)
 
     def _arrived(self, *_: object) -> None:
         action = self._action
@@ -91,7 +97,7 @@ class Interruption:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     def _forget(self) -> None:
-        if signal.getsignal(signal.SIGTERM) == self._handler:  # else it is the task's own
+        if signal.getsignal(signal.SIGTERM) == self._arrived:  # else it is the task's own
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
         if self._loop is not None:
             signal.set_wakeup_fd(-1)  # the parent's loop listens at its other end

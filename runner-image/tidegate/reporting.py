@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
 INTERVAL_SECONDS = 0.5
 TRY_SECONDS = 5.0
-FLUSH_SECONDS = 4.0
-"""Less than one request may take: one that hangs isn't followed by another at the end."""
+FLUSH_SECONDS = 5.5
+"""At the end: time for one request that fails, and for no other after it."""
+LEAST_SECONDS = 1.0
+"""What must be left of it for another request."""
 MOST_WAITING = 1000
 """Changes of metadata that wait at the same time."""
 MOST_BYTES = 256 * 1024
@@ -48,6 +50,7 @@ class Reporter:
         self._busy = False
         self._on_the_way = 0
         self._closed = self._used = False
+        self._until = 0.0
         self._warned: set[str] = set()
         self.dropped = 0
         """Changes of metadata that were told to nobody."""
@@ -73,7 +76,7 @@ class Reporter:
         with self._state_changed:
             if not self._used:
                 return
-            self._closed = True
+            self._closed, self._until = True, time.monotonic() + FLUSH_SECONDS - LEAST_SECONDS
             alive = self._wake()
             self._used = False
         if not alive:  # at the end of Python no thread can be started
@@ -83,7 +86,7 @@ class Reporter:
         with self._state_changed:
             self._state_changed.wait_for(self._is_empty, timeout=FLUSH_SECONDS if alive else 0)
             lost = self.dropped + self._on_the_way + sum(change.calls for change in self._changes)
-            self.dropped, self._changes, self._closed = 0, [], False
+            self.dropped, self._state, self._changes, self._closed = 0, None, [], False
         if lost:
             streams.say(f"{lost} changes of the metadata were not told")
 
@@ -102,7 +105,11 @@ class Reporter:
         return True
 
     def _is_empty(self) -> bool:
-        return self._state is None and not self._changes and not self._busy
+        return not self._busy and (self._is_late() or (self._state is None and not self._changes))
+
+    def _is_late(self) -> bool:
+        """Whether no time is left at the end for another request."""
+        return self._closed and time.monotonic() > self._until
 
     def _run(self) -> None:
         going = True
@@ -118,6 +125,9 @@ class Reporter:
         with self._state_changed:
             if wait:
                 self._state_changed.wait_for(lambda: self._state is not None or self._changes or self._closed)
+            if self._is_late():
+                self._thread = None
+                return False
             state, self._state = self._state, None
             taken, change = joined(self._changes)
             calls = sum(one.calls for one in self._changes[:taken])
@@ -130,7 +140,9 @@ class Reporter:
         try:
             if state is not None:
                 self._send("/progress", json.dumps(state).encode())
-            if calls:
+            if calls and self._is_late():
+                self._drop(calls)
+            elif calls:
                 written = json.dumps(change).encode()
                 done = self._send("/metadata", written, calls=calls)
         finally:
