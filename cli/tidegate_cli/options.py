@@ -1,7 +1,6 @@
 """Options that many commands have, and what they become: a way to Tidegate, a payload, a form of output."""
 
 import functools
-import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
+from tidegate_cli import exact_json
 from tidegate_cli.backends import choosing
 from tidegate_cli.backends.base import Json
 from tidegate_cli.errors import MISUSED, CommandError
@@ -61,7 +61,8 @@ def with_payload(command: Command) -> Command:
 
     field = click.option(
         "-p", "--set", "fields", multiple=True, metavar="KEY=VALUE",
-        help="A field of the payload: JSON where it is JSON, else text. May be repeated.",
+        help="A field of the payload: JSON, or text where that would not stay as it is written (7e45310, 1.10, 007). "
+        "Quote a number to make it text: '\"7\"'. May be repeated.",
     )  # fmt: skip
     whole = click.option("--payload", metavar="JSON", help="A JSON object, @FILE, or - for stdin.")
     return whole(field(wrapped))  # type: ignore[return-value]
@@ -76,7 +77,7 @@ def read_payload(text: str | None, fields: Sequence[str] = ()) -> Json | None:
         name, found, value = field.partition("=")
         if not found or not name:
             raise CommandError(f"--set {field!r} must look like KEY=VALUE", code=MISUSED)
-        payload[name] = _value(value)
+        payload[name] = field_value(name, value)
     return payload
 
 
@@ -86,7 +87,7 @@ def _object(text: str) -> Json:
             text = sys.stdin.read()
         elif text.startswith("@"):
             text = Path(text[1:]).read_text(encoding="utf-8")
-        payload = json.loads(text, parse_constant=_no_constant)
+        payload = exact_json.loads(text)
     except OSError as error:
         raise CommandError(f"the payload can't be read: {error.filename}: {error.strerror}", code=MISUSED) from error
     except (ValueError, RecursionError) as error:
@@ -96,12 +97,11 @@ def _object(text: str) -> Json:
     return payload
 
 
-def _value(text: str) -> Any:
+def field_value(name: str, text: str) -> Any:
+    """What `--set NAME=TEXT` says: a number only where JSON writes it in the same way, so that a hash stays a hash."""
     try:
-        return json.loads(text, parse_constant=_no_constant)
+        return exact_json.field(text)
+    except exact_json.InexactError as error:
+        raise CommandError(f"--set {name}: {error}", code=MISUSED) from error
     except (ValueError, RecursionError):
         return text
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")

@@ -8,16 +8,11 @@ def main() -> int:
     if len(sys.argv) != 2:
         sys.stderr.write("usage: python -m tidegate package.module:function\n")
         return 64
-    from tidegate.runner import run
+    from tidegate.runner import Attempt
 
-    return run(sys.argv[1])
+    return Attempt().run(sys.argv[1])
 
 
 if __name__ == "__main__":
-    # Exit codes go out even when the task left threads running.
-    code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    import os
-
-    os._exit(code)
+    # Python ends as after any program: the outcome is written by then.
+    sys.exit(main())

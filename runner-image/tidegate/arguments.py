@@ -1,6 +1,6 @@
 """From a payload to arguments: each is filled by name and checked against its annotation.
 
-JSON knows fewer types than Python, so that some values are converted (a list to a tuple, a string to an enum); nothing is
+Only the annotations of what the payload fills are read. JSON knows fewer types than Python, so that some values are converted (a list to a tuple, a string to an enum); nothing is
 guessed: ``"3"`` is no ``int``.
 """
 
@@ -10,12 +10,12 @@ import collections.abc
 import dataclasses
 import enum
 import inspect
-import sys
 import types
 import typing
 from typing import Any, Callable, Mapping
 
 from tidegate.errors import PayloadError
+from tidegate.hints import of_keys, of_parameter, resolved, signature
 
 UNIONS: tuple[Any, ...] = (typing.Union, getattr(types, "UnionType", typing.Union))
 SEQUENCES: dict[Any, Callable[[list[Any]], Any]] = {
@@ -39,25 +39,30 @@ NAMES = {
 
 def bind(function: Callable[..., Any], payload: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """``(args, kwargs)`` to call ``function`` with. Raises PayloadError with the argument's name."""
-    signature = inspect.signature(function)
-    hints = type_hints(function)
     left = dict(payload)
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
-    for name, parameter in signature.parameters.items():
+    skipped: list[Any] = []
+    for name, parameter in signature(function).parameters.items():
         if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
             continue
         if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-            kwargs.update({k: _convert(v, hints.get(name, Any), k) for k, v in left.items()})
-            left = {}
+            if left:
+                hint = of_parameter(function, parameter)
+                kwargs.update({k: _convert(v, hint, k) for k, v in left.items()})
+                left = {}
             continue
         if name not in left:
             if parameter.default is inspect.Parameter.empty:
                 raise PayloadError(f"argument {name!r} is missing from the payload")
+            skipped.append(parameter.default)
             continue
-        value = _convert(left.pop(name), hints.get(name, Any), name)
+        value = left.pop(name)
+        if value is not None or parameter.default is not None:  # with a default of None, null is one
+            value = _convert(value, of_parameter(function, parameter), name)
         if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
-            args.append(value)
+            args.extend([*skipped, value])  # what stands before it has to be given too
+            skipped = []
         else:
             kwargs[name] = value
     if left:
@@ -65,16 +70,8 @@ def bind(function: Callable[..., Any], payload: Mapping[str, Any]) -> tuple[tupl
     return tuple(args), kwargs
 
 
-def type_hints(function: Callable[..., Any]) -> dict[str, Any]:
-    """The annotations of a function or class. Raises PayloadError when they can't be read on this Python."""
-    try:
-        return typing.get_type_hints(function)
-    except Exception as error:  # an annotation can be any expression
-        version = ".".join(map(str, sys.version_info[:2]))
-        raise PayloadError(f"the annotations can't be read on Python {version}: {error}") from error
-
-
 def _convert(value: Any, hint: Any, where: str) -> Any:
+    hint = resolved(hint)
     if hint is Any or hint is inspect.Parameter.empty or hint is object or isinstance(hint, typing.TypeVar):
         return value
     if hint is None or hint is type(None):
@@ -86,8 +83,6 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
         if any(value == choice and type(value) is type(choice) for choice in inner):
             return value
         raise PayloadError(f"argument {where!r} must be one of {', '.join(map(repr, inner))}, not {value!r}")
-    if hasattr(hint, "__metadata__"):  # Annotated
-        return _convert(value, hint.__origin__, where)
     kind = origin or hint
     if kind is tuple:
         return _tuple(value, inner, where)
@@ -153,11 +148,11 @@ def _model(value: Any, kind: Any, where: str) -> Any:
 
 def _typed_dict(value: Any, kind: Any, where: str) -> dict[str, Any]:
     entries = _expect(value, dict, where)
-    hints = typing.get_type_hints(kind)
-    for name in getattr(kind, "__required_keys__", hints):
+    hints = of_keys(kind)
+    for name in sorted(getattr(kind, "__required_keys__", hints)):
         if name not in entries:
             raise PayloadError(f"argument '{where}.{name}' is missing from the payload")
-    return {k: _convert(v, hints.get(k, Any), f"{where}.{k}") for k, v in entries.items()}
+    return {k: _convert(v, hints[k]() if k in hints else Any, f"{where}.{k}") for k, v in entries.items()}
 
 
 def _tuple(value: Any, inner: tuple[Any, ...], where: str) -> tuple[Any, ...]:

@@ -10,10 +10,13 @@ import datetime as dt
 import os
 import secrets
 import time
-from typing import Any, Iterable, Mapping, NamedTuple, Optional, Sequence, Union
+from typing import TYPE_CHECKING, Any, Iterable, Mapping, NamedTuple, Optional, Sequence, TypedDict, Union
 
 from tidegate.current import slot
 from tidegate.errors import ApiError, ConfigurationError, RunFailed
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 SUBMIT_SECONDS = 30.0
 FIRST_POLL_SECONDS = 0.25
@@ -75,18 +78,20 @@ class Client:
             raise ApiError(f"there is no run {name}", status=404)
         return Handle(self, seen)
 
-    def submit(self, body: Mapping[str, Any]) -> Handle:
-        """Start a run; ``order`` makes its body."""
-        return Handle(self, self.create(body))
+    def submit(self, body: Mapping[str, Any], *, queue: Optional[str] = None) -> Handle:
+        """Start a run; ``run_body`` makes its body. ``queue`` is the Task's own, where it is known."""
+        return Handle(self, self.create(body), queue=body.get("queue", queue))
 
-    def submit_many(self, bodies: Sequence[Mapping[str, Any]]) -> list[Handle]:
+    def submit_many(self, bodies: Sequence[Mapping[str, Any]], *, queue: Optional[str] = None) -> list[Handle]:
         """Start runs; SubmitManyFailed when some were not made, with the handles of those that were."""
         handles: list[Optional[Handle]] = []
         problems: dict[int, ApiError] = {}
-        for number, answer in enumerate(self.create_many(bodies)):
+        for number, (body, answer) in enumerate(zip(bodies, self.create_many(bodies))):
             if isinstance(answer, ApiError):
                 problems[number] = answer
-            handles.append(None if isinstance(answer, ApiError) else Handle(self, answer))
+                handles.append(None)
+            else:
+                handles.append(Handle(self, answer, queue=body.get("queue", queue)))
         if problems:
             raise SubmitManyFailed(handles, problems)
         return [handle for handle in handles if handle is not None]
@@ -108,10 +113,26 @@ class SubmitManyFailed(ApiError):
 
 
 class Handle:
-    """A run that was started."""
+    """A run that was started. It can be pickled; in another process it asks as ``connect()`` does there."""
 
-    def __init__(self, client: Client, seen: Seen) -> None:
-        self._client, self._seen = client, seen
+    def __init__(self, client: Optional[Client], seen: Seen, queue: Optional[str] = None) -> None:
+        self._connected, self._seen, self._queue = client, seen, queue
+
+    @property
+    def _client(self) -> Client:
+        if self._connected is None:
+            self._connected = connect()
+        return self._connected
+
+    def __reduce__(self) -> Any:
+        # Without the client, which holds a credential: in another process ``connect()`` finds the way again.
+        return Handle, (None, self._seen, self._queue)
+
+    def __copy__(self) -> Handle:
+        return Handle(self._connected, self._seen, self._queue)
+
+    def __deepcopy__(self, _: object) -> Handle:
+        return Handle(self._connected, self._seen, self._queue)
 
     @property
     def name(self) -> str:
@@ -130,7 +151,11 @@ class Handle:
         return self._seen
 
     def wait(self, timeout: Optional[float] = None) -> Seen:
-        """Return when the run has ended, in whatever phase. TimeoutError after ``timeout`` seconds; the run goes on."""
+        """Return when the run has ended, in whatever phase. TimeoutError after ``timeout`` seconds; the run goes on.
+
+        A run that waits keeps its own place in its queue. In a queue that is full of such runs, or has the limit 1, parent and
+        child wait for each other until a timeout: give children a queue of their own, or use ``depends_on``.
+        """
         until = None if timeout is None else time.monotonic() + timeout
         pause = FIRST_POLL_SECONDS
         while True:
@@ -138,11 +163,21 @@ class Handle:
             seen = self.status(seconds=left)
             if seen.ended:
                 return seen
+            self._warn_of_queue()
             left = None if until is None else until - time.monotonic()
             if left is not None and left <= 0:
                 raise TimeoutError(f"run {self.name} is {seen.phase} after {timeout:g} s")
             time.sleep(pause if left is None else min(pause, left))
             pause = min(MOST_POLL_SECONDS, pause * 1.5)
+
+    def _warn_of_queue(self) -> None:
+        here = slot.run_or_stranger()
+        if here.name and self._queue is not None and self._queue == here.queue:
+            here.warn_once(
+                f"this run keeps its place in queue {here.queue} while it waits for {self.name}, which needs one there too: "
+                "in a full queue they wait for each other. Give children another queue, or use depends_on",
+                "queue",
+            )
 
     def result(self, timeout: Optional[float] = None) -> Any:
         """What the run returned, once it has ended. RunFailed for any end but Succeeded, TimeoutError as ``wait``."""
@@ -159,22 +194,45 @@ class Handle:
         return f"<run {self.name}, {self._seen.phase}>"
 
 
-def order(
+class RunOptions(TypedDict, total=False):
+    """What may be said of a new run beside its payload: keyword arguments of ``submit``, ``submit_many`` and ``run_body``."""
+
+    priority: Optional[int]
+    """Higher first, -1000 to 1000."""
+    delay: Optional[float]
+    """Seconds before which it isn't started."""
+    start_after: Optional[dt.datetime]
+    """A time before which it isn't started, with a time zone; not beside ``delay``."""
+    queue: Optional[str]
+    """Another queue than the Task's."""
+    concurrency_key: Optional[str]
+    """Its share of the queue."""
+    depends_on: Iterable[Union[Handle, str]]
+    """Runs, by handle or name, that have to succeed first."""
+    tags: Iterable[str]
+    """At most 10 words to search by."""
+    batch: Optional[str]
+    """A name by which runs are found together."""
+
+
+def run_body(
     task: str,
     payload: Optional[Mapping[str, Any]] = None,
     *,
-    priority: Optional[int] = None,
-    delay: Optional[float] = None,
-    start_after: Optional[dt.datetime] = None,
-    idempotency_key: Optional[str] = None,
-    queue: Optional[str] = None,
-    concurrency_key: Optional[str] = None,
-    depends_on: Iterable[Union[Handle, str]] = (),
-    tags: Iterable[str] = (),
-    batch: Optional[str] = None,
     name: Optional[str] = None,
+    idempotency_key: Optional[str] = None,
+    **options: Unpack[RunOptions],
 ) -> dict[str, Any]:
     """The body of a new run of a Task. Without a name and a key it gets a random name: what is sent twice makes one run."""
+    unknown = sorted(options.keys() - RunOptions.__annotations__.keys())
+    if unknown:
+        raise TypeError(
+            f"a run has no option {unknown[0]!r}: there are {', '.join(sorted(RunOptions.__annotations__))}"
+        )
+    delay, start_after = options.get("delay"), options.get("start_after")
+    depends_on, tags = options.get("depends_on") or (), options.get("tags") or ()
+    if isinstance(depends_on, (str, Handle)) or isinstance(tags, str):
+        raise TypeError("depends_on and tags are lists")
     if delay is not None and start_after is not None:
         raise ValueError("give delay or start_after, not both")
     if delay is not None:
@@ -189,14 +247,14 @@ def order(
         "name": name,
         "taskRef": {"name": task},
         "payload": dict(payload or {}),
-        "priority": priority,
+        "priority": options.get("priority"),
         "startAfter": start_after and start_after.astimezone(dt.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "idempotencyKey": idempotency_key,
-        "queue": queue,
-        "concurrencyKey": concurrency_key,
+        "queue": options.get("queue"),
+        "concurrencyKey": options.get("concurrency_key"),
         "dependsOn": [{"name": run if isinstance(run, str) else run.name} for run in depends_on] or None,
         "tags": list(tags) or None,
-        "batch": batch,
+        "batch": options.get("batch"),
     }
     return {field: value for field, value in body.items() if value is not None}
 

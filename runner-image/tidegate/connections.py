@@ -5,10 +5,13 @@ What a run can do without is dropped with one warning; what it relies on raises 
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
 import sys
 from typing import TYPE_CHECKING, Any, Mapping, NamedTuple, Optional
 
+from tidegate import streams
 from tidegate.errors import ApiError, NeedsApi
 
 if TYPE_CHECKING:
@@ -81,7 +84,7 @@ class Connection:
     def _warn(self, what: str) -> None:
         if what not in self._warned:
             self._warned.add(what)
-            sys.stderr.write(f"tidegate: no web part is installed, {what} told to nobody\n")
+            streams.say(f"no web part is installed, {what} told to nobody")
 
 
 class PodConnection(Connection):
@@ -94,6 +97,7 @@ class PodConnection(Connection):
         self._url, self._uid, self._token_file = url, run_uid, token_file
         self._http: Optional[Http] = None
         self._reporter: Optional[Reporter] = None
+        self._reporter_pid = 0
 
     def http(self) -> Http:
         """The way to ``/internal/v1/runs/<uid>``."""
@@ -176,14 +180,22 @@ class PodConnection(Connection):
                 raise ApiError(f"there is a run {name} already, and it isn't a child of this one", status=409)
 
     def close(self) -> None:
-        if self._reporter is not None:
+        if self._reporter is not None and self._reporter_pid == os.getpid():
             self._reporter.close()
 
     def _told(self) -> Reporter:
-        if self._reporter is None:
+        # A forked child has neither the thread nor a lock that it could trust.
+        if self._reporter is None or self._reporter_pid != os.getpid():
             from tidegate.reporting import Reporter
 
-            self._reporter = Reporter(self.http)
+            # Its imports are made here: a child that is forked while a thread makes them has half a module.
+            with contextlib.suppress(ApiError):
+                self.http()
+            self._reporter, self._reporter_pid = Reporter(self.http), os.getpid()
+            atexit.register(self.close)
+            util = sys.modules.get("multiprocessing.util")
+            if util is not None:  # its processes end without exit handlers
+                util.Finalize(None, self.close, exitpriority=-100)
         return self._reporter
 
     def _bearer(self) -> str:

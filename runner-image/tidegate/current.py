@@ -6,12 +6,15 @@ A pod runs one task, so there is one run a process; ``tidegate.testing`` puts an
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
-from typing import Any, Optional, Union
+from typing import Any, Optional, SupportsFloat
 
+from tidegate import streams
 from tidegate.connections import Connection, from_environment
 from tidegate.errors import NotInRun
+from tidegate.results import plain
 
 MARGIN_SECONDS = 3.0
 """What is kept of an attempt's time to tell why it failed, rather than be killed."""
@@ -52,6 +55,7 @@ class Run:
         self._ends = None if timeout_seconds is None else time.monotonic() + timeout_seconds
         self._checkpoint: Optional[bytes] = None
         self._has_checkpoint: Optional[bool] = None
+        self._warned: set[str] = set()
 
     @property
     def seconds_left(self) -> Optional[float]:
@@ -75,16 +79,41 @@ class Run:
     def checkpoint(self, value: Any) -> None:
         try:
             data = json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise TypeError(f"the checkpoint is not JSON: {error}") from error
         self.connection.save_checkpoint(data, seconds=self.patience())
         self._checkpoint, self._has_checkpoint = data, True
 
-    def progress(self, fraction: float, message: str = "") -> None:
-        """Tell how far the run is: ``fraction`` from 0 to 1, and a few words. It never waits and never fails."""
-        if not 0 <= fraction <= 1:
-            raise ValueError(f"fraction must be between 0 and 1, not {fraction}")
-        self.connection.report({"progress": fraction, "message": message[:MESSAGE_LENGTH]})
+    def progress(self, fraction: SupportsFloat, message: object = "") -> None:
+        """Report how far the run is: ``fraction`` from 0 to 1, and a few words. It never waits and never fails.
+
+        Any real number is taken. One beyond 0 or 1 counts as 0 or 1, and what is no number is left out: a warning each.
+        """
+        number = self._fraction(fraction)
+        if number is not None:
+            self.connection.report({"progress": number, "message": _words(message)})
+
+    def _fraction(self, given: object) -> Optional[float]:
+        try:
+            number = float("nan" if isinstance(given, (str, bytes)) else given)  # type: ignore[arg-type]
+        except OverflowError:  # an integer beyond all floats
+            number = math.inf if given > 0 else -math.inf  # type: ignore[operator]
+        except Exception:  # a value's own code can do anything
+            number = math.nan
+        if math.isnan(number):
+            self.warn_once(f"progress takes a number from 0 to 1: a {type(given).__name__} that is none is left out")
+            return None
+        if not 0 <= number <= 1:
+            self.warn_once(
+                f"progress takes a number from 0 to 1: {number:g} counts as {min(1, max(0, number)):g}", "range"
+            )
+        return min(1.0, max(0.0, number))
+
+    def warn_once(self, text: str, kind: str = "") -> None:
+        """A line in the log, the first time that there is one of this kind."""
+        if (kind or text) not in self._warned:
+            self._warned.add(kind or text)
+            streams.say(text)
 
     def patience(self) -> Optional[float]:
         """How long something that must be stored may be tried: until a little before the attempt's end."""
@@ -98,7 +127,8 @@ class Run:
 class Metadata:
     """Named values of a run that people see while it goes on: counts, lists, small facts. Told by a thread, in order.
 
-    At most 100 keys and 64 KiB. A value must be JSON. They belong to the run: a later attempt goes on with them.
+    At most 100 keys and 64 KiB. Values are converted as results are; TypeError at the call for one that JSON can't hold.
+    They belong to the run: a later attempt goes on with them.
     """
 
     def __init__(self, run: Run) -> None:
@@ -106,17 +136,22 @@ class Metadata:
 
     def set(self, key: str, value: Any) -> None:
         """Give ``key`` a value."""
-        self._run.connection.change_metadata({"set": {key: value}})
+        self._change("set", key, value)
 
     def append(self, key: str, item: Any) -> None:
         """Add an item to the list ``key``, which is made when it isn't there."""
-        self._run.connection.change_metadata({"append": {key: item}})
+        self._change("append", key, item)
 
-    def increment(self, key: str, by: Union[int, float] = 1) -> None:
+    def increment(self, key: str, by: SupportsFloat = 1) -> None:
         """Add to the number ``key``, which begins with 0."""
-        if isinstance(by, bool) or not isinstance(by, (int, float)):
+        if isinstance(by, (bool, str)) or not isinstance(by, SupportsFloat):
             raise TypeError(f"by must be a number, not {by!r}")
-        self._run.connection.change_metadata({"increment": {key: by}})
+        amount = plain(by, what=f"the amount for metadata {key!r}") if hasattr(by, "__index__") else float(by)
+        self._change("increment", key, amount)
+
+    def _change(self, how: str, key: str, value: Any) -> None:
+        change = {how: {str(key): plain(value, what=f"metadata {key!r}")}}
+        self._run.connection.change_metadata(change)
 
 
 class CurrentMetadata:
@@ -130,7 +165,7 @@ class CurrentMetadata:
         """Add an item to the list ``key``, which is made when it isn't there."""
         slot.run_or_stranger().metadata.append(key, item)
 
-    def increment(self, key: str, by: Union[int, float] = 1) -> None:
+    def increment(self, key: str, by: SupportsFloat = 1) -> None:
         """Add to the number ``key``, which begins with 0."""
         slot.run_or_stranger().metadata.increment(key, by)
 
@@ -187,6 +222,15 @@ def current_run() -> Run:
     return run
 
 
-def progress(fraction: float, message: str = "") -> None:
-    """Tell how far the run is: ``fraction`` from 0 to 1, and a few words. It never waits and never fails."""
+def progress(fraction: SupportsFloat, message: object = "") -> None:
+    """Report how far the run is: ``fraction`` from 0 to 1, and a few words. It never waits and never fails."""
     slot.run_or_stranger().progress(fraction, message)
+
+
+def _words(message: object) -> str:
+    """A few words of anything, which the web app takes."""
+    try:
+        text = "" if message is None else str(message)
+    except Exception as error:  # a value's own code can do anything
+        text = f"<{type(message).__name__}: {type(error).__name__}>"
+    return text[:MESSAGE_LENGTH].replace("\0", "\ufffd").encode("utf-8", "replace").decode()

@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import sys
 import time
-from typing import Any
+from typing import Any, Optional
+
+from tidegate import streams
 
 
 class Log:
@@ -35,12 +37,23 @@ class Log:
         now = time.time()
         at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03d}Z"
         record = {**values, "time": at, "level": level, "message": message}
-        try:
-            line = json.dumps(record, default=_text, ensure_ascii=False)
-        except (TypeError, ValueError):  # keys that are no text, circles
-            line = json.dumps({"time": at, "level": level, "message": message, "values": _text(values)})
-        # One write: lines of several threads don't mix.
-        sys.stdout.write(line.encode("utf-8", "replace").decode() + "\n")
+        line = _line(record, ascii_only=False)
+        if line is None:  # keys that are no text, circles, NaN
+            record = {"time": at, "level": level, "message": _text(message), "values": _text(values)}
+            line = _line(record, ascii_only=False) or ""
+        # One write: lines of several threads don't mix. JSON's own escapes, where the stream can't encode the line.
+        streams.write(sys.stdout, line, escaped=lambda: _line(record, ascii_only=True) or "")
+
+
+def _line(record: dict[str, Any], *, ascii_only: bool) -> Optional[str]:
+    try:
+        line = json.dumps(record, default=_text, ensure_ascii=ascii_only, allow_nan=False) + "\n"
+        line.encode()
+    except UnicodeEncodeError:  # a lone surrogate
+        return _line(record, ascii_only=True)
+    except (TypeError, ValueError, RecursionError):
+        return None
+    return line
 
 
 def _text(value: object) -> str:

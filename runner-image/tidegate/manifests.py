@@ -6,11 +6,10 @@ for resource in export("shop", image="registry.example.com/team/shop:1"): ...
 
 from __future__ import annotations
 
-import importlib
 from typing import Any, Optional
 
-from tidegate.arguments import type_hints
-from tidegate.errors import ConfigurationError, EntrypointError, PayloadError
+from tidegate.errors import ConfigurationError, PayloadError
+from tidegate.loading import load_module
 from tidegate.schema import payload_schema
 from tidegate.task import Retry, Task
 
@@ -31,7 +30,6 @@ def manifest(task: Task[Any], *, image: str, entrypoint: Optional[str] = None) -
     can't be said, or an annotation is nothing that a payload can fill.
     """
     try:
-        type_hints(task.function)
         schema = payload_schema(task.function)
     except (PayloadError, TypeError) as error:
         raise ConfigurationError(f"task {task.name}: {error}") from None
@@ -55,10 +53,7 @@ def manifest(task: Task[Any], *, image: str, entrypoint: Optional[str] = None) -
 
 def export(module: str, *, image: str) -> list[dict[str, Any]]:
     """The Task resources of all tasks that a module defines, by name. Raises EntrypointError when it can't be imported."""
-    try:
-        found = importlib.import_module(module)
-    except Exception as error:
-        raise EntrypointError(f"can't import {module}: {type(error).__name__}: {error}") from error
+    found = load_module(module)
     tasks = {
         value.name: manifest(value, image=image, entrypoint=f"{module}:{variable}")
         for variable, value in vars(found).items()

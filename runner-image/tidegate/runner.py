@@ -6,166 +6,96 @@ entrypoint that can't be imported, a payload that doesn't fit), 65 for RetryAfte
 
 from __future__ import annotations
 
-import importlib
-import inspect
 import json
 import os
-import signal
 import sys
-import threading
-import traceback
-from typing import Any, Callable, Iterable, Mapping, Optional
+from typing import Any, Iterator, Mapping, Optional
 
+from tidegate import streams
 from tidegate.arguments import bind
+from tidegate.calling import call, run_hooks
 from tidegate.current import Run, slot
-from tidegate.errors import AbortRun, ApiError, EntrypointError, NeedsApi, PayloadError, RetryAfter, RunCancelled
+from tidegate.ending import Ending
+from tidegate.errors import AbortRun, ApiError, PayloadError, RetryAfter, RunCancelled
+from tidegate.failures import FAILED, RETRY_LATER, NotKept, failure, leaves, one_line
+from tidegate.interruption import Interruption
+from tidegate.loading import load
+from tidegate.results import encode
 from tidegate.task import Task
 
-FAILED, ABORTED, RETRY_LATER, TERMINATED = 1, 64, 65, 143
-MESSAGE_MAX = 1000
+TERMINATED = 143
 
 
-def run(entrypoint: str) -> int:
-    """Run ``package.module:function``; returns the exit code."""
-    reconfigure = getattr(sys.stdout, "reconfigure", None)
-    if reconfigure is not None:
-        reconfigure(line_buffering=True)  # what a task prints is seen when it prints it
-    task: Optional[Task[Any]] = None
-    interruption = _Interruption()
-    interruption.install()
-    try:
-        here = slot.run_or_stranger()
-        task = load(entrypoint)
-        value = perform(task, _payload())
-        _write(_kept(here, encode(value)))
-        interruption.ignore()
-        run_hooks(task.success_hooks, value)
+class Attempt:
+    """An attempt of a run, in the process that is for it alone."""
+
+    def __init__(self) -> None:
+        self._task: Optional[Task[Any]] = None
+        self._interruption = Interruption()
+        self._ending = Ending(self._interruption)
+
+    def run(self, entrypoint: str) -> int:
+        """Run ``package.module:function``; the exit code. It is for the caller to end Python with it."""
+        streams.prepare()
+        self._interruption.install()
+        code = self._outcome(entrypoint)
+        if self._interruption.in_child:
+            return code
+        if code == TERMINATED and self._interruption.received:
+            self._ending.at_once(code)
+        self._ending.begin(lambda: self._cancel() if code == 0 else code)
+        return code
+
+    def _outcome(self, entrypoint: str) -> int:
+        try:
+            here = slot.run_or_stranger()
+            self._task = load(entrypoint)
+            value = perform(self._task, _payload(), interruption=self._interruption)
+            if self._interruption.in_child:
+                return 0
+            _keep(_stored(here, encode(value)))
+            return self._succeed(value)
+        except BaseException as error:
+            if self._interruption.in_child:
+                return _of_child(error)
+            self._interruption.ignore()
+            return self._ended_by(error)
+
+    def _succeed(self, value: Any) -> int:
+        self._interruption.ignore()
+        run_hooks(self._task.success_hooks if self._task else (), value)
         return 0
-    except RunCancelled:
-        interruption.ignore()
-        run_hooks(task.cancel_hooks if task else ())
+
+    def _ended_by(self, error: BaseException) -> int:
+        if self._interruption.received and _is_cancellation(error):
+            if not isinstance(error, RunCancelled):
+                _show(error)
+            return self._cancel()
+        if isinstance(error, SystemExit) and not error.code:
+            return self._succeed(None)
+        run_hooks(self._task.failure_hooks if self._task else (), error)
+        if isinstance(error, SystemExit):
+            return _exit(error)
+        found = failure(error)
+        if found.trace is not None:
+            _show(found.trace)
+        if found.code == RETRY_LATER:
+            _write(found.text)
+            return found.code
+        return _fail(found.text, found.code)
+
+    def _cancel(self) -> int:
+        """The process was told to stop."""
+        run_hooks(self._task.cancel_hooks if self._task else ())
         return _fail("terminated by SIGTERM", TERMINATED)
-    except SystemExit as error:
-        return _exit(error)
-    except BaseException as error:
-        interruption.ignore()
-        run_hooks(task.failure_hooks if task else (), error)
-        return _failed(error)
-    finally:
-        interruption.ignore()
-        slot.close()
 
 
-def perform(task: Task[Any], payload: Mapping[str, Any]) -> Any:
+def perform(task: Task[Any], payload: Mapping[str, Any], *, interruption: Optional[Interruption] = None) -> Any:
     """Call the task with what the payload says, its start hooks first."""
     args, kwargs = bind(task.function, payload)
     for hook in task.start_hooks:
-        _call(hook, (), {})
-    return _call(task.function, args, kwargs)
-
-
-def run_hooks(hooks: Iterable[Callable[..., Any]], *args: Any) -> None:
-    """Hooks that can't change how the attempt ends any more: what they raise is logged."""
-    for hook in hooks:
-        try:
-            made = hook(*args)
-            if inspect.isawaitable(made):
-                import asyncio
-
-                async def wait(awaitable: Any = made) -> None:
-                    await awaitable
-
-                asyncio.run(wait())
-        except (Exception, SystemExit):
-            # The other hooks still have their turn.
-            traceback.print_exc()
-
-
-def _failed(error: BaseException) -> int:
-    """Tell of an exception; the exit code that it stands for."""
-    if isinstance(error, AbortRun):
-        return _fail(str(error) or "aborted", ABORTED)
-    if isinstance(error, RetryAfter):
-        _write(json.dumps({"retryAfterSeconds": error.seconds, "message": _one_line(str(error))}))
-        return RETRY_LATER
-    if isinstance(error, (EntrypointError, PayloadError)):
-        if error.__cause__ is not None:
-            traceback.print_exception(type(error.__cause__), error.__cause__, error.__cause__.__traceback__)
-        return _fail(str(error), ABORTED)
-    if isinstance(error, _NotStored):
-        return _fail(str(error), FAILED)
-    _print_traceback(error)
-    return _fail(describe(error), ABORTED if isinstance(error, NeedsApi) else FAILED)
-
-
-def load(entrypoint: str) -> Task[Any]:
-    """Import the task. A plain function is one too."""
-    module_name, _, name = entrypoint.partition(":")
-    if not module_name or not name:
-        raise EntrypointError(f"{entrypoint!r} is not an entrypoint: it must look like package.module:function")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:
-        raise EntrypointError(f"can't import {module_name}: {describe(error)}") from error
-    try:
-        found = getattr(module, name)
-    except AttributeError:
-        raise EntrypointError(f"{module_name} has no {name}") from None
-    if isinstance(found, Task):
-        return found
-    if not callable(found):
-        raise EntrypointError(f"{entrypoint} is a {type(found).__name__}, not a function")
-    return Task(found)
-
-
-def describe(error: BaseException) -> str:
-    """One clean line, as the last of a traceback."""
-    text = str(error)
-    return _one_line(f"{type(error).__name__}: {text}" if text else type(error).__name__)
-
-
-class _Interruption:
-    """Turns SIGTERM into RunCancelled inside the task."""
-
-    def __init__(self) -> None:
-        self.ignored = False
-
-    def install(self) -> None:
-        signal.signal(signal.SIGTERM, self._raise)
-
-    def ignore(self) -> None:
-        """What comes now must not interrupt the cleaning up."""
-        self.ignored = True
-
-    def _raise(self, *_: object) -> None:
-        if not self.ignored:
-            self.ignored = True
-            raise RunCancelled("SIGTERM")
-
-
-def _call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    if not inspect.iscoroutinefunction(function):
-        return function(*args, **kwargs)
-    import asyncio
-
-    async def main() -> Any:
-        current = asyncio.current_task()
-        assert current is not None
-        if threading.current_thread() is threading.main_thread():
-            # A coroutine is interrupted where it awaits: its own handlers see an ordinary cancellation.
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, current.cancel)
-        return await function(*args, **kwargs)
-
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        return asyncio.run(main())
-    except asyncio.CancelledError:
-        raise RunCancelled("SIGTERM") from None
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, before)  # the loop leaves the default behind
+        call(hook, interruption=interruption)
+    return call(task.function, args, kwargs, interruption=interruption)
 
 
 def _payload() -> dict[str, Any]:
@@ -175,38 +105,14 @@ def _payload() -> dict[str, Any]:
     try:
         with open(path, encoding="utf-8") as file:
             payload = json.load(file)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise PayloadError(f"can't read the payload: {error}") from error
     if not isinstance(payload, dict):
         raise PayloadError(f"the payload must be a JSON object, not {type(payload).__name__}")
     return payload
 
 
-def encode(result: Any) -> str:
-    """A result as JSON, empty for None. Raises TypeError for what is none."""
-    if result is None:
-        return ""
-    try:
-        text = json.dumps(result, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"the result is not JSON: {error}") from error
-    # Half a pair of UTF-16 is no text elsewhere: as an escape it is.
-    return text if _is_unicode(text) else json.dumps(result, allow_nan=False, separators=(",", ":"))
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-class _NotStored(Exception):
-    """The task has a result, and it could not be kept."""
-
-
-def _kept(here: Run, text: str) -> str:
+def _stored(here: Run, text: str) -> str:
     """What goes into the result file: the result, or where a larger one is."""
     limit = int(os.environ.get("TIDEGATE_RESULT_MAX_BYTES", "4096"))
     data = text.encode()
@@ -214,9 +120,7 @@ def _kept(here: Run, text: str) -> str:
         return text
     if not here.connection.stores:
         # The kubelet cuts it, and by that the operator knows: Failed/ResultTooLarge.
-        sys.stderr.write(
-            f"tidegate: the result has {len(data)} bytes, at most {limit} are kept where no web part is installed\n"
-        )
+        streams.say(f"the result has {len(data)} bytes, at most {limit} are kept where no web part is installed")
         return text
     try:
         stored = here.connection.store_result(data, seconds=here.patience())
@@ -224,41 +128,85 @@ def _kept(here: Run, text: str) -> str:
         problem = f"the result of {len(data)} bytes can't be stored: {error}"
         if error.status in (400, 413, 415, 422):
             raise AbortRun(problem) from error
-        raise _NotStored(problem) from error
+        raise NotKept(problem) from error
     return json.dumps({"tidegate.dev/resultRef": {"bytes": stored.bytes, "sha256": stored.sha256}})
 
 
-def _write(text: str) -> None:
+def _keep(text: str) -> None:
+    problem = _write(text)
+    if problem is not None:
+        raise NotKept(f"the task has ended, and its result can't be written: {problem}")
+
+
+def _write(text: str) -> Optional[OSError]:
+    """Write the result file; why that can't be done."""
     path = os.environ.get("TIDEGATE_RESULT_FILE")
-    if not path or not text:
-        return
-    with open(path, "w", encoding="utf-8", errors="replace") as file:
-        file.write(text)
+    if path and text:
+        try:
+            with open(path, "w", encoding="utf-8", errors="backslashreplace") as file:
+                file.write(text)
+        except OSError as error:
+            return error
+    return None
 
 
 def _fail(message: str, code: int) -> int:
-    line = _one_line(message)
-    sys.stderr.write(f"tidegate: {line}\n")
-    _write(line)
+    line = one_line(message)
+    streams.say(line)
+    problem = _write(line)
+    if problem is not None:
+        streams.say(f"the message can't be written: {problem}")
     return code
 
 
 def _exit(error: SystemExit) -> int:
     """What the task asked for by ``sys.exit``."""
-    if error.code is None or error.code == 0:
-        return 0
     if isinstance(error.code, int):
         return error.code & 0xFF or FAILED
     return _fail(str(error.code), FAILED)
 
 
-def _print_traceback(error: BaseException) -> None:
-    # Without the runner's own frames: the first line is the task's.
+def _of_child(error: BaseException) -> int:
+    """A forked child that left the task's function: as Python ends it, and the outcome of its parent stays as it is."""
+    if not isinstance(error, SystemExit):
+        streams.show(error)
+        return FAILED
+    if isinstance(error.code, (int, type(None))):
+        return (error.code or 0) & 0xFF
+    streams.write(sys.stderr, f"{error.code}\n")
+    return FAILED
+
+
+def _is_cancellation(error: BaseException) -> bool:
+    """Whether an exception comes from the SIGTERM. What the task asks for by one of its own afterwards counts as that."""
+    if isinstance(error, SystemExit) or any(isinstance(leaf, (AbortRun, RetryAfter)) for leaf in leaves(error)):
+        return False
+    asyncio = sys.modules.get("asyncio")
+    kinds = (RunCancelled,) if asyncio is None else (RunCancelled, asyncio.CancelledError)
+    return any(isinstance(one, kinds) for one in _related(error, set()))
+
+
+def _related(error: Optional[BaseException], met: set[int]) -> Iterator[BaseException]:
+    """An exception, those in it, and those that it followed."""
+    if error is None or id(error) in met:
+        return
+    met.add(id(error))
+    yield error
+    for leaf in leaves(error):
+        for one in (leaf, leaf.__cause__, leaf.__context__):
+            yield from _related(one, met)
+    yield from _related(error.__cause__, met)
+    yield from _related(error.__context__, met)
+
+
+def _show(error: BaseException) -> None:
+    """The traceback without the runner's own frames and those of the event loop: the first line is the task's."""
+    own = {os.path.dirname(__file__)}
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is not None and asyncio.__file__:
+        own.add(os.path.dirname(asyncio.__file__))
     trace = error.__traceback__
-    while trace is not None and os.path.dirname(trace.tb_frame.f_code.co_filename) == os.path.dirname(__file__):
+    while trace is not None and os.path.dirname(trace.tb_frame.f_code.co_filename) in own:
         trace = trace.tb_next
-    traceback.print_exception(type(error), error, trace or error.__traceback__)
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())[:MESSAGE_MAX]
+    if trace is not None or next(leaves(error)) is not error:  # else the message says all
+        streams.show(error, trace)

@@ -11,7 +11,9 @@ import json
 import typing
 from typing import Any, Callable
 
-from tidegate.arguments import MAPPINGS, NAMES, SEQUENCES, UNIONS, is_model, is_typed_dict, type_hints
+from tidegate.arguments import MAPPINGS, NAMES, SEQUENCES, UNIONS, is_model, is_typed_dict
+from tidegate.errors import PayloadError
+from tidegate.hints import of_keys, of_parameter, resolved, signature
 
 Schema = typing.Dict[str, Any]
 
@@ -34,14 +36,13 @@ class _Types:
 
     def arguments(self, function: Callable[..., Any], where: str) -> Schema:
         """An object with what a function, or a dataclass, is called with."""
-        hints = type_hints(function)
         properties: Schema = {}
         required: list[str] = []
         rest: Any = False
-        for name, parameter in inspect.signature(function).parameters.items():
+        for name, parameter in signature(function).parameters.items():
             if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
                 continue
-            schema = self.of(hints.get(name, Any), f"{where}{name}")
+            schema = self._parameter(function, parameter, f"{where}{name}")
             if parameter.kind is inspect.Parameter.VAR_KEYWORD:
                 rest = schema or True
                 continue
@@ -57,8 +58,27 @@ class _Types:
             whole["additionalProperties"] = rest
         return whole
 
+    def _parameter(self, function: Callable[..., Any], parameter: inspect.Parameter, where: str) -> Schema:
+        required = parameter.default is inspect.Parameter.empty
+        schema = self._known(lambda: of_parameter(function, parameter), where, required=required)
+        if parameter.default is None and schema and not _takes_null(schema):
+            return {"anyOf": [schema, {"type": "null"}]}
+        return schema
+
+    def _known(self, hint: Callable[[], Any], where: str, *, required: bool) -> Schema:
+        """Anything, where the annotation can't be read and may be left out: the pod says whether it can be filled."""
+        try:
+            return self.of(hint(), where)
+        except PayloadError:
+            if required:
+                raise
+            return {}
+
     def of(self, hint: Any, where: str) -> Schema:
         """What an annotation takes."""
+        if type(hint).__name__ == "TypeAliasType":  # it may hold itself
+            return self._defined(hint, lambda: self.of(resolved(hint), where))
+        hint = resolved(hint)
         if hint in (Any, object, inspect.Parameter.empty) or isinstance(hint, typing.TypeVar):
             return {}
         if hint is None:
@@ -68,8 +88,6 @@ class _Types:
             return {"anyOf": [self.of(choice, where) for choice in inner]}
         if origin is typing.Literal:
             return {"enum": list(inner)}
-        if hasattr(hint, "__metadata__"):  # Annotated
-            return self.of(hint.__origin__, where)
         kind = origin or hint
         if kind is tuple:
             return self._tuple(inner, where)
@@ -110,11 +128,13 @@ class _Types:
         return {"type": "array", **({"items": items} if items else {})}
 
     def _typed_dict(self, kind: Any, where: str) -> Schema:
-        hints = typing.get_type_hints(kind)
+        hints = of_keys(kind)
         required = sorted(getattr(kind, "__required_keys__", hints))
         whole: Schema = {
             "type": "object",
-            "properties": {name: self.of(hint, f"{where}.{name}") for name, hint in hints.items()},
+            "properties": {
+                name: self._known(hint, f"{where}.{name}", required=name in required) for name, hint in hints.items()
+            },
         }
         return {**whole, "required": required} if required else whole
 
@@ -131,7 +151,11 @@ class _Types:
             if name in self._names.values():
                 raise TypeError(f"two types of the payload are called {name}: give one another name")
             self._names[kind] = name
-            self.definitions[name] = make()
+            try:
+                self.definitions[name] = make()
+            except PayloadError:
+                del self._names[kind]
+                raise
         return {"$ref": f"#/$defs/{self._names[kind]}"}
 
 
@@ -141,3 +165,7 @@ def _is_json(value: object) -> bool:
     except (TypeError, ValueError):
         return False
     return True
+
+
+def _takes_null(schema: Schema) -> bool:
+    return schema.get("type") == "null" or any(map(_takes_null, schema.get("anyOf", ())))

@@ -18,9 +18,9 @@ from typing import (
 )
 
 if TYPE_CHECKING:
-    import datetime as dt
+    from typing_extensions import Unpack
 
-    from tidegate.client import Handle
+    from tidegate.client import Handle, RunOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
 H = TypeVar("H", bound=Callable[..., Any])
@@ -62,7 +62,8 @@ class Task(Generic[F]):
     ) -> None:
         functools.update_wrapper(self, function)
         self.function = function
-        self.name = name or function.__name__.replace("_", "-").strip("-").lower()
+        own = getattr(function, "__name__", type(function).__name__)  # a partial and a callable object have none
+        self.name = name or own.replace("_", "-").strip("-").lower()
         self.queue = queue
         self.retry = retry
         self.timeout = timeout
@@ -100,65 +101,43 @@ class Task(Generic[F]):
         self,
         payload: Optional[Mapping[str, Any]] = None,
         *,
-        priority: Optional[int] = None,
-        delay: Optional[float] = None,
-        start_after: Optional[dt.datetime] = None,
-        idempotency_key: Optional[str] = None,
-        queue: Optional[str] = None,
-        concurrency_key: Optional[str] = None,
-        depends_on: Iterable[Union[Handle, str]] = (),
-        tags: Iterable[str] = (),
         name: Optional[str] = None,
+        idempotency_key: Optional[str] = None,
+        **options: Unpack[RunOptions],
     ) -> Handle:
-        """Start a run of the Task that has this task's name, and return without waiting for it.
+        """Start a run of this task and return at once; ``options`` are those of ``tidegate.client.RunOptions``.
 
-        ``delay`` is in seconds from now; ``start_after`` is a time with a zone. With an ``idempotency_key`` there is
-        one run a key, however often it is asked for, with the start time of the first call. ``depends_on`` has the runs,
-        handles or names, that have to succeed before this one starts; when one can't any more, this one ends as Skipped. In a
-        run this makes a child of it. Where it goes is in
+        With an ``idempotency_key`` there is one run a key, however often it is submitted. Where it goes is in
         ``tidegate.client.connect``, and so is what that raises; ApiError when the run is refused.
         """
-        from tidegate.client import connect, order
+        from tidegate.client import connect, run_body
 
-        wanted = order(
-            self.name,
-            payload,
-            priority=priority,
-            delay=delay,
-            start_after=start_after,
-            idempotency_key=idempotency_key,
-            queue=queue,
-            concurrency_key=concurrency_key,
-            depends_on=depends_on,
-            tags=tags,
-            name=name,
-        )
-        return connect().submit(wanted)
+        body = run_body(self.name, payload, name=name, idempotency_key=idempotency_key, **options)
+        return connect().submit(body, queue=self.queue)
 
     def submit_many(
         self,
         payloads: Iterable[Mapping[str, Any]],
         *,
-        priority: Optional[int] = None,
-        batch: Optional[str] = None,
         idempotency_keys: Optional[Iterable[str]] = None,
+        **options: Unpack[RunOptions],
     ) -> list[Handle]:
-        """Start a run for each payload; handles in their order. ``batch`` is a name by which they are found together.
+        """Start a run for each payload; handles in their order. ``options`` are those of ``submit``, for all of them.
 
         ``idempotency_keys`` has one for each payload. SubmitManyFailed (an ApiError) when some were not made: it has the
         handles of the others.
         """
-        from tidegate.client import connect, order
+        from tidegate.client import connect, run_body
 
         given = list(payloads)
         keys = [None] * len(given) if idempotency_keys is None else list(idempotency_keys)
         if len(keys) != len(given):
             raise ValueError(f"there are {len(given)} payloads and {len(keys)} idempotency_keys")
-        wanted = [
-            order(self.name, payload, priority=priority, batch=batch, idempotency_key=key)
-            for payload, key in zip(given, keys)
-        ]
-        return connect().submit_many(wanted) if wanted else []
+        for field in ("depends_on", "tags"):
+            if options.get(field) and not isinstance(options[field], str):
+                options[field] = list(options[field])  # an iterator serves one run
+        bodies = [run_body(self.name, payload, idempotency_key=key, **options) for payload, key in zip(given, keys)]
+        return connect().submit_many(bodies, queue=self.queue) if bodies else []
 
     def __repr__(self) -> str:
         return f"<task {self.name}>"

@@ -13,10 +13,12 @@ import contextlib
 import json
 from typing import Any, Callable, Iterator, Mapping, Optional
 
+from tidegate.calling import run_hooks
 from tidegate.connections import Connection, Stored
 from tidegate.current import Run, slot
 from tidegate.errors import RunCancelled, RunFailed
-from tidegate.runner import encode, perform, run_hooks
+from tidegate.results import encode
+from tidegate.runner import perform
 from tidegate.task import Task
 
 Child = Callable[[Mapping[str, Any]], Any]

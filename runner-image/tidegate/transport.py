@@ -7,6 +7,7 @@ Redirects are not followed: they would take the credential elsewhere.
 
 from __future__ import annotations
 
+import encodings.idna  # noqa: F401 - sockets load it at the first connection, which a fork may cut in half
 import http.client
 import json
 import random
@@ -16,7 +17,7 @@ import urllib.error
 import urllib.request
 from typing import Any, Callable, Mapping, NamedTuple, Optional
 
-from tidegate.errors import ApiError
+from tidegate.errors import ApiError, TidegateError
 
 TIMEOUT_SECONDS = 15.0
 FIRST_DELAY_SECONDS = 0.2
@@ -135,7 +136,7 @@ class Http:
             raise ApiError(words, lost=True) from None
 
 
-class _Refused(Exception):
+class _Refused(TidegateError):
     def __init__(self, status: Optional[int], words: str, retry_after: Optional[float]) -> None:
         super().__init__(words)
         self.status, self.words, self.retry_after = status, words, retry_after

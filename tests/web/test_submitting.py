@@ -14,7 +14,7 @@ from support.runs import now
 from support.scripted import AWAY, Asked, Says, ScriptedWeb
 from support.web import MirrorThread, Parts, Stack
 from tidegate import ApiError, ConfigurationError, RunFailed, task
-from tidegate.client import Client, SubmitManyFailed, connect, order
+from tidegate.client import Client, SubmitManyFailed, connect, run_body
 from tidegate.cluster import ClusterClient
 from tidegate.manifests import manifest
 from tidegate_cluster import programs, settings
@@ -160,7 +160,7 @@ def test_a_name_that_another_run_has_is_told_also_after_a_lost_answer() -> None:
     other = {"name": "a", "uid": "u", "phase": "Pending", "spec": {"taskRef": {"name": "resize"}, "payload": {"n": 2}}}
     answers = [AWAY, Says(409, {"detail": "it exists"}), Says(200, other)]
     with ScriptedWeb(lambda _: answers.pop(0)) as web, pytest.raises(ApiError, match="it exists"):
-        connect(url=web.url, key="tg_x", project="p").submit(order("resize", {"n": 1}, name="a"))
+        connect(url=web.url, key="tg_x", project="p").submit(run_body("resize", {"n": 1}, name="a"))
 
 
 def test_a_web_part_that_is_away_for_a_moment_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,7 +227,7 @@ def test_a_cluster_whose_answer_was_lost_makes_no_second_run(stack: Stack, kubec
     with ScriptedWeb(forward) as web:
         token = f"Bearer {stack.plane.token()}"
         client = ClusterClient(web.url, namespace=stack.project, authorization=lambda: token)
-        handle = client.submit(order("resize", {"n": 1}))
+        handle = client.submit(run_body("resize", {"n": 1}))
         assert stack.runs.exists(handle.name)
         assert [asked.method for asked in web.asked] == ["POST", "POST", "GET"]
 

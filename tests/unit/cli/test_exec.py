@@ -10,13 +10,21 @@ import yaml
 from support.command import Command
 
 TASKS = """
-import os, sys, time
+import datetime, os, sys, time
 from tidegate import AbortRun, RetryAfter, task
 
 @task
 def resize(width: int, name: str = "x"):
     print("resizing", name)
     return {"width": width, "attempt": os.environ["TIDEGATE_ATTEMPT"], "key": os.environ.get("TIDEGATE_API_KEY")}
+
+@task
+def echo(sha: str, version: str):
+    return {"said": f"{sha} {version}", "set": {2, 1}, "when": datetime.date(2026, 1, 2)}
+
+@task
+def large():
+    return 2**64
 
 @task
 def broken():
@@ -59,6 +67,13 @@ def test_the_exit_code_is_the_runners(tidegate: Command, function: str, code: in
     assert (ended.code, ended.out) == (code, "")
 
 
+def test_hashes_and_versions_are_text_and_results_are_converted_as_in_a_pod(tidegate: Command) -> None:
+    ended = tidegate.ok("exec", f"{tidegate.home}/pictures.py:echo", "-p", "sha=7e45310", "-p", "version=1.10")
+    assert ended.json == {"said": "7e45310 1.10", "set": [1, 2], "when": "2026-01-02"}
+    refused = tidegate("exec", f"{tidegate.home}/pictures.py:large")
+    assert (refused.code, "the result is not JSON: an integer beyond ±2^63" in refused.err) == (1, True)
+
+
 def test_a_payload_that_doesnt_fit_is_told_as_in_a_pod(tidegate: Command) -> None:
     ended = tidegate("exec", f"{tidegate.home}/pictures.py:resize", "--payload", '{"width": "wide"}')
     assert (ended.code, "argument 'width' must be integer" in ended.err) == (64, True)
@@ -98,7 +113,7 @@ def test_tasks_are_written_from_functions(tidegate: Command) -> None:
     file = f"{tidegate.home}/pictures.py"
     written = list(yaml.safe_load_all(tidegate.ok("tasks", "export", file, "--image", "shop:1").out))
     named = {task["metadata"]["name"]: task["spec"] for task in written}
-    assert sorted(named) == ["abort", "broken", "later", "resize", "wait"]
+    assert sorted(named) == ["abort", "broken", "echo", "large", "later", "resize", "wait"]
     assert (named["resize"]["image"], named["resize"]["entrypoint"]) == ("shop:1", "pictures:resize")
     (tidegate.home / "empty.py").write_text("print('hello')\n")
     assert (

@@ -139,3 +139,30 @@ def test_events_and_heartbeats_are_read_from_a_stream() -> None:
     data = b'retry: 2000\n: welcome\n\nevent: run\nid: 7\ndata: {"uid": "u"}\n\n: still here\n\nevent: cut\ndata: {"un'
     heartbeat = Event(name="", id="", data=None)
     assert list(read(data)) == [heartbeat, Event(name="run", id="7", data={"uid": "u"}), heartbeat]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["7e45310", "12e4", "1.10", "1.0", "007", "-0", "0.0", "1e999", "-1e999", "NaN", "Infinity", "18446744073709551616",
+     "9223372036854775808", "1" * 5000, "1e5", "+1", "0x10", " 7", "1_000", "0.1234567890123456789", "1e-999", "five"],
+)  # fmt: skip
+def test_a_field_that_json_would_change_is_text(text: str) -> None:
+    assert read_payload(None, [f"sha={text}"]) == {"sha": text}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("7", 7), ("-7", -7), ("0", 0), ("1.5", 1.5), ("9223372036854775807", 2**63 - 1), ('"7"', "7"), ("true", True),
+     ("null", None), ("[1.10, 12e4]", [1.1, 120000.0]), ('{"a": 1.0}', {"a": 1.0})],
+)  # fmt: skip
+def test_a_field_that_stays_as_it_is_written_is_json(text: str, value: object) -> None:
+    assert read_payload(None, [f"n={text}"]) == {"n": value}
+
+
+@pytest.mark.parametrize("number", ["7e45310", "18446744073709551616", "-1e999", "1e-999"])
+def test_a_number_within_json_that_would_change_is_refused_with_how_to_quote(number: str) -> None:
+    arguments: list[tuple[str | None, list[str]]] = [(f'{{"sha": {number}}}', []), (None, [f"sha=[{number}]"])]
+    for payload, fields in arguments:
+        with pytest.raises(CommandError, match="would become another number: quote it") as raised:
+            read_payload(payload, fields)
+        assert f'"{number}"' in str(raised.value)

@@ -17,7 +17,7 @@ def works(how: str = "well"):
     if how == "badly": raise ValueError("no way")
     if how == "never": raise AbortRun("hopeless")
     if how == "later": raise RetryAfter(3)
-    if how == "not JSON": return {1}
+    if how == "not JSON": return b"1"
     return 42
 
 @works.on_start

@@ -57,7 +57,7 @@ def test_the_payload_and_the_result_are_looked_at_as_in_a_pod() -> None:
 
     @task
     def no_json() -> Any:
-        return {1}
+        return b"1"
 
     with pytest.raises(TypeError, match="the result is not JSON"):
         testing.run(no_json)
