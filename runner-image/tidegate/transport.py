@@ -7,7 +7,7 @@ Redirects are not followed: they would take the credential elsewhere.
 
 from __future__ import annotations
 
-import encodings.idna  # noqa: F401 - sockets load it at the first connection, which a fork may cut in half
+import codecs
 import http.client
 import json
 import random
@@ -18,6 +18,10 @@ import urllib.request
 from typing import Any, Callable, Mapping, NamedTuple, Optional
 
 from tidegate.errors import ApiError, TidegateError
+
+for _codec in ("ascii", "idna", "iso-8859-1"):
+    # Loaded at the first request otherwise, by a thread: a child that is forked meanwhile has half a codec for good.
+    codecs.lookup(_codec)
 
 TIMEOUT_SECONDS = 15.0
 FIRST_DELAY_SECONDS = 0.2
