@@ -16,6 +16,7 @@ ORDER = (
     "test_odd_input",
     "test_operator",
     "test_web",
+    "test_lost_store",
     "test_chart",
 )
 

@@ -1,0 +1,35 @@
+"""A Postgres without a volume whose pod is deleted: everything is ready again by itself, and archives again."""
+
+import re
+
+from playwright.sync_api import expect
+from support.browser import chromium, signed_in
+from support.builders import a_run
+from support.cluster import PROJECT, SECONDS, ClusterRuns, forwarded
+from support.servers import wait_until
+from tidegate_demo.install import ADMIN, NAMESPACE, RELEASE, wait_ready
+from tidegate_demo.kubectl import Kubectl
+
+
+def test_a_postgres_that_comes_back_empty_is_filled_again(kubectl: Kubectl, runs: ClusterRuns) -> None:
+    selector = "app.kubernetes.io/component=postgres"
+    (before,) = kubectl.json("-n", NAMESPACE, "get", "pods", "-l", selector)["items"]
+    kubectl("-n", NAMESPACE, "delete", "pod", before["metadata"]["name"], "--grace-period=0", "--force")
+
+    def is_another() -> bool:
+        pods = kubectl.json("-n", NAMESPACE, "get", "pods", "-l", selector)["items"]
+        return bool(pods) and pods[0]["metadata"]["uid"] != before["metadata"]["uid"]
+
+    wait_until(is_another, seconds=SECONDS, what="another pod of Postgres")
+    wait_ready(kubectl)  # within its own limit, for web, live and mirror alike
+    runs.end(a_run("after-the-loss").shell("true"), "Succeeded")
+    expect.set_options(timeout=SECONDS * 1000)
+    password = kubectl.secret(NAMESPACE, f"{RELEASE}-admin", key="password")
+    with (
+        chromium() as browser,
+        forwarded(kubectl, f"svc/{RELEASE}-web") as site,
+        signed_in(browser, site, email=ADMIN, password=password) as page,
+    ):
+        expect(page).to_have_url(re.compile("/projects/[a-z]+/runs$"))
+        page.goto(f"/projects/{PROJECT}/runs")
+        expect(page.locator("tr", has_text="after-the-loss")).to_contain_text("Succeeded")
