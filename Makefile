@@ -8,6 +8,7 @@ PYTHON := .venv/bin/python
 CLUSTER := PYTHONPATH=cluster $(PYTHON) -m tidegate_cluster
 IMAGES := PYTHONPATH=cluster $(PYTHON) -m tidegate_images
 NAME ?= demo
+FUZZ_TESTS := $(wildcard tests/*/test_fuzz.py)
 PUSH ?=
 
 .PHONY: help
@@ -35,8 +36,11 @@ test: .venv/ready ## All tests, on real parts; STAGE=unit for one stage
 	@$(PYTHON) tests/stages.py $(STAGE)
 
 .PHONY: fuzz
-fuzz: .venv/ready ## Half an hour of odd objects beside sound runs; FUZZ_SECONDS=1800, FUZZ_SEED=1
-	@FUZZ_SECONDS=$(or $(FUZZ_SECONDS),1800) FUZZ_SEED=$(or $(FUZZ_SEED),1) .venv/bin/pytest -q $(wildcard tests/*/test_fuzz.py)
+fuzz: .venv/ready ## Half an hour of odd objects beside sound runs; FUZZ_MINUTES=30, FUZZ_SEED=1
+	@for file in $(FUZZ_TESTS); do \
+	  FUZZ_SECONDS=$$(( $(or $(FUZZ_MINUTES),30) * 60 / $(words $(FUZZ_TESTS)) )) FUZZ_SEED=$(or $(FUZZ_SEED),1) \
+	    .venv/bin/pytest -q $$file || exit 1; \
+	done
 
 .PHONY: lint
 lint: .venv/ready ## ruff, mypy --strict, import-linter

@@ -7,6 +7,7 @@ from support.browser import chromium, signed_in
 from support.builders import a_run
 from support.cluster import PROJECT, SECONDS, ClusterRuns, forwarded
 from support.servers import wait_until
+from tidegate_cluster.errors import ClusterError
 from tidegate_demo.install import ADMIN, NAMESPACE, RELEASE, wait_ready
 from tidegate_demo.kubectl import Kubectl
 
@@ -20,7 +21,16 @@ def test_a_postgres_that_comes_back_empty_is_filled_again(kubectl: Kubectl, runs
         pods = kubectl.json("-n", NAMESPACE, "get", "pods", "-l", selector)["items"]
         return bool(pods) and pods[0]["metadata"]["uid"] != before["metadata"]["uid"]
 
+    def has_its_admin() -> bool:
+        count = """psql -U "$POSTGRES_USER" -d "$POSTGRES_DB" -tAc 'select count(*) from users'"""
+        try:
+            said = kubectl("-n", NAMESPACE, "exec", before["metadata"]["name"], "--", "sh", "-c", count)
+        except ClusterError:
+            return False
+        return said.strip() == "1"
+
     wait_until(is_another, seconds=SECONDS, what="another pod of Postgres")
+    wait_until(has_its_admin, seconds=SECONDS, what="the schema and the first admin")
     wait_ready(kubectl)  # within its own limit, for web, live and mirror alike
     runs.end(a_run("after-the-loss").shell("true"), "Succeeded")
     expect.set_options(timeout=SECONDS * 1000)
