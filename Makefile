@@ -63,13 +63,14 @@ crds: .venv/ready ## Write what is generated from the types: CRDs, the chart's c
 	@$(PYTHON) docs/generate_cli.py
 
 .PHONY: verify
-verify: .venv/ready ## Fail when generated files or uv.lock have drifted
+verify: .venv/ready ## Fail when generated files or uv.lock have drifted, or a promise names a test that is not there
 	@$(UV) lock --check --quiet
 	@$(PYTHON) -m tidegate_api.generate --check .
 	@$(PYTHON) docs/generate_settings.py --check
 	@$(PYTHON) docs/generate_openapi.py --check
 	@$(PYTHON) docs/generate_python.py --check
 	@$(PYTHON) docs/generate_cli.py --check
+	@$(PYTHON) docs/check_promises.py
 
 .PHONY: cluster-up
 cluster-up: .venv/ready ## A local Kubernetes cluster; NAME=demo

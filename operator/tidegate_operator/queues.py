@@ -31,6 +31,8 @@ class QueueReporter:
         self, client: KubeClient, cache: Cache, workqueue: Workqueue, *, clock: Callable[[], float] = time.time
     ) -> None:
         self._client, self._cache, self._workqueue, self._clock = client, cache, workqueue, clock
+        self._written: dict[str, float] = {}
+        """When the status of a Queue was written last: its own echo, and runs that change, ask for it again at once."""
 
     async def run(self) -> None:
         """Once a second, look at the Queues whose numbers have changed."""
@@ -51,6 +53,7 @@ class QueueReporter:
         namespace, name = names_of(ident)
         queue, state = self._cache.find_queue(namespace, name), self._cache.admission.queue(namespace, name)
         if queue is None or state is None:
+            self._written.pop(ident, None)
             return NOTHING
         if state.fault is not None:
             if self._clock() < state.fault_at + RETRY_SECONDS - 1.0:
@@ -60,7 +63,10 @@ class QueueReporter:
         status = queue_status(queue, state, now=self._clock())
         if status == queue.status:
             return NOTHING
-        return Work(partial(self._write, queue, status))
+        again_at = self._written.get(ident, 0.0) + PAUSE_SECONDS
+        if 0 < again_at - self._clock() <= PAUSE_SECONDS:  # further off: the clock was set back
+            return Work(wake_at=again_at)
+        return Work(partial(self._write, ident, queue, status))
 
     def drained(self) -> None:
         """Nothing follows from it."""
@@ -74,7 +80,8 @@ class QueueReporter:
         """Take the condition away."""
         await mark_set_aside(self._client, self._path(*names_of(ident)), None, resource=KIND, now=self._clock())
 
-    async def _write(self, queue: QueueRecord, status: Json) -> None:
+    async def _write(self, ident: str, queue: QueueRecord, status: Json) -> None:
+        self._written[ident] = self._clock()
         patch: list[Json] = [
             {"op": "replace", "path": "/metadata/resourceVersion", "value": str(queue.version)},
             {"op": "add", "path": "/status", "value": status},

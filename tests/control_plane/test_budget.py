@@ -1,12 +1,13 @@
 """What a run costs the apiserver: counted from its audit log."""
 
 import json
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.builders import a_run
+from support.builders import a_queue, a_run
 from support.operator import OperatorProcess
 from tidegate_cluster.control_plane import ControlPlane
 
@@ -32,3 +33,15 @@ def test_a_happy_run_costs_one_post_and_at_most_two_patches(plane: ControlPlane)
     assert spent.keys() == {"create jobs", "patch taskruns/status"}
     assert spent["create jobs"] == 20
     assert spent["patch taskruns/status"] <= 40
+
+
+def test_a_queues_status_is_written_at_most_once_a_second(plane: ControlPlane) -> None:
+    plane.kubectl("create", "namespace", "busy")
+    queue = a_queue("busy", concurrencyLimit=3)
+    queue["metadata"]["namespace"] = "busy"
+    runs = [a_run(f"busy-{i:02}").namespace("busy").pod(duration="1s").spec(queue="busy").built for i in range(15)]
+    began = time.monotonic()
+    plane.kubectl("create", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": [queue, *runs]}))
+    plane.kubectl("wait", "-n", "busy", "--for=condition=Succeeded", "--timeout=60s", "taskruns.tidegate.dev", "--all")
+    spent = Counter(e.what for e in plane.requests("operator") if e.namespace == "busy")
+    assert 2 <= spent["patch queues/status"] <= time.monotonic() - began + 1

@@ -173,6 +173,17 @@ def test_a_slot_is_free_only_when_the_pod_is_gone_also_if_its_run_was_deleted(pl
     runs.patch_spec("strict-next", cancel=True)
 
 
+def test_a_retry_gives_its_slot_back(runs: Runs) -> None:
+    runs.create(a_queue("single", concurrencyLimit=1))
+    retry = {"maxAttempts": 2, "initialDelaySeconds": 600, "maxDelaySeconds": 600}
+    runs.create(a_run("single-retries").pod(exit_code="1").spec(queue="single").task(retry=retry).built)
+    runs.wait("single-retries", "Retrying", reason="BackOff")
+    runs.create(a_run("single-next").spec(queue="single").built)
+    runs.wait("single-next", "Succeeded")
+    assert runs.get("single-retries")["status"]["phase"] == "Retrying"
+    runs.patch_spec("single-retries", cancel=True)
+
+
 HOLD = json.dumps({"metadata": {"finalizers": ["test.tidegate.dev/hold"]}})
 RELEASE = json.dumps({"metadata": {"finalizers": []}})
 

@@ -43,6 +43,7 @@ def test_what_is_only_recorded_stays_as_it_was_and_the_status_says_which_spec_it
     status = runs.wait("recorded", "Succeeded")
     made = runs.get("recorded")
     assert made["spec"].items() >= asked.items()
+    assert made["metadata"].keys().isdisjoint({"annotations", "finalizers"})
     assert status["observedGeneration"] == made["metadata"]["generation"]
     assert all(c["lastTransitionTime"] for c in status["conditions"])
 
@@ -112,6 +113,17 @@ def test_a_retry_uses_the_task_as_it_was_at_the_first_attempt(plane: ControlPlan
     assert images == ["first", "first"]
 
 
+def test_where_no_job_is_left_the_task_is_read_again(plane: ControlPlane, runs: Runs) -> None:
+    runs.create(a_task("reread", image="first", retry={"maxAttempts": 2, "initialDelaySeconds": 3, "jitter": False}))
+    runs.create(a_run("forgotten").task_ref("reread").pod(exit_code="1").built)
+    runs.wait("forgotten", "Retrying")
+    plane.kubectl("patch", "tasks.tidegate.dev", "reread", "--type=merge", "-p", '{"spec": {"image": "second"}}')
+    plane.kubectl("delete", "job", runs.jobs("forgotten")[0]["metadata"]["name"])
+    runs.wait("forgotten", "Failed")
+    images = [j["spec"]["template"]["spec"]["containers"][0]["image"] for j in runs.jobs("forgotten")]
+    assert images == ["second"]
+
+
 def test_a_running_attempt_is_told_and_timed_out(runs: Runs) -> None:
     runs.create(a_run("slow").pod(hold="1").task(timeoutSeconds=2, retry={"maxAttempts": 1}).built)
     assert "reason" not in runs.wait("slow", "Running")
@@ -160,6 +172,8 @@ def test_a_pod_that_no_node_takes_is_cancelled_by_deleting_its_job(runs: Runs) -
     runs.patch_spec("homeless", cancel=True)
     runs.wait("homeless", "Cancelled", seconds=30)
     wait_until(lambda: not runs.jobs("homeless"), what="the Job to be gone")
+    # A deletion that didn't say so would leave the pods of a Job where they are.
+    assert runs.listed("pods", "tidegate.dev/run=homeless") == []
 
 
 def test_an_image_name_that_cannot_be_fails_at_once(runs: Runs) -> None:

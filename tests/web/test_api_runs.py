@@ -111,6 +111,13 @@ def test_a_run_made_by_kubectl_is_found_before_the_mirror_has_seen_it(stack: Sta
     assert answer["requestedBy"] is None
 
 
+def test_who_asked_by_the_word_of_somebody_else_is_told_as_such(stack: Stack, me: SignedIn) -> None:
+    stack.runs.create("by-hand")
+    stack.runs.kubectl("annotate", "tgr", "by-hand", f"tidegate.dev/requested-by={EMAIL}")
+    answer: Any = me.get("runs/by-hand").json
+    assert answer["requestedBy"] == {"name": EMAIL, "verified": False}
+
+
 def test_pages_of_a_list_meet_without_gap_or_overlap(me: SignedIn) -> None:
     names = {f"run-{number}" for number in range(7)}
     for name in names:

@@ -20,7 +20,16 @@ RESOLVED: dict[str, Any] = {
 
 
 def run() -> dict[str, Any]:
-    made = a_run("hello").payload(b="é", a=None).labels({"team": "blue", "job-name": "forged"}).built
+    theirs = (
+        "job-name",
+        "controller-uid",
+        "batch.kubernetes.io/job-name",
+        "batch.kubernetes.io/controller-uid",
+        "app.kubernetes.io/managed-by",
+        "tidegate.dev/queue",
+        "tidegate.dev/made-up",
+    )
+    made = a_run("hello").payload(b="é", a=None).labels({"team": "blue", **dict.fromkeys(theirs, "forged")}).built
     made["metadata"] |= {"uid": "uid-1"}
     return made
 

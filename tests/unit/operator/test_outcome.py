@@ -112,7 +112,7 @@ def test_a_pod_stopped_by_its_deadline_is_cancelled_or_timed_out() -> None:
     timed_out = end_of(stopped.built, cancelled=False, now=NOW)
     assert cancelled is not None
     assert timed_out is not None
-    assert (cancelled.outcome, timed_out.outcome) == (Outcome.CANCELLED, Outcome.TIMEOUT)
+    assert (cancelled.outcome, timed_out.outcome, timed_out.final) == (Outcome.CANCELLED, Outcome.TIMEOUT, False)
 
 
 def test_a_pod_that_ended_before_its_stop_keeps_its_own_end() -> None:
@@ -124,7 +124,7 @@ def test_a_pod_that_ended_before_its_stop_keeps_its_own_end() -> None:
 def test_a_pod_that_never_started_is_a_start_timeout() -> None:
     end = end_of(an_attempt().pod(phase="Failed", reason="DeadlineExceeded").built, cancelled=False, now=NOW)
     assert end is not None
-    assert (end.outcome, end.reason) == (Outcome.FAILED, "StartTimeout")
+    assert (end.outcome, end.reason, end.final) == (Outcome.FAILED, "StartTimeout", False)
 
 
 def test_why_a_pod_was_stopped_outlives_the_supervisor() -> None:

@@ -136,6 +136,11 @@ def test_while_a_run_goes_on_forbid_makes_none_and_then_the_latest() -> None:
     assert decided(schedule, of_tick(TICK - 3 * MINUTE, Phase.SUCCEEDED)).create == [TICK]
 
 
+def test_allow_makes_a_run_beside_the_one_that_goes_on() -> None:
+    assert decided(since(TICK - MINUTE, concurrencyPolicy="Allow"), of_tick(TICK - MINUTE)).create == [TICK]
+    assert decided(since(TICK - MINUTE), of_tick(TICK - MINUTE)).create == [TICK]
+
+
 def test_forbid_catches_all_up_one_by_one() -> None:
     schedule = since(TICK - 3 * MINUTE, concurrencyPolicy="Forbid", catchUp="All")
     assert decided(schedule).create == [TICK - 2 * MINUTE]

@@ -1,9 +1,10 @@
 """status: the whole status as it is written."""
 
+import pytest
 from support.records import NOW, a_run_record, an_attempt
 from tidegate_api.names import Phase
 from tidegate_operator.policies.outcome import end_of
-from tidegate_operator.status import MESSAGE_MAX, REASON_MAX, attempt_entry, build_status
+from tidegate_operator.status import MESSAGE_MAX, REASON_MAX, attempt_entry, build_status, with_attempt
 from tidegate_operator.timestamps import format_time
 
 
@@ -45,3 +46,29 @@ def test_an_attempt_tells_which_image_and_which_spec_ran() -> None:
     attempt.spec_hash = "c0ffee"
     entry = attempt_entry(attempt, end=end_of(attempt, cancelled=False, now=NOW), started=NOW)
     assert (entry["image"], entry["imageID"], entry["specHash"]) == ("busybox:1", "busybox@sha256:ab", "c0ffee")
+
+
+def test_the_last_hundred_attempts_are_kept() -> None:
+    history = [{"number": n, "outcome": "Failed"} for n in range(1, 101)]
+    kept = with_attempt(history, {"number": 101, "outcome": "Failed"})
+    assert [a["number"] for a in kept] == list(range(2, 102))
+    again = {"number": 101, "outcome": "Timeout"}
+    assert with_attempt(kept, again) == [*kept[:-1], again]
+
+
+@pytest.mark.parametrize(
+    ("phase", "finished", "succeeded"),
+    [
+        (Phase.PENDING, "False", "Unknown"),
+        (Phase.RUNNING, "False", "Unknown"),
+        (Phase.RETRYING, "False", "Unknown"),
+        (Phase.SUCCEEDED, "True", "True"),
+        (Phase.FAILED, "True", "False"),
+        (Phase.CANCELLED, "True", "False"),
+        (Phase.EXPIRED, "True", "False"),
+        (Phase.SKIPPED, "True", "False"),
+    ],
+)
+def test_two_conditions_say_whether_it_has_finished_and_how(phase: Phase, finished: str, succeeded: str) -> None:
+    status = build_status(a_run_record(), phase=phase, now=NOW)
+    assert {c["type"]: c["status"] for c in status["conditions"]} == {"Finished": finished, "Succeeded": succeeded}

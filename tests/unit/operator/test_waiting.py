@@ -81,6 +81,13 @@ def test_a_run_not_started_in_time_expires() -> None:
     assert (status["phase"], status["reason"]) == ("Expired", "StartDeadlineExceeded")
 
 
+def test_a_run_whose_first_job_was_made_expires_no_more() -> None:
+    failed = [{"number": 1, "outcome": "Failed"}]
+    run = a_run_record(phase=Phase.RETRYING, attempts=failed, next_attempt_at=NOW - 1, start_deadline=1)
+    decision = decide(run, World(), NOW)
+    assert (decision.actions, decision.ticket is not None) == ([], True)
+
+
 def test_a_task_is_missed_from_the_moment_the_run_was_queued() -> None:
     run = a_run_record(task_ref="resize", start_after=NOW - 59, status=StatusRecord(reason="TaskNotFound"))
     assert decide(run, World(), NOW).wake_at == NOW + 1

@@ -54,3 +54,16 @@ def test_what_makes_no_sense_is_refused(name: str, value: object) -> None:
 def test_cookies_are_secure_behind_https() -> None:
     assert WebSettings(public_url="https://x.example").secure_cookies
     assert not WebSettings(public_url="http://localhost:8080").secure_cookies
+
+
+@pytest.mark.parametrize(
+    ("name", "default"),
+    [
+        ("keep_pods_seconds", 600),
+        ("max_finished_runs", 10_000),
+        ("stream_heartbeat_seconds", 15),
+        ("stream_recheck_seconds", 60),
+    ],
+)
+def test_defaults_that_others_rely_on(name: str, default: object) -> None:
+    assert WebSettings.model_fields[name].default == default
