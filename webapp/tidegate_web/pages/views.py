@@ -22,6 +22,7 @@ from tidegate_web.auth.guard import caller, signed_in
 from tidegate_web.family import Family, family_of
 from tidegate_web.health.neighbours import neighbours
 from tidegate_web.pages import definitions, formatting, people, projects, webhooks
+from tidegate_web.pages.filters import RunQuery
 from tidegate_web.pages.projects import projects_page
 from tidegate_web.permissions import Permission, Role, requires
 from tidegate_web.problems import Problem
@@ -136,13 +137,12 @@ def blueprint() -> Blueprint:
         wanted = parse_filter(request.args)
         now = made.clock.now()
         shown = runs_shown(made, project, wanted, after=request.args.get("after"), now=now)
-        filtered = any(request.args.get(name) for name in ("phase", "task", "queue", "q", "tag", "batch", "schedule"))
         return render_template(
             "_runs.html" if fragment_wanted() else "runs.html",
             project=project,
             **shown,
             wanted=wanted,
-            filtered=filtered,
+            query=RunQuery(wanted),
             first_page=not request.args.get("after"),
             phases=PHASES,
             active_phases=ACTIVE_PHASES,
