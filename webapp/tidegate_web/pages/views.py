@@ -21,8 +21,9 @@ from tidegate_web.api.runs import find, told_of
 from tidegate_web.auth.guard import caller, signed_in
 from tidegate_web.family import Family, family_of
 from tidegate_web.health.neighbours import neighbours
-from tidegate_web.pages import definitions, formatting, people, projects, webhooks
+from tidegate_web.pages import definitions, formatting, logtext, people, projects, webhooks
 from tidegate_web.pages.filters import RunQuery
+from tidegate_web.pages.fragments import fragment_wanted
 from tidegate_web.pages.projects import projects_page
 from tidegate_web.permissions import Permission, Role, requires
 from tidegate_web.problems import Problem
@@ -35,11 +36,6 @@ from tidegate_web.store.records import RunLike, is_from_cluster
 
 PAGE = 50
 ATTENTION_PHASES = ("Failed", "Expired", "Skipped")
-
-
-def fragment_wanted() -> bool:
-    """Whether the page's script asks for the part that changes."""
-    return request.headers.get("X-Fragment") == "1"
 
 
 def last_event(project: str) -> int | None:
@@ -104,6 +100,7 @@ def blueprint() -> Blueprint:
     area = Blueprint("pages", __name__)
     projects.add_routes(area)
     definitions.add_routes(area)
+    logtext.add_routes(area)
     people.add_routes(area)
     webhooks.add_routes(area)
 
