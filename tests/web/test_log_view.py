@@ -57,7 +57,7 @@ def by_library(level: str, message: str, **values: object) -> bytes:
 
 
 def look(page: Page, stack: Stack, run: Json) -> None:
-    page.goto(f"/projects/{stack.project}/runs/{run['metadata']['uid']}")
+    page.goto(f"/projects/{stack.project}/runs/{run['metadata']['name']}")
 
 
 def test_records_of_the_library_are_told_as_time_level_message_and_fields(
@@ -133,7 +133,7 @@ def test_the_log_is_there_to_download_as_it_was_written(stack: Stack, page: Page
         page.get_by_role("link", name="Download the log").click()
     assert download.value.suggested_filename == "raw.log"
     assert Path(download.value.path()).read_bytes() == written
-    page.get_by_label("Attempt").select_option("1")
+    page.get_by_label("Attempt", exact=True).select_option("1")
     address = page.get_by_role("link", name="Download the log").get_attribute("href")
     assert address is not None
     answer = page.request.get(address)
