@@ -25,6 +25,7 @@ from tidegate_web.pages import definitions, formatting, logtext, people, project
 from tidegate_web.pages.filters import RunQuery
 from tidegate_web.pages.fragments import fragment_wanted
 from tidegate_web.pages.projects import projects_page
+from tidegate_web.pages.specs import spec_shown
 from tidegate_web.permissions import Permission, Role, requires
 from tidegate_web.problems import Problem
 from tidegate_web.services import Services, services
@@ -169,6 +170,7 @@ def blueprint() -> Blueprint:
             metadata=told.metadata,
             away=is_from_cluster(row),
             requester=shapes.requester(row),
+            task_spec=spec_shown(made, row, attempts, role=role),
             may_act=role is not None and role >= Role.OPERATOR,
             commands=kubectl_commands(project, row),
             family=family_shown(made, row, now=now),
