@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from tidegate_api.names import TASK_LABEL, TASK_SPEC_ANNOTATION
 from tidegate_cluster.control_plane import ControlPlane
 from tidegate_web.kubernetes import (
     GROUP_VERSION,
@@ -99,7 +100,17 @@ class RunMaker:
             raise
         return True
 
-    def job(self, run: Json, attempt: int = 1, *, name: str | None = None, owned: bool = True) -> Json:
+    def job(
+        self,
+        run: Json,
+        attempt: int = 1,
+        *,
+        name: str | None = None,
+        owned: bool = True,
+        task: str | None = None,
+        task_spec: str | None = None,
+    ) -> Json:
+        """The Job of an attempt; of a ``task``, where it is named, and with the annotation that tells its spec."""
         uid = run["metadata"]["uid"]
         body: Json = {
             "apiVersion": "batch/v1",
@@ -110,6 +121,10 @@ class RunMaker:
                 "template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "task", "image": "busybox"}]}},
             },
         }
+        if task is not None:
+            body["metadata"]["labels"] = {TASK_LABEL: task}
+        if task_spec is not None:
+            body["metadata"]["annotations"] = {TASK_SPEC_ANNOTATION: task_spec}
         if owned:
             body["metadata"]["ownerReferences"] = [owner_reference(run)]
         return self.admin.request("POST", jobs_path(self.project), body=body)

@@ -130,7 +130,7 @@ class Follower:
         delay = 0.2
         while True:
             try:
-                owner = self._owners.of(self._pod)
+                owner = self._ask(lambda: self._owners.of(self._pod))
             except ClusterError:
                 self._wait(delay)
                 delay = min(delay * 2, 5)

@@ -9,6 +9,7 @@ from typing import Any
 
 from tidegate_web.kubernetes import Cluster, ClusterError, controller_of, jobs_path
 from tidegate_web.mirror.quarantine import Quarantine
+from tidegate_web.mirror.specs import SpecKeeper
 from tidegate_web.ownership import attempt_of_job
 
 CONTAINER = "task"
@@ -132,16 +133,17 @@ class PodHandler:
 
 
 class Owners:
-    """Finds out whose a pod is: one GET a Job, remembered by its uid."""
+    """Finds out whose a pod is: one GET a Job, remembered by its uid. What that tells of its spec is kept."""
 
-    def __init__(self, cluster: Cluster, *, remember: int = 50_000) -> None:
+    def __init__(self, cluster: Cluster, *, specs: SpecKeeper, remember: int = 50_000) -> None:
         self._cluster = cluster
+        self._specs = specs
         self._remember = remember
         self._jobs: dict[str, Owner | None] = {}
         self._lock = threading.Lock()
 
     def of(self, pod: Pod) -> Owner | None:
-        """The run and attempt of a pod, None when it is nobody's (or its Job is gone). ClusterError to ask again."""
+        """The run and attempt of a pod, None when it is nobody's (or its Job is gone). ClusterError and SQLAlchemyError to ask again."""
         if pod.job is None:
             return None
         name, uid = pod.job
@@ -159,6 +161,8 @@ class Owners:
         if job["metadata"]["uid"] == uid and run is not None:
             attempt = attempt_of_job(name, run_name=run[0], run_uid=run[1])
             owner = None if attempt is None else Owner(run_uid=run[1], run_name=run[0], attempt=attempt)
+            if owner is not None:
+                self._specs.keep(job)
         with self._lock:
             if len(self._jobs) >= self._remember:
                 self._jobs.clear()

@@ -25,6 +25,7 @@ from tidegate_web.mirror.pruner import Pruner
 from tidegate_web.mirror.publisher import Publisher
 from tidegate_web.mirror.quarantine import RETRY_SECONDS, Quarantine, Retrier
 from tidegate_web.mirror.scopes import Scope, Scopes
+from tidegate_web.mirror.specs import SpecKeeper
 from tidegate_web.mirror.sweeper import Sweeper
 from tidegate_web.mirror.writer import Listed, RunHandler, RunWriter
 from tidegate_web.services import Services
@@ -79,7 +80,8 @@ class Term:
         self._logs = LogWriter(
             engine=made.engine, redis=made.redis, quarantine=quarantine, again=self._read_log_again, stop=self.stop
         )
-        self._owners = Owners(made.cluster)
+        specs = SpecKeeper(engine=made.engine, clock=made.clock)
+        self._owners = Owners(made.cluster, specs=specs)
 
         def follower(pod: Pod) -> Follower:
             return Follower(
@@ -107,6 +109,7 @@ class Term:
             settings=settings,
             pods=self._pods,
             owners=self._owners,
+            specs=specs,
             scopes=self._scopes,
             audit=made.audit,
             quarantine=quarantine,

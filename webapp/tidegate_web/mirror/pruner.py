@@ -19,7 +19,7 @@ from tidegate_web.mirror.quarantine import Quarantine
 from tidegate_web.store import partitions
 from tidegate_web.store.engine import is_unavailable
 from tidegate_web.store.partitions import Month
-from tidegate_web.store.queries import project_settings, pruning
+from tidegate_web.store.queries import project_settings, pruning, task_specs
 from tidegate_web.worker import Worker
 
 log = structlog.stdlib.get_logger(__name__)
@@ -113,6 +113,8 @@ class Pruner(Worker):
             forgotten += len(places)
             if len(places) < AT_ONCE:
                 break
+        with self._engine.begin() as connection:
+            task_specs.forget(connection, project=project, before=before)
         if forgotten:
             log.info("runs past their retention were forgotten", project=project, count=forgotten)
 

@@ -21,6 +21,7 @@ from tidegate_web.mirror.pods import Owners, PodTable
 from tidegate_web.mirror.quarantine import Quarantine
 from tidegate_web.mirror.schedules import Schedules
 from tidegate_web.mirror.scopes import Scope, Scopes
+from tidegate_web.mirror.specs import SpecKeeper
 from tidegate_web.settings import WebSettings
 from tidegate_web.store.engine import is_of_the_data
 from tidegate_web.store.models import AnyRow
@@ -51,6 +52,7 @@ class Sweeper(Worker):
         settings: WebSettings,
         pods: PodTable,
         owners: Owners,
+        specs: SpecKeeper,
         scopes: Scopes,
         audit: AuditSpool,
         quarantine: Quarantine,
@@ -64,6 +66,7 @@ class Sweeper(Worker):
         self._settings = settings
         self._pods = pods
         self._owners = owners
+        self._specs = specs
         self._scopes = scopes
         self._audit = audit
         self._quarantine = quarantine
@@ -183,6 +186,7 @@ class Sweeper(Worker):
             job = self._cluster.request("GET", path)
             owner = controller_of(job, kind="TaskRun")
             if owner is not None and owner[1] == row.uid:
+                self._specs.keep(job)  # of an attempt whose pod was never seen
                 self._cluster.delete(path, uid=job["metadata"]["uid"])
         except ClusterError as error:
             if error.status not in (404, 409):

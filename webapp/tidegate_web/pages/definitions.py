@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from flask import Blueprint, render_template, url_for
+from flask import Blueprint, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from tidegate_web.api import bodies
@@ -15,6 +15,7 @@ from tidegate_web.api.run_bodies import TriggerRequest
 from tidegate_web.api.triggering import trigger
 from tidegate_web.definitions import KINDS
 from tidegate_web.pages.forms import Shown, carry_out, text
+from tidegate_web.pages.fragments import fragment_wanted
 from tidegate_web.permissions import Permission, requires
 from tidegate_web.services import services
 
@@ -33,6 +34,9 @@ def _page(kind: str, project: str, shown: Shown) -> str:
         endpoint=f"pages.{kind}_page",
         items=found["items"],
         after=found["after"],
+        # Also of a page that answers a form: a reload of that would send it again.
+        address=url_for(f"pages.{kind}_page", project=project, after=request.args.get("after")),
+        fragment=fragment_wanted(),
         now=now,
         **shown,
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from tidegate_web.store.records import LARGEST_VERSION, whole_number
 from tidegate_web.times import parse_time
 
 _TONES = {
@@ -103,6 +104,22 @@ def clock(start: datetime | None) -> Markup:
 
 def percent(value: float | None) -> str:
     return "" if value is None else f"{round(value * 100)} %"
+
+
+def size(count: object) -> str:
+    """``812 B``, ``1.4 KiB``, ``7.9 MiB``."""
+    number = whole_number(count, most=LARGEST_VERSION) or 0
+    for unit, bytes_of_unit in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if number >= bytes_of_unit:
+            return f"{number / bytes_of_unit:.1f} {unit}"
+    return f"{number} B"
+
+
+def digest(text: object, *, length: int = 12) -> str:
+    """The beginning of a digest in hex, with its algorithm where that is told: enough to tell it from others."""
+    _, _, digest = str(text or "").rpartition("@")
+    algorithm, colon, value = digest.rpartition(":")
+    return f"{algorithm}{colon}{value[:length]}"
 
 
 def pretty(value: Any) -> str:

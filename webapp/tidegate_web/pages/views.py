@@ -21,8 +21,11 @@ from tidegate_web.api.runs import find, told_of
 from tidegate_web.auth.guard import caller, signed_in
 from tidegate_web.family import Family, family_of
 from tidegate_web.health.neighbours import neighbours
-from tidegate_web.pages import definitions, formatting, people, projects, webhooks
+from tidegate_web.pages import definitions, formatting, logtext, people, projects, webhooks
+from tidegate_web.pages.filters import RunQuery
+from tidegate_web.pages.fragments import fragment_wanted
 from tidegate_web.pages.projects import projects_page
+from tidegate_web.pages.specs import spec_shown
 from tidegate_web.permissions import Permission, Role, requires
 from tidegate_web.problems import Problem
 from tidegate_web.services import Services, services
@@ -34,11 +37,6 @@ from tidegate_web.store.records import RunLike, is_from_cluster
 
 PAGE = 50
 ATTENTION_PHASES = ("Failed", "Expired", "Skipped")
-
-
-def fragment_wanted() -> bool:
-    """Whether the page's script asks for the part that changes."""
-    return request.headers.get("X-Fragment") == "1"
 
 
 def last_event(project: str) -> int | None:
@@ -103,6 +101,7 @@ def blueprint() -> Blueprint:
     area = Blueprint("pages", __name__)
     projects.add_routes(area)
     definitions.add_routes(area)
+    logtext.add_routes(area)
     people.add_routes(area)
     webhooks.add_routes(area)
 
@@ -136,13 +135,12 @@ def blueprint() -> Blueprint:
         wanted = parse_filter(request.args)
         now = made.clock.now()
         shown = runs_shown(made, project, wanted, after=request.args.get("after"), now=now)
-        filtered = any(request.args.get(name) for name in ("phase", "task", "queue", "q", "tag", "batch", "schedule"))
         return render_template(
             "_runs.html" if fragment_wanted() else "runs.html",
             project=project,
             **shown,
             wanted=wanted,
-            filtered=filtered,
+            query=RunQuery(wanted),
             first_page=not request.args.get("after"),
             phases=PHASES,
             active_phases=ACTIVE_PHASES,
@@ -172,6 +170,7 @@ def blueprint() -> Blueprint:
             metadata=told.metadata,
             away=is_from_cluster(row),
             requester=shapes.requester(row),
+            task_spec=spec_shown(made, row, attempts, role=role),
             may_act=role is not None and role >= Role.OPERATOR,
             commands=kubectl_commands(project, row),
             family=family_shown(made, row, now=now),

@@ -46,11 +46,18 @@
     morphChildren(from, to);
   };
   const morphChildren = (from, to) => {
-    const known = new Map([...from.children].filter((child) => child.id).map((child) => [child.id, child]));
+    const wantedIds = new Set([...to.children].map((child) => child.id));
+    const known = new Map();
+    // What is gone goes first: then the others stay where they are, and what has the focus keeps it.
+    for (const child of [...from.children]) {
+      if (!child.id) continue;
+      if (wantedIds.has(child.id)) known.set(child.id, child); else child.remove();
+    }
     let place = from.firstChild;
     for (const wanted of [...to.childNodes]) {
       const found = wanted.id ? known.get(wanted.id) : null;
       if (found && found.nodeName === wanted.nodeName) {
+        while (place && place !== found && place.nodeType === Node.TEXT_NODE) { const next = place.nextSibling; place.remove(); place = next; }
         if (found === place) place = place.nextSibling;
         else from.insertBefore(found, place);
         morph(found, wanted);
@@ -82,7 +89,7 @@
       if (pause > 0) await new Promise((done) => setTimeout(done, pause));
       lastFetch = Date.now();
       again = false;
-      const answer = await fetch(location.href, { headers: { "X-Fragment": "1" }, credentials: "same-origin" });
+      const answer = await fetch(fragment.dataset.address ?? location.href, { headers: { "X-Fragment": "1" }, credentials: "same-origin" });
       if (answer.redirected && new URL(answer.url).pathname === "/login") { location.reload(); return; }
       if (!answer.ok) return;
       const next = document.createElement("div");
@@ -192,129 +199,6 @@
     document.addEventListener("visibilitychange", ask);
   };
 
-  // Logs --------------------------------------------------------------------------------------------------------------
-  const MOST_LINES = 20000;
-  const logs = (page) => {
-    const box = $("[data-log]"), empty = $("[data-log-empty]"), state = $("[data-log-state]");
-    const follow = $("[data-log-follow]"), wrap = $("[data-log-wrap]"), choice = $("[data-log-attempt]");
-    const seen = new Set(), ends = new Map();
-    let last = 0, following = true, open = null, pods = 0, polling = null, stream = null, lines = 0;
-    const setFollow = (on) => {
-      following = on;
-      follow.setAttribute("aria-pressed", String(on));
-      if (on) box.scrollTop = box.scrollHeight;
-    };
-    follow.addEventListener("click", () => setFollow(!following));
-    wrap.addEventListener("click", () => {
-      const on = wrap.getAttribute("aria-pressed") !== "true";
-      wrap.setAttribute("aria-pressed", String(on));
-      box.classList.toggle("tg-nowrap", !on);
-    });
-    box.addEventListener("wheel", (event) => { if (event.deltaY < 0) setFollow(false); }, { passive: true });
-    box.addEventListener("scroll", () => {
-      if (!following && box.scrollHeight - box.scrollTop - box.clientHeight < 8) setFollow(true);
-    });
-    const shown = () => { for (const part of $$(".tg-pod", box)) part.hidden = choice.value !== "" && part.dataset.attempt !== choice.value; };
-    choice.addEventListener("change", () => { shown(); setFollow(true); });
-    const part = (attempt, pod) => {
-      const id = `${attempt}/${pod}`;
-      let found = $$(".tg-pod", box).find((one) => one.dataset.key === id);
-      if (!found) {
-        found = document.createElement("div");
-        found.className = "tg-pod";
-        found.dataset.key = id;
-        found.dataset.attempt = String(attempt);
-        const head = document.createElement("div");
-        head.className = "tg-pod-head";
-        head.textContent = `Attempt ${attempt} · ${pod}`;
-        found.append(head);
-        box.append(found);
-        pods += 1;
-        if (!seen.has(attempt)) {
-          seen.add(attempt);
-          choice.append(new Option(`Attempt ${attempt}`, String(attempt)));
-        }
-        box.classList.toggle("tg-one-pod", pods === 1);
-        shown();
-      }
-      return found;
-    };
-    // Colours (ANSI) are taken out; a structured record is shown as its level and message.
-    const plain = (text) => text.replace(/\u001b\[[0-9;?]*[A-Za-z]/g, "").replace(/\r(?!$)/g, "\n").replace(/\r$/, "");
-    const add = (root, text) => {
-      const line = document.createElement("div");
-      line.className = "tg-line";
-      const body = plain(text);
-      if (/\b(error|exception|traceback|fatal|critical)\b/i.test(body.slice(0, 200))) line.classList.add("tg-line-bad");
-      else if (/\bwarn(ing)?\b/i.test(body.slice(0, 200))) line.classList.add("tg-line-odd");
-      line.textContent = body;
-      root.append(line);
-      lines += 1;
-      return line;
-    };
-    const chunk = (data) => {
-      if (data.id <= last) return;
-      last = data.id;
-      empty.hidden = true;
-      const root = part(data.attempt, data.pod);
-      const pieces = data.text.split("\n");
-      const unfinished = pieces.pop();
-      for (const piece of pieces) {
-        if (open && open.root === root) { open.line.textContent += plain(piece); open = null; } else add(root, piece);
-      }
-      if (unfinished) {
-        if (open && open.root === root) open.line.textContent += plain(unfinished);
-        else open = { root, line: add(root, unfinished) };
-      }
-      while (lines > MOST_LINES) { const old = $(".tg-line", box); if (!old) break; old.remove(); lines -= 1; }
-      if (following) box.scrollTop = box.scrollHeight;
-    };
-    const end = (data) => {
-      ends.set(`${data.attempt}/${data.pod}`, data);
-      if (data.end !== "complete") {
-        empty.hidden = true;
-        const root = part(data.attempt, data.pod);
-        if (!$(".tg-log-end", root)) {
-          const note = document.createElement("div");
-          note.className = "tg-log-end";
-          note.textContent = `Log ${data.end}${data.reason ? `: ${data.reason}` : ""}`;
-          root.append(note);
-        }
-      } else if (!lines) write(empty, data.reason || "Nothing was written.");
-      told();
-    };
-    const over = () => ["Succeeded", "Failed", "Cancelled", "Expired", "Skipped"].includes($("#head")?.dataset.phase);
-    const told = () => {
-      const done = over();
-      if (done && !lines && !ends.size) write(empty, "No log was kept.");
-      write(state, done ? (lines ? `${lines} lines` : "") : "");
-    };
-    document.addEventListener("refreshed", told);
-    const fetchLogs = async () => {
-      try {
-        const where = `/api/v1/projects/${encodeURIComponent(page.dataset.project)}/runs/${page.dataset.uid}/logs?after=${last}`;
-        const answer = await fetch(where, { headers: { Accept: "application/json" } });
-        if (!answer.ok) return;
-        const body = await answer.json();
-        body.items.forEach(chunk);
-        body.ends.forEach(end);
-      } catch { /* the next try comes */ }
-    };
-    const start = () => {
-      stream = new EventSource(`/live/v1/projects/${encodeURIComponent(page.dataset.project)}/runs/${page.dataset.uid}/logs?after=${last}`);
-      stream.addEventListener("open", () => { if (polling) { clearInterval(polling); polling = null; } });
-      stream.addEventListener("chunk", (message) => chunk(JSON.parse(message.data)));
-      stream.addEventListener("end", (message) => end(JSON.parse(message.data)));
-      stream.addEventListener("error", () => {
-        if (!polling) { fetchLogs(); polling = setInterval(fetchLogs, 3000); }
-        if (stream.readyState === EventSource.CLOSED) setTimeout(start, 10000);
-      });
-    };
-    start();
-    told();
-    addEventListener("pagehide", () => stream && stream.close());
-  };
-
   // The rest ----------------------------------------------------------------------------------------------------------
   document.addEventListener("click", (event) => {
     const target = event.target instanceof Element ? event.target : null;
@@ -352,7 +236,11 @@
   const page = $("[data-page]");
   if (page) watch(page);
   askAgain();
-  if (page?.dataset.page === "run") { logs(page); why(page); }
+  if (page?.dataset.page === "run") why(page);
   const refreshed = $("[data-refresh]");
-  if (refreshed) setInterval(refresh, Number(refreshed.dataset.refresh) * 1000);
+  if (refreshed) {
+    const seen = () => { if (!document.hidden) refresh(); };
+    setInterval(seen, Number(refreshed.dataset.refresh) * 1000);
+    document.addEventListener("visibilitychange", seen);
+  }
 })();

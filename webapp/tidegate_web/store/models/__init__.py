@@ -22,6 +22,7 @@ from tidegate_web.store.models.runs import (
     Run,
     RunKey,
     RunMetadata,
+    TaskSpecText,
 )
 from tidegate_web.store.models.work import BulkItem, BulkOperation, IdempotencyKey, Outbox, Webhook, WebhookDelivery
 
@@ -51,6 +52,7 @@ __all__ = [
     "RunKey",
     "RunMetadata",
     "Session",
+    "TaskSpecText",
     "Timestamp",
     "Uid",
     "User",

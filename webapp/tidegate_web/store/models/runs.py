@@ -198,6 +198,18 @@ class LogEnd(Base):
     at: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
 
 
+class TaskSpecText(Base):
+    """The spec of a Task that runs of a project were started with, by its hash (``status.attempts[].specHash``)."""
+
+    __tablename__ = "task_specs"
+    project: Mapped[str] = mapped_column(Text, primary_key=True)
+    hash: Mapped[str] = mapped_column(Text, primary_key=True)
+    spec: Mapped[str] = mapped_column(Text)
+    """JSON. As text: jsonb would be read whole only to be shown."""
+    seen: Mapped[datetime] = mapped_column(Timestamp)
+    """When a Job was last seen with it."""
+
+
 class ErasedRun(Base):
     """A run that was deleted for good, noted so that nothing that is still under way brings it back."""
 

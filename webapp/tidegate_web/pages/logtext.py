@@ -1,0 +1,43 @@
+"""A run's log as a file: what its pods wrote, as they wrote it."""
+
+from collections.abc import Iterator
+
+from flask import Blueprint, Response
+
+from tidegate_web.api.runs import ATTEMPT, find
+from tidegate_web.permissions import Permission, requires
+from tidegate_web.services import Services, services
+from tidegate_web.store.queries import logs
+from tidegate_web.store.queries.logs import StoredChunk
+from tidegate_web.store.records import RunLike
+
+
+def _chunks(made: Services, row: RunLike, *, attempt: int | None, after: int = 0) -> list[StoredChunk]:
+    with made.engine.connect() as connection:
+        return logs.chunks(connection, run_uid=row.uid, run_created=row.created, after=after, attempt=attempt)
+
+
+def _text(made: Services, row: RunLike, found: list[StoredChunk], *, attempt: int | None) -> Iterator[str]:
+    """Piece by piece: a log may be larger than what a process should hold. Each pod's begins on a line of its own."""
+    pod, ended = "", True
+    while found:
+        for chunk in found:
+            if chunk.pod != pod and not ended:
+                yield "\n"
+            pod, ended = chunk.pod, chunk.text.endswith("\n")
+            yield chunk.text
+        found = _chunks(made, row, attempt=attempt, after=found[-1].id)
+
+
+def add_routes(area: Blueprint) -> None:
+    """The route of the file."""
+
+    @area.get("/projects/<project>/runs/<run>/log")
+    @requires(Permission.VIEWER)
+    def log_text(project: str, run: str) -> Response:
+        made = services()
+        row, attempt = find(made, project, run), ATTEMPT.asked() or None
+        first = _chunks(made, row, attempt=attempt)
+        answer = Response(_text(made, row, first, attempt=attempt), content_type="text/plain; charset=utf-8")
+        answer.headers.set("Content-Disposition", "attachment", filename=f"{row.name}.log")
+        return answer

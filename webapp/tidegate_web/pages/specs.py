@@ -1,0 +1,32 @@
+"""The TaskSpec that a run's page shows: of the newest attempt that tells which it used."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tidegate_web.permissions import Role
+from tidegate_web.services import Services
+from tidegate_web.store.engine import unless_away
+from tidegate_web.store.queries import task_specs
+from tidegate_web.store.records import RunLike, is_from_cluster
+from tidegate_web.taskspec import shown
+
+
+def spec_shown(made: Services, run: RunLike, attempts: Sequence[Mapping[str, Any]], *, role: Role | None) -> Any:
+    """A run's own task, or what is kept of its Task; None without either. Viewers don't see literal values of the environment."""
+    text = _text(made, run, attempts)
+    return None if text is None else shown(text, whole=role is not None and role >= Role.OPERATOR)
+
+
+def _text(made: Services, run: RunLike, attempts: Sequence[Mapping[str, Any]]) -> str | None:
+    if own := run.spec.get("task"):
+        return json.dumps(own)
+    hashes = [attempt["specHash"] for attempt in attempts if isinstance(attempt.get("specHash"), str)]
+    if not hashes or is_from_cluster(run):
+        return None
+
+    def stored() -> str | None:
+        with made.engine.connect() as connection:
+            return task_specs.find(connection, project=run.project, spec_hash=hashes[-1])
+
+    return unless_away(stored, lambda: None)
