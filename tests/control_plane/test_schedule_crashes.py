@@ -72,6 +72,7 @@ def test_a_supervisor_that_dies_between_a_run_and_telling_of_it_makes_no_second_
     schedules.wait_ready("between", "True", "Scheduled")
     with speechless(plane, "between"):
         schedules.put_back("between", minutes=20)
+        wait_until(lambda: name in schedules.runs_of("between"), what="the run of the tick")
         runs.wait(name, "Succeeded")
         failures = operator.log.count("reconcile failed")
         wait_until(lambda: operator.log.count("reconcile failed") > failures, what="another try to tell of it")
