@@ -4,7 +4,6 @@ A pod belongs to an attempt when its controller is that attempt's Job, and stays
 outlive their run here: a slot is held until every pod is terminal or gone, also when the TaskRun or the Job was deleted.
 """
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -16,10 +15,11 @@ from tidegate_api.names import (
     RUN_LABEL,
     RUN_UID_LABEL,
 )
+from tidegate_api.spec_hash import spec_hash
 
 from tidegate_operator.attempt_records import AttemptRecord, PodRecord
 from tidegate_operator.faults import READING, Fault, Ref
-from tidegate_operator.manifests import encode_spec, job_name
+from tidegate_operator.manifests import job_name
 from tidegate_operator.parsing import attempt_number, controller_of, parse_pod, pod_in_doubt, task_spec_of
 from tidegate_operator.policies.outcome import UNKNOWN, is_over
 from tidegate_operator.quarantine import Quarantine
@@ -101,7 +101,7 @@ class AttemptIndex:
         plan = Plan.of(spec) if spec is not None else Plan(queue=_queue_of(meta))
         plan = self._plans.setdefault(plan, plan)
         if known is not None:
-            known.plan, known.plan_known, known.spec_hash = plan, True, hash_of(spec)
+            known.plan, known.plan_known, known.spec_hash = plan, True, spec_hash(spec) if spec is not None else None
             return (run_uid,)
         self.add(
             AttemptRecord(
@@ -114,7 +114,7 @@ class AttemptIndex:
                 plan=plan,
                 key=_key_of(meta),
                 after_oom=AFTER_OOM_ANNOTATION in (meta.get("annotations") or {}),
-                spec_hash=hash_of(spec),
+                spec_hash=spec_hash(spec) if spec is not None else None,
             )
         )
         return (run_uid,)
@@ -329,11 +329,6 @@ class AttemptIndex:
 def _stage(pod: PodRecord) -> tuple[str, bool, bool]:
     """What `received` is counted from: the phase, and how far the container `task` is in it."""
     return pod.phase, pod.started is None, pod.exit_code is None
-
-
-def hash_of(spec: Json | None) -> str | None:
-    """What tells a TaskSpec from others: equal specs, equal hashes."""
-    return hashlib.sha256(encode_spec(spec).encode("utf-8", "surrogatepass")).hexdigest() if spec is not None else None
 
 
 def _claimed_run(meta: Mapping[str, Any]) -> str:

@@ -6,7 +6,6 @@ Tidegate sets by default, over it the task's `podTemplate`, over both what has t
 """
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from posixpath import normpath
@@ -32,6 +31,7 @@ from tidegate_api.names import (
     TOKEN_AUDIENCE,
     Env,
 )
+from tidegate_api.spec_hash import spec_text
 
 from tidegate_operator import jsons
 from tidegate_operator.parsing import count_containers
@@ -141,7 +141,7 @@ def build_job(
 def encode_spec(resolved: Mapping[str, Any]) -> str:
     """A TaskSpec as its Jobs carry it. Raises TooDeepError."""
     try:
-        text = json.dumps(resolved, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
+        text = spec_text(resolved)
     except RecursionError as error:
         raise TooDeepError from error
     if jsons.is_deep(text):

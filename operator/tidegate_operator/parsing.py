@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from tidegate_api.names import TASK_CONTAINER, TASK_SPEC_ANNOTATION, TTL_SECONDS_MAX
 
+from tidegate_operator import jsons
 from tidegate_operator.attempt_records import PodRecord
 from tidegate_operator.numbers import bounded, bounded_or
 from tidegate_operator.records import STOP_ANNOTATION, Json, Refusal
@@ -178,8 +179,10 @@ def _controls(owner: Mapping[str, Any], kind: str) -> bool:
 def task_spec_of(meta: Mapping[str, Any]) -> Json | None:
     """The TaskSpec that a Job carries in its annotation; None where there is none, or an edit has broken it."""
     text = (meta.get("annotations") or {}).get(TASK_SPEC_ANNOTATION)
+    if not text or jsons.is_deep(text):
+        return None
     try:
-        spec = json.loads(text) if text else None
+        spec = json.loads(text)
     except (ValueError, RecursionError):
         return None
     return spec if isinstance(spec, dict) and isinstance(spec.get("image"), str) else None

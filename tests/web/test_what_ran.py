@@ -14,7 +14,7 @@ from support.kubelet import Kubelet
 from support.runs import Json, now
 from support.servers import wait_until
 from support.web import Parts, Stack, finish, make_quarantine, until
-from tidegate_operator.attempts import hash_of
+from tidegate_api.spec_hash import spec_hash
 from tidegate_operator.manifests import encode_spec
 from tidegate_web.clock import SystemClock
 from tidegate_web.mirror.pruner import Pruner
@@ -34,7 +34,7 @@ SPEC: Json = {
 RAN = {
     "image": "pictures:1",
     "imageID": "registry.example/pictures@sha256:" + "ab" * 32,
-    "specHash": hash_of(SPEC),
+    "specHash": spec_hash(SPEC),
 }
 
 
@@ -70,7 +70,7 @@ def page_of(parts: Parts, name: str, *, role: str = "operator") -> str:
     "spec", [{}, SPEC, {"b": 1, "a": {"d": [1.5, None, True], "c": "\u2028 \U0001f600"}}, {"x": "\ud800", "y": "\x00"}]
 )
 def test_the_hash_is_that_of_the_operator(spec: Json) -> None:
-    assert encoded(spec).hash == hash_of(spec)
+    assert encoded(spec).hash == spec_hash(spec)
     assert encoded(spec).text.isascii()
     assert "\\u0000" not in encoded(spec).text
 
@@ -121,9 +121,7 @@ def test_a_spec_of_another_project_is_not_shown(stack: Stack, parts: Parts) -> N
     stack.runs.create("nosy", taskRef={"name": "pictures"})
     stack.runs.status("nosy", phase="Running", startedAt=now(), attempts=[{"number": 1, **RAN}])
     with parts.engine.begin() as connection:
-        task_specs.keep(
-            connection, project="elsewhere", spec_hash=hash_of(SPEC) or "", spec="{}", now=datetime.now(UTC)
-        )
+        task_specs.keep(connection, project="elsewhere", spec_hash=spec_hash(SPEC), spec="{}", now=datetime.now(UTC))
     assert "Task spec" not in page_of(parts, "nosy")
 
 
@@ -145,7 +143,7 @@ def test_specs_are_kept_of_tasks_alone_and_odd_ones_hold_up_no_log(
     seen(stack, kubelet, "broken", task="pictures", text="[")
     seen(stack, kubelet, "odd", task="pictures", text=odd)
     wait_until(lambda: parts.rows("SELECT count(DISTINCT run_uid) FROM log_chunks")[0][0] == 3, what="all logs")
-    assert specs(parts) == {hash_of(json.loads(odd)): {"image": "\ufffd\ufffd", "z": 1}}
+    assert specs(parts) == {spec_hash(json.loads(odd)): {"image": "\ufffd\ufffd", "z": 1}}
 
 
 def test_a_spec_goes_with_the_last_run_that_used_it(stack: Stack, parts: Parts) -> None:

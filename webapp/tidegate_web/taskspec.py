@@ -1,12 +1,12 @@
 """The TaskSpec that a Job carries: read from its annotation, named by its hash, and shown without secrets. Pure."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from tidegate_api.names import TASK_SPEC_ANNOTATION
+from tidegate_api.spec_hash import spec_hash
 
 from tidegate_web import jsontext
 
@@ -35,10 +35,8 @@ def spec_of_job(job: Mapping[str, Any]) -> TaskSpec | None:
 
 
 def encoded(spec: Mapping[str, Any]) -> TaskSpec:
-    """The hash is the operator's: SHA-256 of the one way to write the spec. The text is what of it Postgres stores."""
-    written = json.dumps(spec, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    digest = hashlib.sha256(written.encode("utf-8", "surrogatepass")).hexdigest()
-    return TaskSpec(hash=digest, text=jsontext.without_unstorable(json.dumps(spec, sort_keys=True)))
+    """The hash is the operator's. The text is what of the spec Postgres stores."""
+    return TaskSpec(hash=spec_hash(spec), text=jsontext.without_unstorable(json.dumps(spec, sort_keys=True)))
 
 
 def shown(text: str, *, whole: bool) -> Any:

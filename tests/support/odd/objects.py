@@ -18,6 +18,7 @@ from support.operator import CRDS
 KINDS = ("taskruns", "tasks", "queues", "schedules")
 MERGE = {"Content-Type": "application/merge-patch+json"}
 AT_ONCE = 16
+DEEP_SPEC = '{"image": "x", "a": ' + '{"a":' * 3000 + "1" + "}" * 3001
 
 
 def crds() -> dict[str, Json]:
@@ -118,7 +119,9 @@ class OddObjects:
             for job in jobs:
                 meta: Json = {"labels": odd.labels()}
                 meta["annotations"] = {
-                    "tidegate.dev/task-spec": odd.random.choice(("{", "[]", "null", "[" * 9000, odd.text(longest=900)))
+                    "tidegate.dev/task-spec": odd.random.choice(
+                        ("{", "[]", "null", "[" * 9000, DEEP_SPEC, odd.text(longest=900))
+                    )
                 }
                 if odd.chance(0.2):
                     meta["ownerReferences"] = None

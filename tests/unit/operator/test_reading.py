@@ -13,6 +13,7 @@ from tidegate_operator.records import Plan
 NOW = 1_000_000.0
 CREATED = "1970-01-12T13:46:40Z"
 HUGE = 2**63 - 1
+DEEP = '{"image": "x", "a": ' + '{"a":' * 600 + "1" + "}" * 601
 
 
 def stored(body: dict[str, Any], *, uid: str, version: int = 10, **more: Any) -> dict[str, Any]:
@@ -118,7 +119,7 @@ def test_a_rate_in_nanoseconds_is_a_year_at_most() -> None:
     assert (state.bucket.runs, state.bucket.per_seconds, state.bucket.tokens) == (COUNT_MAX, SECONDS_MAX, COUNT_MAX)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"image": 5}', "[" * 100_000])
+@pytest.mark.parametrize("text", ["{", "[]", '{"image": 5}', "[" * 100_000, DEEP])
 def test_a_job_whose_task_spec_was_edited_is_an_attempt_with_default_limits(text: str) -> None:
     cache = a_cache(now=NOW, at_once=True)
     run = stored(a_run("r").built, uid="r")
