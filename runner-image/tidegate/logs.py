@@ -7,9 +7,10 @@ What a task prints is in the same log, as it is. A value that isn't JSON is writ
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
-from typing import Any, Optional
+from typing import Any, Optional, Tuple
 
 from tidegate import streams
 
@@ -38,7 +39,13 @@ class Log:
         at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03d}Z"
         record = {**values, "time": at, "level": level, "message": message}
         line = _line(record, ascii_only=False)
-        if line is None:  # keys that are no text, circles, NaN
+        if line is None:  # NaN and infinities, which are no JSON, become text where they stand
+            try:
+                record = _finite(record)
+                line = _line(record, ascii_only=False)
+            except RecursionError:
+                line = None
+        if line is None:  # keys that are no text, circles
             record = {"time": at, "level": level, "message": _text(message), "values": _text(values)}
             line = _line(record, ascii_only=False) or ""
         # One write: lines of several threads don't mix. JSON's own escapes, where the stream can't encode the line.
@@ -54,6 +61,18 @@ def _line(record: dict[str, Any], *, ascii_only: bool) -> Optional[str]:
     except (TypeError, ValueError, RecursionError):
         return None
     return line
+
+
+def _finite(value: Any, within: Tuple[int, ...] = ()) -> Any:
+    """The value with text in place of NaN and infinities. A circle stays one, for the writer of JSON to find."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if not isinstance(value, (dict, list, tuple)) or id(value) in within:
+        return value
+    inner = (*within, id(value))
+    if isinstance(value, dict):
+        return {key: _finite(item, inner) for key, item in value.items()}
+    return [_finite(item, inner) for item in value]
 
 
 def _text(value: object) -> str:

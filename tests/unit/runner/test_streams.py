@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.runner import RUNNER, RunnerPod
+from tidegate import log
 
 TASKS = """
 import io, os, sys
@@ -108,3 +109,17 @@ def test_what_a_stream_cannot_encode_is_escaped(pod: RunnerPod, encoding: str) -
     assert json.loads(odd)["message"] == "→ ü"
     record = json.loads(line)
     assert (record["message"], record["city"]) == ("fertig → ok", "Zürich")
+
+
+def test_a_number_that_is_no_json_becomes_text_where_it_stands(capsys: pytest.CaptureFixture[str]) -> None:
+    log.info("step", loss=float("nan"), bounds=[float("-inf"), {"high": float("inf")}], epoch=3)
+    record = json.loads(capsys.readouterr().out)
+    assert (record["loss"], record["bounds"], record["epoch"]) == ("NaN", ["-Infinity", {"high": "Infinity"}], 3)
+
+
+def test_a_circle_with_a_number_that_is_no_json_is_a_line_too(capsys: pytest.CaptureFixture[str]) -> None:
+    circle: list[object] = [float("nan")]
+    circle += [circle, circle]
+    log.info("odd", circle=circle)
+    record = json.loads(capsys.readouterr().out)
+    assert (record["message"], "[...]" in record["values"]) == ("odd", True)
