@@ -36,14 +36,19 @@ def ten_sound_runs(stack: Stack, parts: Parts, *, what: str) -> None:
 
 def odd_runs_are_stored(stack: Stack, parts: Parts, *, me: SignedIn) -> None:
     """Each is there, and its page, its answer and the lists can be asked for."""
-    listed = stack.runs.kubectl("get", "tgr", "-o", "name").split()
-    names = [name.partition("/")[2] for name in listed]
 
-    def all_stored() -> bool:
-        return {one.name for one in parts.rows("SELECT name FROM runs WHERE deleted_at IS NULL")} >= set(names)
+    def names() -> set[str]:
+        # Listed each time: some of the round before may only just be going.
+        return {name.partition("/")[2] for name in stack.runs.kubectl("get", "tgr", "-o", "name").split()}
 
-    wait_until(all_stored, seconds=PATIENCE, what="every odd run to have its row")
-    for name in [n for n in names if n.startswith("odd-")]:
+    def missing() -> set[str]:
+        return names() - {one.name for one in parts.rows("SELECT name FROM runs WHERE deleted_at IS NULL")}
+
+    try:
+        wait_until(lambda: not missing(), seconds=PATIENCE, what="every odd run to have its row")
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {sorted(missing())}") from None
+    for name in sorted(n for n in names() if n.startswith("odd-")):
         for path in (f"runs/{name}", f"runs/{name}/attempts"):
             answer: Any = me.get(path)
             assert answer.status_code == 200, (name, path, answer.text[:500])
