@@ -208,22 +208,25 @@ def test_an_upgrade_keeps_passwords_and_gets_ready(kubectl: Kubectl, runs: Clust
 def test_what_is_uninstalled_loses_no_run(kubectl: Kubectl, runs: ClusterRuns) -> None:
     runs.end(a_run("kept").shell("echo 1 > $TIDEGATE_RESULT_FILE"), "Succeeded")
     before = passwords(kubectl)
+    values = yaml.safe_load(kubectl.helm("get", "values", RELEASE, "--namespace", NAMESPACE, "-o", "yaml"))
+    build: str = values["image"]["tags"]["operator"]
     with uninstalled(kubectl):
         for kind in CRDS:
             kubectl("get", f"crd/{kind}.tidegate.dev")
         assert runs.get("kept")["status"]["result"] == 1
         runs.start(a_run("made-meanwhile").shell("true"))
-        narrow_rights_suffice(kubectl)
+        narrow_rights_suffice(kubectl, build=build)
     runs.wait("made-meanwhile", "Succeeded")
     assert passwords(kubectl) == before
 
 
-def narrow_rights_suffice(kubectl: Kubectl) -> None:
-    """Another release, without the web part: it works in the namespaces it was given, and in no other."""
+def narrow_rights_suffice(kubectl: Kubectl, *, build: str) -> None:
+    """Another release, without the web part: it works in the namespaces it was given, and in no other. `build`: the tag of its
+    operator."""
     for namespace in ("inside", "outside", "second"):
         kubectl("create", "namespace", namespace)
     inside, outside = ClusterRuns(kubectl, "inside"), ClusterRuns(kubectl, "outside")
-    values = "web.enabled=false,crds.enabled=false,namespaces={inside}"
+    values = f"web.enabled=false,crds.enabled=false,namespaces={{inside}},image.tags.operator={build}"
     kubectl.helm("install", "second", CHART, "--namespace", "second", "--set", values)
     try:
         outside.start(a_run("elsewhere").shell("true"))
