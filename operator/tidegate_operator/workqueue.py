@@ -38,7 +38,7 @@ STEPS_IN_A_ROW: Final = 20
 """Times that acting on a key may call for acting on it again before that is taken for a circle and slowed down."""
 
 BY_POLICY: Final = re.compile(r"(admission webhook|ValidatingAdmissionPolicy).* denied")
-"""Of a write that somebody's policy refuses: it may be changed any moment, and says nothing of the object."""
+"""A write that an admission policy refuses. The policy can change at any time, so this is no fault of the object."""
 
 LONGEST_SLEEP: Final = 30.0
 """A wall clock that is set forward wakes no timer: so long may a key be late for it."""

@@ -58,7 +58,7 @@ def is_over(attempt: AttemptRecord) -> bool:
     if pod is None:
         return attempt.job_gone
     if attempt.suspended and not attempt.job_gone and (pod.deleting or pod.gone) and not _ended_by_itself(pod):
-        return False  # whoever suspended the Job has its pod deleted; resumed, it makes another
+        return False  # the Job is suspended, so its pod is deleted; once resumed, the Job creates another pod
     # A disrupted pod is replaced by its Job: the attempt goes on.
     return attempt.job_gone or not pod.disrupted or pod.phase == "Succeeded"
 
