@@ -14,13 +14,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from prometheus_client import CollectorRegistry
 from support.callers import SignedIn
 from support.history import fill
 from support.servers import Postgres, Redis, ensure_servers, free_port
-from support.web import EMAIL, PASSWORD, Parts
+from support.web import EMAIL, PASSWORD, Parts, make_parts
 from tidegate_web import logs
-from tidegate_web.app import create_app, make_services
+from tidegate_web.app import make_services
 from tidegate_web.auth.admin import create_admin
 from tidegate_web.settings import WebSettings
 from tidegate_web.store import schema
@@ -156,7 +155,7 @@ def _app(folder: Path) -> Iterator[Parts]:
         schema.upgrade(made.engine)
         with made.engine.begin() as connection:
             create_admin(connection, settings)
-        yield Parts(app=create_app(made, registry=CollectorRegistry()), services=made, project=PROJECT)
+        yield make_parts(made, project=PROJECT)
 
 
 _KUBECONFIG = """

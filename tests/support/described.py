@@ -1,18 +1,23 @@
 """Calls made from the API's description by schemathesis, and a project with one of everything for them."""
 
 import os
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import schemathesis
+from flask import Flask
 from schemathesis import Case
 from schemathesis.core.parameters import ParameterLocation
 from schemathesis.generation import GenerationMode
 from schemathesis.schemas import APIOperation
 from schemathesis.specs.openapi.checks import ignored_auth
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from support.pods import Pod
 from support.web import Stack
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 EXAMPLES = int(os.environ.get("TIDEGATE_EXAMPLES", "3"))
 """Random calls of each operation, good ones and bad ones. With more than 10 of them all systematic ones are made, too."""
@@ -26,6 +31,16 @@ REFUSED = ["400", "403", "404", "405", "409", "412", "413", "415", "422"]
 """Answers to what it doesn't allow."""
 
 
+def under(prefix: str, app: Flask) -> "WSGIApplication":
+    """The app for a dispatcher that takes the prefix off its paths."""
+
+    def call(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        path = prefix + environ["PATH_INFO"]
+        return app(environ | {"SCRIPT_NAME": "", "PATH_INFO": path}, start_response)
+
+    return call
+
+
 class World:
     """The app, who calls it, and what there is to name in a path."""
 
@@ -33,7 +48,9 @@ class World:
         self._parts = stack.parts("web", rate_limit_requests=0)
         self._me = me = self._parts.sign_in()
         self._pod = Pod(stack, self._parts)
-        self._schema = schemathesis.openapi.from_wsgi("/api/v1/openapi.json", self._parts.app)
+        # One server for both ports.
+        both = DispatcherMiddleware(self._parts.app, {"/internal": under("/internal", self._parts.internal)})
+        self._schema = schemathesis.openapi.from_wsgi("/api/v1/openapi.json", both)
         self._schema.config.checks.positive_data_acceptance.expected_statuses = ACCEPTED
         self._schema.config.checks.negative_data_rejection.expected_statuses = REFUSED
         self._schema.config.generation.with_security_parameters = False  # ours stand there

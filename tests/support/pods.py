@@ -35,7 +35,7 @@ class Pod:
         token = self.token if token is None else token
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         path = f"/internal/v1/runs/{uid or self.uid}/{what}"
-        return self.parts.client().open(path, method=method, headers=headers, **options)
+        return self.parts.pods().open(path, method=method, headers=headers, **options)
 
     def send(self, what: str, data: bytes, *, method: str = "PUT") -> TestResponse:
         """A document, as it is."""

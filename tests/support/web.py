@@ -19,10 +19,11 @@ from prometheus_client import CollectorRegistry, Gauge
 from sqlalchemy import Engine, text
 from tidegate_cluster.control_plane import ControlPlane
 from tidegate_web.api.bulk import WORKER
-from tidegate_web.app import create_app, make_services
+from tidegate_web.app import create_app, create_internal_app, make_services
 from tidegate_web.mirror.process import Mirror
 from tidegate_web.mirror.quarantine import Quarantine
 from tidegate_web.permissions import Role
+from tidegate_web.request_metrics import RequestMetrics
 from tidegate_web.services import Services
 from tidegate_web.settings import WebSettings
 from tidegate_web.store.queries import members, users
@@ -79,10 +80,9 @@ class Stack:
 
     def parts(self, actor: str, **changes: Any) -> "Parts":
         made = self.services(actor, **changes)
-        app = create_app(made, registry=CollectorRegistry())
-        app.testing = False
-        self.cleanup.callback(app.extensions[WORKER].stop)
-        return Parts(app=app, services=made, project=self.project)
+        parts = make_parts(made, project=self.project)
+        self.cleanup.callback(parts.app.extensions[WORKER].stop)
+        return parts
 
     def mirror(self, actor: str = "mirror", **changes: Any) -> "MirrorThread":
         retry_seconds = float(changes.pop("retry_seconds", 300))
@@ -116,8 +116,9 @@ class Stack:
     ) -> Iterator["Process"]:
         """One of the program's processes, ready; stopped with SIGTERM at the end. ``checkout``: with another's code; ``program``:
         Python's arguments, where it isn't the command alone."""
-        port, probes = free_port(), free_port()
-        environment = self.environment(actor, port=port, metrics_port=probes, **changes)
+        port, internal_port, probes = free_port(), free_port(), free_port()
+        ports = {"port": port, "internal_port": internal_port, "metrics_port": probes}
+        environment = self.environment(actor, **(ports | changes))
         if checkout is not None:
             environment["PYTHONPATH"] = f"{checkout / 'webapp'}:{checkout / 'crds'}"
         with log.open("wb") as output:
@@ -127,7 +128,7 @@ class Stack:
                 stdout=output,
                 stderr=output,
             )
-        process = Process(process=started, port=port, probes=probes, log=log)
+        process = Process(process=started, port=port, internal_port=internal_port, probes=probes, log=log)
         try:
             process.wait_ready()
             yield process
@@ -147,6 +148,7 @@ class Process:
 
     process: "subprocess.Popen[bytes]"
     port: int
+    internal_port: int
     probes: int
     log: Path
 
@@ -172,6 +174,8 @@ class Parts:
     """The app and what it works with."""
 
     app: Flask
+    internal: Flask
+    """What pods call, on a port of its own where it is served."""
     services: Services
     project: str
 
@@ -181,6 +185,10 @@ class Parts:
 
     def client(self) -> FlaskClient:
         return self.app.test_client()
+
+    def pods(self) -> FlaskClient:
+        """A client of what pods call."""
+        return self.internal.test_client()
 
     def sign_in(self, *, email: str = EMAIL, password: str = PASSWORD) -> "SignedIn":
         client = self.client()
@@ -228,6 +236,17 @@ class Parts:
     def rows(self, statement: str, **values: Any) -> list[Any]:
         with self.engine.connect() as connection:
             return list(connection.execute(text(statement), values))
+
+
+def make_parts(made: Services, *, project: str) -> Parts:
+    """Both apps of these services."""
+    metrics = RequestMetrics(CollectorRegistry())
+    return Parts(
+        app=create_app(made, metrics=metrics),
+        internal=create_internal_app(made, metrics=metrics),
+        services=made,
+        project=project,
+    )
 
 
 @cache

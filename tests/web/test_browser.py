@@ -9,18 +9,23 @@ from playwright.sync_api import Browser, Page, expect
 from support.browser import signed_in
 from support.kubelet import Kubelet
 from support.runs import now
-from support.web import EMAIL, PASSWORD, Stack
+from support.web import EMAIL, PASSWORD, Process, Stack
 from tidegate_web.ownership import job_name
 
 
 @pytest.fixture
-def site(stack: Stack, tmp_path: Path) -> Iterator[str]:
+def web(stack: Stack, tmp_path: Path) -> Iterator[Process]:
     """The program as a small installation runs it: everything people use in one process, and the mirror."""
     with (
         stack.process("all", actor="web", log=tmp_path / "web.log", namespaces=[stack.project]) as web,
         stack.process("mirror", actor="mirror", log=tmp_path / "mirror.log", namespaces=[stack.project]),
     ):
-        yield f"http://127.0.0.1:{web.port}"
+        yield web
+
+
+@pytest.fixture
+def site(web: Process) -> str:
+    return f"http://127.0.0.1:{web.port}"
 
 
 @pytest.fixture
@@ -30,7 +35,9 @@ def page(browser: Browser, site: str) -> Iterator[Page]:
         yield made
 
 
-def test_from_sign_in_to_a_run_that_changes_before_ones_eyes(stack: Stack, page: Page, tmp_path: Path) -> None:
+def test_from_sign_in_to_a_run_that_changes_before_ones_eyes(
+    stack: Stack, web: Process, page: Page, tmp_path: Path
+) -> None:
     # The list, empty at first, fills by itself.
     expect(page).to_have_url(re.compile(f"/projects/{stack.project}/runs$"))
     expect(page.get_by_text("No runs yet")).to_be_visible()
@@ -61,7 +68,9 @@ def test_from_sign_in_to_a_run_that_changes_before_ones_eyes(stack: Stack, page:
         token = stack.runs.token(made)
         headers = {"Authorization": f"Bearer {token}"}
         told = page.request.post(
-            f"/internal/v1/runs/{uid}/progress", headers=headers, data={"progress": 0.42, "message": "photo 42"}
+            f"http://127.0.0.1:{web.internal_port}/internal/v1/runs/{uid}/progress",
+            headers=headers,
+            data={"progress": 0.42, "message": "photo 42"},
         )
         assert told.status == 204
         expect(page.locator("#progress")).to_contain_text("42 %")

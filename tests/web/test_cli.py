@@ -88,7 +88,7 @@ def test_a_run_is_made_watched_and_told_with_its_progress(
         headers = {"Authorization": f"Bearer {stack.runs.token(pod_object)}"}
         body = {"progress": 0.4, "message": "harbour.jpg"}
         path = f"/internal/v1/runs/{run['metadata']['uid']}/progress"
-        assert parts.client().post(path, json=body, headers=headers).status_code < 300
+        assert parts.pods().post(path, json=body, headers=headers).status_code < 300
         command.has_said("watched Running 40% harbour.jpg")
         finish(stack, "watched")
         ended = command.ended()

@@ -50,8 +50,9 @@ BODIES: dict[str, tuple[bytes, str]] = {
 def routes(parts: Parts) -> list[tuple[str, str, Permission | None]]:
     """Method, rule and permission of each."""
     return [
-        (method, rule.rule, permission_of(parts.app.view_functions[rule.endpoint]))
-        for rule in parts.app.url_map.iter_rules()
+        (method, rule.rule, permission_of(app.view_functions[rule.endpoint]))
+        for app in (parts.app, parts.internal)
+        for rule in app.url_map.iter_rules()
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})
     ]
 
@@ -92,7 +93,8 @@ def test_no_garbage_is_a_500_anywhere(stack: Stack, parts: Parts) -> None:
                 if rule.startswith("/internal")
                 else {"X-CSRFToken": me.csrf}
             )
-            answer = me.client.open(path, method=method, data=body, content_type=kind or None, headers=headers)
+            client = parts.pods() if rule.startswith("/internal") else me.client
+            answer = client.open(path, method=method, data=body, content_type=kind or None, headers=headers)
             answer.close()
             # 501: a run's token can't be looked at here; 502, 503: what the cluster says of the name.
             if answer.status_code == 500:

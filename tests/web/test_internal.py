@@ -8,8 +8,7 @@ import pytest
 from support.pods import Pod
 from support.runs import Json
 from support.servers import wait_until
-from support.web import Parts, Stack
-from tidegate_web.app import create_app
+from support.web import Parts, Stack, make_parts
 from tidegate_web.ownership import job_name
 from tidegate_web.runtokens import RunTokens
 
@@ -140,7 +139,7 @@ def with_clock(parts: Parts, clock: HandClock) -> Parts:
     """The same, with tokens that are remembered by that clock."""
     tokens = RunTokens(cluster=parts.services.cluster, clock=clock)
     made = replace(parts.services, run_tokens=tokens)
-    return Parts(app=create_app(made), services=made, project=parts.project)
+    return make_parts(made, project=parts.project)
 
 
 def test_a_token_is_reviewed_again_once_it_has_expired(stack: Stack, parts: Parts) -> None:

@@ -28,7 +28,8 @@ def test_each_route_and_method_of_the_app_is_described_and_nothing_else(parts: P
     }
     routes = {
         f"{method} {without_names(place.path)}"
-        for rule in parts.app.url_map.iter_rules()
+        for app in (parts.app, parts.internal)
+        for rule in app.url_map.iter_rules()
         if rule.rule.startswith(PREFIXES)
         for place in places(rule.rule)
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}

@@ -43,7 +43,7 @@ def test_progress_that_waits_its_turn_is_written_at_the_end(stack: Stack, tmp_pa
     parts = stack.parts("web")
     pod = Pod(stack, parts)
     with stack.process(command, actor="web", log=tmp_path / "log", progress_seconds=3600) as process:
-        address = f"http://127.0.0.1:{process.port}/internal/v1/runs/{pod.uid}/progress"
+        address = f"http://127.0.0.1:{process.internal_port}/internal/v1/runs/{pod.uid}/progress"
         headers = {"Authorization": f"Bearer {pod.token}"}
         with urllib3.PoolManager() as pool:
             for number in (0.1, 0.2, 0.3):

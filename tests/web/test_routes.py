@@ -100,8 +100,9 @@ LEAST = {
 def declared(parts: Parts) -> dict[str, Permission | None]:
     """The routes there are."""
     return {
-        f"{method} {rule.rule}": permission_of(parts.app.view_functions[rule.endpoint])
-        for rule in parts.app.url_map.iter_rules()
+        f"{method} {rule.rule}": permission_of(app.view_functions[rule.endpoint])
+        for app in (parts.app, parts.internal)
+        for rule in app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
         if rule.endpoint != "static"
     }
@@ -147,10 +148,11 @@ def test_a_route_that_declares_nothing_is_refused(parts: Parts) -> None:
 
 
 def test_strangers_get_nothing_but_the_public_routes(parts: Parts) -> None:
-    client = parts.client()
-    for rule in parts.app.url_map.iter_rules():
-        if rule.endpoint == "static" or permission_of(parts.app.view_functions[rule.endpoint]) is Permission.PUBLIC:
+    rules = [(app, rule) for app in (parts.app, parts.internal) for rule in app.url_map.iter_rules()]
+    for app, rule in rules:
+        if rule.endpoint == "static" or permission_of(app.view_functions[rule.endpoint]) is Permission.PUBLIC:
             continue
+        client = app.test_client()
         path = re.sub(r"<any\((\w+)[^>]*>", r"\1", rule.rule)
         path = re.sub(r"<[^>]*>", "x", re.sub(r"<id:\w+>", "1", path))
         method = next(iter((rule.methods or set()) - {"HEAD", "OPTIONS"}))

@@ -1,14 +1,11 @@
 """The Flask app: its parts, what every answer carries, and how errors leave it."""
 
-import secrets
-import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
 
 import structlog
 from flask import Flask, Response, g, render_template, request
-from prometheus_client import CollectorRegistry, Counter, Histogram
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -44,6 +41,7 @@ from tidegate_web.problems import Problem, from_cluster, postgres_away
 from tidegate_web.projects import Projects
 from tidegate_web.queues import Queues
 from tidegate_web.ratelimit import Limit, RateLimiter
+from tidegate_web.request_metrics import RequestMetrics
 from tidegate_web.routing import add_converters
 from tidegate_web.runtokens import RunTokens
 from tidegate_web.schemas import SchemaWorker
@@ -57,6 +55,9 @@ from tidegate_web.together import Together
 from tidegate_web.webhooks.sealing import Sealer
 
 log = structlog.stdlib.get_logger(__name__)
+
+REFUSED_TOKENS = Limit(requests=60, seconds=60)
+"""Tokens that open nothing, which one address may have looked at by the apiserver."""
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -102,7 +103,7 @@ def make_services(
         mailer=Mailer(settings),
         sealer=Sealer(settings.secret_key.get_secret_value()),
         progress=ProgressWriter(engine=engine, redis=redis, events=events, seconds=settings.progress_seconds),
-        run_tokens=RunTokens(cluster=cluster, clock=clock),
+        run_tokens=RunTokens(cluster=cluster, clock=clock, refusals=RateLimiter(redis=redis, limit=REFUSED_TOKENS)),
         projects=Projects(
             cluster=cluster,
             namespaces=settings.namespaces,
@@ -133,9 +134,7 @@ def _keep_runs(engine: Engine, made: Sequence[NewRun]) -> list[None]:
     return [None] * len(made)
 
 
-def create_app(
-    made: Services, *, web: bool = True, live: bool = True, registry: CollectorRegistry | None = None
-) -> Flask:
+def create_app(made: Services, *, web: bool = True, live: bool = True, metrics: RequestMetrics | None = None) -> Flask:
     """The app with the pages and the API (``web``), the streams (``live``), or both."""
     settings = made.settings
     app = Flask("tidegate_web", template_folder="pages/templates", static_folder="pages/static")
@@ -155,61 +154,38 @@ def create_app(
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
-    app.wsgi_app = DrainUnread(app.wsgi_app)  # type: ignore[method-assign]
-    add_converters(app)
-    made.attach(app)
-    _observe(app, registry if registry is not None else make_registry(), made)
-    guard.install(app)
+    _install(app, made, metrics)
     app.extensions[external.EXTENSION] = make_providers(app, settings)
     if web:
         app.register_blueprint(auth_views.blueprint())
         app.register_blueprint(pages_views.blueprint())
         app.register_blueprint(api_views.blueprint())
         app.register_blueprint(openapi_views.blueprint())
-        app.register_blueprint(internal_views.blueprint())
         app.extensions[WORKER] = BulkWorker(made)
     if live:
         app.register_blueprint(live_views.blueprint())
-    app.register_error_handler(Exception, _answer_error)
-    app.after_request(_harden)
     return app
 
 
-def _observe(app: Flask, registry: CollectorRegistry, made: Services) -> None:
-    requests = Counter("tidegate_web_requests", "Requests answered.", ["method", "route", "status"], registry=registry)
-    seconds = Histogram(
-        "tidegate_web_request_seconds",
-        "Time to answer, without streams.",
-        ["route"],
-        registry=registry,
-        buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
-    )
+def create_internal_app(made: Services, *, metrics: RequestMetrics | None = None) -> Flask:
+    """The app that pods of runs call. It has no sessions and no pages, and believes no proxy's headers: pods connect to it
+    directly, so the peer's address is the pod's."""
+    app = Flask("tidegate_web_internal", static_folder=None)
+    app.config.update(SECRET_KEY=made.settings.require_secret_key(), MAX_CONTENT_LENGTH=MAX_BATCH_BYTES)
+    _install(app, made, metrics)
+    app.register_blueprint(internal_views.blueprint())
+    return app
 
-    def begin() -> None:
-        g.began = time.perf_counter()
-        g.request_id = request.headers.get("X-Request-Id", "")[:64] or secrets.token_hex(8)
 
-    def end(response: Response) -> Response:
-        route = request.url_rule.rule if request.url_rule is not None else "none"
-        took = time.perf_counter() - g.get("began", time.perf_counter())
-        requests.labels(request.method, route, str(response.status_code)).inc()
-        if not response.is_streamed:
-            seconds.labels(route).observe(took)
-        if request.endpoint != "static":
-            log.info(
-                "request",
-                method=request.method,
-                route=route,
-                # A link's token is a secret while it is good.
-                path=route if "token" in (request.view_args or {}) else request.path,
-                status=response.status_code,
-                ms=round(took * 1000, 1),
-                request_id=g.get("request_id"),
-            )
-        return response
-
-    app.before_request(begin)
-    app.after_request(end)
+def _install(app: Flask, made: Services, metrics: RequestMetrics | None) -> None:
+    """What both apps have in common."""
+    app.wsgi_app = DrainUnread(app.wsgi_app)  # type: ignore[method-assign]
+    add_converters(app)
+    made.attach(app)
+    (metrics or RequestMetrics(make_registry())).observe(app)
+    guard.install(app)
+    app.register_error_handler(Exception, _answer_error)
+    app.after_request(_harden)
 
 
 def _harden(response: Response) -> Response:

@@ -21,7 +21,7 @@ AWAY_SECONDS = 2.0
 MOST_LOCAL = 10_000
 
 _TAKE = """
-local quota, rate = tonumber(ARGV[1]), tonumber(ARGV[2])
+local quota, rate, cost = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1000000
 local kept = redis.call('HMGET', KEYS[1], 'tokens', 'at')
@@ -29,7 +29,7 @@ local tokens, at = tonumber(kept[1]) or quota, tonumber(kept[2]) or now
 tokens = math.min(quota, tokens + math.max(0, now - at) * rate)
 local taken = 0
 if tokens >= 1 then
-  tokens = tokens - 1
+  tokens = tokens - cost
   taken = 1
 end
 redis.call('HSET', KEYS[1], 'tokens', string.format('%.6f', tokens), 'at', string.format('%.6f', now))
@@ -94,17 +94,26 @@ class RateLimiter:
 
     def take(self, subject: str) -> Bucket | None:
         """One call of whoever this is; None where there is no limit."""
+        return self._take(subject, cost=1)
+
+    def look(self, subject: str) -> Bucket | None:
+        """Whether a call would be let through now, without counting one: ``taken`` says so."""
+        return self._take(subject, cost=0)
+
+    def _take(self, subject: str, *, cost: int) -> Bucket | None:
         if self._limit.requests == 0:
             return None
         if self._now() >= self._away_until:
             try:
-                taken, tokens = self._script(keys=[f"tg:rate:{subject}"], args=[self._limit.requests, self._limit.rate])
+                taken, tokens = self._script(
+                    keys=[f"tg:rate:{subject}"], args=[self._limit.requests, self._limit.rate, cost]
+                )
                 return Bucket(limit=self._limit, taken=bool(taken), tokens=float(tokens))
             except RedisError:
                 self._away_until = self._now() + AWAY_SECONDS
-        return self._take_here(subject)
+        return self._take_here(subject, cost=cost)
 
-    def _take_here(self, subject: str) -> Bucket:
+    def _take_here(self, subject: str, *, cost: int) -> Bucket:
         now, quota = self._now(), float(self._limit.requests)
         with self._lock:
             if len(self._local) >= MOST_LOCAL and subject not in self._local:
@@ -112,5 +121,5 @@ class RateLimiter:
             tokens, at = self._local.get(subject, (quota, now))
             tokens = min(quota, tokens + (now - at) * self._limit.rate)
             taken = tokens >= 1
-            self._local[subject] = (tokens - taken, now)
-        return Bucket(limit=self._limit, taken=taken, tokens=tokens - taken)
+            self._local[subject] = (tokens - taken * cost, now)
+        return Bucket(limit=self._limit, taken=taken, tokens=tokens - taken * cost)

@@ -4,27 +4,39 @@ TokenReview names the pod; the pod's controller must be a Job, and that Job's co
 here: anyone who can make a pod can put any label on it.
 """
 
-import base64
 import hashlib
-import json
 import threading
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tidegate_web.client_network import client_network
 from tidegate_web.clock import Clock
 from tidegate_web.kubernetes import Cluster, ClusterError, controller_of, jobs_path, pods_path
 from tidegate_web.ownership import attempt_of_job
+from tidegate_web.ratelimit import RateLimiter
+from tidegate_web.token_shape import expiry, may_open_a_run
 
 AUDIENCE = "tidegate"
 LOOK_AGAIN_SECONDS = 10.0
 """How long a pod that was there is taken to be there still."""
+REFUSED_SECONDS = 60.0
+"""How long a token that opened nothing is refused without asking again."""
 POD_NAME = "authentication.kubernetes.io/pod-name"
 POD_UID = "authentication.kubernetes.io/pod-uid"
 
 
 class RunTokenError(Exception):
     """The token opens nothing; the message may be told to whoever holds it."""
+
+
+class TooManyRefusedError(Exception):
+    """The client has shown too many tokens that open nothing; ``retry_after`` is in seconds."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__("too many tokens that open nothing")
+        self.retry_after = retry_after
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,17 +61,26 @@ class _Known:
 
 
 class RunTokens:
-    """Checks run tokens, each token string once: remembered by its hash until it expires or its pod is gone."""
+    """Checks run tokens, each token string once: remembered by its hash until it expires or its pod is gone.
 
-    def __init__(self, *, cluster: Cluster, clock: Clock, remember: int = 20_000) -> None:
+    A token that opens nothing is remembered for a minute, and counted for the address that it came from: ``refusals`` says how
+    many of them an address may show. Tokens that are good count for nothing, so pods behind one address don't limit each other.
+    """
+
+    def __init__(
+        self, *, cluster: Cluster, clock: Clock, refusals: RateLimiter | None = None, remember: int = 20_000
+    ) -> None:
         self._cluster = cluster
         self._clock = clock
+        self._refusals = refusals
         self._remember = remember
         self._known: dict[bytes, _Known] = {}
+        self._refused: OrderedDict[bytes, tuple[float, str]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def identify(self, token: str, *, look_now: bool = False) -> RunIdentity:
-        """The run that this token opens. RunTokenError when none; ClusterError while the apiserver is away.
+    def identify(self, token: str, *, client: str = "", look_now: bool = False) -> RunIdentity:
+        """The run that this token opens. RunTokenError when none; TooManyRefusedError when the address ``client`` has shown too
+        many of those; ClusterError while the apiserver is away.
 
         A pod that was seen a moment ago is believed to be there, unless ``look_now``.
         """
@@ -74,12 +95,12 @@ class RunTokens:
             if look:
                 self._look(digest, known.identity, must_answer=look_now)
             return known.identity
-        identity = self._ask(token)
+        identity = self._ask_once(token, digest, client=client, now=now)
         with self._lock:
             if len(self._known) >= self._remember:
                 self._known = {key: value for key, value in self._known.items() if value.expires > now}
             if len(self._known) < self._remember:
-                self._known[digest] = _Known(expires=_expiry(token), looked=now, identity=identity)
+                self._known[digest] = _Known(expires=expiry(token), looked=now, identity=identity)
         return identity
 
     def _look(self, digest: bytes, identity: RunIdentity, *, must_answer: bool) -> None:
@@ -93,6 +114,28 @@ class RunTokens:
         except ClusterError as error:
             if must_answer or not error.unavailable:
                 raise
+
+    def _ask_once(self, token: str, digest: bytes, *, client: str, now: float) -> RunIdentity:
+        """As ``_ask``, but a token that can't be good, or was refused a moment ago, costs the apiserver nothing."""
+        if not may_open_a_run(token, audience=AUDIENCE):
+            raise RunTokenError("it is no token of a pod for Tidegate")
+        with self._lock:
+            until, words = self._refused.get(digest, (0.0, ""))
+        if now < until:
+            raise RunTokenError(words)
+        subject = f"refused:{client_network(client)}"
+        if self._refusals is not None and (bucket := self._refusals.look(subject)) is not None and not bucket.taken:
+            raise TooManyRefusedError(bucket.retry_after)
+        try:
+            return self._ask(token)
+        except RunTokenError as error:
+            if self._refusals is not None:
+                self._refusals.take(subject)
+            with self._lock:
+                self._refused[digest] = (now + REFUSED_SECONDS, str(error))
+                while len(self._refused) > self._remember:
+                    self._refused.popitem(last=False)
+            raise
 
     def _ask(self, token: str) -> RunIdentity:
         status = self._cluster.review_token(token, audience=AUDIENCE)
@@ -140,13 +183,3 @@ class RunTokens:
 def _single(extra: Mapping[str, Any], key: str) -> str | None:
     values = extra.get(key) or []
     return str(values[0]) if len(values) == 1 else None
-
-
-def _expiry(token: str) -> float:
-    """The ``exp`` of a token that was already found good; 0 when it has none, so that it is asked about again."""
-    try:
-        payload = token.split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        return float(claims["exp"])
-    except (IndexError, ValueError, KeyError, TypeError):
-        return 0

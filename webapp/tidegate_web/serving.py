@@ -7,7 +7,7 @@ more replicas. Threads for the pages and the API; gevent for the streams, which 
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from flask import Flask
@@ -15,8 +15,9 @@ from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 
 from tidegate_web.api.bulk import WORKER
-from tidegate_web.app import create_app, make_services
+from tidegate_web.app import create_app, create_internal_app, make_services
 from tidegate_web.health.probes import ProbeServer, SchemaCheck, make_registry
+from tidegate_web.request_metrics import RequestMetrics
 from tidegate_web.settings import WebSettings
 
 
@@ -31,10 +32,29 @@ class GunicornLogger(Logger):  # type: ignore[misc]
         logging.getLogger("gunicorn").handlers[:] = []
 
 
+class ByPort:
+    """One WSGI app for two: what pods call is answered on a port of its own, and nowhere else.
+
+    It looks at the port of the listener. It stands in front of everything that believes a header, such as ``ProxyFix``.
+    """
+
+    def __init__(self, public: Flask, internal: Flask | None, *, internal_port: int) -> None:
+        self._public = public
+        self._internal = internal
+        self._internal_port = str(internal_port)
+        self.extensions = public.extensions
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        app = self._public
+        if self._internal is not None and environ["SERVER_PORT"] == self._internal_port:
+            app = self._internal
+        return app(environ, start_response)
+
+
 class Server(BaseApplication):  # type: ignore[misc]
     """gunicorn with our settings and none of its own files or arguments."""
 
-    def __init__(self, load: Callable[[], Flask], options: dict[str, Any]) -> None:
+    def __init__(self, load: Callable[[], ByPort], options: dict[str, Any]) -> None:
         self._load = load
         self._options = options
         super().__init__()
@@ -43,7 +63,7 @@ class Server(BaseApplication):  # type: ignore[misc]
         for name, value in self._options.items():
             self.cfg.set(name, value)
 
-    def load(self) -> Flask:
+    def load(self) -> ByPort:
         return self._load()
 
 
@@ -51,10 +71,12 @@ def serve(settings: WebSettings, *, web: bool, live: bool, name: str) -> None:
     """Serve until told to stop; SIGTERM lets what has begun be finished."""
     settings.require_secret_key()  # before anything is forked
 
-    def load() -> Flask:
+    def load() -> ByPort:
         made = make_services(settings, name=name)
         registry = make_registry()
-        app = create_app(made, web=web, live=live, registry=registry)
+        metrics = RequestMetrics(registry)
+        app = create_app(made, web=web, live=live, metrics=metrics)
+        internal = create_internal_app(made, metrics=metrics) if web else None
         if live:
             made.hub.start()
         probes = ProbeServer(
@@ -70,7 +92,7 @@ def serve(settings: WebSettings, *, web: bool, live: bool, name: str) -> None:
             # Others may have left something to do.
             app.extensions[WORKER].wake()
             app.extensions["tidegate.stop"] += [app.extensions[WORKER].stop, made.schemas.close]
-        return app
+        return ByPort(app, internal, internal_port=settings.internal_port)
 
     def post_worker_init(worker: Any) -> None:
         # A worker that is told to stop waits for its requests to end; streams only end when they are told to.
@@ -89,7 +111,7 @@ def serve(settings: WebSettings, *, web: bool, live: bool, name: str) -> None:
             stop()
 
     options: dict[str, Any] = {
-        "bind": f"{settings.host}:{settings.port}",
+        "bind": [f"{settings.host}:{port}" for port in (settings.port, *((settings.internal_port,) if web else ()))],
         "workers": 1,
         "worker_class": "gevent" if live else "gthread",
         "threads": settings.threads,

@@ -85,6 +85,8 @@ class WebSettings(BaseSettings):
     """Address to listen on."""
     port: int = Field(default=8080, ge=0, le=65535)
     """Port of the pages, the API or the streams."""
+    internal_port: int = Field(default=8081, ge=1, le=65535)
+    """Port of what pods of runs call (`/internal/v1`), served by `serve` and `all`. No Ingress leads to it."""
     metrics_port: int = Field(default=9090, ge=0, le=65535)
     """Port of `/healthz`, `/readyz` and `/metrics`, which is never exposed to the outside."""
     threads: int = Field(default=16, ge=2)

@@ -1,10 +1,10 @@
 """Which pod asks: the token of the request, checked against the run in its path."""
 
-from flask import request
+from flask import g, request
 
 from tidegate_web.kubernetes import ClusterError
 from tidegate_web.problems import Problem, from_cluster
-from tidegate_web.runtokens import RunIdentity, RunTokenError
+from tidegate_web.runtokens import RunIdentity, RunTokenError, TooManyRefusedError
 from tidegate_web.services import Services
 
 
@@ -14,7 +14,13 @@ def identify(made: Services, run_uid: str, *, look_now: bool = False) -> RunIden
     if scheme.lower() != "bearer" or not token.strip():
         raise Problem(401, "Send the run's token.", headers={"WWW-Authenticate": "Bearer"})
     try:
-        identity = made.run_tokens.identify(token.strip(), look_now=look_now)
+        identity = made.run_tokens.identify(token.strip(), client=request.remote_addr or "", look_now=look_now)
+    except TooManyRefusedError as error:
+        raise Problem(
+            429,
+            "This address has sent too many tokens that open nothing. Wait a moment.",
+            headers={"Retry-After": str(error.retry_after)},
+        ) from error
     except RunTokenError as error:
         raise Problem(403, f"This token doesn't open the run: {error}.") from error
     except ClusterError as error:
@@ -23,4 +29,9 @@ def identify(made: Services, run_uid: str, *, look_now: bool = False) -> RunIden
         ) from error
     if identity.run_uid != run_uid:
         raise Problem(403, "This token doesn't open the run: it is of another one.")
+    bucket = made.limits.take(f"run:{identity.run_uid}")
+    if bucket is not None:
+        g.rate_headers = bucket.headers()
+        if not bucket.taken:
+            raise bucket.refusal()
     return identity
