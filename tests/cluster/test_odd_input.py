@@ -133,7 +133,7 @@ def test_the_work_that_is_done_counts_though_another_container_never_gets_its_im
         }
     }
     run = a_run("agent").shell("echo '\"done\"' > $TIDEGATE_RESULT_FILE")
-    status = runs.end(run.task(podTemplate=template, startTimeoutSeconds=60), "Succeeded")
+    status = runs.end(run.task(podTemplate=template, startTimeoutSeconds=20), "Succeeded")
     assert status["result"] == "done"
     (attempt,) = status["attempts"]
     assert attempt["exitCode"] == 0

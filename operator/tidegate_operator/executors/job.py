@@ -14,7 +14,8 @@ from tidegate_operator.kube import METADATA, KubeClient, KubeError
 from tidegate_operator.manifests import PodDefaults, ReservedPathError, TooDeepError, build_job, job_name
 from tidegate_operator.parsing import controller_of, task_spec_of
 from tidegate_operator.policies.retry import ran_out_of_memory
-from tidegate_operator.records import NO_NODE, STOP_ANNOTATION, Json, Plan, Refusal, RunRecord
+from tidegate_operator.records import NO_NODE, STOP_ANNOTATION, STOP_FLOOR_ANNOTATION, Json, Plan, Refusal, RunRecord
+from tidegate_operator.timestamps import format_time
 
 JOB_UID_LABEL: Final = "batch.kubernetes.io/controller-uid"
 
@@ -109,8 +110,11 @@ class JobExecutor:
             return
         if pod.task_ended:
             why = TASK_ENDED  # whatever it is stopped for, its end is the task's own
+        annotations = {STOP_ANNOTATION: why.reason}
+        if (floor := pod.stop_floor_at(self._clock())) is not None:
+            annotations[STOP_FLOOR_ANNOTATION] = format_time(floor)
         patch = {
-            "metadata": {"uid": pod.uid, "annotations": {STOP_ANNOTATION: why.reason}},
+            "metadata": {"uid": pod.uid, "annotations": annotations},
             "spec": {"activeDeadlineSeconds": 1},
         }
         try:
