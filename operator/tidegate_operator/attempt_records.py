@@ -38,6 +38,12 @@ class PodRecord:
     """When the deletion or disruption of the pod was asked for, by the apiserver's clock."""
     deadline_at: float | None = None
     """When the kubelet ends the pod by the deadline that it was made with, by the node's clock."""
+    accepted: float | None = None
+    """When the kubelet took the pod on (`status.startTime`), by the node's clock."""
+    accepted_seen: float | None = None
+    """When this process first saw that it had, by its own clock."""
+    stop_floor: float | None = None
+    """No stop of ours reached the pod before this, by the node's clock."""
     image: str | None = None
     image_id: str | None = None
     scheduling_message: str | None = None
@@ -56,6 +62,13 @@ class PodRecord:
     def terminal(self) -> bool:
         """Whether its containers run no more, for good."""
         return self.gone or self.phase in ("Succeeded", "Failed")
+
+    def stop_floor_at(self, now: float) -> float | None:
+        """The earliest time of the node's clock that it can be `now`: so long after the pod was taken on as has passed here since
+        that was first seen. None where it wasn't seen."""
+        if self.accepted is None or self.accepted_seen is None:
+            return None
+        return self.accepted + max(0.0, now - self.accepted_seen)
 
     @property
     def running(self) -> bool:

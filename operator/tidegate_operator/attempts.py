@@ -167,6 +167,8 @@ class AttemptIndex:
                 return ()
             if _stage(known) == _stage(pod):
                 pod.received = known.received
+            if known.accepted_seen is not None and known.accepted == pod.accepted:
+                pod.accepted_seen = known.accepted_seen
         attempt.pods[pod.uid] = pod
         self._by_pod[pod.uid] = attempt
         return (attempt.run_uid,)

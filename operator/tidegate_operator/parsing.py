@@ -10,7 +10,7 @@ from tidegate_api.names import TASK_CONTAINER, TASK_SPEC_ANNOTATION, TTL_SECONDS
 from tidegate_operator import jsons
 from tidegate_operator.attempt_records import PodRecord
 from tidegate_operator.numbers import bounded, bounded_or
-from tidegate_operator.records import STOP_ANNOTATION, Json, Refusal
+from tidegate_operator.records import STOP_ANNOTATION, STOP_FLOOR_ANNOTATION, Json, Refusal
 from tidegate_operator.timestamps import parse_time
 
 JOB_NAME: Final = re.compile(r".*-[0-9a-f]{8}-([0-9]{1,9})", re.ASCII)
@@ -33,6 +33,8 @@ def parse_pod(body: Mapping[str, Any], *, job_uid: str, received: float) -> PodR
     disrupted = disruption.get("status") == "True"
     spec = body.get("spec") or {}
     exit_code = terminated.get("exitCode")
+    annotations = meta.get("annotations") or {}
+    accepted = parse_time(status.get("startTime"))
     return PodRecord(
         uid=meta["uid"],
         name=meta["name"],
@@ -54,6 +56,9 @@ def parse_pod(body: Mapping[str, Any], *, job_uid: str, received: float) -> PodR
         grace=bounded_or(GRACE_SECONDS, spec.get("terminationGracePeriodSeconds")),
         stop_asked=_stop_asked(meta, disruption if disrupted else {}),
         deadline_at=_deadline_at(spec, status),
+        accepted=accepted,
+        accepted_seen=received if accepted is not None else None,
+        stop_floor=_stop_floor(annotations.get(STOP_FLOOR_ANNOTATION)),
         image=container.get("image"),
         image_id=container.get("imageID") or None,
         scheduling_message=scheduled.get("message") if scheduled.get("status") == "False" else None,
@@ -61,7 +66,7 @@ def parse_pod(body: Mapping[str, Any], *, job_uid: str, received: float) -> PodR
         disrupted=disrupted,
         deleting="deletionTimestamp" in meta,
         unreachable=_unreachable(conditions),
-        stop_reason=(meta.get("annotations") or {}).get(STOP_ANNOTATION),
+        stop_reason=annotations.get(STOP_ANNOTATION),
         containers=count_containers(spec),
         failed_before=_failed_before(status) if exit_code is None else None,
     )
@@ -117,6 +122,14 @@ def _stop_asked(meta: Mapping[str, Any], disruption: Mapping[str, Any]) -> float
         deleted -= bounded_or(0, meta.get("deletionGracePeriodSeconds"))
     times = [at for at in (deleted, parse_time(disruption.get("lastTransitionTime"))) if at is not None]
     return min(times, default=None)
+
+
+def _stop_floor(text: str | None) -> float | None:
+    # Ours alone writes it, but anyone may edit a pod: what can't be read says nothing.
+    try:
+        return parse_time(text)
+    except ValueError:
+        return None
 
 
 def _deadline_at(spec: Mapping[str, Any], status: Mapping[str, Any]) -> float | None:

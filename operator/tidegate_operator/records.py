@@ -18,6 +18,7 @@ from tidegate_operator.timestamps import parse_time
 Json = dict[str, Any]
 
 STOP_ANNOTATION = "tidegate.dev/stop-reason"
+STOP_FLOOR_ANNOTATION = "tidegate.dev/stopped-after"
 """On a pod that the supervisor stops: why. The stop outlives the supervisor, so its reason must too."""
 
 

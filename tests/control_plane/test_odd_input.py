@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -144,6 +145,37 @@ def test_the_end_of_the_task_counts_whatever_another_container_waits_for(plane: 
     set_pod_status(plane, own, "beside", ended)
     status = own.wait("beside", "Succeeded")
     assert status["result"] is True
+    assert [a["outcome"] for a in status["attempts"]] == ["Succeeded"]
+
+
+def test_a_stopped_pod_says_when_the_stop_reached_it_at_the_earliest(plane: ControlPlane, own: OwnRuns) -> None:
+    run = a_run("pulls").pod(waiting="ContainerCreating").task(startTimeoutSeconds=8, retry={"maxAttempts": 1})
+    own.create(run.built)
+    wait_until(lambda: len(pods(own, "pulls")) == 1, what="its pod")
+    # A node whose clock is an hour slow has taken the pod on.
+    set_pod_status(plane, own, "pulls", {"phase": "Pending", "startTime": now(-3600)})
+    own.wait("pulls", "Failed", reason="StartTimeout")
+    (pod,) = pods(own, "pulls")
+    taken_on, stopped = (
+        datetime.fromisoformat(text)
+        for text in (pod["status"]["startTime"], pod["metadata"]["annotations"]["tidegate.dev/stopped-after"])
+    )
+    assert 0 <= (stopped - taken_on).total_seconds() < 20
+
+
+def test_work_that_was_done_before_a_start_timeout_counts(plane: ControlPlane, own: OwnRuns) -> None:
+    # While the kubelet pulls another container's image it posts no status: the stop was made in ignorance of the end.
+    own.create(held("pulled").built)
+    wait_until(lambda: len(pods(own, "pulled")) == 1, what="its pod")
+    pod = pods(own, "pulled")[0]["metadata"]["name"]
+    stop = ("tidegate.dev/stop-reason=StartTimeout", f"tidegate.dev/stopped-after={now(20)}")
+    plane.kubectl("-n", own.namespace, "annotate", "pod", pod, *stop)
+    done = container("task", terminated={"exitCode": 0, "message": "7", "startedAt": now(), "finishedAt": now()})
+    lost = container("agent", terminated={"exitCode": 137, "reason": "ContainerStatusUnknown"})
+    ended = {"phase": "Failed", "reason": "DeadlineExceeded", "containerStatuses": [done, lost]}
+    set_pod_status(plane, own, "pulled", ended)
+    status = own.wait("pulled", "Succeeded")
+    assert status["result"] == 7
     assert [a["outcome"] for a in status["attempts"]] == ["Succeeded"]
 
 

@@ -9,12 +9,14 @@ from tidegate_api.names import RUN_UID_LABEL, Reason
 from tidegate_operator.attempt_records import TASK_ENDED, AttemptRecord, PodRecord
 from tidegate_operator.cache import Cache
 from tidegate_operator.executors import StartRefusedError
+from tidegate_operator.executors.pod_events import newest_event, trouble_of_pod
 from tidegate_operator.executors.refusals import refusal_of_job, refusal_of_pod
 from tidegate_operator.kube import METADATA, KubeClient, KubeError
 from tidegate_operator.manifests import PodDefaults, ReservedPathError, TooDeepError, build_job, job_name
 from tidegate_operator.parsing import controller_of, task_spec_of
 from tidegate_operator.policies.retry import ran_out_of_memory
-from tidegate_operator.records import NO_NODE, STOP_ANNOTATION, Json, Plan, Refusal, RunRecord
+from tidegate_operator.records import NO_NODE, STOP_ANNOTATION, STOP_FLOOR_ANNOTATION, Json, Plan, Refusal, RunRecord
+from tidegate_operator.timestamps import format_time
 
 JOB_UID_LABEL: Final = "batch.kubernetes.io/controller-uid"
 
@@ -109,8 +111,11 @@ class JobExecutor:
             return
         if pod.task_ended:
             why = TASK_ENDED  # whatever it is stopped for, its end is the task's own
+        annotations = {STOP_ANNOTATION: why.reason}
+        if (floor := pod.stop_floor_at(self._clock())) is not None:
+            annotations[STOP_FLOOR_ANNOTATION] = format_time(floor)
         patch = {
-            "metadata": {"uid": pod.uid, "annotations": {STOP_ANNOTATION: why.reason}},
+            "metadata": {"uid": pod.uid, "annotations": annotations},
             "spec": {"activeDeadlineSeconds": 1},
         }
         try:
@@ -207,22 +212,18 @@ class JobExecutor:
         if attempt.pods:
             index.is_held(attempt, None, at=now)
             return
-        said = await self._newest_event(attempt.namespace, attempt.job_uid, "reason=FailedCreate")
+        said = newest_event(await self._events(attempt.namespace, attempt.job_uid, selector=",reason=FailedCreate"))
         trouble = refusal_of_pod(said["message"]) if said is not None else None
         index.is_held(attempt, trouble if trouble and trouble.reason == Reason.QUOTA_EXCEEDED else None, at=now)
         if trouble is not None:
             index.has_trouble(attempt, trouble, at=now)
 
-    async def _newest_event(self, namespace: str, uid: str, selector: str) -> Json | None:
-        """The last Event about an object that fits, if it says anything: {reason, message}."""
-        params = {"fieldSelector": f"involvedObject.uid={uid},{selector}"}
+    async def _events(self, namespace: str, uid: str, *, selector: str = "") -> list[Json]:
+        """The Events about an object."""
+        params = {"fieldSelector": f"involvedObject.uid={uid}{selector}"}
         found = await self._client.get(f"/api/v1/namespaces/{namespace}/events", resource="events", params=params)
-        newest = max(
-            found["items"], key=lambda e: str(e.get("lastTimestamp") or e.get("eventTime") or ""), default=None
-        )
-        if newest is None or not newest.get("message"):
-            return None
-        return {"reason": newest.get("reason") or Reason.SCHEDULING, "message": newest["message"]}
+        items: list[Json] = found["items"]
+        return items
 
     async def _look_for_supposed(self, attempt: AttemptRecord) -> None:
         """Whether the POST that was never answered has made its Job: then the Job's own record replaces this one."""
@@ -254,13 +255,8 @@ class JobExecutor:
         elif pod.waiting is not None:
             trouble = pod.waiting
         else:
-            # A volume that can't be mounted, or a network that isn't there, is told of by Events alone.
-            said = await self._newest_event(attempt.namespace, pod.uid, "type=Warning")
-            trouble = (
-                Refusal(said["reason"], said["message"])
-                if said is not None
-                else Refusal(Reason.PULLING_IMAGE, f"starting on node {pod.node}")
-            )
+            # A volume that can't be mounted, a network that isn't there, and the image of a pull that hangs are in Events alone.
+            trouble = trouble_of_pod(await self._events(attempt.namespace, pod.uid), node=pod.node)
         self._cache.attempts.has_trouble(attempt, trouble, at=now)
 
     def _job_path(self, attempt: AttemptRecord) -> str:

@@ -134,6 +134,46 @@ def test_why_a_pod_was_stopped_outlives_the_supervisor() -> None:
     assert (end.reason, end.final) == ("InvalidImageName", True)
 
 
+@pytest.mark.parametrize(
+    ("finished", "outcome", "reason"),
+    [
+        (NOW - 40, Outcome.SUCCEEDED, None),
+        (NOW - 31.5, Outcome.SUCCEEDED, None),
+        # The node tells whole seconds: it may have ended after the stop.
+        (NOW - 30.5, Outcome.FAILED, "StartTimeout"),
+        (NOW - 10, Outcome.FAILED, "StartTimeout"),
+    ],
+)
+def test_a_task_that_ended_before_its_pod_was_stopped_keeps_its_own_end(
+    finished: float, outcome: Outcome, reason: str | None
+) -> None:
+    attempt = an_attempt().pod(
+        phase="Failed",
+        reason="DeadlineExceeded",
+        stop_reason="StartTimeout",
+        stop_floor=NOW - 30,
+        started=NOW - 50,
+        finished=finished,
+        exit_code=0,
+        termination_message='"done"',
+    )
+    end = end_of(attempt.built, cancelled=False, now=NOW)
+    assert end is not None
+    assert (end.outcome, end.reason, end.exit_code) == (outcome, reason, 0)
+
+
+@pytest.mark.parametrize(
+    ("accepted", "seen", "floor"),
+    [(None, None, None), (500.0, None, None), (500.0, NOW - 20, 520.0), (500.0, NOW + 5, 500.0)],
+)
+def test_a_stop_reaches_a_pod_no_sooner_than_so_long_after_it_was_taken_on(
+    accepted: float | None, seen: float | None, floor: float | None
+) -> None:
+    pod = an_attempt().pod(phase="Pending", accepted=accepted, accepted_seen=seen).built.pod
+    assert pod is not None
+    assert pod.stop_floor_at(NOW) == floor
+
+
 def test_a_disrupted_pod_is_replaced_by_its_job() -> None:
     disrupted = an_attempt().pod(phase="Failed", disrupted=True, exit_code=137)
     assert end_of(disrupted.built, cancelled=False, now=NOW) is None
