@@ -86,6 +86,31 @@ def test_sign_in_and_mail_are_set_up_for_the_web_process_alone(kubectl: Kubectl)
         assert not [name for name in others if "OIDC" in name or "SMTP" in name]
 
 
+def test_what_pods_call_is_a_service_of_its_own_that_no_ingress_leads_to(kubectl: Kubectl) -> None:
+    documents = rendered(
+        kubectl,
+        "--set",
+        "ingress.enabled=true,web.service.type=LoadBalancer,networkPolicy.webFrom[0].ipBlock.cidr=10.0.0.0/8",
+    )
+    services = named(documents, "Service")
+    internal, web = services["tidegate-internal"]["spec"], services["tidegate-web"]["spec"]
+    assert (internal["type"], [port["targetPort"] for port in internal["ports"]]) == ("ClusterIP", ["internal"])
+    assert [port["targetPort"] for port in web["ports"]] == ["http"]
+    (ingress,) = named(documents, "Ingress").values()
+    paths = ingress["spec"]["rules"][0]["http"]["paths"]
+    assert "tidegate-internal" not in {path["backend"]["service"]["name"] for path in paths}
+    (operator,) = named(documents, "Deployment")["tidegate-operator"]["spec"]["template"]["spec"]["containers"]
+    assert {"name": "TIDEGATE_API_URL", "value": "http://tidegate-internal.tidegate.svc"} in operator["env"]
+    rules = {
+        port["port"]: rule.get("from")
+        for rule in named(documents, "NetworkPolicy")["tidegate-web"]["spec"]["ingress"]
+        for port in rule["ports"]
+    }
+    assert rules["http"] == [{"ipBlock": {"cidr": "10.0.0.0/8"}}]
+    of_runs = {"matchLabels": {"app.kubernetes.io/managed-by": "tidegate"}}
+    assert rules["internal"] == [{"namespaceSelector": {}, "podSelector": of_runs}]
+
+
 def test_the_operator_can_be_had_alone(kubectl: Kubectl) -> None:
     documents = rendered(kubectl, "--set", "web.enabled=false,crds.enabled=false")
     assert set(named(documents, "Deployment")) == {"tidegate-operator"}

@@ -1,5 +1,6 @@
 """Pods of runs, and what they call of the web part."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from werkzeug.test import TestResponse
@@ -25,15 +26,25 @@ class Pod:
     def name(self) -> str:
         return str(self.pod["metadata"]["name"])
 
-    def tell(self, body: object, *, uid: str | None = None, token: str | None = None) -> TestResponse:
+    def tell(self, body: object, *, uid: str | None = None, token: str | None = None, **options: Any) -> TestResponse:
         """Progress."""
-        return self.call("POST", "progress", uid=uid, token=token, json=body)
+        return self.call("POST", "progress", uid=uid, token=token, json=body, **options)
 
     def call(
-        self, method: str, what: str, *, uid: str | None = None, token: str | None = None, **options: Any
+        self,
+        method: str,
+        what: str,
+        *,
+        uid: str | None = None,
+        token: str | None = None,
+        address: str = "192.0.2.1",
+        more: Mapping[str, str] | None = None,
+        **options: Any,
     ) -> TestResponse:
+        """``address``: where the pod connects from; ``more``: headers."""
         token = self.token if token is None else token
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        headers = ({"Authorization": f"Bearer {token}"} if token else {}) | dict(more or {})
+        options["environ_base"] = {"REMOTE_ADDR": address}
         path = f"/internal/v1/runs/{uid or self.uid}/{what}"
         return self.parts.pods().open(path, method=method, headers=headers, **options)
 

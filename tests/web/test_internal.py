@@ -1,14 +1,18 @@
 """Progress from pods: a real TokenReview of a real bound token, and the way from pod to run by ownership alone."""
 
+import base64
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3
 from support.pods import Pod
 from support.runs import Json
 from support.servers import wait_until
 from support.web import Parts, Stack, make_parts
+from tidegate_web.app import REFUSED_TOKENS
 from tidegate_web.ownership import job_name
 from tidegate_web.runtokens import RunTokens
 
@@ -107,6 +111,93 @@ def test_tokens_that_open_nothing(stack: Stack, parts: Parts, pod: Pod) -> None:
     assert refused(stack.runs.token(pod.pod, audience="https://kubernetes.default.svc")) == 403
     assert refused(stack.runs.kubectl("create", "token", "default", "--audience=tidegate").strip()) == 403
     assert refused(pod.token[:-6] + "AAAAAA") == 403
+
+
+def reviews(stack: Stack) -> int:
+    """TokenReviews that the web app has asked for."""
+    return len([entry for entry in stack.plane.requests("web") if "tokenreviews" in entry.uri])
+
+
+def forged(pod: Pod, number: int = 0) -> str:
+    """A token with the claims of the pod's and a signature of nobody's."""
+    header, claims, _ = pod.token.split(".")
+    signature = base64.urlsafe_b64encode(f"signature {number}".encode()).decode().rstrip("=")
+    return f"{header}.{claims}.{signature}"
+
+
+def test_a_bearer_that_is_no_token_of_a_pod_costs_no_review(stack: Stack, parts: Parts, pod: Pod) -> None:
+    before = reviews(stack)
+    for number in range(20):
+        assert pod.tell({"progress": 0.1}, token=f"random-{number}").status_code == 403
+    elsewhere = stack.runs.token(pod.pod, audience="https://kubernetes.default.svc")
+    assert pod.tell({"progress": 0.1}, token=elsewhere).status_code == 403
+    assert reviews(stack) == before
+
+
+def test_a_token_that_was_refused_is_remembered(stack: Stack, parts: Parts, pod: Pod) -> None:
+    before = reviews(stack)
+    for _ in range(5):
+        assert pod.tell({"progress": 0.1}, token=forged(pod)).status_code == 403
+    assert reviews(stack) == before + 1
+    assert pod.tell({"progress": 0.1}).status_code == 204
+
+
+def test_an_address_that_shows_many_forged_tokens_is_slowed_down_on_all_processes(stack: Stack) -> None:
+    first, second = stack.parts("web"), stack.parts("web")
+    pod, other = Pod(stack, first), Pod(stack, first, "other")
+    assert pod.tell({"progress": 0.1}).status_code == 204
+    before, answers = reviews(stack), []
+    for number in range(REFUSED_TOKENS.requests + 20):
+        pod.parts = (first, second)[number % 2]
+        answers.append(pod.tell({"progress": 0.1}, token=forged(pod, number)))
+    assert {answer.status_code for answer in answers} == {403, 429}
+    assert answers[-1].status_code == 429
+    assert int(answers[-1].headers["Retry-After"]) >= 1
+    # A few tokens come back while the test goes on.
+    assert reviews(stack) - before <= REFUSED_TOKENS.requests + 15
+    # What is known already goes on, and so do other addresses.
+    pod.parts = first
+    assert pod.tell({"progress": 0.2}).status_code == 204
+    assert other.tell({"progress": 0.2}, address="192.0.2.9").status_code == 204
+
+
+def test_the_address_is_the_peers_whatever_headers_say(stack: Stack) -> None:
+    parts = stack.parts("web", trusted_proxies=1)
+    pod = Pod(stack, parts)
+    statuses = []
+    for number in range(REFUSED_TOKENS.requests + 20):
+        spoofed = {"X-Forwarded-For": f"198.51.100.{number}"}
+        statuses.append(pod.tell({"progress": 0.1}, token=forged(pod, number), more=spoofed).status_code)
+    assert statuses[-1] == 429
+
+
+def test_a_run_that_calls_too_often_is_slowed_down(stack: Stack) -> None:
+    parts = stack.parts("web", rate_limit_requests=5, rate_limit_seconds=3600)
+    pod, other = Pod(stack, parts), Pod(stack, parts, "other")
+    answers = [pod.tell({"progress": 0.1}) for _ in range(7)]
+    assert [answer.status_code for answer in answers] == [204] * 5 + [429] * 2
+    assert int(answers[-1].headers["Retry-After"]) >= 1
+    assert other.tell({"progress": 0.1}).status_code == 204
+
+
+def test_the_port_that_people_use_knows_nothing_of_it(stack: Stack, parts: Parts, pod: Pod, tmp_path: Path) -> None:
+    headers = {"Authorization": f"Bearer {pod.token}", "Host": "localhost:8081", "X-Forwarded-Port": "8081"}
+    with (
+        stack.process("serve", actor="web", log=tmp_path / "log", trusted_proxies=1) as process,
+        urllib3.PoolManager() as pool,
+    ):
+        path = f"/internal/v1/runs/{pod.uid}/progress"
+
+        def tell(port: int, forwarded: str) -> int:
+            more = headers | {"X-Forwarded-Host": forwarded}
+            url = f"http://127.0.0.1:{port}{path}"
+            return pool.request("POST", url, headers=more, json={"progress": 0.1}, retries=False).status
+
+        assert tell(process.port, f"x:{process.internal_port}") == 404
+        assert tell(process.internal_port, "x") == 204
+        page = pool.request("GET", f"http://127.0.0.1:{process.internal_port}/login", retries=False)
+        api = pool.request("GET", f"http://127.0.0.1:{process.internal_port}/api/v1/openapi.json", retries=False)
+        assert (page.status, api.status) == (404, 404)
 
 
 def test_labels_and_borrowed_names_open_nothing(stack: Stack, parts: Parts, pod: Pod) -> None:

@@ -109,7 +109,12 @@ def test_other_media_types(shared_pod: Pod) -> None:
 @pytest.mark.parametrize("what", ["result", "checkpoint", "metadata", "children"])
 def test_every_call_wants_the_token_of_the_run(shared_stack: Stack, shared_pod: Pod, what: str, method: str) -> None:
     other = "00000000-0000-4000-8000-000000000000"
-    for status, options in ((401, {"token": ""}), (403, {"token": "nonsense"}), (403, {"uid": other})):
+    wrong: list[tuple[int, dict[str, Any]]] = [
+        (401, {"token": ""}),
+        (403, {"token": "nonsense"}),
+        (403, {"uid": other}),
+    ]
+    for status, options in wrong:
         answer = shared_pod.call(method, what, json={"set": {"x": 1}}, **options)
         assert answer.status_code in (status, 405), (what, method)
 

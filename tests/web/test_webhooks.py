@@ -1,13 +1,18 @@
 """Webhooks: told of each run that ends, signed, sent again until it is taken, and never sent inside."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from support.callers import SignedIn
-from support.receiver import Receiver
+from support.receiver import Drip, Receiver
 from support.servers import wait_until
 from support.web import Parts, Stack, finish, until
+from tidegate_web.webhooks import sending, signing
+from tidegate_web.webhooks.addresses import parse_networks
+from tidegate_web.webhooks.shares import PER_PROJECT
 
 LOOPBACK = ["127.0.0.0/8"]
 
@@ -156,6 +161,46 @@ def test_one_that_hangs_holds_up_no_other(stack: Stack, me: SignedIn, receiver: 
             stack.runs.create(f"run-{number}")
             finish(stack, f"run-{number}")
         got(receiver, 8)
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["answer", "handshake"])
+def test_a_receiver_that_drips_is_left_when_its_time_is_over(tls: bool) -> None:
+    with Drip() as drip:
+        began = time.monotonic()
+        url = drip.url.replace("http:", "https:") if tls else drip.url
+        outcome = sending.post(url, body=b"{}", headers={}, allowed=parse_networks(LOOPBACK), seconds=1)
+        took = time.monotonic() - began
+    assert (outcome.status, outcome.taken) == (None, False)
+    assert outcome.error is not None
+    assert tls or outcome.error == "The receiver didn't answer within 1 s."
+    assert took < 10  # it would go on for ever
+
+
+def test_a_project_whose_receivers_drip_holds_up_no_other_project(stack: Stack, receiver: Receiver) -> None:
+    parts = stack.parts("web", webhook_allow=LOOPBACK)
+    me = parts.sign_in()
+    with Drip() as drip:
+        for _ in range(8):
+            me.post("webhooks", {"url": drip.url})
+        stack.mirror(webhook_allow=LOOPBACK)
+        for number in range(4):
+            stack.runs.create(f"slow-{number}")
+            finish(stack, f"slow-{number}")
+        wait_until(lambda: drip.connections >= PER_PROJECT, what="the project's share to be taken")
+        with parts.engine.begin() as connection:
+            sealed = parts.services.sealer.seal(signing.new_secret())
+            webhook = connection.execute(
+                text(
+                    "INSERT INTO webhooks (project, url, secret, created_by) VALUES ('other', :url, :secret, 'x') RETURNING id"
+                ),
+                {"url": receiver.url, "secret": sealed},
+            ).scalar_one()
+            connection.execute(
+                text("INSERT INTO webhook_deliveries (webhook_id, payload) VALUES (:webhook, '{}')"),
+                {"webhook": webhook},
+            )
+        got(receiver, 1)
+        assert drip.connections == PER_PROJECT
 
 
 def test_redirects_are_not_followed(stack: Stack, me: SignedIn, receiver: Receiver) -> None:

@@ -60,7 +60,8 @@ def asks_again() -> Callable[[], Caller | None]:
 
 
 def wants_json() -> bool:
-    return request.path.startswith(API_PREFIXES)
+    """Whether an error is answered as a problem rather than as a page: under the API's paths, and where there are no pages."""
+    return not current_app.has_static_folder or request.path.startswith(API_PREFIXES)
 
 
 def _bearer() -> str | None:

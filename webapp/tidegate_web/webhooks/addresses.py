@@ -14,6 +14,19 @@ LONGEST_URL = 2000
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 """What a NAT64 gateway turns into the IPv4 address in its last 32 bits (RFC 6052)."""
 
+_INSIDE: tuple[Network, ...] = tuple(
+    ipaddress.ip_network(each)
+    for each in (
+        "::/96",  # IPv4-compatible (RFC 4291, 2.5.5.1)
+        "::ffff:0:0:0/96",  # IPv4-translated (RFC 7915)
+        "64:ff9b:1::/48",  # NAT64 of a network's own (RFC 8215)
+        "fec0::/10",  # site-local (RFC 3879)
+        "192.0.0.0/24",  # for protocols (RFC 6890), and Oracle's metadata
+        "168.63.129.16/32",  # what Azure serves to its machines, at an address that is public by its number
+    )
+)
+"""Addresses that are global by the registries' word, or may pass for it, and lead inside."""
+
 
 class BadUrlError(ValueError):
     """No URL that a webhook may have; the message says why."""
@@ -29,6 +42,8 @@ def is_allowed(address: Address, *, allowed: Sequence[Network]) -> bool:
     plain = _plain(address)
     if any(plain.version == network.version and plain in network for network in allowed):
         return True
+    if any(each.version == network.version and each in network for each in (address, plain) for network in _INSIDE):
+        return False
     # Loopback, link-local, private, shared and reserved ranges are not global; multicast may be.
     return plain.is_global and not plain.is_multicast
 

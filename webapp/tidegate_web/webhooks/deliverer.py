@@ -25,13 +25,11 @@ from tidegate_web.webhooks.addresses import Network
 from tidegate_web.webhooks.retries import next_attempt
 from tidegate_web.webhooks.sealing import Sealer
 from tidegate_web.webhooks.sending import Outcome
+from tidegate_web.webhooks.shares import AT_ONCE, PER_WEBHOOK, Due, choose
 from tidegate_web.worker import Worker
 
 log = structlog.stdlib.get_logger(__name__)
 
-AT_ONCE = 16
-EACH = 4
-"""Of these for one webhook: a receiver that hangs holds nobody else up."""
 KEPT = timedelta(days=30)
 SWEEP_SECONDS = 600.0
 
@@ -60,6 +58,7 @@ class Deliverer(Worker):
         self._wake = threading.Event()
         self._swept = 0.0
         self._flying: Counts[int] = Counts()
+        self._projects: Counts[str] = Counts()
         self._lock = threading.Lock()
 
     def wake(self) -> None:
@@ -85,17 +84,22 @@ class Deliverer(Worker):
     def _round(self, pool: ThreadPoolExecutor) -> bool:
         """Begin to send some; True when there were any."""
         with self._lock:
-            room = AT_ONCE - self._flying.total()
-            busy = [webhook for webhook, flying in self._flying.items() if flying >= EACH]
-        if room <= 0:
+            flying, projects = Counts(self._flying), Counts(self._projects)
+        if flying.total() >= AT_ONCE:
             return False
+        now = self._clock.now()
+        busy = [webhook for webhook, number in flying.items() if number >= PER_WEBHOOK]
         with self._engine.begin() as connection:
-            due = webhooks.claim(connection, now=self._clock.now(), limit=room, each=EACH, but=busy)
-        for row in due:
+            found = webhooks.due(connection, now=now, each=PER_WEBHOOK, but=busy)
+            due = [Due(id=row.id, webhook_id=row.webhook_id, project=row.project) for row in found]
+            chosen = choose(due, webhooks=flying, projects=projects)
+            claimed = webhooks.claim(connection, ids=[each.id for each in chosen], now=now) if chosen else []
+        for row in claimed:
             with self._lock:
                 self._flying[row.webhook_id] += 1
+                self._projects[row.project] += 1
             pool.submit(self._fly, row)
-        return bool(due)
+        return bool(claimed)
 
     def _fly(self, row: AnyRow) -> None:
         try:
@@ -104,8 +108,8 @@ class Deliverer(Worker):
             log.exception("a delivery", id=row.id)
         with self._lock:
             self._flying[row.webhook_id] -= 1
-            if not self._flying[row.webhook_id]:
-                del self._flying[row.webhook_id]
+            self._projects[row.project] -= 1
+            self._flying, self._projects = +self._flying, +self._projects
         self._wake.set()
 
     def _deliver(self, row: AnyRow) -> None:

@@ -104,23 +104,36 @@ def replay(connection: Connection, *, webhook_id: int, delivery_id: int) -> AnyR
     ).one_or_none()
 
 
-def claim(connection: Connection, *, now: datetime, limit: int, each: int, but: Sequence[int] = ()) -> list[AnyRow]:
-    """Deliveries that are due, at most ``each`` of a webhook, and none of some; for a while they are nobody else's."""
+def due(connection: Connection, *, now: datetime, each: int, but: Sequence[int] = (), limit: int = 500) -> list[AnyRow]:
+    """Deliveries whose time has come, longest due first, at most ``each`` of a webhook and none of some: id, webhook_id, project."""
     place = func.row_number().over(
         partition_by=WebhookDelivery.webhook_id, order_by=(WebhookDelivery.next_at, WebhookDelivery.id)
     )
-    due = (
-        select(WebhookDelivery.id, place.label("place"))
+    found = (
+        select(
+            WebhookDelivery.id,
+            WebhookDelivery.webhook_id,
+            Webhook.project,
+            WebhookDelivery.next_at,
+            place.label("place"),
+        )
         .join(Webhook, Webhook.id == WebhookDelivery.webhook_id)
         .where(WebhookDelivery.state == "pending", WebhookDelivery.next_at <= now, Webhook.disabled_at.is_(None))
         .where(WebhookDelivery.webhook_id.not_in(but))
         .subquery()
     )
-    ids = (
-        connection.execute(select(due.c.id).where(due.c.place <= each).order_by(due.c.id).limit(limit)).scalars().all()
+    return list(
+        connection.execute(
+            select(found.c.id, found.c.webhook_id, found.c.project)
+            .where(found.c.place <= each)
+            .order_by(found.c.place, found.c.next_at, found.c.id)
+            .limit(limit)
+        )
     )
-    if not ids:
-        return []
+
+
+def claim(connection: Connection, *, ids: Sequence[int], now: datetime) -> list[AnyRow]:
+    """Those of these deliveries that are still due; for a while they are nobody else's."""
     mine = connection.execute(
         update(WebhookDelivery)
         .where(WebhookDelivery.id.in_(ids), WebhookDelivery.state == "pending", WebhookDelivery.next_at <= now)
@@ -132,6 +145,7 @@ def claim(connection: Connection, *, now: datetime, limit: int, each: int, but: 
             select(
                 WebhookDelivery.id,
                 WebhookDelivery.webhook_id,
+                Webhook.project,
                 WebhookDelivery.payload,
                 WebhookDelivery.attempts,
                 Webhook.url,
