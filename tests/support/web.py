@@ -261,6 +261,7 @@ class MirrorThread(threading.Thread):
     def __init__(self, made: Services, *, retry_seconds: float = 300) -> None:
         super().__init__(daemon=True)
         self._registry = CollectorRegistry()
+        self._made = made
         self._mirror = Mirror(made, registry=self._registry, patience_seconds=1, retry_seconds=retry_seconds)
 
     def set_aside(self, kind: str) -> float:
@@ -274,6 +275,7 @@ class MirrorThread(threading.Thread):
         self._mirror.stop()
         self.join(timeout=20)
         assert not self.is_alive(), "the mirror didn't stop"
+        self._made.engine.dispose()  # a test may start one after another
 
 
 def make_quarantine(*, retry_seconds: float = 300) -> Quarantine:
