@@ -1,11 +1,16 @@
 """Many runs in one call: all looked at before any is made, and an answer for each."""
 
+import threading
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from support.callers import SignedIn
 from support.servers import wait_until
-from support.web import Parts, Stack
+from support.web import Parts, Stack, make_parts
+from tidegate_web.api.batch import CHECK_SECONDS
+from tidegate_web.schemas import SchemaWorker
 
 RUN: dict[str, Any] = {"taskRef": {"name": "resize"}}
 
@@ -83,6 +88,40 @@ def test_what_the_cluster_refuses_is_told_one_by_one(me: SignedIn) -> None:
     answer: Any = me.post("runs:batch", {"runs": [RUN | {"name": "taken"}, RUN | {"name": "free"}]}).json
     assert [item["status"] for item in answer["items"]] == [409, 201]
     assert answer["items"][0]["problem"]["status"] == 409
+
+
+class SlowSchemas(SchemaWorker):
+    """Checks that take a second each, as those of a large payload and a large schema do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.checks = 0
+
+    def mismatch(self, schema: Mapping[str, Any], payload: object) -> str | None:
+        self.checks += 1
+        threading.Event().wait(1)
+        return super().mismatch(schema, payload)
+
+
+def test_the_checks_of_a_batch_take_a_bounded_time(stack: Stack, parts: Parts) -> None:
+    slow = SlowSchemas()
+    stack.cleanup.callback(slow.close)
+    made = make_parts(replace(parts.services, schemas=slow), project=stack.project)
+    stack.runs.task("report", image="busybox", payloadSchema={"type": "object"})
+    runs = [{"name": f"run-{number}", "taskRef": {"name": "report"}} for number in range(30)]
+    answer: Any = made.sign_in().post("runs:batch", {"runs": runs}).json
+    assert [item["status"] for item in answer["items"]] == [201] * 30
+    assert 1 <= slow.checks <= CHECK_SECONDS + 1
+
+
+@pytest.mark.parametrize("name", [[], {}, 7, True, "", "Not A Name", "x" * 500])
+def test_a_task_of_no_name_is_told(stack: Stack, parts: Parts, me: SignedIn, name: object) -> None:
+    body = {"taskRef": {"name": name}}
+    limited = parts.key("operator", tasks=["report"])
+    for asks in (me, limited):
+        for path, sent in (("runs", body), ("runs:batch", {"runs": [body]})):
+            answer = asks.post(path, sent)
+            assert 400 <= answer.status_code < 500 or answer.json["items"][0]["status"] < 500, answer.text  # type: ignore[index]
 
 
 def test_a_queue_must_have_room_for_all(stack: Stack, me: SignedIn) -> None:

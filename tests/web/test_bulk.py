@@ -9,7 +9,9 @@ from support.servers import wait_until
 from support.web import MirrorThread, Parts, Stack, finish, until
 from tidegate_web.api.bulk import WORKER
 from tidegate_web.bulk.worker import BulkWorker
-from tidegate_web.kubernetes import Cluster, ClusterError
+from tidegate_web.kubernetes import Cluster, ClusterError, runs_path
+from tidegate_web.permissions import Role
+from tidegate_web.store.queries import members, users
 
 TASK = {"image": "busybox", "command": ["true"]}
 NO_RUN = "00000000-0000-0000-0000-000000000000"
@@ -159,6 +161,52 @@ def test_an_operation_is_aborted(stack: Stack, parts: Parts, me: SignedIn) -> No
     done = accepted(me, action="cancel", filter={"tag": "nobody"})
     assert ended(me, done)["state"] == "Finished"  # the worker has looked, and left the aborted one alone
     assert me.get(f"bulk/{operation['id']}").json == answer
+
+
+def role_of(parts: Parts, email: str, role: Role | None) -> None:
+    """Give somebody another role in the project, None for none."""
+    with parts.engine.begin() as connection:
+        user = users.by_email(connection, email)
+        assert user is not None
+        if role is None:
+            members.remove(connection, project=parts.project, user_id=user.id)
+        else:
+            members.put(connection, project=parts.project, user_id=user.id, role=int(role), by="tests")
+
+
+@pytest.mark.parametrize("left", [None, Role.VIEWER], ids=["none", "viewer"])
+def test_an_operation_ends_when_its_author_has_lost_the_right(
+    stack: Stack, parts: Parts, me: SignedIn, left: Role | None
+) -> None:
+    uids = make(me, *(f"run-{number}" for number in range(5)))
+    them = parts.member("operator")
+    parts.app.extensions[WORKER].stop()  # it is accepted, and carried out later
+    operation = accepted(them, action="cancel", uids=uids)
+    role_of(parts, "operator@example.com", left)
+    worker(stack, parts).wake()
+    found = ended(me, operation)
+    assert (found["state"], found["done"]) == ("Aborted", 0)
+    listed: Any = stack.runs.admin.request("GET", runs_path(parts.project))
+    assert not any(run["spec"].get("cancel") for run in listed["items"])
+
+
+def test_an_operation_ends_when_its_key_is_revoked(stack: Stack, parts: Parts, me: SignedIn) -> None:
+    uids = make(me, "run-1")
+    key = parts.key("operator")
+    parts.app.extensions[WORKER].stop()
+    operation = accepted(key, action="cancel", uids=uids)
+    assert me.call("DELETE", f"api-keys/{key.id}").status_code == 204
+    worker(stack, parts).wake()
+    assert ended(me, operation)["state"] == "Aborted"
+
+
+def test_a_key_of_some_tasks_aborts_its_own_operations_alone(stack: Stack, parts: Parts, me: SignedIn) -> None:
+    uids = make(me, "run-1")
+    one, other = (parts.key("operator", tasks=["report"]) for _ in range(2))
+    parts.app.extensions[WORKER].stop()
+    operation = accepted(one, action="cancel", uids=uids)
+    assert other.call("POST", f"bulk/{operation['id']}:abort").status_code == 403
+    assert one.call("POST", f"bulk/{operation['id']}:abort").status_code == 200
 
 
 def test_another_process_goes_on_where_one_died(

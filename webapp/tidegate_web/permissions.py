@@ -82,7 +82,8 @@ def refused_fields(body: Mapping[str, Any], *, role: Role | None, tasks: frozens
     refused = {field: words for field in sorted(body) if field not in OPERATOR_FIELDS}
     if tasks is not None:
         reference = body.get("taskRef")
-        if not isinstance(reference, dict) or reference.get("name") not in tasks:
+        name = reference.get("name") if isinstance(reference, dict) else None
+        if not isinstance(name, str) or name not in tasks:
             refused["taskRef"] = "names no task that this key may run"
     return refused
 

@@ -9,9 +9,11 @@ from tidegate_web.api import bodies
 from tidegate_web.api.answers import BulkOperation
 from tidegate_web.api.common import audited, one_of_projects, parse_filter
 from tidegate_web.api.run_bodies import BulkRequest, RunConditions
+from tidegate_web.auth.caller import Caller
 from tidegate_web.auth.guard import caller, whoever
+from tidegate_web.bulk.authors import ACTIONS
 from tidegate_web.openapi.operations import describes
-from tidegate_web.permissions import Permission, Role, requires
+from tidegate_web.permissions import Permission, requires
 from tidegate_web.problems import Problem
 from tidegate_web.services import Services, services
 from tidegate_web.store.models import ACTIVE_PHASES, AnyRow
@@ -19,7 +21,6 @@ from tidegate_web.store.queries import bulk, run_list
 from tidegate_web.store.queries.run_list import RunFilter
 from tidegate_web.times import rfc3339
 
-ACTIONS = {"cancel": Role.OPERATOR, "replay": Role.OPERATOR, "delete": Role.ADMIN}
 MOST_MATCHING = 100_000
 PROBLEMS_TOLD = 20
 WORKER = "tidegate.bulk"
@@ -98,7 +99,7 @@ def abort(made: Services, project: str, number: int) -> AnyRow:
     row = find(made, project, number)
     asks = caller()
     role = asks.role_in(project) if asks else None
-    if asks is None or role is None or role < ACTIONS[row.action] or (asks.tasks is not None and row.tasks is None):
+    if asks is None or role is None or role < ACTIONS[row.action] or not may_abort(asks, row):
         raise Problem(403, "You may not do this.")
     with audited(made, "bulk.abort", project=project, target=str(number)):
         with made.engine.begin() as connection:
@@ -106,6 +107,11 @@ def abort(made: Services, project: str, number: int) -> AnyRow:
         if not ended:
             raise Problem(409, "The operation has ended already.")
     return find(made, project, number)
+
+
+def may_abort(asks: Caller, operation: AnyRow) -> bool:
+    """A key that is limited to some tasks ends what it began itself, and nothing of others."""
+    return asks.tasks is None or operation.requested_by == asks.name
 
 
 def add_routes(area: Blueprint) -> None:

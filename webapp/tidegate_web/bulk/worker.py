@@ -11,9 +11,10 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from tidegate_web.api.acts import cancel_row
@@ -21,6 +22,7 @@ from tidegate_web.api.creating import create
 from tidegate_web.api.erasing import erase
 from tidegate_web.api.replay import replayed
 from tidegate_web.api.run_bodies import ReplayRequest
+from tidegate_web.bulk.authors import may_go_on
 from tidegate_web.kubernetes import ClusterError
 from tidegate_web.problems import Problem, from_cluster
 from tidegate_web.services import Services
@@ -93,6 +95,9 @@ class BulkWorker(threading.Thread):
             operation = bulk.claim(connection, worker=self._name, now=now, silent_since=now - self._silence)
             if operation is None:
                 return False
+            if not may_go_on(connection, operation, now=now):
+                _end(connection, operation, now=now)
+                return True
             uids = bulk.left(connection, operation=operation.id, limit=CHUNK)
         outcomes = dict(zip(uids, pool.map(lambda uid: self._act(operation, uid), uids), strict=True))
         known = {uid: outcome for uid, outcome in outcomes.items() if outcome is None or outcome.status != 503}
@@ -137,6 +142,21 @@ class BulkWorker(threading.Thread):
         except Exception as error:
             return _broken(operation, uid, error)
         return None
+
+
+def _end(connection: Connection, operation: AnyRow, *, now: datetime) -> None:
+    """What its author may do no more isn't done."""
+    bulk.abort(connection, project=operation.project, operation=operation.id, now=now)
+    audit.write(
+        connection,
+        actor=operation.requested_by,
+        address=operation.address,
+        action="bulk.abort",
+        outcome="refused 403",
+        project=operation.project,
+        target=str(operation.id),
+        detail={"reason": "whoever asked for it has lost the right to"},
+    )
 
 
 def _broken(operation: AnyRow, uid: str, error: Exception) -> Problem:

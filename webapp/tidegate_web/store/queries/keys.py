@@ -75,6 +75,18 @@ def _good() -> Select[*tuple[Any, ...]]:
     )
 
 
+def usable(connection: Connection, *, project: str, prefix: str, now: datetime) -> AnyRow | None:
+    """The key of this beginning, where it may be used: its role and tasks."""
+    return connection.execute(
+        select(ApiKey.role, ApiKey.tasks).where(
+            ApiKey.project == project,
+            ApiKey.prefix == prefix,
+            ApiKey.revoked.is_(None),
+            or_(ApiKey.expires.is_(None), ApiKey.expires > now),
+        )
+    ).first()
+
+
 def revoke(connection: Connection, *, project: str, key_id: int, now: datetime) -> AnyRow | None:
     """End a key for good; None when there is no such key, or it was revoked before."""
     return connection.execute(
