@@ -1,8 +1,20 @@
 """What the supervisor tells Prometheus. One object, made at start and handed to whoever counts: no global registry."""
 
+from collections.abc import Iterable
+from typing import NamedTuple
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+class QueueCount(NamedTuple):
+    """Runs of a queue."""
+
+    key: tuple[str, str]
+    """(namespace, name)."""
+    pending: int
+    running: int
 
 
 class Metrics:
@@ -66,3 +78,12 @@ class Metrics:
             registry=r,
         )
         self.errors = Counter("tidegate_reconcile_errors_total", "Failed reconciles, to be tried again.", registry=r)
+
+    def count_queues(self, queues: Iterable[QueueCount], *, by_namespace: bool) -> None:
+        """Tell how many runs wait and go. Not ``by_namespace``: of all queues together, under no name."""
+        counts = list(queues)
+        if not by_namespace:
+            counts = [QueueCount(("", ""), sum(each.pending for each in counts), sum(each.running for each in counts))]
+        for each in counts:
+            self.pending.labels(*each.key).set(each.pending)
+            self.slots.labels(*each.key).set(each.running)

@@ -79,6 +79,10 @@ class OperatorSettings(BaseSettings):
     cluster_limit: Annotated[int | None, Field(ge=1)] = None
     """Runs that may go at once in all namespaces together; empty: no limit."""
 
+    metrics_by_namespace: bool = True
+    """Whether metrics of queues name their namespace and queue; off: they are sums over all, for clusters whose tenants must not
+    learn each other's names."""
+
     sweep_seconds: Annotated[float, Field(gt=0)] = 300.0
     """Pause between two full lists of everything, which find what no event told."""
 

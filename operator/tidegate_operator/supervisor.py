@@ -24,7 +24,7 @@ from tidegate_operator.installation import installation_problem
 from tidegate_operator.kube import Cluster, KubeClient
 from tidegate_operator.lease import Lease, State
 from tidegate_operator.manifests import PodDefaults
-from tidegate_operator.metrics import Metrics
+from tidegate_operator.metrics import Metrics, QueueCount
 from tidegate_operator.policies.admission import Admission
 from tidegate_operator.quarantine import Quarantine
 from tidegate_operator.queues import QueueReporter
@@ -249,6 +249,10 @@ class Supervisor:
     def _count_runs(self) -> None:
         for phase, count in self._cache.count_runs().items():
             self._metrics.runs.labels(phase).set(count)
-        for queue in self._cache.admission.queues:
-            self._metrics.pending.labels(*queue.key).set(len(queue.line))
-            self._metrics.slots.labels(*queue.key).set(len(queue.holders))
+        self._metrics.count_queues(
+            (
+                QueueCount(queue.key, pending=len(queue.line), running=len(queue.holders))
+                for queue in self._cache.admission.queues
+            ),
+            by_namespace=self._settings.metrics_by_namespace,
+        )

@@ -1,5 +1,6 @@
 """The chart over its life: what it renders and refuses, upgrades, an uninstall that loses nothing, narrow rights."""
 
+import base64
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -109,6 +110,34 @@ def test_what_pods_call_is_a_service_of_its_own_that_no_ingress_leads_to(kubectl
     assert rules["http"] == [{"ipBlock": {"cidr": "10.0.0.0/8"}}]
     of_runs = {"matchLabels": {"app.kubernetes.io/managed-by": "tidegate"}}
     assert rules["internal"] == [{"namespaceSelector": {}, "podSelector": of_runs}]
+
+
+def test_metrics_are_for_the_release_and_for_namespaces_that_are_named(kubectl: Kubectl) -> None:
+    def may_read(*options: str) -> dict[str, Any]:
+        policies = named(rendered(kubectl, *options), "NetworkPolicy")
+        return {
+            name.removeprefix("tidegate-"): rule["from"]
+            for name, policy in policies.items()
+            for rule in policy["spec"]["ingress"]
+            if rule["ports"] == [{"port": "metrics"}]
+        }
+
+    own, labelled = {"podSelector": {}}, {"namespaceSelector": {"matchLabels": {"tidegate.dev/metrics": "true"}}}
+    parts = ("live", "mirror", "operator", "web")
+    assert may_read() == {part: [own, labelled] for part in parts}
+    prometheus = {"podSelector": {"matchLabels": {"app": "prometheus"}}}
+    with_one = may_read("--set", "networkPolicy.metricsFrom[0].podSelector.matchLabels.app=prometheus")
+    assert with_one == {part: [own, prometheus] for part in parts}
+
+
+def test_no_password_is_among_the_arguments_of_redis(kubectl: Kubectl) -> None:
+    where = ("-n", NAMESPACE, "exec", f"deployment/{RELEASE}-redis", "--")
+    password = base64.b64decode(passwords(kubectl)[f"{RELEASE}-redis"]["password"]).decode()
+    arguments = kubectl(*where, "cat", "/proc/1/cmdline")
+    assert arguments.startswith("redis-server")
+    assert password not in arguments
+    assert "NOAUTH" in kubectl(*where, "redis-cli", "ping")
+    assert kubectl(*where, "sh", "-c", f"REDISCLI_AUTH={password} redis-cli ping").strip() == "PONG"
 
 
 def test_the_operator_can_be_had_alone(kubectl: Kubectl) -> None:
