@@ -122,7 +122,8 @@ def test_metrics_are_for_the_release_and_for_namespaces_that_are_named(kubectl: 
             if rule["ports"] == [{"port": "metrics"}]
         }
 
-    own, labelled = {"podSelector": {}}, {"namespaceSelector": {"matchLabels": {"tidegate.dev/metrics": "true"}}}
+    own: Json = {"podSelector": {}}
+    labelled: Json = {"namespaceSelector": {"matchLabels": {"tidegate.dev/metrics": "true"}}}
     parts = ("live", "mirror", "operator", "web")
     assert may_read() == {part: [own, labelled] for part in parts}
     prometheus = {"podSelector": {"matchLabels": {"app": "prometheus"}}}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.callers import SignedIn, WithKey
 from support.kubelet import Kubelet
 from support.runs import Json, now
 from support.servers import wait_until
@@ -115,6 +116,32 @@ def test_viewers_do_not_see_literal_values_of_the_environment(stack: Stack, part
         assert "(hidden)" in shown["viewer"]
         assert "MODE" in shown["viewer"]
         assert "(hidden)" not in shown["operator"]
+
+
+def test_viewers_do_not_get_them_over_the_api_either(stack: Stack, parts: Parts) -> None:
+    env = [
+        {"name": "MODE", "value": "s3cret"},
+        {"name": "SAFE", "valueFrom": {"secretKeyRef": {"name": "x", "key": "y"}}},
+    ]
+    run: Json = {"task": {"image": "x", "env": env}, "env": [{"name": "OWN", "value": "s3cret"}]}
+    stack.runs.create("inline", **run, payload={"env": [{"name": "kept", "value": "payload"}]})
+    stack.runs.task("pictures", image="x", env=env)
+    stack.runs.schedule("nightly", template={"spec": run})
+    paths = ("runs/inline", "tasks/pictures", "schedules/nightly", "tasks", "schedules")
+    asks: dict[str, SignedIn | WithKey] = {
+        "viewer": parts.member("viewer"),
+        "viewer's key": parts.key("viewer"),
+        "operator": parts.member("operator"),
+    }
+    for path in paths:
+        shown = {role: each.get(path).text for role, each in asks.items()}
+        assert "s3cret" in shown["operator"], path
+        for role in ("viewer", "viewer's key"):
+            assert "s3cret" not in shown[role], (role, path)
+            assert "(hidden)" in shown[role]
+            assert "secretKeyRef" in shown[role]
+    read: Any = asks["viewer"].get("runs/inline").json
+    assert read["spec"]["payload"] == {"env": [{"name": "kept", "value": "payload"}]}
 
 
 def test_a_spec_of_another_project_is_not_shown(stack: Stack, parts: Parts) -> None:

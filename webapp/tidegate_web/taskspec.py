@@ -9,6 +9,7 @@ from tidegate_api.names import TASK_SPEC_ANNOTATION
 from tidegate_api.spec_hash import spec_hash
 
 from tidegate_web import jsontext
+from tidegate_web.permissions import Role
 
 HIDDEN = "(hidden)"
 """What stands for a literal value of the environment."""
@@ -42,6 +43,38 @@ def encoded(spec: Mapping[str, Any]) -> TaskSpec:
 def shown(text: str, *, whole: bool) -> Any:
     """The spec of a text; unless ``whole``, without the literal values of the environment of any container in it."""
     return json.loads(text, object_hook=None if whole else _without_values)
+
+
+def sees_values(role: Role | None) -> bool:
+    """Whether somebody of this role sees literal values of the environment. Viewers don't: people write passwords there."""
+    return role is not None and role >= Role.OPERATOR
+
+
+def run_spec_shown(spec: Mapping[str, Any], *, whole: bool) -> dict[str, Any]:
+    """A TaskRun's spec; unless ``whole``, without those values in its own ``env`` and in its inline task. The payload stays."""
+    if whole:
+        return dict(spec)
+    kept = {name: value for name, value in spec.items() if name not in ("env", "task")}
+    return kept | {name: _hidden({name: spec[name]})[name] for name in ("env", "task") if name in spec}
+
+
+def definition_spec_shown(spec: Mapping[str, Any], *, whole: bool) -> dict[str, Any]:
+    """The same for the spec of a Task, Queue or Schedule."""
+    if whole:
+        return dict(spec)
+    template = spec.get("template")
+    if not isinstance(template, dict) or not isinstance(template.get("spec"), dict):
+        return _hidden(spec)
+    return {**spec, "template": {**template, "spec": run_spec_shown(template["spec"], whole=False)}}
+
+
+def _hidden(part: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy without the values; of what is nested too deep to be read, its names alone."""
+    try:
+        copy: dict[str, Any] = json.loads(json.dumps(part), object_hook=_without_values)
+    except RecursionError:
+        return dict.fromkeys(part, HIDDEN)
+    return copy
 
 
 def _without_values(part: dict[str, Any]) -> dict[str, Any]:

@@ -13,13 +13,14 @@ from tidegate_web.api.bounds import check_bounds
 from tidegate_web.api.common import audited, one_of_projects
 from tidegate_web.api.parameters import AFTER, IF_MATCH, IF_NONE_MATCH, LIMIT
 from tidegate_web.api.run_bodies import DefinitionBody, QueueBody, ScheduleBody, TaskBody
-from tidegate_web.auth.guard import caller, whoever
+from tidegate_web.auth.guard import caller, role_here, whoever
 from tidegate_web.definitions import KINDS, Definition, Kind, StaleError
 from tidegate_web.kubernetes import ClusterError
 from tidegate_web.openapi.operations import By, describes
 from tidegate_web.permissions import Permission, is_dns_label, requires
 from tidegate_web.problems import Problem, from_cluster
 from tidegate_web.services import Services, services
+from tidegate_web.taskspec import definition_spec_shown, sees_values
 
 ANY_KIND = "<any(tasks, queues, schedules):kind>"
 ONE = By(argument="kind", types={"tasks": TaskDefinition, "queues": QueueDefinition, "schedules": ScheduleDefinition})
@@ -27,9 +28,16 @@ PAGE = By(argument="kind", types={plural: Page[one] for plural, one in ONE.types
 BODY = By(argument="kind", types={"tasks": TaskBody, "queues": QueueBody, "schedules": ScheduleBody})
 
 
+def _told(resource: dict[str, Any]) -> DefinitionAnswer:
+    """One object as whoever asks may see it."""
+    told = definition_told(resource)
+    told["spec"] = definition_spec_shown(told["spec"], whole=sees_values(role_here(told["project"])))
+    return told
+
+
 def answered(resource: dict[str, Any], status: int = 200) -> tuple[Response, int]:
     """One object, with its version as ETag."""
-    response = jsonify(definition_told(resource))
+    response = jsonify(_told(resource))
     response.set_etag(resource["metadata"]["resourceVersion"])
     return response, status
 
@@ -85,7 +93,7 @@ def listed(made: Services, kind: Kind, project: str) -> Page[DefinitionAnswer]:
             raise Problem(422, "'after' is not a cursor of this list, or too old. Begin again.") from error
         refused(error, kind)
     return {
-        "items": [definition_told(item) for item in found["items"]],
+        "items": [_told(item) for item in found["items"]],
         "after": found["metadata"].get("continue") or None,
     }
 

@@ -11,6 +11,7 @@ from tidegate_web.api.answers import Items, KubernetesEvent, PageOfRuns, Run, Ru
 from tidegate_web.api.common import one_of_projects, parse_filter
 from tidegate_web.api.events import events
 from tidegate_web.api.parameters import AFTER, LIMIT, RUN_FILTER
+from tidegate_web.auth.guard import role_here
 from tidegate_web.kubernetes import ClusterError
 from tidegate_web.leader import LeaderError, Why, WhyAnswer
 from tidegate_web.openapi.operations import describes
@@ -23,6 +24,7 @@ from tidegate_web.store.models import TERMINAL_PHASES, AnyRow
 from tidegate_web.store.queries import logs, metadata, results, run_list, runs
 from tidegate_web.store.queries.run_list import RunFilter
 from tidegate_web.store.records import RunLike, is_from_cluster, run_record, whole_number
+from tidegate_web.taskspec import run_spec_shown, sees_values
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +128,9 @@ def why(made: Services, row: RunLike) -> Why:
 
 def as_json(made: Services, row: RunLike) -> Run:
     told = told_of(made, row)
-    return shapes.whole(row, shapes.attempts(row, told.progress), metadata=told.metadata)
+    answer = shapes.whole(row, shapes.attempts(row, told.progress), metadata=told.metadata)
+    answer["spec"] = run_spec_shown(answer["spec"], whole=sees_values(role_here(row.project)))
+    return answer
 
 
 def listed(made: Services, project: str, wanted: RunFilter, *, limit: int, after: str | None) -> PageOfRuns:

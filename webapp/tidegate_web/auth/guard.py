@@ -15,7 +15,7 @@ from tidegate_web.auth.caller import Caller
 from tidegate_web.auth.keys import caller_of_key
 from tidegate_web.auth.session import caller_of_session, make_login_manager, to_login
 from tidegate_web.auth.tokens import KEY_PREFIX, token_hash
-from tidegate_web.permissions import Permission, permission_of
+from tidegate_web.permissions import Permission, Role, permission_of
 from tidegate_web.problems import Problem
 from tidegate_web.services import services
 from tidegate_web.store.engine import is_unavailable
@@ -48,6 +48,12 @@ def person() -> UserRow:
 def whoever() -> str:
     """Whom to name in the audit log and on what is written to the cluster."""
     return (caller() or ANYONE).name
+
+
+def role_here(project: str) -> Role | None:
+    """The role in a project of whoever asks; None without one."""
+    asks = caller()
+    return None if asks is None else asks.role_in(project)
 
 
 def asks_again() -> Callable[[], Caller | None]:

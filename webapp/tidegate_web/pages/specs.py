@@ -9,13 +9,13 @@ from tidegate_web.services import Services
 from tidegate_web.store.engine import unless_away
 from tidegate_web.store.queries import task_specs
 from tidegate_web.store.records import RunLike, is_from_cluster
-from tidegate_web.taskspec import shown
+from tidegate_web.taskspec import sees_values, shown
 
 
 def spec_shown(made: Services, run: RunLike, attempts: Sequence[Mapping[str, Any]], *, role: Role | None) -> Any:
     """A run's own task, or what is kept of its Task; None without either. Viewers don't see literal values of the environment."""
     text = _text(made, run, attempts)
-    return None if text is None else shown(text, whole=role is not None and role >= Role.OPERATOR)
+    return None if text is None else shown(text, whole=sees_values(role))
 
 
 def _text(made: Services, run: RunLike, attempts: Sequence[Mapping[str, Any]]) -> str | None:
