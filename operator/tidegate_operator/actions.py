@@ -15,6 +15,7 @@ from tidegate_operator.executors.job import expected_job_name
 from tidegate_operator.faults import Fault
 from tidegate_operator.kube import METADATA, KubeClient, KubeError
 from tidegate_operator.metrics import Metrics
+from tidegate_operator.namespace_labels import NamespaceLabels
 from tidegate_operator.policies.decision import (
     Action,
     CheckPayload,
@@ -27,9 +28,10 @@ from tidegate_operator.policies.decision import (
     StopAttempt,
     WriteStatus,
 )
+from tidegate_operator.policies.host_access import beyond_baseline, refuse_host_access
 from tidegate_operator.policies.payload import must_check, schema_version
 from tidegate_operator.policies.resolution import resolve
-from tidegate_operator.records import LATE_WRITE_SECONDS, Json, RunRecord
+from tidegate_operator.records import LATE_WRITE_SECONDS, Json, Refusal, RunRecord
 from tidegate_operator.schemas import SchemaWorker
 from tidegate_operator.set_aside import mark_set_aside
 from tidegate_operator.status import STATUS_FIELDS, build_status, failed_by_fault
@@ -57,8 +59,10 @@ class Actor:
         *,
         own_writes: OwnWrites,
         metrics: Metrics,
+        require_baseline: bool = True,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self._require_baseline, self._labels = require_baseline, NamespaceLabels(client)
         self._client, self._cache, self._executor, self._schemas = client, cache, executor, schemas
         self._own_writes, self._metrics, self._clock = own_writes, metrics, clock
         self._warnings = Warnings(client, clock=clock)
@@ -111,8 +115,12 @@ class Actor:
             self._cache.track.not_started(run, number)
             return
         resolved = await self._resolve(run, body)
+        refusal = await self._refuse_host_access(run, resolved) if resolved is not None and not sent else None
         if resolved is None or (self._is_gone(run) and not sent):
             await self._hold_back(run, number)
+            return
+        if refusal is not None:
+            await self._refused(run, number, StartRefusedError(refusal, final=True))
             return
         self._cache.track.posted(run)
         try:
@@ -122,6 +130,13 @@ class Actor:
             return
         if number == 1:
             self._metrics.start_seconds.observe(max(0.0, self._clock() - run.seen))
+
+    async def _refuse_host_access(self, run: RunRecord, resolved: Json) -> Refusal | None:
+        violation = beyond_baseline(resolved) if self._require_baseline else None
+        if violation is None:
+            return None
+        labels = await self._labels.read(run.namespace)
+        return refuse_host_access(violation, labels, namespace=run.namespace)
 
     def _is_gone(self, run: RunRecord) -> bool:
         return self._cache.runs.get(run.uid) is not run

@@ -64,6 +64,10 @@ class OperatorSettings(BaseSettings):
     """Whether the web part sees projects alone, namespaces labelled `tidegate.dev/project=true`: finished runs elsewhere are
     then deleted here."""
 
+    require_baseline: bool = True
+    """Whether a run whose `podTemplate` is beyond the Pod Security level `baseline` is refused in a namespace that enforces less
+    and isn't labelled `tidegate.dev/allow-host-access=true`."""
+
     run_as_user: Annotated[int, Field(ge=-1)] = 65532
     """User, group and fsGroup of task pods; -1: left to the cluster."""
 
