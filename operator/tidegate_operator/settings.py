@@ -45,6 +45,9 @@ class OperatorSettings(BaseSettings):
     lease_namespace: str = "default"
     """Namespace of the Lease: the release's own."""
 
+    release_namespace: str = ""
+    """The namespace that Tidegate itself is in: no run starts there or in `kube-*`, unless `NAMESPACES` names it."""
+
     identity: str = ""
     """Holder of the Lease: the pod's name; empty: host name and process id."""
 

@@ -117,7 +117,7 @@ class Supervisor:
             schemas,
             own_writes=own_writes,
             metrics=self._metrics,
-            require_baseline=settings.require_baseline,
+            settings=settings,
         )
         workqueue = Workqueue(is_ready=lambda: self._cache.complete, quarantine=self._quarantine, metrics=self._metrics)
         self._cache.on_change = workqueue.add
