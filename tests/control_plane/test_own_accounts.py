@@ -264,6 +264,11 @@ ATTACKS = {
     "an inline task of who may not create pods": Attack(
         who=USER, manifest=a_run("r").namespace("project").built, words="you may not create pods"
     ),
+    "variables of who may not create pods": Attack(
+        who=USER,
+        manifest=placed(a_run("r").task_ref("any").spec(env=[{"name": "A", "value": "a"}]).built),
+        words="you may not create pods",
+    ),
     "a Task of who may not create pods": Attack(
         who=USER, manifest=placed(a_task("t")), words="you may not create pods"
     ),
