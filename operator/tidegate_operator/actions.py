@@ -15,6 +15,7 @@ from tidegate_operator.executors.job import expected_job_name
 from tidegate_operator.faults import Fault
 from tidegate_operator.kube import METADATA, KubeClient, KubeError
 from tidegate_operator.metrics import Metrics
+from tidegate_operator.namespace_labels import NamespaceLabels
 from tidegate_operator.policies.decision import (
     Action,
     CheckPayload,
@@ -27,11 +28,14 @@ from tidegate_operator.policies.decision import (
     StopAttempt,
     WriteStatus,
 )
+from tidegate_operator.policies.host_access import beyond_baseline, refuse_host_access
 from tidegate_operator.policies.payload import must_check, schema_version
+from tidegate_operator.policies.placement import refuse_namespace
 from tidegate_operator.policies.resolution import resolve
-from tidegate_operator.records import LATE_WRITE_SECONDS, Json, RunRecord
+from tidegate_operator.records import LATE_WRITE_SECONDS, Json, Refusal, RunRecord
 from tidegate_operator.schemas import SchemaWorker
 from tidegate_operator.set_aside import mark_set_aside
+from tidegate_operator.settings import OperatorSettings
 from tidegate_operator.status import STATUS_FIELDS, build_status, failed_by_fault
 
 REFUSED_PAUSE = 5.0
@@ -57,8 +61,10 @@ class Actor:
         *,
         own_writes: OwnWrites,
         metrics: Metrics,
+        settings: OperatorSettings,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self._settings, self._labels = settings, NamespaceLabels(client)
         self._client, self._cache, self._executor, self._schemas = client, cache, executor, schemas
         self._own_writes, self._metrics, self._clock = own_writes, metrics, clock
         self._warnings = Warnings(client, clock=clock)
@@ -111,8 +117,12 @@ class Actor:
             self._cache.track.not_started(run, number)
             return
         resolved = await self._resolve(run, body)
+        refusal = await self._refuse_start(run, resolved) if resolved is not None and not sent else None
         if resolved is None or (self._is_gone(run) and not sent):
             await self._hold_back(run, number)
+            return
+        if refusal is not None:
+            await self._refused(run, number, StartRefusedError(refusal, final=True))
             return
         self._cache.track.posted(run)
         try:
@@ -122,6 +132,17 @@ class Actor:
             return
         if number == 1:
             self._metrics.start_seconds.observe(max(0.0, self._clock() - run.seen))
+
+    async def _refuse_start(self, run: RunRecord, resolved: Json) -> Refusal | None:
+        settings = self._settings
+        misplaced = refuse_namespace(run.namespace, own=settings.release_namespace, listed=settings.namespaces)
+        if misplaced is not None:
+            return misplaced
+        violation = beyond_baseline(resolved) if settings.require_baseline else None
+        if violation is None:
+            return None
+        labels = await self._labels.read(run.namespace)
+        return refuse_host_access(violation, labels, namespace=run.namespace)
 
     def _is_gone(self, run: RunRecord) -> bool:
         return self._cache.runs.get(run.uid) is not run

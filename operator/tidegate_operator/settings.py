@@ -45,6 +45,9 @@ class OperatorSettings(BaseSettings):
     lease_namespace: str = "default"
     """Namespace of the Lease: the release's own."""
 
+    release_namespace: str = ""
+    """The namespace that Tidegate itself is in: no run starts there or in `kube-*`, unless `NAMESPACES` names it."""
+
     identity: str = ""
     """Holder of the Lease: the pod's name; empty: host name and process id."""
 
@@ -63,6 +66,10 @@ class OperatorSettings(BaseSettings):
     api_of_projects: bool = False
     """Whether the web part sees projects alone, namespaces labelled `tidegate.dev/project=true`: finished runs elsewhere are
     then deleted here."""
+
+    require_baseline: bool = True
+    """Whether a run whose `podTemplate` is beyond the Pod Security level `baseline` is refused in a namespace that enforces less
+    and isn't labelled `tidegate.dev/allow-host-access=true`."""
 
     run_as_user: Annotated[int, Field(ge=-1)] = 65532
     """User, group and fsGroup of task pods; -1: left to the cluster."""

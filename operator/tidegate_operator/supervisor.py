@@ -110,7 +110,15 @@ class Supervisor:
         executor = JobExecutor(client, self._cache, defaults=defaults)
         schemas = SchemaWorker(places=settings.concurrent_actions // 2)
         own_writes = OwnWrites()
-        actor = Actor(client, self._cache, executor, schemas, own_writes=own_writes, metrics=self._metrics)
+        actor = Actor(
+            client,
+            self._cache,
+            executor,
+            schemas,
+            own_writes=own_writes,
+            metrics=self._metrics,
+            settings=settings,
+        )
         workqueue = Workqueue(is_ready=lambda: self._cache.complete, quarantine=self._quarantine, metrics=self._metrics)
         self._cache.on_change = workqueue.add
         reconciler = Reconciler(self._cache, actor, workqueue, settings=settings, metrics=self._metrics)

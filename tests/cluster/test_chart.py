@@ -152,6 +152,8 @@ def test_the_operator_can_be_had_alone(kubectl: Kubectl) -> None:
         "Role",
         "RoleBinding",
         "ServiceAccount",
+        "ValidatingAdmissionPolicy",
+        "ValidatingAdmissionPolicyBinding",
     }
     assert {d["metadata"]["labels"]["app.kubernetes.io/component"] for d in documents} == {"operator"}
     (container,) = named(documents, "Deployment")["tidegate-operator"]["spec"]["template"]["spec"]["containers"]

@@ -14,7 +14,9 @@ from tidegate_web.kubernetes import Cluster
 @pytest.fixture(scope="session")
 def plane() -> Iterator[ControlPlane]:
     """A real apiserver with our CRDs, the Job controller, and a fake node whose pods complete at once."""
-    with ControlPlane(actors=("admin", "operator", "second"), pods="complete") as made:
+    # As clusters are set up: what a privileged pod may not be is for Pod Security to say.
+    settings = ("--allow-privileged=true",)
+    with ControlPlane(actors=("admin", "operator", "second"), pods="complete", apiserver_args=settings) as made:
         install_crds(made)
         yield made
 

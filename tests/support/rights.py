@@ -26,6 +26,7 @@ IN_PROJECTS: dict[str, list[Json]] = {
         {"apiGroups": [""], "resources": ["events"], "verbs": ["list"]},
         {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]},
         {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["get"]},
+        {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get"]},
     ],
     "mirror": [
         {"apiGroups": ["tidegate.dev"], "resources": ["taskruns"], "verbs": ["get", "list", "watch", "delete"]},

@@ -27,6 +27,7 @@ from tidegate_web.clock import Clock, SystemClock
 from tidegate_web.clusterruns import ClusterRuns
 from tidegate_web.draining import DrainUnread
 from tidegate_web.health.probes import make_registry
+from tidegate_web.hostaccess import HostAccess
 from tidegate_web.internal import views as internal_views
 from tidegate_web.internal.progress import ProgressWriter
 from tidegate_web.kubernetes import Cluster, ClusterError
@@ -112,6 +113,7 @@ def make_services(
         ),
         leader=Leader(cluster=cluster, settings=settings),
         queues=Queues(cluster=cluster),
+        host_access=HostAccess(cluster=cluster, required=settings.require_baseline),
         limits=RateLimiter(
             redis=redis, limit=Limit(requests=settings.rate_limit_requests, seconds=settings.rate_limit_seconds)
         ),

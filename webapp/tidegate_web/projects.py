@@ -3,12 +3,11 @@
 import threading
 import time
 
-from tidegate_api.names import PROJECT_LABEL, REQUESTED_BY_ANNOTATION
+from tidegate_api.names import POD_SECURITY_LABEL, PROJECT_LABEL, REQUESTED_BY_ANNOTATION
 from tidegate_api.projects import may_be_project
 
 from tidegate_web.kubernetes import NAMESPACES, Cluster, ClusterError, queues_path
 
-POD_SECURITY_LABEL = "pod-security.kubernetes.io/enforce"
 READY_SECONDS = 5.0
 """How long whoever makes a project waits for the mirror to grant us our rights in it."""
 
@@ -90,7 +89,7 @@ class Projects:
         if (metadata.get("labels") or {}).get(PROJECT_LABEL) != "true":
             raise NoProjectError(
                 "There is a namespace of this name that is no project. Whoever administers the cluster makes it one: "
-                f"kubectl label namespace {name} {PROJECT_LABEL}=true"
+                f"kubectl label namespace {name} {PROJECT_LABEL}=true {POD_SECURITY_LABEL}=baseline"
             )
         if metadata.get("deletionTimestamp"):
             raise NoProjectError("The namespace of this name is being deleted. Try again when it is gone.")

@@ -12,6 +12,7 @@ from tidegate_web.auth.memory import CallerMemory
 from tidegate_web.auth.throttle import LoginThrottle
 from tidegate_web.clock import Clock
 from tidegate_web.clusterruns import ClusterRuns
+from tidegate_web.hostaccess import HostAccess
 from tidegate_web.internal.progress import ProgressWriter
 from tidegate_web.kubernetes import Cluster
 from tidegate_web.leader import Leader
@@ -52,6 +53,7 @@ class Services:
     projects: Projects
     leader: Leader
     queues: Queues
+    host_access: HostAccess
     limits: RateLimiter
     schemas: SchemaWorker
     audit: AuditSpool

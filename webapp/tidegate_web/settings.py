@@ -107,6 +107,9 @@ class WebSettings(BaseSettings):
     mirror binds it to in every project, `account=role, account=role`. Empty: whoever installs grants them."""
     project_pod_security: Literal["privileged", "baseline", "restricted"] = "baseline"
     """The Pod Security level that the namespaces of new projects enforce."""
+    require_baseline: bool = True
+    """Whether a `podTemplate` beyond the Pod Security level `baseline` is refused in a project whose namespace enforces less and
+    isn't labelled `tidegate.dev/allow-host-access=true`. The operator has the same setting."""
     kubeconfig: Path | None = None
     """A kubeconfig to use; without one the pod's service account, or the user's own kubeconfig outside a pod."""
     operator_token_file: Path | None = None

@@ -12,7 +12,7 @@ from tidegate_api.taskrun import TaskRunSpec
 from tidegate_web.api import bodies, shapes
 from tidegate_web.api.answers import Items, RunOfBatch
 from tidegate_web.api.common import audited, one_of_projects
-from tidegate_web.api.creating import Made, Wanted, check_payload, create_all, wanted_run
+from tidegate_web.api.creating import Made, Wanted, check_task, create_all, wanted_run
 from tidegate_web.api.run_bodies import MOST_RUNS, BatchRequest
 from tidegate_web.auth.guard import caller, whoever
 from tidegate_web.openapi.operations import describes
@@ -39,8 +39,7 @@ def wanted_runs(made: Services, project: str, body: Mapping[str, Any]) -> list[W
             one = wanted_run(project, item, asks=asks)
             check_spec(one.run.spec)
             if one.once is None:  # what a key has made already is answered, whatever its task asks for by now
-                if time.monotonic() < until:
-                    check_payload(made, project, one.run)
+                check_task(made, project, one.run, payload=time.monotonic() < until)
                 one = replace(one, check=False)
             if one.once is None and one.run.name in names:
                 raise bodies.invalid("name", "is another run's of this batch")

@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tidegate_web.api import idempotency
 from tidegate_web.api.bodies import NewRun, invalid, new_run
 from tidegate_web.api.dependencies import settled
+from tidegate_web.api.host_access import check_host_access
 from tidegate_web.api.idempotency import Once
 from tidegate_web.auditing import Deed
 from tidegate_web.auth.caller import Caller
@@ -35,7 +36,7 @@ class Wanted:
     run: NewRun
     once: Once | None = None
     check: bool = True
-    """Whether its payload is still to be held against its task's schema."""
+    """Whether its task and payload are still to be looked at."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,13 +68,17 @@ def wanted_run(project: str, body: Mapping[str, Any], *, asks: Caller | None, he
     return Wanted(run=new_run({**body, "name": once.name, "idempotencyKey": once.key}), once=once)
 
 
-def check_payload(made: Services, project: str, run: NewRun) -> None:
-    """422 for a payload that its task's schema doesn't take. Where that can't be asked, the operator tells."""
+def check_task(made: Services, project: str, run: NewRun, *, payload: bool = True) -> None:
+    """422 for a task that may not run in the project and, with ``payload``, for a payload that its schema doesn't take. Where the
+    Task can't be asked for, the operator tells."""
     try:
-        schema = made.queues.task_spec(project, run.spec).get("payloadSchema")
+        task = made.queues.task_spec(project, run.spec)
     except ClusterError:
         return
-    if isinstance(schema, dict):
+    inline = isinstance(run.spec.get("task"), dict)
+    check_host_access(made, project, task, within="task" if inline else None)
+    schema = task.get("payloadSchema")
+    if payload and isinstance(schema, dict):
         wrong = made.schemas.mismatch(schema, run.spec.get("payload", {}))
         if wrong is not None:
             raise invalid("payload", wrong)
@@ -146,7 +151,7 @@ def _release(made: Services, project: str, wanted: Sequence[Wanted]) -> None:
 def _create_one(made: Services, project: str, wanted: Wanted, *, who: str) -> _Created | Problem:
     try:
         if wanted.check:
-            check_payload(made, project, wanted.run)
+            check_task(made, project, wanted.run)
         manifest = settled(made, project, wanted.run).manifest(project=project, requested_by=who)
         return _Created(resource=made.cluster.create_run(project, manifest), new=True)
     except Problem as problem:

@@ -11,6 +11,7 @@ from tidegate_web.api.answers import Definition as DefinitionAnswer
 from tidegate_web.api.answers import Page, QueueDefinition, ScheduleDefinition, TaskDefinition
 from tidegate_web.api.bounds import check_bounds
 from tidegate_web.api.common import audited, one_of_projects
+from tidegate_web.api.host_access import check_definition
 from tidegate_web.api.parameters import AFTER, IF_MATCH, IF_NONE_MATCH, LIMIT
 from tidegate_web.api.run_bodies import DefinitionBody, QueueBody, ScheduleBody, TaskBody
 from tidegate_web.auth.guard import caller, role_here, whoever
@@ -109,6 +110,7 @@ def put(made: Services, kind: Kind, project: str, name: str) -> tuple[Response, 
     check(made, project, name, to_write=True)
     wanted, seen = wanted_definition(), seen_version()
     with audited(made, f"{kind.name.lower()}.put", project=project, target=name):
+        check_definition(made, project, kind, wanted.spec)
         try:
             resource, new = definitions.put(made.cluster, kind, project, name, wanted, who=whoever(), seen=seen)
         except StaleError as error:

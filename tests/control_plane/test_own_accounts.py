@@ -1,0 +1,363 @@
+"""What becomes of the release's own service accounts once somebody else has them: each does what its work needs, and no more.
+
+Each attack is made twice: on a control plane with the chart's rights alone, where it succeeds, and on one with its policies.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.builders import a_run, a_schedule, a_task
+from support.chart import NAMESPACE, RELEASE, account, render
+from support.operator import OperatorProcess, OwnRuns, Runs, install_crds
+from support.servers import wait_until
+from tidegate_cluster.control_plane import ControlPlane
+from tidegate_cluster.errors import ClusterError
+from tidegate_web.kubernetes import Cluster
+from tidegate_web.mirror.bindings import Bindings
+from tidegate_web.projects import Projects
+
+Json = dict[str, Any]
+RIGHTS = frozenset({"Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding", "ServiceAccount"})
+POLICIES = frozenset({"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"})
+RBAC = "rbac.authorization.k8s.io"
+ROLES = {part: f"{NAMESPACE}-{RELEASE}-{part}" for part in ("web", "mirror")}
+ENFORCE = "pod-security.kubernetes.io/enforce"
+USER = "mallory"
+
+
+def apply(plane: ControlPlane, items: list[Json]) -> None:
+    plane.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
+
+
+@contextmanager
+def plane_with(kinds: frozenset[str]) -> Iterator[ControlPlane]:
+    """A control plane with some kinds of the chart's manifests, a project and a pod in it that is ours and one that isn't."""
+    actors = {"admin": ["system:masters"], **{account(part): [] for part in ("operator", "web", "mirror")}}
+    with ControlPlane(actors=actors, pods="complete") as plane:
+        install_crds(plane)
+        project = {"name": "project", "labels": {"tidegate.dev/project": "true"}}
+        for metadata in ({"name": NAMESPACE}, {"name": "plain"}, project):
+            apply(plane, [{"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}])
+        # Both ways to have rights: what the accounts have in projects, they have everywhere here.
+        apply(plane, render("--set", "policies.requireCreatePods=true", kinds=RIGHTS | kinds))
+        apply(plane, render("--set", "web.rights=cluster", kinds=RIGHTS))
+        verbs = {"apiGroups": ["tidegate.dev"], "resources": ["*"], "verbs": ["*"]}
+        apply(plane, [_role(USER, [verbs]), _binding(USER, USER, "User", USER)])
+        for name, labels in (("ours", {"app.kubernetes.io/managed-by": "tidegate"}), ("theirs", {})):
+            apply(plane, [a_pod(name, labels)])
+        yield plane
+
+
+def _role(name: str, rules: list[Json]) -> Json:
+    return {"apiVersion": f"{RBAC}/v1", "kind": "ClusterRole", "metadata": {"name": name}, "rules": rules}
+
+
+def _binding(name: str, role: str, kind: str, subject: str) -> Json:
+    return {
+        "apiVersion": f"{RBAC}/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": role},
+        "subjects": [{"apiGroup": RBAC, "kind": kind, "name": subject}],
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attack:
+    """A write by one of the accounts, which is tried without being carried out."""
+
+    who: str
+    manifest: Json | None = None
+    pod: str = ""
+    patch: Json | list[Json] | None = None
+    words: str
+
+    def make(self, plane: ControlPlane) -> None:
+        """Raises ClusterError where it is refused."""
+        if self.manifest is not None:
+            plane.kubectl("create", "--dry-run=server", "--as", self.who, "-f", "-", stdin=json.dumps(self.manifest))
+            return
+        patch = ("--type=json" if isinstance(self.patch, list) else "--type=strategic", "-p", json.dumps(self.patch))
+        plane.kubectl("patch", "pod", self.pod, "-n", "project", "--dry-run=server", "--as", self.who, *patch)
+
+    def is_refused(self, plane: ControlPlane) -> bool:
+        """Whether a policy refuses it, in these words."""
+        try:
+            self.make(plane)
+        except ClusterError as error:
+            return self.words in str(error)
+        return False
+
+
+def a_pod(name: str, labels: Json) -> Json:
+    container = {"name": "task", "image": "busybox"}
+    # Held where it is: it neither starts nor ends.
+    spec = {"containers": [container], "schedulingGates": [{"name": "tests/held"}]}
+    metadata = {"name": name, "namespace": "project", "labels": labels, "annotations": {"note": "n"}}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+
+
+def a_namespace(name: str, labels: Json, **metadata: Any) -> Json:
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels, **metadata}}
+
+
+def a_binding(*, namespace: str = "project", role: str = ROLES["web"], name: str = "") -> Json:
+    who = {"kind": "ServiceAccount", "name": f"{RELEASE}-web", "namespace": NAMESPACE}
+    return {
+        "apiVersion": f"{RBAC}/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": name or role, "namespace": namespace},
+        "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": role},
+        "subjects": [who],
+    }
+
+
+def a_job(*, namespace: str = "project", owners: list[Json] | None = None) -> Json:
+    template = {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}
+    metadata = {"name": "job", "namespace": namespace, "ownerReferences": owners or []}
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": {"template": template}}
+
+
+def placed(manifest: Json) -> Json:
+    return {**manifest, "metadata": {**manifest["metadata"], "namespace": "project"}}
+
+
+def owner(kind: str = "TaskRun", *, api: str = "tidegate.dev/v1alpha1", controller: bool = True) -> Json:
+    return {"apiVersion": api, "kind": kind, "name": "run", "uid": "0", "controller": controller}
+
+
+PROJECT = {"tidegate.dev/project": "true", ENFORCE: "baseline"}
+TWO = a_binding()
+TWO["subjects"].append({"apiGroup": RBAC, "kind": "User", "name": USER})
+ATTACKS = {
+    "a namespace that allows access to nodes": Attack(
+        who=account("web"),
+        manifest=a_namespace("evil", {**PROJECT, "tidegate.dev/allow-host-access": "true"}),
+        words="gives a namespace the labels of a project",
+    ),
+    "a namespace that enforces nothing": Attack(
+        who=account("web"),
+        manifest=a_namespace("evil", {"tidegate.dev/project": "true"}),
+        words="the web app makes projects",
+    ),
+    "a namespace that enforces privileged": Attack(
+        who=account("web"),
+        manifest=a_namespace("evil", {**PROJECT, ENFORCE: "privileged"}),
+        words="the web app makes projects",
+    ),
+    "a namespace that is no project": Attack(
+        who=account("web"), manifest=a_namespace("evil", {ENFORCE: "baseline"}), words="the web app makes projects"
+    ),
+    "a namespace like those of Kubernetes": Attack(
+        who=account("web"), manifest=a_namespace("kube-evil", PROJECT), words="are no projects"
+    ),
+    "a namespace with an annotation of a controller": Attack(
+        who=account("web"),
+        manifest=a_namespace("evil", PROJECT, annotations={"scheduler.alpha.kubernetes.io/node-selector": "a=b"}),
+        words="no annotation but",
+    ),
+    "a run in kube-system": Attack(
+        who=account("web"), manifest=a_run("r").namespace("kube-system").built, words="the web app writes nothing in"
+    ),
+    "a run in the release's namespace": Attack(
+        who=account("web"), manifest=a_run("r").namespace(NAMESPACE).built, words="the web app writes nothing in"
+    ),
+    "a binding to a person": Attack(
+        who=account("mirror"),
+        manifest={**a_binding(), "subjects": [{"apiGroup": RBAC, "kind": "User", "name": USER}]},
+        words="and to nobody else",
+    ),
+    "a binding to one more": Attack(who=account("mirror"), manifest=TWO, words="and to nobody else"),
+    "a binding to the other account": Attack(
+        who=account("mirror"), manifest=a_binding(role=ROLES["mirror"]), words="and to nobody else"
+    ),
+    "a binding to an account of that name elsewhere": Attack(
+        who=account("mirror"),
+        manifest={
+            **a_binding(),
+            "subjects": [{"kind": "ServiceAccount", "name": f"{RELEASE}-web", "namespace": "project"}],
+        },
+        words="and to nobody else",
+    ),
+    "a binding where there is no project": Attack(
+        who=account("mirror"), manifest=a_binding(namespace="plain"), words="binds in projects alone"
+    ),
+    "a binding in kube-system": Attack(
+        who=account("mirror"), manifest=a_binding(namespace="kube-system"), words="binds in projects alone"
+    ),
+    "a binding by another name": Attack(
+        who=account("mirror"), manifest=a_binding(name="mine"), words="each by a RoleBinding of its name"
+    ),
+    "a Job that nothing owns": Attack(
+        who=account("operator"), manifest=a_job(), words="makes Jobs that a TaskRun controls"
+    ),
+    "a Job that another kind owns": Attack(
+        who=account("operator"),
+        manifest=a_job(owners=[owner("ConfigMap", api="v1")]),
+        words="makes Jobs that a TaskRun controls",
+    ),
+    "a Job that a TaskRun owns and doesn't control": Attack(
+        who=account("operator"),
+        manifest=a_job(owners=[owner(controller=False)]),
+        words="makes Jobs that a TaskRun controls",
+    ),
+    "a Job in kube-system": Attack(
+        who=account("operator"), manifest=a_job(namespace="kube-system", owners=[owner()]), words="makes no Jobs in"
+    ),
+    "a run of the operator's in kube-system": Attack(
+        who=account("operator"), manifest=a_run("r").namespace("kube-system").built, words="makes no runs in"
+    ),
+    "a patch of a pod of somebody else": Attack(
+        who=account("operator"),
+        pod="theirs",
+        patch={"spec": {"activeDeadlineSeconds": 1}},
+        words="pods that it manages",
+    ),
+    "another image": Attack(
+        who=account("operator"),
+        pod="ours",
+        patch={"spec": {"containers": [{"name": "task", "image": "evil"}]}},
+        words="activeDeadlineSeconds alone",
+    ),
+    "another toleration": Attack(
+        who=account("operator"),
+        pod="ours",
+        patch=[{"op": "add", "path": "/spec/tolerations/-", "value": {"operator": "Exists"}}],
+        words="activeDeadlineSeconds alone",
+    ),
+    "no scheduling gate": Attack(
+        who=account("operator"),
+        pod="ours",
+        patch=[{"op": "remove", "path": "/spec/schedulingGates"}],
+        words="activeDeadlineSeconds alone",
+    ),
+    "another label": Attack(
+        who=account("operator"),
+        pod="ours",
+        patch={"metadata": {"labels": {"app": "other"}}},
+        words="labels, finalizers and owners",
+    ),
+    "a finalizer": Attack(
+        who=account("operator"),
+        pod="ours",
+        patch={"metadata": {"finalizers": ["tests/held"]}},
+        words="labels, finalizers and owners",
+    ),
+    "another annotation": Attack(
+        who=account("operator"),
+        pod="ours",
+        patch={"metadata": {"annotations": {"note": "m"}}},
+        words="stopped-after alone",
+    ),
+    "an annotation less": Attack(
+        who=account("operator"),
+        pod="ours",
+        patch={"metadata": {"annotations": {"note": None}}},
+        words="stopped-after alone",
+    ),
+    "an inline task of who may not create pods": Attack(
+        who=USER, manifest=a_run("r").namespace("project").built, words="you may not create pods"
+    ),
+    "variables of who may not create pods": Attack(
+        who=USER,
+        manifest=placed(a_run("r").task_ref("any").spec(env=[{"name": "A", "value": "a"}]).built),
+        words="you may not create pods",
+    ),
+    "a Task of who may not create pods": Attack(
+        who=USER, manifest=placed(a_task("t")), words="you may not create pods"
+    ),
+    "a Schedule of who may not create pods": Attack(
+        who=USER, manifest=placed(a_schedule("s")), words="you may not create pods"
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def without() -> Iterator[ControlPlane]:
+    """The chart's rights alone."""
+    with plane_with(frozenset()) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def held() -> Iterator[ControlPlane]:
+    """The chart's policies too, once each of them is in force."""
+    with plane_with(POLICIES) as made:
+        for name, attack in ATTACKS.items():
+            wait_until(partial(attack.is_refused, made), what=f"{name} to be refused")
+        yield made
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_what_an_account_needs_not_is_refused(without: ControlPlane, held: ControlPlane, name: str) -> None:
+    ATTACKS[name].make(without)
+    assert ATTACKS[name].is_refused(held)
+
+
+def test_the_web_app_makes_projects(held: ControlPlane) -> None:
+    cluster = Cluster.connect(held.kubeconfig(account("web")))
+    projects = Projects(cluster=cluster, namespaces=[], own_namespace=NAMESPACE, pod_security="baseline")
+    assert projects.make("team", who="ada@example.com")
+    run = a_run("first").namespace("team").built
+    assert cluster.create_run("team", run)["metadata"]["namespace"] == "team"
+
+
+def test_the_mirror_grants_rights_in_projects(held: ControlPlane) -> None:
+    rights = {f"{RELEASE}-{part}": role for part, role in ROLES.items()}
+    cluster = Cluster.connect(held.kubeconfig(account("mirror")))
+    bindings = Bindings(cluster=cluster, rights=rights, namespace=NAMESPACE)
+    bindings.complete("project", set())
+    assert bindings.present()["project"] == set(ROLES.values())
+    bindings.remove("project", set(ROLES.values()))
+    assert "project" not in bindings.present()
+
+
+def test_the_operator_runs_and_stops_runs(held: ControlPlane, tmp_path: Path) -> None:
+    runs = OwnRuns(held, "worked-in")
+    lease = {"lease_namespace": NAMESPACE, "lease_name": f"{RELEASE}-operator", "release_namespace": NAMESPACE}
+    with OperatorProcess(held, actor=account("operator"), log=tmp_path / "log", **lease) as made:
+        made.wait_leading()
+        runs.create(a_run("done").built)
+        runs.wait("done", "Succeeded")
+        runs.create(a_run("stopped").pod(hold="1").built)
+        runs.wait("stopped", "Running")
+        runs.patch_spec("stopped", cancel=True)
+        runs.wait("stopped", "Cancelled")
+        for namespace in ("kube-system", NAMESPACE):
+            held.kubectl("create", "-f", "-", stdin=json.dumps(a_run("misplaced").namespace(namespace).built))
+            there = Runs(held, Cluster.connect(held.kubeconfig()), namespace=namespace)
+            status = there.wait("misplaced", "Failed", reason="InvalidTask")
+            assert f"no run starts in namespace {namespace}" in status["message"]
+            assert there.jobs("misplaced") == []
+
+
+def test_who_may_create_pods_makes_inline_tasks_and_anyone_runs_of_a_task(held: ControlPlane) -> None:
+    run = {**a_run("by-task").task_ref("any").namespace("project").built}
+    held.kubectl("create", "--as", USER, "-f", "-", stdin=json.dumps(run))
+    held.kubectl(
+        "patch", "tgr", "by-task", "-n", "project", "--as", USER, "--type=merge", "-p", '{"spec":{"cancel":true}}'
+    )
+    held.kubectl("create", "-f", "-", stdin=json.dumps(placed(a_schedule("kept"))))
+    held.kubectl(
+        "patch", "tgs", "kept", "-n", "project", "--as", USER, "--type=merge", "-p", '{"spec":{"suspend":true}}'
+    )
+    pods = {"apiGroups": [""], "resources": ["pods"], "verbs": ["create"]}
+    apply(
+        held, [_role("pods", [pods]), _binding("pods", "pods", "User", "grace"), _binding("g", USER, "User", "grace")]
+    )
+    allowed = Attack(who="grace", manifest=a_run("r").namespace("project").built, words="")
+    wait_until(partial(_succeeds, allowed, held), what="who may create pods to make an inline task")
+
+
+def _succeeds(attack: Attack, plane: ControlPlane) -> bool:
+    try:
+        attack.make(plane)
+    except ClusterError:
+        return False
+    return True

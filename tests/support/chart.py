@@ -1,0 +1,24 @@
+"""The chart's manifests, as Helm renders them."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from tidegate_cluster import commands, programs, settings
+
+Json = dict[str, Any]
+CHART = Path(__file__).resolve().parents[2] / "helm" / "tidegate"
+RELEASE = "tidegate"
+NAMESPACE = "tidegate"
+
+
+def render(*options: str, kinds: frozenset[str]) -> list[Json]:
+    """The manifests of some kinds, in the order in which Helm has them."""
+    helm = programs.require(settings=settings.from_environment()) / "helm"
+    text = commands.run(helm, "template", RELEASE, CHART, "--namespace", NAMESPACE, *options)
+    return [made for made in yaml.safe_load_all(text) if made and made["kind"] in kinds]
+
+
+def account(part: str) -> str:
+    """The user name of a process's service account."""
+    return f"system:serviceaccount:{NAMESPACE}:{RELEASE}-{part}"
