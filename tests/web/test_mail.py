@@ -71,14 +71,6 @@ def test_nobody_learns_who_is_a_user_and_no_mailbox_is_filled(stack: Stack, mail
     assert mailbox.mails == []
 
 
-def test_a_mail_that_is_not_taken_leaves_its_link_with_whoever_asked(stack: Stack, mailbox: Mailbox) -> None:
-    mailbox.refuse()
-    parts = stack.parts("web", **mailbox.settings())
-    made: Any = parts.sign_in().post("/api/v1/users", {"email": "bob@example.com"}).json
-    assert made["mailed"] is False
-    assert parts.client().get(made["link"].removeprefix("http://tidegate.example.com")).status_code == 200
-
-
 def test_no_address_carries_more_headers_into_a_mail(stack: Stack, mailbox: Mailbox) -> None:
     me = stack.parts("web", **mailbox.settings()).sign_in()
     for email in ("a@b\nBcc: c@d", "a@b\r\nX: y", "a@b c@d"):

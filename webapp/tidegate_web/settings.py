@@ -170,7 +170,7 @@ class WebSettings(BaseSettings):
     github_api_url: str = "https://api.github.com"
     """For GitHub Enterprise: `https://…/api/v3`."""
     smtp_host: str = ""
-    """Mail server for invitations and password links; without one an admin gets the links to pass on."""
+    """Mail server for invitations and password links; without one an admin of the installation gets the links to pass on."""
     smtp_port: int = Field(default=587, ge=1, le=65535)
     """Its port."""
     smtp_security: Literal["starttls", "tls", "none"] = "starttls"

@@ -7,7 +7,7 @@ from tidegate_web.api.answers import Items
 from tidegate_web.api.answers_people import ApiKey, NewApiKeyAnswer
 from tidegate_web.api.common import audited, one_of_projects
 from tidegate_web.api.models import NewApiKey
-from tidegate_web.auth.guard import whoever
+from tidegate_web.auth.guard import caller, check_still_good, whoever
 from tidegate_web.auth.tokens import KEY_PREFIX, new_api_key, shown_prefix, token_hash
 from tidegate_web.openapi.operations import describes
 from tidegate_web.openapi.parameters import Text
@@ -38,6 +38,8 @@ def key_json(row: AnyRow) -> ApiKey:
 def create_key(made: Services, project: str, new: NewApiKey) -> tuple[AnyRow, str]:
     """A new key: what is kept of it, and the key itself, which nobody can tell again."""
     one_of_projects(made, project, to_write=True)
+    asks = caller()
+    assert asks is not None
     if new.expires_at is not None and new.expires_at <= made.clock.now():
         raise bodies.invalid("expiresAt", "must be in the future")
     role, key = Role.named(new.role), new_api_key()
@@ -56,8 +58,10 @@ def create_key(made: Services, project: str, new: NewApiKey) -> tuple[AnyRow, st
             role=int(role),
             tasks=new.tasks,
             created_by=whoever(),
+            owner_id=asks.answers,
             expires=new.expires_at,
         )
+        check_still_good(connection)
     return row, key
 
 

@@ -9,7 +9,7 @@ from tidegate_web.api.answers import Items
 from tidegate_web.api.answers_people import Invitation, Member, NewInvitationAnswer
 from tidegate_web.api.common import audited, one_of_projects
 from tidegate_web.api.models import MemberChange, NewInvitation
-from tidegate_web.auth.guard import signed_in, whoever
+from tidegate_web.auth.guard import caller, signed_in, whoever
 from tidegate_web.auth.links import Sent, address_of, hand_over, invitation_mail
 from tidegate_web.auth.tokens import new_token, token_hash
 from tidegate_web.openapi.operations import describes
@@ -78,6 +78,8 @@ def remove_member(made: Services, project: str, user_id: int) -> None:
 def invite(made: Services, project: str, new: NewInvitation) -> tuple[AnyRow, Sent]:
     """Ask somebody to join; they need not be a user yet."""
     one_of_projects(made, project, to_write=True)
+    asks = caller()
+    assert asks is not None
     role, token = role_named(new.role), new_token()
     with audited(made, "invitation.create", project=project, target=new.email, detail={"role": role.label}):
         wanted = members.NewInvitation(
@@ -87,12 +89,13 @@ def invite(made: Services, project: str, new: NewInvitation) -> tuple[AnyRow, Se
             token_hash=token_hash(token),
             created_by=whoever(),
             expires=made.clock.now() + timedelta(seconds=made.settings.link_seconds),
+            mailed=made.mailer.configured,
         )
         with made.engine.begin() as connection:
             row = members.invite(connection, wanted)
         link = address_of(made, "auth.invitation", token=token)
         subject, text = invitation_mail(link, project=project, role=role.label, by=whoever())
-        return row, hand_over(made, to=new.email, subject=subject, text=text, link=link)
+        return row, hand_over(made, to=new.email, subject=subject, text=text, link=link, may_see=asks.instance_admin)
 
 
 def withdraw(made: Services, project: str, invitation_id: int) -> None:

@@ -70,6 +70,8 @@ class NewUser(Body):
 class UserChange(Body):
     """What changes; what isn't named stays."""
 
+    email: Email | None = None
+    """Another address, which nobody else has. Somebody who comes through a sign-in provider is still known there."""
     name: PlainName | None = None
     instance_admin: bool | None = None
     disabled: bool | None = None

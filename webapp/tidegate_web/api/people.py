@@ -55,11 +55,11 @@ def create_user(made: Services, new: NewUser) -> tuple[AnyRow, Sent]:
             row = users.shown(connection, user_id=user_id)
         assert row is not None
         subject, text = password_mail(link)
-        return row, hand_over(made, to=new.email, subject=subject, text=text, link=link)
+        return row, hand_over(made, to=new.email, subject=subject, text=text, link=link, may_see=True)
 
 
 def change_user(made: Services, user_id: int, change: UserChange) -> AnyRow:
-    """Rename, disable or enable somebody, make them an admin of the installation or no longer one."""
+    """Rename, disable or enable somebody, give them another address, make them an admin of the installation or no longer one."""
     named = change.model_dump(exclude_none=True, by_alias=True)
     with audited(made, "user.change", target=str(user_id), detail=named):
         with made.engine.begin() as connection:
@@ -72,6 +72,10 @@ def change_user(made: Services, user_id: int, change: UserChange) -> AnyRow:
             values: dict[str, Any] = {}
             if change.name is not None:
                 values["name"] = change.name
+            if change.email is not None and change.email != row.email:
+                if users.any_by_email(connection, change.email) is not None:
+                    raise Problem(409, "Somebody has this address already.")
+                values |= {"email": change.email, "email_proved": None}
             if change.instance_admin is not None:
                 values["instance_admin"] = change.instance_admin
             if change.disabled is not None and change.disabled != (row.disabled_at is not None):
@@ -95,7 +99,7 @@ def reset_password(made: Services, user_id: int) -> Sent:
                 raise Problem(404, "There is no such user.")
             link = password_link(made, connection, user_id=user_id)
         subject, text = password_mail(link)
-        return hand_over(made, to=row.email, subject=subject, text=text, link=link)
+        return hand_over(made, to=row.email, subject=subject, text=text, link=link, may_see=True)
 
 
 def change_password(made: Services, change: PasswordChange, *, passwords: Passwords) -> None:
@@ -109,10 +113,13 @@ def change_password(made: Services, change: PasswordChange, *, passwords: Passwo
             raise Problem(429, "Too many wrong passwords.", headers={"Retry-After": str(wait)})
         with made.engine.begin() as connection:
             known = users.by_email(connection, me.email)
-            if not passwords.check(known.password_hash if known else None, change.current):
+            right = passwords.check(known.password_hash if known else None, change.current)
+            if known is None or known.password_hash is None or not right:
                 made.throttle.failed(address=request.remote_addr or "", email=me.email)
                 raise Problem(403, "That isn't your password.")
-            users.set_password_hash(connection, user_id=me.id, password_hash=passwords.hash(change.new))
+            was, digest = known.password_hash, passwords.hash(change.new)
+            if not users.replace_password_hash(connection, user_id=me.id, was=was, password_hash=digest):
+                raise Problem(409, "This password has just changed. Sign in again.")
         end_sessions(made, user_id=me.id, but_token=session_token())
 
 

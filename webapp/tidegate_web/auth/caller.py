@@ -16,6 +16,8 @@ class Caller:
     """Whom the audit log and `requested-by` name: an email, or ``api-key:<prefix>``."""
     user: UserRow | None = None
     """None for an API key."""
+    owner_id: int | None = None
+    """Of an API key: the user who answers for it."""
     roles: Mapping[str, Role] = field(default_factory=dict)
     """By project. An instance admin is admin of all, also of those not named here."""
     tasks: frozenset[str] | None = None
@@ -30,6 +32,11 @@ class Caller:
         webhooks or Tasks would make its list worth nothing."""
         role = Role.ADMIN if self.instance_admin else self.roles.get(project)
         return role if role is None or self.tasks is None else min(role, Role.OPERATOR)
+
+    @property
+    def answers(self) -> int | None:
+        """The user who answers for what this caller makes."""
+        return self.owner_id if self.user is None else self.user.id
 
     def may(self, permission: Permission, arguments: Mapping[str, Any]) -> bool:
         """Whether they may call a route of this permission with these arguments."""
@@ -54,6 +61,7 @@ class Caller:
             "user": None if user is None else [user.id, user.email, user.name, user.instance_admin],
             "roles": {project: int(role) for project, role in self.roles.items()},
             "tasks": None if self.tasks is None else sorted(self.tasks),
+            "owner": self.owner_id,
         }
 
     @classmethod
@@ -62,6 +70,7 @@ class Caller:
         return cls(
             name=told["name"],
             user=None if user is None else UserRow(id=user[0], email=user[1], name=user[2], instance_admin=user[3]),
+            owner_id=told.get("owner"),
             roles={project: Role(role) for project, role in told["roles"].items()},
             tasks=None if told["tasks"] is None else frozenset(told["tasks"]),
         )

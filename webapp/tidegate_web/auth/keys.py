@@ -17,6 +17,7 @@ def caller_of_key(made: Services, key: str) -> Caller | None:
         return Caller(
             name=f"api-key:{row.prefix}",
             roles={row.project: Role(row.role)},
+            owner_id=row.owner_id,
             tasks=None if row.tasks is None else frozenset(row.tasks),
         )
 

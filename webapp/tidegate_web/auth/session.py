@@ -17,6 +17,7 @@ from flask_login import (  # type: ignore[import-untyped]
 from tidegate_web.auth.caller import Caller
 from tidegate_web.auth.tokens import new_token, token_hash
 from tidegate_web.permissions import Role
+from tidegate_web.problems import Problem
 from tidegate_web.services import Services, services
 from tidegate_web.store.engine import is_unavailable
 from tidegate_web.store.queries import audit, members, users
@@ -62,6 +63,8 @@ def open_session(user: UserRow, *, how: str = "password") -> None:
     token = new_token()
     address = request.remote_addr or ""
     with made.engine.begin() as connection:
+        if not users.still_has(connection, user_id=user.id, password_hash=user.password_hash):
+            raise Problem(409, "This account has just changed. Sign in again.")
         users.open_session(
             connection,
             token_hash=token_hash(token),

@@ -1,9 +1,12 @@
 """Signing in and out, choosing a password by a link, and joining a project by one."""
 
+from dataclasses import replace
+
 from flask import Blueprint, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from tidegate_web.auth import external, invitations
+from tidegate_web.auth.first_proof import EndedAccess, prove
 from tidegate_web.auth.guard import signed_in
 from tidegate_web.auth.links import password_link, password_mail
 from tidegate_web.auth.passwords import LEAST_SIGNS, Passwords
@@ -52,9 +55,12 @@ def _by_password(made: Services, *, email: str, password: str, passwords: Passwo
             audit.write(connection, actor=email, address=_address(), action="session.open", outcome="wrong password")
         return None
     made.throttle.succeeded(address=_address(), email=email)
-    if user.password_hash and passwords.outdated(user.password_hash):
+    was = user.password_hash
+    if was and passwords.outdated(was):
+        digest = passwords.hash(password)
         with made.engine.begin() as connection:
-            users.set_password_hash(connection, user_id=user.id, password_hash=passwords.hash(password))
+            if users.replace_password_hash(connection, user_id=user.id, was=was, password_hash=digest):
+                return replace(user, password_hash=digest)
     return user
 
 
@@ -150,15 +156,20 @@ def blueprint() -> Blueprint:
             return render_template("choose_password.html", email=email, error=SHORT_PASSWORD), 422
         digest = passwords.hash(password)
         with made.engine.begin() as connection:
-            user_id = users.use_password_link(connection, token_hash=token_hash(token), now=made.clock.now())
-            if user_id is None:
+            spent = users.use_password_link(connection, token_hash=token_hash(token), now=made.clock.now())
+            if spent is None:
                 raise _bad_link()
-            users.set_password_hash(connection, user_id=user_id, password_hash=digest)
+            ended = EndedAccess()
+            if spent.mailed:
+                now = made.clock.now()
+                ended = prove(connection, user_id=spent.user_id, now=now, actor=email, address=_address())
+            users.set_password_hash(connection, user_id=spent.user_id, password_hash=digest)
             audit.write(
                 connection, actor=email, address=_address(), action="user.choose-password", outcome="done", target=email
             )
             user = users.by_email(connection, email)
-        end_sessions(made, user_id=user_id)
+        ended.forget(made.callers)
+        end_sessions(made, user_id=spent.user_id)
         assert user is not None
         open_session(user, how="password link")
         return redirect(url_for("pages.home"), code=303)

@@ -48,7 +48,7 @@ def _member_acts(made: Services, project: str) -> dict[str, Callable[[], Shown |
     def invite() -> Shown:
         new = bodies.validated(NewInvitation, {"email": text("email"), "role": text("role")})
         _, sent = api_members.invite(made, project, new)
-        return {"invited": new.email, "link": sent.link}
+        return {"invited": new.email, "sent": sent}
 
     def change() -> None:
         wanted = bodies.validated(MemberChange, {"role": text("role")})
@@ -135,11 +135,11 @@ def _user_acts(made: Services) -> dict[str, Callable[[], Shown | None]]:
     def create() -> Shown:
         wanted = {"email": text("email"), "name": text("name"), "instanceAdmin": text("admin") == "on"}
         row, sent = api_people.create_user(made, bodies.validated(NewUser, wanted))
-        return {"invited": row.email, "link": sent.link}
+        return {"invited": row.email, "sent": sent}
 
     def reset() -> Shown:
         sent = api_people.reset_password(made, number("id"))
-        return {"invited": text("email"), "link": sent.link}
+        return {"invited": text("email"), "sent": sent}
 
     def change(**values: bool) -> Callable[[], None]:
         return lambda: _discard(api_people.change_user(made, number("id"), bodies.validated(UserChange, values)))

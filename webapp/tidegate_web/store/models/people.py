@@ -21,6 +21,8 @@ class User(Base):
     instance_admin: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
     disabled_at: Mapped[datetime | None] = mapped_column(Timestamp)
     created: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
+    email_proved: Mapped[datetime | None] = mapped_column(Timestamp)
+    """When a mailed link or a provider first showed that the address is theirs; see auth/first_proof.py."""
 
 
 class Session(Base):
@@ -74,6 +76,8 @@ class Invitation(Base):
     created_by: Mapped[str] = mapped_column(Text)
     expires: Mapped[datetime] = mapped_column(Timestamp)
     accepted: Mapped[datetime | None] = mapped_column(Timestamp)
+    mailed: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+    """Its link goes out by mail alone, so that whoever uses it reads that mailbox."""
 
 
 class PasswordLink(Base):
@@ -84,6 +88,8 @@ class PasswordLink(Base):
     user_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("users.id", ondelete="CASCADE"), index=True)
     created: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
     expires: Mapped[datetime] = mapped_column(Timestamp)
+    mailed: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+    """As that of an invitation."""
 
 
 class ApiKey(Base):
@@ -102,6 +108,8 @@ class ApiKey(Base):
     expires: Mapped[datetime | None] = mapped_column(Timestamp)
     last_used: Mapped[datetime | None] = mapped_column(Timestamp)
     revoked: Mapped[datetime | None] = mapped_column(Timestamp)
+    owner_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    """The user who answers for it: who made it, or the owner of the key that made it, unless it was handed over."""
 
 
 class Audit(Base):

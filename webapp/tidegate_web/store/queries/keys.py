@@ -27,6 +27,7 @@ def create(
     role: int,
     tasks: Sequence[str] | None,
     created_by: str,
+    owner_id: int | None,
     expires: datetime | None,
 ) -> AnyRow:
     return connection.execute(
@@ -39,6 +40,7 @@ def create(
             role=role,
             tasks=None if tasks is None else list(tasks),
             created_by=created_by,
+            owner_id=owner_id,
             expires=expires,
         )
         .returning(*SHOWN)
@@ -67,7 +69,8 @@ def good(connection: Connection, *, key_hashes: Collection[bytes], now: datetime
 @cache
 def _good() -> Select[*tuple[Any, ...]]:
     """Made once: every request of a pipeline asks it."""
-    needed = (ApiKey.id, ApiKey.key_hash, ApiKey.project, ApiKey.prefix, ApiKey.role, ApiKey.tasks, ApiKey.last_used)
+    needed = (ApiKey.id, ApiKey.key_hash, ApiKey.project, ApiKey.prefix, ApiKey.role, ApiKey.tasks, ApiKey.last_used,
+              ApiKey.owner_id, ApiKey.expires)  # fmt: skip
     return select(*needed).where(
         ApiKey.key_hash == any_(bindparam("key_hashes", type_=ARRAY(LargeBinary))),
         ApiKey.revoked.is_(None),
@@ -83,3 +86,15 @@ def revoke(connection: Connection, *, project: str, key_id: int, now: datetime) 
         .values(revoked=now)
         .returning(ApiKey.prefix, ApiKey.key_hash)
     ).one_or_none()
+
+
+def revoke_owned(connection: Connection, *, owner_id: int, now: datetime) -> list[AnyRow]:
+    """End all keys that a user answers for; those that were ended."""
+    return list(
+        connection.execute(
+            update(ApiKey)
+            .where(ApiKey.owner_id == owner_id, ApiKey.revoked.is_(None))
+            .values(revoked=now)
+            .returning(ApiKey.project, ApiKey.prefix, ApiKey.key_hash)
+        )
+    )
