@@ -61,7 +61,7 @@ def test_a_link_leads_to_the_public_address_whatever_host_a_request_names(stack:
 
 
 def test_nobody_learns_who_is_a_user_and_no_mailbox_is_filled(stack: Stack, mailbox: Mailbox) -> None:
-    parts = stack.parts("web", login_attempts=2, **mailbox.settings())
+    parts = stack.parts("web", forgot_mails=2, **mailbox.settings())
     assert forgot(parts, "nobody@example.com") == 200
     for _ in range(5):
         assert forgot(parts, EMAIL) == 200

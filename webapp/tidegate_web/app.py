@@ -23,8 +23,9 @@ from tidegate_web.auditing import AuditSpool
 from tidegate_web.auth import external, guard
 from tidegate_web.auth import views as auth_views
 from tidegate_web.auth.memory import CallerMemory
+from tidegate_web.auth.passwords import Passwords
 from tidegate_web.auth.providers import make_providers
-from tidegate_web.auth.throttle import LoginThrottle
+from tidegate_web.auth.throttle import Throttle
 from tidegate_web.bulk.worker import BulkWorker
 from tidegate_web.clock import Clock, SystemClock
 from tidegate_web.clusterruns import ClusterRuns
@@ -95,9 +96,8 @@ def make_services(
         clock=clock,
         hub=Hub(redis=redis, room=settings.stream_queue),
         events=events,
-        throttle=LoginThrottle(
-            redis=redis, attempts=settings.login_attempts, window_seconds=settings.login_window_seconds
-        ),
+        throttle=Throttle(redis=redis),
+        hasher=Passwords(at_once=settings.password_hashes),
         callers=CallerMemory(redis=redis, seconds=settings.honour_seconds),
         mailer=Mailer(settings),
         sealer=Sealer(settings.secret_key.get_secret_value()),

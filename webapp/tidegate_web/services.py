@@ -9,7 +9,8 @@ from sqlalchemy import Engine
 
 from tidegate_web.auditing import AuditSpool
 from tidegate_web.auth.memory import CallerMemory
-from tidegate_web.auth.throttle import LoginThrottle
+from tidegate_web.auth.passwords import Passwords
+from tidegate_web.auth.throttle import Throttle
 from tidegate_web.clock import Clock
 from tidegate_web.clusterruns import ClusterRuns
 from tidegate_web.internal.progress import ProgressWriter
@@ -43,7 +44,8 @@ class Services:
     clock: Clock
     hub: Hub
     events: EventLog
-    throttle: LoginThrottle
+    throttle: Throttle
+    hasher: Passwords
     callers: CallerMemory
     mailer: Mailer
     sealer: Sealer

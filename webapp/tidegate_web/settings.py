@@ -18,6 +18,7 @@ from pydantic_settings import (
 )
 from sqlalchemy.engine import make_url
 
+from tidegate_web.auth.attempt_limits import SignInLimits
 from tidegate_web.auth.groups import GroupRoles
 from tidegate_web.webhooks.addresses import Network, parse_networks
 
@@ -126,9 +127,22 @@ class WebSettings(BaseSettings):
     link_seconds: int = Field(default=7 * 86400, ge=60)
     """How long the link of an invitation, or one to set a password, is good."""
     login_attempts: int = Field(default=10, ge=1)
-    """Wrong passwords for one address and email before further attempts are refused for a while."""
+    """Wrong passwords for one address of mail from one client network (an IPv4 address, an IPv6 /64) before each further try waits
+    twice as long as the one before; five times as many from everywhere, where the wait grows to 30 s. A device that the account
+    was signed in from before has a count of its own."""
+    login_network_attempts: int = Field(default=50, ge=1)
+    """Wrong passwords from one client network in `LOGIN_WINDOW_SECONDS`, whatever the address of mail; requests for a password link
+    likewise."""
+    login_attempts_per_minute: int = Field(default=120, ge=1)
+    """Wrong passwords from all unknown devices together in a minute; requests for a password link likewise."""
     login_window_seconds: int = Field(default=900, ge=1)
-    """How long that while is."""
+    """How long wrong passwords count, and the longest wait between two tries."""
+    forgot_mails: int = Field(default=5, ge=1)
+    """Password links that are mailed to one address in `LOGIN_WINDOW_SECONDS`."""
+    password_hashes: int = Field(default=2, ge=1)
+    """Passwords that a process hashes at once, 64 MiB of memory each; more wait up to 2 s, and then get 503."""
+    audit_days: int = Field(default=400, ge=0)
+    """Entries of the audit log are deleted after so many days; 0: never."""
 
     rate_limit_requests: int = Field(default=6000, ge=0)
     """Calls of an API key, and writes of a session, in `RATE_LIMIT_SECONDS`; as many at once after a pause. 0: no limit."""
@@ -293,6 +307,17 @@ class WebSettings(BaseSettings):
     def session_idle(self) -> timedelta:
         """A session that isn't used for so long ends."""
         return timedelta(seconds=self.session_idle_seconds)
+
+    @property
+    def sign_in_limits(self) -> SignInLimits:
+        """How many attempts to sign in are free."""
+        return SignInLimits(
+            attempts=self.login_attempts,
+            network_attempts=self.login_network_attempts,
+            attempts_a_minute=self.login_attempts_per_minute,
+            forgot_mails=self.forgot_mails,
+            window=self.login_window_seconds,
+        )
 
     @property
     def secure_cookies(self) -> bool:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, jsonify
 
 from tidegate_web.api import bodies
 from tidegate_web.api.answers import Items, Page
@@ -13,7 +13,6 @@ from tidegate_web.api.parameters import AFTER_ID, LIMIT
 from tidegate_web.auth.caller import Caller
 from tidegate_web.auth.guard import caller, person
 from tidegate_web.auth.links import Sent, SentLink, hand_over, password_link, password_mail
-from tidegate_web.auth.passwords import Passwords
 from tidegate_web.auth.session import end_sessions, session_token
 from tidegate_web.auth.tokens import token_hash
 from tidegate_web.openapi.operations import describes
@@ -102,22 +101,26 @@ def reset_password(made: Services, user_id: int) -> Sent:
         return hand_over(made, to=row.email, subject=subject, text=text, link=link, may_see=True)
 
 
-def change_password(made: Services, change: PasswordChange, *, passwords: Passwords) -> None:
+def change_password(made: Services, change: PasswordChange) -> None:
     """Replace one's own password; all other sessions end."""
     me = person()
     if not made.settings.passwords:
         raise Problem(403, "Passwords are turned off here.")
     with audited(made, "user.change-password", target=me.email):
-        wait = made.throttle.wait_seconds(address=request.remote_addr or "", email=me.email)
+        token = session_token()
+        assert token is not None
+        # By the session alone: nobody's failures elsewhere hold up somebody who is signed in.
+        limits = [made.settings.sign_in_limits.known(f"session:{token_hash(token).hex()}")]
+        wait = made.throttle.take(limits)
         if wait:
             raise Problem(429, "Too many wrong passwords.", headers={"Retry-After": str(wait)})
         with made.engine.begin() as connection:
             known = users.by_email(connection, me.email)
-            right = passwords.check(known.password_hash if known else None, change.current)
+            right = made.hasher.check(known.password_hash if known else None, change.current)
             if known is None or known.password_hash is None or not right:
-                made.throttle.failed(address=request.remote_addr or "", email=me.email)
                 raise Problem(403, "That isn't your password.")
-            was, digest = known.password_hash, passwords.hash(change.new)
+            made.throttle.succeeded(limits)
+            was, digest = known.password_hash, made.hasher.hash(change.new)
             if not users.replace_password_hash(connection, user_id=me.id, was=was, password_hash=digest):
                 raise Problem(409, "This password has just changed. Sign in again.")
         end_sessions(made, user_id=me.id, but_token=session_token())
@@ -170,7 +173,6 @@ def me_json(asks: Caller) -> Me:
 
 def add_routes(area: Blueprint) -> None:
     """The routes of people."""
-    passwords = Passwords()
 
     @area.get("/me")
     @requires(Permission.SIGNED_IN)
@@ -184,7 +186,7 @@ def add_routes(area: Blueprint) -> None:
     @requires(Permission.PERSON)
     @describes("Replace one's own password", body=PasswordChange, status=204)
     def set_password() -> tuple[str, int]:
-        change_password(services(), bodies.read(PasswordChange), passwords=passwords)
+        change_password(services(), bodies.read(PasswordChange))
         return "", 204
 
     @area.get("/sessions")

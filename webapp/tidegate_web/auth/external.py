@@ -9,6 +9,7 @@ from joserfc.errors import JoseError
 from werkzeug.wrappers import Response
 
 from tidegate_web.auth import invitations
+from tidegate_web.auth.client_network import client_network
 from tidegate_web.auth.first_proof import EndedAccess, prove
 from tidegate_web.auth.groups import Grants
 from tidegate_web.auth.links import address_of
@@ -140,12 +141,14 @@ def add_routes(area: Blueprint, *, login_page: Any) -> None:
             user = take_in(made, provider, _ask(chosen))
         except SignInRefusedError as error:
             with made.engine.begin() as connection:
-                audit.write(
+                audit.count(
                     connection,
                     actor=provider,
-                    address=request.remote_addr or "",
+                    address=client_network(request.remote_addr or ""),
                     action="session.open",
                     outcome="refused",
+                    now=made.clock.now(),
+                    window_seconds=made.settings.login_window_seconds,
                     detail={"why": str(error)},
                 )
             return login_page(target=target, error=str(error)), 403

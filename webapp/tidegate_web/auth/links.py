@@ -60,8 +60,16 @@ def hand_over(made: Services, *, to: str, subject: str, text: str, link: str, ma
 
 
 def password_link(made: Services, connection: Connection, *, user_id: int) -> str:
-    """A new link with which this user sets a password."""
+    """A new link with which this user sets a password; those from before are worth nothing any more."""
     token = new_token()
+    users.remove_password_links(connection, user_id=user_id)
+    keep_password_link(made, connection, token=token, user_id=user_id)
+    return address_of(made, "auth.choose_password", token=token)
+
+
+def keep_password_link(made: Services, connection: Connection, *, token: str, user_id: int) -> None:
+    """Let a link with this token set the user's password. The links from before stay: whoever asks for more must not be able to
+    make worthless what the user has just been mailed."""
     expires = made.clock.now() + timedelta(seconds=made.settings.link_seconds)
     users.add_password_link(
         connection,
@@ -70,7 +78,6 @@ def password_link(made: Services, connection: Connection, *, user_id: int) -> st
         expires=expires,
         mailed=made.mailer.configured,
     )
-    return address_of(made, "auth.choose_password", token=token)
 
 
 def password_mail(link: str) -> tuple[str, str]:

@@ -15,6 +15,7 @@ from flask_login import (  # type: ignore[import-untyped]
 )
 
 from tidegate_web.auth.caller import Caller
+from tidegate_web.auth.devices import remember_device
 from tidegate_web.auth.tokens import new_token, token_hash
 from tidegate_web.permissions import Role
 from tidegate_web.problems import Problem
@@ -76,6 +77,7 @@ def open_session(user: UserRow, *, how: str = "password") -> None:
         audit.write(
             connection, actor=user.email, address=address, action="session.open", outcome="done", detail={"how": how}
         )
+    remember_device(made.settings, user)
     session.clear()
     session.permanent = True
     login_user(SessionUser(Caller(name=user.email, user=user), token))

@@ -17,7 +17,6 @@ from tidegate_web.api.auditlog import wanted_entries
 from tidegate_web.api.common import one_of_projects
 from tidegate_web.api.models import MemberChange, NewApiKey, NewInvitation, NewUser, PasswordChange, UserChange
 from tidegate_web.auth.guard import person
-from tidegate_web.auth.passwords import Passwords
 from tidegate_web.pages.forms import Shown, carry_out, number, text
 from tidegate_web.paging import cut
 from tidegate_web.permissions import Permission, Role, requires
@@ -98,10 +97,10 @@ def _account_page(shown: Shown) -> str:
     )
 
 
-def _account_acts(made: Services, passwords: Passwords) -> dict[str, Callable[[], Shown | None]]:
+def _account_acts(made: Services) -> dict[str, Callable[[], Shown | None]]:
     def password() -> Shown:
         wanted = {"current": text("current"), "new": text("new")}
-        api_people.change_password(made, bodies.validated(PasswordChange, wanted), passwords=passwords)
+        api_people.change_password(made, bodies.validated(PasswordChange, wanted))
         return {"done": "Your password is changed, and every other session is signed out."}
 
     def everywhere() -> Shown:
@@ -160,7 +159,6 @@ def _discard(_: object) -> None:
 
 def add_routes(area: Blueprint) -> None:
     """The routes of these pages."""
-    passwords = Passwords()
 
     @area.get("/projects/<project>/members")
     @requires(Permission.ADMIN)
@@ -200,7 +198,7 @@ def add_routes(area: Blueprint) -> None:
     @area.post("/account")
     @requires(Permission.PERSON)
     def change_account() -> Response | tuple[str, int]:
-        return carry_out(_account_acts(services(), passwords), _account_page)
+        return carry_out(_account_acts(services()), _account_page)
 
     @area.get("/users")
     @requires(Permission.INSTANCE_ADMIN)

@@ -125,5 +125,19 @@ class Audit(Base):
     target: Mapped[str | None] = mapped_column(Text)
     outcome: Mapped[str] = mapped_column(Text)
     detail: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    counted_since: Mapped[datetime | None] = mapped_column(Timestamp)
+    """Of an entry that stands for several alike: the beginning of the window in which they are counted."""
 
-    __table_args__ = (Index("ix_audit_project_id", "project", "id"),)
+    __table_args__ = (
+        Index("ix_audit_project_id", "project", "id"),
+        Index(
+            "ix_audit_counted",
+            "action",
+            "outcome",
+            "actor",
+            "address",
+            "counted_since",
+            unique=True,
+            postgresql_where=text("counted_since IS NOT NULL"),
+        ),
+    )

@@ -200,8 +200,7 @@ def close_sessions(
 def add_password_link(
     connection: Connection, *, token_hash: bytes, user_id: int, expires: datetime, mailed: bool
 ) -> None:
-    """A new link to set a password; those from before are worth nothing any more. ``mailed``: it goes out by mail alone."""
-    remove_password_links(connection, user_id=user_id)
+    """A new link to set a password. ``mailed``: it goes out by mail alone."""
     connection.execute(
         pg_insert(PasswordLink).values(token_hash=token_hash, user_id=user_id, expires=expires, mailed=mailed)
     )

@@ -1,4 +1,4 @@
-"""When an address was proved, which links were mailed, and whose an API key is."""
+"""When an address was proved, which links were mailed, whose an API key is, and failures of which many are one audit row."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -35,9 +35,18 @@ def upgrade() -> None:
         WHERE api_keys.id = owned.id AND api_keys.owner_id IS NULL
         """
     )
+    op.add_column("audit", sa.Column("counted_since", sa.DateTime(timezone=True), nullable=True))
+    op.create_index(
+        "ix_audit_counted",
+        "audit",
+        ["action", "outcome", "actor", "address", "counted_since"],
+        unique=True,
+        postgresql_where=sa.text("counted_since IS NOT NULL"),
+    )
 
 
 def downgrade() -> None:
+    op.drop_column("audit", "counted_since")
     op.drop_column("api_keys", "owner_id")
     for table in ("invitations", "password_links"):
         op.drop_column(table, "mailed")
