@@ -22,6 +22,7 @@ from tidegate_web.api.bulk import WORKER
 from tidegate_web.auditing import AuditSpool
 from tidegate_web.auth import external, guard
 from tidegate_web.auth import views as auth_views
+from tidegate_web.auth.cookies import SessionCookie, tell_hsts
 from tidegate_web.auth.memory import CallerMemory
 from tidegate_web.auth.passwords import Passwords
 from tidegate_web.auth.providers import make_providers
@@ -141,10 +142,8 @@ def create_app(
     app = Flask("tidegate_web", template_folder="pages/templates", static_folder="pages/static")
     app.config.update(
         SECRET_KEY=settings.require_secret_key(),
-        SESSION_COOKIE_NAME="tidegate",
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
-        SESSION_COOKIE_SECURE=settings.secure_cookies,
         PERMANENT_SESSION_LIFETIME=timedelta(seconds=settings.session_max_seconds),
         WTF_CSRF_TIME_LIMIT=None,  # as long as the session
         WTF_CSRF_HEADERS=["X-CSRFToken", "X-CSRF-Token"],
@@ -152,6 +151,7 @@ def create_app(
         MAX_CONTENT_LENGTH=MAX_BATCH_BYTES,
         SEND_FILE_MAX_AGE_DEFAULT=86400,
     )
+    app.session_interface = SessionCookie(settings)
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
@@ -172,6 +172,7 @@ def create_app(
         app.register_blueprint(live_views.blueprint())
     app.register_error_handler(Exception, _answer_error)
     app.after_request(_harden)
+    app.after_request(partial(tell_hsts, settings))
     return app
 
 

@@ -93,9 +93,10 @@ class WebSettings(BaseSettings):
     shutdown_seconds: int = Field(default=20, ge=1)
     """How long a stopping process may take to finish what it has begun."""
     public_url: str = ""
-    """Address people use (`https://tidegate.example.com`); with https, cookies are sent over https alone."""
+    """Address people use (`https://tidegate.example.com`); with https, or where a trusted proxy says `X-Forwarded-Proto: https`, cookies
+    are sent over https alone."""
     trusted_proxies: int = Field(default=0, ge=0)
-    """How many proxies in front add `X-Forwarded-For`; 0 takes the connection's own address."""
+    """How many proxies in front add `X-Forwarded-For` and `X-Forwarded-Proto`; 0 takes the connection's own address and scheme."""
 
     namespaces: Annotated[list[str], NoDecode, AfterValidator(_dns_labels)] = Field(default_factory=list)
     """The projects, comma-separated; empty: every namespace labelled `tidegate.dev/project=true`."""
