@@ -126,7 +126,9 @@ class WebSettings(BaseSettings):
     honour_seconds: int = Field(default=900, ge=0, le=86400)
     """While Postgres is away, sessions and keys that were good so lately are honoured, by what Redis remembers."""
     link_seconds: int = Field(default=7 * 86400, ge=60)
-    """How long the link of an invitation, or one to set a password, is good."""
+    """How long the link of an invitation is good, or the one with which a new user sets a password."""
+    password_link_seconds: int = Field(default=3600, ge=60)
+    """How long a link to choose another password is good."""
     login_attempts: int = Field(default=10, ge=1)
     """Wrong passwords for one address of mail from one client network (an IPv4 address, an IPv6 /64) before each further try waits
     twice as long as the one before; five times as many from everywhere, where the wait grows to 30 s. A device that the account

@@ -42,6 +42,11 @@ def create_key(made: Services, project: str, new: NewApiKey) -> tuple[AnyRow, st
     assert asks is not None
     if new.expires_at is not None and new.expires_at <= made.clock.now():
         raise bodies.invalid("expiresAt", "must be in the future")
+    ends = new.expires_at
+    if asks.expires is not None:
+        if ends is not None and ends > asks.expires:
+            raise bodies.invalid("expiresAt", "must not be after the end of the key that makes this one")
+        ends = ends or asks.expires
     role, key = Role.named(new.role), new_api_key()
     assert role is not None
     detail = {"name": new.name, "role": role.label, "tasks": new.tasks}
@@ -59,7 +64,7 @@ def create_key(made: Services, project: str, new: NewApiKey) -> tuple[AnyRow, st
             tasks=new.tasks,
             created_by=whoever(),
             owner_id=asks.answers,
-            expires=new.expires_at,
+            expires=ends,
         )
         check_still_good(connection)
     return row, key

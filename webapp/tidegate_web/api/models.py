@@ -105,6 +105,7 @@ class NewApiKey(Body):
     tasks: list[DnsLabel] | None = Field(default=None, min_length=1, max_length=100)
     """The only Tasks that it may start, cancel and replay; null: all."""
     expires_at: Time | None = None
+    """When it ends; null: never, or with the key that makes it."""
 
     @field_validator("tasks")
     @classmethod

@@ -50,7 +50,7 @@ def create_user(made: Services, new: NewUser) -> tuple[AnyRow, Sent]:
             )
             if user_id is None:
                 raise Problem(409, "Somebody has this address already.")
-            link = password_link(made, connection, user_id=user_id)
+            link = password_link(made, connection, user_id=user_id, seconds=made.settings.link_seconds)
             row = users.shown(connection, user_id=user_id)
         assert row is not None
         subject, text = password_mail(link)
@@ -96,7 +96,7 @@ def reset_password(made: Services, user_id: int) -> Sent:
             row = users.shown(connection, user_id=user_id)
             if row is None or row.disabled_at is not None:
                 raise Problem(404, "There is no such user.")
-            link = password_link(made, connection, user_id=user_id)
+            link = password_link(made, connection, user_id=user_id, seconds=made.settings.password_link_seconds)
         subject, text = password_mail(link)
         return hand_over(made, to=row.email, subject=subject, text=text, link=link, may_see=True)
 

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Self
 
 from tidegate_web.permissions import Permission, Role
 from tidegate_web.store.queries.users import UserRow
+from tidegate_web.times import parse_time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +20,8 @@ class Caller:
     """None for an API key."""
     owner_id: int | None = None
     """Of an API key: the user who answers for it."""
+    expires: datetime | None = None
+    """Of an API key: when it ends; None for never."""
     roles: Mapping[str, Role] = field(default_factory=dict)
     """By project. An instance admin is admin of all, also of those not named here."""
     tasks: frozenset[str] | None = None
@@ -62,6 +66,7 @@ class Caller:
             "roles": {project: int(role) for project, role in self.roles.items()},
             "tasks": None if self.tasks is None else sorted(self.tasks),
             "owner": self.owner_id,
+            "expires": None if self.expires is None else self.expires.isoformat(),
         }
 
     @classmethod
@@ -71,6 +76,7 @@ class Caller:
             name=told["name"],
             user=None if user is None else UserRow(id=user[0], email=user[1], name=user[2], instance_admin=user[3]),
             owner_id=told.get("owner"),
+            expires=parse_time(told.get("expires")),
             roles={project: Role(role) for project, role in told["roles"].items()},
             tasks=None if told["tasks"] is None else frozenset(told["tasks"]),
         )

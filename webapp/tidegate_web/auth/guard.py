@@ -61,6 +61,13 @@ def asks_again() -> Callable[[], Caller | None]:
     return lambda: caller_of_session(made, token)
 
 
+def check_lasting(what: str) -> None:
+    """403 for a key that expires and would make something that stays: else its expiry would be worth nothing."""
+    asks = caller()
+    if asks is not None and asks.expires is not None:
+        raise Problem(403, f"A key that expires can't {what}, which would outlast it.")
+
+
 def check_still_good(connection: Connection) -> None:
     """To be called where access is made that outlasts the request: 401 when the caller's own has ended since it was checked."""
     made = services()

@@ -59,18 +59,18 @@ def hand_over(made: Services, *, to: str, subject: str, text: str, link: str, ma
     return Sent(mailed=True, link=None)
 
 
-def password_link(made: Services, connection: Connection, *, user_id: int) -> str:
+def password_link(made: Services, connection: Connection, *, user_id: int, seconds: int) -> str:
     """A new link with which this user sets a password; those from before are worth nothing any more."""
     token = new_token()
     users.remove_password_links(connection, user_id=user_id)
-    keep_password_link(made, connection, token=token, user_id=user_id)
+    keep_password_link(made, connection, token=token, user_id=user_id, seconds=seconds)
     return address_of(made, "auth.choose_password", token=token)
 
 
-def keep_password_link(made: Services, connection: Connection, *, token: str, user_id: int) -> None:
+def keep_password_link(made: Services, connection: Connection, *, token: str, user_id: int, seconds: int) -> None:
     """Let a link with this token set the user's password. The links from before stay: whoever asks for more must not be able to
     make worthless what the user has just been mailed."""
-    expires = made.clock.now() + timedelta(seconds=made.settings.link_seconds)
+    expires = made.clock.now() + timedelta(seconds=seconds)
     users.add_password_link(
         connection,
         token_hash=token_hash(token),

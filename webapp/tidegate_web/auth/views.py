@@ -109,7 +109,8 @@ def _send_password_link(made: Services, email: str) -> None:
         with made.engine.begin() as connection:
             user = users.by_email(connection, email)
             if user is not None:
-                keep_password_link(made, connection, token=token, user_id=user.id)
+                seconds = made.settings.password_link_seconds
+                keep_password_link(made, connection, token=token, user_id=user.id, seconds=seconds)
             audit.count(
                 connection,
                 actor=email,

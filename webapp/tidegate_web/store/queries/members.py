@@ -53,6 +53,12 @@ def put(connection: Connection, *, project: str, user_id: int, role: int, by: st
     )
 
 
+def is_member(connection: Connection, *, project: str, user_id: int) -> bool:
+    """Whether a user is a member of a project; holds the membership until the end of the transaction."""
+    statement = select(Member.user_id).where(Member.project == project, Member.user_id == user_id)
+    return connection.execute(statement.with_for_update(read=True)).first() is not None
+
+
 def remove(connection: Connection, *, project: str, user_id: int) -> bool:
     """Take a membership away; False when there was none."""
     result = connection.execute(
