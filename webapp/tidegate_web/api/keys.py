@@ -4,7 +4,7 @@ from flask import Blueprint, Response, jsonify
 
 from tidegate_web.api import bodies
 from tidegate_web.api.answers import Items
-from tidegate_web.api.answers_people import ApiKey, NewApiKeyAnswer
+from tidegate_web.api.answers_people import ApiKey, NewApiKeyAnswer, OwnedApiKey
 from tidegate_web.api.common import audited, one_of_projects
 from tidegate_web.api.models import NewApiKey
 from tidegate_web.auth.guard import caller, check_still_good, whoever
@@ -33,6 +33,10 @@ def key_json(row: AnyRow) -> ApiKey:
         "expiresAt": rfc3339(row.expires),
         "lastUsedAt": rfc3339(row.last_used),
     }
+
+
+def owned_key_json(row: AnyRow) -> OwnedApiKey:
+    return {**key_json(row), "project": row.project}
 
 
 def create_key(made: Services, project: str, new: NewApiKey) -> tuple[AnyRow, str]:

@@ -1,9 +1,18 @@
 """What may be sent about people, keys and projects: pydantic models, from which the API's own description is made too."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
 from tidegate_web.auth.passwords import LEAST_SIGNS
@@ -75,6 +84,15 @@ class UserChange(Body):
     name: PlainName | None = None
     instance_admin: bool | None = None
     disabled: bool | None = None
+    keys_to: int | None = Field(default=None, ge=1)
+    """With ``disabled``: the user who takes over the API keys; they must have the keys' roles in their projects. Without it the
+    keys end."""
+
+    @model_validator(mode="after")
+    def _with_disabled(self) -> Self:
+        if self.keys_to is not None and self.disabled is not True:
+            raise ValueError("keysTo goes with disabled: true")
+        return self
 
 
 class PasswordChange(Body):

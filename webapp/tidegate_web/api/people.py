@@ -1,17 +1,20 @@
 """People over HTTP: oneself and one's sessions; users, for admins of the installation."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response, jsonify, request
 
 from tidegate_web.api import bodies
 from tidegate_web.api.answers import Items, Page
-from tidegate_web.api.answers_people import Me, NewUserAnswer, Session, User
+from tidegate_web.api.answers_people import Me, NewUserAnswer, OwnedApiKey, Session, User
 from tidegate_web.api.common import audited
+from tidegate_web.api.keys import owned_key_json
 from tidegate_web.api.models import NewUser, PasswordChange, UserChange
 from tidegate_web.api.parameters import AFTER_ID, LIMIT
 from tidegate_web.auth.caller import Caller
-from tidegate_web.auth.guard import caller, person
+from tidegate_web.auth.guard import caller, person, whoever
+from tidegate_web.auth.leaving import part_from_keys
 from tidegate_web.auth.links import Sent, SentLink, hand_over, password_link, password_mail
 from tidegate_web.auth.session import end_sessions, session_token
 from tidegate_web.auth.tokens import token_hash
@@ -21,7 +24,7 @@ from tidegate_web.permissions import Permission, requires
 from tidegate_web.problems import Problem
 from tidegate_web.services import Services, services
 from tidegate_web.store.models import AnyRow
-from tidegate_web.store.queries import users
+from tidegate_web.store.queries import keys, users
 from tidegate_web.times import rfc3339
 
 
@@ -60,11 +63,12 @@ def create_user(made: Services, new: NewUser) -> tuple[AnyRow, Sent]:
 def change_user(made: Services, user_id: int, change: UserChange) -> AnyRow:
     """Rename, disable or enable somebody, give them another address, make them an admin of the installation or no longer one."""
     named = change.model_dump(exclude_none=True, by_alias=True)
+    ended: Sequence[bytes] = ()
     with audited(made, "user.change", target=str(user_id), detail=named):
         with made.engine.begin() as connection:
-            row = users.shown(connection, user_id=user_id)
-            if row is None:
+            if users.shown(connection, user_id=user_id) is None:
                 raise Problem(404, "There is no such user.")
+            row = users.locked(connection, user_id=user_id)
             loses = row.instance_admin and (change.instance_admin is False or change.disabled)
             if loses and not users.other_admins(connection, than=user_id):
                 raise Problem(409, "This is the last admin of the installation.")
@@ -81,11 +85,20 @@ def change_user(made: Services, user_id: int, change: UserChange) -> AnyRow:
                 values["disabled_at"] = made.clock.now() if change.disabled else None
             if values:
                 users.change(connection, user_id=user_id, values=values)
-            row = users.shown(connection, user_id=user_id)
+            if change.disabled:
+                ended = part_from_keys(
+                    connection,
+                    owner=row,
+                    to=change.keys_to,
+                    now=made.clock.now(),
+                    actor=whoever(),
+                    address=request.remote_addr or "",
+                )
+            row = users.locked(connection, user_id=user_id)
         # What Redis remembers of them says what they were.
+        made.callers.forget(*ended)
         if change.disabled or change.instance_admin is False:
             end_sessions(made, user_id=user_id)
-        assert row is not None
         return row
 
 
@@ -257,6 +270,17 @@ def add_routes(area: Blueprint) -> None:
     @describes("Change a user", body=UserChange, answer=User, problems=(409,))
     def patch_user(user: int) -> Response:
         return jsonify(user_json(change_user(services(), user, bodies.read(UserChange))))
+
+    @area.get("/users/<id:user>/api-keys")
+    @requires(Permission.INSTANCE_ADMIN)
+    @describes("List the API keys that a user answers for", name="list_keys_of_user", answer=Items[OwnedApiKey])
+    def list_keys(user: int) -> Response:
+        with services().engine.connect() as connection:
+            if users.shown(connection, user_id=user) is None:
+                raise Problem(404, "There is no such user.")
+            rows = keys.owned(connection, owner_id=user)
+        found: Items[OwnedApiKey] = {"items": [owned_key_json(row) for row in rows]}
+        return jsonify(found)
 
     @area.post("/users/<id:user>:reset-password")
     @requires(Permission.INSTANCE_ADMIN)

@@ -20,6 +20,7 @@ from tidegate_web.auth.guard import person
 from tidegate_web.pages.forms import Shown, carry_out, number, text
 from tidegate_web.paging import cut
 from tidegate_web.permissions import Permission, Role, requires
+from tidegate_web.problems import Problem
 from tidegate_web.services import Services, services
 from tidegate_web.store.queries import keys, members, users
 
@@ -146,11 +147,37 @@ def _user_acts(made: Services) -> dict[str, Callable[[], Shown | None]]:
     return {
         "create": create,
         "reset": reset,
-        "disable": change(disabled=True),
         "enable": change(disabled=False),
         "promote": change(instanceAdmin=True),
         "demote": change(instanceAdmin=False),
     }
+
+
+def _user_page(user_id: int, shown: Shown) -> str:
+    made = services()
+    with made.engine.connect() as connection:
+        account = users.shown(connection, user_id=user_id)
+        if account is None:
+            raise Problem(404, "There is no such user.")
+        owned = keys.owned(connection, owner_id=user_id)
+    return render_template("user.html", account=account, keys=owned, role_of=Role, now=made.clock.now(), **shown)
+
+
+def _disabling(made: Services, user_id: int) -> dict[str, Callable[[], Shown | None]]:
+    def disable() -> None:
+        wanted: dict[str, Any] = {"disabled": True}
+        if text("keys") == "hand-over":
+            with made.engine.connect() as connection:
+                heir = users.any_by_email(connection, text("heir"))
+            if heir is None:
+                raise Problem(422, "There is no user with this address.")
+            wanted["keysTo"] = heir.id
+        api_people.change_user(made, user_id, bodies.validated(UserChange, wanted))
+
+    def enable() -> None:
+        api_people.change_user(made, user_id, bodies.validated(UserChange, {"disabled": False}))
+
+    return {"disable": disable, "enable": enable}
 
 
 def _discard(_: object) -> None:
@@ -209,6 +236,16 @@ def add_routes(area: Blueprint) -> None:
     @requires(Permission.INSTANCE_ADMIN)
     def change_users() -> Response | tuple[str, int]:
         return carry_out(_user_acts(services()), _users_page)
+
+    @area.get("/users/<id:user>")
+    @requires(Permission.INSTANCE_ADMIN)
+    def user_page(user: int) -> str:
+        return _user_page(user, {})
+
+    @area.post("/users/<id:user>")
+    @requires(Permission.INSTANCE_ADMIN)
+    def change_one_user(user: int) -> Response | tuple[str, int]:
+        return carry_out(_disabling(services(), user), lambda shown: _user_page(user, shown))
 
     @area.get("/audit")
     @requires(Permission.INSTANCE_ADMIN)

@@ -5,11 +5,11 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, LargeBinary, Select, any_, bindparam, or_, select, update
+from sqlalchemy import Connection, LargeBinary, Select, any_, bindparam, exists, or_, select, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
-from tidegate_web.store.models import AnyRow, ApiKey
+from tidegate_web.store.models import AnyRow, ApiKey, User
 
 SHOWN = (
     ApiKey.id, ApiKey.project, ApiKey.name, ApiKey.prefix, ApiKey.role, ApiKey.tasks, ApiKey.created,
@@ -75,6 +75,10 @@ def _good() -> Select[*tuple[Any, ...]]:
         ApiKey.key_hash == any_(bindparam("key_hashes", type_=ARRAY(LargeBinary))),
         ApiKey.revoked.is_(None),
         or_(ApiKey.expires.is_(None), ApiKey.expires > bindparam("now")),
+        or_(
+            ApiKey.owner_id.is_(None),
+            exists().where(User.id == ApiKey.owner_id, User.disabled_at.is_(None)),
+        ),
     )
 
 
@@ -86,6 +90,21 @@ def revoke(connection: Connection, *, project: str, key_id: int, now: datetime) 
         .values(revoked=now)
         .returning(ApiKey.prefix, ApiKey.key_hash)
     ).one_or_none()
+
+
+def owned(connection: Connection, *, owner_id: int, lock: bool = False) -> list[AnyRow]:
+    """The keys that a user answers for and that aren't revoked, newest first."""
+    statement = (
+        select(*SHOWN, ApiKey.key_hash)
+        .where(ApiKey.owner_id == owner_id, ApiKey.revoked.is_(None))
+        .order_by(ApiKey.id.desc())
+    )
+    return list(connection.execute(statement.with_for_update() if lock else statement))
+
+
+def hand_over(connection: Connection, *, owner_id: int, to: int) -> None:
+    """Have somebody else answer for the keys of a user."""
+    connection.execute(update(ApiKey).where(ApiKey.owner_id == owner_id, ApiKey.revoked.is_(None)).values(owner_id=to))
 
 
 def revoke_owned(connection: Connection, *, owner_id: int, now: datetime) -> list[AnyRow]:
