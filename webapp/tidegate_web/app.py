@@ -23,6 +23,7 @@ from tidegate_web.auditing import AuditSpool
 from tidegate_web.auth import external, guard
 from tidegate_web.auth import views as auth_views
 from tidegate_web.auth.cookies import SessionCookie, tell_hsts
+from tidegate_web.auth.group_check import GroupCheck
 from tidegate_web.auth.memory import CallerMemory
 from tidegate_web.auth.passwords import Passwords
 from tidegate_web.auth.providers import make_providers
@@ -88,6 +89,7 @@ def make_services(
     clock = clock or SystemClock()
     cluster = cluster or Cluster.connect(settings.kubeconfig)
     engine = make_engine(settings, name=name)
+    sealer = Sealer(settings.secret_key.get_secret_value())
     events = EventLog(redis=redis, history=settings.stream_history)
     return Services(
         settings=settings,
@@ -101,7 +103,8 @@ def make_services(
         hasher=Passwords(at_once=settings.password_hashes),
         callers=CallerMemory(redis=redis, seconds=settings.honour_seconds),
         mailer=Mailer(settings),
-        sealer=Sealer(settings.secret_key.get_secret_value()),
+        sealer=sealer,
+        group_check=GroupCheck(engine=engine, settings=settings, sealer=sealer, now=clock.now),
         progress=ProgressWriter(engine=engine, redis=redis, events=events, seconds=settings.progress_seconds),
         run_tokens=RunTokens(cluster=cluster, clock=clock),
         projects=Projects(
@@ -160,7 +163,8 @@ def create_app(
     made.attach(app)
     _observe(app, registry if registry is not None else make_registry(), made)
     guard.install(app)
-    app.extensions[external.EXTENSION] = make_providers(app, settings)
+    app.extensions[external.EXTENSION] = found = make_providers(app, settings)
+    made.group_check.use(found)
     if web:
         app.register_blueprint(auth_views.blueprint())
         app.register_blueprint(pages_views.blueprint())

@@ -8,6 +8,7 @@ from redis import Redis
 from sqlalchemy import Engine
 
 from tidegate_web.auditing import AuditSpool
+from tidegate_web.auth.group_check import GroupCheck
 from tidegate_web.auth.memory import CallerMemory
 from tidegate_web.auth.passwords import Passwords
 from tidegate_web.auth.throttle import Throttle
@@ -46,6 +47,7 @@ class Services:
     events: EventLog
     throttle: Throttle
     hasher: Passwords
+    group_check: GroupCheck
     callers: CallerMemory
     mailer: Mailer
     sealer: Sealer

@@ -169,6 +169,9 @@ class WebSettings(BaseSettings):
     oidc_group_roles: str = ""
     """Roles by groups: `group=project:role, group=instance-admin`. Memberships so given end with the group. For GitHub the
     groups are the organisations."""
+    oidc_recheck_seconds: int = Field(default=3600, ge=60)
+    """Where `OIDC_GROUP_ROLES` gives roles: a session through a provider is good for so long, unless the provider gave a refresh token,
+    by which the groups are asked for again each time."""
     oidc_sign_up: bool = False
     """Whether anybody whom a provider vouches for becomes a user; else only who was made, invited, or has a group with a
     role."""

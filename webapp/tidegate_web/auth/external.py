@@ -11,6 +11,7 @@ from werkzeug.wrappers import Response
 from tidegate_web.auth import invitations
 from tidegate_web.auth.client_network import client_network
 from tidegate_web.auth.first_proof import EndedAccess, prove
+from tidegate_web.auth.group_roles import follow_groups
 from tidegate_web.auth.groups import Grants
 from tidegate_web.auth.links import address_of
 from tidegate_web.auth.paths import local_path
@@ -84,19 +85,7 @@ def take_in(made: Services, provider: str, person: Person) -> UserRow:
             ended = prove(connection, user_id=row.id, now=made.clock.now(), actor=provider, address=address)
             users.add_identity(connection, provider=provider, subject=person.subject, user_id=row.id)
         invitations.accept_all(made, connection, email=person.email, user_id=row.id, address=address)
-        admin = row.instance_admin
-        if mapping:
-            members.follow_groups(
-                connection, user_id=row.id, roles={project: int(role) for project, role in grants.roles.items()}
-            )
-        # The last admin stays one, whatever the groups say: else nobody could mend the setting.
-        if (
-            mapping.admins
-            and admin is not grants.instance_admin
-            and (grants.instance_admin or users.other_admins(connection, than=row.id))
-        ):
-            admin = grants.instance_admin
-            users.change(connection, user_id=row.id, values={"instance_admin": admin})
+        admin = follow_groups(connection, mapping=mapping, user=row, groups=person.groups)
     ended.forget(made.callers)
     return UserRow(id=row.id, email=row.email, name=row.name, instance_admin=admin)
 
@@ -138,7 +127,8 @@ def add_routes(area: Blueprint, *, login_page: Any) -> None:
         made, chosen = services(), _provider(provider)
         target = local_path(session.pop("next", None))
         try:
-            user = take_in(made, provider, _ask(chosen))
+            person = _ask(chosen)
+            user = take_in(made, provider, person)
         except SignInRefusedError as error:
             with made.engine.begin() as connection:
                 audit.count(
@@ -152,5 +142,5 @@ def add_routes(area: Blueprint, *, login_page: Any) -> None:
                     detail={"why": str(error)},
                 )
             return login_page(target=target, error=str(error)), 403
-        open_session(user, how=provider)
+        open_session(user, how=provider, refresh_token=person.refresh_token, by_groups=bool(made.settings.group_roles))
         return redirect(target or url_for("pages.home"), code=303)

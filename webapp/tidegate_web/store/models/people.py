@@ -37,6 +37,13 @@ class Session(Base):
     expires: Mapped[datetime] = mapped_column(Timestamp, index=True)
     address: Mapped[str] = mapped_column(Text, server_default="")
     user_agent: Mapped[str] = mapped_column(Text, server_default="")
+    provider: Mapped[str | None] = mapped_column(Text)
+    """The sign-in provider whose groups give roles, where these can be asked for again; see auth/group_check.py."""
+    refresh_token: Mapped[bytes | None] = mapped_column(LargeBinary)
+    """With which they are, sealed."""
+    groups_due: Mapped[datetime | None] = mapped_column(Timestamp)
+    """After this the session is no good until the groups were asked for again."""
+    groups_tried: Mapped[datetime | None] = mapped_column(Timestamp)
 
 
 class ExternalIdentity(Base):

@@ -20,6 +20,8 @@ class UserRow:
     name: str
     instance_admin: bool
     password_hash: str | None = None
+    groups_due: datetime | None = None
+    """Of a session's user: when the groups that give roles must have been asked for again."""
 
 
 _USER = (User.id, User.email, User.name, User.instance_admin)
@@ -139,12 +141,35 @@ def still_has(connection: Connection, *, user_id: int, password_hash: str | None
     return connection.execute(statement.with_for_update(read=True)).first() is not None
 
 
+@dataclass(frozen=True, kw_only=True)
+class GroupSource:
+    """Where the groups of a session's user can be asked for again, and until when that must be."""
+
+    provider: str
+    refresh_token: bytes
+    due: datetime
+
+
 def open_session(
-    connection: Connection, *, token_hash: bytes, user_id: int, expires: datetime, address: str, user_agent: str
+    connection: Connection,
+    *,
+    token_hash: bytes,
+    user_id: int,
+    expires: datetime,
+    address: str,
+    user_agent: str,
+    groups: GroupSource | None = None,
 ) -> None:
     connection.execute(
         pg_insert(Session).values(
-            token_hash=token_hash, user_id=user_id, expires=expires, address=address, user_agent=user_agent[:300]
+            token_hash=token_hash,
+            user_id=user_id,
+            expires=expires,
+            address=address,
+            user_agent=user_agent[:300],
+            provider=None if groups is None else groups.provider,
+            refresh_token=None if groups is None else groups.refresh_token,
+            groups_due=None if groups is None else groups.due,
         )
     )
     connection.execute(delete(Session).where(Session.expires < datetime.now(expires.tzinfo) - timedelta(days=1)))
@@ -153,7 +178,7 @@ def open_session(
 def session_user(connection: Connection, *, token_hash: bytes, now: datetime, idle: timedelta) -> UserRow | None:
     """Whose session this is, if it is still good; notes that it was used, at most once a minute."""
     row = connection.execute(
-        select(*_USER, Session.last_seen)
+        select(*_USER, Session.last_seen, Session.groups_due)
         .join(Session, Session.user_id == User.id)
         .where(
             Session.token_hash == token_hash,
@@ -166,7 +191,26 @@ def session_user(connection: Connection, *, token_hash: bytes, now: datetime, id
         return None
     if now - row.last_seen > timedelta(minutes=1):
         connection.execute(update(Session).where(Session.token_hash == token_hash).values(last_seen=now))
-    return UserRow(id=row.id, email=row.email, name=row.name, instance_admin=row.instance_admin)
+    return UserRow(
+        id=row.id,
+        email=row.email,
+        name=row.name,
+        instance_admin=row.instance_admin,
+        groups_due=row.groups_due,
+    )
+
+
+def session_groups(connection: Connection, *, token_hash: bytes) -> AnyRow | None:
+    """Of a session whose groups are asked for again: by whom, with what, and when; None for any other."""
+    return connection.execute(
+        select(
+            Session.user_id, Session.provider, Session.refresh_token, Session.groups_due, Session.groups_tried
+        ).where(Session.token_hash == token_hash, Session.groups_due.is_not(None))
+    ).one_or_none()
+
+
+def change_session(connection: Connection, *, token_hash: bytes, values: dict[str, Any]) -> None:
+    connection.execute(update(Session).where(Session.token_hash == token_hash).values(**values))
 
 
 def sessions(connection: Connection, *, user_id: int, now: datetime, idle: timedelta) -> list[AnyRow]:

@@ -1,4 +1,6 @@
-"""When an address was proved, which links were mailed, whose an API key is, and failures of which many are one audit row."""
+"""When an address was proved, which links were mailed, whose an API key is, when groups are asked for again, and failures of which
+many are one audit row.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -35,6 +37,10 @@ def upgrade() -> None:
         WHERE api_keys.id = owned.id AND api_keys.owner_id IS NULL
         """
     )
+    op.add_column("sessions", sa.Column("provider", sa.Text(), nullable=True))
+    op.add_column("sessions", sa.Column("refresh_token", sa.LargeBinary(), nullable=True))
+    for column in ("groups_due", "groups_tried"):
+        op.add_column("sessions", sa.Column(column, sa.DateTime(timezone=True), nullable=True))
     op.add_column("audit", sa.Column("counted_since", sa.DateTime(timezone=True), nullable=True))
     op.create_index(
         "ix_audit_counted",
@@ -47,6 +53,8 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_column("audit", "counted_since")
+    for column in ("groups_tried", "groups_due", "refresh_token", "provider"):
+        op.drop_column("sessions", column)
     op.drop_column("api_keys", "owner_id")
     for table in ("invitations", "password_links"):
         op.drop_column(table, "mailed")
