@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, LargeBinary, Select, any_, bindparam, exists, or_, select, update
+from sqlalchemy import ColumnElement, Connection, LargeBinary, Select, any_, bindparam, exists, or_, select, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
@@ -72,26 +72,23 @@ def _good() -> Select[*tuple[Any, ...]]:
     needed = (ApiKey.id, ApiKey.key_hash, ApiKey.project, ApiKey.prefix, ApiKey.role, ApiKey.tasks, ApiKey.last_used,
               ApiKey.owner_id, ApiKey.expires)  # fmt: skip
     return select(*needed).where(
-        ApiKey.key_hash == any_(bindparam("key_hashes", type_=ARRAY(LargeBinary))),
+        ApiKey.key_hash == any_(bindparam("key_hashes", type_=ARRAY(LargeBinary))), *_may_be_used()
+    )
+
+
+def _may_be_used() -> tuple[ColumnElement[bool], ...]:
+    """Neither revoked, nor past its end at ``now``, nor of a user who is disabled."""
+    return (
         ApiKey.revoked.is_(None),
         or_(ApiKey.expires.is_(None), ApiKey.expires > bindparam("now")),
-        or_(
-            ApiKey.owner_id.is_(None),
-            exists().where(User.id == ApiKey.owner_id, User.disabled_at.is_(None)),
-        ),
+        or_(ApiKey.owner_id.is_(None), exists().where(User.id == ApiKey.owner_id, User.disabled_at.is_(None))),
     )
 
 
 def usable(connection: Connection, *, project: str, prefix: str, now: datetime) -> AnyRow | None:
     """The key of this beginning, where it may be used: its role and tasks."""
-    return connection.execute(
-        select(ApiKey.role, ApiKey.tasks).where(
-            ApiKey.project == project,
-            ApiKey.prefix == prefix,
-            ApiKey.revoked.is_(None),
-            or_(ApiKey.expires.is_(None), ApiKey.expires > now),
-        )
-    ).first()
+    found = select(ApiKey.role, ApiKey.tasks).where(ApiKey.project == project, ApiKey.prefix == prefix, *_may_be_used())
+    return connection.execute(found, {"now": now}).first()
 
 
 def revoke(connection: Connection, *, project: str, key_id: int, now: datetime) -> AnyRow | None:
