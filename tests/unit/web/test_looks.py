@@ -33,3 +33,16 @@ def test_much_that_comes_brings_the_looks_back() -> None:
         looks.is_due(second)
     looks.came(WORTH_BYTES)
     assert looks.is_due(1000)
+
+
+def test_a_reader_that_is_held_up_looks_as_often_as_where_much_comes() -> None:
+    looks = Looks(now=0)
+    looks.came(WORTH_BYTES)
+    times = [second for second in range(60) if looks.is_due(second, held_up=True)]
+    assert times == list(range(int(SECONDS), 60, int(SECONDS)))
+
+
+def test_a_short_log_is_not_looked_at_while_its_reader_is_held_up() -> None:
+    looks = Looks(now=0)
+    looks.came(WORTH_BYTES - 1)
+    assert not looks.is_due(1_000_000, held_up=True)

@@ -26,11 +26,12 @@ class Looks:
         """So many bytes, by the thread that reads."""
         self._came += count
 
-    def is_due(self, now: float) -> bool:
-        """Whether to look, by the thread that looks; it does so at once."""
+    def is_due(self, now: float, *, held_up: bool = False) -> bool:
+        """Whether to look, by the thread that looks; it does so at once. ``held_up``: the reader waits for somebody else than the
+        node, so that nothing comes says nothing of how much the node writes."""
         if self._came < WORTH_BYTES:
             return False
-        much = self._came - self._came_before >= WORTH_BYTES
+        much = held_up or self._came - self._came_before >= WORTH_BYTES
         if now - self._looked < (SECONDS if much else self._interval):
             return False
         self._interval = SECONDS if much else min(self._interval * 2, SELDOM_SECONDS)

@@ -65,7 +65,7 @@ class Reading:
     def look(self) -> None:
         """See whether the node has begun another file, if it is time to, and end a reading that has not heard of it."""
         now = self._clock()
-        if self._follow and self._looks.is_due(now):
+        if self._follow and self._looks.is_due(now, held_up=self._waits_since is None):
             begins = self._present_beginning()
             if begins is not None:
                 self._lines.files.begins(begins)
