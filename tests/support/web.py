@@ -219,9 +219,9 @@ class Parts:
         return WithKey(client=self.client(), key=made["key"], id=made["id"], project=self.project)
 
     @contextmanager
-    def served(self) -> Iterator[str]:
-        """The app behind a real socket, for streams."""
-        server = make_server("127.0.0.1", 0, self.app, threaded=True)
+    def served(self, app: Flask | None = None) -> Iterator[str]:
+        """The app, or the one that pods call, behind a real socket."""
+        server = make_server("127.0.0.1", 0, app or self.app, threaded=True)
         server.daemon_threads = True  # type: ignore[attr-defined]
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()

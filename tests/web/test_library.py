@@ -39,7 +39,7 @@ def tells():
 
 @pytest.fixture
 def url(parts: Parts) -> Iterator[str]:
-    with parts.served() as address:
+    with parts.served(parts.internal) as address:
         yield address
 
 

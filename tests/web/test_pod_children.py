@@ -92,6 +92,21 @@ def test_a_key_meets_the_run_that_somebody_else_has_made(
     assert answer.status_code == 201, answer.text
     met: Any = answer.json
     assert (met["uid"], met["parent"]) == (made["metadata"]["uid"], None)
+    assert pod.call("GET", f"children/{met['uid']}").status_code == 200
+
+
+def test_a_keyed_run_that_no_key_of_the_run_has_met_is_nobodys_to_read(
+    stack: Stack, parts: Parts, mirror: MirrorThread, pod: Pod
+) -> None:
+    name = name_of_key(stack.project, "resize", "a")
+    made = stack.runs.create(name, idempotencyKey="a", **CHILD, payload={"n": 1})
+    until(parts, name, lambda row: True)
+    uid = made["metadata"]["uid"]
+    assert pod.call("GET", f"children/{uid}").status_code == 403
+    other = Pod(stack, parts, "other")
+    assert other.call("POST", "children", json=CHILD | {"idempotencyKey": "a", "payload": {"n": 1}}).status_code == 201
+    assert other.call("GET", f"children/{uid}").status_code == 200
+    assert pod.call("GET", f"children/{uid}").status_code == 403
 
 
 def test_what_the_apiserver_refuses_is_told(pod: Pod) -> None:

@@ -58,7 +58,7 @@ def cancels():
 
 @pytest.fixture
 def url(parts: Parts) -> Iterator[str]:
-    with parts.served() as address:
+    with parts.served(parts.internal) as address:
         yield address
 
 

@@ -1,8 +1,8 @@
 """Children: runs that a run makes, looks at, cancels and reads, by the token of its pod.
 
 Which runs are its own: they name it as ``parentRun``, were made here in its name, and not before it was there, as names are used
-again. How a run fares that an idempotency key of theirs has met, whoever made it, they may ask by its uid: the key told that
-already. All others are refused alike, so that nothing is learned of runs by guessing.
+again. How a run fares that an idempotency key of theirs has met, whoever made it, they may ask by its uid: the meeting is noted
+when it happens. All others are refused alike, so that nothing is learned of runs by guessing.
 """
 
 from dataclasses import replace
@@ -29,7 +29,7 @@ from tidegate_web.runtokens import RunIdentity
 from tidegate_web.services import Services, services
 from tidegate_web.store.engine import unless_away
 from tidegate_web.store.models import AnyRow
-from tidegate_web.store.queries import run_list, runs
+from tidegate_web.store.queries import met_runs, run_list, runs
 from tidegate_web.store.records import RunLike
 from tidegate_web.times import rfc3339
 
@@ -123,13 +123,22 @@ def create_child(made: Services, identity: RunIdentity, body: dict[str, Any]) ->
     spec = wanted.run.spec | {"parentRun": identity.run_name}
     wanted = replace(wanted, run=replace(wanted.run, spec=spec))
     with audited(made, "run.create", project=identity.project, target=wanted.run.name, actor=who) as deed:
-        return create(made, identity.project, wanted, who=who, deed=deed).row
+        answer = create(made, identity.project, wanted, who=who, deed=deed)
+    if not answer.new:
+        with made.engine.begin() as connection:
+            met_runs.keep(connection, run_uid=identity.run_uid, met_uid=answer.row.uid, now=made.clock.now())
+    return answer.row
 
 
 def own_or_met(made: Services, identity: RunIdentity, uid: str) -> RunLike:
-    """A child, or a run of the project that was made for an idempotency key; 403 for everything else."""
-    row = _look(made, identity.project, uid) if runs.is_uid(uid) else None
-    return row if row is not None and row.spec.get("idempotencyKey") else own_child(made, identity, uid)
+    """A child, or a run of the project that a key of this run has met; 403 for everything else."""
+    if runs.is_uid(uid):
+        with made.engine.connect() as connection:
+            met = met_runs.has_met(connection, run_uid=identity.run_uid, met_uid=uid)
+        row = _look(made, identity.project, uid) if met else None
+        if row is not None:
+            return row
+    return own_child(made, identity, uid)
 
 
 def own_child(made: Services, identity: RunIdentity, uid: str) -> RunLike:

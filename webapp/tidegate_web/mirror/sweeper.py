@@ -25,7 +25,7 @@ from tidegate_web.mirror.specs import SpecKeeper
 from tidegate_web.settings import WebSettings
 from tidegate_web.store.engine import is_of_the_data
 from tidegate_web.store.models import AnyRow
-from tidegate_web.store.queries import bulk, erasure, idempotency, logs, retention
+from tidegate_web.store.queries import bulk, erasure, idempotency, logs, met_runs, retention
 from tidegate_web.store.queries.logs import End
 from tidegate_web.store.records import objects, whole_number
 from tidegate_web.worker import Worker
@@ -132,6 +132,7 @@ class Sweeper(Worker):
         with self._engine.begin() as connection:
             now = self._clock.now()
             idempotency.forget(connection, before=now - idempotency.KEPT, limit=AT_ONCE)
+            met_runs.forget(connection, before=now - idempotency.KEPT, limit=AT_ONCE)
             bulk.forget(connection, before=now - BULK_KEPT)
             erasure.erase_again(connection, since=now - timedelta(minutes=10), forget_before=now - timedelta(days=1))
 

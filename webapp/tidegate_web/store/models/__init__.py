@@ -24,7 +24,15 @@ from tidegate_web.store.models.runs import (
     RunMetadata,
     TaskSpecText,
 )
-from tidegate_web.store.models.work import BulkItem, BulkOperation, IdempotencyKey, Outbox, Webhook, WebhookDelivery
+from tidegate_web.store.models.work import (
+    BulkItem,
+    BulkOperation,
+    IdempotencyKey,
+    MetRun,
+    Outbox,
+    Webhook,
+    WebhookDelivery,
+)
 
 __all__ = [
     "ACTIVE_PHASES",
@@ -44,6 +52,7 @@ __all__ = [
     "LogChunk",
     "LogEnd",
     "Member",
+    "MetRun",
     "Outbox",
     "PasswordLink",
     "ProjectSettings",

@@ -35,6 +35,15 @@ class IdempotencyKey(Base):
     created: Mapped[datetime] = mapped_column(Timestamp, index=True)
 
 
+class MetRun(Base):
+    """A run that an idempotency key of another run has met, whoever made it: that one may look how it fares."""
+
+    __tablename__ = "met_runs"
+    run_uid: Mapped[str] = mapped_column(Uid, primary_key=True)
+    met_uid: Mapped[str] = mapped_column(Uid, primary_key=True)
+    created: Mapped[datetime] = mapped_column(Timestamp, index=True)
+
+
 class BulkOperation(Base):
     """One act over many runs, worked at by ``worker`` who was ``heard`` of last; ``tasks`` are those of a limited key."""
 
