@@ -141,6 +141,34 @@ def test_no_password_is_among_the_arguments_of_redis(kubectl: Kubectl) -> None:
     assert kubectl(*where, "sh", "-c", f"REDISCLI_AUTH={password} redis-cli ping").strip() == "PONG"
 
 
+@pytest.mark.parametrize(
+    ("options", "url", "proxies"),
+    [
+        ((), "", "0"),
+        (("ingress.enabled=true,ingress.host=t.example.com",), "", "1"),
+        (("ingress.enabled=true,ingress.host=t.example.com,ingress.tlsSecret=tls",), "https://t.example.com", "1"),
+        (
+            (
+                "ingress.enabled=true,ingress.host=t.example.com,ingress.tlsSecret=tls",
+                "web.publicUrl=https://u.example.com",
+            ),
+            "https://u.example.com",
+            "1",
+        ),
+        (("ingress.enabled=true,ingress.host=t.example.com,web.trustedProxies=2",), "", "2"),
+    ],
+)
+def test_an_ingress_with_tls_makes_cookies_secure(
+    kubectl: Kubectl, options: tuple[str, ...], url: str, proxies: str
+) -> None:
+    deployments = named(rendered(kubectl, *(part for each in options for part in ("--set", each))), "Deployment")
+    for name in ("tidegate-web", "tidegate-live"):
+        (container,) = deployments[name]["spec"]["template"]["spec"]["containers"]
+        told = {each["name"]: each.get("value") for each in container["env"]}
+        assert told["TIDEGATE_PUBLIC_URL"] == url
+        assert told["TIDEGATE_TRUSTED_PROXIES"] == proxies
+
+
 def test_the_operator_can_be_had_alone(kubectl: Kubectl) -> None:
     documents = rendered(kubectl, "--set", "web.enabled=false,crds.enabled=false")
     assert set(named(documents, "Deployment")) == {"tidegate-operator"}

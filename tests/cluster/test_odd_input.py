@@ -147,7 +147,11 @@ def test_an_init_container_without_its_image_is_told(runs: ClusterRuns) -> None:
     # Its pull may hang for longer than anyone looks: the image is named before the kubelet has tried.
     runs.told("migrate", "registry.invalid/migrate:1")
     runs.told("migrate", "init container migrate")
-    assert runs.get("migrate")["status"]["reason"] in ("ErrImagePull", "ImagePullBackOff")
+    wait_until(
+        lambda: runs.get("migrate")["status"]["reason"] in ("ErrImagePull", "ImagePullBackOff"),
+        seconds=SECONDS,
+        what="the kubelet's own words",
+    )
     runs.cancel("migrate")
     runs.wait("migrate", "Cancelled")
 

@@ -26,9 +26,10 @@ class OidcProvider(Server):
 
     name = "oidc"
 
-    def __init__(self, people: dict[str, dict[str, object]]) -> None:
+    def __init__(self, people: dict[str, dict[str, object]], *, refresh: bool = False) -> None:
         super().__init__()
-        self._people = people
+        self._people = dict(people)
+        self._refresh = refresh
 
     @property
     def discovery_url(self) -> str:
@@ -36,6 +37,7 @@ class OidcProvider(Server):
 
     def prepare(self) -> None:
         """Install what package-lock.json names, into the server's own folder."""
+        self._tell()
         ensure_programs({"nodejs": lambda: _program("node"), "npm": lambda: _program("npm")})
         for file in ("package.json", "package-lock.json", "provider.mjs"):
             shutil.copy(FOLDER / file, self.folder / file)
@@ -52,9 +54,25 @@ class OidcProvider(Server):
     def environment(self) -> dict[str, str]:
         return os.environ | {
             "PORT": str(self.port),
-            "PEOPLE": json.dumps(self._people),
+            "PEOPLE_FILE": str(self.folder / "people.json"),
+            "REFRESH": "yes" if self._refresh else "no",
             "CLIENT_SECRET": CLIENT_SECRET,
         }
+
+    def change(self, name: str, **claims: object) -> None:
+        """Say something else of somebody from now on."""
+        self._people[name] = self._people[name] | claims
+        self._tell()
+
+    def remove(self, name: str) -> None:
+        """Know somebody no longer."""
+        del self._people[name]
+        self._tell()
+
+    def _tell(self) -> None:
+        written = self.folder / "people.new"
+        written.write_text(json.dumps(self._people))
+        written.replace(self.folder / "people.json")
 
     def command(self) -> list[str]:
         return ["node", str(self.folder / "provider.mjs")]

@@ -111,7 +111,14 @@ def engine(stack: Stack) -> Engine:
 
 @pytest.fixture
 def pruner(engine: Engine) -> Pruner:
-    return Pruner(engine=engine, clock=HandClock(), quarantine=make_quarantine(), stop=threading.Event(), seconds=1)
+    return Pruner(
+        engine=engine,
+        clock=HandClock(),
+        quarantine=make_quarantine(),
+        stop=threading.Event(),
+        seconds=1,
+        audit_days=400,
+    )
 
 
 def keep_for(engine: Engine, days: int | None, *, project: str = "p") -> None:

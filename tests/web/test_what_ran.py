@@ -188,7 +188,7 @@ def test_a_spec_goes_with_the_last_run_that_used_it(stack: Stack, parts: Parts) 
             task_specs.keep(connection, project=project, spec_hash=spec_hash, spec="{}", now=at)
         project_settings.set_retention_days(connection, project=stack.project, days=1)
     quarantine, stop = make_quarantine(), threading.Event()
-    Pruner(engine=parts.engine, clock=SystemClock(), quarantine=quarantine, stop=stop, seconds=1).look()
+    Pruner(engine=parts.engine, clock=SystemClock(), quarantine=quarantine, stop=stop, seconds=1, audit_days=0).look()
     found = {(row.project, row.hash) for row in parts.rows("SELECT project, hash FROM task_specs")}
     assert found == {(stack.project, "used"), (stack.project, "late"), ("elsewhere", "unused")}
 

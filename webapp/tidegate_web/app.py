@@ -19,9 +19,12 @@ from tidegate_web.api.bulk import WORKER
 from tidegate_web.auditing import AuditSpool
 from tidegate_web.auth import external, guard
 from tidegate_web.auth import views as auth_views
+from tidegate_web.auth.cookies import SessionCookie, tell_hsts
+from tidegate_web.auth.group_check import GroupCheck
 from tidegate_web.auth.memory import CallerMemory
+from tidegate_web.auth.passwords import Passwords
 from tidegate_web.auth.providers import make_providers
-from tidegate_web.auth.throttle import LoginThrottle
+from tidegate_web.auth.throttle import Throttle
 from tidegate_web.bulk.worker import BulkWorker
 from tidegate_web.clock import Clock, SystemClock
 from tidegate_web.clusterruns import ClusterRuns
@@ -88,6 +91,7 @@ def make_services(
     clock = clock or SystemClock()
     cluster = cluster or Cluster.connect(settings.kubeconfig)
     engine = make_engine(settings, name=name)
+    sealer = Sealer(settings.secret_key.get_secret_value())
     events = EventLog(redis=redis, history=settings.stream_history)
     return Services(
         settings=settings,
@@ -97,12 +101,12 @@ def make_services(
         clock=clock,
         hub=Hub(redis=redis, room=settings.stream_queue),
         events=events,
-        throttle=LoginThrottle(
-            redis=redis, attempts=settings.login_attempts, window_seconds=settings.login_window_seconds
-        ),
+        throttle=Throttle(redis=redis),
+        hasher=Passwords(at_once=settings.password_hashes),
         callers=CallerMemory(redis=redis, seconds=settings.honour_seconds),
         mailer=Mailer(settings),
-        sealer=Sealer(settings.secret_key.get_secret_value()),
+        sealer=sealer,
+        group_check=GroupCheck(engine=engine, settings=settings, sealer=sealer, now=clock.now),
         progress=ProgressWriter(engine=engine, redis=redis, events=events, seconds=settings.progress_seconds),
         run_tokens=RunTokens(cluster=cluster, clock=clock, refusals=RateLimiter(redis=redis, limit=REFUSED_TOKENS)),
         projects=Projects(
@@ -142,10 +146,8 @@ def create_app(made: Services, *, web: bool = True, live: bool = True, metrics: 
     app = Flask("tidegate_web", template_folder="pages/templates", static_folder="pages/static")
     app.config.update(
         SECRET_KEY=settings.require_secret_key(),
-        SESSION_COOKIE_NAME="tidegate",
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
-        SESSION_COOKIE_SECURE=settings.secure_cookies,
         PERMANENT_SESSION_LIFETIME=timedelta(seconds=settings.session_max_seconds),
         WTF_CSRF_TIME_LIMIT=None,  # as long as the session
         WTF_CSRF_HEADERS=["X-CSRFToken", "X-CSRF-Token"],
@@ -153,11 +155,13 @@ def create_app(made: Services, *, web: bool = True, live: bool = True, metrics: 
         MAX_CONTENT_LENGTH=MAX_BATCH_BYTES,
         SEND_FILE_MAX_AGE_DEFAULT=86400,
     )
+    app.session_interface = SessionCookie(settings)
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
     _install(app, made, metrics)
-    app.extensions[external.EXTENSION] = make_providers(app, settings)
+    app.extensions[external.EXTENSION] = found = make_providers(app, settings)
+    made.group_check.use(found)
     if web:
         app.register_blueprint(auth_views.blueprint())
         app.register_blueprint(pages_views.blueprint())
@@ -166,6 +170,7 @@ def create_app(made: Services, *, web: bool = True, live: bool = True, metrics: 
         app.extensions[WORKER] = BulkWorker(made)
     if live:
         app.register_blueprint(live_views.blueprint())
+    app.after_request(partial(tell_hsts, settings))
     return app
 
 

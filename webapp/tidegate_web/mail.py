@@ -3,6 +3,7 @@
 import smtplib
 import ssl
 import threading
+from collections.abc import Callable
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 
@@ -48,16 +49,18 @@ class Mailer:
             log.warning("a mail can't be sent", server=self._settings.smtp_host, error=str(error))
             raise MailError("The mail server didn't take the mail.") from error
 
-    def send_later(self, *, to: str, subject: str, text: str) -> None:
-        """Send without letting anybody wait, or see by the time it takes that something is sent."""
+    def later(self, send: Callable[[], None]) -> None:
+        """Have something looked up and sent without letting anybody wait, or see by the time it takes what was found."""
 
-        def send() -> None:
+        def run() -> None:
             try:
-                self.send(to=to, subject=subject, text=text)
+                send()
             except MailError:
                 return  # told in the log
+            except Exception:
+                log.exception("a mail can't be made")
 
-        threading.Thread(target=send, name="mail", daemon=True).start()
+        threading.Thread(target=run, name="mail", daemon=True).start()
 
     def _connect(self) -> smtplib.SMTP:
         settings = self._settings

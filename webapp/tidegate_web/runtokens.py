@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tidegate_web.client_network import client_network
+from tidegate_web.auth.client_network import client_network
 from tidegate_web.clock import Clock
 from tidegate_web.kubernetes import Cluster, ClusterError, controller_of, jobs_path, pods_path
 from tidegate_web.ownership import attempt_of_job

@@ -8,8 +8,10 @@ from redis import Redis
 from sqlalchemy import Engine
 
 from tidegate_web.auditing import AuditSpool
+from tidegate_web.auth.group_check import GroupCheck
 from tidegate_web.auth.memory import CallerMemory
-from tidegate_web.auth.throttle import LoginThrottle
+from tidegate_web.auth.passwords import Passwords
+from tidegate_web.auth.throttle import Throttle
 from tidegate_web.clock import Clock
 from tidegate_web.clusterruns import ClusterRuns
 from tidegate_web.hostaccess import HostAccess
@@ -44,7 +46,9 @@ class Services:
     clock: Clock
     hub: Hub
     events: EventLog
-    throttle: LoginThrottle
+    throttle: Throttle
+    hasher: Passwords
+    group_check: GroupCheck
     callers: CallerMemory
     mailer: Mailer
     sealer: Sealer

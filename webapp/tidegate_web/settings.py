@@ -18,6 +18,7 @@ from pydantic_settings import (
 )
 from sqlalchemy.engine import make_url
 
+from tidegate_web.auth.attempt_limits import SignInLimits
 from tidegate_web.auth.groups import GroupRoles
 from tidegate_web.webhooks.addresses import Network, parse_networks
 
@@ -94,9 +95,10 @@ class WebSettings(BaseSettings):
     shutdown_seconds: int = Field(default=20, ge=1)
     """How long a stopping process may take to finish what it has begun."""
     public_url: str = ""
-    """Address people use (`https://tidegate.example.com`); with https, cookies are sent over https alone."""
+    """Address people use (`https://tidegate.example.com`); with https, or where a trusted proxy says `X-Forwarded-Proto: https`, cookies
+    are sent over https alone."""
     trusted_proxies: int = Field(default=0, ge=0)
-    """How many proxies in front add `X-Forwarded-For`; 0 takes the connection's own address."""
+    """How many proxies in front add `X-Forwarded-For` and `X-Forwarded-Proto`; 0 takes the connection's own address and scheme."""
 
     namespaces: Annotated[list[str], NoDecode, AfterValidator(_dns_labels)] = Field(default_factory=list)
     """The projects, comma-separated; empty: every namespace labelled `tidegate.dev/project=true`."""
@@ -129,11 +131,26 @@ class WebSettings(BaseSettings):
     honour_seconds: int = Field(default=900, ge=0, le=86400)
     """While Postgres is away, sessions and keys that were good so lately are honoured, by what Redis remembers."""
     link_seconds: int = Field(default=7 * 86400, ge=60)
-    """How long the link of an invitation, or one to set a password, is good."""
+    """How long the link of an invitation is good, or the one with which a new user sets a password."""
+    password_link_seconds: int = Field(default=3600, ge=60)
+    """How long a link to choose another password is good."""
     login_attempts: int = Field(default=10, ge=1)
-    """Wrong passwords for one address and email before further attempts are refused for a while."""
+    """Wrong passwords for one address of mail from one client network (an IPv4 address, an IPv6 /64) before each further try waits
+    twice as long as the one before; five times as many from everywhere, where the wait grows to 30 s. A device that the account
+    was signed in from before has a count of its own."""
+    login_network_attempts: int = Field(default=50, ge=1)
+    """Wrong passwords from one client network in `LOGIN_WINDOW_SECONDS`, whatever the address of mail; requests for a password link
+    likewise."""
+    login_attempts_per_minute: int = Field(default=120, ge=1)
+    """Wrong passwords from all unknown devices together in a minute; requests for a password link likewise."""
     login_window_seconds: int = Field(default=900, ge=1)
-    """How long that while is."""
+    """How long wrong passwords count, and the longest wait between two tries."""
+    forgot_mails: int = Field(default=5, ge=1)
+    """Password links that are mailed to one address in `LOGIN_WINDOW_SECONDS`."""
+    password_hashes: int = Field(default=2, ge=1)
+    """Passwords that a process hashes at once, 64 MiB of memory each; more wait up to 2 s, and then get 503."""
+    audit_days: int = Field(default=400, ge=0)
+    """Entries of the audit log are deleted after so many days; 0: never."""
 
     rate_limit_requests: int = Field(default=6000, ge=0)
     """Calls of an API key, and writes of a session, in `RATE_LIMIT_SECONDS`; as many at once after a pause. 0: no limit."""
@@ -157,6 +174,9 @@ class WebSettings(BaseSettings):
     oidc_group_roles: str = ""
     """Roles by groups: `group=project:role, group=instance-admin`. Memberships so given end with the group. For GitHub the
     groups are the organisations."""
+    oidc_recheck_seconds: int = Field(default=3600, ge=60)
+    """Where `OIDC_GROUP_ROLES` gives roles: a session through a provider is good for so long, unless the provider gave a refresh token,
+    by which the groups are asked for again each time."""
     oidc_sign_up: bool = False
     """Whether anybody whom a provider vouches for becomes a user; else only who was made, invited, or has a group with a
     role."""
@@ -175,7 +195,7 @@ class WebSettings(BaseSettings):
     github_api_url: str = "https://api.github.com"
     """For GitHub Enterprise: `https://…/api/v3`."""
     smtp_host: str = ""
-    """Mail server for invitations and password links; without one an admin gets the links to pass on."""
+    """Mail server for invitations and password links; without one an admin of the installation gets the links to pass on."""
     smtp_port: int = Field(default=587, ge=1, le=65535)
     """Its port."""
     smtp_security: Literal["starttls", "tls", "none"] = "starttls"
@@ -298,6 +318,17 @@ class WebSettings(BaseSettings):
     def session_idle(self) -> timedelta:
         """A session that isn't used for so long ends."""
         return timedelta(seconds=self.session_idle_seconds)
+
+    @property
+    def sign_in_limits(self) -> SignInLimits:
+        """How many attempts to sign in are free."""
+        return SignInLimits(
+            attempts=self.login_attempts,
+            network_attempts=self.login_network_attempts,
+            attempts_a_minute=self.login_attempts_per_minute,
+            forgot_mails=self.forgot_mails,
+            window=self.login_window_seconds,
+        )
 
     @property
     def secure_cookies(self) -> bool:

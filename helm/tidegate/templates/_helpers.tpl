@@ -105,6 +105,17 @@ affinity: {{ toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
 
+{{/* The address that people use: of an Ingress with TLS where none is named. */}}
+{{- define "tidegate.publicUrl" -}}
+{{- $i := .Values.ingress -}}
+{{- if .Values.web.publicUrl }}{{ .Values.web.publicUrl }}{{ else if and $i.enabled $i.tlsSecret $i.host }}https://{{ $i.host }}{{ end }}
+{{- end }}
+
+{{/* Proxies whose X-Forwarded-For and X-Forwarded-Proto are taken: at least the Ingress controller, where there is an Ingress. */}}
+{{- define "tidegate.trustedProxies" -}}
+{{- if .Values.ingress.enabled }}{{ max 1 (int .Values.web.trustedProxies) }}{{ else }}{{ .Values.web.trustedProxies }}{{ end }}
+{{- end }}
+
 {{/* Who lets people in, beside or instead of passwords. */}}
 {{- define "tidegate.signInEnv" -}}
 {{- $s := .Values.signIn -}}

@@ -1,8 +1,9 @@
 // A real OpenID Connect provider, whose people and their claims come from the environment. It signs in whoever says a name.
+import fs from "node:fs";
 import Provider from "oidc-provider";
 
 const port = Number(process.env.PORT);
-const people = JSON.parse(process.env.PEOPLE);
+const people = () => JSON.parse(fs.readFileSync(process.env.PEOPLE_FILE)); // read each time: tests change what it says
 const issuer = `http://127.0.0.1:${port}`;
 
 const provider = new Provider(issuer, {
@@ -12,12 +13,14 @@ const provider = new Provider(issuer, {
       client_secret: process.env.CLIENT_SECRET,
       redirect_uris: ["http://localhost/login/oidc/callback"],
       token_endpoint_auth_method: "client_secret_basic",
+      grant_types: ["authorization_code", "refresh_token"],
     },
   ],
   scopes: ["openid", "offline_access", "groups"],
   claims: { openid: ["sub"], email: ["email", "email_verified"], profile: ["name"], groups: ["groups"] },
   conformIdTokenClaims: true, // claims beside `sub` come from the userinfo endpoint, as with many providers
-  findAccount: (_, id) => ({ accountId: id, claims: () => ({ sub: id, ...people[id] }) }),
+  findAccount: (_, id) => people()[id] && { accountId: id, claims: () => ({ sub: id, ...people()[id] }) },
+  issueRefreshToken: async () => process.env.REFRESH === "yes",
   pkce: { required: () => true },
   cookies: { keys: ["of no worth"] },
 });

@@ -100,6 +100,12 @@ class ApiKey(TypedDict):
     lastUsedAt: Time | None
 
 
+class OwnedApiKey(ApiKey):
+    """A key that a user answers for."""
+
+    project: str
+
+
 @documented
 class NewApiKeyAnswer(ApiKey):
     """A key that was made."""

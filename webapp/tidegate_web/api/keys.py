@@ -4,10 +4,10 @@ from flask import Blueprint, Response, jsonify
 
 from tidegate_web.api import bodies
 from tidegate_web.api.answers import Items
-from tidegate_web.api.answers_people import ApiKey, NewApiKeyAnswer
+from tidegate_web.api.answers_people import ApiKey, NewApiKeyAnswer, OwnedApiKey
 from tidegate_web.api.common import audited, one_of_projects
 from tidegate_web.api.models import NewApiKey
-from tidegate_web.auth.guard import whoever
+from tidegate_web.auth.guard import caller, check_still_good, whoever
 from tidegate_web.auth.tokens import KEY_PREFIX, new_api_key, shown_prefix, token_hash
 from tidegate_web.openapi.operations import describes
 from tidegate_web.openapi.parameters import Text
@@ -35,11 +35,22 @@ def key_json(row: AnyRow) -> ApiKey:
     }
 
 
+def owned_key_json(row: AnyRow) -> OwnedApiKey:
+    return {**key_json(row), "project": row.project}
+
+
 def create_key(made: Services, project: str, new: NewApiKey) -> tuple[AnyRow, str]:
     """A new key: what is kept of it, and the key itself, which nobody can tell again."""
     one_of_projects(made, project, to_write=True)
+    asks = caller()
+    assert asks is not None
     if new.expires_at is not None and new.expires_at <= made.clock.now():
         raise bodies.invalid("expiresAt", "must be in the future")
+    ends = new.expires_at
+    if asks.expires is not None:
+        if ends is not None and ends > asks.expires:
+            raise bodies.invalid("expiresAt", "must not be after the end of the key that makes this one")
+        ends = ends or asks.expires
     role, key = Role.named(new.role), new_api_key()
     assert role is not None
     detail = {"name": new.name, "role": role.label, "tasks": new.tasks}
@@ -56,8 +67,10 @@ def create_key(made: Services, project: str, new: NewApiKey) -> tuple[AnyRow, st
             role=int(role),
             tasks=new.tasks,
             created_by=whoever(),
-            expires=new.expires_at,
+            owner_id=asks.answers,
+            expires=ends,
         )
+        check_still_good(connection)
     return row, key
 
 

@@ -9,7 +9,7 @@ from tidegate_web.api.answers import Items
 from tidegate_web.api.answers_people import Invitation, Member, NewInvitationAnswer
 from tidegate_web.api.common import audited, one_of_projects
 from tidegate_web.api.models import MemberChange, NewInvitation
-from tidegate_web.auth.guard import signed_in, whoever
+from tidegate_web.auth.guard import caller, check_lasting, signed_in, whoever
 from tidegate_web.auth.links import Sent, address_of, hand_over, invitation_mail
 from tidegate_web.auth.tokens import new_token, token_hash
 from tidegate_web.openapi.operations import describes
@@ -52,14 +52,19 @@ def role_named(label: str) -> Role:
 
 
 def put_member(made: Services, project: str, user_id: int, role: Role) -> AnyRow:
-    """Make a user a member of a project, or another kind of one."""
+    """Give a member another role. An admin of the installation, who sees all users, makes any of them a member so; others invite
+    by address, since the answer has a user's address and name."""
     one_of_projects(made, project, to_write=True)
+    check_lasting("give a role")
+    asks = caller()
+    assert asks is not None
     with (
         audited(made, "member.put", project=project, target=str(user_id), detail={"role": role.label}),
         made.engine.begin() as connection,
     ):
-        row = users.shown(connection, user_id=user_id)
-        if row is None:
+        if not asks.instance_admin and not members.is_member(connection, project=project, user_id=user_id):
+            raise Problem(404, "There is no such member. Invite people by their address.")
+        if users.shown(connection, user_id=user_id) is None:
             raise Problem(404, "There is no such user.")
         members.put(connection, project=project, user_id=user_id, role=int(role), by=whoever())
         return next(member for member in members.listed(connection, project=project) if member.id == user_id)
@@ -78,6 +83,9 @@ def remove_member(made: Services, project: str, user_id: int) -> None:
 def invite(made: Services, project: str, new: NewInvitation) -> tuple[AnyRow, Sent]:
     """Ask somebody to join; they need not be a user yet."""
     one_of_projects(made, project, to_write=True)
+    check_lasting("invite anybody")
+    asks = caller()
+    assert asks is not None
     role, token = role_named(new.role), new_token()
     with audited(made, "invitation.create", project=project, target=new.email, detail={"role": role.label}):
         wanted = members.NewInvitation(
@@ -87,12 +95,13 @@ def invite(made: Services, project: str, new: NewInvitation) -> tuple[AnyRow, Se
             token_hash=token_hash(token),
             created_by=whoever(),
             expires=made.clock.now() + timedelta(seconds=made.settings.link_seconds),
+            mailed=made.mailer.configured,
         )
         with made.engine.begin() as connection:
             row = members.invite(connection, wanted)
         link = address_of(made, "auth.invitation", token=token)
         subject, text = invitation_mail(link, project=project, role=role.label, by=whoever())
-        return row, hand_over(made, to=new.email, subject=subject, text=text, link=link)
+        return row, hand_over(made, to=new.email, subject=subject, text=text, link=link, may_see=asks.instance_admin)
 
 
 def withdraw(made: Services, project: str, invitation_id: int) -> None:
@@ -119,7 +128,7 @@ def add_routes(area: Blueprint) -> None:
 
     @area.put("/projects/<project>/members/<id:user>")
     @requires(Permission.ADMIN)
-    @describes("Make a user a member, or give them another role", name="put_member", body=MemberChange, answer=Member)
+    @describes("Give a member another role", name="put_member", body=MemberChange, answer=Member)
     def set_member(project: str, user: int) -> Response:
         role = role_named(bodies.read(MemberChange).role)
         return jsonify(member_json(put_member(services(), project, user, role)))

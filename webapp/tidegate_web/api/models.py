@@ -1,9 +1,18 @@
 """What may be sent about people, keys and projects: pydantic models, from which the API's own description is made too."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
 from tidegate_web.auth.passwords import LEAST_SIGNS
@@ -70,9 +79,20 @@ class NewUser(Body):
 class UserChange(Body):
     """What changes; what isn't named stays."""
 
+    email: Email | None = None
+    """Another address, which nobody else has. Somebody who comes through a sign-in provider is still known there."""
     name: PlainName | None = None
     instance_admin: bool | None = None
     disabled: bool | None = None
+    keys_to: int | None = Field(default=None, ge=1)
+    """With ``disabled``: the user who takes over the API keys; they must have the keys' roles in their projects. Without it the
+    keys end."""
+
+    @model_validator(mode="after")
+    def _with_disabled(self) -> Self:
+        if self.keys_to is not None and self.disabled is not True:
+            raise ValueError("keysTo goes with disabled: true")
+        return self
 
 
 class PasswordChange(Body):
@@ -103,6 +123,7 @@ class NewApiKey(Body):
     tasks: list[DnsLabel] | None = Field(default=None, min_length=1, max_length=100)
     """The only Tasks that it may start, cancel and replay; null: all."""
     expires_at: Time | None = None
+    """When it ends; null: never, or with the key that makes it."""
 
     @field_validator("tasks")
     @classmethod

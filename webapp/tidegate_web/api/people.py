@@ -1,19 +1,21 @@
 """People over HTTP: oneself and one's sessions; users, for admins of the installation."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
 from tidegate_web.api import bodies
 from tidegate_web.api.answers import Items, Page
-from tidegate_web.api.answers_people import Me, NewUserAnswer, Session, User
+from tidegate_web.api.answers_people import Me, NewUserAnswer, OwnedApiKey, Session, User
 from tidegate_web.api.common import audited
+from tidegate_web.api.keys import owned_key_json
 from tidegate_web.api.models import NewUser, PasswordChange, UserChange
 from tidegate_web.api.parameters import AFTER_ID, LIMIT
 from tidegate_web.auth.caller import Caller
-from tidegate_web.auth.guard import caller, person
+from tidegate_web.auth.guard import caller, person, whoever
+from tidegate_web.auth.leaving import part_from_keys
 from tidegate_web.auth.links import Sent, SentLink, hand_over, password_link, password_mail
-from tidegate_web.auth.passwords import Passwords
 from tidegate_web.auth.session import end_sessions, session_token
 from tidegate_web.auth.tokens import token_hash
 from tidegate_web.openapi.operations import describes
@@ -22,7 +24,7 @@ from tidegate_web.permissions import Permission, requires
 from tidegate_web.problems import Problem
 from tidegate_web.services import Services, services
 from tidegate_web.store.models import AnyRow
-from tidegate_web.store.queries import users
+from tidegate_web.store.queries import keys, users
 from tidegate_web.times import rfc3339
 
 
@@ -51,38 +53,52 @@ def create_user(made: Services, new: NewUser) -> tuple[AnyRow, Sent]:
             )
             if user_id is None:
                 raise Problem(409, "Somebody has this address already.")
-            link = password_link(made, connection, user_id=user_id)
+            link = password_link(made, connection, user_id=user_id, seconds=made.settings.link_seconds)
             row = users.shown(connection, user_id=user_id)
         assert row is not None
         subject, text = password_mail(link)
-        return row, hand_over(made, to=new.email, subject=subject, text=text, link=link)
+        return row, hand_over(made, to=new.email, subject=subject, text=text, link=link, may_see=True)
 
 
 def change_user(made: Services, user_id: int, change: UserChange) -> AnyRow:
-    """Rename, disable or enable somebody, make them an admin of the installation or no longer one."""
+    """Rename, disable or enable somebody, give them another address, make them an admin of the installation or no longer one."""
     named = change.model_dump(exclude_none=True, by_alias=True)
+    ended: Sequence[bytes] = ()
     with audited(made, "user.change", target=str(user_id), detail=named):
         with made.engine.begin() as connection:
-            row = users.shown(connection, user_id=user_id)
-            if row is None:
+            if users.shown(connection, user_id=user_id) is None:
                 raise Problem(404, "There is no such user.")
+            row = users.locked(connection, user_id=user_id)
             loses = row.instance_admin and (change.instance_admin is False or change.disabled)
             if loses and not users.other_admins(connection, than=user_id):
                 raise Problem(409, "This is the last admin of the installation.")
             values: dict[str, Any] = {}
             if change.name is not None:
                 values["name"] = change.name
+            if change.email is not None and change.email != row.email:
+                if users.any_by_email(connection, change.email) is not None:
+                    raise Problem(409, "Somebody has this address already.")
+                values |= {"email": change.email, "email_proved": None}
             if change.instance_admin is not None:
                 values["instance_admin"] = change.instance_admin
             if change.disabled is not None and change.disabled != (row.disabled_at is not None):
                 values["disabled_at"] = made.clock.now() if change.disabled else None
             if values:
                 users.change(connection, user_id=user_id, values=values)
-            row = users.shown(connection, user_id=user_id)
+            if change.disabled:
+                ended = part_from_keys(
+                    connection,
+                    owner=row,
+                    to=change.keys_to,
+                    now=made.clock.now(),
+                    actor=whoever(),
+                    address=request.remote_addr or "",
+                )
+            row = users.locked(connection, user_id=user_id)
         # What Redis remembers of them says what they were.
+        made.callers.forget(*ended)
         if change.disabled or change.instance_admin is False:
             end_sessions(made, user_id=user_id)
-        assert row is not None
         return row
 
 
@@ -93,26 +109,33 @@ def reset_password(made: Services, user_id: int) -> Sent:
             row = users.shown(connection, user_id=user_id)
             if row is None or row.disabled_at is not None:
                 raise Problem(404, "There is no such user.")
-            link = password_link(made, connection, user_id=user_id)
+            link = password_link(made, connection, user_id=user_id, seconds=made.settings.password_link_seconds)
         subject, text = password_mail(link)
-        return hand_over(made, to=row.email, subject=subject, text=text, link=link)
+        return hand_over(made, to=row.email, subject=subject, text=text, link=link, may_see=True)
 
 
-def change_password(made: Services, change: PasswordChange, *, passwords: Passwords) -> None:
+def change_password(made: Services, change: PasswordChange) -> None:
     """Replace one's own password; all other sessions end."""
     me = person()
     if not made.settings.passwords:
         raise Problem(403, "Passwords are turned off here.")
     with audited(made, "user.change-password", target=me.email):
-        wait = made.throttle.wait_seconds(address=request.remote_addr or "", email=me.email)
+        token = session_token()
+        assert token is not None
+        # By the session alone: nobody's failures elsewhere hold up somebody who is signed in.
+        limits = [made.settings.sign_in_limits.known(f"session:{token_hash(token).hex()}")]
+        wait = made.throttle.take(limits)
         if wait:
             raise Problem(429, "Too many wrong passwords.", headers={"Retry-After": str(wait)})
         with made.engine.begin() as connection:
             known = users.by_email(connection, me.email)
-            if not passwords.check(known.password_hash if known else None, change.current):
-                made.throttle.failed(address=request.remote_addr or "", email=me.email)
+            right = made.hasher.check(known.password_hash if known else None, change.current)
+            if known is None or known.password_hash is None or not right:
                 raise Problem(403, "That isn't your password.")
-            users.set_password_hash(connection, user_id=me.id, password_hash=passwords.hash(change.new))
+            made.throttle.succeeded(limits)
+            was, digest = known.password_hash, made.hasher.hash(change.new)
+            if not users.replace_password_hash(connection, user_id=me.id, was=was, password_hash=digest):
+                raise Problem(409, "This password has just changed. Sign in again.")
         end_sessions(made, user_id=me.id, but_token=session_token())
 
 
@@ -163,7 +186,6 @@ def me_json(asks: Caller) -> Me:
 
 def add_routes(area: Blueprint) -> None:
     """The routes of people."""
-    passwords = Passwords()
 
     @area.get("/me")
     @requires(Permission.SIGNED_IN)
@@ -177,7 +199,7 @@ def add_routes(area: Blueprint) -> None:
     @requires(Permission.PERSON)
     @describes("Replace one's own password", body=PasswordChange, status=204)
     def set_password() -> tuple[str, int]:
-        change_password(services(), bodies.read(PasswordChange), passwords=passwords)
+        change_password(services(), bodies.read(PasswordChange))
         return "", 204
 
     @area.get("/sessions")
@@ -248,6 +270,17 @@ def add_routes(area: Blueprint) -> None:
     @describes("Change a user", body=UserChange, answer=User, problems=(409,))
     def patch_user(user: int) -> Response:
         return jsonify(user_json(change_user(services(), user, bodies.read(UserChange))))
+
+    @area.get("/users/<id:user>/api-keys")
+    @requires(Permission.INSTANCE_ADMIN)
+    @describes("List the API keys that a user answers for", name="list_keys_of_user", answer=Items[OwnedApiKey])
+    def list_keys(user: int) -> Response:
+        with services().engine.connect() as connection:
+            if users.shown(connection, user_id=user) is None:
+                raise Problem(404, "There is no such user.")
+            rows = keys.owned(connection, owner_id=user)
+        found: Items[OwnedApiKey] = {"items": [owned_key_json(row) for row in rows]}
+        return jsonify(found)
 
     @area.post("/users/<id:user>:reset-password")
     @requires(Permission.INSTANCE_ADMIN)

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Self
 
 from tidegate_web.permissions import Permission, Role
 from tidegate_web.store.queries.users import UserRow
+from tidegate_web.times import parse_time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,6 +18,10 @@ class Caller:
     """Whom the audit log and `requested-by` name: an email, or ``api-key:<prefix>``."""
     user: UserRow | None = None
     """None for an API key."""
+    owner_id: int | None = None
+    """Of an API key: the user who answers for it."""
+    expires: datetime | None = None
+    """Of an API key: when it ends; None for never."""
     roles: Mapping[str, Role] = field(default_factory=dict)
     """By project. An instance admin is admin of all, also of those not named here."""
     tasks: frozenset[str] | None = None
@@ -30,6 +36,11 @@ class Caller:
         webhooks or Tasks would make its list worth nothing."""
         role = Role.ADMIN if self.instance_admin else self.roles.get(project)
         return role if role is None or self.tasks is None else min(role, Role.OPERATOR)
+
+    @property
+    def answers(self) -> int | None:
+        """The user who answers for what this caller makes."""
+        return self.owner_id if self.user is None else self.user.id
 
     def may(self, permission: Permission, arguments: Mapping[str, Any]) -> bool:
         """Whether they may call a route of this permission with these arguments."""
@@ -54,6 +65,8 @@ class Caller:
             "user": None if user is None else [user.id, user.email, user.name, user.instance_admin],
             "roles": {project: int(role) for project, role in self.roles.items()},
             "tasks": None if self.tasks is None else sorted(self.tasks),
+            "owner": self.owner_id,
+            "expires": None if self.expires is None else self.expires.isoformat(),
         }
 
     @classmethod
@@ -62,6 +75,8 @@ class Caller:
         return cls(
             name=told["name"],
             user=None if user is None else UserRow(id=user[0], email=user[1], name=user[2], instance_admin=user[3]),
+            owner_id=told.get("owner"),
+            expires=parse_time(told.get("expires")),
             roles={project: Role(role) for project, role in told["roles"].items()},
             tasks=None if told["tasks"] is None else frozenset(told["tasks"]),
         )

@@ -8,6 +8,10 @@ from flask import Blueprint, current_app, redirect, request, session, url_for
 from joserfc.errors import JoseError
 from werkzeug.wrappers import Response
 
+from tidegate_web.auth import invitations
+from tidegate_web.auth.client_network import client_network
+from tidegate_web.auth.first_proof import EndedAccess, prove
+from tidegate_web.auth.group_roles import follow_groups
 from tidegate_web.auth.groups import Grants
 from tidegate_web.auth.links import address_of
 from tidegate_web.auth.paths import local_path
@@ -23,6 +27,10 @@ log = structlog.stdlib.get_logger(__name__)
 
 EXTENSION = "tidegate.providers"
 NOT_HERE = "You have no access here yet. Ask an admin to invite you."
+SOMEBODY_ELSE = (
+    "Your address belongs to a user here who signs in with another account at this provider. Ask an admin of the "
+    "installation to give that user another address, then sign in again."
+)
 
 
 def providers() -> dict[str, Provider]:
@@ -48,9 +56,8 @@ def take_in(made: Services, provider: str, person: Person) -> UserRow:
     mapping = settings.group_roles
     grants = mapping.grants(person.groups)
     with made.engine.begin() as connection:
-        row = users.by_identity(connection, provider=provider, subject=person.subject) or users.any_by_email(
-            connection, person.email
-        )
+        known = users.by_identity(connection, provider=provider, subject=person.subject)
+        row = known or users.any_by_email(connection, person.email)
         if row is None:
             invited = members.is_invited(connection, email=person.email, now=made.clock.now())
             if not (grants != Grants() or invited or settings.oidc_sign_up):
@@ -68,23 +75,19 @@ def take_in(made: Services, provider: str, person: Person) -> UserRow:
                     outcome="done",
                     target=person.email,
                 )
+        row = users.locked(connection, user_id=row.id)
         if row.disabled_at is not None:
             raise SignInRefusedError("This account is disabled.")
-        users.add_identity(connection, provider=provider, subject=person.subject, user_id=row.id)
-        admin = row.instance_admin
-        if mapping:
-            members.follow_groups(
-                connection, user_id=row.id, roles={project: int(role) for project, role in grants.roles.items()}
-            )
-        # The last admin stays one, whatever the groups say: else nobody could mend the setting.
-        if (
-            mapping.admins
-            and admin is not grants.instance_admin
-            and (grants.instance_admin or users.other_admins(connection, than=row.id))
-        ):
-            admin = grants.instance_admin
-            users.change(connection, user_id=row.id, values={"instance_admin": admin})
-        return UserRow(id=row.id, email=row.email, name=row.name, instance_admin=admin)
+        address, ended = request.remote_addr or "", EndedAccess()
+        if known is None:
+            if users.other_subject(connection, provider=provider, subject=person.subject, user_id=row.id):
+                raise SignInRefusedError(SOMEBODY_ELSE)
+            ended = prove(connection, user_id=row.id, now=made.clock.now(), actor=provider, address=address)
+            users.add_identity(connection, provider=provider, subject=person.subject, user_id=row.id)
+        invitations.accept_all(made, connection, email=person.email, user_id=row.id, address=address)
+        admin = follow_groups(connection, mapping=mapping, user=row, groups=person.groups)
+    ended.forget(made.callers)
+    return UserRow(id=row.id, email=row.email, name=row.name, instance_admin=admin)
 
 
 def _ask(provider: Provider) -> Person:
@@ -124,17 +127,20 @@ def add_routes(area: Blueprint, *, login_page: Any) -> None:
         made, chosen = services(), _provider(provider)
         target = local_path(session.pop("next", None))
         try:
-            user = take_in(made, provider, _ask(chosen))
+            person = _ask(chosen)
+            user = take_in(made, provider, person)
         except SignInRefusedError as error:
             with made.engine.begin() as connection:
-                audit.write(
+                audit.count(
                     connection,
                     actor=provider,
-                    address=request.remote_addr or "",
+                    address=client_network(request.remote_addr or ""),
                     action="session.open",
                     outcome="refused",
+                    now=made.clock.now(),
+                    window_seconds=made.settings.login_window_seconds,
                     detail={"why": str(error)},
                 )
             return login_page(target=target, error=str(error)), 403
-        open_session(user, how=provider)
+        open_session(user, how=provider, refresh_token=person.refresh_token, by_groups=bool(made.settings.group_roles))
         return redirect(target or url_for("pages.home"), code=303)

@@ -10,6 +10,7 @@ from typing import cast
 from flask import Flask, Response, current_app, g, request
 from flask_login import current_user  # type: ignore[import-untyped]
 from flask_wtf.csrf import CSRFError, CSRFProtect  # type: ignore[import-untyped]
+from sqlalchemy import Connection
 
 from tidegate_web.auth.caller import Caller
 from tidegate_web.auth.keys import caller_of_key
@@ -19,6 +20,7 @@ from tidegate_web.permissions import Permission, Role, permission_of
 from tidegate_web.problems import Problem
 from tidegate_web.services import services
 from tidegate_web.store.engine import is_unavailable
+from tidegate_web.store.queries import keys, users
 from tidegate_web.store.queries.users import UserRow
 from tidegate_web.unstorable import check_address, check_form
 
@@ -63,6 +65,26 @@ def asks_again() -> Callable[[], Caller | None]:
         return lambda: caller_of_key(made, key)
     token: str = current_user.token
     return lambda: caller_of_session(made, token)
+
+
+def check_lasting(what: str) -> None:
+    """403 for a key that expires and would make something that stays: else its expiry would be worth nothing."""
+    asks = caller()
+    if asks is not None and asks.expires is not None:
+        raise Problem(403, f"A key that expires can't {what}, which would outlast it.")
+
+
+def check_still_good(connection: Connection) -> None:
+    """To be called where access is made that outlasts the request: 401 when the caller's own has ended since it was checked."""
+    made = services()
+    now = made.clock.now()
+    if key := _bearer():
+        good = bool(keys.good(connection, key_hashes=[token_hash(key)], now=now))
+    else:
+        digest, idle = token_hash(current_user.token), made.settings.session_idle
+        good = users.session_user(connection, token_hash=digest, now=now, idle=idle) is not None
+    if not good:
+        raise Problem(401, "Sign in again.")
 
 
 def wants_json() -> bool:

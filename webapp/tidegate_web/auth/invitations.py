@@ -1,5 +1,7 @@
 """Joining a project by a link. A link alone never takes an account over: somebody who is a user already signs in first."""
 
+from sqlalchemy import Connection
+
 from tidegate_web.auth.tokens import token_hash
 from tidegate_web.problems import Problem
 from tidegate_web.services import Services
@@ -32,20 +34,40 @@ def accept(
                 name=name or row.email.partition("@")[0],
                 password_hash=password_hash,
                 instance_admin=False,
+                email_proved=made.clock.now() if row.mailed else None,
             )
             known = users.any_by_email(connection, row.email)
             assert known is not None
         elif me is None or me.id != known.id:
             raise Problem(409, f"Sign in as {known.email} first, then open the link again.")
-        members.put(connection, project=row.project, user_id=known.id, role=row.role, by=row.created_by)
-        members.accepted(connection, invitation_id=row.id, now=made.clock.now())
-        audit.write(
-            connection,
-            actor=row.email,
-            address=address,
-            action="invitation.accept",
-            outcome="done",
-            project=row.project,
-            target=str(row.id),
-        )
-    return UserRow(id=known.id, email=known.email, name=known.name, instance_admin=known.instance_admin)
+        elif row.mailed and known.email_proved is None:
+            # Whoever is signed in has opened their mail. What they made before is theirs.
+            users.change(connection, user_id=known.id, values={"email_proved": made.clock.now()})
+        _join(made, connection, row, user_id=known.id, address=address)
+    return UserRow(
+        id=known.id,
+        email=known.email,
+        name=known.name,
+        instance_admin=known.instance_admin,
+        password_hash=password_hash if me is None else None,
+    )
+
+
+def accept_all(made: Services, connection: Connection, *, email: str, user_id: int, address: str) -> None:
+    """Join what this address is invited to: its owner has come through a sign-in provider, and needs no link to prove it."""
+    for row in members.invitations_of(connection, email=email, now=made.clock.now()):
+        _join(made, connection, row, user_id=user_id, address=address)
+
+
+def _join(made: Services, connection: Connection, row: AnyRow, *, user_id: int, address: str) -> None:
+    members.put(connection, project=row.project, user_id=user_id, role=row.role, by=row.created_by)
+    members.accepted(connection, invitation_id=row.id, now=made.clock.now())
+    audit.write(
+        connection,
+        actor=row.email,
+        address=address,
+        action="invitation.accept",
+        outcome="done",
+        project=row.project,
+        target=str(row.id),
+    )

@@ -17,7 +17,12 @@ def caller_of_key(made: Services, key: str) -> Caller | None:
         return Caller(
             name=f"api-key:{row.prefix}",
             roles={row.project: Role(row.role)},
+            owner_id=row.owner_id,
+            expires=row.expires,
             tasks=None if row.tasks is None else frozenset(row.tasks),
         )
 
-    return made.callers.ask(digest, find)
+    found = made.callers.ask(digest, find)
+    # What is remembered while Postgres is away may have ended since.
+    over = found is not None and found.expires is not None and found.expires <= made.clock.now()
+    return None if over else found

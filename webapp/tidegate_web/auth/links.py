@@ -1,5 +1,8 @@
-"""Links that are good once: to set a password, and to join a project. Mailed where there is a mail server; else whoever
-asked for one gets it to pass on.
+"""Links that are good once: to set a password, and to join a project.
+
+Where there is a mail server they go out by mail alone, so that whoever uses one has shown that the mailbox is theirs. Else an
+admin of the installation who asks for one gets it to pass on. Nobody else does: with the link of an invitation to somebody
+else's address one could make an account in their name.
 """
 
 from dataclasses import dataclass
@@ -23,15 +26,16 @@ class SentLink(TypedDict):
 
     mailed: bool
     link: NotRequired[str]
-    """To be passed on by hand, where it wasn't mailed."""
+    """To be passed on by hand; for admins of the installation, where there is no mail server."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sent:
-    """What became of a link: mailed, else to be passed on by hand."""
+    """What became of a link: mailed, else to be passed on by hand, where it may be shown."""
 
     mailed: bool
     link: str | None
+    mail_failed: bool = False
 
     def as_json(self) -> SentLink:
         return {"mailed": self.mailed} if self.link is None else {"mailed": self.mailed, "link": self.link}
@@ -44,23 +48,36 @@ def address_of(made: Services, endpoint: str, **values: Any) -> str:
     return base + url_for(endpoint, **values)
 
 
-def hand_over(made: Services, *, to: str, subject: str, text: str, link: str) -> Sent:
-    """Mail a link, or give it back when that can't be done."""
-    if made.mailer.configured:
-        try:
-            made.mailer.send(to=to, subject=subject, text=text)
-        except MailError:
-            return Sent(mailed=False, link=link)
-        return Sent(mailed=True, link=None)
-    return Sent(mailed=False, link=link)
+def hand_over(made: Services, *, to: str, subject: str, text: str, link: str, may_see: bool) -> Sent:
+    """Mail a link; without a mail server give it to whoever asked, if they ``may_see`` it."""
+    if not made.mailer.configured:
+        return Sent(mailed=False, link=link if may_see else None)
+    try:
+        made.mailer.send(to=to, subject=subject, text=text)
+    except MailError:
+        return Sent(mailed=False, link=None, mail_failed=True)
+    return Sent(mailed=True, link=None)
 
 
-def password_link(made: Services, connection: Connection, *, user_id: int) -> str:
-    """A new link with which this user sets a password."""
+def password_link(made: Services, connection: Connection, *, user_id: int, seconds: int) -> str:
+    """A new link with which this user sets a password; those from before are worth nothing any more."""
     token = new_token()
-    expires = made.clock.now() + timedelta(seconds=made.settings.link_seconds)
-    users.add_password_link(connection, token_hash=token_hash(token), user_id=user_id, expires=expires)
+    users.remove_password_links(connection, user_id=user_id)
+    keep_password_link(made, connection, token=token, user_id=user_id, seconds=seconds)
     return address_of(made, "auth.choose_password", token=token)
+
+
+def keep_password_link(made: Services, connection: Connection, *, token: str, user_id: int, seconds: int) -> None:
+    """Let a link with this token set the user's password. The links from before stay: whoever asks for more must not be able to
+    make worthless what the user has just been mailed."""
+    expires = made.clock.now() + timedelta(seconds=seconds)
+    users.add_password_link(
+        connection,
+        token_hash=token_hash(token),
+        user_id=user_id,
+        expires=expires,
+        mailed=made.mailer.configured,
+    )
 
 
 def password_mail(link: str) -> tuple[str, str]:

@@ -5,7 +5,7 @@ Authlib does the protocol: state, PKCE, nonce, and the checks of the ID token.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from authlib.integrations.base_client import OAuthError  # type: ignore[import-untyped]
@@ -33,6 +33,8 @@ class Person:
     email: str
     name: str
     groups: tuple[str, ...] = ()
+    refresh_token: str | None = field(default=None, repr=False)
+    """With which the provider tells the groups again later; None where it gave none."""
 
 
 class Client(Protocol):
@@ -40,6 +42,7 @@ class Client(Protocol):
 
     def authorize_redirect(self, redirect_uri: str) -> Any: ...
     def authorize_access_token(self) -> dict[str, Any]: ...
+    def fetch_access_token(self, *, grant_type: str, refresh_token: str) -> dict[str, Any]: ...
     def userinfo(self, *, token: dict[str, Any]) -> dict[str, Any]: ...
     def get(self, path: str, *, token: dict[str, Any]) -> Any: ...
 
@@ -70,7 +73,17 @@ class Provider:
             if more.get("sub") != claims["sub"]:
                 raise SignInRefusedError("The provider's answers are about two people.")
             claims = {**more, **claims}
-        return person_of(claims, groups_claim=self.groups_claim)
+        return self._with_refresh(person_of(claims, groups_claim=self.groups_claim), token)
+
+    def again(self, refresh_token: str) -> Person:
+        """Whom a refresh token stands for by now. SignInRefusedError, or what Authlib and requests raise."""
+        token = self.client.fetch_access_token(grant_type="refresh_token", refresh_token=refresh_token)
+        claims = self.client.userinfo(token=token)
+        return self._with_refresh(person_of(claims, groups_claim=self.groups_claim), token)
+
+    def _with_refresh(self, person: Person, token: dict[str, Any]) -> Person:
+        given = token.get("refresh_token")
+        return replace(person, refresh_token=given) if isinstance(given, str) and given else person
 
     def _from_github(self, token: dict[str, Any]) -> Person:
         user = self._ask("user", token)

@@ -2,6 +2,7 @@
 out deletes the row, and with it the session wherever its cookie has gone.
 """
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import cast
 
@@ -15,8 +16,10 @@ from flask_login import (  # type: ignore[import-untyped]
 )
 
 from tidegate_web.auth.caller import Caller
+from tidegate_web.auth.devices import remember_device
 from tidegate_web.auth.tokens import new_token, token_hash
 from tidegate_web.permissions import Role
+from tidegate_web.problems import Problem
 from tidegate_web.services import Services, services
 from tidegate_web.store.engine import is_unavailable
 from tidegate_web.store.queries import audit, members, users
@@ -43,7 +46,7 @@ def caller_of_session(made: Services, token: str) -> Caller | None:
     """Whose session this is, None when it is none (any more). While Postgres is away the last answer stands."""
     digest = token_hash(token)
 
-    def find() -> Caller | None:
+    def look() -> Caller | None:
         with made.engine.begin() as connection:
             user = users.session_user(
                 connection, token_hash=digest, now=made.clock.now(), idle=made.settings.session_idle
@@ -53,26 +56,51 @@ def caller_of_session(made: Services, token: str) -> Caller | None:
             roles = members.roles_of(connection, user_id=user.id)
         return Caller(name=user.email, user=user, roles={project: Role(role) for project, role in roles.items()})
 
+    def find() -> Caller | None:
+        found = look()
+        if found is None or found.user is None or found.user.groups_due is None:
+            return found
+        if not made.group_check.is_time(found.user.groups_due):
+            return replace(found, user=replace(found.user, groups_due=None))
+        if not made.group_check.still_good(digest):
+            return None
+        found = look()
+        return found and replace(found, user=found.user and replace(found.user, groups_due=None))
+
     return made.callers.ask(digest, find)
 
 
-def open_session(user: UserRow, *, how: str = "password") -> None:
-    """Sign somebody in: a new token, whatever the browser had before."""
+def open_session(
+    user: UserRow, *, how: str = "password", refresh_token: str | None = None, by_groups: bool = False
+) -> None:
+    """Sign somebody in: a new token, whatever the browser had before. ``by_groups``: what they are depends on groups of a provider,
+    which are asked for again by the ``refresh_token``; without one the session is a short one."""
     made = services()
+    now, longest = made.clock.now(), made.settings.session_max_seconds
+    due = now + timedelta(seconds=made.settings.oidc_recheck_seconds)
+    groups = None
+    if by_groups and refresh_token is not None:
+        groups = users.GroupSource(provider=how, refresh_token=made.sealer.seal(refresh_token), due=due)
+    elif by_groups:
+        longest = min(longest, made.settings.oidc_recheck_seconds)
     token = new_token()
     address = request.remote_addr or ""
     with made.engine.begin() as connection:
+        if not users.still_has(connection, user_id=user.id, password_hash=user.password_hash):
+            raise Problem(409, "This account has just changed. Sign in again.")
         users.open_session(
             connection,
             token_hash=token_hash(token),
             user_id=user.id,
-            expires=made.clock.now() + timedelta(seconds=made.settings.session_max_seconds),
+            expires=now + timedelta(seconds=longest),
+            groups=groups,
             address=address,
             user_agent=request.user_agent.string.replace("\x00", ""),
         )
         audit.write(
             connection, actor=user.email, address=address, action="session.open", outcome="done", detail={"how": how}
         )
+    remember_device(made.settings, user)
     session.clear()
     session.permanent = True
     login_user(SessionUser(Caller(name=user.email, user=user), token))

@@ -1,15 +1,21 @@
 """Signing in and out, choosing a password by a link, and joining a project by one."""
 
+import hashlib
+from dataclasses import replace
+
 from flask import Blueprint, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from tidegate_web.auth import external, invitations
+from tidegate_web.auth.client_network import client_network
+from tidegate_web.auth.devices import device_of_request
+from tidegate_web.auth.first_proof import EndedAccess, prove
 from tidegate_web.auth.guard import signed_in
-from tidegate_web.auth.links import password_link, password_mail
-from tidegate_web.auth.passwords import LEAST_SIGNS, Passwords
+from tidegate_web.auth.links import address_of, keep_password_link, password_mail
+from tidegate_web.auth.passwords import LEAST_SIGNS
 from tidegate_web.auth.paths import local_path
 from tidegate_web.auth.session import close_session, end_sessions, open_session
-from tidegate_web.auth.tokens import token_hash
+from tidegate_web.auth.tokens import new_token, token_hash
 from tidegate_web.permissions import Permission, Role, requires
 from tidegate_web.problems import Problem
 from tidegate_web.services import Services, services
@@ -41,44 +47,88 @@ def _login_page(*, target: str | None, email: str = "", error: str | None = None
     )
 
 
-def _by_password(made: Services, *, email: str, password: str, passwords: Passwords) -> UserRow | None:
-    """Whom email and password stand for."""
-    with made.engine.begin() as connection:
-        user = users.by_email(connection, email)
-    right = passwords.check(user.password_hash if user else None, password)
+def _by_password(made: Services, *, email: str, password: str) -> UserRow | None:
+    """Whom email and password stand for. 429 for whoever must wait, 503 when too many sign in at once: both before the hash."""
+    device = device_of_request(made.settings)
+    user = _user_of(made, email) if device is not None else None
+    known = device.id if device is not None and user is not None and device.knows(user) else None
+    network = client_network(_address())
+    limits = made.settings.sign_in_limits.sign_in(mail=_digest(email), network=network, device=known)
+    wait = made.throttle.take(limits)
+    if wait:
+        raise Problem(429, _wait_words(wait), headers={"Retry-After": str(wait)})
+    try:
+        user = user or _user_of(made, email)
+        right = made.hasher.check(user.password_hash if user else None, password)
+    except Exception:
+        made.throttle.give_back(limits)  # nothing was guessed
+        raise
     if user is None or not right:
-        made.throttle.failed(address=_address(), email=email)
         with made.engine.begin() as connection:
-            audit.write(connection, actor=email, address=_address(), action="session.open", outcome="wrong password")
+            audit.count(
+                connection,
+                actor=email,
+                address=network,
+                action="session.open",
+                outcome="wrong password",
+                now=made.clock.now(),
+                window_seconds=made.settings.login_window_seconds,
+            )
         return None
-    made.throttle.succeeded(address=_address(), email=email)
-    if user.password_hash and passwords.outdated(user.password_hash):
+    made.throttle.succeeded(limits)
+    was = user.password_hash
+    if was and made.hasher.outdated(was):
+        digest = made.hasher.hash(password)
         with made.engine.begin() as connection:
-            users.set_password_hash(connection, user_id=user.id, password_hash=passwords.hash(password))
+            if users.replace_password_hash(connection, user_id=user.id, was=was, password_hash=digest):
+                return replace(user, password_hash=digest)
     return user
 
 
-def _send_password_link(made: Services, email: str) -> None:
-    """Mail a link, when there is such a user. It takes as long when there is none."""
+def _user_of(made: Services, email: str) -> UserRow | None:
     with made.engine.begin() as connection:
-        user = users.by_email(connection, email)
-        link = password_link(made, connection, user_id=user.id) if user is not None else None
-        audit.write(
-            connection,
-            actor=email,
-            address=_address(),
-            action="user.forgot-password",
-            outcome="done" if user is not None else "no such user",
-        )
-    if link is not None:
-        subject, text = password_mail(link)
-        made.mailer.send_later(to=email, subject=subject, text=text)
+        return users.by_email(connection, email)
+
+
+def _digest(email: str) -> str:
+    return hashlib.sha256(email.encode()).hexdigest()[:32]
+
+
+def _wait_words(seconds: int) -> str:
+    if seconds < 90:
+        return f"Too many wrong passwords. Try again in {seconds} second{'s' if seconds > 1 else ''}."
+    return f"Too many wrong passwords. Try again in {(seconds + 59) // 60} minutes."
+
+
+def _send_password_link(made: Services, email: str) -> None:
+    """Mail a link, when there is such a user, behind the back of whoever asks: the answer tells nothing by its time."""
+    token, network = new_token(), client_network(_address())
+    subject, text = password_mail(address_of(made, "auth.choose_password", token=token))
+
+    def send() -> None:
+        with made.engine.begin() as connection:
+            user = users.by_email(connection, email)
+            if user is not None:
+                seconds = made.settings.password_link_seconds
+                keep_password_link(made, connection, token=token, user_id=user.id, seconds=seconds)
+            audit.count(
+                connection,
+                actor=email,
+                address=network,
+                action="user.forgot-password",
+                outcome="done" if user is not None else "no such user",
+                now=made.clock.now(),
+                window_seconds=made.settings.login_window_seconds,
+            )
+        if user is not None:
+            made.mailer.send(to=email, subject=subject, text=text)
+
+    made.mailer.later(send)
 
 
 def blueprint() -> Blueprint:
     """The routes of this area."""
     area = Blueprint("auth", __name__)
-    passwords = Passwords()
     external.add_routes(area, login_page=_login_page)
 
     @area.get("/login")
@@ -91,18 +141,17 @@ def blueprint() -> Blueprint:
 
     @area.post("/login")
     @requires(Permission.PUBLIC)
-    def sign_in() -> Response | tuple[str, int]:
+    def sign_in() -> Response | tuple[str, int] | tuple[str, int, dict[str, str]]:
         made = services()
         if not made.settings.passwords:
             raise Problem(403, "Passwords are turned off here.")
         email = _given("email", most=320).strip().lower()
         target = local_path(request.form.get("next"))
-        wait = made.throttle.wait_seconds(address=_address(), email=email)
-        if wait:
-            minutes = (wait + 59) // 60
-            message = f"Too many wrong passwords. Try again in {minutes} minute{'s' if minutes > 1 else ''}."
-            return _login_page(target=target, email=email, error=message), 429
-        user = _by_password(made, email=email, password=request.form.get("password", "")[:1024], passwords=passwords)
+        try:
+            user = _by_password(made, email=email, password=request.form.get("password", "")[:1024])
+        except Problem as problem:
+            page = _login_page(target=target, email=email, error=problem.detail)
+            return page, problem.status, problem.headers
         if user is None:
             return _login_page(target=target, email=email, error="Wrong email or password."), 401
         open_session(user)
@@ -129,9 +178,13 @@ def blueprint() -> Blueprint:
         if not made.settings.passwords or not made.mailer.configured:
             raise Problem(404, "Ask an admin for a link to choose a new password.")
         email = _given("email", most=320).strip().lower()
-        # Counted like a wrong password: nobody's mailbox is to be filled from here.
-        if not made.throttle.wait_seconds(address=_address(), email=email):
-            made.throttle.failed(address=_address(), email=email)
+        limits = made.settings.sign_in_limits
+        wait = made.throttle.take(limits.forgot(network=client_network(_address())))
+        if wait:
+            detail = "Too many links were asked for. Try again later."
+            raise Problem(429, detail, headers={"Retry-After": str(wait)})
+        # Nobody's mailbox is to be filled from here, and nobody told that it was.
+        if not made.throttle.take(limits.forgot_mail(mail=_digest(email))):
             _send_password_link(made, email)
         return render_template("forgot.html", sent=True, email=email)
 
@@ -148,17 +201,23 @@ def blueprint() -> Blueprint:
         password = request.form.get("password", "")
         if not LEAST_SIGNS <= len(password) <= 1024:
             return render_template("choose_password.html", email=email, error=SHORT_PASSWORD), 422
-        digest = passwords.hash(password)
+        digest = made.hasher.hash(password)
         with made.engine.begin() as connection:
-            user_id = users.use_password_link(connection, token_hash=token_hash(token), now=made.clock.now())
-            if user_id is None:
+            spent = users.use_password_link(connection, token_hash=token_hash(token), now=made.clock.now())
+            if spent is None:
                 raise _bad_link()
-            users.set_password_hash(connection, user_id=user_id, password_hash=digest)
+            ended = EndedAccess()
+            if spent.mailed:
+                now = made.clock.now()
+                ended = prove(connection, user_id=spent.user_id, now=now, actor=email, address=_address())
+            users.set_password_hash(connection, user_id=spent.user_id, password_hash=digest)
+            users.remove_password_links(connection, user_id=spent.user_id)
             audit.write(
                 connection, actor=email, address=_address(), action="user.choose-password", outcome="done", target=email
             )
             user = users.by_email(connection, email)
-        end_sessions(made, user_id=user_id)
+        ended.forget(made.callers)
+        end_sessions(made, user_id=spent.user_id)
         assert user is not None
         open_session(user, how="password link")
         return redirect(url_for("pages.home"), code=303)
@@ -185,7 +244,7 @@ def blueprint() -> Blueprint:
             token,
             address=_address(),
             me=me,
-            password_hash=passwords.hash(password) if password else None,
+            password_hash=made.hasher.hash(password) if password else None,
             name=_given("name", most=200).strip(),
         )
         if me is None:

@@ -121,6 +121,7 @@ class Term:
             quarantine=quarantine,
             stop=self.stop,
             seconds=settings.prune_seconds,
+            audit_days=settings.audit_days,
         )
         self._threads: list[Worker] = [
             Retrier(quarantine=quarantine, stop=self.stop),

@@ -1,4 +1,5 @@
-"""Keeps the history in shape: months are made before they begin, and what a project keeps no longer is forgotten.
+"""Keeps the history in shape: months are made before they begin; what a project keeps no longer, and what is old in the audit
+log, is forgotten.
 
 A month in which nothing has to stay is dropped whole; else its rows go in batches. Whoever dies in between leaves
 work for the next look.
@@ -19,7 +20,7 @@ from tidegate_web.mirror.quarantine import Quarantine
 from tidegate_web.store import partitions
 from tidegate_web.store.engine import is_unavailable
 from tidegate_web.store.partitions import Month
-from tidegate_web.store.queries import project_settings, pruning, task_specs
+from tidegate_web.store.queries import audit, project_settings, pruning, task_specs
 from tidegate_web.worker import Worker
 
 log = structlog.stdlib.get_logger(__name__)
@@ -34,13 +35,21 @@ class Pruner(Worker):
     """Looks now and then."""
 
     def __init__(
-        self, *, engine: Engine, clock: Clock, quarantine: Quarantine, stop: threading.Event, seconds: float
+        self,
+        *,
+        engine: Engine,
+        clock: Clock,
+        quarantine: Quarantine,
+        stop: threading.Event,
+        seconds: float,
+        audit_days: int,
     ) -> None:
         super().__init__(name="pruner", stop=stop, patience_seconds=seconds + PRUNE_PATIENCE_SECONDS)
         self._engine = engine
         self._clock = clock
         self._quarantine = quarantine
         self._seconds = seconds
+        self._audit_days = audit_days
 
     def work(self) -> None:
         while not self.stop_event.is_set():
@@ -67,6 +76,10 @@ class Pruner(Worker):
                 self._each("Month", month.partition_of("runs"), partial(self._drop, month, now=now))
         for project, days in retentions.items():
             self._each("Retention", project, partial(self._forget, project, before=_before(now, days=days)))
+        if self._audit_days:
+            self._each(
+                "Retention", "audit log", partial(self._forget_audit, before=_before(now, days=self._audit_days))
+            )
 
     def _each(self, kind: str, name: str, act: Callable[[], None]) -> None:
         """Do it to one month or one project; the others don't wait for one with which that breaks."""
@@ -117,6 +130,13 @@ class Pruner(Worker):
             task_specs.forget(connection, project=project, before=before)
         if forgotten:
             log.info("runs past their retention were forgotten", project=project, count=forgotten)
+
+    def _forget_audit(self, *, before: datetime) -> None:
+        while not self.stop_event.is_set():
+            self.beat()
+            with self._engine.begin() as connection:
+                if audit.forget(connection, before=before, limit=AT_ONCE) < AT_ONCE:
+                    return
 
 
 def _before(now: datetime, *, days: int) -> datetime:

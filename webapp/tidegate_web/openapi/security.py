@@ -11,7 +11,12 @@ READING = ("GET", "HEAD", "OPTIONS")
 
 SCHEMES: Schema = {
     "apiKey": {"type": "http", "scheme": "bearer", "description": "An API key of a project, `tg_…`."},
-    "session": {"type": "apiKey", "in": "cookie", "name": "tidegate", "description": "A session, from signing in."},
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "tidegate",
+        "description": "A session, from signing in; over https the cookie is `__Host-tidegate`.",
+    },
     "csrf": {
         "type": "apiKey",
         "in": "header",

@@ -17,10 +17,10 @@ from tidegate_web.api.auditlog import wanted_entries
 from tidegate_web.api.common import one_of_projects
 from tidegate_web.api.models import MemberChange, NewApiKey, NewInvitation, NewUser, PasswordChange, UserChange
 from tidegate_web.auth.guard import person
-from tidegate_web.auth.passwords import Passwords
 from tidegate_web.pages.forms import Shown, carry_out, number, text
 from tidegate_web.paging import cut
 from tidegate_web.permissions import Permission, Role, requires
+from tidegate_web.problems import Problem
 from tidegate_web.services import Services, services
 from tidegate_web.store.queries import keys, members, users
 
@@ -48,7 +48,7 @@ def _member_acts(made: Services, project: str) -> dict[str, Callable[[], Shown |
     def invite() -> Shown:
         new = bodies.validated(NewInvitation, {"email": text("email"), "role": text("role")})
         _, sent = api_members.invite(made, project, new)
-        return {"invited": new.email, "link": sent.link}
+        return {"invited": new.email, "sent": sent}
 
     def change() -> None:
         wanted = bodies.validated(MemberChange, {"role": text("role")})
@@ -98,10 +98,10 @@ def _account_page(shown: Shown) -> str:
     )
 
 
-def _account_acts(made: Services, passwords: Passwords) -> dict[str, Callable[[], Shown | None]]:
+def _account_acts(made: Services) -> dict[str, Callable[[], Shown | None]]:
     def password() -> Shown:
         wanted = {"current": text("current"), "new": text("new")}
-        api_people.change_password(made, bodies.validated(PasswordChange, wanted), passwords=passwords)
+        api_people.change_password(made, bodies.validated(PasswordChange, wanted))
         return {"done": "Your password is changed, and every other session is signed out."}
 
     def everywhere() -> Shown:
@@ -135,11 +135,11 @@ def _user_acts(made: Services) -> dict[str, Callable[[], Shown | None]]:
     def create() -> Shown:
         wanted = {"email": text("email"), "name": text("name"), "instanceAdmin": text("admin") == "on"}
         row, sent = api_people.create_user(made, bodies.validated(NewUser, wanted))
-        return {"invited": row.email, "link": sent.link}
+        return {"invited": row.email, "sent": sent}
 
     def reset() -> Shown:
         sent = api_people.reset_password(made, number("id"))
-        return {"invited": text("email"), "link": sent.link}
+        return {"invited": text("email"), "sent": sent}
 
     def change(**values: bool) -> Callable[[], None]:
         return lambda: _discard(api_people.change_user(made, number("id"), bodies.validated(UserChange, values)))
@@ -147,11 +147,37 @@ def _user_acts(made: Services) -> dict[str, Callable[[], Shown | None]]:
     return {
         "create": create,
         "reset": reset,
-        "disable": change(disabled=True),
         "enable": change(disabled=False),
         "promote": change(instanceAdmin=True),
         "demote": change(instanceAdmin=False),
     }
+
+
+def _user_page(user_id: int, shown: Shown) -> str:
+    made = services()
+    with made.engine.connect() as connection:
+        account = users.shown(connection, user_id=user_id)
+        if account is None:
+            raise Problem(404, "There is no such user.")
+        owned = keys.owned(connection, owner_id=user_id)
+    return render_template("user.html", account=account, keys=owned, role_of=Role, now=made.clock.now(), **shown)
+
+
+def _disabling(made: Services, user_id: int) -> dict[str, Callable[[], Shown | None]]:
+    def disable() -> None:
+        wanted: dict[str, Any] = {"disabled": True}
+        if text("keys") == "hand-over":
+            with made.engine.connect() as connection:
+                heir = users.any_by_email(connection, text("heir"))
+            if heir is None:
+                raise Problem(422, "There is no user with this address.")
+            wanted["keysTo"] = heir.id
+        api_people.change_user(made, user_id, bodies.validated(UserChange, wanted))
+
+    def enable() -> None:
+        api_people.change_user(made, user_id, bodies.validated(UserChange, {"disabled": False}))
+
+    return {"disable": disable, "enable": enable}
 
 
 def _discard(_: object) -> None:
@@ -160,7 +186,6 @@ def _discard(_: object) -> None:
 
 def add_routes(area: Blueprint) -> None:
     """The routes of these pages."""
-    passwords = Passwords()
 
     @area.get("/projects/<project>/members")
     @requires(Permission.ADMIN)
@@ -200,7 +225,7 @@ def add_routes(area: Blueprint) -> None:
     @area.post("/account")
     @requires(Permission.PERSON)
     def change_account() -> Response | tuple[str, int]:
-        return carry_out(_account_acts(services(), passwords), _account_page)
+        return carry_out(_account_acts(services()), _account_page)
 
     @area.get("/users")
     @requires(Permission.INSTANCE_ADMIN)
@@ -211,6 +236,16 @@ def add_routes(area: Blueprint) -> None:
     @requires(Permission.INSTANCE_ADMIN)
     def change_users() -> Response | tuple[str, int]:
         return carry_out(_user_acts(services()), _users_page)
+
+    @area.get("/users/<id:user>")
+    @requires(Permission.INSTANCE_ADMIN)
+    def user_page(user: int) -> str:
+        return _user_page(user, {})
+
+    @area.post("/users/<id:user>")
+    @requires(Permission.INSTANCE_ADMIN)
+    def change_one_user(user: int) -> Response | tuple[str, int]:
+        return carry_out(_disabling(services(), user), lambda shown: _user_page(user, shown))
 
     @area.get("/audit")
     @requires(Permission.INSTANCE_ADMIN)

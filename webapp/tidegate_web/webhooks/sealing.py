@@ -1,4 +1,4 @@
-"""Webhooks' secrets at rest: encrypted with a key made of the installation's, so that a copy of the database signs nothing."""
+"""Secrets at rest that we must read again, of webhooks and of sign-in providers: encrypted with a key made of the installation's, so that a copy of the database signs nothing."""
 
 import base64
 import hashlib

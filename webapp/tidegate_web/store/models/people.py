@@ -21,6 +21,8 @@ class User(Base):
     instance_admin: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
     disabled_at: Mapped[datetime | None] = mapped_column(Timestamp)
     created: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
+    email_proved: Mapped[datetime | None] = mapped_column(Timestamp)
+    """When a mailed link or a provider first showed that the address is theirs; see auth/first_proof.py."""
 
 
 class Session(Base):
@@ -35,6 +37,13 @@ class Session(Base):
     expires: Mapped[datetime] = mapped_column(Timestamp, index=True)
     address: Mapped[str] = mapped_column(Text, server_default="")
     user_agent: Mapped[str] = mapped_column(Text, server_default="")
+    provider: Mapped[str | None] = mapped_column(Text)
+    """The sign-in provider whose groups give roles, where these can be asked for again; see auth/group_check.py."""
+    refresh_token: Mapped[bytes | None] = mapped_column(LargeBinary)
+    """With which they are, sealed."""
+    groups_due: Mapped[datetime | None] = mapped_column(Timestamp)
+    """After this the session is no good until the groups were asked for again."""
+    groups_tried: Mapped[datetime | None] = mapped_column(Timestamp)
 
 
 class ExternalIdentity(Base):
@@ -74,6 +83,8 @@ class Invitation(Base):
     created_by: Mapped[str] = mapped_column(Text)
     expires: Mapped[datetime] = mapped_column(Timestamp)
     accepted: Mapped[datetime | None] = mapped_column(Timestamp)
+    mailed: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+    """Its link goes out by mail alone, so that whoever uses it reads that mailbox."""
 
 
 class PasswordLink(Base):
@@ -84,6 +95,8 @@ class PasswordLink(Base):
     user_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("users.id", ondelete="CASCADE"), index=True)
     created: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
     expires: Mapped[datetime] = mapped_column(Timestamp)
+    mailed: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+    """As that of an invitation."""
 
 
 class ApiKey(Base):
@@ -102,6 +115,8 @@ class ApiKey(Base):
     expires: Mapped[datetime | None] = mapped_column(Timestamp)
     last_used: Mapped[datetime | None] = mapped_column(Timestamp)
     revoked: Mapped[datetime | None] = mapped_column(Timestamp)
+    owner_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    """The user who answers for it: who made it, or the owner of the key that made it, unless it was handed over."""
 
 
 class Audit(Base):
@@ -117,5 +132,19 @@ class Audit(Base):
     target: Mapped[str | None] = mapped_column(Text)
     outcome: Mapped[str] = mapped_column(Text)
     detail: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    counted_since: Mapped[datetime | None] = mapped_column(Timestamp)
+    """Of an entry that stands for several alike: the beginning of the window in which they are counted."""
 
-    __table_args__ = (Index("ix_audit_project_id", "project", "id"),)
+    __table_args__ = (
+        Index("ix_audit_project_id", "project", "id"),
+        Index(
+            "ix_audit_counted",
+            "action",
+            "outcome",
+            "actor",
+            "address",
+            "counted_since",
+            unique=True,
+            postgresql_where=text("counted_since IS NOT NULL"),
+        ),
+    )

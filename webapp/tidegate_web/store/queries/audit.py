@@ -1,13 +1,15 @@
-"""The audit log: append only."""
+"""The audit log: append only, but for failures that are counted, and for what is past its retention."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Insert, insert, select
+from sqlalchemy import Connection, Insert, Integer, cast, delete, func, insert, select
+from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from tidegate_web.store.models import AnyRow, Audit
 from tidegate_web.store.records import clean
+from tidegate_web.times import rfc3339
 
 
 def write(
@@ -33,6 +35,45 @@ def write(
         "detail": clean(detail or {}),
     }
     connection.execute(_write(), values if at is None else values | {"at": at})
+
+
+def count(
+    connection: Connection,
+    *,
+    actor: str,
+    address: str,
+    action: str,
+    outcome: str,
+    now: datetime,
+    window_seconds: int,
+    detail: dict[str, Any] | None = None,
+) -> None:
+    """Write down what anybody may cause as often as they like: one entry for all alike in a window of time, with their number."""
+    since = datetime.fromtimestamp(now.timestamp() // window_seconds * window_seconds, UTC)
+    told = clean(detail or {}) | {"count": 1, "lastAt": rfc3339(now)}
+    statement = pg_insert(Audit).values(
+        at=now,
+        actor=clean(actor),
+        address=address,
+        action=action,
+        outcome=outcome,
+        detail=told,
+        counted_since=since,
+    )
+    counted = func.jsonb_build_object("count", cast(Audit.detail["count"].astext, Integer) + 1)
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=[Audit.action, Audit.outcome, Audit.actor, Audit.address, Audit.counted_since],
+            index_where=Audit.counted_since.is_not(None),
+            set_={"detail": statement.excluded.detail.concat(counted)},
+        )
+    )
+
+
+def forget(connection: Connection, *, before: datetime, limit: int) -> int:
+    """Delete some entries older than this; how many there were."""
+    some = select(Audit.id).where(Audit.at < before).order_by(Audit.at).limit(limit)
+    return len(connection.execute(delete(Audit).where(Audit.id.in_(some)).returning(Audit.id)).all())
 
 
 @cache

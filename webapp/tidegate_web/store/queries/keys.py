@@ -5,11 +5,11 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, LargeBinary, Select, any_, bindparam, or_, select, update
+from sqlalchemy import Connection, LargeBinary, Select, any_, bindparam, exists, or_, select, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
-from tidegate_web.store.models import AnyRow, ApiKey
+from tidegate_web.store.models import AnyRow, ApiKey, User
 
 SHOWN = (
     ApiKey.id, ApiKey.project, ApiKey.name, ApiKey.prefix, ApiKey.role, ApiKey.tasks, ApiKey.created,
@@ -27,6 +27,7 @@ def create(
     role: int,
     tasks: Sequence[str] | None,
     created_by: str,
+    owner_id: int | None,
     expires: datetime | None,
 ) -> AnyRow:
     return connection.execute(
@@ -39,6 +40,7 @@ def create(
             role=role,
             tasks=None if tasks is None else list(tasks),
             created_by=created_by,
+            owner_id=owner_id,
             expires=expires,
         )
         .returning(*SHOWN)
@@ -67,11 +69,16 @@ def good(connection: Connection, *, key_hashes: Collection[bytes], now: datetime
 @cache
 def _good() -> Select[*tuple[Any, ...]]:
     """Made once: every request of a pipeline asks it."""
-    needed = (ApiKey.id, ApiKey.key_hash, ApiKey.project, ApiKey.prefix, ApiKey.role, ApiKey.tasks, ApiKey.last_used)
+    needed = (ApiKey.id, ApiKey.key_hash, ApiKey.project, ApiKey.prefix, ApiKey.role, ApiKey.tasks, ApiKey.last_used,
+              ApiKey.owner_id, ApiKey.expires)  # fmt: skip
     return select(*needed).where(
         ApiKey.key_hash == any_(bindparam("key_hashes", type_=ARRAY(LargeBinary))),
         ApiKey.revoked.is_(None),
         or_(ApiKey.expires.is_(None), ApiKey.expires > bindparam("now")),
+        or_(
+            ApiKey.owner_id.is_(None),
+            exists().where(User.id == ApiKey.owner_id, User.disabled_at.is_(None)),
+        ),
     )
 
 
@@ -95,3 +102,30 @@ def revoke(connection: Connection, *, project: str, key_id: int, now: datetime) 
         .values(revoked=now)
         .returning(ApiKey.prefix, ApiKey.key_hash)
     ).one_or_none()
+
+
+def owned(connection: Connection, *, owner_id: int, lock: bool = False) -> list[AnyRow]:
+    """The keys that a user answers for and that aren't revoked, newest first."""
+    statement = (
+        select(*SHOWN, ApiKey.key_hash)
+        .where(ApiKey.owner_id == owner_id, ApiKey.revoked.is_(None))
+        .order_by(ApiKey.id.desc())
+    )
+    return list(connection.execute(statement.with_for_update() if lock else statement))
+
+
+def hand_over(connection: Connection, *, owner_id: int, to: int) -> None:
+    """Have somebody else answer for the keys of a user."""
+    connection.execute(update(ApiKey).where(ApiKey.owner_id == owner_id, ApiKey.revoked.is_(None)).values(owner_id=to))
+
+
+def revoke_owned(connection: Connection, *, owner_id: int, now: datetime) -> list[AnyRow]:
+    """End all keys that a user answers for; those that were ended."""
+    return list(
+        connection.execute(
+            update(ApiKey)
+            .where(ApiKey.owner_id == owner_id, ApiKey.revoked.is_(None))
+            .values(revoked=now)
+            .returning(ApiKey.project, ApiKey.prefix, ApiKey.key_hash)
+        )
+    )

@@ -20,6 +20,8 @@ class NewInvitation:
     token_hash: bytes
     created_by: str
     expires: datetime
+    mailed: bool
+    """Whether its link goes out by mail alone."""
 
 
 def roles_of(connection: Connection, *, user_id: int) -> dict[str, int]:
@@ -49,6 +51,12 @@ def put(connection: Connection, *, project: str, user_id: int, role: int, by: st
             set_={"role": statement.excluded.role, "by_group": statement.excluded.by_group},
         )
     )
+
+
+def is_member(connection: Connection, *, project: str, user_id: int) -> bool:
+    """Whether a user is a member of a project; holds the membership until the end of the transaction."""
+    statement = select(Member.user_id).where(Member.project == project, Member.user_id == user_id)
+    return connection.execute(statement.with_for_update(read=True)).first() is not None
 
 
 def remove(connection: Connection, *, project: str, user_id: int) -> bool:
@@ -86,6 +94,7 @@ def invite(connection: Connection, new: NewInvitation) -> AnyRow:
             token_hash=new.token_hash,
             created_by=new.created_by,
             expires=new.expires,
+            mailed=new.mailed,
         )
         .returning(*Invitation.__table__.columns)
     ).one()
@@ -117,6 +126,24 @@ def is_invited(connection: Connection, *, email: str, now: datetime) -> bool:
         Invitation.email == email, Invitation.accepted.is_(None), Invitation.expires > now
     )
     return connection.execute(statement.limit(1)).first() is not None
+
+
+def invitations_of(connection: Connection, *, email: str, now: datetime) -> list[AnyRow]:
+    """The open invitations of an address, held until the end of the transaction."""
+    return list(
+        connection.execute(
+            select(*Invitation.__table__.columns)
+            .where(Invitation.email == email, Invitation.accepted.is_(None), Invitation.expires > now)
+            .order_by(Invitation.id)
+            .with_for_update()
+        )
+    )
+
+
+def withdraw_by(connection: Connection, *, email: str) -> int:
+    """Take back the open invitations that this user made; how many there were."""
+    withdrawn = delete(Invitation).where(Invitation.created_by == email, Invitation.accepted.is_(None))
+    return len(connection.execute(withdrawn.returning(Invitation.id)).all())
 
 
 def accepted(connection: Connection, *, invitation_id: int, now: datetime) -> None:

@@ -20,10 +20,14 @@ class UserRow:
     name: str
     instance_admin: bool
     password_hash: str | None = None
+    groups_due: datetime | None = None
+    """Of a session's user: when the groups that give roles must have been asked for again."""
 
 
 _USER = (User.id, User.email, User.name, User.instance_admin)
-SHOWN = (*_USER, User.disabled_at, User.created, User.password_hash.is_not(None).label("has_password"))
+SHOWN = (
+    *_USER, User.disabled_at, User.created, User.email_proved, User.password_hash.is_not(None).label("has_password"),
+)  # fmt: skip
 
 
 def by_email(connection: Connection, email: str) -> UserRow | None:
@@ -35,12 +39,24 @@ def by_email(connection: Connection, email: str) -> UserRow | None:
 
 
 def create(
-    connection: Connection, *, email: str, name: str, password_hash: str | None, instance_admin: bool
+    connection: Connection,
+    *,
+    email: str,
+    name: str,
+    password_hash: str | None,
+    instance_admin: bool,
+    email_proved: datetime | None = None,
 ) -> int | None:
     """Make a user and tell its id; None when somebody has that address already."""
     return connection.execute(
         pg_insert(User)
-        .values(email=email.strip().lower(), name=name, password_hash=password_hash, instance_admin=instance_admin)
+        .values(
+            email=email.strip().lower(),
+            name=name,
+            password_hash=password_hash,
+            instance_admin=instance_admin,
+            email_proved=email_proved,
+        )
         .on_conflict_do_nothing(index_elements=[User.email])
         .returning(User.id)
     ).scalar_one_or_none()
@@ -54,6 +70,11 @@ def shown(connection: Connection, *, user_id: int) -> AnyRow | None:
 def any_by_email(connection: Connection, email: str) -> AnyRow | None:
     """One user as admins see them, also a disabled one."""
     return connection.execute(select(*SHOWN).where(User.email == email.strip().lower())).one_or_none()
+
+
+def locked(connection: Connection, *, user_id: int) -> AnyRow:
+    """One user who is there, held until the end of the transaction."""
+    return connection.execute(select(*SHOWN).where(User.id == user_id).with_for_update()).one()
 
 
 def by_identity(connection: Connection, *, provider: str, subject: str) -> AnyRow | None:
@@ -72,6 +93,16 @@ def add_identity(connection: Connection, *, provider: str, subject: str, user_id
         .values(provider=provider, subject=subject, user_id=user_id)
         .on_conflict_do_nothing(index_elements=[ExternalIdentity.provider, ExternalIdentity.subject])
     )
+
+
+def other_subject(connection: Connection, *, provider: str, subject: str, user_id: int) -> bool:
+    """Whether a provider knows this user by another subject."""
+    found = select(ExternalIdentity.subject).where(
+        ExternalIdentity.provider == provider,
+        ExternalIdentity.user_id == user_id,
+        ExternalIdentity.subject != subject,
+    )
+    return connection.execute(found.limit(1)).first() is not None
 
 
 def listed(connection: Connection, *, after: int, limit: int) -> list[AnyRow]:
@@ -95,12 +126,50 @@ def set_password_hash(connection: Connection, *, user_id: int, password_hash: st
     connection.execute(update(User).where(User.id == user_id).values(password_hash=password_hash))
 
 
+def replace_password_hash(connection: Connection, *, user_id: int, was: str, password_hash: str) -> bool:
+    """Another hash in place of the one that was checked; False when that one isn't there any more."""
+    statement = update(User).where(User.id == user_id, User.password_hash == was).values(password_hash=password_hash)
+    return connection.execute(statement.returning(User.id)).first() is not None
+
+
+def still_has(connection: Connection, *, user_id: int, password_hash: str | None) -> bool:
+    """Whether a user isn't disabled and still has the password that was checked (None: none was). Holds the row, so that
+    a session which is opened now is seen by whoever ends sessions."""
+    statement = select(User.id).where(User.id == user_id, User.disabled_at.is_(None))
+    if password_hash is not None:
+        statement = statement.where(User.password_hash == password_hash)
+    return connection.execute(statement.with_for_update(read=True)).first() is not None
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupSource:
+    """Where the groups of a session's user can be asked for again, and until when that must be."""
+
+    provider: str
+    refresh_token: bytes
+    due: datetime
+
+
 def open_session(
-    connection: Connection, *, token_hash: bytes, user_id: int, expires: datetime, address: str, user_agent: str
+    connection: Connection,
+    *,
+    token_hash: bytes,
+    user_id: int,
+    expires: datetime,
+    address: str,
+    user_agent: str,
+    groups: GroupSource | None = None,
 ) -> None:
     connection.execute(
         pg_insert(Session).values(
-            token_hash=token_hash, user_id=user_id, expires=expires, address=address, user_agent=user_agent[:300]
+            token_hash=token_hash,
+            user_id=user_id,
+            expires=expires,
+            address=address,
+            user_agent=user_agent[:300],
+            provider=None if groups is None else groups.provider,
+            refresh_token=None if groups is None else groups.refresh_token,
+            groups_due=None if groups is None else groups.due,
         )
     )
     connection.execute(delete(Session).where(Session.expires < datetime.now(expires.tzinfo) - timedelta(days=1)))
@@ -109,7 +178,7 @@ def open_session(
 def session_user(connection: Connection, *, token_hash: bytes, now: datetime, idle: timedelta) -> UserRow | None:
     """Whose session this is, if it is still good; notes that it was used, at most once a minute."""
     row = connection.execute(
-        select(*_USER, Session.last_seen)
+        select(*_USER, Session.last_seen, Session.groups_due)
         .join(Session, Session.user_id == User.id)
         .where(
             Session.token_hash == token_hash,
@@ -122,7 +191,26 @@ def session_user(connection: Connection, *, token_hash: bytes, now: datetime, id
         return None
     if now - row.last_seen > timedelta(minutes=1):
         connection.execute(update(Session).where(Session.token_hash == token_hash).values(last_seen=now))
-    return UserRow(id=row.id, email=row.email, name=row.name, instance_admin=row.instance_admin)
+    return UserRow(
+        id=row.id,
+        email=row.email,
+        name=row.name,
+        instance_admin=row.instance_admin,
+        groups_due=row.groups_due,
+    )
+
+
+def session_groups(connection: Connection, *, token_hash: bytes) -> AnyRow | None:
+    """Of a session whose groups are asked for again: by whom, with what, and when; None for any other."""
+    return connection.execute(
+        select(
+            Session.user_id, Session.provider, Session.refresh_token, Session.groups_due, Session.groups_tried
+        ).where(Session.token_hash == token_hash, Session.groups_due.is_not(None))
+    ).one_or_none()
+
+
+def change_session(connection: Connection, *, token_hash: bytes, values: dict[str, Any]) -> None:
+    connection.execute(update(Session).where(Session.token_hash == token_hash).values(**values))
 
 
 def sessions(connection: Connection, *, user_id: int, now: datetime, idle: timedelta) -> list[AnyRow]:
@@ -153,10 +241,19 @@ def close_sessions(
     return connection.execute(statement.returning(Session.token_hash)).scalars().all()
 
 
-def add_password_link(connection: Connection, *, token_hash: bytes, user_id: int, expires: datetime) -> None:
-    """A new link to set a password; those from before are worth nothing any more."""
-    connection.execute(delete(PasswordLink).where(PasswordLink.user_id == user_id))
-    connection.execute(pg_insert(PasswordLink).values(token_hash=token_hash, user_id=user_id, expires=expires))
+def add_password_link(
+    connection: Connection, *, token_hash: bytes, user_id: int, expires: datetime, mailed: bool
+) -> None:
+    """A new link to set a password. ``mailed``: it goes out by mail alone."""
+    connection.execute(
+        pg_insert(PasswordLink).values(token_hash=token_hash, user_id=user_id, expires=expires, mailed=mailed)
+    )
+
+
+def remove_password_links(connection: Connection, *, user_id: int) -> int:
+    """Make the links of a user worth nothing; how many there were."""
+    removed = delete(PasswordLink).where(PasswordLink.user_id == user_id).returning(PasswordLink.user_id)
+    return len(connection.execute(removed).all())
 
 
 def password_link(connection: Connection, *, token_hash: bytes, now: datetime) -> AnyRow | None:
@@ -168,8 +265,15 @@ def password_link(connection: Connection, *, token_hash: bytes, now: datetime) -
     ).one_or_none()
 
 
-def use_password_link(connection: Connection, *, token_hash: bytes, now: datetime) -> int | None:
-    """Spend a link: the user's id, once."""
+def use_password_link(connection: Connection, *, token_hash: bytes, now: datetime) -> AnyRow | None:
+    """Spend a link, once: ``user_id``, and whether it was ``mailed``."""
+    # The user first, as everybody locks them, then the link.
+    connection.execute(
+        select(User.id)
+        .join(PasswordLink, PasswordLink.user_id == User.id)
+        .where(PasswordLink.token_hash == token_hash)
+        .with_for_update(of=User)
+    )
     return connection.execute(
         delete(PasswordLink)
         .where(
@@ -178,5 +282,5 @@ def use_password_link(connection: Connection, *, token_hash: bytes, now: datetim
             select(func.count()).where(User.id == PasswordLink.user_id, User.disabled_at.is_(None)).scalar_subquery()
             > 0,
         )
-        .returning(PasswordLink.user_id)
-    ).scalar_one_or_none()
+        .returning(PasswordLink.user_id, PasswordLink.mailed)
+    ).one_or_none()

@@ -1,0 +1,99 @@
+"""Who is disabled keeps no way in: the API keys that they answer for end, or another user answers for them."""
+
+from typing import Any
+
+from playwright.sync_api import Browser, expect
+from sqlalchemy import text
+from support.browser import signed_in
+from support.callers import WithKey
+from support.web import EMAIL, PASSWORD, Parts, Stack
+
+
+def with_key(parts: Parts, *, role: str = "operator") -> tuple[int, WithKey, WithKey]:
+    """(an admin's number, a key of theirs, a key that this one has made)"""
+    bob = parts.member("admin", email="bob@example.com")
+    first: Any = bob.post("api-keys", {"name": "ci", "role": "admin"}).json
+    key = WithKey(client=parts.client(), key=first["key"], id=first["id"], project=parts.project)
+    second: Any = key.post("api-keys", {"name": "made by ci", "role": role}).json
+    other = WithKey(client=parts.client(), key=second["key"], id=second["id"], project=parts.project)
+    return parts.rows("SELECT id FROM users WHERE email = 'bob@example.com'")[0].id, key, other
+
+
+def test_the_keys_of_a_disabled_user_end(parts: Parts) -> None:
+    user_id, key, other = with_key(parts)
+    me = parts.sign_in()
+    listed: Any = me.get(f"/api/v1/users/{user_id}/api-keys").json
+    assert [(item["project"], item["name"]) for item in listed["items"]] == [
+        (parts.project, "made by ci"),
+        (parts.project, "ci"),
+    ]
+    assert "key" not in listed["items"][0]
+    assert me.call("PATCH", f"/api/v1/users/{user_id}", {"disabled": True}).status_code == 200
+    assert [each.get("runs").status_code for each in (key, other)] == [401, 401]
+    rows = parts.rows("SELECT * FROM audit WHERE action = 'api-key.revoke' ORDER BY target")
+    assert sorted(row.target for row in rows) == sorted([key.key[:11], other.key[:11]])
+    assert {(row.project, row.detail["owner"]) for row in rows} == {(parts.project, "bob@example.com")}
+    me.call("PATCH", f"/api/v1/users/{user_id}", {"disabled": False})
+    assert [each.get("runs").status_code for each in (key, other)] == [401, 401]
+
+
+def test_the_keys_of_a_disabled_user_are_refused_while_postgres_is_away_too(stack: Stack) -> None:
+    parts = stack.parts("web")
+    user_id, key, _ = with_key(parts)
+    assert key.get("runs").status_code == 200
+    parts.sign_in().call("PATCH", f"/api/v1/users/{user_id}", {"disabled": True})
+    stack.postgres.stop()
+    assert key.get("runs").status_code == 503
+    stack.postgres.start()
+
+
+def test_a_user_who_is_disabled_in_the_database_alone_has_no_key_that_works(parts: Parts) -> None:
+    user_id, key, other = with_key(parts)
+    with parts.engine.begin() as connection:
+        connection.execute(text("UPDATE users SET disabled_at = now() WHERE id = :id"), {"id": user_id})
+    assert [each.get("runs").status_code for each in (key, other)] == [401, 401]
+
+
+def test_keys_are_handed_over_to_somebody_who_may_have_them(parts: Parts) -> None:
+    user_id, key, other = with_key(parts)
+    me = parts.sign_in()
+    viewer, admin = parts.member("viewer"), parts.member("admin")
+    numbers = {row.email: row.id for row in parts.rows("SELECT id, email FROM users")}
+
+    def disable(**more: object) -> Any:
+        return me.call("PATCH", f"/api/v1/users/{user_id}", {"disabled": True} | more)
+
+    for heir in (numbers["viewer@example.com"], user_id, 999_999):
+        refused = disable(keysTo=heir)
+        assert refused.status_code == 422, refused.text
+    assert "needs the role operator" in disable(keysTo=numbers["viewer@example.com"]).text
+    assert me.get(f"/api/v1/users/{user_id}").json["disabled"] is False  # type: ignore[index]
+    assert disable(keysTo=numbers["admin@example.com"]).status_code == 200
+    assert [each.get("runs").status_code for each in (key, other)] == [200, 200]
+    assert len(me.get(f"/api/v1/users/{numbers['admin@example.com']}/api-keys").json["items"]) == 2  # type: ignore[index]
+    assert len(parts.rows("SELECT * FROM audit WHERE action = 'api-key.hand-over'")) == 2
+    assert viewer.get("api-keys").status_code == 403
+    assert admin.get("api-keys").status_code == 200
+    assert me.call("PATCH", f"/api/v1/users/{user_id}", {"disabled": False, "keysTo": 1}).status_code == 422
+
+
+def test_the_page_of_a_user_lists_their_keys_and_hands_them_over(parts: Parts, browser: Browser) -> None:
+    user_id, key, _ = with_key(parts)
+    with (
+        parts.served() as site,
+        signed_in(browser, site, email=EMAIL, password=PASSWORD, refusals=True) as page,
+    ):
+        page.goto("/users")
+        page.get_by_role("link", name="Disable bob@example.com").click()
+        expect(page.get_by_role("row", name="made by ci")).to_contain_text(parts.project)
+        page.get_by_label("Hand the API keys over").check()
+        page.get_by_label("Address of that user").fill("nobody@example.com")
+        page.get_by_role("button", name="Disable").click()
+        expect(page.get_by_role("alert")).to_contain_text("no user with this address")
+        page.get_by_label("Hand the API keys over").check()
+        page.get_by_label("Address of that user").fill(EMAIL)
+        page.get_by_role("button", name="Disable").click()
+        expect(page.get_by_text("disabled", exact=True)).to_be_visible()
+        expect(page.locator("body")).to_contain_text("No API keys.")
+    assert key.get("runs").status_code == 200
+    assert parts.rows("SELECT disabled_at FROM users WHERE id = :id", id=user_id)[0].disabled_at is not None
