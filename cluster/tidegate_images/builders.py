@@ -55,7 +55,7 @@ def build(
     context: Path,
     wheels: Path | None,
     base: Path | None = None,
-    public_base: str,
+    public_base: str = bases.PYTHON.reference,
     settings: Settings,
     docker: bool,
 ) -> Path:

@@ -8,6 +8,7 @@ from typing import Self
 from urllib.parse import parse_qs, urlsplit
 
 _TYPE = "application/vnd.oci.image.index.v1+json"
+_SCOPE = "repository:library/python:pull"
 _TOKEN = "a-token-of-no-name"
 
 
@@ -22,11 +23,10 @@ class Registry:
             def do_GET(self) -> None:
                 url = urlsplit(self.path)
                 if url.path == "/token":
-                    scope = parse_qs(url.query)["scope"] == ["repository:library/python:pull"]
-                    self._answer(200 if scope else 403, f'{{"token": "{_TOKEN}"}}'.encode(), {})
+                    asked = parse_qs(url.query).get("scope") == [_SCOPE]
+                    self._answer(200 if asked else 403, f'{{"token": "{_TOKEN}"}}'.encode(), {})
                 elif wants_token and self.headers["Authorization"] != f"Bearer {_TOKEN}":
-                    scope = "repository:library/python:pull"
-                    challenge = f'Bearer realm="{registry.url}/token",service="here",scope="{scope}"'
+                    challenge = f'Bearer realm="{registry.url}/token",service="here",scope="{_SCOPE}"'
                     self._answer(401, b"{}", {"WWW-Authenticate": challenge})
                 else:
                     self._manifest(url.path)
@@ -47,7 +47,7 @@ class Registry:
                 self.end_headers()
                 self.wfile.write(body)
 
-            def log_message(self, *args: object) -> None:
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
