@@ -66,7 +66,7 @@ crds: .venv/ready ## Write what is generated from the types: CRDs, the chart's c
 	@$(UV) export $(EXPORT_EXAMPLES) --output-file examples/requirements.txt >/dev/null
 
 .PHONY: verify
-verify: .venv/ready ## Fail when generated files or uv.lock have drifted, or a promise names a test that is not there
+verify: .venv/ready ## Fail when generated files or uv.lock have drifted, or a promise or boundary names a test that is not there
 	@$(UV) lock --check --quiet
 	@$(UV) export $(EXPORT_EXAMPLES) | diff --brief - examples/requirements.txt >/dev/null || \
 	  { echo "examples/requirements.txt has drifted from uv.lock: run 'make crds'"; exit 1; }
