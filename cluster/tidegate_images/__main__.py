@@ -124,13 +124,19 @@ def chart_values(found: Mapping[str, str], *, registry: str | None) -> str:
 
 
 def build(
-    *, only: Sequence[str] | None = None, settings: Settings, docker: bool, release: bool = False
+    *,
+    only: Sequence[str] | None = None,
+    settings: Settings,
+    docker: bool,
+    release: bool = False,
+    recorded: Mapping[str, str] | None = None,
 ) -> Mapping[str, Path]:
     """Archives by image; without Docker those of the public images too, with Docker the cluster pulls these itself.
 
-    A release starts from a base of a known digest, or isn't built.
+    A release starts from a base of a known digest, or isn't built. `recorded`: digests in place of those in the file.
     """
-    public_base = digests.pinned(bases.PYTHON.reference, digests=digests.read(), release=release and docker)
+    known = digests.read() if recorded is None else recorded
+    public_base = digests.pinned(bases.PYTHON.reference, digests=known, release=release and docker)
     wanted = only or (*_OURS, *(() if docker else _PUBLIC))
     archives = {}
     for name in wanted:

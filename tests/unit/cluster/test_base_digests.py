@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from support.registry import Registry
 from tidegate_cluster.errors import ClusterError
+from tidegate_cluster.settings import Settings
 from tidegate_images import __main__ as command
 from tidegate_images import bases, digests, registry
 
@@ -61,6 +62,13 @@ def test_a_build_that_is_pushed_needs_a_digest() -> None:
     with pytest.raises(ClusterError, match="run `make bases`"):
         digests.pinned(REFERENCE, digests={}, release=True)
     assert digests.pinned(REFERENCE, digests={}, release=False) == REFERENCE
+
+
+def test_without_a_digest_a_release_is_refused_before_anything_is_built(tmp_path: Path) -> None:
+    places = Settings(cache=tmp_path / "cache", state=tmp_path / "state", first_network=200)
+    with pytest.raises(ClusterError, match="run `make bases`"):
+        command.build(settings=places, docker=True, release=True, recorded={})
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("release", [False, True])
