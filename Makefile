@@ -8,6 +8,7 @@ PYTHON := .venv/bin/python
 CLUSTER := PYTHONPATH=cluster $(PYTHON) -m tidegate_cluster
 IMAGES := PYTHONPATH=cluster $(PYTHON) -m tidegate_images
 NAME ?= demo
+EXPORT_EXAMPLES := --quiet --frozen --only-group examples --no-emit-workspace --no-header --no-annotate
 FUZZ_TESTS := $(wildcard tests/*/test_fuzz.py)
 PUSH ?=
 
@@ -19,9 +20,10 @@ help: ## List the targets
 	@$(UV) sync --quiet --frozen --all-extras --all-packages
 	@touch $@
 
-$(CACHE)/uv/bin/uv:
+$(CACHE)/uv/bin/uv: cluster/locked/uv.txt
 	@python3 -c 'import sys; sys.exit("Tidegate needs Python 3.11 or later as python3" if sys.version_info < (3, 11) else 0)'
-	@python3 -m venv $(CACHE)/uv && $(CACHE)/uv/bin/pip install --quiet 'uv>=0.13,<0.14'
+	@python3 -m venv $(CACHE)/uv && $(CACHE)/uv/bin/pip install --quiet --require-hashes --only-binary=:all: --requirement=$<
+	@touch $@
 
 .PHONY: demo
 demo: .venv/ready ## Real runs on a real cluster, in a browser and in kubectl
@@ -61,10 +63,13 @@ crds: .venv/ready ## Write what is generated from the types: CRDs, the chart's c
 	@$(PYTHON) docs/generate_openapi.py
 	@$(PYTHON) docs/generate_python.py
 	@$(PYTHON) docs/generate_cli.py
+	@$(UV) export $(EXPORT_EXAMPLES) --output-file examples/requirements.txt >/dev/null
 
 .PHONY: verify
-verify: .venv/ready ## Fail when generated files or uv.lock have drifted, or a promise names a test that is not there
+verify: .venv/ready ## Fail when generated files or uv.lock have drifted, or a promise or boundary names a test that is not there
 	@$(UV) lock --check --quiet
+	@$(UV) export $(EXPORT_EXAMPLES) | diff --brief - examples/requirements.txt >/dev/null || \
+	  { echo "examples/requirements.txt has drifted from uv.lock: run 'make crds'"; exit 1; }
 	@$(PYTHON) -m tidegate_api.generate --check .
 	@$(PYTHON) docs/generate_settings.py --check
 	@$(PYTHON) docs/generate_openapi.py --check
@@ -83,6 +88,14 @@ cluster-down: .venv/ready ## Take the cluster away without a trace; NAME=demo
 .PHONY: images
 images: .venv/ready ## Build the images; PUSH=registry/prefix pushes them
 	@$(IMAGES) build $(if $(PUSH),--push $(PUSH))
+
+.PHONY: bases
+bases: .venv/ready ## Renew the digests of the images that ours start from; MIRROR=https://registry asks that one
+	@$(IMAGES) bases $(if $(MIRROR),--mirror $(MIRROR))
+
+.PHONY: audit
+audit: .venv/ready ## Look for known vulnerabilities of what we depend on and of vendored files, at osv.dev
+	@PYTHONPATH=cluster $(PYTHON) -m tidegate_audit
 
 .PHONY: bench
 bench: .venv/ready ## Measure against plain Jobs on the same control plane

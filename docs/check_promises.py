@@ -1,4 +1,7 @@
-"""Check promises.md: pytest collects each test that a promise names, and a promise names each field of the resources."""
+"""Check promises.md and SECURITY.md: pytest collects each test that a row names.
+
+A promise names each field of the resources, and a boundary of the threat model has a test without exception.
+"""
 
 import re
 import subprocess
@@ -11,7 +14,8 @@ from typing import Any, Final
 from tidegate_api.crd import KINDS, structural_schema
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-PAGE: Final = ROOT / "docs/promises.md"
+PROMISES: Final = ROOT / "docs/promises.md"
+SECURITY: Final = ROOT / "SECURITY.md"
 NONE_YET: Final = "none yet: "
 WITHOUT_TEST: Final = 4
 """Promises that no test asserts. It may only become smaller."""
@@ -28,12 +32,16 @@ class Promise:
 
 
 def parse(page: str) -> list[Promise]:
-    """The rows of all tables of the page, but their heads."""
+    """The rows of all tables of the page that name tests, but their heads."""
     lines = page.splitlines()
     found = []
+    names_tests = False
     for number, line in enumerate(lines, start=1):
         below = lines[number] if number < len(lines) else ""
-        if not line.startswith("|") or line.startswith("|---") or below.startswith("|---"):
+        if below.startswith("|---"):
+            names_tests = line.endswith("| tests |")
+            continue
+        if not names_tests or not line.startswith("|") or line.startswith("|---"):
             continue
         text, _, tests = line.strip("| ").partition(" | ")
         found.append(Promise(number, text, tuple(re.findall(r"`([^`]+)`", tests)), tests.startswith(NONE_YET)))
@@ -89,12 +97,16 @@ def collect(tests: Collection[str]) -> set[str]:
 
 def main() -> int:
     """Tell what is wrong; returns the exit code."""
-    promises = parse(PAGE.read_text(encoding="utf-8"))
-    collected = collect({test for promise in promises if not promise.none_yet for test in promise.tests})
+    promises, boundaries = (parse(page.read_text(encoding="utf-8")) for page in (PROMISES, SECURITY))
+    named = [row for row in (*promises, *boundaries) if not row.none_yet]
+    collected = collect({test for row in named for test in row.tests})
     wanted = {name for kind in KINDS for name in fields(structural_schema(kind.model))}
-    told = faults(promises, collected=collected, wanted=wanted, most=WITHOUT_TEST)
-    for fault in told:
-        sys.stderr.write(f"docs/promises.md: {fault}\n")
+    told = [
+        *((PROMISES, fault) for fault in faults(promises, collected=collected, wanted=wanted, most=WITHOUT_TEST)),
+        *((SECURITY, fault) for fault in faults(boundaries, collected=collected, wanted=(), most=0)),
+    ]
+    for page, fault in told:
+        sys.stderr.write(f"{page.relative_to(ROOT)}: {fault}\n")
     return 1 if told else 0
 
 

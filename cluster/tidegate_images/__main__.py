@@ -12,7 +12,7 @@ from tidegate_cluster import clusters, host, locks, settings
 from tidegate_cluster.errors import ClusterError
 from tidegate_cluster.settings import Settings
 
-from . import bases, builders, wheels
+from . import bases, builders, digests, registry, wheels
 from .builders import Image
 
 INSTALL = ("cluster/tidegate_images/install.sh",)
@@ -42,11 +42,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     one.add_argument("--push", metavar="PREFIX", help="push ours as PREFIX/tidegate/IMAGE:TAG")
     collect = subcommands.add_parser("wheels", help="fill wheels/ for a docker build by hand")
     collect.add_argument("--only", nargs="+", choices=[*wheels.DISTRIBUTIONS], metavar="IMAGE")
+    renew = subcommands.add_parser("bases", help="record the digests of the public images that ours start from")
+    renew.add_argument("--mirror", metavar="URL", help="ask this registry in place of the one that the image names")
+    renew.add_argument("--file", type=Path, default=digests.FILE, metavar="FILE", help="where they are recorded")
     given = parser.parse_args(arguments)
     try:
         found = settings.from_environment()
         with locks.locked(found.locks / "images.lock", waiting_for="another build of images"):
-            if given.command == "wheels":
+            if given.command == "bases":
+                _renew_bases(file=given.file, mirror=given.mirror)
+            elif given.command == "wheels":
                 for name in given.only or wheels.DISTRIBUTIONS:
                     print(wheels.collect(name, checkout=checkout(), settings=found))
             else:
@@ -72,7 +77,7 @@ def version() -> str:
 
 def _build(given: argparse.Namespace, found: Settings) -> None:
     docker = host.docker_answers()
-    archives = build(only=given.only, settings=found, docker=docker)
+    archives = build(only=given.only, settings=found, docker=docker, release=given.push is not None)
     for path in archives.values():
         print(path)
     if given.load:
@@ -94,6 +99,13 @@ def _build(given: argparse.Namespace, found: Settings) -> None:
     print(f"helm values of these builds: {values.relative_to(checkout())}", file=sys.stderr)
 
 
+def _renew_bases(*, file: Path, mirror: str | None) -> None:
+    reference = bases.PYTHON.reference
+    digest = registry.digest_of(reference, mirror=mirror)
+    digests.write({reference: digest}, file)
+    print(f"{reference}@{digest}")
+
+
 def tags(archives: Mapping[str, Path]) -> Mapping[str, str]:
     """The tags of the builds that the chart's own pods run."""
     return {
@@ -111,26 +123,39 @@ def chart_values(found: Mapping[str, str], *, registry: str | None) -> str:
     return "\n".join(lines) + "\n"
 
 
-def build(*, only: Sequence[str] | None = None, settings: Settings, docker: bool) -> Mapping[str, Path]:
-    """Archives by image; without Docker those of the public images too, with Docker the cluster pulls these itself."""
+def build(
+    *,
+    only: Sequence[str] | None = None,
+    settings: Settings,
+    docker: bool,
+    release: bool = False,
+    recorded: Mapping[str, str] | None = None,
+) -> Mapping[str, Path]:
+    """Archives by image; without Docker those of the public images too, with Docker the cluster pulls these itself.
+
+    A release starts from a base of a known digest, or isn't built. `recorded`: digests in place of those in the file.
+    """
+    known = digests.read() if recorded is None else recorded
+    public_base = digests.pinned(bases.PYTHON.reference, digests=known, release=release and docker)
     wanted = only or (*_OURS, *(() if docker else _PUBLIC))
     archives = {}
     for name in wanted:
         if name in _OURS:
-            archives[name] = _build_ours(name, settings=settings, docker=docker)
+            archives[name] = _build_ours(name, public_base=public_base, settings=settings, docker=docker)
         else:
             archives[name] = bases.build(bases.ALL[name], settings=settings)
     return archives
 
 
-def _build_ours(name: str, *, settings: Settings, docker: bool) -> Path:
+def _build_ours(name: str, *, public_base: str, settings: Settings, docker: bool) -> Path:
     image = _OURS[name]
     return builders.build(
         image,
         version=version(),
         context=checkout(),
         wheels=None if image.base else wheels.collect(name, checkout=checkout(), settings=settings),
-        base=_build_ours(image.base, settings=settings, docker=docker) if image.base else None,
+        base=_build_ours(image.base, public_base=public_base, settings=settings, docker=docker) if image.base else None,
+        public_base=public_base,
         settings=settings,
         docker=docker,
     )

@@ -55,11 +55,21 @@ def build(
     context: Path,
     wheels: Path | None,
     base: Path | None = None,
+    public_base: str = bases.PYTHON.reference,
     settings: Settings,
     docker: bool,
 ) -> Path:
-    """The archive of an image, built unless the cache has it of the same content. `base`: archive of the image's base."""
-    key = _key(image, version=version, context=context, wheels=wheels, base=base, docker=docker)
+    """The archive of an image, built unless the cache has it of the same content.
+
+    `base`: archive of the image's base, if that is one of ours. `public_base`: what Docker pulls as the base otherwise.
+    """
+    key = _key(
+        image,
+        version=version,
+        context=context,
+        wheels=wheels,
+        below=_below(base, public_base=public_base, docker=docker),
+    )
     target = settings.cache / "images" / f"{image.name}-{key}.tar"
     if target.exists():
         return target
@@ -68,7 +78,7 @@ def build(
     target.parent.mkdir(parents=True, exist_ok=True)
     half = target.with_name(f"{target.name}.half")
     half.unlink(missing_ok=True)
-    builder = Docker() if docker else Buildah(settings=settings)
+    builder = Docker(public_base=public_base) if docker else Buildah(settings=settings)
     if base is not None:
         builder.bring(base)
     builder.build(image, tag=image.tag(version=version, key=key), context=context, target=half)
@@ -78,9 +88,14 @@ def build(
     return target
 
 
-def _key(image: Image, *, version: str, context: Path, wheels: Path | None, base: Path | None, docker: bool) -> str:
+def _below(base: Path | None, *, public_base: str, docker: bool) -> str:
     # An archive of ours has a hash of its content in its name.
-    below = base.name if base is not None else "docker" if docker else bases.key(bases.PYTHON)
+    if base is not None:
+        return base.name
+    return f"docker {public_base}" if docker else bases.key(bases.PYTHON)
+
+
+def _key(image: Image, *, version: str, context: Path, wheels: Path | None, below: str) -> str:
     digest = hashlib.sha256(f"{version}\0{below}\0{os.uname().machine}\0{image.by_content}".encode())
     digest.update((context / image.dockerfile).read_bytes())
     for file in [*(sorted(wheels.glob("*/*.whl")) if wheels else ()), *_sources(image, context=context)]:
@@ -96,6 +111,9 @@ def _sources(image: Image, *, context: Path) -> Sequence[Path]:
 class Docker:
     """The engine builds, pulls bases and pushes with its own credentials."""
 
+    public_base: str = bases.PYTHON.reference
+    """What images start from that start from none of ours."""
+
     def bring(self, archive: Path) -> None:
         """Have an image of ours to start from."""
         commands.run("docker", "load", f"--input={archive}")
@@ -103,7 +121,8 @@ class Docker:
     def build(self, image: Image, *, tag: str, context: Path, target: Path) -> None:
         reference = image.reference(tag)
         dockerfile = context / image.dockerfile
-        commands.run("docker", "build", f"--file={dockerfile}", f"--tag={reference}", context, timeout=1800)
+        base = () if image.base else (f"--build-arg=PYTHON={self.public_base}",)
+        commands.run("docker", "build", f"--file={dockerfile}", f"--tag={reference}", *base, context, timeout=1800)
         commands.run("docker", "save", f"--output={target}", reference)
 
     def push(self, *, archive: Path, reference: str, destination: str) -> None:

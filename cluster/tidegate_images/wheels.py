@@ -12,10 +12,14 @@ import venv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from tidegate_cluster import commands
 from tidegate_cluster.errors import ClusterError
 from tidegate_cluster.settings import Settings
+
+LOCKED: Final = Path(__file__).resolve().parents[1] / "locked"
+"""Files of requirements with versions and hashes, of what uv.lock doesn't hold."""
 
 _PYTHON = "3.13"
 _PLATFORMS = ("manylinux_2_28", "manylinux_2_17", "manylinux2014")
@@ -72,7 +76,9 @@ def find_uv(*, settings: Settings) -> str:
     uv = _tools(settings=settings) / "uv"
     if not uv.exists():
         print("no uv on PATH: installing it from PyPI", file=sys.stderr, flush=True)
-        commands.run(uv.with_name("python"), "-m", "pip", "install", "--quiet", "uv")
+        listed = LOCKED / "uv.txt"
+        options = ("--quiet", "--require-hashes", "--only-binary=:all:", f"--requirement={listed}")
+        commands.run(uv.with_name("python"), "-m", "pip", "install", *options)
     return str(uv)
 
 
@@ -129,6 +135,7 @@ def _downloaded(listed: str, *, what: str, settings: Settings) -> Path:
             "download",
             "--quiet",
             "--only-binary=:all:",
+            "--require-hashes",
             f"--python-version={_PYTHON}",
             "--implementation=cp",
             *platforms,
@@ -143,7 +150,7 @@ def _downloaded(listed: str, *, what: str, settings: Settings) -> Path:
 
 def _own(distribution: Distribution, *, uv: str, checkout: Path, settings: Settings) -> Path:
     directory = checkout / distribution.directory
-    digest = hashlib.sha256((directory / "pyproject.toml").read_bytes())
+    digest = hashlib.sha256((directory / "pyproject.toml").read_bytes() + (LOCKED / "build.txt").read_bytes())
     for source in distribution.sources:
         for file in sorted((checkout / source).rglob("*")):
             if file.is_file() and "__pycache__" not in file.parts:
@@ -154,18 +161,17 @@ def _own(distribution: Distribution, *, uv: str, checkout: Path, settings: Setti
         shutil.rmtree(half, ignore_errors=True)
         half.mkdir(parents=True)
         environment = {**os.environ, "SOURCE_DATE_EPOCH": "315532800"}  # the same wheel for the same sources
-        commands.run(uv, "build", "--quiet", "--wheel", f"--out-dir={half}", directory, env=environment)
+        # Its build backend too is none but that which is recorded.
+        locked = ("--require-hashes", f"--build-constraints={LOCKED / 'build.txt'}")
+        commands.run(uv, "build", "--quiet", "--wheel", *locked, f"--out-dir={half}", directory, env=environment)
         half.rename(target)
     return next(iter(sorted(target.glob("*.whl"))))
 
 
 def _pip(*, settings: Settings) -> Path:
     # An image's Python may have no pip (Debian's) or one to be left out: a wheel of pip can be run as it is.
-    target = settings.cache / "wheels" / "pip"
-    if not list(target.glob("pip-*.whl")):
-        target.mkdir(parents=True, exist_ok=True)
-        commands.run(*_pip_command(settings=settings), "download", "--quiet", "--no-deps", f"--dest={target}", "pip")
-    return next(iter(sorted(target.glob("pip-*.whl"))))
+    listed = (LOCKED / "pip.txt").read_text(encoding="utf-8")
+    return next(iter(_downloaded(listed, what="pip", settings=settings).glob("pip-*.whl")))
 
 
 def _pip_command(*, settings: Settings) -> Sequence[str]:

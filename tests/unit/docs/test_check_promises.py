@@ -15,6 +15,17 @@ Some words.
 | A run has a `name`. | none yet: needs `a machine` of its own |
 | Nobody looks. | |
 """
+SECURITY = """# Security
+| boundary | tests |
+|---|---|
+| A stranger gets nothing. | `tests/a.py::test_a` |
+| A viewer writes nothing. | |
+| A key is no person. | none yet: later |
+
+| part | how it is held |
+|---|---|
+| packages | `uv.lock` |
+"""
 HERE = "tests/unit/docs/test_check_promises.py"
 
 
@@ -35,6 +46,14 @@ def test_what_is_wrong_is_told_by_line() -> None:
         "line 7: pytest doesn't collect tests/b.py::test_b",
         "line 9: no test in backticks, and no 'none yet:' with a reason",
         "no promise names the field `burst`",
+    ]
+
+
+def test_each_boundary_needs_a_test_and_other_tables_none() -> None:
+    assert told(SECURITY, collected=set(), most=0) == [
+        "line 4: pytest doesn't collect tests/a.py::test_a",
+        "line 5: no test in backticks, and no 'none yet:' with a reason",
+        "1 promises have no test and 0 may: write a test",
     ]
 
 
