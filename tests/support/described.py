@@ -7,10 +7,17 @@ from typing import TYPE_CHECKING, Any
 import schemathesis
 from flask import Flask
 from schemathesis import Case
+from schemathesis.checks import not_a_server_error
 from schemathesis.core.parameters import ParameterLocation
 from schemathesis.generation import GenerationMode
 from schemathesis.schemas import APIOperation
-from schemathesis.specs.openapi.checks import ignored_auth
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    ignored_auth,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from support.pods import Pod
@@ -26,6 +33,16 @@ EXAMPLES = int(os.environ.get("TIDEGATE_EXAMPLES", "3"))
 ACCEPTED = ["2xx", "403", "404", "409", "412", "422"]
 """Answers to what the description allows: it can't tell all rules, such as that a key must end in the future. 401 would mean
 that whoever calls has lost the key or session."""
+
+AS_DESCRIBED = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+CALLERS = ("nobody", "viewer", "operator", "developer", "of-some-tasks")
+"""Who else calls everything, beside those who may: keys of each role, one of some tasks, and no key at all."""
 
 REFUSED = ["400", "403", "404", "405", "409", "412", "413", "415", "422"]
 """Answers to what it doesn't allow."""
@@ -79,6 +96,8 @@ class World:
         # The first ones are ended by calls with small numbers.
         made: Any = [me.post("api-keys", {"name": "pipeline", "role": "admin"}).json for _ in range(5)][-1]
         self._key = made["key"]
+        self._keys = {role: self._parts.key(role).key for role in ("viewer", "operator", "developer")}
+        self._keys["of-some-tasks"] = self._parts.key("operator", tasks=["resize"]).key
         person = [self._parts.sign_in() for _ in range(5)][-1]
         self._person = {"X-CSRFToken": person.csrf}, dict([person.cookie().split("=", 1)])
         self._names = {"tasks": "resize", "queues": "mail", "schedules": "nightly"}
@@ -108,6 +127,13 @@ class World:
         # It can't take a session away again; test_routes.py does.
         excluded = [ignored_auth] if cookies else []
         case.call_and_validate(headers=headers, cookies=cookies, excluded_checks=excluded)
+
+    def check_as(self, case: Case[Any], who: str) -> None:
+        """Make the call as somebody who may do less, or as nobody: whatever is answered is described, and no failure of ours."""
+        self._settle(case)
+        key = self._keys.get(who)
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        case.call_and_validate(headers=headers, checks=AS_DESCRIBED)
 
     def _credentials(self, case: Case[Any]) -> tuple[dict[str, str], dict[str, str]]:
         """Of whoever may call this: a key, an admin of the installation, or a pod."""

@@ -59,7 +59,6 @@ def security_of(permission: Permission, method: str) -> list[dict[str, list[str]
 def refusals(permission: Permission, method: str) -> Iterator[int]:
     """Errors of whoever may not call, or calls too often."""
     yield 401
-    if permission is not Permission.RUN_TOKEN:
-        yield 429
+    yield 429
     if permission not in (Permission.PUBLIC, Permission.SIGNED_IN) or method not in READING:
         yield 403
