@@ -12,7 +12,6 @@ from support.faults import held
 from support.operator import OperatorProcess, OwnRuns
 from support.servers import wait_until
 from tidegate_cluster.control_plane import ControlPlane
-from tidegate_operator.timestamps import parse_time
 
 GROUP = "/apis/tidegate.dev/v1alpha1"
 
@@ -332,85 +331,3 @@ def test_a_payload_nested_too_deeply_ends_its_own_run_alone(
     operator.start().wait_leading()
     own.create(a_run(f"beside-{name}").built)
     own.wait(f"beside-{name}", "Succeeded")
-
-
-@pytest.fixture
-def kueue(plane: ControlPlane, own: OwnRuns) -> Iterator[None]:
-    """Another controller's policy: Jobs with the label are suspended as they are made."""
-    name = "kueue.example.com"
-    rule = {"apiGroups": ["batch"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["jobs"]}
-    spec = {
-        "matchConstraints": {"resourceRules": [rule]},
-        "matchConditions": [
-            {
-                "name": "ours",
-                "expression": "has(object.metadata.labels) && 'example.com/kueue' in object.metadata.labels",
-            }
-        ],
-        "failurePolicy": "Fail",
-        "reinvocationPolicy": "Never",
-        "mutations": [
-            {
-                "patchType": "ApplyConfiguration",
-                "applyConfiguration": {"expression": "Object{spec: Object.spec{suspend: true}}"},
-            }
-        ],
-    }
-    served = plane.kubectl("api-resources", "--api-group=admissionregistration.k8s.io", "-o", "name")
-    assert "mutatingadmissionpolicies" in served
-    group = {"apiVersion": "admissionregistration.k8s.io/v1"}
-    policy = {**group, "kind": "MutatingAdmissionPolicy", "metadata": {"name": name}, "spec": spec}
-    binding = {
-        **group,
-        "kind": "MutatingAdmissionPolicyBinding",
-        "metadata": {"name": name},
-        "spec": {"policyName": name},
-    }
-    for body in (policy, binding):
-        plane.kubectl("create", "-f", "-", stdin=json.dumps(body))
-    probe = {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": {"name": "probe", "namespace": own.namespace, "labels": {"example.com/kueue": ""}},
-        "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "a", "image": "x"}]}}},
-    }
-
-    def is_in_force() -> bool:
-        made = plane.kubectl("create", "--dry-run=server", "-o", "json", "-f", "-", stdin=json.dumps(probe))
-        return json.loads(made)["spec"].get("suspend") is True
-
-    wait_until(is_in_force, what="the policy to be in force")
-    yield
-    plane.kubectl("delete", "mutatingadmissionpolicy,mutatingadmissionpolicybinding", name)
-
-
-def resume(plane: ControlPlane, own: OwnRuns, name: str, *, suspend: bool) -> None:
-    job = own.jobs(name)[-1]["metadata"]["name"]
-    patch = json.dumps({"spec": {"suspend": suspend}})
-    plane.kubectl("-n", own.namespace, "patch", "job", job, "--type=merge", "-p", patch)
-
-
-@pytest.mark.usefixtures("kueue")
-def test_a_job_that_another_controller_suspends_neither_runs_into_its_start_timeout_nor_is_made_twice(
-    plane: ControlPlane, own: OwnRuns
-) -> None:
-    body = held("suspended-job").labels({"example.com/kueue": "", "fake.tidegate.dev/hold": "1"})
-    own.create(body.task(startTimeoutSeconds=2).built)
-    own.wait("suspended-job", "Starting", reason="Scheduling")
-    wait_until(lambda: "suspended by another" in own.get("suspended-job")["status"]["message"], what="the cause")
-    created = own.jobs("suspended-job")[-1]["metadata"]["creationTimestamp"]
-    wait_until(lambda: _age(created) > 5, what="more than the start timeout")
-    assert own.get("suspended-job")["status"]["phase"] == "Starting"
-    resume(plane, own, "suspended-job", suspend=False)
-    own.wait("suspended-job", "Running")
-    # Preempted: its pod is deleted, and comes again with the same Job.
-    resume(plane, own, "suspended-job", suspend=True)
-    own.wait("suspended-job", "Starting", reason="Scheduling")
-    resume(plane, own, "suspended-job", suspend=False)
-    status = own.wait("suspended-job", "Running")
-    assert [a["number"] for a in status["attempts"]] == [1]
-    assert len(own.jobs("suspended-job")) == 1
-
-
-def _age(created: str) -> float:
-    return time.time() - (parse_time(created) or 0.0)

@@ -132,10 +132,13 @@ def create_child(made: Services, identity: RunIdentity, body: dict[str, Any]) ->
 
 def own_or_met(made: Services, identity: RunIdentity, uid: str) -> RunLike:
     """A child, or a run of the project that a key of this run has met; 403 for everything else."""
-    if runs.is_uid(uid):
+
+    def has_met() -> bool:
         with made.engine.connect() as connection:
-            met = met_runs.has_met(connection, run_uid=identity.run_uid, met_uid=uid)
-        row = _look(made, identity.project, uid) if met else None
+            return met_runs.has_met(connection, run_uid=identity.run_uid, met_uid=uid)
+
+    if runs.is_uid(uid) and unless_away(has_met, lambda: False):
+        row = _look(made, identity.project, uid)
         if row is not None:
             return row
     return own_child(made, identity, uid)
