@@ -140,12 +140,12 @@ def test_a_nodes_clock_that_is_off_changes_no_duration_and_no_timeout(
         lambda: runs.listed("pods", f"job-name={job_of(runs, name)}")[0]["spec"]["activeDeadlineSeconds"] == 1,
         what="its timeout",
     )
-    assert time.time() - begun == pytest.approx(6, abs=3)
+    assert time.time() - begun >= 5
     ended = {"startedAt": format_time(begun + off), "finishedAt": format_time(time.time() + off), "exitCode": 143}
     set_pod(plane, runs, name, phase="Failed", reason="DeadlineExceeded", state={"terminated": ended})
     status = runs.wait(name, "Failed", reason="Timeout")
     took = (parse_time(status["finishedAt"]) or 0) - (parse_time(status["startedAt"]) or 0)
-    assert took == pytest.approx(6, abs=3)
+    assert 5 <= took < 60  # the clocks are 600 s apart
     assert status["attempts"][0]["startedAt"] <= status["attempts"][0]["finishedAt"]
 
 

@@ -109,6 +109,22 @@ def test_keys_have_their_own_limit_and_take_turns(plane: ControlPlane, runs: Run
     runs.wait("keyed-a1", "Running")
 
 
+def test_keys_take_turns_though_one_has_many_runs_before_the_other(plane: ControlPlane, runs: Runs) -> None:
+    runs.create(a_queue("turns", concurrencyLimit=1))
+    names = [f"turns-{name}" for name in ("first", "a1", "a2", "a3", "b1", "b2")]
+    for name in names:
+        runs.create(held(name, "turns", concurrencyKey=name[len("turns-")]).built)
+    settled(runs, "turns", running=1, pending=5)
+    order: list[str] = []
+    for _ in names:
+        wait_until(lambda: len(started(runs, *names)) > len(order), what="the next to start")
+        (new,) = set(started(runs, *names)) - set(order)
+        order.append(new)
+        end(plane, runs, new)
+    keys = [name[len("turns-")] for name in order]
+    assert keys == ["f", "a", "b", "a", "b", "a"]
+
+
 def test_a_paused_queue_lets_running_ones_go_on_and_holds_retries(plane: ControlPlane, runs: Runs) -> None:
     runs.create(a_queue("halted"))
     retry = {"maxAttempts": 2, "initialDelaySeconds": 0}

@@ -132,6 +132,9 @@ def test_a_conflicting_write_is_decided_again_on_what_is_there(plane: ControlPla
             plane.kubectl("label", "--overwrite", "tgr", *(f"contended-{i}" for i in range(8)), f"turn={turn}")
         for i in range(8):
             runs.wait(f"contended-{i}", "Succeeded")
+            assert len(runs.jobs(f"contended-{i}")) == 1
+        conflicts = 'tidegate_kube_requests_total{code="409",resource="taskruns/status",verb="patch"}'
+        assert operator.metric(conflicts) > 0
 
 
 def test_a_second_replica_stands_by_and_takes_over(plane: ControlPlane, runs: Runs, tmp_path: Path) -> None:

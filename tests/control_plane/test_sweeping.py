@@ -29,6 +29,8 @@ def test_sweeps_go_on_beside_events_without_correcting_anything(runs: Runs, oper
     wait_until(lambda: operator.metric('tidegate_sweeps_total{outcome="ok"}') > before + 1, what="two more sweeps")
     assert all(len(runs.jobs(f"swept-{i}")) == 1 for i in range(5))
     assert operator.metric("tidegate_reconcile_errors_total") == 0
+    kinds = ("taskruns", "tasks", "queues", "jobs", "pods")
+    assert [operator.metric(f'tidegate_sweep_corrections_total{{kind="{kind}"}}') for kind in kinds] == [0.0] * 5
 
 
 def test_a_label_taken_off_a_running_pod_does_not_start_a_second_one(plane: ControlPlane, runs: Runs) -> None:

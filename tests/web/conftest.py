@@ -3,11 +3,13 @@
 import itertools
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser
 from support.browser import chromium
 from support.callers import SignedIn
+from support.proxy import FaultyProxy
 from support.rights import granted_plane
 from support.servers import Postgres, Redis, ensure_servers
 from support.web import EMAIL, PASSWORD, MirrorThread, Parts, Stack
@@ -50,6 +52,13 @@ def template(postgres: Postgres) -> str:
         create_admin(connection, settings)
     engine.dispose()
     return "template_tests"
+
+
+@pytest.fixture
+def proxy(plane: ControlPlane, tmp_path: Path) -> Iterator[FaultyProxy]:
+    """A way to the apiserver that a test breaks. Its kubeconfig is an app's setting."""
+    with FaultyProxy(plane, folder=tmp_path) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 from support.callers import SignedIn
+from support.proxy import FaultyProxy
 from support.servers import wait_until
 from support.web import MirrorThread, Parts, Stack, finish, until
-from tidegate_web.kubernetes import Cluster, ClusterError
+from tidegate_web.kubernetes import Cluster
 from tidegate_web.store import partitions
 from werkzeug.test import TestResponse
 
@@ -262,13 +263,15 @@ def test_keys_need_the_database_and_nothing_else_does(stack: Stack, parts: Parts
     assert post(me).status_code == 201
 
 
-def test_while_kubernetes_does_not_answer_the_key_stays_reserved(me: SignedIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    def away(*_: object) -> dict[str, Any]:
-        raise ClusterError(0, "the apiserver can't be reached")
-
-    with monkeypatch.context() as broken:
-        broken.setattr(Cluster, "create_run", away)
+@pytest.mark.parametrize("carried_out", [False, True])
+def test_while_kubernetes_does_not_answer_the_key_stays_reserved(
+    stack: Stack, proxy: FaultyProxy, carried_out: bool
+) -> None:
+    me = stack.parts("web", kubeconfig=proxy.kubeconfig("web")).sign_in()
+    rule = proxy.on(method="POST", path="/taskruns")
+    with rule.forward_then_drop() if carried_out else rule.drop():
         assert post(me).status_code == 503
+    assert len(names_in_cluster(stack)) == carried_out
     # Whether it was made, nobody knows: only the same may be sent again.
     assert post(me, BODY | {"payload": {"n": 2}}).status_code == 422
     assert post(me).status_code == 201

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 import urllib3
-from support.callers import csrf_token
 from support.pods import Pod
-from support.web import EMAIL, PASSWORD, Events, Stack
+from support.web import Events, Stack
 
 
 @pytest.mark.parametrize("command", ["serve", "live"])
@@ -34,8 +33,6 @@ def test_all_ends_soon_though_streams_are_open(stack: Stack, tmp_path: Path) -> 
             with pytest.raises(EOFError):
                 stream.next()
         assert process.process.wait(timeout=15) == 0
-    assert csrf_token(parts.client().get("/login"))
-    assert EMAIL not in (tmp_path / "log").read_text() or PASSWORD not in (tmp_path / "log").read_text()
 
 
 @pytest.mark.parametrize("command", ["serve", "all"])

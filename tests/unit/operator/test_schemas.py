@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -201,6 +200,4 @@ def test_the_worker_ends_with_a_supervisor_that_is_killed(tmp_path: Path) -> Non
             assert supervisor.stdout is not None
             pid = int(supervisor.stdout.readline())
             supervisor.kill()
-        begin = time.monotonic()
-        wait_until(lambda pid=pid: not alive(pid), seconds=5, what=f"the {what} worker to end")  # type: ignore[misc]
-        assert time.monotonic() - begin < 4
+        wait_until(lambda pid=pid: not alive(pid), what=f"the {what} worker to end")  # type: ignore[misc]

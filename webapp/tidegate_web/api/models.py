@@ -14,6 +14,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic.alias_generators import to_camel
+from tidegate_api.names import DNS_LABEL
 
 from tidegate_web.auth.passwords import LEAST_SIGNS
 from tidegate_web.permissions import Role, is_dns_label
@@ -53,10 +54,17 @@ def _no_number(value: object) -> object:
     return value
 
 
-Email = Annotated[str, Field(max_length=320), AfterValidator(_email)]
-PlainName = Annotated[str, Field(max_length=200), AfterValidator(_plain)]
+# Patterns are for the description: the validators say it in words.
+Email = Annotated[
+    str,
+    Field(max_length=320, json_schema_extra={"pattern": r"^\s*[^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+\s*$"}),
+    AfterValidator(_email),
+]
+PlainName = Annotated[
+    str, Field(max_length=200, json_schema_extra={"pattern": r"^[^\x00-\x1f]*$"}), AfterValidator(_plain)
+]
 RoleName = Annotated[str, Field(json_schema_extra={"enum": [role.label for role in Role]}), AfterValidator(_role)]
-DnsLabel = Annotated[str, Field(max_length=63), AfterValidator(_label)]
+DnsLabel = Annotated[str, Field(max_length=63, json_schema_extra={"pattern": DNS_LABEL}), AfterValidator(_label)]
 Time = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_no_number)]
 
 
@@ -155,10 +163,13 @@ class ProjectSettings(Body):
     """Archived runs are forgotten so many days after their end; null: never."""
 
 
+Url = Annotated[str, Field(json_schema_extra={"pattern": r"^https?://[^/\s\x00-\x1f]+"})]
+
+
 class NewWebhook(Body):
     """Where to tell of runs that have ended, and of which."""
 
-    url: str
+    url: Url
     phases: Phases | None = None
     tasks: Tasks | None = None
 
@@ -166,7 +177,7 @@ class NewWebhook(Body):
 class WebhookChange(Body):
     """What changes; what isn't named stays."""
 
-    url: str | None = None
+    url: Url | None = None
     phases: Phases | None = None
     tasks: Tasks | None = None
     disabled: bool | None = None
