@@ -109,7 +109,6 @@ def test_a_python_without_the_library_is_told(tidegate: Command, tmp_path: Path)
 
 
 def test_tasks_are_written_from_functions(tidegate: Command) -> None:
-    pytest.importorskip("tidegate.manifests")
     file = f"{tidegate.home}/pictures.py"
     written = list(yaml.safe_load_all(tidegate.ok("tasks", "export", file, "--image", "shop:1").out))
     named = {task["metadata"]["name"]: task["spec"] for task in written}
