@@ -185,3 +185,20 @@ def test_a_job_refused_after_one_was_made_without_an_answer_is_not_taken_for_non
         plane.kubectl("wait", "-n", "filled", "tgr/in-quota", "--for=jsonpath={.status.phase}=Running", "--timeout=20s")
     reasons = [e for e in plane.requests("operator") if e.what == "patch taskruns/status" and e.namespace == "filled"]
     assert len(reasons) == 1
+
+
+def test_a_conflicting_write_is_decided_again_on_what_is_there(
+    plane: ControlPlane, runs: Runs, operator: OperatorProcess, proxy: FaultyProxy
+) -> None:
+    def cancelled_first() -> None:
+        runs.patch_spec("contended", cancel=True)
+
+    conflicts = 'tidegate_kube_requests_total{code="409",resource="taskruns/status",verb="patch"}'
+    before = operator.metric(conflicts)
+    # The status that says Running was decided on a version that is the last no longer when it comes.
+    with proxy.on(method="PATCH", path="/taskruns/contended/status", body="Running").after(cancelled_first).times(1):
+        runs.create(held("contended").built)
+        status = runs.wait("contended", "Cancelled")
+    assert operator.metric(conflicts) == before + 1
+    assert len(runs.jobs("contended")) == 1
+    assert [attempt["outcome"] for attempt in status["attempts"]] == ["Cancelled"]

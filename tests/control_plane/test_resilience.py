@@ -121,22 +121,6 @@ def test_versions_that_are_compacted_away_cause_a_new_list(plane: ControlPlane, 
         assert operator.metric('tidegate_kube_requests_total{code="200",resource="pods",verb="get"}') > lists
 
 
-def test_a_conflicting_write_is_decided_again_on_what_is_there(plane: ControlPlane, runs: Runs, tmp_path: Path) -> None:
-    with supervisor(plane, tmp_path) as operator:
-        operator.wait_leading()
-        manifests = [a_run(f"contended-{i}").pod(duration="400ms").built for i in range(8)]
-        for manifest in manifests:
-            runs.create(manifest)
-        # Each change of the object makes a status write that was decided before it a conflict.
-        for turn in range(3):
-            plane.kubectl("label", "--overwrite", "tgr", *(f"contended-{i}" for i in range(8)), f"turn={turn}")
-        for i in range(8):
-            runs.wait(f"contended-{i}", "Succeeded")
-            assert len(runs.jobs(f"contended-{i}")) == 1
-        conflicts = 'tidegate_kube_requests_total{code="409",resource="taskruns/status",verb="patch"}'
-        assert operator.metric(conflicts) > 0
-
-
 def test_a_second_replica_stands_by_and_takes_over(plane: ControlPlane, runs: Runs, tmp_path: Path) -> None:
     with supervisor(plane, tmp_path) as first:
         first.wait_leading()
