@@ -85,13 +85,18 @@ def make_redis(settings: WebSettings) -> Redis:
 
 
 def make_services(
-    settings: WebSettings, *, name: str, cluster: Cluster | None = None, clock: Clock | None = None
+    settings: WebSettings,
+    *,
+    name: str,
+    cluster: Cluster | None = None,
+    clock: Clock | None = None,
+    for_requests: bool = False,
 ) -> Services:
-    """A process's connections. Nothing is connected to before it is used."""
+    """A process's connections. Nothing is connected to before it is used. ``for_requests``: a process that people wait for."""
     redis = make_redis(settings)
     clock = clock or SystemClock()
     cluster = cluster or Cluster.connect(settings.kubeconfig)
-    engine = make_engine(settings, name=name)
+    engine = make_engine(settings, name=name, for_requests=for_requests)
     sealer = Sealer(settings.secret_key.get_secret_value())
     events = EventLog(redis=redis, history=settings.stream_history)
     projects = Projects(

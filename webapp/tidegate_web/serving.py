@@ -72,7 +72,7 @@ def serve(settings: WebSettings, *, web: bool, live: bool, name: str) -> None:
     settings.require_secret_key()  # before anything is forked
 
     def load() -> ByPort:
-        made = make_services(settings, name=name)
+        made = make_services(settings, name=name, for_requests=True)
         registry = make_registry()
         metrics = RequestMetrics(registry)
         app = create_app(made, web=web, live=live, metrics=metrics)

@@ -3,8 +3,11 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
+import psycopg
+from psycopg.abc import PQGen
+from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
 from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError, SQLAlchemyError, StatementError
@@ -16,7 +19,6 @@ from tidegate_web.store import liveness
 OPTIONS = " ".join(
     f"-c {option}"
     for option in (
-        "statement_timeout=30000",
         "timezone=UTC",
         "idle_in_transaction_session_timeout=60000",
         # A list's best plan depends on what is asked for: a text that is rare, or a phase that most runs are in.
@@ -26,6 +28,12 @@ OPTIONS = " ".join(
     )
 )
 CONNECT_SECONDS = 3
+STATEMENT_SECONDS = 30
+"""Postgres ends a statement after so long."""
+REQUEST_STATEMENT_SECONDS = 10
+"""The same where people wait for it."""
+GRACE_SECONDS = 3
+"""So much later the connection of a request is given up: a Postgres that stands still ends no statement."""
 PAUSE_SECONDS = 5.0
 UNAVAILABLE = (OperationalError, PoolTimeoutError)
 """What is raised while Postgres can't be asked."""
@@ -36,11 +44,25 @@ NOT_MIGRATED = ("42P01", "42703")
 T = TypeVar("T")
 
 
+class RequestConnection(psycopg.Connection[Any]):
+    """A connection on which no wait for Postgres is without a bound."""
+
+    def wait(self, gen: PQGen[Any], interval: float = 0.1, timeout: float | None = None) -> Any:
+        bound = REQUEST_STATEMENT_SECONDS + GRACE_SECONDS
+        try:
+            return super().wait(gen, interval, bound if timeout is None else timeout)
+        except psycopg.OperationalError:
+            if timeout is None and self.pgconn.transaction_status == TransactionStatus.ACTIVE:
+                self.pgconn.finish()  # the statement may go on: nothing else can be asked here
+            raise
+
+
 class Connecting:
     """Opens connections. Where Postgres neither takes nor refuses one, the next are refused here for a moment: else each
     question of each request waits for nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, bounded: bool) -> None:
+        self._bounded = bounded
         self._refuse_until = 0.0
 
     def __call__(
@@ -51,6 +73,8 @@ class Connecting:
         if began < self._refuse_until:
             raise failed("Postgres didn't answer a moment ago")
         try:
+            if self._bounded:
+                return cast("DBAPIConnection", RequestConnection.connect(*arguments, **named))
             return dialect.connect(*arguments, **named)
         except failed:
             if time.monotonic() - began >= CONNECT_SECONDS / 2:
@@ -58,8 +82,10 @@ class Connecting:
             raise
 
 
-def make_engine(settings: WebSettings, *, name: str) -> Engine:
-    """A pool of connections that finds out by itself when Postgres was restarted."""
+def make_engine(settings: WebSettings, *, name: str, for_requests: bool = False) -> Engine:
+    """A pool of connections that finds out by itself when Postgres was restarted. ``for_requests``: no statement takes longer than
+    a person waits, also of a Postgres that stands still."""
+    seconds = REQUEST_STATEMENT_SECONDS if for_requests else STATEMENT_SECONDS
     engine = create_engine(
         settings.sqlalchemy_url,
         # What a burst has opened stays for the next: opening one costs more than a request.
@@ -78,10 +104,10 @@ def make_engine(settings: WebSettings, *, name: str) -> Engine:
             "keepalives_count": 3,
             # A server that went without a word is found out by the first question that isn't acknowledged.
             "tcp_user_timeout": 5000,
-            "options": OPTIONS,
+            "options": f"{OPTIONS} -c statement_timeout={seconds * 1000}",
         },
     )
-    event.listen(engine, "do_connect", Connecting())
+    event.listen(engine, "do_connect", Connecting(bounded=for_requests))
     liveness.watch(engine)
     return engine
 
