@@ -10,7 +10,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +20,8 @@ import psycopg
 from psycopg import sql
 
 UNPRIVILEGED = "nobody"
+DATABASES = 10_000
+"""Of a Redis: one for each test."""
 
 
 class ServerError(RuntimeError):
@@ -112,8 +113,11 @@ class Server:
     name = "server"
 
     def __init__(self) -> None:
+        # Here, for programs that tests start know nothing of the cluster's folder.
+        from tidegate_cluster import scratch
+
         self.port = free_port()
-        self.folder = Path(tempfile.mkdtemp(prefix=f"tidegate-{self.name}-"))
+        self.folder = scratch.make(f"tidegate-{self.name}-")
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -243,6 +247,12 @@ class Postgres(Server):
             connection.execute(made)
         return self.url(name)
 
+    def drop_database(self, name: str) -> None:
+        """Forget a database, whoever is connected to it; a server that a test has stopped keeps it."""
+        if self._process is not None:
+            with psycopg.connect(self.url(), autocommit=True) as connection:
+                connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
     def url(self, name: str = "postgres") -> str:
         return f"postgresql://tidegate@127.0.0.1:{self.port}/{name}"
 
@@ -257,7 +267,7 @@ class Redis(Server):
         if program is None:
             raise ServerError("Redis isn't installed: apt-get install redis-server")
         return [str(program), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
-                "--dir", str(self.folder)]  # fmt: skip
+                "--databases", str(DATABASES), "--dir", str(self.folder)]  # fmt: skip
 
     def ready(self) -> bool:
         return answers(self.port)

@@ -20,6 +20,7 @@ from sqlalchemy import Engine, text
 from tidegate_cluster.control_plane import ControlPlane
 from tidegate_web.api.bulk import WORKER
 from tidegate_web.app import create_app, create_internal_app, make_services
+from tidegate_web.auth.passwords import Passwords
 from tidegate_web.mirror.process import Mirror
 from tidegate_web.mirror.quarantine import Quarantine
 from tidegate_web.permissions import Role
@@ -70,8 +71,9 @@ class Stack:
         }
         return WebSettings(**(values | changes))
 
-    def services(self, actor: str, **changes: Any) -> Services:
-        made = make_services(self.settings(actor, **changes), name=f"test-{actor}")
+    def services(self, actor: str, *, passwords: Passwords | None = None, **changes: Any) -> Services:
+        passwords = passwords or Passwords(hasher=cheap_hasher())
+        made = make_services(self.settings(actor, **changes), name=f"test-{actor}", passwords=passwords)
         self.cleanup.callback(made.engine.dispose)
         self.cleanup.callback(made.redis.close)
         self.cleanup.callback(made.hub.stop)
@@ -249,10 +251,15 @@ def make_parts(made: Services, *, project: str) -> Parts:
     )
 
 
+def cheap_hasher() -> PasswordHasher:
+    """argon2id by parameters that cost next to nothing, for the many tests that only sign in."""
+    return PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+
+
 @cache
 def cheap_hash() -> str:
-    """PASSWORD's hash, by parameters that cost next to nothing."""
-    return PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
+    """PASSWORD's hash."""
+    return cheap_hasher().hash(PASSWORD)
 
 
 class MirrorThread(threading.Thread):
