@@ -2,8 +2,8 @@
 
 python tests/stages.py [STAGE ...]
 
-With no stage named, all run: the quick ones one by one, then the others in two lanes side by side, for much of what they do
-is waiting. What a lane's stage says is shown when it has ended. LANES=1 runs everything one by one.
+With no stage named, all run in two lanes side by side, for much of what they do is waiting. What a lane's stage says is shown
+when it has ended. LANES=1 runs everything one by one. PROCESSES=N: so many processes of pytest-xdist where a stage has several.
 """
 
 import os
@@ -25,7 +25,9 @@ STAGES = {
     "cluster": "the chart on a real cluster, real pods, a browser",
 }
 WITHOUT_PROGRAMS = ("unit", "property")
-LANES = (("control_plane", "cluster_tool"), ("web", "cluster"))
+LANES = (("cluster", "cluster_tool"), ("unit", "property", "control_plane", "web"))
+PROCESSES = {"unit": 2, "control_plane": 3, "web": 3}
+"""How many share a stage's tests. Each has servers of its own (tests/support/spread.py says which tests stay together)."""
 
 
 def build_programs() -> int:
@@ -51,10 +53,11 @@ class Report:
 
     def add(self, stage: str, *, code: int, seconds: float, output: str = "") -> None:
         with self._lock:
+            line = f"{stage:14} {'ok' if code == 0 else f'FAILED ({code})':11} {seconds:6.1f} s"
             if output:
-                say(f"\n== {stage}: {STAGES[stage]}\n{output}")
+                say(f"\n== {stage}: {STAGES[stage]}\n{output}-- {line}\n")
             self.failed |= code != 0
-            self._lines[stage] = f"{stage:14} {'ok' if code == 0 else f'FAILED ({code})':11} {seconds:6.1f} s"
+            self._lines[stage] = line
 
     def show(self, seconds: float) -> None:
         lines = [self._lines[stage] for stage in STAGES if stage in self._lines]
@@ -62,7 +65,14 @@ class Report:
 
 
 def command_of(stage: str) -> list[str]:
-    return [sys.executable, "-m", "pytest", "-q", f"tests/{stage}"]
+    command = [sys.executable, "-m", "pytest", "-q", f"tests/{stage}"]
+    if stage in PROCESSES:
+        processes = os.environ.get("PROCESSES") or str(PROCESSES[stage])
+        dealt = (
+            ["--dist", "loadfile"] if stage in WITHOUT_PROGRAMS else ["--dist", "loadgroup", "--no-loadscope-reorder"]
+        )
+        command += ["-n", processes, *dealt]
+    return command
 
 
 def run_here(stage: str, report: Report) -> None:
@@ -94,7 +104,7 @@ def main(wanted: list[str]) -> int:
         return 2
     begin, report = time.monotonic(), Report()
     side_by_side = not wanted and os.environ.get("LANES") != "1"
-    one_by_one = wanted or (WITHOUT_PROGRAMS if side_by_side else list(STAGES))
+    one_by_one = [] if side_by_side else wanted or list(STAGES)
     built = False
     for stage in one_by_one:
         if stage not in WITHOUT_PROGRAMS and not built:

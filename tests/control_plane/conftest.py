@@ -7,8 +7,28 @@ import pytest
 from support.operator import OperatorProcess, Runs, install_crds
 from support.proxy import FaultyProxy
 from support.schedules import KIND, Schedules
+from support.spread import spread
 from tidegate_cluster.control_plane import ControlPlane
 from tidegate_web.kubernetes import Cluster
+
+LONGEST = (
+    "test_resilience",
+    "test_growth",
+    "test_fuzz",
+    "test_chaos",
+    "test_host_access",
+    "test_cli_runs",
+    "test_odd_input",
+    "test_queues",
+    "test_restore",
+)
+PARTS = {"test_fuzz": 2}
+
+
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in a hook of its own
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """How they are dealt out where several processes run them."""
+    spread(items, longest=LONGEST, parts=PARTS)
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,8 @@ import urllib3
 from argon2 import PasswordHasher
 from flask import Flask
 from flask.testing import FlaskClient
+from jinja2 import BytecodeCache
+from jinja2.bccache import Bucket
 from prometheus_client import CollectorRegistry, Gauge
 from sqlalchemy import Engine, text
 from tidegate_cluster.control_plane import ControlPlane
@@ -243,12 +245,34 @@ class Parts:
 def make_parts(made: Services, *, project: str) -> Parts:
     """Both apps of these services."""
     metrics = RequestMetrics(CollectorRegistry())
+    app = create_app(made, metrics=metrics)
+    app.jinja_env.bytecode_cache = compiled_pages()
     return Parts(
-        app=create_app(made, metrics=metrics),
+        app=app,
         internal=create_internal_app(made, metrics=metrics),
         services=made,
         project=project,
     )
+
+
+class CompiledPages(BytecodeCache):
+    """Templates are compiled once a session, not once an app."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if (kept := self._kept.get(bucket.key)) is not None:
+            bucket.bytecode_from_string(kept)
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._kept[bucket.key] = bucket.bytecode_to_string()
+
+
+@cache
+def compiled_pages() -> CompiledPages:
+    """Those of this session."""
+    return CompiledPages()
 
 
 def cheap_hasher() -> PasswordHasher:
