@@ -26,7 +26,7 @@ STAGES = {
 }
 WITHOUT_PROGRAMS = ("unit", "property")
 LANES = (("cluster", "cluster_tool"), ("unit", "property", "control_plane", "web"))
-PROCESSES = {"unit": 2, "control_plane": 3, "web": 3}
+PROCESSES = {"unit": 2, "control_plane": 3, "web": 3, "cluster": 2}
 """How many share a stage's tests. Each has servers of its own (tests/support/spread.py says which tests stay together)."""
 
 
@@ -69,7 +69,7 @@ def command_of(stage: str) -> list[str]:
     if stage in PROCESSES:
         processes = os.environ.get("PROCESSES") or str(PROCESSES[stage])
         dealt = (
-            ["--dist", "loadfile"] if stage in WITHOUT_PROGRAMS else ["--dist", "loadgroup", "--no-loadscope-reorder"]
+            ["--dist", "loadfile"] if stage in WITHOUT_PROGRAMS else ["--dist", "loadscope", "--no-loadscope-reorder"]
         )
         command += ["-n", processes, *dealt]
     return command

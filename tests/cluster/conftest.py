@@ -13,7 +13,7 @@ from types import FrameType
 
 import pytest
 from support.cluster import CLUSTER, PROJECT, ClusterRuns, installed_cluster
-from support.spread import spread
+from support.spread import Spread, order
 from tidegate_cluster import settings
 from tidegate_cluster.clusters import Clusters
 from tidegate_demo.kubectl import Kubectl
@@ -30,19 +30,18 @@ ALONE = (
 MADE = pytest.StashKey[ExitStack]()
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in a hook of its own
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those that are alone come last, and in one process."""
-    alone = [item for item in items if item.path.stem in ALONE]
-    shared = [item for item in items if item.path.stem not in ALONE]
-    spread(shared, longest=LONGEST)
-    alone.sort(key=lambda item: ALONE.index(item.path.stem))
-    for item in alone:
-        item.add_marker(pytest.mark.xdist_group("alone"))
-    items[:] = shared + alone
+    """Those that are alone come last."""
+    order(items, longest=LONGEST, last=ALONE)
     for item in items:
         # The first one may wait for the cluster, and for images where none are built yet.
         item.add_marker(pytest.mark.timeout(3600))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Spread:
+    """Those that are alone are for one process."""
+    return Spread(config, log, together=ALONE)
 
 
 def is_worker(config: pytest.Config) -> bool:

@@ -7,7 +7,7 @@ import pytest
 from support.operator import OperatorProcess, Runs, install_crds
 from support.proxy import FaultyProxy
 from support.schedules import KIND, Schedules
-from support.spread import spread
+from support.spread import Spread, order
 from tidegate_cluster.control_plane import ControlPlane
 from tidegate_web.kubernetes import Cluster
 
@@ -25,10 +25,15 @@ LONGEST = (
 PARTS = {"test_fuzz": 2}
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in a hook of its own
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first."""
+    order(items, longest=LONGEST)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Spread:
     """How they are dealt out where several processes run them."""
-    spread(items, longest=LONGEST, parts=PARTS)
+    return Spread(config, log, parts=PARTS)
 
 
 @pytest.fixture(scope="session")

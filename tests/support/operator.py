@@ -195,7 +195,7 @@ PATHS = {
 class Runs:
     """TaskRuns of one namespace, by name. Without kubectl, where it can be: a process for each request takes a core."""
 
-    patience = 20.0
+    patience = 60.0
 
     def __init__(self, plane: HasKubectl, api: Cluster, *, namespace: str = "default") -> None:
         self._plane, self.api, self.namespace = plane, api, namespace

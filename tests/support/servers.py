@@ -90,7 +90,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_until(condition: Callable[[], bool], *, seconds: float = 20, what: str = "the condition") -> None:
+def wait_until(condition: Callable[[], bool], *, seconds: float = 60, what: str = "the condition") -> None:
     """Return as soon as the condition holds."""
     deadline = time.monotonic() + seconds
     while not condition():

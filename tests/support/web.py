@@ -73,9 +73,9 @@ class Stack:
         }
         return WebSettings(**(values | changes))
 
-    def services(self, actor: str, *, passwords: Passwords | None = None, **changes: Any) -> Services:
-        passwords = passwords or Passwords(hasher=cheap_hasher())
-        made = make_services(self.settings(actor, **changes), name=f"test-{actor}", passwords=passwords)
+    def services(self, actor: str, *, hasher: Passwords | None = None, **changes: Any) -> Services:
+        hasher = hasher or Passwords(hasher=cheap_hasher())
+        made = make_services(self.settings(actor, **changes), name=f"test-{actor}", hasher=hasher)
         self.cleanup.callback(made.engine.dispose)
         self.cleanup.callback(made.redis.close)
         self.cleanup.callback(made.hub.stop)

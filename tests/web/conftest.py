@@ -11,7 +11,7 @@ from support.browser import chromium
 from support.callers import SignedIn
 from support.rights import granted_plane
 from support.servers import Postgres, Redis, ensure_servers
-from support.spread import spread
+from support.spread import Spread, order
 from support.web import EMAIL, PASSWORD, MirrorThread, Parts, Stack, cheap_hash
 from tidegate_cluster.control_plane import ControlPlane
 from tidegate_web.auth.admin import create_admin
@@ -19,14 +19,36 @@ from tidegate_web.settings import WebSettings
 from tidegate_web.store import schema
 from tidegate_web.store.engine import make_engine
 
-LONGEST = ("test_described_calls", "test_processes", "test_browser")
+LONGEST = (
+    "test_described_calls",
+    "test_sign_in_flood",
+    "test_people_pages",
+    "test_history_speed",
+    "test_mirror_threads",
+    "test_processes",
+    "test_browser",
+    "test_postgres_away",
+    "test_definitions_refresh",
+    "test_wiped_postgres",
+    "test_fuzz",
+    "test_logs",
+    "test_why",
+    "test_projects",
+    "test_mirror",
+    "test_garbage",
+)
 PARTS = {"test_described_calls": 6}
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in a hook of its own
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first."""
+    order(items, longest=LONGEST)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Spread:
     """How they are dealt out where several processes run them."""
-    spread(items, longest=LONGEST, parts=PARTS)
+    return Spread(config, log, parts=PARTS)
 
 
 @pytest.fixture(scope="session")

@@ -55,7 +55,7 @@ def test_the_cookie_is_http_only_and_lax_and_secure_behind_https(stack: Stack) -
 
 
 def test_a_password_hashed_by_weaker_parameters_is_hashed_again_at_the_next_sign_in(stack: Stack) -> None:
-    parts = stack.parts("web", passwords=Passwords())
+    parts = stack.parts("web", hasher=Passwords())
     weak = parts.rows("SELECT password_hash FROM users")[0].password_hash
     parts.sign_in()
     strong = parts.rows("SELECT password_hash FROM users")[0].password_hash

@@ -89,7 +89,7 @@ def make_services(
     name: str,
     cluster: Cluster | None = None,
     clock: Clock | None = None,
-    passwords: Passwords | None = None,
+    hasher: Passwords | None = None,
 ) -> Services:
     """A process's connections. Nothing is connected to before it is used."""
     redis = make_redis(settings)
@@ -107,7 +107,7 @@ def make_services(
         hub=Hub(redis=redis, room=settings.stream_queue),
         events=events,
         throttle=Throttle(redis=redis),
-        hasher=passwords or Passwords(at_once=settings.password_hashes),
+        hasher=hasher or Passwords(at_once=settings.password_hashes),
         callers=CallerMemory(redis=redis, seconds=settings.honour_seconds),
         mailer=Mailer(settings),
         sealer=sealer,
