@@ -3,12 +3,14 @@
 import itertools
 from typing import Any
 
+import pytest
 from support.builders import BUSYBOX, a_queue, a_run
 from support.cluster import ClusterRuns
 
 ONCE: dict[str, Any] = {"maxAttempts": 1}
 
 
+@pytest.mark.quick
 def test_an_oom_kill_is_told_and_the_next_attempt_gets_more_memory(runs: ClusterRuns) -> None:
     script = """
         if [ $TIDEGATE_ATTEMPT -eq 1 ]; then exec tail /dev/zero; fi

@@ -134,6 +134,7 @@ def test_an_ingress_with_tls_makes_cookies_secure(options: tuple[str, ...], url:
         assert told["TIDEGATE_TRUSTED_PROXIES"] == proxies
 
 
+@pytest.mark.quick
 def test_the_operator_can_be_had_alone() -> None:
     documents = render("--set", "web.enabled=false,crds.enabled=false")
     assert set(named(documents, "Deployment")) == {"tidegate-operator"}
@@ -153,6 +154,7 @@ def test_the_operator_can_be_had_alone() -> None:
     assert "TIDEGATE_API_URL" not in {e["name"] for e in container["env"]}
 
 
+@pytest.mark.quick
 def test_the_web_part_has_the_rights_that_its_tests_run_with_in_projects_alone() -> None:
     documents = render()
     roles = named(documents, "ClusterRole")

@@ -25,6 +25,7 @@ def test_the_api_says_401_as_a_problem(parts: Parts) -> None:
     assert answer.content_type == "application/problem+json"
 
 
+@pytest.mark.quick
 def test_signing_in_and_out(parts: Parts) -> None:
     me = parts.sign_in()
     assert me.get("/api/v1/me").json == {
