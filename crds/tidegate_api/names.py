@@ -32,6 +32,8 @@ CONCURRENCY_KEY_ANNOTATION: Final = f"{GROUP}/concurrency-key"
 AFTER_OOM_ANNOTATION: Final = f"{GROUP}/after-oom"
 """On Jobs: an attempt before ran out of memory, which the status may have forgotten (`ATTEMPTS_KEPT`)."""
 REQUESTED_BY_ANNOTATION: Final = f"{GROUP}/requested-by"
+CONTINUES_ANNOTATION: Final = f"{GROUP}/continues"
+"""On a namespace: the uid of the deleted namespace whose project data it takes over, as after a restore of a cluster."""
 
 TASK_CONTAINER: Final = "task"
 DEFAULT_QUEUE: Final = "default"

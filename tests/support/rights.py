@@ -46,8 +46,13 @@ EVERYWHERE: dict[str, list[Json]] = {
     "mirror": [],
 }
 """What no namespace holds. ``/version`` is everybody's in a cluster of its own."""
-RIGHTS = {actor: IN_PROJECTS[actor] + EVERYWHERE[actor] for actor in IN_PROJECTS}
-"""Both, where rights aren't granted project by project."""
+BY_NAME: dict[str, list[Json]] = {
+    "web": [],
+    "mirror": [{"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get"]}],
+}
+"""What each needs in addition where the settings name the projects."""
+RIGHTS = {actor: IN_PROJECTS[actor] + EVERYWHERE[actor] + BY_NAME[actor] for actor in IN_PROJECTS}
+"""All of it, where rights aren't granted project by project."""
 
 RELEASE = "tidegate"
 """The namespace that the chart is installed in."""

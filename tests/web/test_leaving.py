@@ -54,6 +54,45 @@ def test_a_user_who_is_disabled_in_the_database_alone_has_no_key_that_works(part
     assert [each.get("runs").status_code for each in (key, other)] == [401, 401]
 
 
+def test_the_keys_of_a_member_who_is_removed_open_nothing(parts: Parts) -> None:
+    user_id, key, other = with_key(parts)
+    me = parts.sign_in()
+    assert me.call("DELETE", f"members/{user_id}").status_code == 204
+    assert [each.get("runs").status_code for each in (key, other)] == [401, 401]
+    listed: Any = me.get("api-keys").json
+    assert [(item["name"], item["active"]) for item in listed["items"]] == [("made by ci", False), ("ci", False)]
+
+
+def test_a_key_is_no_more_than_its_owner_is_now(parts: Parts) -> None:
+    user_id, key, other = with_key(parts, role="viewer")
+    me = parts.sign_in()
+    assert me.call("PUT", f"members/{user_id}", {"role": "developer"}).status_code == 200
+    assert [each.get("runs").status_code for each in (key, other)] == [401, 200]
+    assert me.call("PUT", f"members/{user_id}", {"role": "admin"}).status_code == 200
+    assert key.get("runs").status_code == 200
+
+
+def test_an_admin_takes_the_key_of_somebody_who_left_over(parts: Parts) -> None:
+    user_id, key, _ = with_key(parts)
+    me = parts.sign_in()
+    assert me.call("DELETE", f"members/{user_id}").status_code == 204
+    assert parts.member("developer").post(f"api-keys/{key.id}:take-over").status_code == 403
+    carol = parts.member("admin", email="carol@example.com")
+    taken: Any = carol.post(f"api-keys/{key.id}:take-over")
+    assert (taken.status_code, taken.json["name"]) == (200, "ci")
+    assert "key" not in taken.json
+    assert key.get("runs").status_code == 200
+    (entry,) = parts.rows("SELECT * FROM audit WHERE action = 'api-key.hand-over'")
+    assert (entry.actor, entry.target, entry.outcome) == ("carol@example.com", str(key.id), "done")
+    assert carol.post("api-keys/999999:take-over").status_code == 404
+
+
+def test_a_key_that_expires_takes_no_key_over(parts: Parts) -> None:
+    _, key, _ = with_key(parts)
+    short = parts.key("admin", expiresAt="2036-01-01T00:00:00Z")
+    assert short.post(f"api-keys/{key.id}:take-over").status_code == 403
+
+
 def test_keys_are_handed_over_to_somebody_who_may_have_them(parts: Parts) -> None:
     user_id, key, other = with_key(parts)
     me = parts.sign_in()

@@ -1,11 +1,13 @@
 """Projects: made over HTTP, adopted by their label, with rights of ours in these and nowhere else."""
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.kubelet import Kubelet
+from support.namespaces import delete_namespace, make_namespace
 from support.rights import PROJECT_RIGHTS, RELEASE, account, granted_plane
 from support.runs import RunMaker
 from support.servers import wait_until
@@ -21,6 +23,7 @@ from tidegate_web.kubernetes import (
     queues_path,
     runs_path,
 )
+from tidegate_web.mirror.namespace_uids import NamespaceUids, ProjectNamespace
 
 Json = dict[str, Any]
 SETTINGS = {"project_rights": PROJECT_RIGHTS, "release_namespace": RELEASE}
@@ -236,19 +239,40 @@ def test_runs_of_a_deleted_namespace_are_archived(stack: Stack, web: Parts) -> N
     first = granting_mirror(stack)
     until(web, "lost", lambda found: True)
     first.end()
-    # What a namespace's controller does, which this control plane hasn't: its content goes, then it does.
-    runs.delete("lost")
-    stack.runs.kubectl("delete", "namespace", name, "--wait=false")
-    finalize(stack, name)
+    delete_namespace(runs)
     granting_mirror(stack)
     found = until(web, "lost", lambda found: found.deleted_at is not None)
     assert (found.phase, found.reason) == ("Cancelled", "Deleted")
 
 
-def finalize(stack: Stack, namespace: str) -> None:
-    found = stack.runs.admin.request("GET", f"{NAMESPACES}/{namespace}")
-    found["spec"]["finalizers"] = []
-    stack.runs.admin.request("PUT", f"{NAMESPACES}/{namespace}/finalize", body=found)
+def test_no_rights_are_granted_in_a_namespace_made_again_before_the_old_data_is_set_apart(
+    stack: Stack, web: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = granting_mirror(stack)
+    stack.runs.create("old")
+    until(web, "old", lambda found: True)
+    bob = web.member("admin", email="bob@example.com")
+    first.end()
+    delete_namespace(stack.runs)
+    make_namespace(stack.runs)
+
+    settle, may_settle = NamespaceUids.settle, threading.Event()
+
+    def settle_later(uids: NamespaceUids, namespace: ProjectNamespace) -> bool:
+        return (namespace.project != stack.project or may_settle.is_set()) and settle(uids, namespace)
+
+    monkeypatch.setattr(NamespaceUids, "settle", settle_later)
+    monkeypatch.setattr("tidegate_web.mirror.keeper.RETRY_SECONDS", 0.1)
+    other = RunMaker(stack.plane, f"{stack.project}-beside")
+    other.make_project()
+    granting_mirror(stack)
+    wait_until(lambda: len(bindings(stack, other.project)) == 2, what="rights in the project beside")
+    assert bindings(stack, stack.project) == []
+    may_settle.set()
+    wait_until(lambda: len(bindings(stack, stack.project)) == 2, what="rights in the new project")
+    web.services.projects.forget()
+    assert bob.get("runs").status_code == 403
+    assert (web.sign_in().get("runs").json or {})["items"] == []
 
 
 def test_finished_runs_of_projects_are_deleted_when_stored(stack: Stack, web: Parts, keeper: MirrorThread) -> None:

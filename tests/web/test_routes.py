@@ -56,6 +56,7 @@ ROUTES = {
         GET /api/v1/projects/<project>/invitations, POST /api/v1/projects/<project>/invitations,
         DELETE /api/v1/projects/<project>/invitations/<id:invitation>, GET /api/v1/projects/<project>/api-keys,
         POST /api/v1/projects/<project>/api-keys, DELETE /api/v1/projects/<project>/api-keys/<id:key>,
+        POST /api/v1/projects/<project>/api-keys/<id:key>:take-over,
         GET /api/v1/projects/<project>/audit, GET /projects/<project>/members, POST /projects/<project>/members,
         PUT /api/v1/projects/<project>/settings, GET /api/v1/projects/<project>/webhooks, POST /api/v1/projects/<project>/webhooks,
         GET /api/v1/projects/<project>/webhooks/<id:webhook>, PATCH /api/v1/projects/<project>/webhooks/<id:webhook>,

@@ -39,6 +39,7 @@ from tidegate_web.live import views as live_views
 from tidegate_web.live.channels import EventLog
 from tidegate_web.live.hub import Hub
 from tidegate_web.mail import Mailer
+from tidegate_web.namespace_check import NamespaceCheck
 from tidegate_web.openapi import views as openapi_views
 from tidegate_web.pages import views as pages_views
 from tidegate_web.problems import Problem, from_cluster, postgres_away
@@ -98,6 +99,12 @@ def make_services(
     engine = make_engine(settings, name=name)
     sealer = Sealer(settings.secret_key.get_secret_value())
     events = EventLog(redis=redis, history=settings.stream_history)
+    projects = Projects(
+        cluster=cluster,
+        namespaces=settings.namespaces,
+        own_namespace=settings.release_namespace,
+        pod_security=settings.project_pod_security,
+    )
     return Services(
         settings=settings,
         engine=engine,
@@ -114,12 +121,8 @@ def make_services(
         group_check=GroupCheck(engine=engine, settings=settings, sealer=sealer, now=clock.now),
         progress=ProgressWriter(engine=engine, redis=redis, events=events, seconds=settings.progress_seconds),
         run_tokens=RunTokens(cluster=cluster, clock=clock, refusals=RateLimiter(redis=redis, limit=REFUSED_TOKENS)),
-        projects=Projects(
-            cluster=cluster,
-            namespaces=settings.namespaces,
-            own_namespace=settings.release_namespace,
-            pod_security=settings.project_pod_security,
-        ),
+        projects=projects,
+        namespace_check=NamespaceCheck(projects=projects, engine=engine),
         leader=Leader(cluster=cluster, settings=settings),
         queues=Queues(cluster=cluster),
         host_access=HostAccess(cluster=cluster, required=settings.require_baseline),

@@ -258,10 +258,10 @@ class Cluster:
             preconditions["resourceVersion"] = str(resource_version)
         self.request("DELETE", path, body={"propagationPolicy": "Background", "preconditions": preconditions})
 
-    def project_namespaces(self) -> list[str]:
+    def project_namespaces(self) -> Iterator[dict[str, Any]]:
         """Namespaces that a cluster admin has labelled as projects."""
-        pages = self.pages(NAMESPACES, query={"labelSelector": PROJECT_SELECTOR})
-        return sorted(item["metadata"]["name"] for page in pages for item in page["items"])
+        for page in self.pages(NAMESPACES, query={"labelSelector": PROJECT_SELECTOR}):
+            yield from page["items"]
 
     def get_namespace(self, name: str) -> dict[str, Any] | None:
         """None when there is none of that name."""

@@ -2,11 +2,16 @@
 
 import threading
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 from tidegate_api.names import POD_SECURITY_LABEL, PROJECT_LABEL, REQUESTED_BY_ANNOTATION
 from tidegate_api.projects import may_be_project
 
 from tidegate_web.kubernetes import NAMESPACES, Cluster, ClusterError, queues_path
+from tidegate_web.times import parse_time
 
 READY_SECONDS = 5.0
 """How long whoever makes a project waits for the mirror to grant us our rights in it."""
@@ -14,6 +19,14 @@ READY_SECONDS = 5.0
 
 class NoProjectError(Exception):
     """This can't be made a project; the message says why, and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Namespace:
+    """Which namespace has the name of a project at present."""
+
+    uid: str
+    created: datetime
 
 
 class Projects:
@@ -27,28 +40,51 @@ class Projects:
         self._own = own_namespace
         self._pod_security = pod_security
         self._seconds = seconds
-        self._known: list[str] = []
+        self._known: dict[str, Namespace | None] = {}
         self._until = 0.0
+        self._fixed_until: dict[str, float] = {}
         self._lock = threading.Lock()
 
     def names(self) -> list[str]:
-        if self._fixed:
-            return self._fixed
+        return self._fixed or sorted(self._labelled())
+
+    def namespace(self, project: str) -> Namespace | None:
+        """The namespace that a project has, as it was a few seconds ago at most; None where that isn't known."""
+        return self._fixed_namespace(project) if self._fixed else self._labelled().get(project)
+
+    def _labelled(self) -> Mapping[str, Namespace | None]:
         with self._lock:
             if time.monotonic() < self._until:
                 return self._known
         try:
-            found = [name for name in self._cluster.project_namespaces() if may_be_project(name, own=self._own)]
+            found = {item["metadata"]["name"]: _namespace(item) for item in self._cluster.project_namespaces()}
         except ClusterError:
             return self._known
+        found = {name: namespace for name, namespace in found.items() if may_be_project(name, own=self._own)}
         with self._lock:
             self._known, self._until = found, time.monotonic() + self._seconds
+            return found
+
+    def _fixed_namespace(self, project: str) -> Namespace | None:
+        if project not in self._fixed:
+            return None
+        with self._lock:
+            if time.monotonic() < self._fixed_until.get(project, 0.0):
+                return self._known.get(project)
+        try:
+            item = self._cluster.get_namespace(project)
+        except ClusterError:
+            return self._known.get(project)
+        found = None if item is None else _namespace(item)
+        with self._lock:
+            self._known[project], self._fixed_until[project] = found, time.monotonic() + self._seconds
             return found
 
     def forget(self) -> None:
         """Ask again at the next question."""
         with self._lock:
             self._until = 0.0
+            self._fixed_until.clear()
 
     def __contains__(self, project: str) -> bool:
         if project in self.names():
@@ -115,3 +151,10 @@ class Projects:
         while not (ready := self.is_ready(project)) and time.monotonic() < until:
             time.sleep(0.1)
         return ready
+
+
+def _namespace(item: Mapping[str, Any]) -> Namespace | None:
+    """None for an object that lacks what the apiserver gives to each."""
+    metadata = item["metadata"]
+    created = parse_time(metadata.get("creationTimestamp"))
+    return None if created is None else Namespace(uid=metadata["uid"], created=created)

@@ -21,6 +21,7 @@ from tidegate_web.leader import Leader
 from tidegate_web.live.channels import EventLog
 from tidegate_web.live.hub import Hub
 from tidegate_web.mail import Mailer
+from tidegate_web.namespace_check import NamespaceCheck
 from tidegate_web.projects import Projects
 from tidegate_web.queues import Queues
 from tidegate_web.ratelimit import RateLimiter
@@ -55,6 +56,7 @@ class Services:
     progress: ProgressWriter
     run_tokens: RunTokens
     projects: Projects
+    namespace_check: NamespaceCheck
     leader: Leader
     queues: Queues
     host_access: HostAccess

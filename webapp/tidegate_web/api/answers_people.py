@@ -100,6 +100,13 @@ class ApiKey(TypedDict):
     lastUsedAt: Time | None
 
 
+class ProjectApiKey(ApiKey):
+    """A key of a project, as its admins see it."""
+
+    active: bool
+    """Whether it may be used: it hasn't expired, and its owner has its role in the project."""
+
+
 class OwnedApiKey(ApiKey):
     """A key that a user answers for."""
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 from flask import request
+from tidegate_api.projects import is_former
 from werkzeug.datastructures import MultiDict
 
 from tidegate_web.api.parameters import PHASES
@@ -63,8 +64,8 @@ def _time(arguments: MultiDict[str, str], name: str) -> datetime | None:
 
 
 def one_of_projects(made: Services, project: str, *, to_write: bool = False) -> None:
-    """404 for what is no project, and never was: one that lost its label is still read, but not written to."""
-    if is_dns_label(project):
+    """404 for what is no project, and never was: one that lost its label, or its namespace, is still read, but not written to."""
+    if is_dns_label(project) or is_former(project):
         if project in made.projects:
             return
         if not to_write:

@@ -1,13 +1,13 @@
-"""API keys over HTTP: made, listed without their secret, revoked."""
+"""API keys over HTTP: made, listed without their secret, taken over, revoked."""
 
 from flask import Blueprint, Response, jsonify
 
 from tidegate_web.api import bodies
 from tidegate_web.api.answers import Items
-from tidegate_web.api.answers_people import ApiKey, NewApiKeyAnswer, OwnedApiKey
+from tidegate_web.api.answers_people import ApiKey, NewApiKeyAnswer, OwnedApiKey, ProjectApiKey
 from tidegate_web.api.common import audited, one_of_projects
 from tidegate_web.api.models import NewApiKey
-from tidegate_web.auth.guard import caller, check_still_good, whoever
+from tidegate_web.auth.guard import caller, check_lasting, check_still_good, whoever
 from tidegate_web.auth.tokens import KEY_PREFIX, new_api_key, shown_prefix, token_hash
 from tidegate_web.openapi.operations import describes
 from tidegate_web.openapi.parameters import Text
@@ -84,6 +84,22 @@ def revoke_key(made: Services, project: str, key_id: int) -> None:
         made.callers.forget(row.key_hash)
 
 
+def take_over(made: Services, project: str, key_id: int) -> AnyRow:
+    """Become the user who answers for a key. It goes on when the one who made it has left the project."""
+    one_of_projects(made, project, to_write=True)
+    asks = caller()
+    assert asks is not None
+    with (
+        audited(made, "api-key.hand-over", project=project, target=str(key_id)),
+        made.engine.begin() as connection,
+    ):
+        row = keys.take_over(connection, project=project, key_id=key_id, owner_id=asks.answers)
+        if row is None:
+            raise Problem(404, "There is no such key.")
+        check_still_good(connection)
+    return row
+
+
 def wanted_prefix() -> str | None:
     """The ``prefix`` asked for; a whole key may be given, of which no more than its beginning is looked for."""
     text = PREFIX.asked()
@@ -97,11 +113,11 @@ def add_routes(area: Blueprint) -> None:
 
     @area.get("/projects/<project>/api-keys")
     @requires(Permission.ADMIN)
-    @describes("List API keys, without their secret", parameters=[PREFIX], answer=Items[ApiKey])
+    @describes("List API keys, without their secret", parameters=[PREFIX], answer=Items[ProjectApiKey])
     def list_api_keys(project: str) -> Response:
         with services().engine.connect() as connection:
-            rows = keys.listed(connection, project=project, prefix=wanted_prefix())
-        found: Items[ApiKey] = {"items": [key_json(row) for row in rows]}
+            rows = keys.listed(connection, project=project, now=services().clock.now(), prefix=wanted_prefix())
+        found: Items[ProjectApiKey] = {"items": [{**key_json(row), "active": row.active} for row in rows]}
         return jsonify(found)
 
     @area.post("/projects/<project>/api-keys")
@@ -113,6 +129,13 @@ def add_routes(area: Blueprint) -> None:
         row, key = create_key(services(), project, bodies.read(NewApiKey))
         answer: NewApiKeyAnswer = {**key_json(row), "key": key}
         return jsonify(answer), 201
+
+    @area.post("/projects/<project>/api-keys/<id:key>:take-over")
+    @requires(Permission.ADMIN)
+    @describes("Answer for an API key from now on, instead of its owner", name="take_over_api_key", answer=ApiKey)
+    def take_key_over(project: str, key: int) -> Response:
+        check_lasting("answer for a key")
+        return jsonify(key_json(take_over(services(), project, key)))
 
     @area.delete("/projects/<project>/api-keys/<id:key>")
     @requires(Permission.ADMIN)

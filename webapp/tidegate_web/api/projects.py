@@ -1,6 +1,7 @@
 """Projects over HTTP: which there are for whoever asks, and new ones, made by admins of the installation."""
 
 from flask import Blueprint, Response, jsonify
+from tidegate_api.projects import is_former
 
 from tidegate_web.api import bodies
 from tidegate_web.api.answers import Items, Project, ProjectOfCaller
@@ -9,10 +10,17 @@ from tidegate_web.api.models import NewProject
 from tidegate_web.auth.guard import caller, whoever
 from tidegate_web.kubernetes import ClusterError
 from tidegate_web.openapi.operations import describes
+from tidegate_web.openapi.parameters import Flag
 from tidegate_web.permissions import Permission, Role, requires
 from tidegate_web.problems import Problem, from_cluster
 from tidegate_web.projects import NoProjectError
 from tidegate_web.services import Services, services
+from tidegate_web.store.engine import unless_away
+from tidegate_web.store.queries import project_namespaces
+
+FORMER = Flag(
+    name="former", description="Those whose namespace was deleted and whose name another namespace has now, instead."
+)
 
 
 def my_projects(made: Services) -> dict[str, Role]:
@@ -20,6 +28,21 @@ def my_projects(made: Services) -> dict[str, Role]:
     asks = caller()
     roles = {name: asks.role_in(name) for name in made.projects.names()} if asks is not None else {}
     return {name: role for name, role in roles.items() if role is not None}
+
+
+def former_projects(made: Services) -> dict[str, Role]:
+    """Those whose namespace was deleted and whose name another namespace has now: what is kept of them can be read."""
+    asks = caller()
+    if asks is None:
+        return {}
+    if asks.instance_admin:
+        return dict.fromkeys(unless_away(lambda: _all_former(made), list), Role.ADMIN)
+    return {name: role for name in sorted(asks.roles) if is_former(name) and (role := asks.role_in(name)) is not None}
+
+
+def _all_former(made: Services) -> list[str]:
+    with made.engine.connect() as connection:
+        return project_namespaces.all_former(connection)
 
 
 def project_json(name: str, *, ready: bool) -> Project:
@@ -44,9 +67,9 @@ def add_routes(area: Blueprint) -> None:
 
     @area.get("/projects")
     @requires(Permission.SIGNED_IN)
-    @describes("List one's projects", answer=Items[ProjectOfCaller])
+    @describes("List one's projects", parameters=[FORMER], answer=Items[ProjectOfCaller])
     def list_projects() -> Response:
-        mine = my_projects(services())
+        mine = former_projects(services()) if FORMER.asked() else my_projects(services())
         told: Items[ProjectOfCaller] = {"items": [{"name": name, "role": role.label} for name, role in mine.items()]}
         return jsonify(told)
 

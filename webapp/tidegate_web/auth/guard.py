@@ -161,9 +161,14 @@ def _check(csrf: CSRFProtect) -> Response | None:
         csrf.protect()
     if not wants_json():
         check_form(request)
-    if permission is Permission.PUBLIC or (asks is not None and asks.may(permission, request.view_args or {})):
+    if permission is Permission.PUBLIC:
         return None
-    raise Problem(403, "You may not do this.")
+    arguments = request.view_args or {}
+    if asks is None or not asks.may(permission, arguments):
+        raise Problem(403, "You may not do this.")
+    if isinstance(project := arguments.get("project"), str):
+        services().namespace_check.check(project)
+    return None
 
 
 def _stranger() -> Response:

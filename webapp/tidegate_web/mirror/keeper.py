@@ -1,5 +1,5 @@
-"""Follows which namespaces are projects, where the web part has rights in these alone: what is labelled gets our
-RoleBindings and is watched, what isn't any more loses both.
+"""Follows which namespaces are projects, where the web app has rights in these alone: what is labelled is bound to its
+namespace's uid, gets our RoleBindings and is watched, in this order; what isn't any more loses the last two.
 
 What the cluster says is looked at as a whole each time, so that whatever was missed, undone by hand or left half done is
 put right.
@@ -7,7 +7,6 @@ put right.
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -19,6 +18,7 @@ from tidegate_api.projects import PROJECT_SELECTOR, may_be_project
 from tidegate_web.kubernetes import NAMESPACES, Cluster, ClusterError
 from tidegate_web.mirror.bindings import Bindings
 from tidegate_web.mirror.informer import Informer
+from tidegate_web.mirror.namespace_uids import NamespaceUids, ProjectNamespace, try_to_settle
 from tidegate_web.mirror.quarantine import Quarantine
 from tidegate_web.mirror.scopes import Scopes
 from tidegate_web.store.queries import runs
@@ -33,14 +33,6 @@ LOOK_SECONDS = 30.0
 RETRY_SECONDS = 1.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class Labelled:
-    """A namespace that is a project."""
-
-    name: str
-    ending: bool
-
-
 class ProjectKeeper(Worker):
     """Looks whenever a namespace gets or loses the label, and now and then."""
 
@@ -51,6 +43,7 @@ class ProjectKeeper(Worker):
         engine: Engine,
         bindings: Bindings,
         scopes: Scopes,
+        uids: NamespaceUids,
         own_namespace: str,
         gone: Callable[[str, int], None],
         quarantine: Quarantine,
@@ -62,12 +55,13 @@ class ProjectKeeper(Worker):
         self._engine = engine
         self._bindings = bindings
         self._scopes = scopes
+        self._uids = uids
         self._own = own_namespace
         self._gone = gone
         self._quarantine = quarantine
         self._news = threading.Event()
         self._lock = threading.Lock()
-        self._labelled: dict[str, Labelled] = {}
+        self._labelled: dict[str, ProjectNamespace] = {}
         self._version = 0
         self._unchecked = False
         self.informer = Informer(
@@ -87,10 +81,9 @@ class ProjectKeeper(Worker):
         del listed, retry
         metadata = item["metadata"]
         if may_be_project(metadata["name"], own=self._own):
+            namespace = ProjectNamespace.of(item)
             with self._lock:
-                self._labelled[metadata["uid"]] = Labelled(
-                    name=metadata["name"], ending="deletionTimestamp" in metadata
-                )
+                self._labelled[namespace.uid] = namespace
         self._quarantine.release(KIND, metadata["uid"])
         self._news.set()
 
@@ -132,13 +125,18 @@ class ProjectKeeper(Worker):
         with self._lock:
             labelled = list(self._labelled.values())
             unchecked, self._unchecked = self._unchecked, False
-        wanted = {each.name for each in labelled}
+        wanted = {each.project for each in labelled}
         for scope in self._scopes.now():
             self.beat()
             if scope.project is not None and scope.project not in wanted:
                 self._scopes.end(scope.project)
-        good = self._try("granting", partial(self._grant, labelled))
-        for project in sorted(wanted):
+        unsettled = {
+            each.project
+            for each in labelled
+            if not each.ending and not try_to_settle(self._uids, each, quarantine=self._quarantine)
+        }
+        good = self._try("granting", partial(self._grant, labelled, unsettled)) and not unsettled
+        for project in sorted(wanted - unsettled):
             self._scopes.begin(project)
         if unchecked and not self._try("looking for deleted namespaces", partial(self._find_gone, wanted)):
             with self._lock:
@@ -146,13 +144,13 @@ class ProjectKeeper(Worker):
             good = False
         return good
 
-    def _grant(self, labelled: list[Labelled]) -> None:
+    def _grant(self, labelled: list[ProjectNamespace], unsettled: set[str]) -> None:
         present = self._bindings.present()
         # A namespace that is being deleted takes nothing new, and loses everything by itself.
-        ending = {each.name for each in labelled if each.ending}
-        wanted = {each.name for each in labelled} - ending
+        ending = {each.project for each in labelled if each.ending}
+        wanted = {each.project for each in labelled} - ending
         failed: ClusterError | None = None
-        for project in sorted((wanted | present.keys()) - ending):
+        for project in sorted((wanted | present.keys()) - ending - unsettled):
             self.beat()
             try:
                 there = present.get(project, set())

@@ -20,6 +20,8 @@ from tidegate_web.mirror.lead import Leadership
 from tidegate_web.mirror.logwriter import KIND as LOG
 from tidegate_web.mirror.logwriter import LogWriter
 from tidegate_web.mirror.lookout import Lookout
+from tidegate_web.mirror.namespace_poller import NamespacePoller
+from tidegate_web.mirror.namespace_uids import NamespaceUids
 from tidegate_web.mirror.pods import SELECTOR, Owners, Pod, PodHandler, PodTable
 from tidegate_web.mirror.pruner import Pruner
 from tidegate_web.mirror.publisher import Publisher
@@ -100,6 +102,9 @@ class Term:
         self._scopes = Scopes(make=self._scope, pods=self._pods, followers=self.followers)
         self._fixed: list[str | None] = list(settings.namespaces) or [None]
         self._keeper: ProjectKeeper | None = None
+        self._uids = NamespaceUids(
+            engine=made.engine, clock=made.clock, callers=made.callers, events=made.events, stop=self.stop
+        )
         if settings.rights_by_project:
             self._fixed, self._keeper = [], self._make_keeper()
         self._sweeper = Sweeper(
@@ -132,7 +137,7 @@ class Term:
             Lookout(followers=self.followers.active, stop=self.stop),
             self._sweeper,
             self._pruner,
-            *([self._keeper, self._keeper.informer] if self._keeper else []),
+            *([self._keeper, self._keeper.informer] if self._keeper else [self._make_namespace_poller()]),
         ]
 
     def _make_keeper(self) -> ProjectKeeper:
@@ -146,8 +151,20 @@ class Term:
             engine=made.engine,
             bindings=Bindings(cluster=made.cluster, rights=made.settings.rights_by_project, namespace=namespace),
             scopes=self._scopes,
+            uids=self._uids,
             own_namespace=namespace,
             gone=gone,
+            quarantine=self._quarantine,
+            stop=self.stop,
+        )
+
+    def _make_namespace_poller(self) -> NamespacePoller:
+        settings = self._made.settings
+        return NamespacePoller(
+            cluster=self._made.cluster,
+            namespaces=settings.namespaces,
+            own_namespace=settings.release_namespace,
+            uids=self._uids,
             quarantine=self._quarantine,
             stop=self.stop,
         )

@@ -56,3 +56,17 @@ class WholeNumber(Parameter):
         if not (text.isascii() and text.isdecimal() and len(text) <= 19 and self.least <= int(text) <= self.most):
             raise Problem(422, f"'{self.name}' must be an integer from {self.least} to {self.most}.")
         return int(text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flag(Parameter):
+    """``true`` or ``false``, which it is by default."""
+
+    schema: Mapping[str, Any] = field(default_factory=lambda: {"type": "boolean", "default": False})
+
+    def asked(self) -> bool:
+        """What the request says; 422 for anything else."""
+        text = request.args.get(self.name, "false")
+        if text not in ("true", "false"):
+            raise Problem(422, f"'{self.name}' must be true or false.")
+        return text == "true"

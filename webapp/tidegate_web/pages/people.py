@@ -65,7 +65,7 @@ def _member_acts(made: Services, project: str) -> dict[str, Callable[[], Shown |
 def _keys_page(project: str, shown: Shown) -> str:
     made = services()
     with made.engine.connect() as connection:
-        rows = keys.listed(connection, project=project)
+        rows = keys.listed(connection, project=project, now=made.clock.now())
     return render_template(
         "keys.html", project=project, keys=rows, roles=list(Role), role_of=Role, now=made.clock.now(), **shown
     )
@@ -81,7 +81,15 @@ def _key_acts(made: Services, project: str) -> dict[str, Callable[[], Shown | No
         row, key = api_keys.create_key(made, project, bodies.validated(NewApiKey, wanted))
         return {"made": row, "secret": key}
 
-    return {"create": create, "revoke": lambda: api_keys.revoke_key(made, project, number("id"))}
+    def take_over() -> Shown:
+        row = api_keys.take_over(made, project, number("id"))
+        return {"done": f"You answer for the key {row.name} now."}
+
+    return {
+        "create": create,
+        "take-over": take_over,
+        "revoke": lambda: api_keys.revoke_key(made, project, number("id")),
+    }
 
 
 def _account_page(shown: Shown) -> str:

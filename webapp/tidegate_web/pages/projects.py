@@ -5,14 +5,15 @@ from werkzeug.wrappers import Response
 
 from tidegate_web.api import bodies
 from tidegate_web.api.models import NewProject
-from tidegate_web.api.projects import make_project
+from tidegate_web.api.projects import former_projects, make_project
 from tidegate_web.pages.forms import Shown, carry_out, text
 from tidegate_web.permissions import Permission, requires
 from tidegate_web.services import Services, services
 
 
 def projects_page(shown: Shown) -> str:
-    return render_template("projects.html", fixed=services().projects.are_fixed, **shown)
+    made = services()
+    return render_template("projects.html", fixed=made.projects.are_fixed, former=list(former_projects(made)), **shown)
 
 
 def _create(made: Services) -> None:

@@ -11,6 +11,7 @@ from tidegate_web.store.models.people import (
     Session,
     User,
 )
+from tidegate_web.store.models.projects import ProjectMove, ProjectNamespace
 from tidegate_web.store.models.runs import (
     AttemptProgress,
     Checkpoint,
@@ -55,6 +56,8 @@ __all__ = [
     "MetRun",
     "Outbox",
     "PasswordLink",
+    "ProjectMove",
+    "ProjectNamespace",
     "ProjectSettings",
     "Result",
     "Run",

@@ -5,11 +5,22 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, LargeBinary, Select, any_, bindparam, exists, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    LargeBinary,
+    Select,
+    and_,
+    any_,
+    bindparam,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
-from tidegate_web.store.models import AnyRow, ApiKey, User
+from tidegate_web.store.models import AnyRow, ApiKey, Member, User
 
 SHOWN = (
     ApiKey.id, ApiKey.project, ApiKey.name, ApiKey.prefix, ApiKey.role, ApiKey.tasks, ApiKey.created,
@@ -47,12 +58,13 @@ def create(
     ).one()
 
 
-def listed(connection: Connection, *, project: str, prefix: str | None = None) -> list[AnyRow]:
-    """The keys of a project that aren't revoked, newest first; those that begin so."""
-    statement = select(*SHOWN).where(ApiKey.project == project, ApiKey.revoked.is_(None)).order_by(ApiKey.id.desc())
+def listed(connection: Connection, *, project: str, now: datetime, prefix: str | None = None) -> list[AnyRow]:
+    """The keys of a project that aren't revoked, newest first; those that begin so. ``active``: whether it may be used."""
+    active = and_(*_may_be_used()).label("active")
+    statement = select(*SHOWN, active).where(ApiKey.project == project, ApiKey.revoked.is_(None))
     if prefix is not None:
         statement = statement.where(ApiKey.prefix.startswith(prefix, autoescape=True))
-    return list(connection.execute(statement))
+    return list(connection.execute(statement.order_by(ApiKey.id.desc()), {"now": now}))
 
 
 def good(connection: Connection, *, key_hashes: Collection[bytes], now: datetime) -> dict[bytes, AnyRow]:
@@ -77,12 +89,25 @@ def _good() -> Select[*tuple[Any, ...]]:
 
 
 def _may_be_used() -> tuple[ColumnElement[bool], ...]:
-    """Neither revoked, nor past its end at ``now``, nor of a user who is disabled."""
+    """Neither revoked, nor past its end at ``now``, nor more than its owner is now in the project."""
     return (
         ApiKey.revoked.is_(None),
         or_(ApiKey.expires.is_(None), ApiKey.expires > bindparam("now")),
-        or_(ApiKey.owner_id.is_(None), exists().where(User.id == ApiKey.owner_id, User.disabled_at.is_(None))),
+        or_(ApiKey.owner_id.is_(None), _owner_may()),
     )
+
+
+def _owner_may() -> ColumnElement[bool]:
+    """Whether the user who answers for a key is not disabled and has its role: as a member, or as an instance admin."""
+    member = select(Member.user_id).where(
+        Member.project == ApiKey.project, Member.user_id == ApiKey.owner_id, Member.role >= ApiKey.role
+    )
+    owner = select(User.id).where(
+        User.id == ApiKey.owner_id,
+        User.disabled_at.is_(None),
+        or_(User.instance_admin.is_(True), member.correlate(ApiKey).exists()),
+    )
+    return owner.correlate(ApiKey).exists()
 
 
 def usable(connection: Connection, *, project: str, prefix: str, now: datetime) -> AnyRow | None:
@@ -114,6 +139,16 @@ def owned(connection: Connection, *, owner_id: int, lock: bool = False) -> list[
 def hand_over(connection: Connection, *, owner_id: int, to: int) -> None:
     """Have somebody else answer for the keys of a user."""
     connection.execute(update(ApiKey).where(ApiKey.owner_id == owner_id, ApiKey.revoked.is_(None)).values(owner_id=to))
+
+
+def take_over(connection: Connection, *, project: str, key_id: int, owner_id: int | None) -> AnyRow | None:
+    """Have another user answer for a key that isn't revoked; None when there is no such key."""
+    return connection.execute(
+        update(ApiKey)
+        .where(ApiKey.project == project, ApiKey.id == key_id, ApiKey.revoked.is_(None))
+        .values(owner_id=owner_id)
+        .returning(*SHOWN)
+    ).one_or_none()
 
 
 def revoke_owned(connection: Connection, *, owner_id: int, now: datetime) -> list[AnyRow]:

@@ -61,7 +61,8 @@ def _upsert(*, relist: bool, bare: bool) -> ReturningInsert[str]:
         if bare
         else Run.resource_version < new.resource_version
     )
-    written = {name: new[name] for name in RunRecord.__slots__ if name not in ("uid", "created")}
+    # A run never changes its project: one whose namespace was made again is kept under another name by now.
+    written = {name: new[name] for name in RunRecord.__slots__ if name not in ("uid", "created", "project")}
     return statement.on_conflict_do_update(
         index_elements=[Run.uid, Run.created],
         set_=written | {"deleted_at": None},
