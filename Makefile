@@ -37,6 +37,10 @@ demo-down: .venv/ready ## Take the demo and its cluster away
 test: .venv/ready ## All tests, on real parts; STAGE=unit for one stage
 	@$(PYTHON) tests/stages.py $(STAGE)
 
+.PHONY: test-quick
+test-quick: .venv/ready ## Lint, unit tests, and a slice of the other stages: each main path once
+	@$(PYTHON) tests/stages.py --quick
+
 .PHONY: fuzz
 fuzz: .venv/ready ## Half an hour of odd objects beside sound runs; FUZZ_MINUTES=30, FUZZ_SEED=1
 	@for file in $(FUZZ_TESTS); do \

@@ -1,9 +1,12 @@
-"""Run the tests stage by stage, the quick ones first, and tell how long each took.
+"""Run the tests stage by stage and tell how long each took.
 
-python tests/stages.py [STAGE ...]
+python tests/stages.py [--quick] [STAGE ...]
 
-With no stage named, all run: the quick ones one by one, then the others in two lanes side by side, for much of what they do
-is waiting. What a lane's stage says is shown when it has ended. LANES=1 runs everything one by one.
+With no stage named, all run in two lanes side by side, for much of what they do is waiting. What a lane's stage says is shown
+when it has ended. LANES=1 runs everything one by one; PROCESSES=N has N processes share the tests of a stage that can be shared.
+
+--quick: lint, and a slice of each stage (tests marked `quick`), for people at work. The slice of the cluster is taken where
+TIDEGATE_TEST_CLUSTER names a cluster that is kept: making one takes longer than all the rest.
 """
 
 import os
@@ -24,8 +27,12 @@ STAGES = {
     "cluster_tool": "making, breaking and removing clusters",
     "cluster": "the chart on a real cluster, real pods, a browser",
 }
+LINT = "lint"
 WITHOUT_PROGRAMS = ("unit", "property")
-LANES = (("control_plane", "cluster_tool"), ("web", "cluster"))
+LANES = (("cluster", "cluster_tool"), ("unit", "property", "control_plane", "web"))
+QUICK_LANES = ((LINT, "property", "unit"), ("web", "control_plane"))
+PROCESSES = {"unit": 2, "control_plane": 3, "web": 3, "cluster": 2}
+"""How many share a stage's tests. Each has servers of its own (tests/support/spread.py says which tests stay together)."""
 
 
 def build_programs() -> int:
@@ -50,19 +57,31 @@ class Report:
         self.failed = False
 
     def add(self, stage: str, *, code: int, seconds: float, output: str = "") -> None:
+        line = f"{stage:14} {'ok' if code == 0 else f'FAILED ({code})':11} {seconds:6.1f} s"
         with self._lock:
             if output:
-                say(f"\n== {stage}: {STAGES[stage]}\n{output}")
+                say(f"\n== {stage}: {STAGES.get(stage, 'ruff, mypy --strict, import-linter')}\n{output}-- {line}\n")
             self.failed |= code != 0
-            self._lines[stage] = f"{stage:14} {'ok' if code == 0 else f'FAILED ({code})':11} {seconds:6.1f} s"
+            self._lines[stage] = line
 
     def show(self, seconds: float) -> None:
-        lines = [self._lines[stage] for stage in STAGES if stage in self._lines]
+        lines = [self._lines[stage] for stage in (LINT, *STAGES) if stage in self._lines]
         say("\n" + "\n".join(lines) + f"\n{'in all':26} {seconds:6.1f} s\n")
 
 
-def command_of(stage: str) -> list[str]:
-    return [sys.executable, "-m", "pytest", "-q", f"tests/{stage}"]
+def command_of(stage: str, *, quick: bool = False) -> list[str]:
+    if stage == LINT:
+        return ["make", "--no-print-directory", LINT]
+    command = [sys.executable, "-m", "pytest", "-q", f"tests/{stage}"]
+    if quick:
+        return command if stage in WITHOUT_PROGRAMS else [*command, "-m", "quick"]
+    if stage in PROCESSES:
+        processes = os.environ.get("PROCESSES") or str(PROCESSES[stage])
+        dealt = (
+            ["--dist", "loadfile"] if stage in WITHOUT_PROGRAMS else ["--dist", "loadscope", "--no-loadscope-reorder"]
+        )
+        command += ["-n", processes, *dealt]
+    return command
 
 
 def run_here(stage: str, report: Report) -> None:
@@ -73,43 +92,46 @@ def run_here(stage: str, report: Report) -> None:
     report.add(stage, code=code, seconds=time.monotonic() - begin)
 
 
-def run_lane(stages: Sequence[str], report: Report) -> None:
+def run_lane(stages: Sequence[str], report: Report, *, quick: bool) -> None:
     """Run stages one after the other, beside another lane; what each says is kept until it has ended."""
     for stage in stages:
         say(f"-- {stage} begins\n")
         begin = time.monotonic()
         with tempfile.TemporaryFile() as output:
-            code = subprocess.run(
-                command_of(stage), cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, check=False
-            ).returncode
+            command = command_of(stage, quick=quick)
+            code = subprocess.run(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, check=False).returncode
             output.seek(0)
             told = output.read().decode(errors="replace")
-        report.add(stage, code=code, seconds=time.monotonic() - begin, output=told)
+        report.add(stage, code=code, seconds=time.monotonic() - begin, output=told or "\n")
 
 
-def main(wanted: list[str]) -> int:
+def run_lanes(lanes: Sequence[Sequence[str]], report: Report, *, quick: bool = False) -> None:
+    threads = [threading.Thread(target=run_lane, args=(lane, report), kwargs={"quick": quick}) for lane in lanes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def main(arguments: list[str]) -> int:
     """Run the wanted stages, all of them by default; returns the exit code."""
+    quick = "--quick" in arguments
+    wanted = [argument for argument in arguments if argument != "--quick"]
     if unknown := set(wanted) - set(STAGES):
         sys.stderr.write(f"no such stage: {', '.join(sorted(unknown))}; there are {', '.join(STAGES)}\n")
         return 2
     begin, report = time.monotonic(), Report()
-    side_by_side = not wanted and os.environ.get("LANES") != "1"
-    one_by_one = wanted or (WITHOUT_PROGRAMS if side_by_side else list(STAGES))
-    built = False
+    side_by_side = quick or (not wanted and os.environ.get("LANES") != "1")
+    one_by_one = [] if side_by_side else wanted or list(STAGES)
+    if (side_by_side or set(one_by_one) - set(WITHOUT_PROGRAMS)) and (code := build_programs()):
+        return code
     for stage in one_by_one:
-        if stage not in WITHOUT_PROGRAMS and not built:
-            if code := build_programs():
-                return code
-            built = True
         run_here(stage, report)
-    if side_by_side:
-        if code := build_programs():
-            return code
-        lanes = [threading.Thread(target=run_lane, args=(lane, report)) for lane in LANES]
-        for lane in lanes:
-            lane.start()
-        for lane in lanes:
-            lane.join()
+    if quick:
+        kept = ("cluster",) if os.environ.get("TIDEGATE_TEST_CLUSTER") else ()
+        run_lanes((QUICK_LANES[0], (*QUICK_LANES[1], *kept)), report, quick=True)
+    elif side_by_side:
+        run_lanes(LANES, report)
     report.show(time.monotonic() - begin)
     return 1 if report.failed else 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,6 @@ class AuditEntry:
     user_agent: str
     at: str
     """When the apiserver received it, RFC 3339."""
-    raw: Mapping[str, Any] = field(repr=False, compare=False)
 
     @property
     def what(self) -> str:
@@ -45,17 +44,25 @@ class AuditEntry:
         return f"{self.verb} {self.resource}" + (f"/{self.subresource}" if self.subresource else "")
 
 
-def read(log: Path) -> Sequence[AuditEntry]:
-    """All requests so far in order of arrival in the log, one entry each."""
-    found: dict[str, AuditEntry] = {}
-    if not log.exists():
-        return []
-    with log.open(encoding="utf-8") as lines:
-        for line in lines:
-            if line.endswith("\n"):  # the last one may be half written
-                event = json.loads(line)
-                found[event["auditID"]] = _entry(event)
-    return list(found.values())
+class AuditLog:
+    """The log as a file that grows: each look reads what is new, for a session's log becomes long."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._read = 0
+        self._found: dict[str, AuditEntry] = {}
+
+    def entries(self) -> Sequence[AuditEntry]:
+        """All requests so far in order of arrival in the log, one entry each."""
+        if self._path.exists():
+            with self._path.open("rb") as lines:
+                lines.seek(self._read)
+                for line in lines:
+                    if line.endswith(b"\n"):  # the last one may be half written
+                        event = json.loads(line)
+                        self._found[event["auditID"]] = _entry(event)
+                        self._read += len(line)
+        return list(self._found.values())
 
 
 def _entry(event: Mapping[str, Any]) -> AuditEntry:
@@ -72,5 +79,4 @@ def _entry(event: Mapping[str, Any]) -> AuditEntry:
         uri=event["requestURI"],
         user_agent=event.get("userAgent", ""),
         at=event["requestReceivedTimestamp"],
-        raw=event,
     )

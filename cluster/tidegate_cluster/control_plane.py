@@ -14,14 +14,13 @@ import random
 import shutil
 import socket
 import subprocess
-import tempfile
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
-from . import audit, commands, host, kubeconfig, pki, programs, settings, stages, waiting
+from . import audit, commands, host, kubeconfig, pki, programs, scratch, settings, stages, waiting
 from .api import Api
 from .errors import ClusterError
 
@@ -70,6 +69,7 @@ class ControlPlane:
         self._directory = Path()
         self._programs = Path()
         self._ports: Sequence[int] = ()
+        self._audit: audit.AuditLog | None = None
 
     def __enter__(self) -> Self:
         return self.start()
@@ -99,9 +99,10 @@ class ControlPlane:
         found = settings.from_environment()
         host.ensure(("openssl",), settings=found)
         self._programs = programs.require(settings=found)
-        self._directory = self._given_directory or Path(tempfile.mkdtemp(prefix="tidegate-control-plane-"))
+        self._directory = self._given_directory or scratch.make("tidegate-control-plane-")
         try:
             self._write_files()
+            self._audit = audit.AuditLog(self._directory / "audit.log")
             for attempt in range(1, _TRIES + 1):
                 try:
                     self._start_store()
@@ -231,7 +232,8 @@ class ControlPlane:
         return Api(url=self.url, ca=self.ca_file, token=self.token(actor))
 
     def _entries_to(self, marker: str) -> Sequence[audit.AuditEntry]:
-        entries = audit.read(self._directory / "audit.log")
+        assert self._audit is not None
+        entries = self._audit.entries()
         return entries if any(entry.uri == marker for entry in entries) else []
 
     def _write_files(self) -> None:

@@ -13,6 +13,7 @@ HOLD = "trap 'exit 143' TERM; while :; do sleep 0.2; done"
 ONCE: dict[str, Any] = {"maxAttempts": 1}
 
 
+@pytest.mark.quick
 def test_a_python_task_gets_its_payload_and_returns_its_result(runs: ClusterRuns) -> None:
     run = a_run("resize").python("tasks:resize").payload(pictures=3, width=640, seconds=1.5)
     status = runs.end(run, "Succeeded")
@@ -49,6 +50,7 @@ def test_two_failures_and_then_success(runs: ClusterRuns) -> None:
     assert first["finishedAt"] < second["startedAt"] < third["startedAt"]
 
 
+@pytest.mark.quick
 def test_a_cancelled_task_cleans_up_and_its_log_stays(runs: ClusterRuns) -> None:
     runs.start(a_run("import-orders").python("tasks:import_orders"))
     runs.written("import-orders", "imported 10 orders")

@@ -56,6 +56,7 @@ def post(page: Page, body: dict[str, Any]) -> dict[str, Any]:
     return made
 
 
+@pytest.mark.quick
 def test_a_run_from_its_request_to_the_archive(runs: ClusterRuns, page: Page) -> None:
     task = {"image": EXAMPLES, "entrypoint": "tasks:resize"}
     made = post(page, {"name": "album", "task": task, "payload": {"pictures": 24, "width": 320, "seconds": 8}})

@@ -7,8 +7,33 @@ import pytest
 from support.operator import OperatorProcess, Runs, install_crds
 from support.proxy import FaultyProxy
 from support.schedules import KIND, Schedules
+from support.spread import Spread, order
 from tidegate_cluster.control_plane import ControlPlane
 from tidegate_web.kubernetes import Cluster
+
+LONGEST = (
+    "test_resilience",
+    "test_growth",
+    "test_fuzz",
+    "test_chaos",
+    "test_host_access",
+    "test_cli_runs",
+    "test_odd_input",
+    "test_queues",
+    "test_restore",
+)
+PARTS = {"test_fuzz": 2}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first."""
+    order(items, longest=LONGEST)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Spread:
+    """How they are dealt out where several processes run them."""
+    return Spread(config, log, parts=PARTS)
 
 
 @pytest.fixture(scope="session")

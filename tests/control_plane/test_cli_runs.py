@@ -49,6 +49,7 @@ def by_proxy(proxy: FaultyProxy, runs: Runs, tmp_path: Path) -> Command:
     return Command(tmp_path, KUBECONFIG=str(proxy.kubeconfig()), TIDEGATE_PROJECT=runs.namespace)
 
 
+@pytest.mark.quick
 def test_watching_a_run_that_succeeds_exits_with_0(tidegate: Command, runs: Runs) -> None:
     ended = tidegate.ok("run", "resize", "--payload", '{"width": 800}', "-p", "size=big", "--name", "good", "--watch")
     assert ended.out.startswith("good Succeeded")

@@ -41,6 +41,7 @@ def test_a_new_run_shows_pending_before_anybody_wrote_it(runs: Runs) -> None:
     assert made["status"] == {"phase": "Pending"}
 
 
+@pytest.mark.quick
 def test_a_run_needs_exactly_one_of_task_and_task_ref(runs: Runs) -> None:
     words = "exactly one of taskRef and task"
     refused(runs, a_run("crd-both").spec(taskRef={"name": "x"}).built, words=words)
@@ -129,6 +130,7 @@ def test_what_may_change_in_a_spec_may_change(runs: Runs) -> None:
     assert {k: runs.get("crd-mutable")["spec"][k] for k in changes} == changes
 
 
+@pytest.mark.quick
 def test_cancel_never_goes_back(plane: ControlPlane, runs: Runs) -> None:
     runs.create(a_run("crd-cancel").spec(cancel=True).built)
     for value in (False, None):

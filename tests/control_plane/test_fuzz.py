@@ -22,6 +22,8 @@ OBJECTS = 250
 SOUND = 10
 PATIENCE = 60.0
 
+pytestmark = pytest.mark.timeout(SECONDS + 300)
+
 
 def ten_sound_runs(plane: ControlPlane, *, what: str) -> None:
     namespace = f"sound-{what}"

@@ -1,6 +1,6 @@
 """What the supervisor does grows with what is in the cluster, and no faster.
 
-Counted at 10,000 and 20,000 waiting runs. Work that each object causes for every other (an index of kopf that wakes every
+Counted at 5,000 and 10,000 waiting runs. Work that each object causes for every other (an index of kopf that wakes every
 waiter, a list searched for each run) is four times as much at twice the size, and at these sizes all that counts. Making more
 runs, or a third step, would take minutes and tell nothing new.
 """
@@ -19,7 +19,7 @@ from support.operator import OperatorProcess, install_crds
 from support.servers import wait_until
 from tidegate_cluster.control_plane import ControlPlane
 
-SIZES = (10_000, 20_000)
+SIZES = (5_000, 10_000)
 ENDED = 100
 IN_FLIGHT = 64
 """What the supervisor may have sent and not counted yet."""

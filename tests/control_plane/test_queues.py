@@ -43,6 +43,7 @@ def settled(runs: Runs, queue: str, *, running: int, pending: int) -> None:
     )
 
 
+@pytest.mark.quick
 def test_a_limit_holds_the_rest_in_order_and_says_so(plane: ControlPlane, runs: Runs) -> None:
     runs.create(a_queue("two", concurrencyLimit=2))
     for i in range(4):

@@ -9,6 +9,7 @@ from tidegate_cluster.control_plane import ControlPlane
 pytestmark = pytest.mark.usefixtures("operator")
 
 
+@pytest.mark.quick
 def test_a_run_becomes_a_job_and_ends_with_its_pod(runs: Runs) -> None:
     made = runs.create(a_run("happy").payload(a=1).labels({"team": "blue", "tidegate.dev/run": "forged"}).built)
     status = runs.wait("happy", "Succeeded")
@@ -69,6 +70,7 @@ def test_a_run_of_a_task_waits_until_the_task_is_there(runs: Runs) -> None:
     }.items()
 
 
+@pytest.mark.quick
 def test_a_failing_run_is_retried_and_then_fails_with_its_exit_code(runs: Runs) -> None:
     retry = {"maxAttempts": 3, "initialDelaySeconds": 0}
     runs.create(a_run("failing").pod(exit_code="7").task(retry=retry).built)
@@ -124,6 +126,7 @@ def test_where_no_job_is_left_the_task_is_read_again(plane: ControlPlane, runs: 
     assert images == ["second"]
 
 
+@pytest.mark.quick
 def test_a_running_attempt_is_told_and_timed_out(runs: Runs) -> None:
     runs.create(a_run("slow").pod(hold="1").task(timeoutSeconds=2, retry={"maxAttempts": 1}).built)
     assert "reason" not in runs.wait("slow", "Running")
@@ -142,6 +145,7 @@ def test_a_run_without_a_timeout_has_no_deadline(runs: Runs) -> None:
     assert "activeDeadlineSeconds" not in job["spec"]["template"]["spec"]
 
 
+@pytest.mark.quick
 def test_a_running_run_is_cancelled_and_its_pod_kept(runs: Runs) -> None:
     runs.create(a_run("cancelled").pod(hold="1").built)
     runs.wait("cancelled", "Running")

@@ -23,6 +23,7 @@ def test_a_new_schedule_waits_for_its_first_tick(runs: Runs, schedules: Schedule
     assert schedules.runs_of("fresh") == {}
 
 
+@pytest.mark.quick
 def test_every_tick_that_was_missed_makes_its_run(plane: ControlPlane, runs: Runs, schedules: Schedules) -> None:
     cron, minutes = some_minutes_ago(9, 6, 3)
     template = a_run("x").labels({"team": "blue"}).payload(a=None)

@@ -57,6 +57,7 @@ def test_what_is_not_started_in_time_expires(runs: Runs) -> None:
     assert "attempts" not in status
 
 
+@pytest.mark.quick
 def test_dependents_start_when_all_have_succeeded_also_of_runs_not_there_yet(plane: ControlPlane, runs: Runs) -> None:
     needs = [{"name": "up-1"}, {"name": "up-2"}]
     runs.create(a_run("down").spec(dependsOn=needs).built)

@@ -3,9 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from support.servers import ensure_chromium
+
+PATIENCE_MS = 60_000
+"""So long a page is waited for: other tests have the machine as well."""
 
 
 @contextmanager
@@ -13,6 +16,7 @@ def chromium() -> Iterator[Browser]:
     """Debian's Chromium, driven by Playwright."""
     program = ensure_chromium()
     with sync_playwright() as playwright:
+        expect.set_options(timeout=PATIENCE_MS)
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield browser
         browser.close()

@@ -1,5 +1,6 @@
 """A real OpenID Connect provider for tests (npm's oidc-provider), and somebody who signs in there."""
 
+import hashlib
 import json
 import os
 import re
@@ -9,16 +10,40 @@ from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 import requests
+from tidegate_cluster import locks, settings
 
 from support.servers import Server, ServerError, answers, ensure_programs
 
 CLIENT_SECRET = "a secret between the two of them"
 FOLDER = Path(__file__).parent / "oidc"
+PACKAGES = ("package.json", "package-lock.json")
 
 
 def _program(name: str) -> Path | None:
     found = shutil.which(name)
     return Path(found) if found else None
+
+
+def _modules() -> Path:
+    """What package-lock.json names, installed once a machine."""
+    ensure_programs({"nodejs": lambda: _program("node"), "npm": lambda: _program("npm")})
+    found = settings.from_environment()
+    content = b"".join((FOLDER / name).read_bytes() for name in PACKAGES)
+    folder = found.cache / f"oidc-{hashlib.sha256(content).hexdigest()[:12]}"
+    with locks.locked(found.locks / "oidc.lock", waiting_for="another installation of the OpenID provider"):
+        if folder.exists():
+            return folder / "node_modules"
+        half = folder.with_suffix(".half")
+        shutil.rmtree(half, ignore_errors=True)
+        half.mkdir(parents=True)
+        for name in PACKAGES:
+            shutil.copy(FOLDER / name, half)
+        command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
+        done = subprocess.run(command, cwd=half, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise ServerError(f"npm ci failed: {done.stderr.strip()[-500:]}")
+        half.rename(folder)
+    return folder / "node_modules"
 
 
 class OidcProvider(Server):
@@ -36,20 +61,10 @@ class OidcProvider(Server):
         return f"http://127.0.0.1:{self.port}/.well-known/openid-configuration"
 
     def prepare(self) -> None:
-        """Install what package-lock.json names, into the server's own folder."""
+        """The provider beside its modules: node looks for them where the program lies."""
         self._tell()
-        ensure_programs({"nodejs": lambda: _program("node"), "npm": lambda: _program("npm")})
-        for file in ("package.json", "package-lock.json", "provider.mjs"):
-            shutil.copy(FOLDER / file, self.folder / file)
-        done = subprocess.run(
-            ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"],
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode != 0:
-            raise ServerError(f"npm ci failed: {done.stderr.strip()[-500:]}")
+        shutil.copy(FOLDER / "provider.mjs", self.folder)
+        (self.folder / "node_modules").symlink_to(_modules())
 
     def environment(self) -> dict[str, str]:
         return os.environ | {

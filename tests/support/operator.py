@@ -14,7 +14,9 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from tidegate_cluster.control_plane import ControlPlane
-from tidegate_web.kubernetes import Cluster
+from tidegate_cluster.errors import ClusterError
+from tidegate_web import kubernetes
+from tidegate_web.kubernetes import MERGE_PATCH, Cluster
 
 from support.servers import wait_until
 
@@ -25,25 +27,20 @@ CRDS = Path(__file__).resolve().parents[2] / "crds"
 def install_crds(plane: ControlPlane) -> None:
     """Apply the CRDs and their admission policy, and wait until they are served."""
     plane.kubectl("apply", *(a for f in sorted(CRDS.glob("*.yaml")) for a in ("-f", f)))
-    plane.kubectl(
-        "wait",
-        "--for=condition=Established",
-        "--timeout=30s",
-        *(f"crd/{kind}.tidegate.dev" for kind in ("taskruns", "tasks", "queues", "schedules")),
-    )
     wait_served(plane)
 
 
 def wait_served(plane: ControlPlane) -> None:
     """Until our kinds can be listed: established, or just started, an apiserver may still answer "initializing"."""
+    api = Cluster.connect(plane.kubeconfig())
     for kind in ("taskruns", "tasks", "queues", "schedules"):
-        wait_until(partial(_listable, plane, kind), what=f"{kind} to be served")
+        wait_until(partial(_listable, api, kind), what=f"{kind} to be served")
 
 
-def _listable(plane: ControlPlane, kind: str) -> bool:
+def _listable(api: Cluster, kind: str) -> bool:
     try:
-        plane.kubectl("get", "--raw", f"/apis/tidegate.dev/v1alpha1/{kind}")
-    except Exception:
+        api.request("GET", f"/apis/tidegate.dev/v1alpha1/{kind}")
+    except kubernetes.ClusterError:
         return False
     return True
 
@@ -178,8 +175,15 @@ class HasKubectl(Protocol):
         """What kubectl prints."""
 
 
+KINDS = {
+    "TaskRun": "taskruns.tidegate.dev",
+    "Task": "tasks.tidegate.dev",
+    "Queue": "queues.tidegate.dev",
+    "Schedule": "schedules.tidegate.dev",
+}
 PATHS = {
     "taskruns.tidegate.dev": "/apis/tidegate.dev/v1alpha1",
+    "tasks.tidegate.dev": "/apis/tidegate.dev/v1alpha1",
     "queues.tidegate.dev": "/apis/tidegate.dev/v1alpha1",
     "schedules.tidegate.dev": "/apis/tidegate.dev/v1alpha1",
     "jobs": "/apis/batch/v1",
@@ -189,17 +193,21 @@ PATHS = {
 
 
 class Runs:
-    """TaskRuns of one namespace, by name. They are asked for without kubectl: a process for each look takes a core."""
+    """TaskRuns of one namespace, by name. Without kubectl, where it can be: a process for each request takes a core."""
 
-    patience = 20.0
+    patience = 60.0
 
     def __init__(self, plane: HasKubectl, api: Cluster, *, namespace: str = "default") -> None:
         self._plane, self.api, self.namespace = plane, api, namespace
 
     def create(self, manifest: Json) -> Json:
         """Create an object; the apiserver's answer."""
-        made: Json = json.loads(self._plane.kubectl("create", "-o", "json", "-f", "-", stdin=json.dumps(manifest)))
-        return made
+        kind = KINDS.get(manifest["kind"])
+        if kind is None:
+            made: Json = json.loads(self._plane.kubectl("create", "-o", "json", "-f", "-", stdin=json.dumps(manifest)))
+            return made
+        path = self._path(kind, namespace=manifest["metadata"].get("namespace"))
+        return self._sent("POST", path, manifest, query={"fieldValidation": "Strict"})
 
     def get(self, name: str, *, kind: str = "taskruns.tidegate.dev") -> Json:
         """An object."""
@@ -217,8 +225,8 @@ class Runs:
 
     def patch_spec(self, name: str, **fields: Any) -> None:
         """Change fields of a run's spec."""
-        patch = json.dumps({"spec": fields})
-        self._plane.kubectl("-n", self.namespace, "patch", "taskruns.tidegate.dev", name, "--type=merge", "-p", patch)
+        path = f"{self._path('taskruns.tidegate.dev')}/{name}"
+        self._sent("PATCH", path, {"spec": fields}, content_type=MERGE_PATCH)
 
     def wait(self, name: str, *phases: str, reason: str | None = None, seconds: float | None = None) -> Json:
         """The run's status once it is in one of `phases` (and has `reason`)."""
@@ -237,8 +245,15 @@ class Runs:
             raise AssertionError(f"run {name} is not {wanted} after {seconds} s but {json.dumps(seen)}") from None
         return seen
 
-    def _path(self, kind: str) -> str:
-        return f"{PATHS[kind]}/namespaces/{self.namespace}/{kind.partition('.')[0]}"
+    def _sent(self, method: str, path: str, body: Json, **options: Any) -> Json:
+        """A write, which fails as kubectl's would."""
+        try:
+            return self.api.request(method, path, body=body, **options)
+        except kubernetes.ClusterError as error:
+            raise ClusterError(error.message) from error
+
+    def _path(self, kind: str, *, namespace: str | None = None) -> str:
+        return f"{PATHS[kind]}/namespaces/{namespace or self.namespace}/{kind.partition('.')[0]}"
 
 
 class OwnRuns(Runs):

@@ -50,7 +50,7 @@ class Schedules:
         wait_until(lambda: bool(self.warnings(name)), what=f"a warning on {name}")
         return self.warnings(name)
 
-    def wait(self, name: str, condition: Callable[[Json], bool], *, what: str, seconds: float = 20) -> Json:
+    def wait(self, name: str, condition: Callable[[Json], bool], *, what: str, seconds: float = 60) -> Json:
         seen: Json = {}
 
         def there() -> bool:
@@ -69,7 +69,7 @@ class Schedules:
         made: Json = self.status(name)
         return made
 
-    def wait_counted(self, name: str, minute: int, *, seconds: float = 20) -> Json:
+    def wait_counted(self, name: str, minute: int, *, seconds: float = 60) -> Json:
         return self.wait(
             name, lambda s: last_minute(s) >= minute, what=f"lastScheduleTime of minute {minute}", seconds=seconds
         )

@@ -15,11 +15,14 @@ import urllib3
 from argon2 import PasswordHasher
 from flask import Flask
 from flask.testing import FlaskClient
+from jinja2 import BytecodeCache
+from jinja2.bccache import Bucket
 from prometheus_client import CollectorRegistry, Gauge
 from sqlalchemy import Engine, text
 from tidegate_cluster.control_plane import ControlPlane
 from tidegate_web.api.bulk import WORKER
 from tidegate_web.app import create_app, create_internal_app, make_services
+from tidegate_web.auth.passwords import Passwords
 from tidegate_web.mirror.process import Mirror
 from tidegate_web.mirror.quarantine import Quarantine
 from tidegate_web.permissions import Role
@@ -70,8 +73,9 @@ class Stack:
         }
         return WebSettings(**(values | changes))
 
-    def services(self, actor: str, **changes: Any) -> Services:
-        made = make_services(self.settings(actor, **changes), name=f"test-{actor}")
+    def services(self, actor: str, *, hasher: Passwords | None = None, **changes: Any) -> Services:
+        hasher = hasher or Passwords(hasher=cheap_hasher())
+        made = make_services(self.settings(actor, **changes), name=f"test-{actor}", hasher=hasher)
         self.cleanup.callback(made.engine.dispose)
         self.cleanup.callback(made.redis.close)
         self.cleanup.callback(made.hub.stop)
@@ -241,18 +245,45 @@ class Parts:
 def make_parts(made: Services, *, project: str) -> Parts:
     """Both apps of these services."""
     metrics = RequestMetrics(CollectorRegistry())
+    app = create_app(made, metrics=metrics)
+    app.jinja_env.bytecode_cache = compiled_pages()
     return Parts(
-        app=create_app(made, metrics=metrics),
+        app=app,
         internal=create_internal_app(made, metrics=metrics),
         services=made,
         project=project,
     )
 
 
+class CompiledPages(BytecodeCache):
+    """Templates are compiled once a session, not once an app."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if (kept := self._kept.get(bucket.key)) is not None:
+            bucket.bytecode_from_string(kept)
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._kept[bucket.key] = bucket.bytecode_to_string()
+
+
+@cache
+def compiled_pages() -> CompiledPages:
+    """Those of this session."""
+    return CompiledPages()
+
+
+def cheap_hasher() -> PasswordHasher:
+    """argon2id by parameters that cost next to nothing, for the many tests that only sign in."""
+    return PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+
+
 @cache
 def cheap_hash() -> str:
-    """PASSWORD's hash, by parameters that cost next to nothing."""
-    return PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
+    """PASSWORD's hash."""
+    return cheap_hasher().hash(PASSWORD)
 
 
 class MirrorThread(threading.Thread):

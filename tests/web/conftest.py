@@ -7,17 +7,50 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser
+from sqlalchemy import text
 from support.browser import chromium
 from support.callers import SignedIn
 from support.proxy import FaultyProxy
 from support.rights import granted_plane
 from support.servers import Postgres, Redis, ensure_servers
-from support.web import EMAIL, PASSWORD, MirrorThread, Parts, Stack
+from support.spread import Spread, order
+from support.web import EMAIL, PASSWORD, MirrorThread, Parts, Stack, cheap_hash
 from tidegate_cluster.control_plane import ControlPlane
 from tidegate_web.auth.admin import create_admin
 from tidegate_web.settings import WebSettings
 from tidegate_web.store import schema
 from tidegate_web.store.engine import make_engine
+
+LONGEST = (
+    "test_described_calls",
+    "test_sign_in_flood",
+    "test_people_pages",
+    "test_history_speed",
+    "test_mirror_threads",
+    "test_processes",
+    "test_browser",
+    "test_postgres_away",
+    "test_definitions_refresh",
+    "test_wiped_postgres",
+    "test_fuzz",
+    "test_logs",
+    "test_why",
+    "test_projects",
+    "test_mirror",
+    "test_garbage",
+)
+PARTS = {"test_described_calls": 6}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first."""
+    order(items, longest=LONGEST)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Spread:
+    """How they are dealt out where several processes run them."""
+    return Spread(config, log, parts=PARTS)
 
 
 @pytest.fixture(scope="session")
@@ -50,6 +83,7 @@ def template(postgres: Postgres) -> str:
     schema.upgrade(engine)
     with engine.begin() as connection:
         create_admin(connection, settings)
+        connection.execute(text("UPDATE users SET password_hash = :cheap"), {"cheap": cheap_hash()})
     engine.dispose()
     return "template_tests"
 
@@ -77,16 +111,18 @@ def made_stack(postgres: Postgres, redis: Redis, plane: ControlPlane, template: 
     """A project and a database of its own."""
     redis.start()
     postgres.start()
+    database_url = postgres.create_database(f"test_{number}", template=template)
     with ExitStack() as cleanup:
         yield Stack(
             postgres=postgres,
             redis=redis,
             plane=plane,
             project=f"project-{number}",
-            database_url=postgres.create_database(f"test_{number}", template=template),
-            redis_url=redis.url(number % 15),
+            database_url=database_url,
+            redis_url=redis.url(number),
             cleanup=cleanup,
         )
+    postgres.drop_database(f"test_{number}")
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ def me(parts: Parts) -> SignedIn:
     return parts.sign_in()
 
 
+@pytest.mark.quick
 def test_what_was_created_can_be_read_at_once(stack: Stack, me: SignedIn) -> None:
     body = {"name": "first", "task": TASK, "payload": {"a": None, "n": 1.5}, "labels": {"team": "a"}, "tags": ["x"]}
     answer = me.post("runs", body)
@@ -171,6 +172,7 @@ def test_filters(stack: Stack, me: SignedIn) -> None:
     assert stack.project
 
 
+@pytest.mark.quick
 def test_cancel(stack: Stack, me: SignedIn) -> None:
     me.post("runs", {"task": TASK, "name": "long"})
     answer = me.post("runs/long:cancel")

@@ -5,6 +5,7 @@ import re
 import pytest
 from support.callers import csrf_token
 from support.web import EMAIL, PASSWORD, Parts, Stack
+from tidegate_web.auth.passwords import Passwords
 
 
 def login(parts: Parts, *, password: str = PASSWORD, target: str = "", email: str = EMAIL) -> tuple[int, str]:
@@ -26,6 +27,7 @@ def test_the_api_says_401_as_a_problem(parts: Parts) -> None:
     assert answer.content_type == "application/problem+json"
 
 
+@pytest.mark.quick
 def test_signing_in_and_out(parts: Parts) -> None:
     me = parts.sign_in()
     assert me.get("/api/v1/me").json == {
@@ -53,6 +55,17 @@ def test_the_cookie_is_http_only_and_lax_and_secure_behind_https(stack: Stack) -
         assert "HttpOnly" in cookie
         assert "SameSite=Lax" in cookie
         assert ("Secure" in cookie) is secure
+
+
+def test_a_password_hashed_by_weaker_parameters_is_hashed_again_at_the_next_sign_in(stack: Stack) -> None:
+    parts = stack.parts("web", hasher=Passwords())
+    weak = parts.rows("SELECT password_hash FROM users")[0].password_hash
+    parts.sign_in()
+    strong = parts.rows("SELECT password_hash FROM users")[0].password_hash
+    assert strong.startswith("$argon2id$v=19$m=65536,t=3,p=4$")
+    assert strong != weak
+    parts.sign_in()
+    assert parts.rows("SELECT password_hash FROM users")[0].password_hash == strong
 
 
 def test_a_new_token_at_every_sign_in(parts: Parts) -> None:

@@ -35,6 +35,7 @@ def page(browser: Browser, site: str) -> Iterator[Page]:
         yield made
 
 
+@pytest.mark.quick
 def test_from_sign_in_to_a_run_that_changes_before_ones_eyes(
     stack: Stack, web: Process, page: Page, tmp_path: Path
 ) -> None:

@@ -72,6 +72,7 @@ def test_a_key_that_is_refused_is_not_kept(parts: Parts, url: str, tmp_path: Pat
     assert not (tmp_path / ".config").exists()
 
 
+@pytest.mark.quick
 def test_a_run_is_made_watched_and_told_with_its_progress(
     stack: Stack, parts: Parts, tidegate: Command, kubelet: Kubelet
 ) -> None:

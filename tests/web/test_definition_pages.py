@@ -1,17 +1,23 @@
 """The pages of Tasks, Queues and Schedules, in a browser: what there is, and what is done by hand."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from support.browser import signed_in
-from support.web import EMAIL, PASSWORD, Parts, Stack
+from support.web import EMAIL, PASSWORD, Stack
 
 
-@pytest.fixture
-def site(stack: Stack, tmp_path: Path) -> Iterator[str]:
-    with stack.process("all", actor="web", log=tmp_path / "web.log", namespaces=[stack.project]) as web:
+@pytest.fixture(scope="module")
+def stack(shared_stack: Stack) -> Stack:
+    """One for all: each test has names of its own."""
+    return shared_stack
+
+
+@pytest.fixture(scope="module")
+def site(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    log = tmp_path_factory.mktemp("web") / "log"
+    with stack.process("all", actor="web", log=log, namespaces=[stack.project]) as web:
         yield f"http://127.0.0.1:{web.port}"
 
 
@@ -77,8 +83,9 @@ def test_a_schedule_is_triggered_and_suspended(stack: Stack, page: Page) -> None
     expect(row.get_by_text("on", exact=True)).to_be_visible()
 
 
-def test_viewers_only_look_and_operators_do_not_suspend(stack: Stack, parts: Parts) -> None:
-    stack.runs.schedule("nightly")
+def test_viewers_only_look_and_operators_do_not_suspend(stack: Stack) -> None:
+    parts = stack.parts("web")
+    stack.runs.schedule("weekly")
     for role, seen in (("viewer", ()), ("operator", ("Trigger",)), ("developer", ("Trigger", "Suspend"))):
         shown = parts.member(role).get(f"/projects/{stack.project}/schedules").text
         assert tuple(act for act in ("Trigger", "Suspend") if f">{act}<" in shown) == seen

@@ -26,6 +26,7 @@ def me(parts: Parts) -> SignedIn:
 
 
 @pytest.mark.parametrize("kind", SPECS)
+@pytest.mark.quick
 def test_one_is_made_read_replaced_and_deleted(stack: Stack, me: SignedIn, kind: str) -> None:
     path, spec = f"{kind}/mine", SPECS[kind]
     made = me.call("PUT", path, {"spec": spec, "labels": {"team": "a"}})

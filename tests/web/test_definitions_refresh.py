@@ -1,7 +1,6 @@
 """The pages of Tasks, Queues and Schedules follow the cluster, and leave alone what somebody is doing on them."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -14,9 +13,16 @@ REFRESHED_MS = 12_000
 """Two looks of the page, and some."""
 
 
-@pytest.fixture
-def site(stack: Stack, tmp_path: Path) -> Iterator[str]:
-    with stack.process("all", actor="web", log=tmp_path / "web.log", namespaces=[stack.project]) as web:
+@pytest.fixture(scope="module")
+def stack(shared_stack: Stack) -> Stack:
+    """One for all: each test has names of its own."""
+    return shared_stack
+
+
+@pytest.fixture(scope="module")
+def site(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    log = tmp_path_factory.mktemp("web") / "log"
+    with stack.process("all", actor="web", log=log, namespaces=[stack.project]) as web:
         yield f"http://127.0.0.1:{web.port}"
 
 

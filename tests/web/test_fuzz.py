@@ -20,6 +20,8 @@ OBJECTS = 150
 SOUND = 10
 PATIENCE = 60.0
 
+pytestmark = pytest.mark.timeout(SECONDS + 300)
+
 
 def ten_sound_runs(stack: Stack, parts: Parts, *, what: str) -> None:
     names = [f"sound-{what}-{i}" for i in range(SOUND)]

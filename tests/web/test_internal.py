@@ -27,6 +27,7 @@ def shared_pod(shared_stack: Stack, shared_parts: Parts) -> Pod:
     return Pod(shared_stack, shared_parts)
 
 
+@pytest.mark.quick
 def test_progress_is_kept_and_published(stack: Stack, parts: Parts, pod: Pod) -> None:
     assert pod.tell({"progress": 0.4, "message": "resizing"}).status_code == 204
     first = parts.services.events.last(stack.project)

@@ -24,6 +24,7 @@ def test_a_key_is_shown_once_and_kept_as_a_hash(parts: Parts) -> None:
     assert key.key not in str(entry)
 
 
+@pytest.mark.quick
 def test_a_key_says_who_it_is_and_runs_tasks_without_a_csrf_token(stack: Stack, parts: Parts) -> None:
     key = parts.key("operator")
     told: Any = key.get("/api/v1/me").json

@@ -27,6 +27,7 @@ def event(number: int, **more: object) -> dict[str, object]:
     } | more  # fmt: skip
 
 
+@pytest.mark.quick
 def test_events_come_in_order_and_can_be_resumed(stack: Stack, live: tuple[Parts, str, SignedIn]) -> None:
     parts, url, me = live
     address = f"{url}/live/v1/projects/{stack.project}/events"

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,11 +19,18 @@ from tidegate_web.ownership import job_name
 LINES = "[data-log] .tg-line"
 
 
-@pytest.fixture
-def site(stack: Stack, tmp_path: Path) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def stack(shared_stack: Stack) -> Stack:
+    """One for all: each test has a run of its own."""
+    return shared_stack
+
+
+@pytest.fixture(scope="module")
+def site(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    logs = tmp_path_factory.mktemp("logs")
     with (
-        stack.process("all", actor="web", log=tmp_path / "web.log", namespaces=[stack.project]) as web,
-        stack.process("mirror", actor="mirror", log=tmp_path / "mirror.log", namespaces=[stack.project]),
+        stack.process("all", actor="web", log=logs / "web", namespaces=[stack.project]) as web,
+        stack.process("mirror", actor="mirror", log=logs / "mirror", namespaces=[stack.project]),
     ):
         yield f"http://127.0.0.1:{web.port}"
 
@@ -33,9 +41,10 @@ def page(browser: Browser, site: str) -> Iterator[Page]:
         yield made
 
 
-@pytest.fixture
-def kubelet(stack: Stack, tmp_path: Path) -> Iterator[Kubelet]:
-    with Kubelet(stack.runs.admin, name=f"node-{stack.project}", folder=tmp_path / "pki") as made:
+@pytest.fixture(scope="module")
+def kubelet(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubelet]:
+    folder = tmp_path_factory.mktemp("kubelet") / "pki"
+    with Kubelet(stack.runs.admin, name=f"node-{stack.project}", folder=folder) as made:
         yield made
 
 
@@ -106,7 +115,7 @@ def test_records_of_the_library_are_told_as_time_level_message_and_fields(
     ],
 )
 def test_other_json_stays_as_it_was_written(stack: Stack, page: Page, kubelet: Kubelet, line: str) -> None:
-    run, log = writing(stack, kubelet, "other")
+    run, log = writing(stack, kubelet, f"other-{zlib.crc32(line.encode())}")
     log.write(f"{line}\nend\n".encode())
     look(page, stack, run)
     expect(page.locator(LINES)).to_have_text([line, "end"])

@@ -51,6 +51,7 @@ def stored(parts: Parts) -> int:
     return int(parts.rows("SELECT coalesce(sum(size), 0) FROM log_chunks")[0][0])
 
 
+@pytest.mark.quick
 def test_followed_from_the_start_to_the_end(stack: Stack, parts: Parts, kubelet: Kubelet) -> None:
     stack.mirror()
     _, pod = start(stack, kubelet, "talks")

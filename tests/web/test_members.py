@@ -25,6 +25,7 @@ def join(client: Any, made: dict[str, Any], **data: str) -> Any:
     return client.post(path_of(made), data={"csrf_token": csrf_token(client.get(path_of(made)))} | data)
 
 
+@pytest.mark.quick
 def test_a_stranger_joins_by_a_link_with_a_password_of_their_own(parts: Parts) -> None:
     made = invite(parts.sign_in())
     assert made["role"] == "operator"

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from support.runs import now
 from support.servers import wait_until
 from support.web import MirrorThread, Parts, Stack, finish, row, until
@@ -10,6 +11,7 @@ from tidegate_web.ownership import job_name
 from tidegate_web.store.queries.logs import Chunk, End, Place, add_chunk, add_end
 
 
+@pytest.mark.quick
 def test_a_run_from_beginning_to_end(stack: Stack, parts: Parts, mirror: MirrorThread) -> None:
     run = stack.runs.create("first", taskRef={"name": "t"}, tags=["x"], payload={"n": None})
     found = until(parts, "first", lambda row: True)
@@ -118,6 +120,7 @@ def test_an_older_version_never_replaces_a_newer(stack: Stack, parts: Parts, mir
     assert row(parts, "guarded").phase == "Running"
 
 
+@pytest.mark.quick
 def test_a_finished_run_goes_after_its_ttl_and_stays_in_the_archive(
     stack: Stack, parts: Parts, mirror: MirrorThread
 ) -> None:

@@ -53,6 +53,7 @@ def again_now(parts: Parts) -> None:
         connection.exec_driver_sql("UPDATE webhook_deliveries SET next_at = now() WHERE state = 'pending'")
 
 
+@pytest.mark.quick
 def test_the_end_of_a_run_is_told_once_and_signed(stack: Stack, parts: Parts, me: SignedIn, receiver: Receiver) -> None:
     made = hook(me, receiver)
     stack.mirror(webhook_allow=LOOPBACK)

@@ -90,6 +90,7 @@ def make_services(
     name: str,
     cluster: Cluster | None = None,
     clock: Clock | None = None,
+    hasher: Passwords | None = None,
     for_requests: bool = False,
 ) -> Services:
     """A process's connections. Nothing is connected to before it is used. ``for_requests``: a process that people wait for."""
@@ -114,7 +115,7 @@ def make_services(
         hub=Hub(redis=redis, room=settings.stream_queue),
         events=events,
         throttle=Throttle(redis=redis),
-        hasher=Passwords(at_once=settings.password_hashes),
+        hasher=hasher or Passwords(at_once=settings.password_hashes),
         callers=CallerMemory(redis=redis, seconds=settings.honour_seconds),
         mailer=Mailer(settings),
         sealer=sealer,

@@ -219,6 +219,8 @@ class Term:
     def end(self, *, seconds: float) -> bool:
         """Stop everything; what isn't written yet is found again by the next term. False when a thread doesn't end."""
         self.stop.set()
+        self._publisher.wake()
+        self._webhooks.wake()
         self.followers.stop()
         if self._keeper is not None:
             self._keeper.close()
