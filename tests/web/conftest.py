@@ -2,24 +2,19 @@
 
 import itertools
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser
-from sqlalchemy import text
 from support.browser import chromium
 from support.callers import SignedIn
 from support.proxy import FaultyProxy
 from support.rights import granted_plane
 from support.servers import Postgres, Redis, ensure_servers
 from support.spread import Spread, order
-from support.web import EMAIL, PASSWORD, MirrorThread, Parts, Stack, cheap_hash
+from support.stacks import made_stack, make_template
+from support.web import MirrorThread, Parts, Stack
 from tidegate_cluster.control_plane import ControlPlane
-from tidegate_web.auth.admin import create_admin
-from tidegate_web.settings import WebSettings
-from tidegate_web.store import schema
-from tidegate_web.store.engine import make_engine
 
 LONGEST = (
     "test_described_calls",
@@ -76,16 +71,7 @@ def plane() -> Iterator[ControlPlane]:
 @pytest.fixture(scope="session")
 def template(postgres: Postgres) -> str:
     """A database with today's schema and an admin, that tests get copies of."""
-    settings = WebSettings(
-        database_url=postgres.create_database("template_tests"), admin_email=EMAIL, admin_password=PASSWORD
-    )
-    engine = make_engine(settings, name="tests")
-    schema.upgrade(engine)
-    with engine.begin() as connection:
-        create_admin(connection, settings)
-        connection.execute(text("UPDATE users SET password_hash = :cheap"), {"cheap": cheap_hash()})
-    engine.dispose()
-    return "template_tests"
+    return make_template(postgres)
 
 
 @pytest.fixture
@@ -104,25 +90,6 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def numbers() -> Iterator[int]:
     return itertools.count(1)
-
-
-@contextmanager
-def made_stack(postgres: Postgres, redis: Redis, plane: ControlPlane, template: str, number: int) -> Iterator[Stack]:
-    """A project and a database of its own."""
-    redis.start()
-    postgres.start()
-    database_url = postgres.create_database(f"test_{number}", template=template)
-    with ExitStack() as cleanup:
-        yield Stack(
-            postgres=postgres,
-            redis=redis,
-            plane=plane,
-            project=f"project-{number}",
-            database_url=database_url,
-            redis_url=redis.url(number),
-            cleanup=cleanup,
-        )
-    postgres.drop_database(f"test_{number}")
 
 
 @pytest.fixture
