@@ -1,10 +1,14 @@
 """A project may keep so many bytes and no more, whoever writes at once, and harms no other project by it."""
 
 import random
+import threading
+import uuid
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +17,11 @@ import urllib3
 from support.kubelet import Kubelet
 from support.pods import Pod
 from support.servers import wait_until
-from support.web import Parts, Stack, finish, until
-from tidegate_web.mirror.logwriter import BATCH_BYTES
+from support.web import Parts, Stack, finish, make_quarantine, until
+from tidegate_web.archive_bound import ArchiveBound
+from tidegate_web.mirror.logwriter import BATCH, BATCH_BYTES, LogCutError, LogWriter
 from tidegate_web.ownership import job_name
+from tidegate_web.store.queries.logs import Chunk, End, Place
 
 BOUND = 200_000
 
@@ -111,6 +117,47 @@ def test_logs_that_fill_the_bound_are_cut_and_say_so_and_another_projects_are_no
     kubelet.log(neighbour).write(b"one\ntwo\n", close=True)
     other.runs.pod_state(neighbour, exit_code=0)
     wait_until(lambda: marks(parts).get("neighbour") == ("complete", None), what="the other project's log")
+
+
+def test_what_was_handed_over_behind_the_cut_is_not_stored(stack: Stack, parts: Parts) -> None:
+    ends: list[str] = []
+    stop = threading.Event()
+    writer = LogWriter(
+        engine=parts.engine,
+        redis=parts.services.redis,
+        quarantine=make_quarantine(),
+        bound=ArchiveBound(most=20_000),
+        again=ends.append,
+        stop=stop,
+        room=5 * BATCH,
+    )
+    where: Any = {"run_uid": str(uuid.uuid4()), "project": "p", "attempt": 1, "pod_uid": "pod", "pod_name": "pod"}
+    at = datetime.now(UTC)
+    piece = 2048
+    for number in range(3 * BATCH):
+        chunk = Chunk(
+            **where,
+            run_created=at,
+            data=noise(piece, seed=number)[:piece].ljust(piece),
+            place=Place(position=(number + 1) * piece),
+        )
+        assert writer.put(chunk)
+    assert writer.put(End(**where, mark="complete"))
+    other = where | {"pod_uid": "other", "project": "q"}
+    assert writer.put(End(**other, mark="complete"))
+    writer.start()
+    wait_until(lambda: len(parts.rows("SELECT * FROM log_ends")) == 2, what="both ends")
+    with pytest.raises(LogCutError):
+        writer.put(End(**where, mark="complete"))
+    stop.set()
+    writer.join()
+    assert {row.pod_uid: row.mark for row in parts.rows("SELECT * FROM log_ends")} == {
+        "pod": "truncated",
+        "other": "complete",
+    }
+    chunks = parts.rows("SELECT data FROM log_chunks ORDER BY position")
+    texts = [zlib.decompress(row.data) for row in chunks]
+    assert [text.startswith(b"\n[Tidegate: ") for text in texts] == [False] * (len(texts) - 1) + [True]
 
 
 def test_what_has_no_room_is_refused_with_the_bound_and_what_takes_no_more_is_kept(stack: Stack, other: Stack) -> None:

@@ -1,5 +1,7 @@
 """What is counted for a project is what the archive has of it: after writing and deleting, and again after a recount."""
 
+import itertools
+import random
 import threading
 from datetime import timedelta
 from typing import Any
@@ -27,8 +29,8 @@ def engine(stack: Stack) -> Engine:
     return stack.services("web").engine
 
 
-def pruner(engine: Engine, *, days: int = 0, clock: HandClock | None = None) -> Pruner:
-    return Pruner(
+def pruner(engine: Engine, *, days: int = 0, clock: HandClock | None = None, kind: type[Pruner] = Pruner) -> Pruner:
+    return kind(
         engine=engine,
         clock=clock or HandClock(),
         quarantine=make_quarantine(),
@@ -73,7 +75,8 @@ def test_everything_that_is_kept_is_counted_and_what_goes_no_longer(engine: Engi
     assert wrong(engine) == {}
     assert counted(engine).keys() == {"p", "q"}
     each = counted(engine)["p"] // 3
-    keep_for(engine, 10, project="q")
+    pruner(engine).look()
+    keep_for(engine, 10, project="q")  # nothing is recounted by then
     pruner(engine).look()
     assert counted(engine) == {"p": 3 * each}
     assert wrong(engine) == {}
@@ -108,24 +111,18 @@ def test_a_recount_puts_right_what_is_wrong_while_others_write(stack: Stack, par
     with parts.engine.begin() as connection:
         connection.execute(text("DELETE FROM project_bytes"))
         connection.execute(text("INSERT INTO project_bytes VALUES ('gone', 3, 1000000)"))
-    stop = threading.Event()
-    sizes = [b'"' + bytes(str(number), "ascii") * 100 + b'"' for number in range(50)]
+    numbers = itertools.count(1)
 
-    def write() -> None:
-        while not stop.is_set():
-            for data in sizes:
-                assert pod.send("result", data).status_code == 200
+    class Beside(Pruner):
+        """After each statement of the recount another transaction writes and counts."""
 
-    writer = threading.Thread(target=write)
-    writer.start()
-    clock = HandClock()
-    try:
-        for _ in range(30):
-            pruner(parts.engine, clock=clock).look()
-            clock.time += timedelta(days=1)
-    finally:
-        stop.set()
-        writer.join()
+        def beat(self) -> None:
+            super().beat()
+            data = b'"' + random.Random(1).randbytes(100 * next(numbers)).hex().encode() + b'"'  # noqa: S311
+            assert pod.send("result", data).status_code == 200
+
+    pruner(parts.engine, kind=Beside).look()
+    assert next(numbers) > 5
     assert counted(parts.engine).keys() == {stack.project}
     assert wrong(parts.engine) == {}
 

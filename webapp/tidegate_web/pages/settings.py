@@ -27,12 +27,14 @@ def _page(project: str, shown: Shown) -> str:
 def _wanted() -> ProjectSettings:
     choice, days = text("keep"), text("days").strip()
     if choice == "default":
-        return ProjectSettings()
-    if choice == "forever":
-        return ProjectSettings(retention_days=0)
-    if not (days.isascii() and days.isdecimal() and 0 < len(days) <= 9 and int(days)):
+        wanted = None
+    elif choice == "forever":
+        wanted = 0
+    elif days.isascii() and days.isdecimal() and 0 < len(days) <= 9 and int(days):
+        wanted = int(days)
+    else:
         raise Problem(422, "Days: a whole number, at least 1.")
-    return bodies.validated(ProjectSettings, {"retentionDays": int(days)})
+    return bodies.validated(ProjectSettings, {"retentionDays": wanted})
 
 
 def _save(made: Services, project: str) -> Shown:
