@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Engine, text
 from tidegate_web.store import partitions
 from tidegate_web.store.partitions import Month
-from tidegate_web.store.queries import logs, metadata, project_settings, results, runs
+from tidegate_web.store.queries import logs, metadata, project_bytes, project_settings, results, runs
 from tidegate_web.store.records import RunRecord, run_record
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -95,3 +95,9 @@ def months(engine: Engine) -> list[Month]:
 def keep_for(engine: Engine, days: int | None, *, project: str = "p") -> None:
     with engine.begin() as connection:
         project_settings.set_retention_days(connection, project=project, days=days)
+
+
+def recounted_just_now(engine: Engine) -> None:
+    """No mirror counts again within a day: of a run that isn't in Postgres yet, a recount finds nothing."""
+    with engine.begin() as connection:
+        project_bytes.correct(connection, {"-": 0}, now=datetime.now(UTC))

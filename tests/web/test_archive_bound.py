@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import urllib3
+from support.archive import recounted_just_now
 from support.kubelet import Kubelet
 from support.pods import Pod
 from support.servers import wait_until
@@ -88,6 +89,7 @@ def log_of(parts: Parts, run: str) -> str:
 def test_logs_that_fill_the_bound_are_cut_and_say_so_and_another_projects_are_not(
     stack: Stack, other: Stack, parts: Parts, kubelet: Kubelet
 ) -> None:
+    recounted_just_now(parts.engine)
     stack.mirror(project_bytes=BOUND, namespaces=[stack.project, other.project])
     pods = [start(stack, kubelet, name) for name in ("greedy", "second")]
     neighbour = start(other, kubelet, "neighbour")
@@ -195,6 +197,7 @@ def test_two_processes_and_a_mirror_that_write_at_once_stay_within_the_bound(
     bound = 40 * 100_000
     pods = [Pod(stack, parts, f"works-{number}") for number in range(64)]
     data = [document(100_000, seed=number) for number in range(8)]
+    recounted_just_now(parts.engine)
     stack.mirror(project_bytes=bound)
     chatty = start(stack, kubelet, "chatty")
     with ExitStack() as running:
@@ -230,6 +233,7 @@ def test_two_processes_and_a_mirror_that_write_at_once_stay_within_the_bound(
 
 
 def test_a_run_that_is_archived_beyond_the_bound_leaves_its_large_fields_behind(stack: Stack, parts: Parts) -> None:
+    recounted_just_now(parts.engine)
     stack.mirror(project_bytes=20_000)
     task = {"image": "busybox"}
     assert Pod(stack, parts, "before").send("result", document(18_000)).status_code == 200

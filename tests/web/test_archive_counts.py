@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine, text
-from support.archive import NOW, HandClock, a_run, archive, keep_for, kept, months
+from support.archive import NOW, HandClock, a_run, archive, keep_for, kept, months, recounted_just_now
 from support.pods import Pod
 from support.servers import wait_until
 from support.web import Parts, Stack, make_quarantine, until
@@ -83,6 +83,7 @@ def test_everything_that_is_kept_is_counted_and_what_goes_no_longer(engine: Engi
 
 
 def test_a_run_that_is_deleted_for_good_frees_what_it_took(stack: Stack, parts: Parts) -> None:
+    recounted_just_now(parts.engine)
     stack.mirror()
     pod, stays = Pod(stack, parts), Pod(stack, parts, "stays")
     for each in (pod, stays):
@@ -189,6 +190,7 @@ def test_metrics_are_of_the_largest_projects_and_a_sum_or_of_all_together() -> N
 
 
 def test_the_mirror_tells_them(stack: Stack, parts: Parts) -> None:
+    recounted_just_now(parts.engine)
     Pod(stack, parts).send("result", b'"' + b"x" * 1000 + b'"')
     mirror = stack.mirror()
     wait_until(
