@@ -17,7 +17,7 @@ from tidegate_web.archive_bound import ArchiveBound
 from tidegate_web.mirror.archive_metrics import ArchiveMetrics
 from tidegate_web.mirror.pruner import Pruner
 from tidegate_web.store.partitions import Month
-from tidegate_web.store.queries import archiving, project_bytes, recount, task_specs
+from tidegate_web.store.queries import archiving, project_bytes, project_moves, recount, task_specs
 from tidegate_web.store.records import RunRecord
 
 LONG_AGO = NOW - timedelta(days=200)
@@ -167,6 +167,27 @@ def test_a_month_past_the_default_is_dropped_whole_and_its_bytes_with_it(engine:
     assert kept(engine)["runs"] == {"stays"}
     assert wrong(engine) == {}
     assert counted(engine)["p"] < before // 2
+
+
+def test_what_is_set_apart_under_another_name_is_counted_there(engine: Engine) -> None:
+    archived(
+        engine, *(a_run(f"r{number}", created=LATELY) for number in range(3)), a_run("q", created=LATELY, project="q")
+    )
+    pruner(engine).look()
+    before = counted(engine)
+    with engine.begin() as connection:
+        project_moves.begin(connection, source="p", target="p@old", runs_before=None)
+        (move,) = project_moves.open_moves(connection, project="p")
+        while project_moves.step(connection, move, limit=2, now=NOW):
+            pass
+        project_moves.complete(connection, move, now=NOW)
+    assert counted(engine) == {"p@old": before["p"], "q": before["q"]}
+    assert wrong(engine) == {}
+    with engine.begin() as connection:
+        assert project_bytes.recounted(connection) is None
+        project_bytes.add(connection, {"p": 5000})  # of what was written under the name meanwhile
+    pruner(engine).look()
+    assert wrong(engine) == {}
 
 
 def test_metrics_are_of_the_largest_projects_and_a_sum_or_of_all_together() -> None:

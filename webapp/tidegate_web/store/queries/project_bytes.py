@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, delete, func, select, text, update
 
 from tidegate_web.archive_bound import ArchiveBound
 from tidegate_web.store.models import ProjectBytes
@@ -54,6 +54,13 @@ def add(connection: Connection, grown: Mapping[str, int]) -> None:
     ]
     if rows:
         connection.execute(_ADD, rows)
+
+
+def move(connection: Connection, *, source: str, target: str) -> None:
+    """What was kept for a project has gone to another name. All of the count goes along; a recount soon says what is of which."""
+    gone = delete(ProjectBytes).where(ProjectBytes.project == source).returning(ProjectBytes.bytes)
+    add(connection, {target: sum(connection.execute(gone).scalars())})
+    connection.execute(update(ProjectBytes).where(ProjectBytes.counted.is_not(None)).values(counted=None))
 
 
 def correct(connection: Connection, drift: Mapping[str, int], *, now: datetime) -> None:
