@@ -299,6 +299,10 @@ class MirrorThread(threading.Thread):
         """How many objects of a kind are set aside, as the metric tells."""
         return self._registry.get_sample_value("tidegate_set_aside_objects", {"kind": kind}) or 0.0
 
+    def metric(self, name: str, **labels: str) -> float | None:
+        """A sample of the mirror's own metrics."""
+        return self._registry.get_sample_value(name, labels)
+
     def run(self) -> None:
         self._mirror.run()
 

@@ -1,5 +1,6 @@
 """The pages about people and keys, in a browser: what is made there works, and a secret is shown once."""
 
+import random
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +11,10 @@ import urllib3
 from playwright.sync_api import Browser, Page, expect
 from support.browser import signed_in
 from support.oidc import CLIENT_SECRET, OidcProvider
+from support.pods import Pod
 from support.receiver import Receiver
 from support.servers import wait_until
-from support.web import EMAIL, PASSWORD, Stack
+from support.web import EMAIL, PASSWORD, Parts, Stack
 
 NEW_PASSWORD = "a password nobody has guessed"
 
@@ -118,6 +120,48 @@ def test_a_webhook_is_added_tried_and_removed(stack: Stack, browser: Browser, tm
         expect(page.locator("body")).to_contain_text("Switched off.")
         page.get_by_role("button", name="Remove").click()
         expect(page.locator("body")).to_contain_text("No webhooks yet")
+
+
+def test_the_settings_page_shows_what_is_used_and_sets_the_retention(
+    stack: Stack, parts: Parts, browser: Browser, tmp_path: Path
+) -> None:
+    bound = 100 * 1024
+    with (
+        stack.process(
+            "all", actor="web", log=tmp_path / "web.log", namespaces=[stack.project], project_bytes=bound
+        ) as web,
+        signed_in(browser, f"http://127.0.0.1:{web.port}", email=EMAIL, password=PASSWORD, refusals=True) as page,
+    ):
+        page.goto(f"/projects/{stack.project}/runs")
+        page.get_by_role("link", name="Settings").click()
+        archive = page.get_by_role("region", name="Archive")
+        expect(archive).to_contain_text("0 B of 100.0 KiB used")
+        expect(archive.get_by_role("progressbar")).to_have_attribute("value", "0")
+        noise = random.Random(1).randbytes(97 * 1024).hex()  # noqa: S311
+        assert Pod(stack, parts).send("result", f'"{noise}"'.encode()).status_code == 200
+        page.reload()
+        expect(archive).to_contain_text(re.compile(r"(9\d|1\d\d)\.\d KiB of 100\.0 KiB used"))
+        expect(archive).to_contain_text("Hardly anything fits any more")
+        retention = page.get_by_role("region", name="Retention")
+        expect(retention.get_by_label("As the installation says: 90 days")).to_be_checked()
+        retention.get_by_label("For so many days").check()
+        retention.get_by_label("Days", exact=True).fill("30")
+        retention.get_by_role("button", name="Save").click()
+        expect(page.get_by_role("status")).to_contain_text("Saved.")
+        expect(retention.get_by_label("For so many days")).to_be_checked()
+        assert parts.rows("SELECT retention_days AS days FROM project_settings")[0].days == 30
+        retention.get_by_label("For ever").check()
+        retention.get_by_role("button", name="Save").click()
+        expect(retention.get_by_label("For ever")).to_be_checked()
+        assert parts.rows("SELECT retention_days AS days FROM project_settings")[0].days == 0
+        retention.get_by_label("As the installation says").check()
+        retention.get_by_role("button", name="Save").click()
+        expect(retention.get_by_label("As the installation says")).to_be_checked()
+        # What the browser itself would not send.
+        retention.get_by_label("For so many days").check()
+        retention.get_by_label("Days", exact=True).evaluate("field => { field.type = 'text'; field.value = 'many' }")
+        retention.get_by_role("button", name="Save").click()
+        expect(page.get_by_role("alert")).to_contain_text("a whole number, at least 1")
 
 
 def test_what_is_wrong_is_told_on_the_page_that_sent_it(stack: Stack, refused: Page) -> None:

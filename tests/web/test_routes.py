@@ -67,7 +67,8 @@ ROUTES = {
         POST /api/v1/projects/<project>/webhooks/<id:webhook>/deliveries/<id:delivery>:replay,
         GET /projects/<project>/webhooks, POST /projects/<project>/webhooks,
         GET /projects/<project>/webhooks/<id:webhook>, POST /projects/<project>/webhooks/<id:webhook>,
-        GET /projects/<project>/keys, POST /projects/<project>/keys, GET /projects/<project>/audit
+        GET /projects/<project>/keys, POST /projects/<project>/keys, GET /projects/<project>/audit,
+        GET /projects/<project>/settings, POST /projects/<project>/settings
     """,
     Permission.INSTANCE_ADMIN: """
         GET /api/v1/users, POST /api/v1/users, GET /api/v1/users/<id:user>, PATCH /api/v1/users/<id:user>,

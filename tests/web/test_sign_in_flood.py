@@ -285,6 +285,7 @@ def test_old_entries_of_the_audit_log_are_deleted(parts: Parts) -> None:
             stop=threading.Event(),
             seconds=1,
             audit_days=days,
+            retention_days=0,
         )
         pruner.look()
         assert parts.rows("SELECT count(*) AS n FROM audit WHERE action = 'old'")[0].n == left

@@ -188,7 +188,15 @@ def test_a_spec_goes_with_the_last_run_that_used_it(stack: Stack, parts: Parts) 
             task_specs.keep(connection, project=project, spec_hash=spec_hash, spec="{}", now=at)
         project_settings.set_retention_days(connection, project=stack.project, days=1)
     quarantine, stop = make_quarantine(), threading.Event()
-    Pruner(engine=parts.engine, clock=SystemClock(), quarantine=quarantine, stop=stop, seconds=1, audit_days=0).look()
+    Pruner(
+        engine=parts.engine,
+        clock=SystemClock(),
+        quarantine=quarantine,
+        stop=stop,
+        seconds=1,
+        audit_days=0,
+        retention_days=0,
+    ).look()
     found = {(row.project, row.hash) for row in parts.rows("SELECT project, hash FROM task_specs")}
     assert found == {(stack.project, "used"), (stack.project, "late"), ("elsewhere", "unused")}
 
@@ -197,7 +205,7 @@ def test_a_stored_result_is_linked_with_its_size_and_opened_as_nothing_but_json(
     uid = stack.runs.create("large", taskRef={"name": "pictures"})["metadata"]["uid"]
     data = b'"<script>alert(1)</script>' + b"x" * (3 * 2**19) + b'"'
     with parts.engine.begin() as connection:
-        kept = results.save(connection, run_uid=uid, attempt=1, data=data, at=datetime.now(UTC))
+        kept = results.save(connection, project=stack.project, run_uid=uid, attempt=1, data=data, at=datetime.now(UTC))
     reference = {"bytes": kept.bytes, "sha256": kept.sha256}
     stack.runs.status("large", phase="Succeeded", finishedAt=now(), resultRef=reference)
     me, address = parts.member("viewer"), f"/api/v1/projects/{stack.project}/runs/{uid}/result"

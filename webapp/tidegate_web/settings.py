@@ -18,6 +18,7 @@ from pydantic_settings import (
 )
 from sqlalchemy.engine import make_url
 
+from tidegate_web.archive_bound import ArchiveBound
 from tidegate_web.auth.attempt_limits import SignInLimits
 from tidegate_web.auth.groups import GroupRoles
 from tidegate_web.webhooks.addresses import Network, parse_networks
@@ -232,10 +233,18 @@ class WebSettings(BaseSettings):
     """Pods whose logs are followed at once; the others are read when they end."""
     log_limit_bytes: int = Field(default=10 * 1024 * 1024, ge=1024)
     """What is kept of the logs of one run."""
+    project_bytes: int = Field(default=20 * 2**30, ge=0)
+    """What the archive keeps for one project, in bytes as they are stored, compressed: logs, results, checkpoints, metadata, and runs
+    that are gone from the cluster. Beyond it logs are cut and results refused. 0: no bound."""
+    retention_days: int = Field(default=90, ge=0, le=36_500)
+    """Archived runs are forgotten so many days after their end, where their project's settings don't say otherwise. 0: never."""
     sweep_seconds: float = Field(default=5, gt=0)
     """How often the mirror looks for runs to delete."""
     prune_seconds: float = Field(default=600, gt=0)
     """How often the mirror looks for archived runs that their projects keep no longer, and makes the months ahead."""
+    metrics_by_namespace: bool = True
+    """Whether metrics of the archive name projects; off: they are a sum over all, for clusters whose tenants must not learn each
+    other's names."""
     migrate_wait_seconds: float = Field(default=300, ge=0)
     """How long `migrate` waits for Postgres to come up."""
     log_level: str = "INFO"
@@ -313,6 +322,11 @@ class WebSettings(BaseSettings):
     def webhook_networks(self) -> tuple[Network, ...]:
         """Networks beside the public internet that webhooks may lead to."""
         return parse_networks(self.webhook_allow)
+
+    @property
+    def archive_bound(self) -> ArchiveBound:
+        """What the archive keeps for a project."""
+        return ArchiveBound(most=self.project_bytes)
 
     @property
     def session_idle(self) -> timedelta:

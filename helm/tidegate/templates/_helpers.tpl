@@ -180,6 +180,14 @@ affinity: {{ toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
 
+{{/* What the archive keeps, which web shows and holds to as the mirror does. */}}
+{{- define "tidegate.archiveEnv" -}}
+{{- $a := .Values.archive -}}
+{{- $most := ternary (ternary 4294967296 21474836480 .Values.postgres.bundled) $a.projectBytes (kindIs "invalid" $a.projectBytes) -}}
+- {name: TIDEGATE_PROJECT_BYTES, value: {{ int64 $most | quote }}}
+- {name: TIDEGATE_RETENTION_DAYS, value: {{ int64 $a.retentionDays | quote }}}
+{{- end }}
+
 {{- define "tidegate.extraEnv" -}}
 {{- range $name, $value := . }}
 - name: {{ $name }}

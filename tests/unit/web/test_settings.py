@@ -61,6 +61,8 @@ def test_cookies_are_secure_behind_https() -> None:
     [
         ("keep_pods_seconds", 600),
         ("max_finished_runs", 10_000),
+        ("retention_days", 90),
+        ("project_bytes", 20 * 2**30),
         ("stream_heartbeat_seconds", 15),
         ("stream_recheck_seconds", 60),
     ],

@@ -175,7 +175,21 @@ class Delivery(TypedDict):
     createdAt: Time
 
 
+class ArchiveUse(TypedDict):
+    """What the archive keeps for a project."""
+
+    usedBytes: int
+    """Logs, results, checkpoints, metadata, and runs that are gone from the cluster, as they are stored."""
+    maxBytes: int | None
+    """Beyond it logs are cut and results refused; null: no bound."""
+
+
+@documented
 class Settings(TypedDict):
     """How a project is kept."""
 
     retentionDays: int | None
+    """What the project has set; 0: archived runs are kept for ever; null: what the installation says counts."""
+    effectiveRetentionDays: int
+    """What counts; 0: for ever."""
+    archive: ArchiveUse

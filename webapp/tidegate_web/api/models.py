@@ -159,8 +159,8 @@ class NewProject(Body):
 class ProjectSettings(Body):
     """How a project is kept."""
 
-    retention_days: int | None = Field(default=None, ge=1, le=36_500)
-    """Archived runs are forgotten so many days after their end; null: never."""
+    retention_days: int | None = Field(default=None, ge=0, le=36_500)
+    """Archived runs are forgotten so many days after their end; 0: never; null: as the installation's `TIDEGATE_RETENTION_DAYS` says."""
 
 
 Url = Annotated[str, Field(json_schema_extra={"pattern": r"^https?://[^/\s\x00-\x1f]+"})]

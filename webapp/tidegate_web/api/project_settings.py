@@ -1,4 +1,4 @@
-"""A project's settings over HTTP: how long its history is kept."""
+"""A project's settings over HTTP: how long its history is kept, and how much of its room it has used."""
 
 from flask import Blueprint, Response, jsonify
 
@@ -9,12 +9,18 @@ from tidegate_web.api.models import ProjectSettings
 from tidegate_web.openapi.operations import describes
 from tidegate_web.permissions import Permission, requires
 from tidegate_web.services import Services, services
-from tidegate_web.store.queries import project_settings
+from tidegate_web.store.queries import project_bytes, project_settings
 
 
 def settings_json(made: Services, project: str) -> Settings:
     with made.engine.connect() as connection:
-        return {"retentionDays": project_settings.retention_days(connection, project=project)}
+        days = project_settings.retention_days(connection, project=project)
+        used = project_bytes.used(connection, [project])[project]
+    return {
+        "retentionDays": days,
+        "effectiveRetentionDays": made.settings.retention_days if days is None else days,
+        "archive": {"usedBytes": used, "maxBytes": made.settings.project_bytes or None},
+    }
 
 
 def change(made: Services, project: str, wanted: ProjectSettings) -> None:

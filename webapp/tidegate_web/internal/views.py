@@ -4,6 +4,8 @@ What is answered with success is committed; while Postgres is away the answer is
 """
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -22,6 +24,7 @@ from tidegate_web.runtokens import RunIdentity
 from tidegate_web.services import Services, services
 from tidegate_web.store.queries import metadata as stored_metadata
 from tidegate_web.store.queries import results
+from tidegate_web.store.queries.project_bytes import ProjectFullError
 from tidegate_web.store.records import clean
 
 MAX_RESULT_BYTES = 8 * 1024 * 1024
@@ -54,8 +57,16 @@ def blueprint() -> Blueprint:
         made = services()
         identity = identify(made, uid)
         data = bodies.json_document(limit=MAX_RESULT_BYTES, parsing=parsing)
-        with made.engine.begin() as connection:
-            reference = results.save(connection, run_uid=uid, attempt=identity.attempt, data=data, at=made.clock.now())
+        with _within_bound("result", made, identity), made.engine.begin() as connection:
+            reference = results.save(
+                connection,
+                project=identity.project,
+                run_uid=uid,
+                attempt=identity.attempt,
+                data=data,
+                at=made.clock.now(),
+                bound=made.settings.archive_bound,
+            )
         return jsonify(asdict(reference))
 
     @area.route("/runs/<uid>/checkpoint", methods=["PUT", "POST"])
@@ -65,9 +76,15 @@ def blueprint() -> Blueprint:
         made = services()
         identity = identify(made, uid)
         data = bodies.json_document(limit=MAX_CHECKPOINT_BYTES)
-        with made.engine.begin() as connection:
+        with _within_bound("checkpoint", made, identity), made.engine.begin() as connection:
             kept = results.save_checkpoint(
-                connection, run_uid=uid, attempt=identity.attempt, data=data, at=made.clock.now()
+                connection,
+                project=identity.project,
+                run_uid=uid,
+                attempt=identity.attempt,
+                data=data,
+                at=made.clock.now(),
+                bound=made.settings.archive_bound,
             )
         if not kept:
             raise Problem(409, "A later attempt of the run has written a checkpoint.")
@@ -98,15 +115,27 @@ def blueprint() -> Blueprint:
     return area
 
 
+@contextmanager
+def _within_bound(what: str, made: Services, identity: RunIdentity) -> Iterator[None]:
+    """413 where the project has used what the archive keeps for it."""
+    try:
+        yield
+    except ProjectFullError as error:
+        bound, project = made.settings.archive_bound, identity.project
+        raise Problem(413, bound.refusal(what, project=project, used=error.used)) from error
+
+
 def change_metadata(made: Services, identity: RunIdentity, body: dict[str, Any]) -> dict[str, Any]:
     """Apply all of a request, or nothing; what the metadata is then."""
     try:
         change = metadata.parse(clean(body))
-        with made.engine.begin() as connection:
+        with _within_bound("metadata", made, identity), made.engine.begin() as connection:
             after = stored_metadata.change(
                 connection,
+                project=identity.project,
                 run_uid=identity.run_uid,
                 at=made.clock.now(),
+                bound=made.settings.archive_bound,
                 apply=lambda before: metadata.applied(before, change),
             )
             stored_metadata.tell(

@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tidegate_web.kubernetes import Cluster, ClusterError
 from tidegate_web.mirror.loglines import Piece, whole_characters
-from tidegate_web.mirror.logwriter import LogWriter
+from tidegate_web.mirror.logwriter import LogCutError, LogWriter
 from tidegate_web.mirror.pods import Owner, Owners, Pod
 from tidegate_web.mirror.reading import Reading
 from tidegate_web.store.queries import logs, run_keys
@@ -114,7 +114,7 @@ class Follower:
                 return
             mark, reason = self._read_all()
             self._end(mark, reason)
-        except StoppedError:
+        except (StoppedError, LogCutError):
             return
 
     def _wait(self, seconds: float) -> None:

@@ -11,6 +11,7 @@ from tidegate_web.auth.admin import AdminSettingsError
 from tidegate_web.health.probes import make_registry
 from tidegate_web.install import bring_up_to_date
 from tidegate_web.kubernetes import pods_path, runs_path
+from tidegate_web.mirror.archive_metrics import ArchiveMetrics
 from tidegate_web.mirror.bindings import Bindings
 from tidegate_web.mirror.follower import Follower
 from tidegate_web.mirror.followers import Followers
@@ -49,7 +50,13 @@ class Term:
     """One time of leading: all the threads, started and stopped together."""
 
     def __init__(
-        self, made: Services, *, patience_seconds: float, webhook_attempts: Counter, quarantine: Quarantine
+        self,
+        made: Services,
+        *,
+        patience_seconds: float,
+        webhook_attempts: Counter,
+        quarantine: Quarantine,
+        archive_metrics: ArchiveMetrics,
     ) -> None:
         settings = made.settings
         self._made = made
@@ -78,11 +85,17 @@ class Term:
             wrote=wrote,
             quarantine=quarantine,
             default_ttl_seconds=settings.default_ttl_seconds,
+            bound=settings.archive_bound,
         )
         self._logs = LogWriter(
-            engine=made.engine, redis=made.redis, quarantine=quarantine, again=self._read_log_again, stop=self.stop
+            engine=made.engine,
+            redis=made.redis,
+            quarantine=quarantine,
+            bound=settings.archive_bound,
+            again=self._read_log_again,
+            stop=self.stop,
         )
-        specs = SpecKeeper(engine=made.engine, clock=made.clock)
+        specs = SpecKeeper(engine=made.engine, clock=made.clock, bound=settings.archive_bound)
         self._owners = Owners(made.cluster, specs=specs)
 
         def follower(pod: Pod) -> Follower:
@@ -117,6 +130,7 @@ class Term:
             specs=specs,
             scopes=self._scopes,
             audit=made.audit,
+            archive_metrics=archive_metrics,
             quarantine=quarantine,
             stop=self.stop,
         )
@@ -127,6 +141,7 @@ class Term:
             stop=self.stop,
             seconds=settings.prune_seconds,
             audit_days=settings.audit_days,
+            retention_days=settings.retention_days,
         )
         self._threads: list[Worker] = [
             Retrier(quarantine=quarantine, stop=self.stop),
@@ -271,6 +286,9 @@ class Mirror:
             registry=registry,
         )  # fmt: skip
         self._quarantine = Quarantine(gauge=set_aside, retry_seconds=retry_seconds)
+        self._archive_metrics = ArchiveMetrics(
+            registry=registry, bound=made.settings.archive_bound, by_namespace=made.settings.metrics_by_namespace
+        )
 
     def stop(self) -> None:
         self._stop.set()
@@ -307,6 +325,7 @@ class Mirror:
             patience_seconds=self._patience,
             webhook_attempts=self._webhook_attempts,
             quarantine=self._quarantine,
+            archive_metrics=self._archive_metrics,
         )
         self._leads.set(1)
         trouble: str | None = None
@@ -332,6 +351,7 @@ class Mirror:
         finally:
             self._leads.set(0)
             ended = term.end(seconds=10)
+            self._archive_metrics.clear()
             self._leadership.release()
         return trouble, ended
 

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 import structlog
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from tidegate_web import times
@@ -20,7 +20,7 @@ from tidegate_web.mirror.quarantine import Quarantine
 from tidegate_web.store import partitions
 from tidegate_web.store.engine import is_unavailable
 from tidegate_web.store.partitions import Month
-from tidegate_web.store.queries import audit, project_settings, pruning, task_specs
+from tidegate_web.store.queries import audit, project_bytes, project_settings, pruning, recount, task_specs
 from tidegate_web.worker import Worker
 
 log = structlog.stdlib.get_logger(__name__)
@@ -28,6 +28,8 @@ log = structlog.stdlib.get_logger(__name__)
 AT_ONCE = 1000
 PRUNE_PATIENCE_SECONDS = 300.0
 """Dropping a month, and asking whether it may go, is one statement over all of it."""
+RECOUNT_AFTER = timedelta(days=1)
+"""It reads the whole archive but for the documents themselves."""
 FIRST_UID = "00000000-0000-0000-0000-000000000000"
 
 
@@ -43,6 +45,7 @@ class Pruner(Worker):
         stop: threading.Event,
         seconds: float,
         audit_days: int,
+        retention_days: int,
     ) -> None:
         super().__init__(name="pruner", stop=stop, patience_seconds=seconds + PRUNE_PATIENCE_SECONDS)
         self._engine = engine
@@ -50,6 +53,7 @@ class Pruner(Worker):
         self._quarantine = quarantine
         self._seconds = seconds
         self._audit_days = audit_days
+        self._retention_days = retention_days
 
     def work(self) -> None:
         while not self.stop_event.is_set():
@@ -68,8 +72,9 @@ class Pruner(Worker):
         with self._engine.begin() as connection:
             partitions.ensure_ahead(connection, now=now)
         with self._engine.connect() as connection:
-            retentions = project_settings.retentions(connection)
+            retentions = project_settings.retentions(connection, default_days=self._retention_days)
             months = partitions.present(connection)
+            recounted = project_bytes.recounted(connection)
         # The month before this one may still get runs of its last minutes.
         for month in months:
             if month.after() < Month.of(now):
@@ -80,6 +85,10 @@ class Pruner(Worker):
             self._each(
                 "Retention", "audit log", partial(self._forget_audit, before=_before(now, days=self._audit_days))
             )
+        with self._engine.connect() as connection:
+            dropped = partitions.present(connection) != months
+        if dropped or recounted is None or now - recounted >= RECOUNT_AFTER:
+            self._each("Recount", "archive", self._recount)
 
     def _each(self, kind: str, name: str, act: Callable[[], None]) -> None:
         """Do it to one month or one project; the others don't wait for one with which that breaks."""
@@ -96,7 +105,7 @@ class Pruner(Worker):
 
     def _drop(self, month: Month, *, now: datetime) -> None:
         with self._engine.connect() as connection:
-            if not pruning.nothing_stays(connection, month, now=now):
+            if not self._nothing_stays(connection, month, now=now):
                 return
         last = FIRST_UID
         while not self.stop_event.is_set():
@@ -110,10 +119,30 @@ class Pruner(Worker):
         if self.stop_event.is_set():
             return
         with self._engine.begin() as connection:
-            gone = partitions.drop(
-                connection, month, if_still=lambda: pruning.nothing_stays(connection, month, now=now)
-            )
+            gone = partitions.drop(connection, month, if_still=lambda: self._nothing_stays(connection, month, now=now))
         log.info("a month of the history", month=month.partition_of("runs"), dropped=gone)
+
+    def _nothing_stays(self, connection: Connection, month: Month, *, now: datetime) -> bool:
+        return pruning.nothing_stays(connection, month, now=now, default_days=self._retention_days)
+
+    def _recount(self) -> None:
+        """Put right what is counted for each project."""
+        with self._engine.connect() as connection:
+            snapshot = connection.execution_options(isolation_level="REPEATABLE READ")
+            with snapshot.begin():
+                snapshot.execute(text(f"SET LOCAL statement_timeout = '{PRUNE_PATIENCE_SECONDS:.0f}s'"))
+                drift = recount.drift(snapshot, go_on=self._go_on)
+        if drift is None:
+            return
+        with self._engine.begin() as connection:
+            project_bytes.correct(connection, drift, now=self._clock.now())
+        wrong = {project: size for project, size in drift.items() if size}
+        if wrong:
+            log.info("bytes were recounted", projects=len(wrong), bytes=sum(wrong.values()))
+
+    def _go_on(self) -> bool:
+        self.beat()
+        return not self.stop_event.is_set()
 
     def _forget(self, project: str, *, before: datetime) -> None:
         forgotten = 0

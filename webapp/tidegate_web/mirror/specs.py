@@ -9,9 +9,10 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from tidegate_api.names import TASK_LABEL
 
+from tidegate_web.archive_bound import NO_BOUND, ArchiveBound
 from tidegate_web.clock import Clock
 from tidegate_web.store.engine import is_of_the_data
-from tidegate_web.store.queries import task_specs
+from tidegate_web.store.queries import project_bytes, task_specs
 from tidegate_web.taskspec import spec_of_job
 
 log = structlog.stdlib.get_logger(__name__)
@@ -23,9 +24,10 @@ AGAIN = timedelta(hours=1)
 class SpecKeeper:
     """Writes the spec of each Job that it is shown, each spec of a project once in a while."""
 
-    def __init__(self, *, engine: Engine, clock: Clock, remember: int = 10_000) -> None:
+    def __init__(self, *, engine: Engine, clock: Clock, bound: ArchiveBound = NO_BOUND, remember: int = 10_000) -> None:
         self._engine = engine
         self._clock = clock
+        self._bound = bound
         self._remember = remember
         self._written: dict[tuple[str, str], Any] = {}
         self._lock = threading.Lock()
@@ -43,7 +45,11 @@ class SpecKeeper:
             return
         try:
             with self._engine.begin() as connection:
-                task_specs.keep(connection, project=key[0], spec_hash=spec.hash, spec=spec.text, now=now)
+                task_specs.keep(
+                    connection, project=key[0], spec_hash=spec.hash, spec=spec.text, now=now, bound=self._bound
+                )
+        except project_bytes.ProjectFullError:
+            pass  # and not asked again for a while
         except SQLAlchemyError as error:
             if not is_of_the_data(error):
                 raise

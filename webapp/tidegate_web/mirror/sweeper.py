@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tidegate_web.auditing import AuditSpool
 from tidegate_web.clock import Clock
 from tidegate_web.kubernetes import Cluster, ClusterError, controller_of, jobs_path, runs_path
+from tidegate_web.mirror.archive_metrics import ArchiveMetrics
 from tidegate_web.mirror.pods import Owners, PodTable
 from tidegate_web.mirror.quarantine import Quarantine
 from tidegate_web.mirror.schedules import Schedules
@@ -55,6 +56,7 @@ class Sweeper(Worker):
         specs: SpecKeeper,
         scopes: Scopes,
         audit: AuditSpool,
+        archive_metrics: ArchiveMetrics,
         quarantine: Quarantine,
         stop: threading.Event,
     ) -> None:
@@ -69,6 +71,7 @@ class Sweeper(Worker):
         self._specs = specs
         self._scopes = scopes
         self._audit = audit
+        self._archive_metrics = archive_metrics
         self._quarantine = quarantine
 
     def work(self) -> None:
@@ -80,6 +83,7 @@ class Sweeper(Worker):
                     self._try(partial(self._sweep, scope))
             self._try(self._forget)
             self._try(lambda: self._audit.write(self._engine))
+            self._try(lambda: self._archive_metrics.look(self._engine))
 
     def _try(self, step: Callable[[], object]) -> None:
         """What fails here holds up nothing else, and is tried again next time."""

@@ -17,11 +17,12 @@ from typing import Any
 import structlog
 from sqlalchemy import Connection, Engine
 
+from tidegate_web.archive_bound import ArchiveBound
 from tidegate_web.clock import Clock
 from tidegate_web.kubernetes import Cluster, ClusterError
 from tidegate_web.mirror.quarantine import Quarantine
 from tidegate_web.store.engine import is_of_the_data, is_unavailable
-from tidegate_web.store.queries import runs
+from tidegate_web.store.queries import archiving, runs
 from tidegate_web.store.records import RunRecord, run_record
 from tidegate_web.worker import Worker, beat_here
 
@@ -75,6 +76,7 @@ class RunWriter(Worker):
         wrote: Callable[[], None],
         quarantine: Quarantine,
         default_ttl_seconds: int,
+        bound: ArchiveBound,
         room: int = 5000,
     ) -> None:
         super().__init__(name="run writer", stop=stop)
@@ -84,6 +86,7 @@ class RunWriter(Worker):
         self._wrote = wrote
         self._quarantine = quarantine
         self._default_ttl = default_ttl_seconds
+        self._bound = bound
         self._queue: queue.Queue[Item] = queue.Queue(room)
 
     def put(self, item: Item) -> None:
@@ -174,7 +177,8 @@ class RunWriter(Worker):
         def write_bare(connection: Connection) -> None:
             runs.upsert(connection, [record.bare(why)], bare=True)
             if item.deleted:
-                runs.mark_deleted(connection, uids=[record.uid], now=self._clock.now())
+                gone = runs.mark_deleted(connection, uids=[record.uid], now=self._clock.now())
+                archiving.count(connection, uids=gone, bound=self._bound)
 
         if self._try(write_bare) is None:
             self._wrote()
@@ -189,6 +193,7 @@ class RunWriter(Worker):
     def _apply(self, connection: Connection, batch: list[Item]) -> None:
         """Runs of like changes go together; a deletion or the end of a re-list comes after what was before it."""
         pending: list[RunRecord] = []
+        archived: list[str] = []
         relist = False
 
         def flush() -> None:
@@ -201,11 +206,11 @@ class RunWriter(Worker):
         for item in batch:
             if isinstance(item, Listed):
                 flush()
-                self._drop_missing(connection, item)
+                archived += self._drop_missing(connection, item)
                 continue
             if isinstance(item, Gone):
                 flush()
-                runs.mark_deleted(connection, uids=[item.uid], now=self._clock.now())
+                archived += runs.mark_deleted(connection, uids=[item.uid], now=self._clock.now())
                 continue
             if item.relist != relist or item.deleted:
                 flush()
@@ -213,14 +218,15 @@ class RunWriter(Worker):
             pending.append(item.record)
             if item.deleted:
                 flush()
-                runs.mark_deleted(connection, uids=[item.record.uid], now=self._clock.now())
+                archived += runs.mark_deleted(connection, uids=[item.record.uid], now=self._clock.now())
         flush()
+        archiving.count(connection, uids=archived, bound=self._bound)
 
-    def _drop_missing(self, connection: Connection, listed: Listed) -> None:
+    def _drop_missing(self, connection: Connection, listed: Listed) -> list[str]:
         gone = self._missing(connection, listed)
         if gone:
             log.info("runs were deleted unseen", count=len(gone))
-        runs.mark_deleted(connection, uids=gone, now=self._clock.now())
+        return runs.mark_deleted(connection, uids=gone, now=self._clock.now())
 
     def _missing(self, connection: Connection, listed: Listed) -> list[str]:
         gone = []

@@ -21,7 +21,7 @@ from tidegate_web.api.runs import find, told_of
 from tidegate_web.auth.guard import caller, signed_in
 from tidegate_web.family import Family, family_of
 from tidegate_web.health.neighbours import neighbours
-from tidegate_web.pages import definitions, formatting, logtext, people, projects, webhooks
+from tidegate_web.pages import definitions, formatting, logtext, people, projects, settings, webhooks
 from tidegate_web.pages.filters import RunQuery
 from tidegate_web.pages.fragments import fragment_wanted
 from tidegate_web.pages.projects import projects_page
@@ -104,6 +104,7 @@ def blueprint() -> Blueprint:
     logtext.add_routes(area)
     people.add_routes(area)
     webhooks.add_routes(area)
+    settings.add_routes(area)
 
     @area.app_context_processor
     def common() -> dict[str, Any]:

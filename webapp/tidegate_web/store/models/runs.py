@@ -7,7 +7,7 @@ throughout them must have that time in it; that no uid is there twice is seen to
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Double, Index, Integer, LargeBinary, Text, func, text
+from sqlalchemy import BigInteger, Double, Index, Integer, LargeBinary, SmallInteger, Text, func, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -112,7 +112,19 @@ class ProjectSettings(Base):
     __tablename__ = "project_settings"
     project: Mapped[str] = mapped_column(Text, primary_key=True)
     retention_days: Mapped[int | None] = mapped_column(Integer)
-    """How long archived runs are kept; without a number for ever."""
+    """How long archived runs are kept; 0: for ever, without a number: as the installation's setting says."""
+
+
+class ProjectBytes(Base):
+    """Bytes that the archive keeps for a project: the sum of its rows. Each writer has a row of its own, as good as always, so
+    that no one waits for another. See ``queries/project_bytes.py``."""
+
+    __tablename__ = "project_bytes"
+    project: Mapped[str] = mapped_column(Text, primary_key=True)
+    shard: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    counted: Mapped[datetime | None] = mapped_column(Timestamp)
+    """When a recount was last added, in the row that has these alone."""
 
 
 class AttemptProgress(Base):

@@ -27,9 +27,7 @@ def noted(connection: Connection, uids: Sequence[str]) -> set[str]:
 
 def erase(connection: Connection, *, uids: Sequence[str]) -> None:
     """Remove all that is kept of these runs, in whatever month: what was still being written may have lost its key."""
-    connection.execute(delete(LogChunk).where(LogChunk.run_uid.in_(uids)))
-    pruning.forget_beside(connection, list(uids))
-    connection.execute(delete(Run).where(Run.uid.in_(uids)))
+    pruning.delete_runs(connection, list(uids), chunks=[LogChunk.run_uid.in_(uids)], rows=[Run.uid.in_(uids)])
 
 
 def erase_again(connection: Connection, *, since: datetime, forget_before: datetime) -> None:

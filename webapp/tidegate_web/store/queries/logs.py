@@ -92,8 +92,13 @@ class StoredChunk:
         }
 
 
-def add_chunk(connection: Connection, chunk: Chunk) -> int | None:
-    """Store a chunk; its id, or None when that place of the log was stored before."""
+def packed(chunk: Chunk) -> bytes:
+    """The text of a chunk as it is stored."""
+    return zlib.compress(chunk.data)
+
+
+def add_chunk(connection: Connection, chunk: Chunk, *, data: bytes | None = None) -> int | None:
+    """Store a chunk, ``packed`` already or not; its id, or None when that place of the log was stored before."""
     return connection.execute(
         pg_insert(LogChunk)
         .values(
@@ -104,7 +109,7 @@ def add_chunk(connection: Connection, chunk: Chunk) -> int | None:
             pod_name=chunk.pod_name,
             position=chunk.position,
             size=len(chunk.data),
-            data=zlib.compress(chunk.data),
+            data=packed(chunk) if data is None else data,
             file_at=chunk.place.file_at,
             file_base=chunk.place.file_base,
             line_at=chunk.place.line_at,

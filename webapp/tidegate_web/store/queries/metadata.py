@@ -1,14 +1,16 @@
 """What runs tell of themselves: one JSON object a run, changed by one request at a time."""
 
+import json
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, false, insert, select, update
+from sqlalchemy import Connection, Text, cast, false, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
+from tidegate_web.archive_bound import NO_BOUND, ArchiveBound
 from tidegate_web.store.models import Outbox, Run, RunMetadata
-from tidegate_web.store.queries import run_keys
+from tidegate_web.store.queries import project_bytes, run_keys
 
 
 def of_run(connection: Connection, *, run_uid: str) -> dict[str, Any]:
@@ -18,14 +20,32 @@ def of_run(connection: Connection, *, run_uid: str) -> dict[str, Any]:
 
 
 def change(
-    connection: Connection, *, run_uid: str, at: datetime, apply: Callable[[dict[str, Any]], dict[str, Any]]
+    connection: Connection,
+    *,
+    project: str,
+    run_uid: str,
+    at: datetime,
+    apply: Callable[[dict[str, Any]], dict[str, Any]],
+    bound: ArchiveBound = NO_BOUND,
 ) -> dict[str, Any]:
-    """Make the metadata what ``apply`` makes of it. Others that change it at the same time wait for us."""
-    connection.execute(pg_insert(RunMetadata).values(run_uid=run_uid, data={}, at=at).on_conflict_do_nothing())
+    """Make the metadata what ``apply`` makes of it, ProjectFullError where there is no room for that. Others that change it at the
+    same time wait for us."""
+    made = connection.execute(
+        pg_insert(RunMetadata)
+        .values(run_uid=run_uid, data={}, at=at)
+        .on_conflict_do_nothing()
+        .returning(RunMetadata.run_uid)
+    ).first()
     mine = RunMetadata.run_uid == run_uid
-    before = connection.execute(select(RunMetadata.data).where(mine).with_for_update()).scalar_one()
-    after = apply(dict(before))
+    size = func.octet_length(cast(RunMetadata.data, Text)).label("size")
+    found = connection.execute(select(RunMetadata.data, size).where(mine).with_for_update()).one()
+    after = apply(dict(found.data))
+    # About as Postgres writes it out, which is what is deleted or recounted later.
+    new = project_bytes.document(len(json.dumps(after, ensure_ascii=False).encode()))
+    growth = new - (0 if made else project_bytes.document(found.size))
+    project_bytes.check(connection, project=project, growth=growth, bound=bound)
     connection.execute(update(RunMetadata).where(mine).values(data=after, at=at))
+    project_bytes.add(connection, {project: growth})
     return after
 
 

@@ -30,7 +30,7 @@ from tidegate_web.store.models import (
     TaskSpecText,
     Webhook,
 )
-from tidegate_web.store.queries import run_keys, runs
+from tidegate_web.store.queries import project_bytes, run_keys, runs
 
 
 def begin(connection: Connection, *, source: str, target: str, runs_before: datetime | None) -> None:
@@ -129,6 +129,7 @@ def complete(connection: Connection, move: AnyRow, *, now: datetime) -> None:
     connection.execute(update(ProjectMove).where(ProjectMove.source == move.source).values(completed=now))
     if "@" in move.source:
         connection.execute(delete(ProjectNamespace).where(ProjectNamespace.project == move.source))
+    project_bytes.move(connection, source=move.source, target=move.target)
 
 
 def forget(connection: Connection, *, completed_before: datetime) -> None:

@@ -4,10 +4,11 @@ from sqlalchemy import Connection, select
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from tidegate_web.store.models import ProjectSettings
+from tidegate_web.store.queries import run_keys
 
 
 def retention_days(connection: Connection, *, project: str) -> int | None:
-    """How long the project's archived runs are kept; None for ever."""
+    """What the project has set for how long its archived runs are kept: 0 for ever, None what the installation says."""
     return connection.execute(
         select(ProjectSettings.retention_days).where(ProjectSettings.project == project)
     ).scalar_one_or_none()
@@ -22,11 +23,13 @@ def set_retention_days(connection: Connection, *, project: str, days: int | None
     )
 
 
-def retentions(connection: Connection) -> dict[str, int]:
+def retentions(connection: Connection, *, default_days: int) -> dict[str, int]:
     """The projects that don't keep their runs for ever, and for how many days they do."""
     rows = connection.execute(
         select(ProjectSettings.project, ProjectSettings.retention_days).where(
             ProjectSettings.retention_days.is_not(None)
         )
     )
-    return {row.project: row.retention_days for row in rows}
+    own = {row.project: row.retention_days for row in rows}
+    default = dict.fromkeys(run_keys.projects(connection), default_days)
+    return {project: days for project, days in (default | own).items() if days}

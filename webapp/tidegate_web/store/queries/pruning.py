@@ -1,10 +1,12 @@
-"""Forgetting archived runs that a project keeps no longer, with everything that is kept of them."""
+"""Forgetting archived runs that a project keeps no longer, with everything that is kept of them. It is no longer counted, either."""
 
+from collections import Counter
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, literal, or_, select, table
+from sqlalchemy import ColumnElement, Connection, Text, case, cast, delete, func, literal, or_, select, table
 from sqlalchemy import column as sql_column
+from sqlalchemy.orm import InstrumentedAttribute
 
 from tidegate_web.store.models import (
     AttemptProgress,
@@ -19,17 +21,18 @@ from tidegate_web.store.models import (
     Timestamp,
 )
 from tidegate_web.store.partitions import Month
+from tidegate_web.store.queries import archiving, project_bytes
 from tidegate_web.store.queries.run_keys import rows_of
 
-BESIDE = (
-    (AttemptProgress, AttemptProgress.run_uid),
-    (Checkpoint, Checkpoint.run_uid),
-    (LogEnd, LogEnd.run_uid),
-    (Result, Result.run_uid),
-    (RunMetadata, RunMetadata.run_uid),
-    (RunKey, RunKey.uid),
+_ROW = project_bytes.ROW_BYTES
+COUNTED: tuple[tuple[InstrumentedAttribute[str], ColumnElement[int]], ...] = (
+    (Checkpoint.run_uid, func.octet_length(Checkpoint.data) + _ROW),
+    (Result.run_uid, func.octet_length(Result.data) + _ROW),
+    (RunMetadata.run_uid, func.octet_length(cast(RunMetadata.data, Text)) + _ROW),
 )
-"""Tables with rows of a run that aren't partitioned, and where its uid stands in them."""
+"""Tables with rows of a run that aren't partitioned: where its uid stands, and what a row counts for."""
+UNCOUNTED = (AttemptProgress.run_uid, LogEnd.run_uid)
+"""Those whose rows count for nothing: a few small ones a run."""
 
 
 def past(connection: Connection, *, project: str, before: datetime, limit: int) -> dict[str, datetime]:
@@ -45,28 +48,64 @@ def past(connection: Connection, *, project: str, before: datetime, limit: int) 
 
 def forget(connection: Connection, places: dict[str, datetime]) -> None:
     """Delete runs, row by row."""
-    connection.execute(delete(LogChunk).where(*rows_of(places, uid=LogChunk.run_uid, created=LogChunk.run_created)))
-    forget_beside(connection, list(places))
-    connection.execute(delete(Run).where(*rows_of(places, uid=Run.uid, created=Run.created)))
+    delete_runs(
+        connection,
+        list(places),
+        chunks=rows_of(places, uid=LogChunk.run_uid, created=LogChunk.run_created),
+        rows=rows_of(places, uid=Run.uid, created=Run.created),
+    )
 
 
-def forget_beside(connection: Connection, uids: list[str]) -> None:
-    """Delete what isn't in a partition."""
-    for model, uid in BESIDE:
-        connection.execute(delete(model).where(uid.in_(uids)))
+def delete_runs(
+    connection: Connection, uids: list[str], *, chunks: list[ColumnElement[bool]], rows: list[ColumnElement[bool]]
+) -> None:
+    """Delete what these conditions say of partitioned tables, and all that is kept of the runs beside them."""
+    freed: Counter[str] = Counter()
+    _delete(connection, LogChunk.run_uid, *chunks, size=func.octet_length(LogChunk.data) + _ROW, freed=freed)
+    archived = case((Run.deleted_at.is_not(None), archiving.SIZE), else_=0)
+    _delete(connection, Run.uid, *rows, size=archived, freed=freed)
+    forget_beside(connection, uids, freed=freed)
 
 
-def nothing_stays(connection: Connection, month: Month, *, now: datetime) -> bool:
+def forget_beside(connection: Connection, uids: list[str], *, freed: Counter[str] | None = None) -> None:
+    """Delete what isn't in a partition. ``freed``: what went before, to be counted with it."""
+    freed = Counter() if freed is None else freed
+    for uid, size in COUNTED:
+        _delete(connection, uid, uid.in_(uids), size=size, freed=freed)
+    for uid in (*UNCOUNTED, RunKey.uid):
+        connection.execute(delete(uid.class_).where(uid.in_(uids)))
+    project_bytes.add(connection, {project: -size for project, size in freed.items()})
+
+
+def _delete(
+    connection: Connection,
+    uid: InstrumentedAttribute[str],
+    *where: ColumnElement[bool],
+    size: ColumnElement[int],
+    freed: Counter[str],
+) -> None:
+    """Delete rows of runs whose key is still there, and add up what they counted for, by project."""
+    gone = delete(uid.class_).where(*where).returning(uid.label("uid"), size.label("bytes")).cte("gone")
+    of_project = (
+        select(RunKey.project, func.sum(gone.c.bytes).label("bytes"))
+        .join(RunKey, RunKey.uid == gone.c.uid)
+        .group_by(RunKey.project)
+    )
+    freed.update({row.project: int(row.bytes) for row in connection.execute(of_project)})
+
+
+def nothing_stays(connection: Connection, month: Month, *, now: datetime, default_days: int) -> bool:
     """Whether every run of a month is archived and past what its project keeps."""
     part = _partition(month)
-    days = func.make_interval(0, 0, 0, ProjectSettings.retention_days)
+    kept_days = func.nullif(func.coalesce(ProjectSettings.retention_days, default_days), 0)
+    days = func.make_interval(0, 0, 0, kept_days)
     stays = (
         select(literal(1))
         .select_from(part.outerjoin(ProjectSettings, ProjectSettings.project == part.c.project))
         .where(
             or_(
                 part.c.deleted_at.is_(None),
-                ProjectSettings.retention_days.is_(None),
+                kept_days.is_(None),
                 part.c.finished_at >= literal(now, Timestamp) - days,
             )
         )

@@ -1,14 +1,20 @@
-"""Results that are too large for a status, and checkpoints: documents as the pods sent them, compressed."""
+"""Results that are too large for a status, and checkpoints: documents as the pods sent them, compressed.
+
+Each counts for its project; ProjectFullError where there is no room for one.
+"""
 
 import hashlib
 import zlib
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, select
+from sqlalchemy import ColumnElement, Connection, func, select
 from sqlalchemy.dialects.postgresql import insert as pg_insert
+from sqlalchemy.orm import InstrumentedAttribute
 
+from tidegate_web.archive_bound import NO_BOUND, ArchiveBound
 from tidegate_web.store.models import Checkpoint, Result
+from tidegate_web.store.queries import project_bytes
 
 LEVEL = 1
 """Of the compression: a pod waits for it."""
@@ -22,15 +28,27 @@ class Reference:
     sha256: str
 
 
-def save(connection: Connection, *, run_uid: str, attempt: int, data: bytes, at: datetime) -> Reference:
+def save(
+    connection: Connection,
+    *,
+    project: str,
+    run_uid: str,
+    attempt: int,
+    data: bytes,
+    at: datetime,
+    bound: ArchiveBound = NO_BOUND,
+) -> Reference:
     """Keep the result of an attempt; one that is sent again takes the place of the first."""
     reference = Reference(bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+    packed = zlib.compress(data, LEVEL)
+    growth = _growth(connection, Result.data, Result.run_uid == run_uid, Result.attempt == attempt, packed=packed)
+    project_bytes.check(connection, project=project, growth=growth, bound=bound)
     statement = pg_insert(Result).values(
         run_uid=run_uid,
         attempt=attempt,
         size=reference.bytes,
         sha256=reference.sha256,
-        data=zlib.compress(data, LEVEL),
+        data=packed,
         at=at,
     )
     new = statement.excluded
@@ -40,7 +58,17 @@ def save(connection: Connection, *, run_uid: str, attempt: int, data: bytes, at:
             set_={"size": new.size, "sha256": new.sha256, "data": new.data, "at": new.at},
         )
     )
+    project_bytes.add(connection, {project: growth})
     return reference
+
+
+def _growth(
+    connection: Connection, column: InstrumentedAttribute[bytes], *mine: ColumnElement[bool], packed: bytes
+) -> int:
+    """What this takes more than what it replaces, which nobody else replaces meanwhile."""
+    replaced = select(func.octet_length(column)).where(*mine).with_for_update()
+    before = connection.execute(replaced).scalar_one_or_none()
+    return project_bytes.document(len(packed)) - project_bytes.document(before)
 
 
 def find(connection: Connection, *, run_uid: str, reference: Reference) -> bytes | None:
@@ -53,11 +81,21 @@ def find(connection: Connection, *, run_uid: str, reference: Reference) -> bytes
     return None if data is None else zlib.decompress(data)
 
 
-def save_checkpoint(connection: Connection, *, run_uid: str, attempt: int, data: bytes, at: datetime) -> bool:
+def save_checkpoint(
+    connection: Connection,
+    *,
+    project: str,
+    run_uid: str,
+    attempt: int,
+    data: bytes,
+    at: datetime,
+    bound: ArchiveBound = NO_BOUND,
+) -> bool:
     """Keep the last checkpoint of a run; False when a later attempt has written one already."""
-    statement = pg_insert(Checkpoint).values(
-        run_uid=run_uid, attempt=attempt, size=len(data), data=zlib.compress(data, LEVEL), at=at
-    )
+    packed = zlib.compress(data, LEVEL)
+    growth = _growth(connection, Checkpoint.data, Checkpoint.run_uid == run_uid, packed=packed)
+    project_bytes.check(connection, project=project, growth=growth, bound=bound)
+    statement = pg_insert(Checkpoint).values(run_uid=run_uid, attempt=attempt, size=len(data), data=packed, at=at)
     new = statement.excluded
     written = connection.execute(
         statement.on_conflict_do_update(
@@ -66,7 +104,10 @@ def save_checkpoint(connection: Connection, *, run_uid: str, attempt: int, data:
             where=Checkpoint.attempt <= new.attempt,
         ).returning(Checkpoint.run_uid)
     )
-    return written.first() is not None
+    if written.first() is None:
+        return False
+    project_bytes.add(connection, {project: growth})
+    return True
 
 
 def checkpoint(connection: Connection, *, run_uid: str) -> bytes | None:

@@ -3,13 +3,22 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import ColumnElement, Connection, select, text
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.orm import InstrumentedAttribute
 
 from tidegate_web.store import partitions
 from tidegate_web.store.models import RunKey
 from tidegate_web.store.records import RunRecord
+
+_PROJECTS = text("""
+WITH RECURSIVE next AS (
+  SELECT min(project) AS project FROM run_keys
+  UNION ALL
+  SELECT (SELECT min(run_keys.project) FROM run_keys WHERE run_keys.project > next.project) FROM next WHERE next.project IS NOT NULL
+)
+SELECT project FROM next WHERE project IS NOT NULL
+""")
 
 
 def keep(connection: Connection, records: Sequence[RunRecord]) -> dict[str, datetime]:
@@ -33,6 +42,11 @@ def created(connection: Connection, uids: Iterable[str]) -> dict[str, datetime]:
         return {}
     rows = connection.execute(select(RunKey.uid, RunKey.created).where(RunKey.uid.in_(wanted)))
     return {row.uid: row.created for row in rows}
+
+
+def projects(connection: Connection) -> list[str]:
+    """Every project that there are runs of. One look into the index for each, not one for each run."""
+    return list(connection.execute(_PROJECTS).scalars())
 
 
 def rows_of(

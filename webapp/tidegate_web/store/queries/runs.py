@@ -71,13 +71,21 @@ def _upsert(*, relist: bool, bare: bool) -> ReturningInsert[str]:
 
 
 def mark_deleted(connection: Connection, *, uids: Iterable[str], now: datetime) -> list[str]:
-    """The TaskRuns are gone from the cluster; those that hadn't ended are ``Cancelled/Deleted``."""
+    """The TaskRuns are gone from the cluster; those that hadn't ended are ``Cancelled/Deleted``. Returns the uids of those that were
+    there until now, which ``archiving`` counts."""
     places = run_keys.created(connection, uids)
     if not places:
         return []
     wanted = run_keys.rows_of(places, uid=Run.uid, created=Run.created)
-    connection.execute(
-        update(Run).where(*wanted, Run.deleted_at.is_(None), Run.phase.in_(TERMINAL_PHASES)).values(deleted_at=now)
+    ended = (
+        connection.execute(
+            update(Run)
+            .where(*wanted, Run.deleted_at.is_(None), Run.phase.in_(TERMINAL_PHASES))
+            .values(deleted_at=now)
+            .returning(Run.uid)
+        )
+        .scalars()
+        .all()
     )
     cut = connection.execute(
         update(Run)
@@ -92,7 +100,7 @@ def mark_deleted(connection: Connection, *, uids: Iterable[str], now: datetime) 
         .returning(*SUMMARY)
     ).all()
     _tell(connection, cut)
-    return [row.uid for row in cut]
+    return [*ended, *(row.uid for row in cut)]
 
 
 def _tell(connection: Connection, rows: Sequence[RunRecord | AnyRow]) -> None:
