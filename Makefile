@@ -41,6 +41,12 @@ test: .venv/ready ## All tests, on real parts; STAGE=unit for one stage
 test-quick: .venv/ready ## Lint, unit tests, and a slice of the other stages: each main path once
 	@$(PYTHON) tests/stages.py --quick
 
+.PHONY: coverage
+coverage: .venv/ready ## Which lines and branches the tests reach, in processes that they start too; STAGE="unit web"
+	@rm -f .coverage .coverage.*
+	@for stage in $(or $(STAGE),unit property); do .venv/bin/coverage run -m pytest -q tests/$$stage || exit 1; done
+	@.venv/bin/coverage combine --quiet && .venv/bin/coverage report
+
 .PHONY: fuzz
 fuzz: .venv/ready ## Half an hour of odd objects beside sound runs; FUZZ_MINUTES=30, FUZZ_SEED=1
 	@for file in $(FUZZ_TESTS); do \

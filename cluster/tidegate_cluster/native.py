@@ -98,9 +98,7 @@ class NativeCluster:
             raise ClusterError(f"cluster {self.name} has {addresses.MOST_NODES} nodes, and has no room for more")
         try:
             self._boot(record, node=node, index=index, built=programs.require(settings=self.store.settings))
-            self._machine(node).start(
-                "kubelet", *components.kubelet(addresses=record.addresses, index=index, node=node)
-            )
+            self._start_kubelet(record, node=node, index=index)
             self._machine(node).start("kube-proxy", *components.proxy(addresses=record.addresses, node=node))
             self._copy_images(self._machine(node))
             self._wait_node(record.addresses, node=node)
@@ -117,6 +115,16 @@ class NativeCluster:
         else:
             for program in ("kubelet", "containerd"):
                 machine.kill(program)
+
+    def restart_node(self, node: str) -> None:
+        """End a node's kubelet and containerd and start them again, as an upgrade of the node does. Its pods go on."""
+        record, index = self._require_node(node)
+        machine = self._machine(node)
+        for program in ("kubelet", "containerd"):
+            machine.kill(program)
+        self._start_containerd(machine)
+        self._wait(machine, what="containerd", until=lambda: _answers(machine))
+        self._start_kubelet(record, node=node, index=index)
 
     def freeze_node(self, node: str) -> None:
         """Let a node answer no more: its kubelet stands still, while its pods go on."""
@@ -199,7 +207,13 @@ class NativeCluster:
         network.route_pods(
             plan, machines={n: m for name, n in record.nodes.items() if (m := self._machine(name)).alive}
         )
+        self._start_containerd(machine)
+
+    def _start_containerd(self, machine: Machine) -> None:
         machine.start("containerd", "--config=/run/tidegate/node/containerd.toml")
+
+    def _start_kubelet(self, record: Record, *, node: str, index: int) -> None:
+        self._machine(node).start("kubelet", *components.kubelet(addresses=record.addresses, index=index, node=node))
 
     def _configure(self, plan: Addresses, *, machine: Machine, index: int) -> None:
         node = machine.name

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from support.environment import coverage_variables
 from support.servers import wait_until
 
 STARTED = """
@@ -55,7 +56,13 @@ class Command:
 
     def __init__(self, home: Path, **variables: str) -> None:
         self.home = home
-        self.environment = {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8", **variables}
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(home),
+            "LANG": "C.UTF-8",
+            **coverage_variables(),
+            **variables,
+        }
 
     def __call__(self, *arguments: str, stdin: str = "", **variables: str) -> Ended:
         """Run it to its end, which is never a traceback."""

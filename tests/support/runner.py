@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-RUNNER = Path(__file__).resolve().parents[2] / "runner-image"
+from support.environment import coverage_variables
 
+RUNNER = Path(__file__).resolve().parents[2] / "runner-image"
 
 PYENV = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
 
@@ -44,6 +45,7 @@ class RunnerPod:
         (self.folder / "payload.json").write_text(json.dumps({} if payload is None else payload), encoding="utf-8")
         environment = {
             "PATH": os.environ["PATH"],
+            **coverage_variables(),
             "PYTHONPATH": str(RUNNER),
             "PYTHONDONTWRITEBYTECODE": "1",
             "TIDEGATE_PAYLOAD_FILE": str(self.folder / "payload.json"),

@@ -33,6 +33,7 @@ from tidegate_web.store.queries import members, users
 from werkzeug.serving import make_server
 
 from support.callers import SignedIn, WithKey, csrf_token
+from support.environment import coverage_variables
 from support.runs import RunMaker, now
 from support.servers import Postgres, Redis, free_port, wait_until
 
@@ -99,7 +100,7 @@ class Stack:
     def environment(self, actor: str, **changes: Any) -> dict[str, str]:
         """Settings as a process of its own gets them."""
         settings = self.settings(actor, **changes)
-        environment = {"PATH": "/usr/bin:/bin"}
+        environment = {"PATH": "/usr/bin:/bin"} | coverage_variables()
         for name in settings.model_fields_set:
             value = getattr(settings, name)
             if hasattr(value, "get_secret_value"):
