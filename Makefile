@@ -47,6 +47,10 @@ coverage: .venv/ready ## Which lines and branches the tests reach, in processes 
 	@for stage in $(or $(STAGE),unit property); do .venv/bin/coverage run -m pytest -q tests/$$stage || exit 1; done
 	@.venv/bin/coverage combine --quiet && .venv/bin/coverage report
 
+.PHONY: mutation
+mutation: .venv/ready ## Change the operator's decisions a little at a time: does a test fail for each? MUTANTS="tidegate_operator.policies.retry*"
+	@$(PYTHON) tests/mutation.py $(MUTANTS)
+
 .PHONY: fuzz
 fuzz: .venv/ready ## Half an hour of odd objects beside sound runs; FUZZ_MINUTES=30, FUZZ_SEED=1
 	@for file in $(FUZZ_TESTS); do \
