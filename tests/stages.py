@@ -30,7 +30,7 @@ STAGES = {
 LINT = "lint"
 WITHOUT_PROGRAMS = ("unit", "property")
 LANES = (("cluster", "cluster_tool"), ("unit", "property", "control_plane", "web"))
-QUICK_LANES = ((LINT, "property", "unit"), ("web", "control_plane"))
+QUICK_LANES = (("property", "unit"), ("web", "control_plane", LINT))
 PROCESSES = {"unit": 2, "control_plane": 3, "web": 3, "cluster": 2}
 """How many share a stage's tests. Each has servers of its own (tests/support/spread.py says which tests stay together)."""
 
