@@ -2,7 +2,7 @@
 
 python tests/stages.py [--quick] [STAGE ...]
 
-With no stage named, all run in two lanes side by side, for much of what they do is waiting. What a lane's stage says is shown
+With no stage named, all run in three lanes side by side, for much of what they do is waiting. What a lane's stage says is shown
 when it has ended. LANES=1 runs everything one by one; PROCESSES=N has N processes share the tests of a stage that can be shared.
 
 --quick: lint, and a slice of each stage (tests marked `quick`), for people at work. The slice of the cluster is taken where
@@ -29,9 +29,9 @@ STAGES = {
 }
 LINT = "lint"
 WITHOUT_PROGRAMS = ("unit", "property")
-LANES = (("cluster", "cluster_tool"), ("unit", "property", "control_plane", "web"))
-QUICK_LANES = ((LINT, "property", "unit"), ("web", "control_plane"))
-PROCESSES = {"unit": 2, "control_plane": 3, "web": 3, "cluster": 2}
+LANES = (("cluster", "cluster_tool"), ("control_plane", "web"), ("property", "unit"))
+QUICK_LANES = (("property", "unit"), ("web", "control_plane", LINT))
+PROCESSES = {"control_plane": 3, "web": 3}
 """How many share a stage's tests. Each has servers of its own (tests/support/spread.py says which tests stay together)."""
 
 
@@ -77,10 +77,7 @@ def command_of(stage: str, *, quick: bool = False) -> list[str]:
         return command if stage in WITHOUT_PROGRAMS else [*command, "-m", "quick"]
     if stage in PROCESSES:
         processes = os.environ.get("PROCESSES") or str(PROCESSES[stage])
-        dealt = (
-            ["--dist", "loadfile"] if stage in WITHOUT_PROGRAMS else ["--dist", "loadscope", "--no-loadscope-reorder"]
-        )
-        command += ["-n", processes, *dealt]
+        command += ["-n", processes, "--dist", "loadscope", "--no-loadscope-reorder"]
     return command
 
 

@@ -27,7 +27,7 @@ from .errors import ClusterError
 _INTERNAL = ("kcm", "scheduler", "kwok", "audit-marker")
 _ADMINS = ("system:masters",)
 _TRIES = 3
-_READY_SECONDS = 60.0
+_READY_SECONDS = 180.0
 # Below the range that the kernel takes outgoing connections' ports from: one of those could take a port that was free.
 _PORTS = (20000, 30000)
 

@@ -31,7 +31,7 @@ from .errors import ClusterError
 from .machine import Machine
 from .records import CONTROL_NODE, Record, Store, boot_id
 
-_READY_SECONDS = 60.0
+_READY_SECONDS = 180.0
 _CNI_DIRECTORIES = ("/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni")
 _CONTROL_PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "coredns")
 _NODE_PROGRAMS = ("containerd", "kubelet", "kube-proxy")

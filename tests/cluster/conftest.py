@@ -18,7 +18,7 @@ from tidegate_cluster import settings
 from tidegate_cluster.clusters import Clusters
 from tidegate_demo.kubectl import Kubectl
 
-LONGEST = ("test_web", "test_examples", "test_pods", "test_tutorial", "test_runs")
+LONGEST = ("test_runs", "test_lost_nodes", "test_web", "test_examples", "test_pods", "test_tutorial")
 ALONE = (
     "test_lost_nodes",
     "test_odd_input",
@@ -32,7 +32,7 @@ MADE = pytest.StashKey[ExitStack]()
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Those that are alone come last."""
-    order(items, longest=LONGEST, last=ALONE)
+    order(items, longest=LONGEST, last=ALONE[1:])
     for item in items:
         # The first one may wait for the cluster, and for images where none are built yet.
         item.add_marker(pytest.mark.timeout(3600))

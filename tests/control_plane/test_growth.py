@@ -21,8 +21,11 @@ from tidegate_cluster.control_plane import ControlPlane
 
 SIZES = (5_000, 10_000)
 ENDED = 100
+PATIENCE = 300
 IN_FLIGHT = 64
 """What the supervisor may have sent and not counted yet."""
+
+pytestmark = pytest.mark.timeout(1200)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +90,7 @@ def grown(lone_plane: ControlPlane, operator: OperatorProcess) -> dict[int, Work
         create_runs(lone_plane, (a_run(f"waiting-{i}").spec(queue="closed").built for i in range(before, size)))
         before = size
         operator.start()
-        wait_until(lambda size=size: Work.of(operator).has_read(size), seconds=90, what=f"{size} runs to be read")  # type: ignore[misc]
+        wait_until(lambda size=size: Work.of(operator).has_read(size), seconds=PATIENCE, what=f"{size} runs to be read")  # type: ignore[misc]
         found[size] = Work.of(operator)
     return found
 
@@ -116,7 +119,7 @@ def test_a_run_that_comes_and_ends_wakes_none_of_those_that_wait(
     before = Work.of(operator)
     create_runs(lone_plane, (a_run(f"ended-{i}").spec(queue="closed", cancel=True).built for i in range(ENDED)))
     ended = 'tidegate_runs_finished_total{phase="Cancelled",reason="Cancelled"}'
-    wait_until(lambda: operator.metric(ended) >= ENDED, what="the runs to end")
+    wait_until(lambda: operator.metric(ended) >= ENDED, seconds=PATIENCE, what="the runs to end")
     after = Work.of(operator)
     # Beside, the waiting runs are told one by one that they wait.
     assert after.events <= SIZES[-1] + ENDED + after.told + IN_FLIGHT

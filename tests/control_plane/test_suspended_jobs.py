@@ -11,6 +11,9 @@ from support.servers import wait_until
 from tidegate_cluster.control_plane import ControlPlane
 from tidegate_operator.timestamps import parse_time
 
+START_TIMEOUT = 10
+"""Seconds: a busy machine starts a fake pod within them."""
+
 
 @pytest.fixture(scope="module")
 def own(plane: ControlPlane, operator: OperatorProcess) -> OwnRuns:
@@ -78,11 +81,11 @@ def test_a_job_that_another_controller_suspends_neither_runs_into_its_start_time
     plane: ControlPlane, own: OwnRuns
 ) -> None:
     body = held("suspended-job").labels({"example.com/kueue": "", "fake.tidegate.dev/hold": "1"})
-    own.create(body.task(startTimeoutSeconds=2).built)
+    own.create(body.task(startTimeoutSeconds=START_TIMEOUT).built)
     own.wait("suspended-job", "Starting", reason="Scheduling")
     wait_until(lambda: "suspended by another" in own.get("suspended-job")["status"]["message"], what="the cause")
     created = own.jobs("suspended-job")[-1]["metadata"]["creationTimestamp"]
-    wait_until(lambda: _age(created) > 5, what="more than the start timeout")
+    wait_until(lambda: _age(created) > START_TIMEOUT + 2, what="more than the start timeout")
     assert own.get("suspended-job")["status"]["phase"] == "Starting"
     resume(plane, own, "suspended-job", suspend=False)
     own.wait("suspended-job", "Running")
