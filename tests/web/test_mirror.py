@@ -1,5 +1,7 @@
 """The mirror against a real apiserver: nothing lost, nothing twice, whatever goes away in the middle."""
 
+import uuid
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -8,7 +10,9 @@ from support.servers import wait_until
 from support.web import MirrorThread, Parts, Stack, finish, row, until
 from tidegate_web.api.runs import remember
 from tidegate_web.ownership import job_name
+from tidegate_web.store.queries import retention, runs
 from tidegate_web.store.queries.logs import Chunk, End, Place, add_chunk, add_end
+from tidegate_web.store.records import RunRecord, run_record
 
 
 @pytest.mark.quick
@@ -162,6 +166,29 @@ def test_beyond_the_limit_of_a_namespace_the_oldest_go(stack: Stack, parts: Part
         until(parts, f"run-{number}", lambda row: row.deleted_at is not None)
     assert stack.runs.exists("run-2")
     assert stack.runs.exists("run-3")
+
+
+def test_a_namespace_has_its_limit_whatever_others_have(stack: Stack, parts: Parts) -> None:
+    times = [datetime(2026, 1, 1, 0, number, tzinfo=UTC) for number in range(3)]
+    with parts.engine.begin() as connection:
+        for project in ("one", "two"):
+            made = [a_finished_record(project=project, finished_at=time) for time in times]
+            runs.upsert(connection, made)
+        found = retention.surplus(connection, keep=2, project=None, limit=10, offset=0)
+    assert sorted((row.project, row.finished_at) for row in found) == [("one", times[0]), ("two", times[0])]
+
+
+def a_finished_record(*, project: str, finished_at: datetime) -> RunRecord:
+    """What the mirror writes of a run that has ended."""
+    uid = str(uuid.uuid4())
+    metadata = {"name": f"run-{uid[:8]}", "namespace": project, "uid": uid, "resourceVersion": "5"}
+    at = finished_at.strftime("%Y-%m-%dT%H:%M:%SZ")
+    item = {
+        "metadata": metadata | {"creationTimestamp": at},
+        "spec": {"taskRef": {"name": "t"}},
+        "status": {"phase": "Succeeded", "finishedAt": at},
+    }
+    return run_record(item, default_ttl_seconds=86_400)
 
 
 def test_jobs_of_finished_runs_go_earlier_than_the_run(stack: Stack, parts: Parts) -> None:
