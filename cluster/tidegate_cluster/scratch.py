@@ -1,4 +1,4 @@
-"""Folders for servers whose data nobody needs afterwards: in memory where there is plenty, for making a thousand small files
+"""Folders for servers whose data is not needed afterwards: in memory where there is plenty, for making a thousand small files
 takes a disk ten times as long.
 """
 
@@ -13,7 +13,7 @@ _NEEDED = 8 << 30
 
 
 def make(prefix: str, *, memory: Path = _IN_MEMORY, needed: int = _NEEDED) -> Path:
-    """A new folder of this user's own; whoever asks removes it. TMPDIR, where it is set, decides."""
+    """A new folder of this user's own; the caller removes it. TMPDIR, where it is set, decides."""
     there = not os.environ.get("TMPDIR") and min(_free(memory), _available()) >= needed
     return Path(tempfile.mkdtemp(prefix=prefix, dir=memory if there else None))
 

@@ -132,6 +132,7 @@ def test_a_refusal_for_a_moment_ends_nothing(
     runs: Runs, operator: OperatorProcess, proxy: FaultyProxy, code: int, watch: bool
 ) -> None:
     pid, name = operator.pid, f"refused-{code}-{watch:d}"
+    proxy.wait_watched("taskruns")  # again, after the test before
     with (
         proxy.on(method="GET", path="/taskruns$", watch=watch)
         .answer(code, retry_after=1 if code == 429 else None)
@@ -149,6 +150,8 @@ def test_a_refusal_for_a_moment_ends_nothing(
 
 def test_a_page_that_is_no_json_ends_nothing(runs: Runs, operator: OperatorProcess, proxy: FaultyProxy) -> None:
     pid = operator.pid
+    for kind in ("pods", "taskruns"):
+        proxy.wait_watched(kind)
     rules = [
         proxy.on(method="GET", path="/leases/").garble().times(1),
         proxy.on(method="GET", path="/pods$", watch=True).garble().times(1),

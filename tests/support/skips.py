@@ -1,6 +1,6 @@
 """A plugin of pytest: a test that is skipped for a reason which isn't named here fails the run.
 
-A skip that nobody sees is a test that is gone. Each reason here is one of the machine, not of the product.
+A skip that is not noticed is a test that is gone. Each reason here is one of the machine, not of the product.
 """
 
 import re
@@ -11,7 +11,7 @@ import pytest
 ALLOWED: Final = (
     # The runner is tested with each Python that it supports; a machine has some of them.
     re.compile(r"there is no Python 3\.\d+ on this machine"),
-    # `make test` runs as somebody who may make no cluster: what needs none is tested.
+    # `make test` runs as a user who may make no cluster: what needs none is tested.
     re.compile(r"a cluster of name spaces needs root"),
     # So does one that needs a disk or a network of its own.
     re.compile(r"a small disk needs root|losing packets needs root"),

@@ -1,4 +1,4 @@
-"""A project may keep so many bytes and no more, whoever writes at once, and harms no other project by it."""
+"""A project may keep so many bytes and no more, however many write at once, and harms no other project by it."""
 
 import random
 import threading

@@ -1,4 +1,4 @@
-"""A namespace that is deleted and made again under its name: nobody keeps access to the new one, and its archive is its own."""
+"""A namespace that is deleted and made again under its name: access to the old one opens nothing of the new one, and its archive is its own."""
 
 from collections.abc import Callable
 from datetime import timedelta

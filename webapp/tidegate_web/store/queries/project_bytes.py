@@ -1,7 +1,7 @@
 """How many bytes the archive keeps for each project: counted in the transaction that writes or deletes them.
 
 A project has several counters, by the connection that writes: two writers wait for each other only where their connections
-fall on the same one. Whoever counts does so at the end of its transaction, all projects at once and in their order, so that
+fall on the same one. A transaction counts at its end, all projects at once and in their order, so that
 such waits are short and never crossed. What is counted wrong all the same is put right by ``recount.py``.
 """
 
