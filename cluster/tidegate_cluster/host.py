@@ -22,10 +22,12 @@ _SIGNS: Mapping[str, str] = {
     "containernetworking-plugins": "/usr/lib/cni/bridge",
     "debian-archive-keyring": "/usr/share/keyrings/debian-archive-keyring.gpg",
     "iproute2": "ip",
+    "iptables": "iptables",
     "mmdebstrap": "mmdebstrap",
     "nftables": "nft",
     "openssl": "openssl",
     "runc": "runc",
+    "slirp4netns": "slirp4netns",
 }
 NODE_PACKAGES = ("catatonit", "containernetworking-plugins", "iproute2", "nftables", "openssl", "runc")
 _SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"
