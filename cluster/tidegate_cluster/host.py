@@ -72,6 +72,11 @@ def docker_answers() -> bool:
     return shutil.which("docker") is not None and commands.succeeds("docker", "info", timeout=20)
 
 
+def docker_has_cgroups_v1() -> bool:
+    """Whether the Docker engine's host has version 1 of cgroups; it may be another host than this one."""
+    return commands.run("docker", "info", "--format={{.CgroupVersion}}", timeout=20).strip() == "1"
+
+
 def choose_provider(wanted: str) -> Provider:
     """kind where Docker is, else our own on Linux as root."""
     if wanted in ("auto", "kind") and docker_answers():

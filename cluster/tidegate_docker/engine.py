@@ -15,19 +15,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tidegate_cluster import cgroups, commands, host, processes, waiting
+from tidegate_cluster import archive, cgroups, commands, host, processes, waiting
 from tidegate_cluster.errors import ClusterError
 from tidegate_cluster.machine import Machine
 from tidegate_cluster.processes import Process
 from tidegate_cluster.settings import Settings
+from tidegate_images import bases, debian
+from tidegate_images.bases import Base
 
-from . import packages, runc
+from . import node_image, packages, runc
 
 _READY_SECONDS = 60.0
 _BRIDGE = "172.31.255.1/24"
 _POOL = "base=172.31.0.0/17,size=24"  # of the networks that are made, kind's among them
 _CGROUP = "tidegate-docker"
 _REGISTRY_PORT = 5000
+_AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
+_SHARED = ("docker", "go", "programs", "tools", "uv", "wheels")  # of the cache
 _PACKAGES = ("catatonit", "iproute2", "iptables", "slirp4netns")
 
 _BOOT = """
@@ -48,7 +52,7 @@ exec catatonit -P
 """
 _REGISTRY = """version: 0.1
 storage: {{filesystem: {{rootdirectory: {directory}}}, delete: {{enabled: true}}}}
-http: {{addr: "127.0.0.1:{port}"}}
+http: {{addr: ":{port}"}}
 log: {{level: warn}}
 """
 
@@ -101,14 +105,16 @@ class Engine:
         return ("nsenter", f"--target={first}", *spaces, f"--wd={Path.cwd()}", "--", *words)
 
     def environment(self) -> Mapping[str, str]:
-        """The caller's environment, with the engine's programs at the end of PATH and clusters apart from the host's."""
+        """The caller's environment, with the engine's programs first on PATH and clusters apart from the host's."""
         root = packages.require(settings=self.settings)
-        search = os.pathsep.join([os.environ.get("PATH", os.defpath), *packages.path(root)])
+        search = os.pathsep.join([*packages.path(root), os.environ.get("PATH", os.defpath)])
         dropped = ("DOCKER_HOST", "DOCKER_CONTEXT", "KUBECONFIG")
         return {
             **{name: value for name, value in os.environ.items() if name not in dropped},
             "PATH": search,
+            "TIDEGATE_CACHE": str(self._cache()),
             "TIDEGATE_STATE": str(self.directory / "state"),
+            "TIDEGATE_KIND_IMAGE": node_image.REFERENCE,
             processes.MARK: f"{self.directory}/",
         }
 
@@ -137,10 +143,48 @@ class Engine:
             f"--bip={_BRIDGE}",
             f"--default-address-pool={_POOL}",
             f"--cgroup-parent=/{_CGROUP}",
+            f"--registry-mirror=http://localhost:{_REGISTRY_PORT}",
         )
         self._wait(machine, "dockerd", lambda: self._succeeds("docker", "info"))
         registry = f"http://localhost:{_REGISTRY_PORT}/v2/"
         self._wait(machine, "docker-registry", lambda: self._succeeds("curl", "--fail", "--silent", registry))
+        self._bring_images()
+
+    def _bring_images(self) -> None:
+        """What is pulled from Docker Hub elsewhere, made of Debian packages: into the registry, which the engine and kind's
+        nodes ask first. And the node image, which kind wants in the engine itself."""
+        for base in bases.ALL.values():
+            path = base.reference.partition("/")[2]
+            pushed = f"localhost:{_REGISTRY_PORT}/{path}"
+            self._docker("load", f"--input={self._public(base)}")
+            self._docker("tag", base.reference, pushed)
+            self._docker("push", pushed)
+            self._docker("rmi", base.reference, pushed)
+        self._docker("load", f"--input={node_image.build(settings=self.settings)}")
+
+    def _public(self, base: Base) -> Path:
+        """The archive of a public image; with the authorities that this host trusts, where an index may be behind a proxy."""
+        if base != bases.PYTHON or not _AUTHORITIES.exists():
+            return bases.build(base, settings=self.settings)
+        target = self.directory / "images" / "python.tar"
+        layers: list[bytes | Path] = [debian.build(base.root, settings=self.settings)]
+        layers.append(archive.layer_of({str(_AUTHORITIES): _AUTHORITIES}))
+        archive.write(target, reference=base.reference, layers=layers, config=base.config)
+        return target
+
+    def _cache(self) -> Path:
+        """A cache for what runs beside the engine: an image built here starts from a stand-in for the one that it names, and
+        must not be taken for one that was built by another engine."""
+        cache = self.settings.cache / "beside-docker"
+        cache.mkdir(parents=True, exist_ok=True)
+        for part in _SHARED:
+            (self.settings.cache / part).mkdir(exist_ok=True)
+            if not (cache / part).is_symlink():
+                (cache / part).symlink_to(self.settings.cache / part)
+        return cache
+
+    def _docker(self, *words: str) -> None:
+        commands.run(*self.command("docker", *words), env=self.environment(), timeout=1800)
 
     def _connect(self, machine: Machine) -> None:
         """A way to the outside by a process on the host, which ends with the rest."""
