@@ -13,7 +13,7 @@ class Layer:
     """Written part by part; the same parts make the same bytes."""
 
     def __init__(self, target: Path) -> None:
-        self._tar = tarfile.open(target, "w")  # noqa: SIM115: closed by __exit__
+        self._tar = tarfile.open(target, "w")  # noqa: SIM115 (closed by __exit__)
 
     def __enter__(self) -> Self:
         return self

@@ -55,9 +55,10 @@ _ROOT: Final = RootFilesystem(
     ),
     hooks=(
         # What a container has no use for, as kind's base image leaves it out.
-        "--customize-hook=cd $1/lib/systemd/system && rm -f multi-user.target.wants/* local-fs.target.wants/* "
-        "basic.target.wants/* sockets.target.wants/*udev* sockets.target.wants/*initctl* "
-        "sysinit.target.wants/systemd-tmpfiles-setup.service",
+        "--customize-hook=cd $1/lib/systemd/system && rm -f multi-user.target.wants/* local-fs.target.wants/*",
+        "--customize-hook=cd $1/lib/systemd/system && rm -f basic.target.wants/* sockets.target.wants/*udev*",
+        "--customize-hook=cd $1/lib/systemd/system && rm -f sockets.target.wants/*initctl*",
+        "--customize-hook=rm -f $1/lib/systemd/system/sysinit.target.wants/systemd-tmpfiles-setup.service",
         "--customize-hook=rm -f $1/etc/systemd/system/*.wants/*",
         "--customize-hook=echo ReadKMsg=no >>$1/etc/systemd/journald.conf",
         "--customize-hook=ln -sf /usr/lib/systemd/systemd $1/sbin/init",
