@@ -141,6 +141,8 @@ def _storage(version: str) -> str:
         "command": command,
         "env": [
             {"name": "POD_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
+            # Of the pods that make and remove a volume's folder.
+            {"name": "SERVICE_ACCOUNT_NAME", "value": "local-path-provisioner"},
             {"name": "CONFIG_MOUNT_PATH", "value": "/etc/config/"},
         ],
         "volumeMounts": [{"name": "config", "mountPath": "/etc/config/"}],
