@@ -51,6 +51,10 @@ coverage: .venv/ready ## Which lines and branches the tests reach, in processes 
 mutation: .venv/ready ## Change the operator's decisions a little at a time: does a test fail for each? MUTANTS="tidegate_operator.policies.retry*"
 	@$(PYTHON) tests/mutation.py $(MUTANTS)
 
+.PHONY: test-docker
+test-docker: .venv/ready ## What people with Docker do, on a Docker engine of our own (root on Debian; half an hour)
+	@$(PYTHON) -m pytest -q tests/docker
+
 .PHONY: fuzz
 fuzz: .venv/ready ## Half an hour of odd objects beside sound runs; FUZZ_MINUTES=30, FUZZ_SEED=1
 	@for file in $(FUZZ_TESTS); do \
@@ -100,12 +104,12 @@ cluster-down: .venv/ready ## Take the cluster away without a trace; NAME=demo
 	@$(CLUSTER) down --name $(NAME)
 
 .PHONY: images
-images: .venv/ready ## Build the images; PUSH=registry/prefix pushes them
-	@$(IMAGES) build $(if $(PUSH),--push $(PUSH))
+images: .venv/ready ## Build the images; PUSH=registry/prefix pushes them, DIGESTS=file has the bases'
+	@$(IMAGES) build $(if $(PUSH),--push $(PUSH)) $(if $(DIGESTS),--digests $(DIGESTS))
 
 .PHONY: bases
 bases: .venv/ready ## Renew the digests of the images that ours start from; MIRROR=https://registry asks that one
-	@$(IMAGES) bases $(if $(MIRROR),--mirror $(MIRROR))
+	@$(IMAGES) bases $(if $(MIRROR),--mirror $(MIRROR)) $(if $(DIGESTS),--file $(DIGESTS))
 
 .PHONY: audit
 audit: .venv/ready ## Look for known vulnerabilities of what we depend on and of vendored files, at osv.dev

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import host, locks, programs
+from . import host, locks, programs, tools
 from .errors import ClusterError
 from .kind import KindCluster
 from .native import NativeCluster
@@ -67,12 +67,22 @@ class Clusters:
             raise ClusterError(f"there is no cluster {name}: run `up --name {name}` first")
         return self._store.kubeconfig(name)
 
+    def provider(self, name: str) -> Provider:
+        """What a cluster is made with."""
+        record = self._store.load(check_name(name))
+        if record is None:
+            raise ClusterError(f"there is no cluster {name}: run `up --name {name}` first")
+        return record.provider
+
     def environment(self, name: str) -> Mapping[str, str]:
         """What to export so that kubectl and helm are ours and speak to this cluster."""
         path = self.kubeconfig(name)
         built = programs.directory(settings=self.settings)
-        search = os.environ.get("PATH", "")
-        return {"KUBECONFIG": str(path), "PATH": f"{built}:{search}" if built.is_dir() else search}
+        if built.is_dir():
+            search = f"{built}:{os.environ.get('PATH', '')}"
+        else:
+            search = tools.search_path(("kubectl", "helm"), settings=self.settings)
+        return {"KUBECONFIG": str(path), "PATH": search}
 
     def load(self, name: str, archives: Sequence[Path]) -> None:
         """Bring image archives into every node."""

@@ -22,10 +22,12 @@ _SIGNS: Mapping[str, str] = {
     "containernetworking-plugins": "/usr/lib/cni/bridge",
     "debian-archive-keyring": "/usr/share/keyrings/debian-archive-keyring.gpg",
     "iproute2": "ip",
+    "iptables": "iptables",
     "mmdebstrap": "mmdebstrap",
     "nftables": "nft",
     "openssl": "openssl",
     "runc": "runc",
+    "slirp4netns": "slirp4netns",
 }
 NODE_PACKAGES = ("catatonit", "containernetworking-plugins", "iproute2", "nftables", "openssl", "runc")
 _SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"
@@ -68,6 +70,11 @@ def missing_packages(packages: Collection[str]) -> list[str]:
 def docker_answers() -> bool:
     """Whether there is a Docker engine, not only its command."""
     return shutil.which("docker") is not None and commands.succeeds("docker", "info", timeout=20)
+
+
+def docker_has_cgroups_v1() -> bool:
+    """Whether the Docker engine's host has version 1 of cgroups; it may be another host than this one."""
+    return commands.run("docker", "info", "--format={{.CgroupVersion}}", timeout=20).strip() == "1"
 
 
 def choose_provider(wanted: str) -> Provider:

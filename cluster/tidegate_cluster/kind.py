@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import commands
-from .errors import ClusterError
+from . import commands, host, tools
 from .records import Record, Store, boot_id
 
 
-def config() -> str:
+def config(*, cgroups_v1: bool) -> str:
     """kind's configuration: one node, and a controller manager that isn't held to 20 requests a second."""
     arguments = {"kube-api-qps": "1000", "kube-api-burst": "2000", "concurrent-job-syncs": "20"}
     listed = [{"name": name, "value": value} for name, value in arguments.items()]
@@ -23,12 +22,17 @@ def config() -> str:
         {"apiVersion": "kubeadm.k8s.io/v1beta3", "controllerManager": {"extraArgs": arguments}},
         {"apiVersion": "kubeadm.k8s.io/v1beta4", "controllerManager": {"extraArgs": listed}},
     ]
+    texts = [json.dumps({"kind": "ClusterConfiguration", **patch}) for patch in patches]
+    if cgroups_v1:
+        # Kubernetes >= 1.35 refuses such hosts otherwise.
+        version = "kubelet.config.k8s.io/v1beta1"
+        texts.append(json.dumps({"kind": "KubeletConfiguration", "apiVersion": version, "failCgroupV1": False}))
     return json.dumps(
         {
             "kind": "Cluster",
             "apiVersion": "kind.x-k8s.io/v1alpha4",
             "nodes": [{"role": "control-plane"}],
-            "kubeadmConfigPatches": [json.dumps({"kind": "ClusterConfiguration", **patch}) for patch in patches],
+            "kubeadmConfigPatches": texts,
         },
         indent=1,
     )
@@ -50,23 +54,24 @@ class KindCluster:
         record = self.store.load(self.name)
         kubeconfig = self.store.kubeconfig(self.name)
         return bool(record and record.ready) and commands.succeeds(
-            _found("kubectl"), f"--kubeconfig={kubeconfig}", "get", "--raw=/readyz"
+            self._program("kubectl"), f"--kubeconfig={kubeconfig}", "get", "--raw=/readyz"
         )
 
     def up(self) -> None:
         """Make it from nothing; on failure nothing is left."""
-        kind = _found("kind")
-        _found("kubectl")
+        kind = self._program("kind")
+        self._program("kubectl")
         self.down()
         record = Record(name=self.name, provider="kind", number=0, boot=boot_id())
         self.store.save(record)
         path = self.store.directory(self.name) / "kind.yaml"
-        path.write_text(config())
+        path.write_text(config(cgroups_v1=host.docker_has_cgroups_v1()))
         try:
             kubeconfig = f"--kubeconfig={self.store.kubeconfig(self.name)}"
-            commands.run(
-                kind, "create", "cluster", f"--name={self.kind_name}", f"--config={path}", kubeconfig, "--wait=120s"
-            )
+            options = [f"--name={self.kind_name}", f"--config={path}", kubeconfig, "--wait=120s"]
+            if image := self.store.settings.node_image:
+                options.append(f"--image={image}")
+            commands.run(kind, "create", "cluster", *options, timeout=1200)
         except BaseException:
             self.down()
             raise
@@ -78,17 +83,13 @@ class KindCluster:
         directory = self.store.directory(self.name)
         if directory.exists():
             kubeconfig = f"--kubeconfig={self.store.kubeconfig(self.name)}"
-            commands.run(_found("kind"), "delete", "cluster", f"--name={self.kind_name}", kubeconfig)
+            commands.run(self._program("kind"), "delete", "cluster", f"--name={self.kind_name}", kubeconfig)
             shutil.rmtree(directory)
 
     def load(self, archives: Sequence[Path]) -> None:
         """Import image archives."""
         for path in archives:
-            commands.run(_found("kind"), "load", "image-archive", f"--name={self.kind_name}", path)
+            commands.run(self._program("kind"), "load", "image-archive", f"--name={self.kind_name}", path)
 
-
-def _found(program: str) -> str:
-    path = shutil.which(program)
-    if not path:
-        raise ClusterError(f"{program} is not installed: install it, or use --provider native as root on Linux")
-    return path
+    def _program(self, name: str) -> Path:
+        return tools.find(name, settings=self.store.settings)

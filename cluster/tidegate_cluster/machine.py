@@ -54,11 +54,14 @@ class Machine:
     directory: Path
 
     def boot(self, *, programs: Path, pki: Path) -> None:
-        """Make the spaces and wait until the first process is in place."""
+        """Make the spaces of a node and wait until the first process is in place."""
+        values = {"node": self.directory, "programs": programs, "pki": pki, "name": self.name}
+        self.boot_with(_BOOT.format(**{key: shlex.quote(str(value)) for key, value in values.items()}))
+
+    def boot_with(self, script: str) -> None:
+        """Make the spaces with a script of the caller's, which ends as the first process, catatonit."""
         for part in ("run", "config", "lib", "log", "logs", "processes"):
             (self.directory / part).mkdir(parents=True, exist_ok=True)
-        values = {"node": self.directory, "programs": programs, "pki": pki, "name": self.name}
-        script = _BOOT.format(**{key: shlex.quote(str(value)) for key, value in values.items()})
         spaces = ("--mount", "--net", "--pid", "--uts", "--mount-proc")
         # --kill-child: the spaces end with the process that is recorded, even if it is killed outright.
         command = ("unshare", *spaces, "--fork", "--kill-child", "--wd=/", "/bin/sh", "-eu", "-c", script)

@@ -31,7 +31,7 @@ _ROLES = (
 )
 # containerd and its shim register plugins in one global table, so they can't be linked with anything else.
 _APART = ("containerd", "containerd-shim-runc-v2", "ctr")
-_TAGS = "grpcnotrace,no_btrfs,no_devmapper,no_zfs"
+TAGS = "grpcnotrace,no_btrfs,no_devmapper,no_zfs"
 _PROGRESS_SECONDS = 15.0
 
 
@@ -42,7 +42,7 @@ def source_directory() -> Path:
 
 def key(*, sources: Path) -> str:
     """Names a build by all that goes into it; go.mod's `go` line stands for the compiler."""
-    digest = hashlib.sha256(f"{platform.system()} {platform.machine()} {_TAGS}".encode())
+    digest = hashlib.sha256(f"{platform.system()} {platform.machine()} {TAGS}".encode())
     for file in sorted([*sources.glob("*.go"), sources / "go.mod", sources / "go.sum"]):
         digest.update(f"\0{file.name}\0".encode() + file.read_bytes())
     return digest.hexdigest()[:16]
@@ -72,18 +72,11 @@ def _build(*, target: Path, settings: Settings) -> None:
         shutil.rmtree(stale)
     half = target.with_name(f"{target.name}.half-{os.getpid()}")
     half.mkdir(parents=True)
-    environment = {
-        **os.environ,
-        "CGO_ENABLED": "0",  # another value would be another cold build cache
-        "GOTOOLCHAIN": "local",
-        "GOFLAGS": "-mod=readonly -trimpath -buildvcs=false",
-        "GOWORK": "off",
-        "GO111MODULE": "on",
-    }
+    environment = toolchain.environment()
     packages = [".", *(f"github.com/containerd/containerd/v2/cmd/{name}" for name in _APART)]
     print("building Kubernetes from Go modules (once; about 8 minutes on two cores)", file=sys.stderr, flush=True)
-    listed = commands.run(go, "list", "-deps", "-tags", _TAGS, *packages, cwd=sources, env=environment, timeout=1800)
-    command = [str(go), "build", "-v", "-tags", _TAGS, "-ldflags", _version_flags(go_mod), "-o", f"{half}/", *packages]
+    listed = commands.run(go, "list", "-deps", "-tags", TAGS, *packages, cwd=sources, env=environment, timeout=1800)
+    command = [str(go), "build", "-v", "-tags", TAGS, "-ldflags", version_flags(go_mod), "-o", f"{half}/", *packages]
     with subprocess.Popen(
         command, cwd=sources, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as build:
@@ -103,11 +96,17 @@ def _build(*, target: Path, settings: Settings) -> None:
     half.rename(target)
 
 
-def _version_flags(go_mod: str) -> str:
+def kubernetes_version(go_mod: str) -> tuple[str, str, str]:
+    """Major, minor and patch version of what is built."""
     found = re.search(r"k8s\.io/kubernetes v(\d+)\.(\d+)\.(\d+)", go_mod)
     if not found:
         raise ClusterError("cluster/programs/go.mod requires no k8s.io/kubernetes: restore it from git")
-    major, minor, patch = found.groups()
+    return found[1], found[2], found[3]
+
+
+def version_flags(go_mod: str) -> str:
+    """Options of the linker that tell Kubernetes' programs their version."""
+    major, minor, patch = kubernetes_version(go_mod)
     values = {"gitVersion": f"v{major}.{minor}.{patch}", "gitMajor": major, "gitMinor": minor}
     return "-s -w " + " ".join(f"-X k8s.io/component-base/version.{k}={v}" for k, v in values.items())
 

@@ -18,6 +18,9 @@ class Settings:
     first_network: int
     """Clusters take 10.N.0.0/16 with N from here on; TIDEGATE_NETWORK."""
 
+    node_image: str = ""
+    """What kind makes nodes of, in place of its own default; TIDEGATE_KIND_IMAGE."""
+
     @property
     def clusters(self) -> Path:
         return self.state / "clusters"
@@ -41,4 +44,5 @@ def from_environment() -> Settings:
         cache=Path(cache).absolute(),
         state=Path(state).absolute(),
         first_network=int(os.environ.get("TIDEGATE_NETWORK") or 200),
+        node_image=os.environ.get("TIDEGATE_KIND_IMAGE") or "",
     )

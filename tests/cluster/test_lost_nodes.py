@@ -38,8 +38,8 @@ def spare_nodes(clusters: Clusters) -> Iterator[None]:
 def second_node(clusters: Clusters, kubectl: Kubectl, spare_nodes: None) -> str:
     """A node to be lost: the one of the test before where it is as good as new."""
     nodes = {n["metadata"]["name"]: n for n in kubectl.json("get", "nodes")["items"]}
-    if "node-1" not in nodes:
-        pytest.skip("this cluster is made with kind, which can't add nodes")
+    if clusters.provider(CLUSTER) == "kind":
+        pytest.skip("kind can't add a node to a cluster")
     ready = [
         c["status"]
         for c in nodes.get(LOST, {"status": {"conditions": []}})["status"]["conditions"]
@@ -50,6 +50,12 @@ def second_node(clusters: Clusters, kubectl: Kubectl, spare_nodes: None) -> str:
             clusters.remove_node(CLUSTER, LOST)
         clusters.add_node(CLUSTER, LOST)
     return LOST
+
+
+def first_node(kubectl: Kubectl) -> str:
+    """The name of the node that is always there."""
+    (name,) = (n["metadata"]["name"] for n in kubectl.json("get", "nodes")["items"] if n["metadata"]["name"] != LOST)
+    return str(name)
 
 
 def on_the_second_node_first(name: str) -> RunBuilder:
@@ -140,7 +146,7 @@ def test_a_lost_node_uses_no_attempt_and_is_replaced_only_once_it_is_surely_gone
     assert [len(runs.pods(name)) for name in names] == [1, 1]
     kubectl("delete", "node", second_node)
     status = runs.wait("stranded", "Succeeded")
-    assert status["result"] == "node-1"
+    assert status["result"] == first_node(kubectl)
     assert [(a["number"], a["outcome"]) for a in status["attempts"]] == [(1, "Succeeded")]
     assert status["disruptions"] == 1
     runs.wait("stranded-cancelled", "Cancelled")

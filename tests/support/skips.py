@@ -16,7 +16,7 @@ ALLOWED: Final = (
     # So does one that needs a disk or a network of its own.
     re.compile(r"a small disk needs root|losing packets needs root"),
     # Where Docker answers, the cluster is kind's.
-    re.compile(r"this cluster is made with kind, which can't add nodes"),
+    re.compile(r"kind can't add a node to a cluster"),
 )
 
 

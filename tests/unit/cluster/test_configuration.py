@@ -36,9 +36,20 @@ def test_the_controller_manager_is_not_held_to_its_default_rate() -> None:
 
 
 def test_kind_gets_the_same_rate_for_both_versions_of_kubeadm() -> None:
-    old, new = (json.loads(patch) for patch in json.loads(kind.config())["kubeadmConfigPatches"])
+    old, new = (json.loads(patch) for patch in json.loads(kind.config(cgroups_v1=False))["kubeadmConfigPatches"])
     assert old["controllerManager"]["extraArgs"]["kube-api-qps"] == "1000"
     assert {"name": "kube-api-qps", "value": "1000"} in new["controllerManager"]["extraArgs"]
+
+
+def test_kind_takes_a_host_with_version_1_of_cgroups_where_the_engine_has_one() -> None:
+    def kubelet(*, cgroups_v1: bool) -> list[object]:
+        patches = [
+            json.loads(patch) for patch in json.loads(kind.config(cgroups_v1=cgroups_v1))["kubeadmConfigPatches"]
+        ]
+        return [patch["failCgroupV1"] for patch in patches if patch["kind"] == "KubeletConfiguration"]
+
+    assert kubelet(cgroups_v1=True) == [False]
+    assert kubelet(cgroups_v1=False) == []
 
 
 def test_each_stage_of_a_fake_pod_has_a_name_and_a_condition() -> None:
