@@ -15,6 +15,8 @@ from tidegate_web.worker import Worker
 log = structlog.stdlib.get_logger(__name__)
 
 LOOK_SECONDS = 5.0
+LOOK_PATIENCE_SECONDS = 60.0
+"""One project's move, or one request, takes less."""
 
 
 class NamespacePoller(Worker):
@@ -30,7 +32,7 @@ class NamespacePoller(Worker):
         quarantine: Quarantine,
         stop: threading.Event,
     ) -> None:
-        super().__init__(name="namespace poller", stop=stop)
+        super().__init__(name="namespace poller", stop=stop, patience_seconds=LOOK_SECONDS + LOOK_PATIENCE_SECONDS)
         self._cluster = cluster
         self._names = namespaces
         self._own = own_namespace
