@@ -162,13 +162,8 @@ class AttemptIndex:
             return self._put_stray(body, job_uid=job_uid, now=now)
         known = attempt.pods.get(meta["uid"])
         pod = self._parse_pod(body, job_uid=attempt.job_uid, now=now)
-        if known is not None:
-            if known.version > pod.version:
-                return ()
-            if _stage(known) == _stage(pod):
-                pod.received = known.received
-            if known.accepted_seen is not None and known.accepted == pod.accepted:
-                pod.accepted_seen = known.accepted_seen
+        if known is not None and not _is_news(pod, known):
+            return ()
         attempt.pods[pod.uid] = pod
         self._by_pod[pod.uid] = attempt
         return (attempt.run_uid,)
@@ -219,7 +214,7 @@ class AttemptIndex:
             return ()
         strays = self._strays.setdefault(run_uid, {})
         known, pod = strays.get(meta["uid"]), self._parse_pod(body, job_uid=job_uid, now=now)
-        if known is not None and known[0].version > pod.version:
+        if known is not None and not _is_news(pod, known[0]):
             return ()
         strays[pod.uid] = (pod, {k: meta[k] for k in KEPT_OF_STRAYS if k in meta})
         return (run_uid,)
@@ -326,6 +321,21 @@ class AttemptIndex:
                 self._by_pod.pop(pod, None)
         if not attempts:
             del self._attempts[run_uid]
+
+
+def _is_news(pod: PodRecord, known: PodRecord) -> bool:
+    """Whether a pod says more than is known of it. What was first seen earlier stays seen then.
+
+    An action that reads what is known already must not ask for the next decision: one that fails after its reads would be
+    repeated at once, for as long as it fails.
+    """
+    if known.version > pod.version:
+        return False
+    if _stage(known) == _stage(pod):
+        pod.received = known.received
+    if known.accepted_seen is not None and known.accepted == pod.accepted:
+        pod.accepted_seen = known.accepted_seen
+    return pod != known
 
 
 def _stage(pod: PodRecord) -> tuple[str, bool, bool]:

@@ -210,6 +210,18 @@ def test_a_pod_that_only_left_the_selector_is_looked_at_not_given_up() -> None:
     assert attempt.pods["pod-1"].gone
 
 
+def test_a_pod_that_is_read_again_unchanged_asks_for_no_decision() -> None:
+    """Else a stop that fails after its look at the pod would be repeated at once, for as long as it fails."""
+    cache, run, job = filled()
+    orphan = {**job_of(run, number=2), "uid": "job-of-nobody"}
+
+    for pod in (pod_of(job, version=60, phase="Running"), pod_of(orphan, version=61, phase="Running", uid="pod-2")):
+        assert saw(cache, "pods", pod) == ("run-1",)
+        assert saw(cache, "pods", pod) == ()
+        moved = {**pod, "metadata": {**pod["metadata"], "resourceVersion": "70", "deletionTimestamp": CREATED}}
+        assert saw(cache, "pods", moved) == ("run-1",)
+
+
 def test_pods_that_a_new_list_lacks_are_looked_for() -> None:
     cache, _, job = filled()
     saw(cache, "pods", pod_of(job, version=60, phase="Running"))
