@@ -6,6 +6,7 @@ one. A sweep finds what no event told. It lists consistently and never replaces 
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Final
 
 import aiohttp
@@ -53,8 +54,12 @@ class Sweeper:
         own_namespace: str | None,
         seconds: float,
         metrics: Metrics,
+        clock: Callable[[], float] = time.time,
+        give_back: Callable[[], None] = give_back,
     ) -> None:
-        """``own_namespace``: where it has to be known which namespaces are projects, that which never is one."""
+        """``own_namespace``: where it has to be known which namespaces are projects, that which never is one.
+        ``give_back`` is called a moment after each sweep."""
+        self._clock, self._give_back = clock, give_back
         self._client, self._cache, self._workqueue = client, cache, workqueue
         self._namespaces, self._seconds, self._metrics = namespaces, seconds, metrics
         self._own_namespace = own_namespace
@@ -82,7 +87,7 @@ class Sweeper:
                 await self.sweep()
                 self._metrics.sweeps.labels("ok").inc()
                 self.swept.set()
-                asyncio.get_running_loop().call_later(GIVE_BACK_SECONDS, give_back)
+                asyncio.get_running_loop().call_later(GIVE_BACK_SECONDS, self._give_back)
                 pause = self._seconds
             except (KubeError, aiohttp.ClientError, TimeoutError, OSError) as error:
                 self._metrics.sweeps.labels("failed").inc()
@@ -121,7 +126,7 @@ class Sweeper:
         """Before the runs, which are marked at the end: a namespace that is a project no longer leaves its runs to us."""
         if self._own_namespace is None:
             return
-        query, names, at = {"labelSelector": PROJECT_SELECTOR}, set[str](), time.time()
+        query, names, at = {"labelSelector": PROJECT_SELECTOR}, set[str](), self._clock()
         async for items, _ in self._client.pages(
             "/api/v1/namespaces", resource="namespaces", params=query, accept=METADATA_LIST
         ):

@@ -104,14 +104,16 @@ class Workqueue:
         quarantine: Quarantine,
         metrics: Metrics,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._is_ready, self._quarantine, self._metrics, self._clock = is_ready, quarantine, metrics, clock
+        self._is_ready, self._quarantine, self._metrics = is_ready, quarantine, metrics
+        self._clock, self._monotonic = clock, monotonic
         self._lanes: dict[str, _Lane] = {}
         self._again: set[Key] = set()
         self._timers: Timers[Key] = Timers()
         self._failures: dict[Key, _Failures] = {}
         self._steps: dict[Key, int] = {}
-        self._deferred: DeferredQueue[Key] = DeferredQueue()
+        self._deferred: DeferredQueue[Key] = DeferredQueue(monotonic=monotonic)
         self._changed = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
@@ -267,7 +269,7 @@ class Workqueue:
 
     async def _act(self, key: Key, act: Callable[[], Awaitable[None]], *, deferred: bool, once: bool) -> None:
         """One worker of one key."""
-        begin = time.monotonic()
+        begin = self._monotonic()
         failed = once
         try:
             await act()
@@ -278,7 +280,7 @@ class Workqueue:
                 await self._set_aside(key, fault)
         finally:
             if deferred:
-                self._deferred.done(seconds=time.monotonic() - begin)
+                self._deferred.done(seconds=self._monotonic() - begin)
             self._lanes[key[0]].busy.discard(key[1])
             if key in self._again:
                 self._again.discard(key)
