@@ -7,6 +7,7 @@ from typing import Any
 import structlog
 from tidegate_api.names import GROUP, VERSION, Phase, Reason
 
+from tidegate_operator.attempt_records import AttemptRecord
 from tidegate_operator.cache import Cache
 from tidegate_operator.echoes import OwnWrites
 from tidegate_operator.events import Warnings
@@ -82,6 +83,8 @@ class Actor:
                 await self._executor.discard(attempt)
             case InspectAttempt(attempt):
                 await self._executor.inspect(attempt)
+                if run is not None and not attempt.plan_known:
+                    await self._plan_again(run, attempt)
             case _ if run is not None:
                 await self._perform_on(run, action)
 
@@ -297,12 +300,20 @@ class Actor:
             return
         entry = next((a for a in run.status.attempts if a["number"] == number), {})
         name = entry.get("jobName") or expected_job_name(run, number=number)
-        task = self._cache.task_of(run)
-        spec = body["spec"]
-        source = spec.get("task") or (task.spec if task else None)
-        resolved = resolve(source, spec) if source else None
+        resolved = self._resolve_again(run, body)
         if not await self._executor.recover(run, number=number, job_name=name, resolved=resolved):
             self._cache.track.recover_later(run, self._clock() + RECOVER_PAUSE)
+
+    async def _plan_again(self, run: RunRecord, attempt: AttemptRecord) -> None:
+        """The Job that would tell how the attempt is treated is gone, or tells nothing: the run does."""
+        if (body := await self._read(run)) is not None and not attempt.plan_known:
+            self._cache.planned(attempt, self._resolve_again(run, body) or {})
+
+    def _resolve_again(self, run: RunRecord, body: Json) -> Json | None:
+        """The TaskSpec as it is now; None where its Task is gone."""
+        task, spec = self._cache.task_of(run), body["spec"]
+        source = spec.get("task") or (task.spec if task else None)
+        return resolve(source, spec) if source else None
 
     async def _delete_run(self, run: RunRecord) -> None:
         try:

@@ -8,6 +8,7 @@ to be looked at again: `Cache(on_change=workqueue.add)`. An object that can't be
 
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Final
 
 from tidegate_api.names import DEFAULT_QUEUE, QUEUE_LABEL, Phase
@@ -25,7 +26,7 @@ from tidegate_operator.policies.admission import Admission
 from tidegate_operator.policies.decision import queue_name
 from tidegate_operator.policies.payload import refuse_payload
 from tidegate_operator.quarantine import Quarantine
-from tidegate_operator.records import Json, Projects, RunRecord
+from tidegate_operator.records import Json, Plan, Projects, RunRecord
 from tidegate_operator.run_tracker import RunTracker
 from tidegate_operator.schedule_index import ScheduleIndex
 from tidegate_operator.timestamps import parse_time
@@ -373,6 +374,13 @@ class Cache:
         if (run := self.runs.get(attempt.run_uid)) is not None:
             self._is_under_way(run, attempt)
         self.settle(attempt.run_uid)
+
+    def planned(self, attempt: AttemptRecord, resolved: Json) -> None:
+        """An attempt whose Job can't tell its plan is treated by this TaskSpec. It holds its slot where it did."""
+        attempt.plan, attempt.plan_known = replace(Plan.of(resolved), queue=attempt.plan.queue), True
+        if (run := self.runs.get(attempt.run_uid)) is not None and self.attempts.latest(run.uid) is attempt:
+            run.plan = attempt.plan
+        self._settled((attempt.run_uid,))
 
     def missing_pods(self, listed: Iterable[str], *, version: int, namespace: str | None = None) -> None:
         """A list at `version` (of `namespace`) had only these pods: attempts of others have to be looked into."""

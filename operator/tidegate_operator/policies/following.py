@@ -25,6 +25,8 @@ LONGEST_LOOK_SECONDS = 60.0
 
 def follow(run: RunRecord, attempt: AttemptRecord, world: World, now: float) -> Decision:
     """An attempt is under way: judge its end, hold it to its limits, tell where it stands."""
+    if not attempt.plan_known:
+        return Decision([InspectAttempt(attempt)])  # its limits aren't known yet
     deadline = run_deadline(run, world)
     end = end_of(attempt, cancelled=run.cancel, overdue=deadline is not None and now >= deadline, now=now)
     if (

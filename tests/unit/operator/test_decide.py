@@ -70,6 +70,12 @@ def test_a_run_whose_turn_has_come_is_started_until_its_job_is_seen() -> None:
     assert decide(a_run_record(starting=1, posted_at=NOW - 9), world(), NOW).actions == [StartAttempt(1)]
 
 
+def test_an_attempt_of_which_no_job_tells_the_plan_is_looked_into_before_it_is_judged() -> None:
+    attempt = an_attempt().pod(phase="Failed", exit_code=1).built
+    attempt.plan_known = False
+    assert decide(a_run_record(), world(attempt), NOW).actions == [InspectAttempt(attempt)]
+
+
 def test_a_pod_that_is_seen_before_its_job_is_known_has_the_job_looked_for() -> None:
     run = a_run_record(starting=1, posted_at=NOW - 1)
     assert decide(run, world(stray=True), NOW).actions == [FindAttempt(1)]
