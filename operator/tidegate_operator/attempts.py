@@ -71,12 +71,20 @@ class AttemptIndex:
     def holder(self, run_uid: str) -> tuple[str, str, str] | None:
         """(namespace, queue, concurrencyKey) of the slot that a run's Jobs and pods hold, or None when all of them are over."""
         for attempt in self.of(run_uid):
-            if not is_over(attempt):
+            if not self._is_over(attempt):
                 return attempt.namespace, attempt.plan.queue, attempt.key
         for pod, meta in self._strays.get(run_uid, {}).values():
             if not pod.terminal:
                 return meta["namespace"], _queue_of(meta), _key_of(meta)
         return None
+
+    def _is_over(self, attempt: AttemptRecord) -> bool:
+        """Whether nothing of it runs or will. A Job that has ended and whose pod is gone looks like one that has made none yet;
+        the run's status knows better."""
+        run = self._runs.get(attempt.run_uid)
+        if run is not None and not attempt.pods and (run.status.phase.terminal or run.status.ended(attempt.number)):
+            return True
+        return is_over(attempt)
 
     def has_stray(self, run_uid: str) -> bool:
         """Whether a pod of the run lives whose Job isn't known."""
@@ -314,7 +322,7 @@ class AttemptIndex:
         attempts = self._attempts.get(run_uid)
         if attempts is None:
             return
-        for attempt in [a for a in attempts.values() if is_over(a)]:
+        for attempt in [a for a in attempts.values() if self._is_over(a)]:
             del attempts[attempt.job_uid]
             self._by_job.pop(attempt.job_uid, None)
             for pod in attempt.pods:

@@ -222,6 +222,18 @@ def test_a_pod_that_is_read_again_unchanged_asks_for_no_decision() -> None:
         assert saw(cache, "pods", moved) == ("run-1",)
 
 
+def test_after_a_restart_an_ended_attempt_whose_pod_is_gone_holds_no_slot() -> None:
+    """Its Job is still there: the run would wait for its own slot for ever."""
+    ended = {"phase": "Retrying", "attempts": [{"number": 1, "outcome": "Failed"}]}
+    for status, slots in (({"phase": "Starting", "attempts": [{"number": 1}]}, ["run-1"]), (ended, [])):
+        cache = a_cache(now=NOW)
+        run = seen(a_run("r").built, version=10, status=status)
+        saw(cache, "taskruns", run)
+        saw(cache, "jobs", {"metadata": job_of(run)})
+        listed_whole(cache)
+        assert [uid for queue in cache.admission.queues for uid in queue.holders] == slots
+
+
 def test_pods_that_a_new_list_lacks_are_looked_for() -> None:
     cache, _, job = filled()
     saw(cache, "pods", pod_of(job, version=60, phase="Running"))
