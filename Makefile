@@ -55,6 +55,10 @@ mutation: .venv/ready ## Change the operator's decisions a little at a time: doe
 test-docker: .venv/ready ## What people with Docker do, on a Docker engine of our own (root on Debian; half an hour)
 	@$(PYTHON) -m pytest -q tests/docker
 
+.PHONY: explore
+explore: .venv/ready ## The real operator on a fake apiserver, under random crashes and losses; EXAMPLES=100
+	@TIDEGATE_PROPERTY_EXAMPLES=$(or $(EXAMPLES),100) .venv/bin/pytest -q tests/property/explore_operator.py
+
 .PHONY: fuzz
 fuzz: .venv/ready ## Half an hour of odd objects beside sound runs; FUZZ_MINUTES=30, FUZZ_SEED=1
 	@for file in $(FUZZ_TESTS); do \

@@ -260,6 +260,9 @@ class Supervisor:
                 self._look(attempt)
             case d.InspectAttempt(attempt):
                 self._look(attempt)
+                body = c.runs.get(attempt.run_uid)
+                if run is not None and body is not None and not attempt.plan_known:
+                    self.cache.planned(attempt, resolve(body["spec"]["task"], body["spec"]))
             case _ if run is not None:
                 self._act_on(run, action)
 

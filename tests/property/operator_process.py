@@ -1,0 +1,186 @@
+"""The operator's own parts, put together as `Supervisor` does, on a cluster in memory and in virtual time.
+
+All of them are real but kopf: what its watches hand over, a test delivers. Each process has a loop of its own, so that one
+that is killed takes nothing back and does nothing more.
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from contextlib import ExitStack
+from typing import Any, Final
+
+import orjson
+from structlog.testing import capture_logs
+from support.fake_apiserver import Event
+from support.fake_cluster import FakeCluster
+from support.fake_network import FakeKubeClient, FakeSession, Network, line_of, pod_line
+from support.virtual_loop import VirtualClock, VirtualLoop
+from tidegate_operator.actions import Actor
+from tidegate_operator.cache import Cache
+from tidegate_operator.echoes import OwnWrites
+from tidegate_operator.executors.job import JobExecutor
+from tidegate_operator.informer import Informer, PodSink
+from tidegate_operator.kube import NotLeadingError
+from tidegate_operator.manifests import PodDefaults
+from tidegate_operator.metrics import Metrics
+from tidegate_operator.quarantine import Quarantine
+from tidegate_operator.queues import QueueReporter
+from tidegate_operator.reconciler import Reconciler
+from tidegate_operator.schemas import SchemaWorker
+from tidegate_operator.settings import OperatorSettings
+from tidegate_operator.supervisor import LIVE_PODS
+from tidegate_operator.sweeping import OWN_GROUP, OWN_KINDS, Sweeper
+from tidegate_operator.workqueue import Workqueue
+
+SETTINGS: Final = OperatorSettings(namespaces=[], api_url="", concurrent_actions=16, ttl_seconds_after_finished=100_000)
+BAD: Final = ("error", "critical")
+BROKE: Final = ("reconcile broke, and is tried again", "an object that is set aside can't be marked")
+
+
+class OperatorProcess:
+    """One process that leads."""
+
+    def __init__(self, cluster: FakeCluster, network: Network, clock: VirtualClock) -> None:
+        self._cluster, self._clock = cluster, clock
+        self._logs = ExitStack()
+        self._said: list[Any] = self._logs.enter_context(capture_logs())
+        self.fenced = False
+        """Whether it can't be sure that it leads."""
+        self.loop = VirtualLoop(clock)
+        self.session = FakeSession(network)
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._build(clock)
+        cluster.untold.clear()
+        for part in (self._sweeper.run(), self._watch(), self._workqueue.run(), self._queues.run(), self._pods.run()):
+            self._begin(part)
+
+    def _build(self, clock: VirtualClock) -> None:
+        metrics = Metrics()
+        client = FakeKubeClient(self.session, metrics=metrics, guard=self._guard)
+        self.quarantine = Quarantine(metrics)
+        self.cache = cache = Cache(quarantine=self.quarantine, clock=clock)
+        self._own_writes = OwnWrites()
+        executor = JobExecutor(client, cache, defaults=PodDefaults(), clock=clock)
+        actor = Actor(
+            client,
+            cache,
+            executor,
+            SchemaWorker(places=1),
+            own_writes=self._own_writes,
+            metrics=metrics,
+            settings=SETTINGS,
+            clock=clock,
+        )
+        self._workqueue = queue = Workqueue(
+            is_ready=lambda: cache.complete,
+            quarantine=self.quarantine,
+            metrics=metrics,
+            clock=clock,
+            monotonic=self.loop.time,
+        )
+        cache.on_change = queue.add
+        reconciler = Reconciler(cache, actor, queue, settings=SETTINGS, metrics=metrics, clock=clock)
+        self._queues = QueueReporter(client, cache, queue, clock=clock)
+        queue.serve("taskruns", reconciler, places=SETTINGS.concurrent_actions)
+        queue.serve("queues", self._queues, places=1)
+        self._sweeper = Sweeper(
+            client,
+            cache,
+            queue,
+            namespaces=[],
+            own_namespace=None,
+            seconds=SETTINGS.sweep_seconds,
+            metrics=metrics,
+            clock=clock,
+            give_back=lambda: None,
+        )
+        self._pods = Informer(
+            client,
+            path="/api/v1/pods",
+            resource="pods",
+            selector=LIVE_PODS,
+            sink=PodSink(cache, namespace=None, unlisted={None}),
+            metrics=metrics,
+            clock=clock,
+        )
+
+    # What comes from the cluster
+
+    def deliver(self, event: Event) -> None:
+        """A watch tells of a change."""
+        if event.plural == "pods":
+            line = pod_line(event)
+            if line is not None and self.session.watch is not None:
+                self.session.watch.tell(line)
+        elif event.plural in OWN_KINDS:
+            line = line_of(event.type, event.text)
+            if not self._own_writes.is_echo(line):
+                self._see(event.plural, event.type, orjson.loads(event.text))
+
+    def relist(self) -> None:
+        """kopf lists our kinds again: of what was deleted before, it never tells."""
+        for plural in OWN_KINDS:
+            self._cluster.untold = [e for e in self._cluster.untold if e.plural != plural]
+            for body in self._cluster.all(plural):
+                self._see(plural, "ADDED", orjson.loads(orjson.dumps(body)))
+            self._sweeper.listed_by_watch(f"{OWN_GROUP}/{plural}")
+
+    def cut_watch(self, *, expired: bool) -> None:
+        """The connection of the watch of pods ends; `expired`: where it was can't be found any more."""
+        if (watch := self.session.watch) is None:
+            return
+        if expired:
+            watch.tell(line_of("ERROR", '{"kind":"Status","code":410,"message":"too old resource version"}'))
+        else:
+            watch.cut()
+        self._cluster.untold = [e for e in self._cluster.untold if e.plural != "pods"]
+
+    def sweep(self) -> None:
+        """It is time for a sweep."""
+        self._sweeper.listed_by_watch(f"{OWN_GROUP}/taskruns")
+
+    def _see(self, plural: str, event: str, body: Any) -> None:
+        if event == "DELETED":
+            self.cache.deleted(plural, body)
+        else:
+            self.cache.upserted(plural, body)
+
+    async def _watch(self) -> None:
+        await self._sweeper.swept.wait()
+        self.relist()
+        await asyncio.Event().wait()
+
+    # Its life
+
+    def run(self) -> None:
+        """Do all that can be done at this moment."""
+        self.loop.run_until_idle()
+
+    @property
+    def wakes_at(self) -> float | None:
+        return self.loop.next_timer
+
+    def kill(self) -> None:
+        """It ends at once: none of its requests goes out any more."""
+        self.session.dead = True
+        for task in asyncio.all_tasks(self.loop):
+            task.cancel()
+        self.loop.run_until_idle()
+        self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+        self.loop.close()
+        self._logs.close()
+
+    @property
+    def broken(self) -> list[str]:
+        """What must never happen: a part that ended, an object that is set aside, an error that isn't the surroundings'."""
+        ended = [f"{task!r} ended" for task in self._tasks if task.done()]
+        said = [str(line) for line in self._said if line["log_level"] in BAD or line["event"] in BROKE]
+        aside = ["an object is set aside"] if not self.quarantine.is_empty else []
+        return [*ended, *said, *aside, *self.loop.failures]
+
+    def _begin(self, part: Coroutine[Any, Any, Any]) -> None:
+        self._tasks.add(self.loop.create_task(part))
+
+    def _guard(self) -> None:
+        if self.fenced:
+            raise NotLeadingError("the Lease has not been renewed in time")

@@ -1,0 +1,29 @@
+"""Orders of events that broke the operator once, each as the state machine found it."""
+
+from property.explore_operator import Operation
+
+
+def test_a_stop_that_is_refused_is_not_repeated_at_once() -> None:
+    state = Operation()
+    state.create(attempts=[1], limit=1, lagging=set())
+    state.hold_requests()
+    state.cancel(index=0)
+    state.fence(fenced=True)
+    state.release_requests()
+    state.teardown()
+
+
+def test_a_run_whose_job_was_deleted_before_a_restart_has_no_more_attempts_than_it_may() -> None:
+    state = Operation()
+    state.create(attempts=[1], limit=1, lagging={"garbage"})
+    state.delete_job(index=0, propagation="Background")
+    state.crash(arrived=False)
+    state.teardown()
+
+
+def test_a_run_whose_pod_was_deleted_before_a_restart_does_not_wait_for_its_own_slot() -> None:
+    state = Operation()
+    state.create(attempts=[2], limit=1, lagging=set())
+    state.delete_pod(index=0)
+    state.crash(arrived=False)
+    state.teardown()
