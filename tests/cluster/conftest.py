@@ -12,7 +12,8 @@ from pathlib import Path
 from types import FrameType
 
 import pytest
-from support.cluster import CLUSTER, PROJECT, ClusterRuns, installed_cluster
+from support.cluster import CLUSTER, PROJECT, SECONDS, ClusterRuns, installed_cluster
+from support.servers import wait_until
 from support.spread import Spread, order
 from tidegate_cluster import settings
 from tidegate_cluster.clusters import Clusters
@@ -92,7 +93,9 @@ def kubectl(request: pytest.FixtureRequest) -> Iterator[Kubectl]:
 
 @pytest.fixture(scope="session")
 def runs(kubectl: Kubectl) -> ClusterRuns:
-    """The runs of the project."""
+    """The runs of the project, in which the web app and the mirror have their rights: what a pod tells before is refused."""
+    ours = ("get", "rolebindings", "-n", PROJECT, "-l", "app.kubernetes.io/managed-by=tidegate", "-o", "name")
+    wait_until(lambda: len(kubectl(*ours).split()) == 2, seconds=SECONDS, what="the rights in the project")
     return ClusterRuns(kubectl, PROJECT)
 
 
