@@ -30,7 +30,7 @@ def clusters() -> Clusters:
 def spare_nodes(clusters: Clusters) -> Iterator[None]:
     """The node that tests add is thrown away after the last of them."""
     yield
-    with suppress(ClusterError):  # nobody added it
+    with suppress(ClusterError):  # it was not added
         clusters.remove_node(CLUSTER, LOST)
 
 

@@ -52,7 +52,7 @@ def test_a_node_asks_the_registry_beside_the_engine_first() -> None:
     assert "rlimits" not in json.loads(made["etc/containerd/cri-base.json"])["process"]
 
 
-def test_what_runs_beside_the_engine_has_clusters_and_images_of_its_own(tmp_path: Path) -> None:
+def test_an_engine_that_was_never_started_has_its_folder_in_the_state_and_does_not_run(tmp_path: Path) -> None:
     engine = Engine(settings=Settings(cache=tmp_path / "cache", state=tmp_path / "state", first_network=200))
     assert engine.directory == tmp_path / "state/docker"
     assert not engine.running()
