@@ -9,11 +9,11 @@ import sys
 import uvloop
 from pydantic import ValidationError
 
-from tidegate_operator.kube import Cluster, KubeconfigError
+from tidegate_operator.kube.client import Cluster, KubeconfigError
 from tidegate_operator.logs import configure_logs
+from tidegate_operator.manager import Manager
 from tidegate_operator.memory import look_less_often
 from tidegate_operator.settings import OperatorSettings
-from tidegate_operator.supervisor import Supervisor
 
 DEEPEST_JSON = 15_000
 
@@ -36,7 +36,7 @@ def main() -> int:
         return 2
 
     async def run() -> int:
-        return await Supervisor(settings, cluster).run()
+        return await Manager(settings, cluster).run()
 
     return uvloop.run(run())
 

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from tidegate_operator.http_server import Port
 from tidegate_operator.metrics import Metrics
-from tidegate_operator.port import Port
 
 
 class HealthServer(Port):

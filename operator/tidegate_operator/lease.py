@@ -16,9 +16,9 @@ from typing import Final
 import aiohttp
 import structlog
 
-from tidegate_operator.kube import WRITE_TIMEOUT, Cluster, KubeClient, KubeError, NotLeadingError
+from tidegate_operator.json_codec import Json
+from tidegate_operator.kube.client import WRITE_TIMEOUT, Cluster, KubeClient, KubeError, NotLeadingError
 from tidegate_operator.metrics import Metrics
-from tidegate_operator.records import Json
 
 STUCK_SECONDS: Final = 5.0
 """A main loop that hasn't ticked for so long doesn't lead any more."""

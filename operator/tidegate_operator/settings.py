@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from tidegate_operator.records import Projects
+from tidegate_operator.records.run import Projects
 
 
 class OperatorSettings(BaseSettings):

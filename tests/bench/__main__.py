@@ -39,16 +39,16 @@ class Bench:
         """Fill `plain` and `ours`."""
         await asyncio.sleep(SETTLE_SECONDS)
         self.ours.rss_idle_mb = self._process.memory_mb("VmRSS")
-        _tell("warming up")
+        _report_state("warming up")
         for system in (PLAIN_JOBS, SAME_JOBS, TIDEGATE):
             await self._load.drain(system, self._namespace(system, f"warm-{system.kind}"), runs=WARM_UP)
         for i in range(repeat):
-            _tell(f"drain {i + 1} of {repeat}: {runs} runs")
+            _report_state(f"drain {i + 1} of {repeat}: {runs} runs")
             await self._drain(i, runs)
         drains = {f"{TIDEGATE.plural}-drain-{i}" for i in range(repeat)}
         self._count_requests("drain", drains, runs=runs * repeat)
         for rate in rates:
-            _tell(f"{rate} runs/s for {seconds:.0f} s")
+            _report_state(f"{rate} runs/s for {seconds:.0f} s")
             await self._pace(rate, seconds)
         self.ours.rss_peak_mb = self._process.memory_mb("VmHWM")
 
@@ -92,12 +92,12 @@ class Bench:
         return name
 
 
-def _tell(text: str) -> None:
+def _report_state(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
 async def _measure(given: argparse.Namespace, folder: Path) -> tuple[Bench, list[WaitingFigures]]:
-    _tell("starting a control plane and the supervisor")
+    _report_state("starting a control plane and the supervisor")
     with ControlPlane(actors=("admin", OPERATOR, ACTOR), pods="complete") as plane:
         install_crds(plane)
 
@@ -113,14 +113,14 @@ async def _measure(given: argparse.Namespace, folder: Path) -> tuple[Bench, list
                     runs=given.runs, repeat=given.repeat, rates=given.rates.split(","), seconds=given.seconds
                 )
             steps = [int(step) for step in given.waiting.split(",") if step]
-            _tell(f"waiting runs: {given.waiting or 'none'}")
+            _report_state(f"waiting runs: {given.waiting or 'none'}")
             waiting = WaitingBench(plane, load, operator=supervisor, actor=OPERATOR)
             return bench, await waiting.run(steps) if steps else []
 
 
 def _history(given: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="tidegate-bench-") as folder:
-        found = history.measure(runs=given.history, requests=given.requests, folder=Path(folder), tell=_tell)
+        found = history.measure(runs=given.history, requests=given.requests, folder=Path(folder), tell=_report_state)
     if given.json:
         print(json.dumps(history.as_json(found), indent=2))
     else:
@@ -136,7 +136,7 @@ def _serving(given: argparse.Namespace) -> int:
             streams=given.streams,
             events=given.events,
             folder=Path(folder),
-            tell=_tell,
+            tell=_report_state,
             beside=given.beside,
         )
     if given.json:
@@ -147,7 +147,7 @@ def _serving(given: argparse.Namespace) -> int:
 
 
 def _runner(given: argparse.Namespace) -> int:
-    found = starting.measure(rounds=given.runner, tell=_tell)
+    found = starting.measure(rounds=given.runner, tell=_report_state)
     if given.json:
         print(json.dumps({kind: asdict(starts) for kind, starts in found.items()}, indent=2))
     else:

@@ -13,7 +13,7 @@ import aiohttp
 from support.builders import a_run
 from tidegate_api.names import API_VERSION, MANAGED_BY_LABEL, Phase
 from tidegate_cluster.control_plane import ControlPlane
-from tidegate_operator.manifests import PodDefaults, build_job
+from tidegate_operator.manifests.job import PodDefaults, build_job
 from tidegate_operator.policies.resolution import resolve
 
 Json = dict[str, Any]

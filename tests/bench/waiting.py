@@ -14,8 +14,8 @@ from typing import Final
 from support.builders import a_queue, a_run
 from support.operator import OperatorProcess
 from tidegate_cluster.control_plane import ControlPlane
-from tidegate_operator.policies.admission import Admission
-from tidegate_operator.policies.turns import Ticket
+from tidegate_operator.queueing.admission import Admission
+from tidegate_operator.queueing.fair_queue import QueueEntry
 
 from .figures import ProcessView
 from .load import TIDEGATE, BenchError, Json, Load
@@ -109,7 +109,7 @@ def waiting_table(found: Sequence[WaitingFigures], *, idle_mb: float) -> str:
 
 
 def admission_cost(waiting: int, *, rounds: int = 2_000) -> float:
-    """Seconds that admission takes for one run, from its ticket to its free slot, while `waiting` others wait."""
+    """Seconds that admission takes for one run, from its entry to its free slot, while `waiting` others wait."""
     admission = Admission()
     admission.set_queue(NAMESPACE, QUEUE, spec={"concurrencyLimit": 1}, bucket=None)
     admission.hold("first", namespace=NAMESPACE, queue=QUEUE, key="")
@@ -125,8 +125,8 @@ def admission_cost(waiting: int, *, rounds: int = 2_000) -> float:
     return (time.perf_counter() - begin) / rounds
 
 
-def _ticket(uid: str, *, priority: int, at: float) -> Ticket:
-    return Ticket(
+def _ticket(uid: str, *, priority: int, at: float) -> QueueEntry:
+    return QueueEntry(
         uid=uid,
         name=uid,
         namespace=NAMESPACE,

@@ -22,7 +22,7 @@ def test_labels_that_may_not_be_read_allow_nothing(plane: ControlPlane, tmp_path
     runs = OwnRuns(plane, "unread")
     label(plane, "unread", ALLOW)
     broken = """
-import tidegate_operator.kube as kube
+import tidegate_operator.kube.client as kube
 get = kube.KubeClient.get
 async def forbidden(self, path, **options):
     if path.startswith("/api/v1/namespaces/") and path.count("/") == 4:

@@ -12,8 +12,10 @@ from support.servers import wait_until
 from tidegate_cluster.control_plane import ControlPlane
 
 BROKEN = """
-from tidegate_operator import reconciler, records, schedules
-from tidegate_operator.policies import admission
+from tidegate_operator.control import runs
+from tidegate_operator.records.run import run
+from tidegate_operator.control import schedules
+from tidegate_operator.queueing import admission
 
 def breaking(function, is_odd):
     def call(*arguments, **more):
@@ -22,11 +24,11 @@ def breaking(function, is_odd):
         return function(*arguments, **more)
     return call
 
-parse = records.RunRecord.parse.__func__
-records.RunRecord.parse = classmethod(breaking(parse, lambda cls, body: body["metadata"]["name"].startswith("unreadable")))
-update = records.RunRecord.update
-records.RunRecord.update = breaking(update, lambda run, body: "break" in (body["metadata"].get("labels") or {}))
-reconciler.decide = breaking(reconciler.decide, lambda run, *_: run.name.startswith("undecidable") and not run.status.phase.terminal)
+parse = run.RunRecord.parse.__func__
+run.RunRecord.parse = classmethod(breaking(parse, lambda cls, body: body["metadata"]["name"].startswith("unreadable")))
+update = run.RunRecord.update
+run.RunRecord.update = breaking(update, lambda run, body: "break" in (body["metadata"].get("labels") or {}))
+runs.decide = breaking(runs.decide, lambda run, *_: run.name.startswith("undecidable") and not run.status.phase.terminal)
 schedules.decide = breaking(schedules.decide, lambda schedule, *_: schedule.name.startswith("odd"))
 admission.Admission._next = breaking(admission.Admission._next, lambda self, state, now: state.key[1] == "odd")
 """

@@ -220,7 +220,7 @@ def test_a_job_of_another_that_is_in_the_way_is_a_permanent_error(
 ) -> None:
     # Its name can't be known before the run is: a Task that is missing holds the run meanwhile.
     made = runs.create(a_run("squatted").task_ref("later").built)
-    from tidegate_operator.manifests import job_name
+    from tidegate_api.job_names import job_name
 
     name = job_name(run="squatted", run_uid=made["metadata"]["uid"], number=1)
     plane.kubectl("create", "job", name, "--image=busybox")

@@ -12,14 +12,14 @@ from typing import Any
 
 from support.builders import a_run
 from tidegate_api.names import Phase
-from tidegate_operator.attempt_records import AttemptRecord
-from tidegate_operator.cache import KINDS, Cache
-from tidegate_operator.manifests import PodDefaults, build_job
+from tidegate_operator.manifests.job import PodDefaults, build_job
 from tidegate_operator.policies import decision as d
 from tidegate_operator.policies.decide import decide
-from tidegate_operator.policies.lingering import linger
+from tidegate_operator.policies.leftovers import decide_leftovers
 from tidegate_operator.policies.resolution import resolve
-from tidegate_operator.records import STOP_ANNOTATION, Plan, RunRecord
+from tidegate_operator.records.attempt import AttemptRecord
+from tidegate_operator.records.run import STOP_ANNOTATION, Plan, RunRecord
+from tidegate_operator.state.cache import KINDS, Cache
 from tidegate_operator.timestamps import format_time
 
 Json = dict[str, Any]
@@ -179,7 +179,7 @@ class Cluster:
                 self.end_pod(uid, 143, reason="DeadlineExceeded")
 
 
-class Supervisor:
+class Manager:
     """The real cache, admission and `decide`; actions are carried out on the model as the reconciler and the actor would."""
 
     def __init__(self, cluster: Cluster) -> None:
@@ -228,25 +228,25 @@ class Supervisor:
             run = cache.runs.get(uid)
             decision = decide(run, self._world(run), now) if run is not None else d.Decision()
             if run is None or run.status.phase.terminal:
-                linger(cache.attempts.of(uid), decision, now)
-            if run is None or decision.ticket is None:
+                decide_leftovers(cache.attempts.of(uid), decision, now)
+            if run is None or decision.entry is None:
                 cache.admission.withdraw(uid)
             else:
-                cache.admission.ask(decision.ticket)
+                cache.admission.ask(decision.entry)
             for action in decision.actions:
                 self._act(run, action)
-        for ticket in cache.admission.admit(now):
-            run = cache.runs[ticket.uid]
-            cache.track.starts(run, ticket.number)
-            self._act(run, d.StartAttempt(ticket.number))
+        for entry in cache.admission.admit(now):
+            run = cache.runs[entry.uid]
+            cache.track.starts(run, entry.number)
+            self._act(run, d.StartAttempt(entry.number))
 
-    def _world(self, run: RunRecord) -> d.World:
-        return d.World(
+    def _world(self, run: RunRecord) -> d.DecisionContext:
+        return d.DecisionContext(
             attempt=self.cache.attempts.latest(run.uid),
-            stray=self.cache.attempts.has_stray(run.uid),
+            has_orphan_pod=self.cache.attempts.has_orphan_pod(run.uid),
             find=lambda name: self.cache.find_run("default", name),
             has_dependents=self.cache.has_dependents(run),
-            line=self.cache.admission.why(run.uid, self.cluster.now),
+            queue_cause=self.cache.admission.why(run.uid, self.cluster.now),
             deletes_due_by=-math.inf,
         )
 
@@ -289,12 +289,12 @@ class Supervisor:
     def _start(self, run: RunRecord, number: int) -> None:
         c = self.cluster
         if run.cancel or run.suspend:
-            if not run.posted_at:
+            if not run.tracked.posted_at:
                 self._not_started(run)
             return
-        if run.posted_at and (self._find(run, number) or run.cancel or run.uid not in c.runs):
+        if run.tracked.posted_at and (self._find(run, number) or run.cancel or run.uid not in c.runs):
             return
-        if run.posted_at and self.cache.attempts.has_stray(run.uid):
+        if run.tracked.posted_at and self.cache.attempts.has_orphan_pod(run.uid):
             self._not_started(run)
             return
         self.cache.track.posted(run)
@@ -305,7 +305,7 @@ class Supervisor:
         self.cache.made_job(copy.deepcopy(job["metadata"]), spec=SPEC)
 
     def _not_started(self, run: RunRecord) -> None:
-        self.cache.track.not_started(run, run.starting)
+        self.cache.track.not_started(run, run.tracked.starting)
 
     def _find(self, run: RunRecord, number: int) -> bool:
         for job in self.cluster.jobs.values():
@@ -319,12 +319,12 @@ class Supervisor:
 
     def _look(self, attempt: AttemptRecord) -> None:
         c = self.cluster
-        if attempt.supposed_until:
-            attempt.looked_at = c.now
+        if attempt.unconfirmed_until:
+            attempt.inspected_at = c.now
             found = next((j for j in c.jobs.values() if j["metadata"]["name"] == attempt.job_name), None)
             if found is not None:
                 self.cache.upserted("jobs", copy.deepcopy(found))
-            attempt.job_gone = found is None and c.now >= attempt.supposed_until
+            attempt.job_gone = found is None and c.now >= attempt.unconfirmed_until
             self.cache.settle(attempt.run_uid)
             return
         for pod in c.pods.values():
@@ -335,7 +335,7 @@ class Supervisor:
         attempt.job_gone = attempt.job_uid not in c.jobs
         if not attempt.plan_known and not attempt.job_gone:
             self.cache.upserted("jobs", copy.deepcopy(c.jobs[attempt.job_uid]))
-        attempt.looked_at = c.now
+        attempt.inspected_at = c.now
         self.cache.settle(attempt.run_uid)
 
     def _stop(self, attempt: AttemptRecord, why: Any) -> None:
@@ -358,7 +358,7 @@ class Supervisor:
         if self._find(run, number):
             return
         if c.live_pods(run.uid):
-            run.recover_at = c.now + 2
+            run.tracked.recover_at = c.now + 2
             return
         gone = AttemptRecord(
             run.uid, "default", number, "gone", f"gone:{run.uid}:{number}", run.created, PLAN, job_gone=True

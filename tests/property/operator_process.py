@@ -1,4 +1,4 @@
-"""The operator's own parts, put together as `Supervisor` does, on a cluster in memory and in virtual time.
+"""The operator's own parts, put together as `Manager` does, on a cluster in memory and in virtual time.
 
 All of them are real but kopf: what its watches hand over, a test delivers. Each process has a loop of its own, so that one
 that is killed takes nothing back and does nothing more.
@@ -15,22 +15,23 @@ from support.fake_apiserver import Event
 from support.fake_cluster import FakeCluster
 from support.fake_network import FakeKubeClient, FakeSession, Network, line_of, pod_line
 from support.virtual_loop import VirtualClock, VirtualLoop
-from tidegate_operator.actions import Actor
-from tidegate_operator.cache import Cache
-from tidegate_operator.echoes import OwnWrites
+from tidegate_operator.control.actions import Actor
+from tidegate_operator.control.queue_status import QueueReporter
+from tidegate_operator.control.runs import Reconciler
+from tidegate_operator.control.schema_worker import SchemaWorker
+from tidegate_operator.control.workqueue import Workqueue
 from tidegate_operator.executors.job import JobExecutor
-from tidegate_operator.informer import Informer, PodSink
-from tidegate_operator.kube import NotLeadingError
-from tidegate_operator.manifests import PodDefaults
+from tidegate_operator.kube.client import NotLeadingError
+from tidegate_operator.kube.informer import Informer
+from tidegate_operator.kube.own_writes import OwnWrites
+from tidegate_operator.manager import LIVE_PODS
+from tidegate_operator.manifests.job import PodDefaults
 from tidegate_operator.metrics import Metrics
-from tidegate_operator.quarantine import Quarantine
-from tidegate_operator.queues import QueueReporter
-from tidegate_operator.reconciler import Reconciler
-from tidegate_operator.schemas import SchemaWorker
 from tidegate_operator.settings import OperatorSettings
-from tidegate_operator.supervisor import LIVE_PODS
-from tidegate_operator.sweeping import OWN_GROUP, OWN_KINDS, Sweeper
-from tidegate_operator.workqueue import Workqueue
+from tidegate_operator.state.cache import Cache
+from tidegate_operator.state.quarantine import Quarantine
+from tidegate_operator.watch.pod_sink import PodSink
+from tidegate_operator.watch.resync import OWN_GROUP, OWN_KINDS, Sweeper
 
 SETTINGS: Final = OperatorSettings(namespaces=[], api_url="", concurrent_actions=16, ttl_seconds_after_finished=100_000)
 BAD: Final = ("error", "critical")
@@ -86,7 +87,7 @@ class OperatorProcess:
         self._sweeper = Sweeper(
             client,
             cache,
-            queue,
+            is_busy=queue.is_busy,
             namespaces=[],
             own_namespace=None,
             seconds=SETTINGS.sweep_seconds,

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from tidegate_api.names import Phase
 
-from property.model import ENDED, Cluster, Supervisor
+from property.model import ENDED, Cluster, Manager
 
 INDEX = st.integers(0, 7)
 
@@ -18,14 +18,14 @@ class Operation(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.cluster = Cluster()
-        self.supervisor = Supervisor(self.cluster)
+        self.supervisor = Manager(self.cluster)
 
     @initialize(attempts=st.lists(st.integers(1, 3), min_size=1, max_size=4), limit=st.integers(1, 3))
     def create(self, attempts: list[int], limit: int) -> None:
         self.cluster.limit = limit
         for max_attempts in attempts:
             self.cluster.create_run(max_attempts=max_attempts)
-        self.supervisor = Supervisor(self.cluster)
+        self.supervisor = Manager(self.cluster)
 
     @rule(on=INDEX, when=st.sampled_from(["Succeeded", "Finished"]), key=st.sampled_from([None, "a"]))
     def create_later(self, on: int, when: str, key: str | None) -> None:
@@ -84,7 +84,7 @@ class Operation(RuleBasedStateMachine):
 
     @rule()
     def crash(self) -> None:
-        self.supervisor = Supervisor(self.cluster)
+        self.supervisor = Manager(self.cluster)
 
     @rule()
     def sweep(self) -> None:

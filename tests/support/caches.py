@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from tidegate_operator.cache import KINDS, Cache
-from tidegate_operator.keys import Key
+from tidegate_operator.state.cache import KINDS, Cache
+from tidegate_operator.state.keys import Key
 
 Json = dict[str, Any]
 

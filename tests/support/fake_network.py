@@ -14,7 +14,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import aiohttp
-from tidegate_operator.kube import Cluster, KubeClient
+from tidegate_operator.kube.client import Cluster, KubeClient
 from tidegate_operator.metrics import Metrics
 
 from support.fake_apiserver import Answer, Event, FakeApiserver, Request

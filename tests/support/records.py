@@ -1,12 +1,13 @@
 """Builders of the supervisor's records: `an_attempt().pod(phase="Running").built`."""
 
+from dataclasses import fields as dataclass_fields
 from dataclasses import replace
 from typing import Any, Self
 
 from tidegate_api.names import Phase
-from tidegate_operator.attempt_records import AttemptRecord, PodRecord
-from tidegate_operator.definitions import ScheduleRecord
-from tidegate_operator.records import Plan, RunRecord, StatusRecord
+from tidegate_operator.records.attempt import AttemptRecord, PodRecord
+from tidegate_operator.records.definitions import ScheduleRecord
+from tidegate_operator.records.run import Plan, RunRecord, RunTracking, StatusRecord
 
 NOW = 1_000_000.0
 
@@ -61,7 +62,9 @@ def a_run_record(
     for name in ("reason", "started_at", "finished_at", "next_attempt_at", "disruptions"):
         if name in fields:
             setattr(status, name, fields.pop(name))
+    tracked = {f.name: fields.pop(f.name) for f in dataclass_fields(RunTracking) if f.name in fields}
     base = RunRecord(
+        tracked=RunTracking(**tracked),
         uid="run-uid",
         namespace="default",
         name="run",

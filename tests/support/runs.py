@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from tidegate_api.job_names import job_name
 from tidegate_api.names import TASK_LABEL, TASK_SPEC_ANNOTATION
 from tidegate_cluster.control_plane import ControlPlane
 from tidegate_web.kubernetes import (
@@ -19,7 +20,6 @@ from tidegate_web.kubernetes import (
     schedules_path,
     tasks_path,
 )
-from tidegate_web.ownership import job_name
 
 Json = dict[str, Any]
 

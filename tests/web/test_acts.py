@@ -9,7 +9,7 @@ from support.callers import SignedIn
 from support.proxy import FaultyProxy
 from support.servers import wait_until
 from support.web import MirrorThread, Parts, Stack, finish, row, until
-from tidegate_web.ownership import job_name
+from tidegate_api.job_names import job_name
 
 TASK = {"image": "busybox", "command": ["true"]}
 ATTEMPT = {"number": 1, "outcome": "Failed", "reason": "Error", "podName": "pod-of-x"}

@@ -19,9 +19,9 @@ from support.kubelet import Kubelet
 from support.pods import Pod
 from support.servers import wait_until
 from support.web import Parts, Stack, finish, make_quarantine, until
+from tidegate_api.job_names import job_name
 from tidegate_web.archive_bound import ArchiveBound
 from tidegate_web.mirror.logwriter import BATCH, BATCH_BYTES, LogCutError, LogWriter
-from tidegate_web.ownership import job_name
 from tidegate_web.store.queries.logs import Chunk, End, Place
 
 BOUND = 200_000

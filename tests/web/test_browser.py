@@ -10,7 +10,7 @@ from support.browser import signed_in
 from support.kubelet import Kubelet
 from support.runs import now
 from support.web import EMAIL, PASSWORD, Process, Stack
-from tidegate_web.ownership import job_name
+from tidegate_api.job_names import job_name
 
 
 @pytest.fixture

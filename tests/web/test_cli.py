@@ -11,7 +11,7 @@ from support.kubelet import Kubelet
 from support.runs import Json
 from support.servers import wait_until
 from support.web import Parts, Stack, finish, until
-from tidegate_web.ownership import job_name
+from tidegate_api.job_names import job_name
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from support.callers import SignedIn
 from support.odd.objects import OddObjects, loosen
 from support.servers import wait_until
 from support.web import Parts, Stack, finish, row
-from tidegate_operator import jsons
+from tidegate_operator import json_codec
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "40"))
 SEED = int(os.environ.get("FUZZ_SEED", "1"))
@@ -54,7 +54,7 @@ def odd_runs_are_stored(stack: Stack, parts: Parts, *, me: SignedIn) -> None:
         for path in (f"runs/{name}", f"runs/{name}/attempts"):
             answer: Any = me.get(path)
             assert answer.status_code == 200, (name, path, answer.text[:500])
-            jsons.loads(answer.data)
+            json_codec.loads(answer.data)
         page = me.client.get(f"/projects/{stack.project}/runs/{name}")
         assert page.status_code == 200, (name, page.text[:500])
     for path in ("runs?limit=200", "runs?q=odd", "stats"):

@@ -12,8 +12,8 @@ from support.pods import Pod
 from support.runs import Json
 from support.servers import wait_until
 from support.web import Parts, Stack, make_parts
+from tidegate_api.job_names import job_name
 from tidegate_web.app import REFUSED_TOKENS
-from tidegate_web.ownership import job_name
 from tidegate_web.runtokens import RunTokens
 
 

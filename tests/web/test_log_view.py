@@ -14,7 +14,7 @@ from support.kubelet import Kubelet, Log
 from support.runs import Json
 from support.web import EMAIL, PASSWORD, Stack
 from tidegate.logs import Log as LibraryLog
-from tidegate_web.ownership import job_name
+from tidegate_api.job_names import job_name
 
 LINES = "[data-log] .tg-line"
 

@@ -10,8 +10,8 @@ from support.kubelet import Kubelet, Log
 from support.runs import Json
 from support.servers import wait_until
 from support.web import Parts, Stack
+from tidegate_api.job_names import job_name
 from tidegate_web.mirror.loglines import LOST
-from tidegate_web.ownership import job_name
 
 
 @pytest.fixture

@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tidegate_api.job_names import attempt_of_job
+
 from tidegate_web.auth.client_network import client_network
 from tidegate_web.clock import Clock
 from tidegate_web.kubernetes import Cluster, ClusterError, controller_of, jobs_path, pods_path
-from tidegate_web.ownership import attempt_of_job
 from tidegate_web.ratelimit import RateLimiter
 from tidegate_web.token_shape import expiry, may_open_a_run
 
@@ -156,7 +157,7 @@ class RunTokens:
         run_owner = controller_of(job, kind="TaskRun")
         if run_owner is None:
             raise RunTokenError("the pod doesn't belong to a run")
-        attempt = attempt_of_job(job_owner[0], run_name=run_owner[0], run_uid=run_owner[1])
+        attempt = attempt_of_job(job_owner[0], run=run_owner[0], run_uid=run_owner[1])
         if attempt is None:
             raise RunTokenError("the pod's Job is not of an attempt of its run")
         return RunIdentity(

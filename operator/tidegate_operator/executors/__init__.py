@@ -6,8 +6,9 @@ record either way.
 
 from typing import Protocol
 
-from tidegate_operator.attempt_records import AttemptRecord
-from tidegate_operator.records import Json, Refusal, RunRecord
+from tidegate_operator.json_codec import Json
+from tidegate_operator.records.attempt import AttemptRecord
+from tidegate_operator.records.run import Cause, RunRecord
 
 
 class StartRefusedError(Exception):
@@ -17,7 +18,7 @@ class StartRefusedError(Exception):
     made all the same.
     """
 
-    def __init__(self, refusal: Refusal, *, final: bool = False, sure: bool = True) -> None:
+    def __init__(self, refusal: Cause, *, final: bool = False, sure: bool = True) -> None:
         super().__init__(refusal.message)
         self.refusal, self.final, self.sure = refusal, final, sure
 
@@ -34,7 +35,7 @@ class Executor(Protocol):
     async def frozen_spec(self, attempt: AttemptRecord) -> Json | None:
         """The resolved TaskSpec that an earlier attempt was made from, if it is still known."""
 
-    async def stop(self, attempt: AttemptRecord, why: Refusal) -> None:
+    async def stop(self, attempt: AttemptRecord, why: Cause) -> None:
         """End the attempt gracefully. Its logs stay readable where a pod ever ran."""
 
     async def discard(self, attempt: AttemptRecord) -> None:

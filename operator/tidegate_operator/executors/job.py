@@ -4,18 +4,20 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from tidegate_api.job_names import job_name
 from tidegate_api.names import RUN_UID_LABEL, Reason
 
-from tidegate_operator.attempt_records import TASK_ENDED, AttemptRecord, PodRecord
-from tidegate_operator.cache import Cache
 from tidegate_operator.executors import StartRefusedError
 from tidegate_operator.executors.pod_events import newest_event, trouble_of_pod
 from tidegate_operator.executors.refusals import refusal_of_job, refusal_of_pod
-from tidegate_operator.kube import METADATA, KubeClient, KubeError
-from tidegate_operator.manifests import PodDefaults, ReservedPathError, TooDeepError, build_job, job_name
-from tidegate_operator.parsing import controller_of, task_spec_of
+from tidegate_operator.json_codec import Json
+from tidegate_operator.kube.client import METADATA, KubeClient, KubeError
+from tidegate_operator.manifests.job import PodDefaults, ReservedPathError, TooDeepError, build_job
 from tidegate_operator.policies.retry import ran_out_of_memory
-from tidegate_operator.records import NO_NODE, STOP_ANNOTATION, STOP_FLOOR_ANNOTATION, Json, Plan, Refusal, RunRecord
+from tidegate_operator.records.attempt import TASK_ENDED, AttemptRecord, PodRecord
+from tidegate_operator.records.parsing import controller_of, task_spec_of
+from tidegate_operator.records.run import NO_NODE, STOP_ANNOTATION, STOP_FLOOR_ANNOTATION, Cause, Plan, RunRecord
+from tidegate_operator.state.cache import Cache
 from tidegate_operator.timestamps import format_time
 
 JOB_UID_LABEL: Final = "batch.kubernetes.io/controller-uid"
@@ -46,11 +48,11 @@ class JobExecutor:
             made = await self._client.get(f"{path}/{job['metadata']['name']}", resource="jobs", accept=METADATA)
             if controller_of(made["metadata"], kind="TaskRun") != run.uid:
                 message = f"a Job {job['metadata']['name']} that isn't this run's is in the way"
-                raise StartRefusedError(Refusal(Reason.ERROR, message), final=True) from error
+                raise StartRefusedError(Cause(Reason.ERROR, message), final=True) from error
         except (ReservedPathError, TooDeepError) as error:
-            raise StartRefusedError(Refusal(Reason.INVALID_TASK, str(error)), final=True) from error
+            raise StartRefusedError(Cause(Reason.INVALID_TASK, str(error)), final=True) from error
         except RecursionError as error:
-            raise StartRefusedError(Refusal(Reason.INVALID_TASK, str(TooDeepError())), final=True) from error
+            raise StartRefusedError(Cause(Reason.INVALID_TASK, str(TooDeepError())), final=True) from error
         self._cache.made_job(made["metadata"], spec=resolved)
 
     async def find(self, run: RunRecord, *, number: int) -> bool:
@@ -93,7 +95,7 @@ class JobExecutor:
             raise
         return task_spec_of(job["metadata"])
 
-    async def stop(self, attempt: AttemptRecord, why: Refusal) -> None:
+    async def stop(self, attempt: AttemptRecord, why: Cause) -> None:
         """Shorten the pod's deadline: the kubelet sends SIGTERM, waits the grace period, kills, and the logs stay.
 
         A pod with no node has no kubelet that could do so: its Job is deleted.
@@ -133,8 +135,8 @@ class JobExecutor:
     async def inspect(self, attempt: AttemptRecord) -> None:
         """LIST the attempt's pods; with none, ask for the Job and its events."""
         now = self._clock()
-        if attempt.supposed_until:
-            await self._look_for_supposed(attempt)
+        if attempt.unconfirmed_until:
+            await self._look_for_unconfirmed(attempt)
             return
         path = f"/api/v1/namespaces/{attempt.namespace}/pods"
         params = {"labelSelector": f"{JOB_UID_LABEL}={attempt.job_uid}"}
@@ -205,7 +207,7 @@ class JobExecutor:
         if not attempt.plan_known:
             self._cache.upserted("jobs", job)
         if (job.get("spec") or {}).get("suspend"):
-            held = Refusal(Reason.SCHEDULING, f"its Job {attempt.job_name} is suspended by another controller")
+            held = Cause(Reason.SCHEDULING, f"its Job {attempt.job_name} is suspended by another controller")
             index.is_held(attempt, held, at=now, suspended=True)
             index.has_trouble(attempt, held, at=now)
             return
@@ -225,7 +227,7 @@ class JobExecutor:
         items: list[Json] = found["items"]
         return items
 
-    async def _look_for_supposed(self, attempt: AttemptRecord) -> None:
+    async def _look_for_unconfirmed(self, attempt: AttemptRecord) -> None:
         """Whether the POST that was never answered has made its Job: then the Job's own record replaces this one."""
         now = self._clock()
         self._cache.attempts.inspected(attempt, at=now, runs=False)
@@ -234,7 +236,7 @@ class JobExecutor:
         except KubeError as error:
             if error.code != 404:
                 raise
-            if now >= attempt.supposed_until:
+            if now >= attempt.unconfirmed_until:
                 self._cache.attempts.job_is_gone(attempt)
         else:
             if controller_of(job["metadata"], kind="TaskRun") == attempt.run_uid:
@@ -251,7 +253,7 @@ class JobExecutor:
         if pod.running:
             trouble = None
         elif pod.node is None:
-            trouble = Refusal(Reason.SCHEDULING, pod.scheduling_message or NO_NODE)
+            trouble = Cause(Reason.SCHEDULING, pod.scheduling_message or NO_NODE)
         elif pod.waiting is not None:
             trouble = pod.waiting
         else:

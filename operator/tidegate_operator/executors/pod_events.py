@@ -6,7 +6,8 @@ from typing import Any
 
 from tidegate_api.names import Reason
 
-from tidegate_operator.records import Json, Refusal
+from tidegate_operator.json_codec import Json
+from tidegate_operator.records.run import Cause
 
 _CONTAINER = re.compile(r"spec\.(initContainers|containers)\{([^{}]+)\}")
 
@@ -20,7 +21,7 @@ def newest_event(events: Iterable[Mapping[str, Any]]) -> Json | None:
     return {"reason": newest.get("reason") or Reason.SCHEDULING, "message": newest["message"], "object": about}
 
 
-def trouble_of_pod(events: Iterable[Mapping[str, Any]], *, node: str) -> Refusal:
+def trouble_of_pod(events: Iterable[Mapping[str, Any]], *, node: str) -> Cause:
     """The newest warning; without one the image that is being pulled; else that the pod starts.
 
     While the kubelet pulls an image it posts no status, so a registry that doesn't answer shows in its Event alone.
@@ -28,11 +29,11 @@ def trouble_of_pod(events: Iterable[Mapping[str, Any]], *, node: str) -> Refusal
     found = list(events)
     warning = newest_event(event for event in found if event.get("type") == "Warning")
     if warning is not None:
-        return Refusal(warning["reason"], warning["message"])
+        return Cause(warning["reason"], warning["message"])
     said = newest_event(found)
     if said is None or said["reason"] != "Pulling":
-        return Refusal(Reason.PULLING_IMAGE, f"starting on node {node}")
-    return Refusal(Reason.PULLING_IMAGE, f"{_container(said['object'])}{said['message']} on node {node}")
+        return Cause(Reason.PULLING_IMAGE, f"starting on node {node}")
+    return Cause(Reason.PULLING_IMAGE, f"{_container(said['object'])}{said['message']} on node {node}")
 
 
 def _container(field_path: str) -> str:

@@ -2,13 +2,13 @@
 
 from tidegate_api.names import Reason
 
-from tidegate_operator.attempt_records import AttemptRecord
-from tidegate_operator.records import Refusal, RunRecord
+from tidegate_operator.records.attempt import AttemptRecord
+from tidegate_operator.records.run import Cause, RunRecord
 
-CANCELLED = Refusal(Reason.CANCELLED, "cancelled")
+CANCELLED = Cause(Reason.CANCELLED, "cancelled")
 
 
-def stop_for_cancel(run: RunRecord, attempt: AttemptRecord) -> Refusal | None:
+def stop_for_cancel(run: RunRecord, attempt: AttemptRecord) -> Cause | None:
     """Whether the attempt has to be stopped because its run is cancelled.
 
     A stop that is under way for another reason needs no second one: its end is judged by `spec.cancel` all the same.

@@ -6,9 +6,9 @@ time even if no supervisor lives.
 
 from tidegate_api.names import Reason
 
-from tidegate_operator.attempt_records import TASK_ENDED, AttemptRecord, PodRecord
-from tidegate_operator.policies.decision import World
-from tidegate_operator.records import Refusal, RunRecord
+from tidegate_operator.policies.decision import DecisionContext
+from tidegate_operator.records.attempt import TASK_ENDED, AttemptRecord, PodRecord
+from tidegate_operator.records.run import Cause, RunRecord
 from tidegate_operator.timestamps import clamp
 
 CONFIG_ERROR_SECONDS = 10.0
@@ -28,11 +28,11 @@ def started_at(attempt: AttemptRecord, pod: PodRecord) -> float:
     if pod.started is not None and low <= pod.started <= high:
         return pod.started
     ran = max(0.0, pod.finished - pod.started) if pod.started is not None and pod.finished is not None else 0.0
-    told = attempt.told_start
+    told = attempt.recorded_start
     return clamp(high - ran if told is None else told, low=low, high=high)
 
 
-def stop_other_containers(attempt: AttemptRecord, pod: PodRecord, now: float) -> tuple[Refusal | None, float | None]:
+def stop_other_containers(attempt: AttemptRecord, pod: PodRecord, now: float) -> tuple[Cause | None, float | None]:
     """Once `task` has ended, other ordinary containers get the grace period; then the pod is stopped. Answers as
     `stop_for_deadline` does.
 
@@ -45,33 +45,33 @@ def stop_other_containers(attempt: AttemptRecord, pod: PodRecord, now: float) ->
 def _not_started_at(attempt: AttemptRecord, pod: PodRecord) -> float:
     """The latest moment known at which no container ran yet."""
     known = max(attempt.created, pod.scheduled or 0.0)
-    if pod.running and attempt.looked_at < pod.received:
-        known = max(known, attempt.looked_at)
+    if pod.running and attempt.inspected_at < pod.received:
+        known = max(known, attempt.inspected_at)
     return min(known, pod.received)
 
 
-def run_deadline(run: RunRecord, world: World) -> float | None:
+def run_deadline(run: RunRecord, context: DecisionContext) -> float | None:
     """When the run as a whole has to be done: `deadlineSeconds` from the first attempt's Job."""
-    plan = world.attempt.plan if world.attempt is not None else run.plan
-    if plan is None or plan.deadline is None or world.first_job is None:
+    plan = context.attempt.plan if context.attempt is not None else run.plan
+    if plan is None or plan.deadline is None or context.first_job is None:
         return None
-    return world.first_job + plan.deadline
+    return context.first_job + plan.deadline
 
 
 def stop_for_deadline(
     attempt: AttemptRecord, now: float, *, deadline: float | None
-) -> tuple[Refusal | None, float | None]:
+) -> tuple[Cause | None, float | None]:
     """(why the attempt has to be stopped, when to look again). `deadline`: the run's own."""
     stop, wake = _stop_for_own_limits(attempt, now)
     if stop is not None or deadline is None:
         return stop, wake
     if now >= deadline:
         message = f"not done within {attempt.plan.deadline} s of its first attempt's Job"
-        return Refusal(Reason.DEADLINE_EXCEEDED, message), None
+        return Cause(Reason.DEADLINE_EXCEEDED, message), None
     return None, deadline if wake is None else min(wake, deadline)
 
 
-def _stop_for_own_limits(attempt: AttemptRecord, now: float) -> tuple[Refusal | None, float | None]:
+def _stop_for_own_limits(attempt: AttemptRecord, now: float) -> tuple[Cause | None, float | None]:
     pod, plan = attempt.pod, attempt.plan
     if pod is not None and pod.task_ended:
         return stop_other_containers(attempt, pod, now)
@@ -80,7 +80,7 @@ def _stop_for_own_limits(attempt: AttemptRecord, now: float) -> tuple[Refusal | 
             return None, None
         end = started_at(attempt, pod) + plan.timeout
         if now >= end:
-            return Refusal(Reason.TIMEOUT, f"timed out after {plan.timeout} s"), None
+            return Cause(Reason.TIMEOUT, f"timed out after {plan.timeout} s"), None
         return None, end
     trouble = attempt.trouble
     if trouble is not None and trouble.reason in HOPELESS:
@@ -100,4 +100,4 @@ def _stop_for_own_limits(attempt: AttemptRecord, now: float) -> tuple[Refusal | 
     if now < end:
         return None, end
     why = f": {trouble.reason}: {trouble.message}" if trouble else ""
-    return Refusal(Reason.START_TIMEOUT, f"no container ran within {plan.start_timeout} s{why}"), None
+    return Cause(Reason.START_TIMEOUT, f"no container ran within {plan.start_timeout} s{why}"), None

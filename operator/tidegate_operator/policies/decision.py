@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 
 from tidegate_api.names import DEFAULT_QUEUE
 
-from tidegate_operator.attempt_records import AttemptRecord
-from tidegate_operator.definitions import TaskRecord
-from tidegate_operator.numbers import as_text
-from tidegate_operator.policies.turns import Ticket
-from tidegate_operator.records import Json, Refusal, RunRecord
+from tidegate_operator.json_codec import Json
+from tidegate_operator.queueing.fair_queue import QueueEntry
+from tidegate_operator.records.attempt import AttemptRecord
+from tidegate_operator.records.definitions import TaskRecord
+from tidegate_operator.records.lenient import as_text
+from tidegate_operator.records.run import Cause, RunRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class StopAttempt:
     """End the attempt's pod, gracefully, or its Job when no kubelet has it yet."""
 
     attempt: AttemptRecord
-    why: Refusal
+    why: Cause
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ class Decision:
 
     actions: list[Action] = field(default_factory=list)
     wake_at: float | None = None
-    ticket: Ticket | None = None
+    entry: QueueEntry | None = None
     """The run waits in its queue's line; admission says when its turn has come."""
 
     def wake(self, at: float | None) -> None:
@@ -110,26 +111,26 @@ class Decision:
         return bool(self.actions) and all(isinstance(a, WriteStatus | InspectAttempt) and a.lazy for a in self.actions)
 
 
-def _nobody(_: str) -> None:
+def _no_run(_: str) -> None:
     return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class World:
+class DecisionContext:
     """What a decision may look at beside the run."""
 
     attempt: AttemptRecord | None = None
     """The one with the highest number."""
-    stray: bool = False
+    has_orphan_pod: bool = False
     """A pod of the run lives whose Job isn't known (yet, or any more)."""
     first_job: float | None = None
     """When the Job of the first attempt was made, as far as that is known."""
     task: TaskRecord | None = None
-    find: Callable[[str], RunRecord | None] = _nobody
+    find: Callable[[str], RunRecord | None] = _no_run
     """The run of that name in the namespace."""
     has_dependents: bool = False
     """Whether a run that goes on depends on this one."""
-    line: Refusal | None = None
+    queue_cause: Cause | None = None
     """What keeps the run from starting, where it waits in its queue's line."""
     max_disruptions: int = 10
     default_ttl: int = 86_400

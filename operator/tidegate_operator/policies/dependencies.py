@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from tidegate_api.names import Phase, Reason
 
-from tidegate_operator.records import Refusal, RunRecord
+from tidegate_operator.records.run import Cause, RunRecord
 from tidegate_operator.timestamps import parse_time
 
 Find = Callable[[str], RunRecord | None]
@@ -22,8 +22,8 @@ NAMES_TOLD = 3
 class Verdict:
     """One of: `ended` (the run ends, as Failed for a cycle, else as Skipped), `waits`, or satisfied since `since`."""
 
-    ended: Refusal | None = None
-    waits: Refusal | None = None
+    ended: Cause | None = None
+    waits: Cause | None = None
     wake_at: float | None = None
     since: float = 0.0
 
@@ -45,20 +45,20 @@ def judge_dependencies(run: RunRecord, find: Find, *, has_dependents: bool, now:
             since = max(since, parse_time(other.status.finished_at) or 0.0)
     fresh = has_dependents and run.status.reason != Reason.WAITING_FOR_DEPENDENCIES
     if (fresh or looped) and (loop := _find_loop(run, find)):
-        return Verdict(ended=Refusal(Reason.DEPENDENCY_CYCLE, f"dependsOn leads back to this run: {' → '.join(loop)}"))
+        return Verdict(ended=Cause(Reason.DEPENDENCY_CYCLE, f"dependsOn leads back to this run: {' → '.join(loop)}"))
     if failed is not None:
         name, other = failed
-        return Verdict(ended=Refusal(Reason.DEPENDENCY_FAILED, f"run {name} ended as {_end(other)} and had to succeed"))
+        return Verdict(ended=Cause(Reason.DEPENDENCY_FAILED, f"run {name} ended as {_end(other)} and had to succeed"))
     if not missing and not open_:
         return Verdict(since=since)
     wake_at = run.created + run.dependency_timeout if missing and run.dependency_timeout else None
     if wake_at is not None and now >= wake_at:
         told = f"run {missing[0]} was not there within {run.dependency_timeout} s"
-        return Verdict(ended=Refusal(Reason.DEPENDENCY_FAILED, told))
+        return Verdict(ended=Cause(Reason.DEPENDENCY_FAILED, told))
     names = [*open_, *(f"{name} (not there yet)" for name in missing)]
     more = f" and {len(names) - NAMES_TOLD} more" if len(names) > NAMES_TOLD else ""
     message = f"waits for run {', '.join(names[:NAMES_TOLD])}{more}"
-    return Verdict(waits=Refusal(Reason.WAITING_FOR_DEPENDENCIES, message), wake_at=wake_at)
+    return Verdict(waits=Cause(Reason.WAITING_FOR_DEPENDENCIES, message), wake_at=wake_at)
 
 
 def _end(run: RunRecord) -> str:

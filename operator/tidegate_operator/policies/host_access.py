@@ -10,7 +10,7 @@ from typing import Any
 from tidegate_api.names import ALLOW_HOST_ACCESS_LABEL, Reason
 from tidegate_api.pod_security import Violation, baseline_violation, decides_itself
 
-from tidegate_operator.records import Refusal
+from tidegate_operator.records.run import Cause
 
 
 def beyond_baseline(resolved: Mapping[str, Any]) -> Violation | None:
@@ -18,7 +18,7 @@ def beyond_baseline(resolved: Mapping[str, Any]) -> Violation | None:
     return baseline_violation(resolved.get("podTemplate"))
 
 
-def refuse_host_access(violation: Violation, labels: Mapping[str, str] | None, *, namespace: str) -> Refusal | None:
+def refuse_host_access(violation: Violation, labels: Mapping[str, str] | None, *, namespace: str) -> Cause | None:
     """Why the task can't run in a namespace with these labels; None for labels that the operator may not read."""
     if labels is not None and decides_itself(labels):
         return None
@@ -28,4 +28,4 @@ def refuse_host_access(violation: Violation, labels: Mapping[str, str] | None, *
         else f"the operator may not read the labels of namespace {namespace}: grant it `get` on namespaces"
     )
     message = f"podTemplate.{violation.field}: {violation.rule} by the Pod Security level baseline; {why}"
-    return Refusal(Reason.INVALID_TASK, message)
+    return Cause(Reason.INVALID_TASK, message)

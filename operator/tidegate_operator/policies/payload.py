@@ -10,11 +10,11 @@ from typing import Any, Final
 
 from tidegate_api.names import JSON_DEPTH_MAX, PAYLOAD_MAX_BYTES, Reason
 
-from tidegate_operator import jsons
-from tidegate_operator.definitions import TaskRecord
-from tidegate_operator.records import Refusal, RunRecord
+from tidegate_operator import json_codec
+from tidegate_operator.records.definitions import TaskRecord
+from tidegate_operator.records.run import Cause, RunRecord
 
-TOO_DEEP: Final = Refusal(Reason.INVALID_PAYLOAD, f"the payload nests deeper than {JSON_DEPTH_MAX} levels")
+TOO_DEEP: Final = Cause(Reason.INVALID_PAYLOAD, f"the payload nests deeper than {JSON_DEPTH_MAX} levels")
 
 
 def encode_payload(payload: Mapping[str, Any]) -> str:
@@ -22,18 +22,18 @@ def encode_payload(payload: Mapping[str, Any]) -> str:
     return json.dumps(payload, separators=(",", ":"), ensure_ascii=False)
 
 
-def refuse_payload(payload: Mapping[str, Any]) -> Refusal | None:
+def refuse_payload(payload: Mapping[str, Any]) -> Cause | None:
     """Why the payload can't be run, if so."""
     try:
         text = encode_payload(payload)
     except RecursionError:
         return TOO_DEEP
-    if jsons.is_deep(text):
+    if json_codec.is_deep(text):
         return TOO_DEEP
     size = len(text.encode("utf-8", "surrogatepass"))
     if size <= PAYLOAD_MAX_BYTES:
         return None
-    return Refusal(
+    return Cause(
         Reason.INVALID_PAYLOAD, f"the payload is {size} bytes as compact JSON; at most {PAYLOAD_MAX_BYTES} are taken"
     )
 
@@ -48,4 +48,4 @@ def schema_version(run: RunRecord, task: TaskRecord | None) -> str | None:
 def must_check(run: RunRecord, task: TaskRecord | None) -> bool:
     """Whether the payload has still to be checked before attempt 1."""
     version = schema_version(run, task)
-    return version is not None and version != run.checked_for
+    return version is not None and version != run.tracked.checked_for

@@ -10,7 +10,7 @@ from typing import Any, Final, NoReturn
 
 from tidegate_api.names import JSON_DEPTH_MAX
 
-from tidegate_operator import jsons
+from tidegate_operator import json_codec
 
 RESULT_REF: Final = "tidegate.dev/resultRef"
 SHA256: Final = re.compile(r"[0-9a-f]{64}")
@@ -21,7 +21,7 @@ BYTES_MAX: Final = 2**53
 
 def read_result(text: str) -> Any:
     """The value. Raises ValueError for what is no JSON, or none that all readers read alike."""
-    if jsons.is_deep(text):
+    if json_codec.is_deep(text):
         raise ValueError(f"nested deeper than {JSON_DEPTH_MAX} levels")
     return json.loads(text, parse_constant=_refuse, parse_int=_integer, parse_float=_float)
 

@@ -4,18 +4,18 @@ Where there is a web part its mirror deletes, and only what it has stored; else 
 the web part doesn't see.
 """
 
-from tidegate_operator.policies.decision import Decision, DeleteRun, World
-from tidegate_operator.records import RunRecord
+from tidegate_operator.policies.decision import Decision, DecisionContext, DeleteRun
+from tidegate_operator.records.run import RunRecord
 from tidegate_operator.timestamps import parse_time
 
 
-def retain(run: RunRecord, world: World, now: float) -> Decision:
+def retain(run: RunRecord, context: DecisionContext, now: float) -> Decision:
     """Delete a finished run past its TTL, unless a run that goes on depends on it."""
-    if world.has_dependents or world.held:
+    if context.has_dependents or context.held:
         return Decision()  # the end of the last dependent, or the Schedule's word, marks it again
-    ttl = next((t for t in (run.ttl, run.status.ttl) if t is not None), world.default_ttl)
+    ttl = next((t for t in (run.ttl, run.status.ttl) if t is not None), context.default_ttl)
     due = ended_at(run) + ttl
-    if due > world.deletes_due_by:
+    if due > context.deletes_due_by:
         return Decision()  # the next sweep marks it again
     return Decision([DeleteRun()]) if now >= due else Decision(wake_at=due)
 

@@ -4,7 +4,8 @@ import hashlib
 
 from tidegate_api.names import Reason
 
-from tidegate_operator.records import Json, Plan
+from tidegate_operator.json_codec import Json
+from tidegate_operator.records.run import Plan
 
 FAILED_OUTCOMES = frozenset({"Failed", "Timeout"})
 

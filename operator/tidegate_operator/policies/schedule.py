@@ -12,9 +12,10 @@ from typing import Final
 
 from tidegate_api.names import Phase, ScheduleReason
 
-from tidegate_operator.definitions import ScheduleRecord
+from tidegate_operator.json_codec import Json
 from tidegate_operator.policies.cron import BadCronError, Cron
-from tidegate_operator.records import Json, RunRecord
+from tidegate_operator.records.definitions import ScheduleRecord
+from tidegate_operator.records.run import RunRecord
 from tidegate_operator.timestamps import format_second, format_time, parse_time
 
 ON_TIME_SECONDS: Final = 60.0

@@ -2,35 +2,35 @@
 
 from tidegate_api.names import Phase, Reason
 
-from tidegate_operator.policies.decision import World
-from tidegate_operator.policies.suspension import clear
-from tidegate_operator.records import Refusal, RunRecord
+from tidegate_operator.policies.decision import DecisionContext
+from tidegate_operator.policies.start_gates import clear
+from tidegate_operator.records.run import Cause, RunRecord
 from tidegate_operator.timestamps import format_time
 
 
-def explain(run: RunRecord, world: World, now: float) -> Refusal:
+def explain(run: RunRecord, context: DecisionContext, now: float) -> Cause:
     """Reason and message; of a run that doesn't wait, what its status says."""
-    status, attempt = run.status, world.attempt
-    told = Refusal(status.reason or str(status.phase), status.message or "")
+    status, attempt = run.status, context.attempt
+    told = Cause(status.reason or str(status.phase), status.message or "")
     if status.phase.terminal:
         return told
     if attempt is not None and not status.ended(attempt.number):
         pod = attempt.pod
         if pod is not None and pod.running:
-            return Refusal(Reason.NODE_UNREACHABLE if pod.unreachable else str(Phase.RUNNING), told.message)
-        return attempt.trouble or Refusal(Reason.SCHEDULING, "its pod has not started yet")
-    if run.starting:
-        return Refusal(Reason.SCHEDULING, "its turn has come: its Job is being created")
-    if world.line is not None:
-        return world.line
-    if run.refused is not None and now < run.retry_at:
-        return run.refused
+            return Cause(Reason.NODE_UNREACHABLE if pod.unreachable else str(Phase.RUNNING), told.message)
+        return attempt.trouble or Cause(Reason.SCHEDULING, "its pod has not started yet")
+    if run.tracked.starting:
+        return Cause(Reason.SCHEDULING, "its turn has come: its Job is being created")
+    if context.queue_cause is not None:
+        return context.queue_cause
+    if run.tracked.refused is not None and now < run.tracked.retry_at:
+        return run.tracked.refused
     if status.attempts:
         if run.suspend:
-            return Refusal(Reason.SUSPENDED, "its next attempt starts once spec.suspend is false")
+            return Cause(Reason.SUSPENDED, "its next attempt starts once spec.suspend is false")
         at = format_time(status.next_attempt_at or now)
-        return Refusal(Reason.BACK_OFF, f"its next attempt starts at {at}")
-    held = clear(run, world.find, has_dependents=world.has_dependents, now=now).held
-    if held is None and run.task_ref is not None and world.task is None:
-        held = Refusal(Reason.TASK_NOT_FOUND, f"there is no Task {run.task_ref} in namespace {run.namespace}")
+        return Cause(Reason.BACK_OFF, f"its next attempt starts at {at}")
+    held = clear(run, context.find, has_dependents=context.has_dependents, now=now).held
+    if held is None and run.task_ref is not None and context.task is None:
+        held = Cause(Reason.TASK_NOT_FOUND, f"there is no Task {run.task_ref} in namespace {run.namespace}")
     return held or told

@@ -8,8 +8,8 @@ from typing import Any
 import aiohttp
 import yaml
 from tidegate_cluster.control_plane import ControlPlane
-from tidegate_operator import jsons
-from tidegate_operator.kube import Cluster
+from tidegate_operator import json_codec
+from tidegate_operator.kube.client import Cluster
 
 from support.builders import a_run
 from support.odd.values import Json, Odd, encode, without_bounds
@@ -235,7 +235,7 @@ class OddObjects:
         """Metadata only: the bodies may be deeper than can be read."""
         accept = {"Accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}
         async with http.get(self._cluster.server + path, headers=accept) as answer:
-            found: list[Json] = jsons.loads(await answer.read()).get("items") or []
+            found: list[Json] = json_codec.loads(await answer.read()).get("items") or []
             return found
 
 

@@ -5,13 +5,13 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from tidegate_operator.policies.admission import Admission
-from tidegate_operator.policies.turns import Line, Ticket
+from tidegate_operator.queueing.admission import Admission
+from tidegate_operator.queueing.fair_queue import FairQueue, QueueEntry
 
 NOW = 1_000_000.0
 
 
-def a_ticket(uid: str, **fields: Any) -> Ticket:
+def a_ticket(uid: str, **fields: Any) -> QueueEntry:
     base: dict[str, Any] = {
         "uid": uid,
         "name": uid,
@@ -23,7 +23,7 @@ def a_ticket(uid: str, **fields: Any) -> Ticket:
         "number": 1,
         "first": True,
     }
-    return Ticket(**{**base, **fields})
+    return QueueEntry(**{**base, **fields})
 
 
 def with_queue(spec: dict[str, Any] | None = None, **limits: int | None) -> Admission:
@@ -36,9 +36,9 @@ def admitted(admission: Admission, now: float = NOW) -> list[str]:
     return [t.uid for t in admission.admit(now)]
 
 
-def ask(admission: Admission, *tickets: Ticket) -> None:
-    for ticket in tickets:
-        admission.ask(ticket)
+def ask(admission: Admission, *entries: QueueEntry) -> None:
+    for entry in entries:
+        admission.ask(entry)
 
 
 def test_higher_priority_goes_first_and_then_the_oldest() -> None:
@@ -210,7 +210,7 @@ def test_a_run_that_was_withdrawn_is_not_let_in() -> None:
 
 @pytest.mark.parametrize("what", ["cancelled", "reprioritised"])
 def test_what_left_the_line_does_not_pile_up_behind_a_head_that_stays(what: str) -> None:
-    line = Line()
+    line = FairQueue()
     line.put(a_ticket("first", queued_at=NOW - 1))
     for i in range(10_000):
         line.put(a_ticket(f"r{i}" if what == "cancelled" else "same", queued_at=NOW + i))
@@ -229,20 +229,20 @@ def test_limits_hold_and_nobody_is_forgotten_whatever_happens() -> None:
     for name, limit in limits.items():
         spec = {"concurrencyLimitPerKey": 2} if limit is None else {"concurrencyLimit": limit}
         admission.set_queue("default", name, spec=spec, bucket=None)
-    running: dict[str, Ticket] = {}
+    running: dict[str, QueueEntry] = {}
     waiting: set[str] = set()
     for step in range(5_000):
         act = chance.random()
         if act < 0.5:
-            ticket = a_ticket(
+            entry = a_ticket(
                 f"r{step}",
                 queue=f"q{chance.randrange(3)}",
                 key=chance.choice("abc"),
                 priority=chance.randrange(3),
                 queued_at=NOW + step,
             )
-            admission.ask(ticket)
-            waiting.add(ticket.uid)
+            admission.ask(entry)
+            waiting.add(entry.uid)
         elif act < 0.55 and waiting:
             uid = chance.choice(sorted(waiting))
             admission.withdraw(uid)
@@ -251,9 +251,9 @@ def test_limits_hold_and_nobody_is_forgotten_whatever_happens() -> None:
             uid = chance.choice(sorted(running))
             admission.free(uid)
             del running[uid]
-        for ticket in admission.admit(NOW + step):
-            running[ticket.uid] = ticket
-            waiting.remove(ticket.uid)
+        for entry in admission.admit(NOW + step):
+            running[entry.uid] = entry
+            waiting.remove(entry.uid)
         counts = Counter(t.queue for t in running.values())
         keys = Counter(t.key for t in running.values() if t.queue == "q2")
         assert len(running) <= 7
@@ -264,7 +264,7 @@ def test_limits_hold_and_nobody_is_forgotten_whatever_happens() -> None:
         for uid in list(running):
             admission.free(uid)
             del running[uid]
-        for ticket in admission.admit(NOW):
-            running[ticket.uid] = ticket
-            waiting.remove(ticket.uid)
+        for entry in admission.admit(NOW):
+            running[entry.uid] = entry
+            waiting.remove(entry.uid)
         assert len(running) + len(waiting) < before

@@ -4,8 +4,8 @@ from typing import Any
 
 from support.builders import a_run, a_task
 from support.caches import a_cache, listed_whole, lost, saw, touched
-from tidegate_operator.cache import Cache
-from tidegate_operator.manifests import PodDefaults, build_job
+from tidegate_operator.manifests.job import PodDefaults, build_job
+from tidegate_operator.state.cache import Cache
 
 NOW = 1_000_000.0
 CREATED = "1970-01-12T13:46:40Z"
@@ -145,7 +145,7 @@ def test_a_living_pod_whose_job_is_gone_is_an_attempt_once_all_is_listed() -> No
     listed_whole(cache)
     attempt = cache.attempts.latest("run-1")
     assert attempt is not None
-    assert (attempt.number, attempt.looked_at, set(attempt.pods)) == (1, float("-inf"), {"pod-1"})
+    assert (attempt.number, attempt.inspected_at, set(attempt.pods)) == (1, float("-inf"), {"pod-1"})
     assert cache.admission.holds("run-1")
 
 
@@ -205,7 +205,7 @@ def test_a_pod_that_only_left_the_selector_is_looked_at_not_given_up() -> None:
     attempt = cache.attempts.latest("run-1")
     assert attempt is not None
     assert not attempt.pods["pod-1"].terminal
-    assert attempt.looked_at == float("-inf")
+    assert attempt.inspected_at == float("-inf")
     lost(cache, "pods", pod_of(job, version=62, phase="Running", deletionTimestamp=CREATED))
     assert attempt.pods["pod-1"].gone
 
@@ -267,13 +267,13 @@ def test_a_finished_run_keeps_nothing_of_its_attempts() -> None:
 def test_a_body_is_kept_from_the_first_lists_on_and_only_until_the_first_attempt() -> None:
     cache = a_cache(now=NOW)
     saw(cache, "taskruns", seen(a_run("early").built, version=9, uid="run-0"))
-    assert cache.runs["run-0"].body is None
+    assert cache.runs["run-0"].tracked.body is None
     listed_whole(cache)
     run = seen(a_run("r").built, version=10)
     saw(cache, "taskruns", run)
-    assert cache.runs["run-1"].body is run
+    assert cache.runs["run-1"].tracked.body is run
     made(cache, job_of(run))
-    assert cache.runs["run-1"].body is None
+    assert cache.runs["run-1"].tracked.body is None
 
 
 def test_a_frozen_spec_makes_the_plan_after_a_restart() -> None:

@@ -3,7 +3,7 @@
 from support.records import NOW, an_attempt
 from tidegate_api.names import Reason
 from tidegate_operator.policies.deadlines import stop_for_deadline
-from tidegate_operator.records import Refusal
+from tidegate_operator.records.run import Cause
 
 
 def test_without_a_pod_the_clock_counts_from_the_jobs_creation() -> None:
@@ -28,7 +28,7 @@ def test_a_new_pod_has_its_own_clock() -> None:
 
 def test_while_a_quota_or_another_controller_holds_the_job_back_the_clock_stands_still() -> None:
     attempt = an_attempt(created=NOW, start_timeout=30).built
-    attempt.hold = Refusal(Reason.QUOTA_EXCEEDED, "exceeded quota")
+    attempt.hold = Cause(Reason.QUOTA_EXCEEDED, "exceeded quota")
     assert stop_for_deadline(attempt, NOW + 9_999, deadline=None) == (None, None)
     attempt.hold, attempt.hold_until = None, NOW + 9_999
     assert stop_for_deadline(attempt, NOW + 10_000, deadline=None) == (None, NOW + 10_029)

@@ -6,7 +6,7 @@ import pytest
 from support.records import NOW, a_run_record
 from tidegate_api.names import Phase
 from tidegate_operator.policies.dependencies import Verdict, judge_dependencies
-from tidegate_operator.records import RunRecord
+from tidegate_operator.records.run import RunRecord
 from tidegate_operator.timestamps import format_time
 
 

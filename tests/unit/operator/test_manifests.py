@@ -4,7 +4,8 @@ import json
 from typing import Any
 
 from support.builders import a_run
-from tidegate_operator.manifests import PodDefaults, build_job, job_name
+from tidegate_api.job_names import job_name
+from tidegate_operator.manifests.job import PodDefaults, build_job
 
 RESOLVED: dict[str, Any] = {
     "image": "img:1",

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from support.records import an_attempt
 from tidegate_api.names import Outcome
-from tidegate_operator.parsing import count_containers, parse_pod
 from tidegate_operator.policies.outcome import ABSENT, end_of
-from tidegate_operator.records import Refusal
+from tidegate_operator.records.parsing import count_containers, parse_pod
+from tidegate_operator.records.run import Cause
 
 NOW = 1_000_000.0
 
@@ -201,7 +201,7 @@ def test_a_job_that_is_gone_without_a_pod_ends_its_attempt() -> None:
     attempt.job_gone = True
     deleted = end_of(attempt, cancelled=False, now=NOW)
     cancelled = end_of(attempt, cancelled=True, now=NOW)
-    attempt.stop = Refusal("StartTimeout", "no node")
+    attempt.stop = Cause("StartTimeout", "no node")
     stopped = end_of(attempt, cancelled=False, now=NOW)
     assert deleted is not None
     assert cancelled is not None

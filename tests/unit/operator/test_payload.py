@@ -1,8 +1,8 @@
 """policies/payload: which payloads may run, and when they have to be checked."""
 
 from support.records import a_run_record
-from tidegate_operator.definitions import TaskRecord
 from tidegate_operator.policies.payload import must_check, refuse_payload, schema_version
+from tidegate_operator.records.definitions import TaskRecord
 
 WITH = TaskRecord("t", "default", "resize", 5, {"image": "x", "payloadSchema": {"type": "object"}})
 WITHOUT = TaskRecord("t", "default", "resize", 5, {"image": "x", "payloadSchema": {}})
@@ -25,7 +25,7 @@ def test_only_where_there_is_a_schema_is_a_payload_checked() -> None:
 def test_a_check_holds_for_one_version_of_the_task() -> None:
     run = a_run_record(task_ref="resize")
     assert must_check(run, WITH)
-    run.checked_for = schema_version(run, WITH)
+    run.tracked.checked_for = schema_version(run, WITH)
     assert not must_check(run, WITH)
     assert must_check(run, TaskRecord("t", "default", "resize", 6, WITH.spec))
     assert must_check(run, TaskRecord("u", "default", "resize", 5, WITH.spec))
@@ -34,5 +34,5 @@ def test_a_check_holds_for_one_version_of_the_task() -> None:
 def test_an_inline_schema_is_checked_once() -> None:
     run = a_run_record(has_schema=True)
     assert must_check(run, None)
-    run.checked_for = schema_version(run, None)
+    run.tracked.checked_for = schema_version(run, None)
     assert not must_check(run, None)

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from tidegate_operator.definitions import QueueRecord
-from tidegate_operator.policies.admission import Admission, QueueState
-from tidegate_operator.policies.turns import Ticket
-from tidegate_operator.queues import queue_status
+from tidegate_operator.control.queue_status import queue_status
+from tidegate_operator.queueing.admission import Admission, QueueState
+from tidegate_operator.queueing.fair_queue import QueueEntry
+from tidegate_operator.records.definitions import QueueRecord
 from tidegate_operator.timestamps import format_time
 
 NOW = 1_000_000.0
@@ -22,7 +22,7 @@ def state_of(spec: dict[str, Any], *waiting_since: float, running: int = 0) -> Q
         admission.hold(f"running-{i}", namespace="default", queue="q", key="")
     for i, at in enumerate(waiting_since):
         admission.ask(
-            Ticket(
+            QueueEntry(
                 uid=f"r{i}",
                 name=f"r{i}",
                 namespace="default",

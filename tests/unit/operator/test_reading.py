@@ -6,9 +6,9 @@ import pytest
 from support.builders import a_queue, a_run, a_schedule, a_task
 from support.caches import a_cache, saw, touched
 from tidegate_api.names import COUNT_MAX, SECONDS_MAX, TTL_SECONDS_MAX, Phase
-from tidegate_operator.cache import Cache
-from tidegate_operator.manifests import PodDefaults, build_job
-from tidegate_operator.records import Plan
+from tidegate_operator.manifests.job import PodDefaults, build_job
+from tidegate_operator.records.run import Plan
+from tidegate_operator.state.cache import Cache
 
 NOW = 1_000_000.0
 CREATED = "1970-01-12T13:46:40Z"

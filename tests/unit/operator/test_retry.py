@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 from tidegate_operator.policies.retry import delay, failures, ran_out_of_memory
-from tidegate_operator.records import Plan
+from tidegate_operator.records.run import Plan
 
 
 def test_the_delay_grows_by_its_factor_up_to_its_maximum() -> None:

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.records import NOW, a_run_record, a_schedule_record
 from tidegate_api.names import Phase, ScheduleReason
-from tidegate_operator.definitions import ScheduleRecord
 from tidegate_operator.policies.schedule import Decision, Progress, Standing, decide
-from tidegate_operator.records import RunRecord
+from tidegate_operator.records.definitions import ScheduleRecord
+from tidegate_operator.records.run import RunRecord
 from tidegate_operator.timestamps import format_second, parse_time
 
 MINUTE = 60.0
@@ -263,7 +263,7 @@ def test_no_run_is_deleted_before_its_tick_is_told_of() -> None:
 
 
 @dataclass
-class World:
+class DecisionContext:
     """A Schedule and its runs in a cluster, with a supervisor that may die after each of its steps."""
 
     schedule: ScheduleRecord
@@ -306,34 +306,34 @@ def test_no_tick_makes_two_runs_whatever_dies_when(
 ) -> None:
     spec = {"concurrencyPolicy": policy, "catchUp": catch_up, "successfulRunsHistoryLimit": limit}
     schedule = a_schedule_record(created=NOW)
-    world = World(replace(schedule, spec=schedule.spec | spec))
+    context = DecisionContext(replace(schedule, spec=schedule.spec | spec))
     for _ in range(data.draw(st.integers(1, 40), label="steps")):
         match data.draw(st.sampled_from(["step", "step", "die", "wait", "down", "end"])):
             case "step":
-                world.step(dies_after=1000)
+                context.step(dies_after=1000)
             case "die":
-                world.step(dies_after=data.draw(st.integers(0, 3), label="after"))
-                world.restart()
+                context.step(dies_after=data.draw(st.integers(0, 3), label="after"))
+                context.restart()
             case "wait":
-                world.now += data.draw(st.sampled_from([0.5, 20.0, 61.0]))
+                context.now += data.draw(st.sampled_from([0.5, 20.0, 61.0]))
             case "down":
-                world.now += data.draw(st.sampled_from([200.0, 20_000.0]))
+                context.now += data.draw(st.sampled_from([200.0, 20_000.0]))
             case "end":
-                for run in world.runs.values():
+                for run in context.runs.values():
                     run.status.phase = Phase.SUCCEEDED
-    assert len(world.made) == len(set(world.made))
+    assert len(context.made) == len(set(context.made))
     # Left alone, it comes to rest, and has told of everything it made.
-    for run in world.runs.values():
+    for run in context.runs.values():
         run.status.phase = Phase.SUCCEEDED
     for _ in range(1000):
-        before = (world.schedule, len(world.made), len(world.runs))
-        world.step(dies_after=1000)
-        for run in world.runs.values():
+        before = (context.schedule, len(context.made), len(context.runs))
+        context.step(dies_after=1000)
+        for run in context.runs.values():
             run.status.phase = Phase.SUCCEEDED
-        if before == (world.schedule, len(world.made), len(world.runs)):
+        if before == (context.schedule, len(context.made), len(context.runs)):
             break
-    assert all((world.schedule.tick_of(name) or 0) <= world.schedule.counted_to for name in world.made)
-    assert len(world.made) == len(set(world.made))
+    assert all((context.schedule.tick_of(name) or 0) <= context.schedule.counted_to for name in context.made)
+    assert len(context.made) == len(set(context.made))
 
 
 def test_a_tick_that_has_its_run_is_not_told_as_missed() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 from support.builders import a_run, a_schedule
 from support.caches import a_cache
-from tidegate_operator.cache import Cache
+from tidegate_operator.state.cache import Cache
 
 NOW = 1_000_020.0
 MINUTE = int(NOW // 60)

@@ -4,7 +4,7 @@ import pytest
 from support.records import NOW, a_run_record, an_attempt
 from tidegate_api.names import Phase
 from tidegate_operator.policies.outcome import end_of
-from tidegate_operator.status import MESSAGE_MAX, REASON_MAX, attempt_entry, build_status, with_attempt
+from tidegate_operator.policies.status import MESSAGE_MAX, REASON_MAX, attempt_entry, build_status, with_attempt
 from tidegate_operator.timestamps import format_time
 
 

@@ -1,6 +1,6 @@
 """timers: one moment a key."""
 
-from tidegate_operator.timers import Timers
+from tidegate_operator.control.timers import Timers
 
 
 def test_keys_are_due_once_and_in_order() -> None:

@@ -5,14 +5,14 @@ from typing import Any
 import pytest
 from support.records import NOW, a_run_record, an_attempt
 from tidegate_api.names import Phase
-from tidegate_operator.definitions import TaskRecord
 from tidegate_operator.policies.decide import decide
-from tidegate_operator.policies.decision import Decision, World, WriteStatus
+from tidegate_operator.policies.decision import Decision, DecisionContext, WriteStatus
 from tidegate_operator.policies.why import explain
-from tidegate_operator.records import Plan, Refusal, RunRecord, StatusRecord
+from tidegate_operator.records.definitions import TaskRecord
+from tidegate_operator.records.run import Cause, Plan, RunRecord, StatusRecord
 from tidegate_operator.timestamps import format_time
 
-FULL = Refusal("ConcurrencyLimit", "Queue q runs 1 of 1 at once")
+FULL = Cause("ConcurrencyLimit", "Queue q runs 1 of 1 at once")
 
 
 def told(decision: Decision) -> dict[str, Any]:
@@ -21,14 +21,14 @@ def told(decision: Decision) -> dict[str, Any]:
     return action.status
 
 
-def queued_since(run: RunRecord, **world: Any) -> float:
-    ticket = decide(run, World(**world), NOW).ticket
-    assert ticket is not None
-    return ticket.queued_at
+def queued_since(run: RunRecord, **context: Any) -> float:
+    entry = decide(run, DecisionContext(**context), NOW).entry
+    assert entry is not None
+    return entry.queued_at
 
 
 def test_a_delayed_run_says_until_when_and_is_asked_again_then() -> None:
-    decision = decide(a_run_record(start_after=NOW + 60), World(), NOW)
+    decision = decide(a_run_record(start_after=NOW + 60), DecisionContext(), NOW)
     assert decision.wake_at == NOW + 60
     status = told(decision)
     assert (status["phase"], status["reason"], "queuedAt" in status) == ("Pending", "Delayed", False)
@@ -36,7 +36,7 @@ def test_a_delayed_run_says_until_when_and_is_asked_again_then() -> None:
 
 def test_suspend_comes_before_everything_else_that_holds() -> None:
     run = a_run_record(suspend=True, start_after=NOW + 60, depends_on=(("x", True),))
-    assert told(decide(run, World(), NOW))["reason"] == "Suspended"
+    assert told(decide(run, DecisionContext(), NOW))["reason"] == "Suspended"
 
 
 def test_queued_is_the_latest_of_creation_start_after_release_and_dependencies() -> None:
@@ -54,49 +54,49 @@ def test_a_release_that_an_earlier_supervisor_saw_is_kept() -> None:
 
 
 def test_of_the_queues_own_reasons_only_the_first_is_written() -> None:
-    fresh = a_run_record(seen=NOW - 5, held_since=NOW - 5)
-    assert told(decide(fresh, World(line=FULL), NOW))["reason"] == "ConcurrencyLimit"
+    fresh = a_run_record(seen=NOW - 5, in_line_since=NOW - 5)
+    assert told(decide(fresh, DecisionContext(queue_cause=FULL), NOW))["reason"] == "ConcurrencyLimit"
     known = a_run_record(seen=NOW - 5, reason="RateLimit")
-    decision = decide(known, World(line=FULL), NOW)
-    assert (decision.actions, decision.ticket is not None) == ([], True)
-    missing = Refusal("QueueNotFound", "there is no Queue q in namespace default")
-    assert told(decide(known, World(line=missing), NOW))["reason"] == "QueueNotFound"
+    decision = decide(known, DecisionContext(queue_cause=FULL), NOW)
+    assert (decision.actions, decision.entry is not None) == ([], True)
+    missing = Cause("QueueNotFound", "there is no Queue q in namespace default")
+    assert told(decide(known, DecisionContext(queue_cause=missing), NOW))["reason"] == "QueueNotFound"
 
 
 def test_a_short_wait_is_not_written() -> None:
-    run = a_run_record(held_since=NOW)
-    decision = decide(run, World(line=FULL), NOW + 0.9)
+    run = a_run_record(in_line_since=NOW)
+    decision = decide(run, DecisionContext(queue_cause=FULL), NOW + 0.9)
     assert (decision.actions, decision.wake_at) == ([], NOW + 1)
 
 
 def test_what_only_tells_where_a_run_stands_may_wait() -> None:
-    assert decide(a_run_record(suspend=True), World(), NOW).lazy
-    assert not decide(a_run_record(cancel=True), World(), NOW).lazy
+    assert decide(a_run_record(suspend=True), DecisionContext(), NOW).lazy
+    assert not decide(a_run_record(cancel=True), DecisionContext(), NOW).lazy
 
 
 def test_a_run_not_started_in_time_expires() -> None:
     run = a_run_record(start_deadline=250)
-    assert decide(run, World(line=FULL), NOW).wake_at == NOW + 50
-    status = told(decide(run, World(line=FULL), NOW + 50))
+    assert decide(run, DecisionContext(queue_cause=FULL), NOW).wake_at == NOW + 50
+    status = told(decide(run, DecisionContext(queue_cause=FULL), NOW + 50))
     assert (status["phase"], status["reason"]) == ("Expired", "StartDeadlineExceeded")
 
 
 def test_a_run_whose_first_job_was_made_expires_no_more() -> None:
     failed = [{"number": 1, "outcome": "Failed"}]
     run = a_run_record(phase=Phase.RETRYING, attempts=failed, next_attempt_at=NOW - 1, start_deadline=1)
-    decision = decide(run, World(), NOW)
-    assert (decision.actions, decision.ticket is not None) == ([], True)
+    decision = decide(run, DecisionContext(), NOW)
+    assert (decision.actions, decision.entry is not None) == ([], True)
 
 
 def test_a_task_is_missed_from_the_moment_the_run_was_queued() -> None:
     run = a_run_record(task_ref="resize", start_after=NOW - 59, status=StatusRecord(reason="TaskNotFound"))
-    assert decide(run, World(), NOW).wake_at == NOW + 1
-    assert told(decide(run, World(), NOW + 1))["reason"] == "TaskNotFound"
-    assert told(decide(run, World(), NOW + 1))["phase"] == "Failed"
+    assert decide(run, DecisionContext(), NOW).wake_at == NOW + 1
+    assert told(decide(run, DecisionContext(), NOW + 1))["reason"] == "TaskNotFound"
+    assert told(decide(run, DecisionContext(), NOW + 1))["phase"] == "Failed"
     task = TaskRecord("t", "default", "resize", 1, {"image": "x", "queue": "mail"})
-    ticket = decide(run, World(task=task), NOW + 1).ticket
-    assert ticket is not None
-    assert ticket.queue == "mail"
+    entry = decide(run, DecisionContext(task=task), NOW + 1).entry
+    assert entry is not None
+    assert entry.queue == "mail"
 
 
 def test_the_deadline_of_the_run_ends_it_between_attempts() -> None:
@@ -106,46 +106,46 @@ def test_the_deadline_of_the_run_ends_it_between_attempts() -> None:
         next_attempt_at=NOW + 500,
         plan=Plan(deadline=60),
     )
-    assert decide(run, World(first_job=NOW - 50), NOW).wake_at == NOW + 10
-    status = told(decide(run, World(first_job=NOW - 60), NOW))
+    assert decide(run, DecisionContext(first_job=NOW - 50), NOW).wake_at == NOW + 10
+    status = told(decide(run, DecisionContext(first_job=NOW - 60), NOW))
     assert (status["phase"], status["reason"]) == ("Failed", "DeadlineExceeded")
 
 
 def test_the_deadline_of_the_run_stops_its_attempt_and_then_fails_it() -> None:
     running = an_attempt(deadline=60).pod(phase="Running", received=NOW - 90, started=NOW - 90).built
     run = a_run_record(phase=Phase.RUNNING, attempts=[{"number": 1}])
-    (stop,) = decide(run, World(attempt=running, first_job=NOW - 60), NOW).actions
+    (stop,) = decide(run, DecisionContext(attempt=running, first_job=NOW - 60), NOW).actions
     assert stop.why.reason == "DeadlineExceeded"  # type: ignore[union-attr]
     killed = an_attempt(deadline=60).pod(phase="Failed", reason="DeadlineExceeded", exit_code=143).built
-    status = told(decide(run, World(attempt=killed, first_job=NOW - 60), NOW))
+    status = told(decide(run, DecisionContext(attempt=killed, first_job=NOW - 60), NOW))
     assert (status["phase"], status["reason"]) == ("Failed", "DeadlineExceeded")
     own = an_attempt(deadline=60).pod(phase="Failed", exit_code=1).built
-    assert told(decide(run, World(attempt=own, first_job=NOW - 60), NOW))["reason"] != "DeadlineExceeded"
+    assert told(decide(run, DecisionContext(attempt=own, first_job=NOW - 60), NOW))["reason"] != "DeadlineExceeded"
 
 
 def test_a_node_that_does_not_answer_is_told_and_nothing_else_is_done() -> None:
     attempt = an_attempt().pod(phase="Running", received=NOW - 9, started=NOW - 9, unreachable=True).built
     run = a_run_record(phase=Phase.RUNNING, attempts=[{"number": 1}])
-    status = told(decide(run, World(attempt=attempt), NOW))
+    status = told(decide(run, DecisionContext(attempt=attempt), NOW))
     assert (status["phase"], status["reason"]) == ("Running", "NodeUnreachable")
     back = an_attempt().pod(phase="Running", received=NOW - 9, started=NOW - 9).built
     run.status.reason = "NodeUnreachable"
-    assert "reason" not in told(decide(run, World(attempt=back), NOW))
+    assert "reason" not in told(decide(run, DecisionContext(attempt=back), NOW))
 
 
 @pytest.mark.parametrize(
-    ("fields", "world", "reason"),
+    ("fields", "context", "reason"),
     [
         ({"suspend": True}, {}, "Suspended"),
         ({"start_after": NOW + 9}, {}, "Delayed"),
         ({"task_ref": "gone"}, {}, "TaskNotFound"),
-        ({}, {"line": FULL}, "ConcurrencyLimit"),
-        ({"refused": Refusal("QuotaExceeded", "full"), "retry_at": NOW + 1}, {}, "QuotaExceeded"),
+        ({}, {"queue_cause": FULL}, "ConcurrencyLimit"),
+        ({"refused": Cause("QuotaExceeded", "full"), "retry_at": NOW + 1}, {}, "QuotaExceeded"),
         ({"phase": Phase.RETRYING, "attempts": [{"number": 1, "outcome": "Failed"}]}, {}, "BackOff"),
         ({"phase": Phase.FAILED, "reason": "Error"}, {}, "Error"),
         ({}, {"attempt": an_attempt().pod(phase="Running").built}, "Running"),
         ({}, {"attempt": an_attempt().built}, "Scheduling"),
     ],
 )
-def test_why_says_what_holds_a_run_right_now(fields: dict[str, Any], world: dict[str, Any], reason: str) -> None:
-    assert explain(a_run_record(**fields), World(**world), NOW).reason == reason
+def test_why_says_what_holds_a_run_right_now(fields: dict[str, Any], context: dict[str, Any], reason: str) -> None:
+    assert explain(a_run_record(**fields), DecisionContext(**context), NOW).reason == reason

@@ -6,12 +6,12 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import pytest
-from tidegate_operator.faults import Fault, Ref
-from tidegate_operator.keys import Key
-from tidegate_operator.kube import KubeError, NotLeadingError
+from tidegate_operator.control.workqueue import FAULTS_TRIED, NOTHING, STEPS_IN_A_ROW, Work, Workqueue
+from tidegate_operator.kube.client import KubeError, NotLeadingError
 from tidegate_operator.metrics import Metrics
-from tidegate_operator.quarantine import RETRY_SECONDS, Quarantine
-from tidegate_operator.workqueue import FAULTS_TRIED, NOTHING, STEPS_IN_A_ROW, Work, Workqueue
+from tidegate_operator.records.faults import Fault, Ref
+from tidegate_operator.state.keys import Key
+from tidegate_operator.state.quarantine import RETRY_SECONDS, Quarantine
 
 KIND = "taskruns"
 

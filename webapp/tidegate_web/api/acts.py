@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
+from tidegate_api.job_names import job_name
 
 from tidegate_web.api import bodies, shapes
 from tidegate_web.api.answers import Run
@@ -18,7 +19,6 @@ from tidegate_web.api.runs import as_json, find, written
 from tidegate_web.auth.guard import caller, whoever
 from tidegate_web.kubernetes import ClusterError, jobs_path
 from tidegate_web.openapi.operations import describes
-from tidegate_web.ownership import job_name
 from tidegate_web.permissions import Permission, requires
 from tidegate_web.problems import Problem, field_of_run, from_cluster
 from tidegate_web.services import Services, services

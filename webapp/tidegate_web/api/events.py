@@ -7,9 +7,10 @@ it created.
 import re
 from typing import Any
 
+from tidegate_api.job_names import job_name
+
 from tidegate_web.api.answers import KubernetesEvent
 from tidegate_web.kubernetes import ClusterError
-from tidegate_web.ownership import job_name
 from tidegate_web.permissions import is_dns_label
 from tidegate_web.problems import from_cluster
 from tidegate_web.services import Services

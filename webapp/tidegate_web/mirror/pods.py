@@ -7,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tidegate_api.job_names import attempt_of_job
+
 from tidegate_web.kubernetes import Cluster, ClusterError, controller_of, jobs_path
 from tidegate_web.mirror.quarantine import Quarantine
 from tidegate_web.mirror.specs import SpecKeeper
-from tidegate_web.ownership import attempt_of_job
 
 CONTAINER = "task"
 KIND = "Pod"
@@ -159,7 +160,7 @@ class Owners:
         owner = None
         run = controller_of(job, kind="TaskRun")
         if job["metadata"]["uid"] == uid and run is not None:
-            attempt = attempt_of_job(name, run_name=run[0], run_uid=run[1])
+            attempt = attempt_of_job(name, run=run[0], run_uid=run[1])
             owner = None if attempt is None else Owner(run_uid=run[1], run_name=run[0], attempt=attempt)
             if owner is not None:
                 self._specs.keep(job)

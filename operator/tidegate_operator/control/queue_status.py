@@ -1,0 +1,119 @@
+"""What goes on in each Queue, written into its status: at most once a second, and only when it has changed."""
+
+import asyncio
+import math
+import time
+from collections.abc import Callable
+from functools import partial
+
+from tidegate_api.names import GROUP, VERSION
+
+from tidegate_operator.control.set_aside import mark_set_aside
+from tidegate_operator.control.workqueue import NOTHING, Work, Workqueue
+from tidegate_operator.json_codec import Json
+from tidegate_operator.kube.client import KubeClient
+from tidegate_operator.queueing.admission import QueueState
+from tidegate_operator.records.definitions import QueueRecord
+from tidegate_operator.records.faults import Fault, FaultError, Ref
+from tidegate_operator.state.cache import Cache
+from tidegate_operator.state.keys import names_of, queue_key
+from tidegate_operator.state.quarantine import RETRY_SECONDS
+from tidegate_operator.timestamps import format_time
+
+KIND = "queues"
+PAUSE_SECONDS = 1.0
+
+
+class QueueReporter:
+    """Queues as keys of the workqueue: in which something has changed gets its status written."""
+
+    def __init__(
+        self, client: KubeClient, cache: Cache, workqueue: Workqueue, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._client, self._cache, self._workqueue, self._clock = client, cache, workqueue, clock
+        self._written: dict[str, float] = {}
+        """When the status of a Queue was written last: its own echo, and runs that change, ask for it again at once."""
+
+    async def run(self) -> None:
+        """Once a second, look at the Queues whose numbers have changed."""
+        while True:
+            await asyncio.sleep(PAUSE_SECONDS)
+            if self._cache.complete:
+                for key in self._cache.admission.take_changed():
+                    self._workqueue.add(queue_key(*key))
+
+    def ref(self, ident: str) -> Ref:
+        """The Queue's names."""
+        namespace, name = names_of(ident)
+        queue = self._cache.find_queue(namespace, name)
+        return Ref(kind=KIND, namespace=namespace, name=name, uid=queue.uid if queue is not None else "")
+
+    def decide(self, ident: str) -> Work:
+        """Write the status, if it says something else."""
+        namespace, name = names_of(ident)
+        queue, state = self._cache.find_queue(namespace, name), self._cache.admission.queue(namespace, name)
+        if queue is None or state is None:
+            self._written.pop(ident, None)
+            return NOTHING
+        if state.fault is not None:
+            if self._clock() < state.fault_at + RETRY_SECONDS - 1.0:
+                raise FaultError(state.fault)
+            self._cache.admission.try_again(namespace, name)
+            self._workqueue.wake()
+        status = queue_status(queue, state, now=self._clock())
+        if status == queue.status:
+            return NOTHING
+        again_at = self._written.get(ident, 0.0) + PAUSE_SECONDS
+        if 0 < again_at - self._clock() <= PAUSE_SECONDS:  # further off: the clock was set back
+            return Work(wake_at=again_at)
+        return Work(partial(self._write, ident, queue, status))
+
+    def drained(self) -> None:
+        """Nothing follows from it."""
+
+    async def set_aside(self, ident: str, fault: Fault) -> float | None:
+        """Say so in the Queue's conditions."""
+        await mark_set_aside(self._client, self._path(*names_of(ident)), fault, resource=KIND, now=self._clock())
+        return None
+
+    async def recovered(self, ident: str) -> None:
+        """Take the condition away."""
+        await mark_set_aside(self._client, self._path(*names_of(ident)), None, resource=KIND, now=self._clock())
+
+    async def _write(self, ident: str, queue: QueueRecord, status: Json) -> None:
+        self._written[ident] = self._clock()
+        patch: list[Json] = [
+            {"op": "replace", "path": "/metadata/resourceVersion", "value": str(queue.version)},
+            {"op": "add", "path": "/status", "value": status},
+        ]
+        path = f"{self._path(queue.namespace, queue.name)}/status"
+        self._cache.upserted(KIND, await self._client.json_patch(path, patch, resource="queues/status"))
+
+    def _path(self, namespace: str, name: str) -> str:
+        return f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/queues/{name}"
+
+
+def queue_status(queue: QueueRecord, state: QueueState, *, now: float) -> Json:
+    """The status of a Queue, built on what stands there."""
+    ready = {
+        "type": "Ready",
+        "status": "True",
+        "reason": "Ready",
+        "message": "its limits are kept",
+        "observedGeneration": queue.generation,
+    }
+    before: Json = next((c for c in queue.status.get("conditions") or () if c["type"] == "Ready"), {})
+    since = before.get("lastTransitionTime") if before.get("status") == "True" else None
+    status: Json = {
+        "observedGeneration": queue.generation,
+        "pending": len(state.waiting),
+        "running": len(state.holders),
+        "conditions": [{**ready, "lastTransitionTime": since or format_time(now)}],
+    }
+    if (oldest := state.waiting.oldest) is not None:
+        status["oldestPendingAt"] = format_time(oldest)
+    if (bucket := state.bucket) is not None:
+        # Rounded down: read back after a restart, it must never say that more is left.
+        tokens = math.floor(bucket.tokens * 1000) / 1000
+        status["rateBucket"] = {"tokens": f"{tokens:.3f}", "at": format_time(bucket.at)}
+    return status

@@ -1,0 +1,44 @@
+"""The condition SetAside of an object with which reading it, deciding on it or writing it breaks.
+
+It is written beside whatever else the status holds, so that a status that can't be understood stays as it is.
+"""
+
+from tidegate_api.names import SET_ASIDE_CONDITION
+
+from tidegate_operator.json_codec import Json
+from tidegate_operator.kube.client import KubeClient
+from tidegate_operator.records.faults import Fault
+from tidegate_operator.timestamps import format_time
+
+
+async def mark_set_aside(client: KubeClient, path: str, fault: Fault | None, *, resource: str, now: float) -> None:
+    """Write the condition; without a fault, take it away. Raises KubeError."""
+    body = await client.get(path, resource=resource)
+    status = body.get("status") or {}
+    found = status.get("conditions") or []
+    others = [c for c in found if c.get("type") != SET_ASIDE_CONDITION]
+    if fault is None and len(others) == len(found):
+        return
+    wanted = [*others, condition(fault, now=now)] if fault is not None else others
+    if [_without_time(c) for c in wanted] == [_without_time(c) for c in found]:
+        return
+    patch: Json = {
+        "metadata": {"uid": body["metadata"]["uid"], "resourceVersion": body["metadata"]["resourceVersion"]},
+        "status": {"conditions": wanted},
+    }
+    await client.merge_patch(f"{path}/status", patch, resource=f"{resource}/status")
+
+
+def condition(fault: Fault, *, now: float) -> Json:
+    """The condition as it is written."""
+    return {
+        "type": SET_ASIDE_CONDITION,
+        "status": "True",
+        "reason": "InternalError",
+        "message": fault.message,
+        "lastTransitionTime": format_time(now),
+    }
+
+
+def _without_time(condition: Json) -> Json:
+    return {k: v for k, v in condition.items() if k != "lastTransitionTime"}

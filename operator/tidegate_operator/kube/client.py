@@ -1,0 +1,340 @@
+"""A small client of the apiserver: six verbs, and what every call needs once.
+
+kopf owns the watches of our own kinds; everything else goes through here: writes are fenced (a replica that has lost its
+Lease must not write), 429 and 503 are waited out as the server asks, and the service account's token is read again as the
+kubelet renews it.
+"""
+
+import asyncio
+import base64
+import os
+import ssl
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+import aiohttp
+import yaml
+
+from tidegate_operator import json_codec
+from tidegate_operator.metrics import Metrics
+
+Json = dict[str, Any]
+
+IN_CLUSTER: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+WRITE_TIMEOUT: Final = 4.0
+READ_TIMEOUT: Final = 60.0
+PAGE: Final = 500
+METADATA: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+"""Accept: no more of an object than its metadata, where the rest is known or not wanted."""
+TOKEN_SECONDS: Final = 60.0
+PATIENCE: Final = 5
+"""Tries of one request that the server asks to repeat."""
+
+
+class KubeError(Exception):
+    """The apiserver refused a request."""
+
+    def __init__(self, *, code: int, reason: str, message: str) -> None:
+        super().__init__(f"{code} {reason}: {message}")
+        self.code = code
+        self.reason = reason
+        self.message = message
+
+    @property
+    def conflict(self) -> bool:
+        """A write met another: read again and decide again."""
+        return self.code == 409 and self.reason != "AlreadyExists"
+
+
+class NotLeadingError(Exception):
+    """A write was refused because this replica can't be sure that it still leads."""
+
+
+class KubeconfigError(Exception):
+    """The kubeconfig can't be used; the message says what to do."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cluster:
+    """Where the apiserver is and who we are there."""
+
+    server: str
+    ca: str | None = None
+    token: str | None = None
+    token_file: Path | None = None
+    certificate: str | None = None
+    key: str | None = None
+    insecure: bool = False
+
+    @classmethod
+    def load(cls, path: Path | None = None) -> Self:
+        """From `path`, else the pod's service account, else $KUBECONFIG, else ~/.kube/config."""
+        host = os.environ.get("KUBERNETES_SERVICE_HOST")
+        if path is None and host and (IN_CLUSTER / "token").exists():
+            port = os.environ.get("KUBERNETES_SERVICE_PORT", "443")
+            return cls(
+                server=f"https://{f'[{host}]' if ':' in host else host}:{port}",
+                ca=(IN_CLUSTER / "ca.crt").read_text(encoding="ascii"),
+                token_file=IN_CLUSTER / "token",
+            )
+        found = path or Path(os.environ.get("KUBECONFIG") or Path.home() / ".kube" / "config")
+        return cls.from_kubeconfig(found)
+
+    @classmethod
+    def from_kubeconfig(cls, path: Path) -> Self:
+        """From a kubeconfig with a token or a client certificate."""
+        try:
+            conf = yaml.safe_load(path.read_text(encoding="utf-8"))
+            context = _named(conf, "contexts", conf["current-context"])["context"]
+            cluster = _named(conf, "clusters", context["cluster"])["cluster"]
+            user = _named(conf, "users", context["user"])["user"]
+        except OSError as error:
+            raise KubeconfigError(
+                f"can't read {path}: {error.strerror}; set KUBECONFIG to a kubeconfig file"
+            ) from error
+        except (yaml.YAMLError, KeyError, TypeError, StopIteration) as error:
+            raise KubeconfigError(
+                f"{path} is not a usable kubeconfig: it needs a current-context, its cluster and user"
+            ) from error
+        if "exec" in user or "auth-provider" in user:
+            raise KubeconfigError(
+                f"{path} signs in through a plugin: use a kubeconfig with a token or a client certificate"
+            )
+        return cls(
+            server=cluster["server"].rstrip("/"),
+            ca=_inline(cluster, "certificate-authority", path),
+            token=user.get("token"),
+            token_file=Path(user["tokenFile"]) if user.get("tokenFile") else None,
+            certificate=_inline(user, "client-certificate", path),
+            key=_inline(user, "client-key", path),
+            insecure=bool(cluster.get("insecure-skip-tls-verify")),
+        )
+
+    def ssl_context(self) -> ssl.SSLContext:
+        """TLS as the kubeconfig says."""
+        context = ssl.create_default_context(cadata=self.ca)
+        if self.insecure:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        if self.certificate and self.key:
+            # OpenSSL loads client certificates from files only.
+            with tempfile.NamedTemporaryFile("w", encoding="ascii", suffix=".pem") as file:
+                file.write(f"{self.certificate}\n{self.key}\n")
+                file.flush()
+                context.load_cert_chain(file.name)
+        return context
+
+
+class KubeClient:
+    """One connection pool to the apiserver. `guard` is asked before every write and raises NotLeadingError."""
+
+    def __init__(
+        self, cluster: Cluster, *, metrics: Metrics, guard: Callable[[], None] | None = None, limit: int = 64
+    ) -> None:
+        self.cluster = cluster
+        self._metrics = metrics
+        self._guard = guard
+        self._limit = limit
+        self._http: aiohttp.ClientSession | None = None
+        self._token = cluster.token
+        self._token_read = float("-inf")
+
+    async def __aenter__(self) -> Self:
+        connector = aiohttp.TCPConnector(limit=self._limit, ssl=self.cluster.ssl_context())
+        self._http = aiohttp.ClientSession(
+            connector=connector, headers={"User-Agent": "tidegate-operator"}, cookie_jar=aiohttp.DummyCookieJar()
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._http is not None:
+            await self._http.close()
+
+    async def get(
+        self,
+        path: str,
+        *,
+        resource: str,
+        params: Mapping[str, str] | None = None,
+        accept: str | None = None,
+        seconds: float = READ_TIMEOUT,
+    ) -> Json:
+        """One object, or one page of a list."""
+        headers = {"Accept": accept} if accept else None
+        return await self._request("GET", path, resource=resource, params=params, headers=headers, seconds=seconds)
+
+    async def pages(
+        self, path: str, *, resource: str, params: Mapping[str, str] | None = None, accept: str | None = None
+    ) -> AsyncIterator[tuple[list[Json], str]]:
+        """A consistent list in pages: (items, the list's resourceVersion)."""
+        query = {**(params or {}), "limit": str(PAGE)}
+        while True:
+            page = await self.get(path, resource=resource, params=query, accept=accept)
+            yield page.get("items") or [], page["metadata"]["resourceVersion"]
+            if not (more := page["metadata"].get("continue")):
+                return
+            query["continue"] = more
+
+    async def create(
+        self, path: str, body: Json, *, resource: str, strict: bool = False, accept: str | None = None
+    ) -> Json:
+        """POST. `strict`: unknown and duplicate fields are an error."""
+        params = {"fieldValidation": "Strict"} if strict else {}
+        return await self._write("POST", path, body, resource=resource, params=params, accept=accept)
+
+    async def review(self, body: Json) -> Json:
+        """POST a TokenReview. It stores nothing, so it needs no Lease."""
+        return await self._write(
+            "POST", "/apis/authentication.k8s.io/v1/tokenreviews", body, resource="tokenreviews", fenced=False
+        )
+
+    async def replace(self, path: str, body: Json, *, resource: str) -> Json:
+        """PUT: the body's resourceVersion guards it."""
+        return await self._write("PUT", path, body, resource=resource)
+
+    async def json_patch(self, path: str, patch: list[Json], *, resource: str, accept: str | None = None) -> Json:
+        """PATCH by operations, in which nulls survive."""
+        return await self._write(
+            "PATCH", path, patch, resource=resource, content="application/json-patch+json", accept=accept
+        )
+
+    async def merge_patch(self, path: str, patch: Json, *, resource: str) -> Json:
+        """PATCH by merging."""
+        return await self._write("PATCH", path, patch, resource=resource, content="application/merge-patch+json")
+
+    async def delete(self, path: str, *, resource: str, uid: str, version: str | None = None, propagation: str) -> None:
+        """DELETE exactly the object that was seen. Gone already is fine."""
+        preconditions = {"uid": uid, **({"resourceVersion": version} if version else {})}
+        body = {
+            "kind": "DeleteOptions",
+            "apiVersion": "v1",
+            "preconditions": preconditions,
+            "propagationPolicy": propagation,
+        }
+        try:
+            await self._write("DELETE", path, body, resource=resource)
+        except KubeError as error:
+            if error.code != 404:
+                raise
+
+    async def watch(self, path: str, *, params: Mapping[str, str], resource: str) -> AsyncIterator[bytes]:
+        """The lines of a watch, undecoded, until the server ends it or nothing has come for 70 s (bookmarks come each minute)."""
+        query = {**params, "watch": "1", "allowWatchBookmarks": "true"}
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=70)
+        async with self._session.get(
+            self.cluster.server + path, params=query, headers=self._headers(None), timeout=timeout, read_bufsize=1 << 22
+        ) as response:
+            self._metrics.requests.labels("watch", resource, str(response.status)).inc()
+            if response.status != 200:
+                raise _error(response.status, await response.read())
+            async for line in response.content:
+                yield line
+
+    @property
+    def _session(self) -> aiohttp.ClientSession:
+        if self._http is None:
+            raise RuntimeError("KubeClient is used outside its `async with`")
+        return self._http
+
+    async def _write(
+        self,
+        method: str,
+        path: str,
+        body: Json | list[Json],
+        *,
+        resource: str,
+        params: Mapping[str, str] | None = None,
+        content: str = "application/json",
+        accept: str | None = None,
+        fenced: bool = True,
+    ) -> Json:
+        # The server gives up with us: a write that we have stopped waiting for must not happen later.
+        query = {**(params or {}), "timeout": f"{int(WRITE_TIMEOUT)}s"}
+        data = json_codec.dumps(body)
+        return await self._request(
+            method,
+            path,
+            resource=resource,
+            params=query,
+            headers={"Content-Type": content, **({"Accept": accept} if accept else {})},
+            data=data,
+            seconds=WRITE_TIMEOUT,
+            fenced=fenced,
+        )
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        resource: str,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        data: bytes | None = None,
+        seconds: float = READ_TIMEOUT,
+        fenced: bool = False,
+    ) -> Json:
+        for left in range(PATIENCE - 1, -1, -1):
+            if fenced and self._guard is not None:
+                self._guard()
+            begin = time.perf_counter()
+            async with self._session.request(
+                method,
+                self.cluster.server + path,
+                params=params,
+                headers=self._headers(headers),
+                data=data,
+                timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=min(seconds, 5.0)),
+            ) as response:
+                raw = await response.read()
+                self._metrics.requests.labels(method.lower(), resource, str(response.status)).inc()
+                self._metrics.request_seconds.labels(method.lower()).observe(time.perf_counter() - begin)
+                if response.status < 300:
+                    return _decoded(raw)
+                pause = response.headers.get("Retry-After")
+                if response.status not in (429, 503) or pause is None or not left:
+                    raise _error(response.status, raw)
+            await asyncio.sleep(min(float(pause), 10.0) if pause.isdigit() else 1.0)
+        raise AssertionError("unreachable: the last try raises")
+
+    def _headers(self, extra: Mapping[str, str] | None) -> dict[str, str]:
+        file = self.cluster.token_file
+        if file is not None and time.monotonic() - self._token_read > TOKEN_SECONDS:
+            self._token = file.read_text(encoding="ascii").strip()
+            self._token_read = time.monotonic()
+        return {**({"Authorization": f"Bearer {self._token}"} if self._token else {}), **(extra or {})}
+
+
+def _decoded(raw: bytes) -> Json:
+    try:
+        made: Json = json_codec.loads(raw)
+    except ValueError as error:
+        # Not from the apiserver: something on the way to it has answered.
+        raise KubeError(code=502, reason="NotJSON", message=raw[:500].decode("utf-8", "replace")) from error
+    return made
+
+
+def _error(code: int, raw: bytes) -> KubeError:
+    try:
+        status = json_codec.loads(raw)
+        return KubeError(code=code, reason=status.get("reason") or "Unknown", message=status.get("message") or "")
+    except (ValueError, AttributeError):
+        return KubeError(code=code, reason="Unknown", message=raw[:500].decode("utf-8", "replace"))
+
+
+def _named(conf: Json, kind: str, name: str) -> Json:
+    found: Json = next(entry for entry in conf[kind] if entry["name"] == name)
+    return found
+
+
+def _inline(section: Json, key: str, kubeconfig: Path) -> str | None:
+    if data := section.get(f"{key}-data"):
+        return base64.b64decode(data).decode("ascii")
+    if name := section.get(key):
+        file = kubeconfig.parent / str(name)
+        return file.read_text(encoding="ascii")
+    return None

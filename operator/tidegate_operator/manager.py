@@ -1,0 +1,267 @@
+"""One supervisor process: its parts, the order in which they come up, and what ends it.
+
+Health pages first, then the CRDs, then the Lease, and only under it the parts that read and write.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from typing import Any
+
+import structlog
+from tidegate_api.names import MANAGED_BY, MANAGED_BY_LABEL, SET_ASIDE_ANNOTATION
+
+from tidegate_operator.control.actions import Actor
+from tidegate_operator.control.queue_status import QueueReporter
+from tidegate_operator.control.runs import Reconciler
+from tidegate_operator.control.schedules import ScheduleReconciler
+from tidegate_operator.control.schema_worker import SchemaWorker
+from tidegate_operator.control.why_server import WhyServer
+from tidegate_operator.control.workqueue import Workqueue
+from tidegate_operator.executors.job import JobExecutor
+from tidegate_operator.health import HealthServer
+from tidegate_operator.kube.client import Cluster, KubeClient
+from tidegate_operator.kube.informer import Informer
+from tidegate_operator.kube.own_writes import OwnWrites
+from tidegate_operator.lease import Lease, State
+from tidegate_operator.manifests.job import PodDefaults
+from tidegate_operator.metrics import Metrics, QueueCount
+from tidegate_operator.queueing.admission import Admission
+from tidegate_operator.settings import OperatorSettings
+from tidegate_operator.state.cache import Cache
+from tidegate_operator.state.quarantine import Quarantine
+from tidegate_operator.watch.crd_check import installation_problem
+from tidegate_operator.watch.kopf_source import watch_own_kinds
+from tidegate_operator.watch.pod_sink import PodSink
+from tidegate_operator.watch.resync import Sweeper
+
+CRD_RETRY_SECONDS = 2.0
+WATCH_RETRY_SECONDS = 0.5
+TICK_SECONDS = 1.0
+SCHEDULES_AT_ONCE = 8
+"""At midnight all may want to be carried out."""
+
+LIVE_PODS = {"labelSelector": f"{MANAGED_BY_LABEL}={MANAGED_BY}", "fieldSelector": "status.phase!=Pending"}
+
+
+class Manager:
+    """One supervisor process."""
+
+    def __init__(self, settings: OperatorSettings, cluster: Cluster) -> None:
+        self._settings, self._cluster = settings, cluster
+        self._metrics = Metrics()
+        self._quarantine = Quarantine(self._metrics)
+        self._cache = Cache(
+            Admission(namespace_limit=settings.namespace_limit, cluster_limit=settings.cluster_limit),
+            quarantine=self._quarantine,
+        )
+        self._crds: str | None = "the CRDs have not been looked for yet"
+        self._stop = asyncio.Event()
+        self._broken: str | None = None
+        self._lease = Lease(
+            cluster,
+            namespace=settings.lease_namespace,
+            name=settings.lease_name,
+            identity=settings.identity or f"{socket.gethostname()}-{os.getpid()}",
+            duration=settings.lease_duration_seconds,
+            renew_deadline=settings.lease_renew_deadline_seconds,
+            retry=settings.lease_retry_seconds,
+            metrics=self._metrics,
+            annotations=lambda: {SET_ASIDE_ANNOTATION: str(self._quarantine.size)},
+        )
+        self._log = structlog.get_logger(__name__)
+
+    async def run(self) -> int:
+        """Work until SIGTERM, the loss of the Lease, or a fault. Returns the exit code."""
+        self._take_signals()
+        health = HealthServer(
+            host=self._settings.host,
+            port=self._settings.port,
+            metrics=self._metrics,
+            not_ready=self._not_ready,
+            not_healthy=lambda: self._broken,
+            before_scrape=self._count_runs,
+        )
+        async with health:
+            self._log.info("started", port=health.port, server=self._cluster.server)
+            async with KubeClient(
+                self._cluster,
+                metrics=self._metrics,
+                guard=self._lease.guard,
+                limit=self._settings.concurrent_actions + 8,
+            ) as client:
+                await self._until_stopped(self._find_crds(client))
+                if self._stop.is_set():
+                    return 0
+                self._lease.start()
+                ticking = asyncio.create_task(self._tick())
+                try:
+                    await self._until_stopped(self._lease.wait_for(State.LEADING))
+                    return 0 if self._stop.is_set() else await self._lead(client)
+                finally:
+                    ticking.cancel()
+                    await asyncio.to_thread(self._lease.release)
+
+    async def _lead(self, client: KubeClient) -> int:
+        settings = self._settings
+        defaults = PodDefaults(api_url=settings.api_url, run_as_user=settings.run_as_user)
+        executor = JobExecutor(client, self._cache, defaults=defaults)
+        schemas = SchemaWorker(places=settings.concurrent_actions // 2)
+        own_writes = OwnWrites()
+        actor = Actor(
+            client,
+            self._cache,
+            executor,
+            schemas,
+            own_writes=own_writes,
+            metrics=self._metrics,
+            settings=settings,
+        )
+        workqueue = Workqueue(is_ready=lambda: self._cache.complete, quarantine=self._quarantine, metrics=self._metrics)
+        self._cache.on_change = workqueue.add
+        reconciler = Reconciler(self._cache, actor, workqueue, settings=settings, metrics=self._metrics)
+        schedules = ScheduleReconciler(
+            client,
+            self._cache,
+            workqueue,
+            deletes_due_by=lambda namespace: settings.deletes_due_by(namespace, self._cache.projects),
+        )
+        queues = QueueReporter(client, self._cache, workqueue)
+        workqueue.serve("taskruns", reconciler, places=settings.concurrent_actions)
+        workqueue.serve("schedules", schedules, places=SCHEDULES_AT_ONCE)
+        workqueue.serve("queues", queues, places=1)
+        sweeper = Sweeper(
+            client,
+            self._cache,
+            is_busy=workqueue.is_busy,
+            namespaces=settings.namespaces,
+            own_namespace=settings.lease_namespace if settings.api_of_projects else None,
+            seconds=settings.sweep_seconds,
+            metrics=self._metrics,
+        )
+        unlisted: set[str | None] = {*settings.namespaces} or {None}
+        informers = [
+            Informer(
+                client,
+                path=f"/api/v1/namespaces/{namespace}/pods" if namespace else "/api/v1/pods",
+                resource="pods",
+                selector=LIVE_PODS,
+                sink=PodSink(self._cache, namespace=namespace, unlisted=unlisted),
+                metrics=self._metrics,
+            )
+            for namespace in sorted(unlisted, key=str)
+        ]
+        parts: dict[str, Coroutine[Any, Any, Any]] = {
+            "kopf": self._watch(client, sweeper, own_writes),
+            "queues": queues.run(),
+            "sweeper": sweeper.run(),
+            "workqueue": workqueue.run(),
+            "lease": self._lease.wait_for(State.LOST),
+            "stop": self._stop.wait(),
+            **{f"pods {i}": informer.run() for i, informer in enumerate(informers)},
+        }
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(schemas.close)
+            if settings.why_callers:
+                await stack.enter_async_context(self._why_server(client, reconciler))
+            return await self._work(parts, workqueue)
+
+    def _why_server(self, client: KubeClient, reconciler: Reconciler) -> WhyServer:
+        return WhyServer(
+            client,
+            self._cache,
+            context=reconciler.context,
+            leading=lambda: self._lease.state is State.LEADING,
+            callers=self._settings.why_callers,
+            host=self._settings.host,
+            port=self._settings.why_port,
+        )
+
+    async def _work(self, parts: dict[str, Coroutine[Any, Any, Any]], workqueue: Workqueue) -> int:
+        tasks = {asyncio.create_task(part, name=name) for name, part in parts.items()}
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        names = {task.get_name() for task in done}
+        failed = [task for task in done if task.exception() is not None]
+        for task in failed:
+            self._broken = f"{task.get_name()} ended: {task.exception()!r}"
+            self._log.error("a part broke", part=task.get_name(), error=repr(task.exception()))
+        if "lease" in names:
+            self._log.error("another replica holds the lease")
+        await workqueue.stop()
+        # Writes have drained: another may lead. Watches have nothing to finish, kopf's own slow farewell included.
+        await asyncio.to_thread(self._lease.release)
+        for task in tasks - done:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=2)
+        return 1 if failed or "lease" in names else 0
+
+    async def _find_crds(self, client: KubeClient) -> None:
+        """Until all four kinds are served as this version knows them."""
+        while (problem := await installation_problem(client)) is not None:
+            self._crds = problem
+            self._log.warning("not ready", reason=problem)
+            await asyncio.sleep(CRD_RETRY_SECONDS)
+        self._crds = None
+
+    async def _watch(self, client: KubeClient, sweeper: Sweeper, own_writes: OwnWrites) -> None:
+        """Keep kopf running. An apiserver that has just started may answer what ends it, and does for a moment only.
+
+        It lists everything as the sweep does, and keeps it for a moment: one after the other takes half the memory.
+        """
+        await sweeper.swept.wait()
+        while not self._stop.is_set():
+            try:
+                await watch_own_kinds(
+                    self._cluster,
+                    self._cache,
+                    self._metrics,
+                    namespaces=self._settings.namespaces,
+                    own_writes=own_writes,
+                    stop=self._stop,
+                    on_list=sweeper.listed_by_watch,
+                    on_spawned=self._take_signals,  # kopf has taken SIGTERM for itself
+                )
+            except Exception as error:  # whatever it is, a fresh start mends it or tells it again
+                self._metrics.watch_restarts.inc()
+                self._log.warning("watches start anew", error=repr(error))
+                await asyncio.sleep(WATCH_RETRY_SECONDS)
+                await self._find_crds(client)
+
+    def _take_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+
+    async def _until_stopped(self, waiting: Coroutine[Any, Any, Any]) -> None:
+        tasks = {asyncio.create_task(waiting), asyncio.create_task(self._stop.wait())}
+        done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in pending:
+            task.cancel()
+        for task in done:
+            task.result()
+
+    async def _tick(self) -> None:
+        while True:
+            self._lease.tick()
+            await asyncio.sleep(TICK_SECONDS)
+
+    def _not_ready(self) -> str | None:
+        if self._crds is not None:
+            return self._crds
+        if self._lease.state is State.LEADING and not self._cache.complete:
+            return "reading the cluster's state"
+        return None
+
+    def _count_runs(self) -> None:
+        for phase, count in self._cache.count_runs().items():
+            self._metrics.runs.labels(phase).set(count)
+        self._metrics.count_queues(
+            (
+                QueueCount(queue.key, pending=len(queue.waiting), running=len(queue.holders))
+                for queue in self._cache.admission.queues
+            ),
+            by_namespace=self._settings.metrics_by_namespace,
+        )

@@ -1,0 +1,136 @@
+"""The status as it is written: pure builders of the JSON that people and programs read."""
+
+from typing import Any, Final
+
+from pydantic.alias_generators import to_camel
+from tidegate_api.names import ATTEMPTS_KEPT, DEFAULT_QUEUE, Phase, Reason
+from tidegate_api.taskrun import TaskRunStatus
+
+from tidegate_operator.json_codec import Json
+from tidegate_operator.policies.outcome import ABSENT, End
+from tidegate_operator.records.attempt import AttemptRecord
+from tidegate_operator.records.run import RunRecord
+from tidegate_operator.timestamps import format_duration, format_time, parse_time
+
+STATUS_FIELDS: Final = tuple(to_camel(name) for name in TaskRunStatus.model_fields)
+REASON_MAX: Final = 256
+MESSAGE_MAX: Final = 1024
+
+
+def attempt_entry(attempt: AttemptRecord, *, end: End | None, started: float | None) -> Json:
+    """The attempt's line in `status.attempts`."""
+    pod = attempt.pod
+    fields: Json = {
+        "number": attempt.number,
+        "jobName": attempt.job_name,
+        "podName": pod.name if pod else None,
+        "nodeName": pod.node if pod else None,
+        "image": pod.image if pod else None,
+        "imageID": pod.image_id if pod else None,
+        "specHash": attempt.spec_hash,
+        "startedAt": format_time(started) if started is not None else None,
+    }
+    if end is not None:
+        fields |= {
+            "outcome": str(end.outcome),
+            "reason": end.reason[:REASON_MAX] if end.reason else None,
+            "message": end.message[:MESSAGE_MAX] if end.message else None,
+            "exitCode": end.exit_code,
+            "finishedAt": format_time(end.finished),
+        }
+    return {k: v for k, v in fields.items() if v is not None}
+
+
+def with_attempt(attempts: list[Json], entry: Json) -> list[Json]:
+    """The history with one line added or replaced; the last 100 are kept."""
+    return [*(a for a in attempts if a["number"] != entry["number"]), entry][-ATTEMPTS_KEPT:]
+
+
+def build_status(
+    run: RunRecord,
+    *,
+    phase: Phase,
+    now: float,
+    reason: str | None = None,
+    message: str | None = None,
+    attempts: list[Json] | None = None,
+    started: float | None = None,
+    finished: float | None = None,
+    disruptions: int | None = None,
+    next_attempt: float | None = None,
+    ttl: int | None = None,
+    result: Any = ABSENT,
+    result_ref: Json | None = None,
+    queued_at: Any = ABSENT,
+    queue: str | None = None,
+) -> Json:
+    """The whole status. What is set once (startedAt; queuedAt unless given) is taken over from the run.
+
+    `queued_at`: None for a run that something else than its queue holds.
+    """
+    before = run.status
+    first_start = before.started_at or (format_time(started) if started is not None else None)
+    status: Json = {
+        "phase": str(phase),
+        "reason": str(reason)[:REASON_MAX] if reason else None,
+        "message": message[:MESSAGE_MAX] if message else None,
+        "observedGeneration": run.generation,
+        "queuedAt": _queued_at(run, queued_at),
+        "startedAt": first_start,
+        "queue": queue or (run.plan.queue if run.plan else run.queue or DEFAULT_QUEUE),
+        "attempts": (before.attempts if attempts is None else attempts) or None,
+        "disruptions": (before.disruptions if disruptions is None else disruptions) or None,
+        "nextAttemptAt": format_time(next_attempt) if next_attempt is not None else None,
+        "resultRef": result_ref,
+    }
+    if finished is not None:
+        begun = parse_time(first_start)
+        status |= {
+            "finishedAt": format_time(max(finished, begun or 0.0)),
+            "duration": format_duration(finished - begun) if begun is not None else None,
+            "ttlSecondsAfterFinished": ttl,
+        }
+    status = {k: v for k, v in status.items() if v is not None}
+    if result is not ABSENT:
+        status["result"] = result
+    status["conditions"] = _conditions(run, phase=phase, reason=reason, message=message, now=now)
+    return status
+
+
+def failed_by_fault(run: RunRecord, *, message: str, ttl: int | None, now: float) -> Json:
+    """The end of a run that is set aside: no more than can be said of a record that can't be relied on."""
+    status: Json = {
+        "phase": str(Phase.FAILED),
+        "reason": str(Reason.INTERNAL_ERROR),
+        "message": message[:MESSAGE_MAX],
+        "finishedAt": format_time(now),
+        "conditions": _conditions(run, phase=Phase.FAILED, reason=Reason.INTERNAL_ERROR, message=message, now=now),
+    }
+    return {**status, "ttlSecondsAfterFinished": ttl} if ttl is not None else status
+
+
+def _queued_at(run: RunRecord, given: Any) -> str | None:
+    if given is None:
+        return None
+    if given is not ABSENT:
+        return format_time(given)
+    if run.status.queued_at is not None:
+        return run.status.queued_at
+    if run.tracked.queued_at is None and run.plan is None:
+        return None  # it never came so far
+    return format_time(
+        run.tracked.queued_at if run.tracked.queued_at is not None else max(run.created, run.start_after or 0.0)
+    )
+
+
+def _conditions(run: RunRecord, *, phase: Phase, reason: str | None, message: str | None, now: float) -> list[Json]:
+    # A run's conditions change once: from what they were at its creation to what they are at its end.
+    since = format_time(now if phase.terminal else run.created)
+    succeeded = ("True" if phase is Phase.SUCCEEDED else "False") if phase.terminal else "Unknown"
+
+    def condition(kind: str, state: str) -> Json:
+        why = str(reason or phase)[:REASON_MAX]
+        made = {"type": kind, "status": state, "reason": why, "lastTransitionTime": since}
+        return {**made, "message": message[:MESSAGE_MAX]} if message else made
+
+    return [condition("Finished", "True" if phase.terminal else "False"), condition("Succeeded", succeeded)]

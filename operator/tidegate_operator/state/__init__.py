@@ -1,0 +1,1 @@
+"""What the operator knows: the cache is the one door through which records change."""
