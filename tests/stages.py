@@ -29,9 +29,9 @@ STAGES = {
 }
 LINT = "lint"
 WITHOUT_PROGRAMS = ("unit", "property")
-LANES = (("cluster", "cluster_tool"), ("control_plane", "web"), ("property", "unit"))
+LANES = (("cluster",), ("control_plane", "web"), ("property", "unit", "cluster_tool"))
 QUICK_LANES = (("property", "unit"), ("web", "control_plane", LINT))
-PROCESSES = {"control_plane": 3, "web": 3}
+PROCESSES = {"control_plane": 3, "web": 3, "cluster": 4}
 """How many share a stage's tests. Each has servers of its own (tests/support/spread.py says which tests stay together)."""
 
 

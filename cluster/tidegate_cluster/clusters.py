@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import host, locks, programs, tools
+from .components import Taint
 from .errors import ClusterError
 from .kind import KindCluster
 from .native import NativeCluster
@@ -89,10 +90,10 @@ class Clusters:
         with self._locked(name):
             self._existing(name).load(archives)
 
-    def add_node(self, name: str, node: str) -> None:
-        """Add a node to a native cluster."""
+    def add_node(self, name: str, node: str, *, taints: Sequence[Taint] = ()) -> None:
+        """Add a node to a native cluster. It has `taints` from its first moment on."""
         with self._locked(name):
-            self._native(name).add_node(check_name(node))
+            self._native(name).add_node(check_name(node), taints=taints)
 
     def kill_node(self, name: str, node: str, *, power: bool = False) -> None:
         """Let an added node fail."""

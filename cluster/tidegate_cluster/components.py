@@ -10,15 +10,19 @@ from .machine import CONFIG, PKI
 
 PAUSE_IMAGE = "tidegate.local/pause:1"
 DOMAIN = "cluster.local"
+Taint = Mapping[str, str]
+"""key, value and effect, as in a node's spec."""
 _CLIENT_RATE = ("--kube-api-qps=1000", "--kube-api-burst=2000")
 
 
-def config_files(*, addresses: Addresses, index: int, node: str, cni_bin: Sequence[str]) -> Mapping[str, str]:
+def config_files(
+    *, addresses: Addresses, index: int, node: str, cni_bin: Sequence[str], taints: Sequence[Taint] = ()
+) -> Mapping[str, str]:
     """Files of a node's configuration directory by relative path."""
     return {
         "containerd.toml": _containerd(cni_bin=cni_bin),
         "cni/10-pods.conflist": _cni(addresses=addresses, index=index),
-        "kubelet.json": json.dumps(kubelet_config(addresses=addresses, node=node), indent=1),
+        "kubelet.json": json.dumps(kubelet_config(addresses=addresses, node=node, taints=taints), indent=1),
         "Corefile": _corefile(addresses=addresses),
     }
 
@@ -58,8 +62,8 @@ def _cni(*, addresses: Addresses, index: int) -> str:
     return json.dumps({"cniVersion": "1.0.0", "name": "pods", "plugins": [bridge]}, indent=1)
 
 
-def kubelet_config(*, addresses: Addresses, node: str) -> Mapping[str, object]:
-    """The kubelet's configuration."""
+def kubelet_config(*, addresses: Addresses, node: str, taints: Sequence[Taint] = ()) -> Mapping[str, object]:
+    """The kubelet's configuration. It registers its node with `taints`."""
     return {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
@@ -72,6 +76,7 @@ def kubelet_config(*, addresses: Addresses, node: str) -> Mapping[str, object]:
         "tlsCertFile": f"{PKI}/{node}.crt",
         "tlsPrivateKeyFile": f"{PKI}/{node}.key",
         "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",
+        "registerWithTaints": list(taints),
         "cgroupDriver": "cgroupfs",
         "cgroupRoot": f"/{addresses.cgroup(node)}",
         "failCgroupV1": False,  # Kubernetes >= 1.35 refuses hosts with version 1 otherwise

@@ -27,6 +27,7 @@ from . import (
 )
 from .addresses import Addresses
 from .api import Api
+from .components import Taint
 from .errors import ClusterError
 from .machine import Machine
 from .records import CONTROL_NODE, Record, Store, boot_id
@@ -88,7 +89,7 @@ class NativeCluster:
         if self.directory.exists():
             shutil.rmtree(self.directory)
 
-    def add_node(self, node: str) -> None:
+    def add_node(self, node: str, *, taints: Sequence[Taint] = ()) -> None:
         """Add a node and wait until it is ready; it gets all images of the first."""
         record = self._require()
         if node in record.nodes:
@@ -97,7 +98,8 @@ class NativeCluster:
         if index > addresses.MOST_NODES:
             raise ClusterError(f"cluster {self.name} has {addresses.MOST_NODES} nodes, and has no room for more")
         try:
-            self._boot(record, node=node, index=index, built=programs.require(settings=self.store.settings))
+            built = programs.require(settings=self.store.settings)
+            self._boot(record, node=node, index=index, built=built, taints=taints)
             self._start_kubelet(record, node=node, index=index)
             self._machine(node).start("kube-proxy", *components.proxy(addresses=record.addresses, node=node))
             self._copy_images(self._machine(node))
@@ -185,12 +187,12 @@ class NativeCluster:
             certificate=admin,
         )
 
-    def _boot(self, record: Record, *, node: str, index: int, built: Path) -> None:
+    def _boot(self, record: Record, *, node: str, index: int, built: Path, taints: Sequence[Taint] = ()) -> None:
         record.nodes[node] = index
         self.store.save(record)
         plan = record.addresses
         machine = self._machine(node)
-        self._configure(plan, machine=machine, index=index)
+        self._configure(plan, machine=machine, index=index, taints=taints)
         cgroups.create(plan.cgroup(node))
         machine.boot(programs=built, pki=self.directory / "pki")
         network.connect(plan, machine=machine, index=index)
@@ -205,7 +207,7 @@ class NativeCluster:
     def _start_kubelet(self, record: Record, *, node: str, index: int) -> None:
         self._machine(node).start("kubelet", *components.kubelet(addresses=record.addresses, index=index, node=node))
 
-    def _configure(self, plan: Addresses, *, machine: Machine, index: int) -> None:
+    def _configure(self, plan: Addresses, *, machine: Machine, index: int, taints: Sequence[Taint]) -> None:
         node = machine.name
         authority = pki.Authority(directory=self.directory / "pki")
         users = {"kubelet": f"/O=system:nodes/CN=system:node:{node}", "kube-proxy": "/CN=system:kube-proxy"}
@@ -225,7 +227,7 @@ class NativeCluster:
                 config / f"{user}.kubeconfig", server=_server(plan), ca=authority.ca, name=user, certificate=certificate
             )
         cni_bin = [path for path in _CNI_DIRECTORIES if Path(path, "bridge").exists()]
-        files = components.config_files(addresses=plan, index=index, node=node, cni_bin=cni_bin)
+        files = components.config_files(addresses=plan, index=index, node=node, cni_bin=cni_bin, taints=taints)
         for name, content in files.items():
             (config / name).write_text(content)
 

@@ -19,10 +19,9 @@ from tidegate_cluster import settings
 from tidegate_cluster.clusters import Clusters
 from tidegate_demo.kubectl import Kubectl
 
-LONGEST = ("test_runs", "test_lost_nodes", "test_web", "test_examples", "test_pods", "test_tutorial")
+LONGEST = ("test_lost_nodes", "test_web", "test_examples", "test_odd_input", "test_runs", "test_pods", "test_tutorial")
 ALONE = (
-    "test_lost_nodes",
-    "test_odd_input",
+    "test_odd_objects",
     "test_operator",
     "test_lost_store",
     # Its tests replace every pod, and take the release away in the end.
@@ -33,7 +32,7 @@ MADE = pytest.StashKey[ExitStack]()
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Those that are alone come last."""
-    order(items, longest=LONGEST, last=ALONE[1:])
+    order(items, longest=LONGEST, last=ALONE)
     for item in items:
         # The first one may wait for the cluster, and for images where none are built yet.
         item.add_marker(pytest.mark.timeout(3600))

@@ -1,4 +1,4 @@
-"""Nodes that are lost: which answer no more and come back, or never do. No other test may have its pods there."""
+"""Nodes that are lost: which answer no more and come back, or never do. A taint keeps the pods of other tests away."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -15,6 +15,8 @@ from tidegate_demo.kubectl import Kubectl
 
 ONCE: dict[str, Any] = {"maxAttempts": 1}
 LOST = "node-2"
+TAINT = {"key": "tests.tidegate.dev/lost", "value": "soon", "effect": "NoSchedule"}
+THERE = {"key": TAINT["key"], "operator": "Exists"}
 SHORT = [
     {"key": f"node.kubernetes.io/{key}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 5}
     for key in ("unreachable", "not-ready")
@@ -48,7 +50,7 @@ def second_node(clusters: Clusters, kubectl: Kubectl, spare_nodes: None) -> str:
     if ready != ["True"]:
         with suppress(ClusterError):
             clusters.remove_node(CLUSTER, LOST)
-        clusters.add_node(CLUSTER, LOST)
+        clusters.add_node(CLUSTER, LOST, taints=[TAINT])
     return LOST
 
 
@@ -66,7 +68,7 @@ def on_the_second_node_first(name: str) -> RunBuilder:
     node = {"name": "NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}
     template = {
         "spec": {
-            "tolerations": SHORT,
+            "tolerations": [THERE, *SHORT],
             "affinity": {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [prefer]}},
             "containers": [{"name": "task", "env": [node]}],
         }
@@ -78,7 +80,7 @@ def on_the_second_node_first(name: str) -> RunBuilder:
 def test_a_node_that_does_not_answer_and_comes_back_goes_on_with_its_run(
     kubectl: Kubectl, clusters: Clusters, runs: ClusterRuns, second_node: str
 ) -> None:
-    template = {"spec": {"nodeSelector": {"kubernetes.io/hostname": second_node}}}
+    template = {"spec": {"nodeSelector": {"kubernetes.io/hostname": second_node}, "tolerations": [THERE]}}
     script = """trap 'echo \\"back\\" > $TIDEGATE_RESULT_FILE; exit 0' USR1; while :; do sleep 0.1; done"""
     runs.start(a_run("cut-off").shell(script).task(podTemplate=template, retry=ONCE))
     runs.wait("cut-off", "Running")

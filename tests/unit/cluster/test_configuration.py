@@ -30,6 +30,12 @@ def test_cluster_dns_is_on_the_first_node() -> None:
     assert "bind 10.201.0.11" in files()["Corefile"]
 
 
+def test_a_node_registers_with_its_taints() -> None:
+    taint = {"key": "example.com/spare", "value": "", "effect": "NoSchedule"}
+    assert components.kubelet_config(addresses=PLAN, node="node-2", taints=[taint])["registerWithTaints"] == [taint]
+    assert json.loads(files()["kubelet.json"])["registerWithTaints"] == []
+
+
 def test_the_controller_manager_is_not_held_to_its_default_rate() -> None:
     wanted = {"--kube-api-qps=1000", "--kube-api-burst=2000", "--concurrent-job-syncs=20"}
     assert wanted <= set(components.controller_manager())
