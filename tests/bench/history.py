@@ -18,9 +18,9 @@ from support.callers import SignedIn
 from support.history import fill
 from support.servers import Postgres, Redis, ensure_servers, free_port
 from support.web import EMAIL, PASSWORD, Parts, make_parts
-from tidegate_web import logs
 from tidegate_web.app import make_services
 from tidegate_web.auth.admin import create_admin
+from tidegate_web.serving import json_logs
 from tidegate_web.settings import WebSettings
 from tidegate_web.store import schema
 
@@ -138,7 +138,7 @@ def _app(folder: Path) -> Iterator[Parts]:
     """The web part with its stores and no cluster: what is archived needs none."""
     nowhere = folder / "kubeconfig"
     nowhere.write_text(_KUBECONFIG.format(port=free_port()))
-    logs.configure("WARNING")
+    json_logs.configure("WARNING")
     with ExitStack() as cleanup:
         postgres, redis = cleanup.enter_context(Postgres()), cleanup.enter_context(Redis())
         settings = WebSettings(

@@ -27,7 +27,7 @@ from support.web import Process, Stack
 from tidegate_cluster.control_plane import ControlPlane
 from tidegate_web.app import make_redis
 from tidegate_web.auth.admin import create_admin
-from tidegate_web.live.channels import EventLog
+from tidegate_web.events.channels import EventLog
 from tidegate_web.store import schema
 
 from .figures import ProcessView

@@ -16,7 +16,7 @@ from support.web import Events
 from tidegate_api.names import API_VERSION
 from tidegate_demo.install import ADMIN, NAMESPACE, RELEASE
 from tidegate_demo.kubectl import Kubectl
-from tidegate_web.mirror.loglines import LOST
+from tidegate_web.mirror.logs.lines import LOST
 
 RUNS = f"/api/v1/projects/{PROJECT}/runs"
 MIB = 1024 * 1024

@@ -9,7 +9,7 @@ from support.proxy import FaultyProxy
 from support.schedules import KIND, Schedules
 from support.spread import Spread, order
 from tidegate_cluster.control_plane import ControlPlane
-from tidegate_web.kubernetes import Cluster
+from tidegate_web.cluster.client import Cluster
 
 LONGEST = (
     "test_resilience",

@@ -14,7 +14,7 @@ from support.odd.objects import OddObjects, loosen, sound_run
 from support.operator import OperatorProcess, Runs, wait_served
 from support.servers import wait_until
 from tidegate_cluster.control_plane import ControlPlane
-from tidegate_web.kubernetes import Cluster
+from tidegate_web.cluster.client import Cluster
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "60"))
 SEED = int(os.environ.get("FUZZ_SEED", "1"))

@@ -12,7 +12,7 @@ from support.faults import held
 from support.operator import OperatorProcess, OwnRuns
 from support.servers import wait_until
 from tidegate_cluster.control_plane import ControlPlane
-from tidegate_web.kubernetes import MERGE_PATCH
+from tidegate_web.cluster.client import MERGE_PATCH
 
 GROUP = "/apis/tidegate.dev/v1alpha1"
 BOUND = "not a whole number from 0 to 31536000"

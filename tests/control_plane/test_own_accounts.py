@@ -18,9 +18,9 @@ from support.operator import OperatorProcess, OwnRuns, Runs, install_crds
 from support.servers import wait_until
 from tidegate_cluster.control_plane import ControlPlane
 from tidegate_cluster.errors import ClusterError
-from tidegate_web.kubernetes import Cluster
+from tidegate_web.cluster.client import Cluster
 from tidegate_web.mirror.bindings import Bindings
-from tidegate_web.projects import Projects
+from tidegate_web.projects.directory import Projects
 
 Json = dict[str, Any]
 RIGHTS = frozenset({"Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding", "ServiceAccount"})

@@ -12,7 +12,7 @@ from support.builders import a_run
 from support.operator import OperatorProcess, OwnRuns, Runs, install_crds, wait_served
 from support.servers import wait_until
 from tidegate_cluster.control_plane import ControlPlane
-from tidegate_web.kubernetes import Cluster
+from tidegate_web.cluster.client import Cluster
 
 ACTORS = ("admin", "operator", "second")
 QUICK_LEASE = {"lease_duration_seconds": "3", "lease_renew_deadline_seconds": "2", "lease_retry_seconds": "0.3"}

@@ -6,7 +6,7 @@ from support.builders import a_run
 from support.operator import OperatorProcess, Runs, install_crds
 from support.servers import wait_until
 from tidegate_cluster.control_plane import ControlPlane
-from tidegate_web.kubernetes import Cluster
+from tidegate_web.cluster.client import Cluster
 
 
 def test_a_supervisor_whose_cluster_has_stepped_back_starts_anew(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from support.builders import a_run, a_task
 from support.operator import OperatorProcess, Runs
 from support.servers import wait_until
 from tidegate_cluster.control_plane import ControlPlane
-from tidegate_web.kubernetes import Cluster
+from tidegate_web.cluster.client import Cluster
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -15,7 +15,7 @@ from tidegate_cluster.clusters import Clusters
 from tidegate_cluster.errors import ClusterError
 from tidegate_demo import install
 from tidegate_demo.kubectl import Kubectl
-from tidegate_web.kubernetes import Cluster
+from tidegate_web.cluster.client import Cluster
 
 from support.builders import RunBuilder
 from support.operator import Runs

@@ -8,8 +8,8 @@ import signal
 import sys
 import threading
 
-from tidegate_web import worker
 from tidegate_web.commands import main
+from tidegate_web.shared import worker
 
 
 class StandsStillError(BaseException):

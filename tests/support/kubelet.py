@@ -16,7 +16,7 @@ from typing import Self
 from urllib.parse import parse_qs, urlsplit
 
 from tidegate_cluster.pki import Authority
-from tidegate_web.kubernetes import Cluster
+from tidegate_web.cluster.client import Cluster
 
 BEGIN = datetime(2026, 11, 25, 12, tzinfo=UTC)
 """When the first line of each log was written; the next each a second later."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from tidegate_web.mirror.loglines import LineReader, Piece
+from tidegate_web.mirror.logs.lines import LineReader, Piece
 from tidegate_web.store.queries.logs import Place
 
 

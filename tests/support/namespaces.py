@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-from tidegate_web.kubernetes import MERGE_PATCH, NAMESPACES
+from tidegate_web.cluster.client import MERGE_PATCH, NAMESPACES
 
 from support.runs import RunMaker
 from support.servers import wait_until

@@ -8,7 +8,7 @@ from typing import Any
 from tidegate_api.job_names import job_name
 from tidegate_api.names import TASK_LABEL, TASK_SPEC_ANNOTATION
 from tidegate_cluster.control_plane import ControlPlane
-from tidegate_web.kubernetes import (
+from tidegate_web.cluster.client import (
     GROUP_VERSION,
     MERGE_PATCH,
     Cluster,

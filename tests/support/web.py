@@ -25,10 +25,10 @@ from tidegate_web.app import create_app, create_internal_app, make_services
 from tidegate_web.auth.passwords import Passwords
 from tidegate_web.mirror.process import Mirror
 from tidegate_web.mirror.quarantine import Quarantine
-from tidegate_web.permissions import Role
-from tidegate_web.request_metrics import RequestMetrics
 from tidegate_web.services import Services
+from tidegate_web.serving.request_metrics import RequestMetrics
 from tidegate_web.settings import WebSettings
+from tidegate_web.shared.permissions import Role
 from tidegate_web.store.queries import members, users
 from werkzeug.serving import make_server
 

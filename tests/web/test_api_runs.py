@@ -7,7 +7,7 @@ import pytest
 from support.callers import SignedIn
 from support.rights import RELEASE
 from support.web import EMAIL, Parts, Stack
-from tidegate_web.kubernetes import MERGE_PATCH, lease_path
+from tidegate_web.cluster.client import MERGE_PATCH, lease_path
 
 TASK = {"image": "busybox", "command": ["true"]}
 LEASE = "tidegate-operator"

@@ -20,8 +20,8 @@ from support.pods import Pod
 from support.servers import wait_until
 from support.web import Parts, Stack, finish, make_quarantine, until
 from tidegate_api.job_names import job_name
-from tidegate_web.archive_bound import ArchiveBound
-from tidegate_web.mirror.logwriter import BATCH, BATCH_BYTES, LogCutError, LogWriter
+from tidegate_web.mirror.logs.writer import BATCH, BATCH_BYTES, LogCutError, LogWriter
+from tidegate_web.shared.archive_bound import ArchiveBound
 from tidegate_web.store.queries.logs import Chunk, End, Place
 
 BOUND = 200_000

@@ -13,9 +13,9 @@ from support.archive import NOW, HandClock, a_run, archive, keep_for, kept, mont
 from support.pods import Pod
 from support.servers import wait_until
 from support.web import Parts, Stack, make_quarantine, until
-from tidegate_web.archive_bound import ArchiveBound
 from tidegate_web.mirror.archive_metrics import ArchiveMetrics
 from tidegate_web.mirror.pruner import Pruner
+from tidegate_web.shared.archive_bound import ArchiveBound
 from tidegate_web.store.partitions import Month
 from tidegate_web.store.queries import archiving, project_bytes, project_moves, recount, task_specs
 from tidegate_web.store.records import RunRecord

@@ -10,8 +10,8 @@ from support.servers import wait_until
 from support.web import MirrorThread, Parts, Stack, finish, until
 from tidegate_web.api.bulk import WORKER
 from tidegate_web.bulk.worker import BulkWorker
-from tidegate_web.kubernetes import runs_path
-from tidegate_web.permissions import Role
+from tidegate_web.cluster.client import runs_path
+from tidegate_web.shared.permissions import Role
 from tidegate_web.store.queries import members, users
 
 TASK = {"image": "busybox", "command": ["true"]}

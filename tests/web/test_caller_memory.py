@@ -5,7 +5,7 @@ from dataclasses import replace
 from support.web import Stack
 from tidegate_web.auth.caller import Caller
 from tidegate_web.auth.memory import REFRESH_SECONDS, CallerMemory
-from tidegate_web.permissions import Role
+from tidegate_web.shared.permissions import Role
 
 TOKEN = b"\x01" * 32
 ADA = Caller(name="ada@example.com", roles={"p": Role.OPERATOR})

@@ -7,7 +7,7 @@ from playwright.sync_api import Browser, Page, expect
 from support.browser import signed_in
 from support.runs import Json
 from support.web import EMAIL, PASSWORD, Stack
-from tidegate_web.kubernetes import queues_path, tasks_path
+from tidegate_web.cluster.client import queues_path, tasks_path
 
 REFRESHED_MS = 12_000
 """Two looks of the page, and some."""

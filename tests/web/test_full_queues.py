@@ -7,8 +7,8 @@ import pytest
 from support.callers import SignedIn
 from support.servers import wait_until
 from support.web import EMAIL, Parts, Stack
-from tidegate_web.kubernetes import Cluster
-from tidegate_web.queues import REMEMBERED_SECONDS, Queues
+from tidegate_web.cluster.client import Cluster
+from tidegate_web.runs.queue_capacity import REMEMBERED_SECONDS, Queues
 
 TASK = {"image": "busybox", "command": ["true"]}
 
@@ -85,7 +85,7 @@ def test_it_takes_runs_again_a_moment_later(stack: Stack, me: SignedIn, full: st
 
 
 def test_a_burst_costs_one_look(stack: Stack, me: SignedIn, full: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tidegate_web.queues.REMEMBERED_SECONDS", 60.0)
+    monkeypatch.setattr("tidegate_web.runs.queue_capacity.REMEMBERED_SECONDS", 60.0)
     for _ in range(5):
         assert me.post("runs", {"task": TASK, "queue": full}).status_code == 429
         assert me.post("runs", {"task": TASK, "queue": "not-there"}).status_code == 201

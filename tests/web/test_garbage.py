@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from support.callers import SignedIn
 from support.web import Parts, Stack
-from tidegate_web.permissions import Permission, permission_of
+from tidegate_web.shared.permissions import Permission, permission_of
 
 Json = dict[str, Any]
 TASK = {"image": "busybox"}

@@ -118,7 +118,7 @@ def test_history_limits_spare_what_a_live_run_depends_on(stack: Stack, parts: Pa
 
 
 def test_many_schedules_are_listed_in_pages(stack: Stack, parts: Parts, monkeypatch: Any) -> None:
-    monkeypatch.setattr("tidegate_web.kubernetes.PAGE", 2)
+    monkeypatch.setattr("tidegate_web.cluster.client.PAGE", 2)
     for number in range(5):
         stack.runs.schedule(f"s{number}", successfulRunsHistoryLimit=0)
         create(stack, f"s{number}-m1", schedule=f"s{number}")

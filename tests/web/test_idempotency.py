@@ -11,7 +11,7 @@ from support.callers import SignedIn
 from support.proxy import FaultyProxy
 from support.servers import wait_until
 from support.web import MirrorThread, Parts, Stack, finish, until
-from tidegate_web.kubernetes import Cluster
+from tidegate_web.cluster.client import Cluster
 from tidegate_web.store import partitions
 from werkzeug.test import TestResponse
 

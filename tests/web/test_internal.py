@@ -14,7 +14,7 @@ from support.servers import wait_until
 from support.web import Parts, Stack, make_parts
 from tidegate_api.job_names import job_name
 from tidegate_web.app import REFUSED_TOKENS
-from tidegate_web.runtokens import RunTokens
+from tidegate_web.auth.run_tokens import RunTokens
 
 
 @pytest.fixture

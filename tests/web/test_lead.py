@@ -3,7 +3,7 @@
 import threading
 
 from support.web import Stack
-from tidegate_web.mirror.lead import Leadership
+from tidegate_web.mirror.leader_lock import Leadership
 
 
 def test_one_leads_and_the_next_one_once_it_lets_go(stack: Stack) -> None:

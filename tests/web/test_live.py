@@ -8,7 +8,7 @@ import pytest
 from support.callers import SignedIn
 from support.servers import wait_until
 from support.web import Events, Parts, Stack
-from tidegate_web.live.channels import publish_logs
+from tidegate_web.events.channels import publish_logs
 from tidegate_web.store.queries.logs import Chunk, End, Place, add_chunk, add_end
 
 UID = "11111111-2222-3333-4444-555555555555"

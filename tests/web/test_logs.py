@@ -11,7 +11,7 @@ from support.runs import Json
 from support.servers import wait_until
 from support.web import Parts, Stack
 from tidegate_api.job_names import job_name
-from tidegate_web.mirror.loglines import LOST
+from tidegate_web.mirror.logs.lines import LOST
 
 
 @pytest.fixture

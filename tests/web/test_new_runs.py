@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import Engine, text
 from support.servers import wait_until
 from support.web import Stack
-from tidegate_web.auditing import Deed
-from tidegate_web.clock import SystemClock
+from tidegate_web.audit.recording import Deed
+from tidegate_web.shared.clock import SystemClock
 from tidegate_web.store.queries import erasure, new_runs, run_keys, runs
 from tidegate_web.store.queries.new_runs import NewRun, UsedKey
 from tidegate_web.store.records import RunRecord, run_record

@@ -10,8 +10,8 @@ from sqlalchemy import text
 from support.runs import now
 from support.servers import wait_until
 from support.web import MirrorThread, Parts, Stack, finish, make_quarantine, row, until
-from tidegate_web.auditing import KEY
-from tidegate_web.kubernetes import runs_path
+from tidegate_web.audit.recording import KEY
+from tidegate_web.cluster.client import runs_path
 from tidegate_web.mirror.informer import Informer
 from tidegate_web.mirror.quarantine import Quarantine, Retrier
 from tidegate_web.store.queries import runs

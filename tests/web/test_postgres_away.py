@@ -13,7 +13,7 @@ from support.pods import Pod
 from support.runs import now
 from support.servers import wait_until
 from support.web import EMAIL, PASSWORD, Parts, Stack, finish, until
-from tidegate_web.auditing import KEY, Entry
+from tidegate_web.audit.recording import KEY, Entry
 from tidegate_web.store import schema
 from tidegate_web.store.engine import make_engine
 
@@ -92,9 +92,9 @@ def test_a_list_goes_on_page_by_page(without_postgres: SignedIn) -> None:
 def test_of_more_runs_than_are_looked_at_a_part_is_listed(
     without_postgres: SignedIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("tidegate_web.kubernetes.PAGE", "tidegate_web.clusterruns.PAGE"):
+    for name in ("tidegate_web.cluster.client.PAGE", "tidegate_web.runs.in_cluster.PAGE"):
         monkeypatch.setattr(name, 1)
-    monkeypatch.setattr("tidegate_web.clusterruns.MOST", 2)
+    monkeypatch.setattr("tidegate_web.runs.in_cluster.MOST", 2)
     answer = without_postgres.get("runs").json or {}
     assert (len(answer["items"]), answer["truncated"]) == (2, True)
 
@@ -215,7 +215,7 @@ def test_an_audit_row_is_written_once_whoever_dies_in_between(parts: Parts, me: 
 
 
 def test_what_waits_to_be_written_is_bounded(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tidegate_web.auditing.MOST", 2)
+    monkeypatch.setattr("tidegate_web.audit.recording.MOST", 2)
     made = parts.services
     entry = Entry(
         at=made.clock.now(), actor="a", address="", action="x", outcome="done", project=None, target=None, detail={}

@@ -13,7 +13,7 @@ from support.runs import RunMaker
 from support.servers import wait_until
 from support.web import MirrorThread, Parts, Stack, finish, row, until
 from tidegate_cluster.control_plane import ControlPlane
-from tidegate_web.kubernetes import (
+from tidegate_web.cluster.client import (
     GROUP_VERSION,
     MERGE_PATCH,
     NAMESPACES,
@@ -165,7 +165,7 @@ def test_where_the_settings_name_the_projects_none_is_made(stack: Stack) -> None
 def test_without_a_mirror_a_new_project_says_that_it_is_not_ready(
     stack: Stack, web: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tidegate_web.projects.READY_SECONDS", 0.2)
+    monkeypatch.setattr("tidegate_web.projects.directory.READY_SECONDS", 0.2)
     me, name = web.sign_in(), f"{stack.project}-waits"
     answer = me.post("/api/v1/projects", {"name": name})
     assert (answer.status_code, (answer.json or {})["ready"]) == (201, False)
@@ -220,7 +220,7 @@ def test_a_project_that_loses_its_label_is_left_alone(stack: Stack, web: Parts, 
 def test_a_binding_that_somebody_takes_away_comes_back(
     stack: Stack, web: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tidegate_web.mirror.keeper.LOOK_SECONDS", 0.2)
+    monkeypatch.setattr("tidegate_web.mirror.project_controller.LOOK_SECONDS", 0.2)
     granting_mirror(stack)
     wait_until(lambda: web.services.projects.is_ready(stack.project), what="the rights")
     stack.runs.kubectl("delete", "rolebindings", "-l", "app.kubernetes.io/managed-by=tidegate")
@@ -262,7 +262,7 @@ def test_no_rights_are_granted_in_a_namespace_made_again_before_the_old_data_is_
         return (namespace.project != stack.project or may_settle.is_set()) and settle(uids, namespace)
 
     monkeypatch.setattr(NamespaceUids, "settle", settle_later)
-    monkeypatch.setattr("tidegate_web.mirror.keeper.RETRY_SECONDS", 0.1)
+    monkeypatch.setattr("tidegate_web.mirror.project_controller.RETRY_SECONDS", 0.1)
     other = RunMaker(stack.plane, f"{stack.project}-beside")
     other.make_project()
     granting_mirror(stack)

@@ -5,7 +5,7 @@ import re
 import pytest
 from support.callers import SignedIn, WithKey
 from support.web import Parts, Stack
-from tidegate_web.permissions import Permission, Role, permission_of
+from tidegate_web.shared.permissions import Permission, Role, permission_of
 
 ROUTES = {
     Permission.PUBLIC: """

@@ -17,8 +17,8 @@ from support.callers import csrf_token
 from support.mail import Mailbox
 from support.servers import wait_until
 from support.web import EMAIL, PASSWORD, Parts, Process, Stack, make_quarantine
-from tidegate_web.clock import SystemClock
 from tidegate_web.mirror.pruner import Pruner
+from tidegate_web.shared.clock import SystemClock
 
 WRONG = "nobody has this one"
 MEMORY = 400 * 1024

@@ -18,10 +18,10 @@ from support.web import Parts, Stack, finish, make_quarantine, until
 from tidegate_api.job_names import job_name
 from tidegate_api.spec_hash import spec_hash
 from tidegate_operator.manifests.job import encode_spec
-from tidegate_web.clock import SystemClock
 from tidegate_web.mirror.pruner import Pruner
+from tidegate_web.shared.clock import SystemClock
+from tidegate_web.shared.task_spec import encoded, spec_of_job
 from tidegate_web.store.queries import project_settings, results, task_specs
-from tidegate_web.taskspec import encoded, spec_of_job
 
 SPEC: Json = {
     "image": "pictures:1",

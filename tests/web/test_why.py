@@ -15,7 +15,7 @@ from support.rights import RELEASE
 from support.runs import Json
 from support.servers import free_port, wait_until
 from support.web import EMAIL, PASSWORD, Stack, finish
-from tidegate_web.kubernetes import MERGE_PATCH, Cluster, lease_path, pods_path
+from tidegate_web.cluster.client import MERGE_PATCH, Cluster, lease_path, pods_path
 
 TASK = {"image": "busybox", "command": ["true"]}
 POD = "operator-0"

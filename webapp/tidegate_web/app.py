@@ -13,10 +13,11 @@ from sqlalchemy import Engine
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from tidegate_web.accounts.mail import Mailer
 from tidegate_web.api import views as api_views
 from tidegate_web.api.bodies import MAX_BATCH_BYTES
 from tidegate_web.api.bulk import WORKER
-from tidegate_web.auditing import AuditSpool
+from tidegate_web.audit.recording import AuditSpool
 from tidegate_web.auth import external, guard
 from tidegate_web.auth import views as auth_views
 from tidegate_web.auth.cookies import SessionCookie, tell_hsts
@@ -24,39 +25,38 @@ from tidegate_web.auth.group_check import GroupCheck
 from tidegate_web.auth.memory import CallerMemory
 from tidegate_web.auth.passwords import Passwords
 from tidegate_web.auth.providers import make_providers
+from tidegate_web.auth.rate_limit import Limit, RateLimiter
+from tidegate_web.auth.run_tokens import RunTokens
 from tidegate_web.auth.throttle import Throttle
 from tidegate_web.bulk.worker import BulkWorker
-from tidegate_web.clock import Clock, SystemClock
-from tidegate_web.clusterruns import ClusterRuns
-from tidegate_web.draining import DrainUnread
+from tidegate_web.cluster.client import Cluster, ClusterError
+from tidegate_web.events.channels import EventLog
+from tidegate_web.events.hub import Hub
 from tidegate_web.health.probes import make_registry
-from tidegate_web.hostaccess import HostAccess
 from tidegate_web.internal import views as internal_views
 from tidegate_web.internal.progress import ProgressWriter
-from tidegate_web.kubernetes import Cluster, ClusterError
-from tidegate_web.leader import Leader
 from tidegate_web.live import views as live_views
-from tidegate_web.live.channels import EventLog
-from tidegate_web.live.hub import Hub
-from tidegate_web.mail import Mailer
-from tidegate_web.namespace_check import NamespaceCheck
 from tidegate_web.openapi import views as openapi_views
 from tidegate_web.pages import views as pages_views
-from tidegate_web.problems import Problem, from_cluster, postgres_away
-from tidegate_web.projects import Projects
-from tidegate_web.queues import Queues
-from tidegate_web.ratelimit import Limit, RateLimiter
-from tidegate_web.request_metrics import RequestMetrics
-from tidegate_web.routing import add_converters
-from tidegate_web.runtokens import RunTokens
-from tidegate_web.schemas import SchemaWorker
+from tidegate_web.projects.directory import Projects
+from tidegate_web.projects.host_access import HostAccess
+from tidegate_web.projects.namespace_check import NamespaceCheck
+from tidegate_web.runs.in_cluster import ClusterRuns
+from tidegate_web.runs.queue_capacity import Queues
+from tidegate_web.runs.schema_worker import SchemaWorker
+from tidegate_web.runs.why import Leader
 from tidegate_web.services import Services
+from tidegate_web.serving.draining import DrainUnread
+from tidegate_web.serving.request_metrics import RequestMetrics
+from tidegate_web.serving.routing import add_converters
 from tidegate_web.settings import WebSettings
+from tidegate_web.shared.batcher import Together
+from tidegate_web.shared.clock import Clock, SystemClock
+from tidegate_web.shared.problems import Problem, from_cluster, postgres_away
 from tidegate_web.store.engine import at_once, is_unavailable, make_engine
 from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import keys, new_runs
 from tidegate_web.store.queries.new_runs import NewRun
-from tidegate_web.together import Together
 from tidegate_web.webhooks.sealing import Sealer
 
 log = structlog.stdlib.get_logger(__name__)

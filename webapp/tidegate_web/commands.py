@@ -12,14 +12,14 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 from sqlalchemy.exc import SQLAlchemyError
 
-from tidegate_web import logs
 from tidegate_web.app import make_services
 from tidegate_web.auth.admin import AdminSettingsError
+from tidegate_web.cluster.client import NoClusterError
 from tidegate_web.health.probes import ProbeServer, SchemaCheck, make_registry
 from tidegate_web.install import bring_up_to_date, make_admin
-from tidegate_web.kubernetes import NoClusterError
 from tidegate_web.mirror.process import Mirror
-from tidegate_web.serving import serve
+from tidegate_web.serving import json_logs
+from tidegate_web.serving.gunicorn import serve
 from tidegate_web.settings import PREFIX, WebSettings
 from tidegate_web.store import schema
 from tidegate_web.store.engine import make_engine
@@ -111,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         settings = WebSettings()
-        logs.configure(settings.log_level)
+        json_logs.configure(settings.log_level)
         COMMANDS[chosen][0](settings)
     except ValidationError as error:
         message = _complaints(error)

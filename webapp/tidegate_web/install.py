@@ -8,8 +8,8 @@ import structlog
 from sqlalchemy import Connection, Engine
 
 from tidegate_web.auth.admin import create_admin
-from tidegate_web.clock import SystemClock
 from tidegate_web.settings import WebSettings
+from tidegate_web.shared.clock import SystemClock
 from tidegate_web.store import partitions, schema
 
 log = structlog.stdlib.get_logger(__name__)

@@ -7,30 +7,30 @@ from flask import Flask, current_app
 from redis import Redis
 from sqlalchemy import Engine
 
-from tidegate_web.auditing import AuditSpool
+from tidegate_web.accounts.mail import Mailer
+from tidegate_web.audit.recording import AuditSpool
 from tidegate_web.auth.group_check import GroupCheck
 from tidegate_web.auth.memory import CallerMemory
 from tidegate_web.auth.passwords import Passwords
+from tidegate_web.auth.rate_limit import RateLimiter
+from tidegate_web.auth.run_tokens import RunTokens
 from tidegate_web.auth.throttle import Throttle
-from tidegate_web.clock import Clock
-from tidegate_web.clusterruns import ClusterRuns
-from tidegate_web.hostaccess import HostAccess
+from tidegate_web.cluster.client import Cluster
+from tidegate_web.events.channels import EventLog
+from tidegate_web.events.hub import Hub
 from tidegate_web.internal.progress import ProgressWriter
-from tidegate_web.kubernetes import Cluster
-from tidegate_web.leader import Leader
-from tidegate_web.live.channels import EventLog
-from tidegate_web.live.hub import Hub
-from tidegate_web.mail import Mailer
-from tidegate_web.namespace_check import NamespaceCheck
-from tidegate_web.projects import Projects
-from tidegate_web.queues import Queues
-from tidegate_web.ratelimit import RateLimiter
-from tidegate_web.runtokens import RunTokens
-from tidegate_web.schemas import SchemaWorker
+from tidegate_web.projects.directory import Projects
+from tidegate_web.projects.host_access import HostAccess
+from tidegate_web.projects.namespace_check import NamespaceCheck
+from tidegate_web.runs.in_cluster import ClusterRuns
+from tidegate_web.runs.queue_capacity import Queues
+from tidegate_web.runs.schema_worker import SchemaWorker
+from tidegate_web.runs.why import Leader
 from tidegate_web.settings import WebSettings
+from tidegate_web.shared.batcher import Together
+from tidegate_web.shared.clock import Clock
 from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries.new_runs import NewRun
-from tidegate_web.together import Together
 from tidegate_web.webhooks.sealing import Sealer
 
 _KEY = "tidegate"

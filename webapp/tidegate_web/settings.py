@@ -18,9 +18,9 @@ from pydantic_settings import (
 )
 from sqlalchemy.engine import make_url
 
-from tidegate_web.archive_bound import ArchiveBound
 from tidegate_web.auth.attempt_limits import SignInLimits
 from tidegate_web.auth.groups import GroupRoles
+from tidegate_web.shared.archive_bound import ArchiveBound
 from tidegate_web.webhooks.addresses import Network, parse_networks
 
 PREFIX = "TIDEGATE_"

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
-from tidegate_web.family import MOST, SLACK, Child, Family, family_of
+from tidegate_web.runs.run_tree import MOST, SLACK, Child, Family, family_of
 
 NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from tidegate_web.auth.groups import Grants, GroupRoles
 from tidegate_web.auth.providers import Person, SignInRefusedError, person_of
-from tidegate_web.permissions import Role
+from tidegate_web.shared.permissions import Role
 
 
 def test_of_several_groups_the_highest_role_counts() -> None:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.loglines import Store, file, lines, stamped
-from tidegate_web.mirror.logfiles import LogFiles, Turn, stamp_of
-from tidegate_web.mirror.loglines import LOST, LineReader
+from tidegate_web.mirror.logs.files import LogFiles, Turn, stamp_of
+from tidegate_web.mirror.logs.lines import LOST, LineReader
 
 
 def time_of(number: int) -> int:

@@ -3,7 +3,7 @@
 from itertools import count
 
 from kubernetes import client
-from tidegate_web.kubernetes import LOGIN_SECONDS, Login
+from tidegate_web.cluster.client import LOGIN_SECONDS, Login
 
 
 def test_a_renewed_token_is_used_within_a_moment() -> None:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.loglines import Store, file, lines, stamped
-from tidegate_web.mirror.logfiles import stamp_of
-from tidegate_web.mirror.loglines import LONGEST_LINE, LOST, whole_characters
+from tidegate_web.mirror.logs.files import stamp_of
+from tidegate_web.mirror.logs.lines import LONGEST_LINE, LOST, whole_characters
 from tidegate_web.store.queries.logs import Place
 
 SECOND = 1_000_000_000

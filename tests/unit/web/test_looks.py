@@ -1,6 +1,6 @@
 """looks: a file of a log is looked at before it is gone, and a log that says little costs next to nothing."""
 
-from tidegate_web.mirror.looks import SECONDS, SELDOM_SECONDS, WORTH_BYTES, Looks
+from tidegate_web.mirror.logs.rotation_schedule import SECONDS, SELDOM_SECONDS, WORTH_BYTES, Looks
 
 
 def test_a_short_log_is_never_looked_at() -> None:

@@ -7,7 +7,7 @@ from flask import Flask
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from tidegate_web.openapi.document import UndescribedError, document
 from tidegate_web.openapi.views import description
-from tidegate_web.permissions import Permission, requires
+from tidegate_web.shared.permissions import Permission, requires
 
 
 @pytest.fixture(scope="module")

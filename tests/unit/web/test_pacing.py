@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime
 
+from tidegate_web.auth.run_tokens import RunIdentity
 from tidegate_web.internal.pacing import Pacing, Told
-from tidegate_web.runtokens import RunIdentity
 
 AT = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 

@@ -2,7 +2,7 @@
 
 import pytest
 from tidegate_web.auth.caller import Caller
-from tidegate_web.permissions import Permission, Role, is_dns_label, permission_of, refused_fields, requires
+from tidegate_web.shared.permissions import Permission, Role, is_dns_label, permission_of, refused_fields, requires
 from tidegate_web.store.queries.users import UserRow
 
 ADMIN = Caller(name="a", user=UserRow(id=1, email="a@example.com", name="a", instance_admin=True))

@@ -7,7 +7,7 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from support.servers import free_port
-from tidegate_web.ratelimit import AWAY_SECONDS, MOST_LOCAL, Bucket, Limit, RateLimiter
+from tidegate_web.auth.rate_limit import AWAY_SECONDS, MOST_LOCAL, Bucket, Limit, RateLimiter
 
 
 class Now:

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from tidegate_web.shared.times import parse_time
 from tidegate_web.store.records import clean, run_record
-from tidegate_web.times import parse_time
 
 
 def resource(**more: Any) -> dict[str, Any]:

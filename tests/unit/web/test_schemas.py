@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from tidegate_web.schemas import SchemaWorker
+from tidegate_web.runs.schema_worker import SchemaWorker
 
 NUMBER = {"properties": {"n": {"type": "integer"}}, "required": ["n"]}
 

@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from tidegate_web.auth.paths import local_path
-from tidegate_web.live.channels import public_event
-from tidegate_web.live.messages import event_text
-from tidegate_web.mirror.logwriter import CHUNK_BYTES, merged
+from tidegate_web.events.channels import public_event
+from tidegate_web.events.messages import event_text
+from tidegate_web.mirror.logs.writer import CHUNK_BYTES, merged
 from tidegate_web.mirror.pods import reduce_pod
 from tidegate_web.pages import formatting
 from tidegate_web.store.queries.logs import Chunk, End, Place

@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 from support.servers import wait_until
-from tidegate_web.together import Together
+from tidegate_web.shared.batcher import Together
 
 
 class Slow:

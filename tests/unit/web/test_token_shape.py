@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from tidegate_web.token_shape import LONGEST, expiry, may_open_a_run
+from tidegate_web.auth.token_shape import LONGEST, expiry, may_open_a_run
 
 POD = {"namespace": "team", "pod": {"name": "works-1", "uid": "0c7d"}}
 GOOD = {"aud": ["tidegate"], "exp": 2_000_000_000, "kubernetes.io": POD}

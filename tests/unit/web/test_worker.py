@@ -3,7 +3,7 @@
 import threading
 
 from support.servers import wait_until
-from tidegate_web.worker import Worker, beat_here
+from tidegate_web.shared.worker import Worker, beat_here
 
 
 class Sleeper(Worker):

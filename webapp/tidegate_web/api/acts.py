@@ -7,21 +7,21 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 from tidegate_api.job_names import job_name
 
-from tidegate_web.api import bodies, shapes
-from tidegate_web.api.answers import Run
+from tidegate_web.api import bodies, responses
 from tidegate_web.api.common import audited, one_of_projects
 from tidegate_web.api.creating import Made, create, wanted_run
 from tidegate_web.api.erasing import erase
 from tidegate_web.api.parameters import IDEMPOTENCY_KEY
 from tidegate_web.api.replay import replayed
+from tidegate_web.api.response_types import Run
 from tidegate_web.api.run_bodies import ReplayRequest, RescheduleRequest, RunRequest
 from tidegate_web.api.runs import as_json, find, written
 from tidegate_web.auth.guard import caller, whoever
-from tidegate_web.kubernetes import ClusterError, jobs_path
+from tidegate_web.cluster.client import ClusterError, jobs_path
 from tidegate_web.openapi.operations import describes
-from tidegate_web.permissions import Permission, requires
-from tidegate_web.problems import Problem, field_of_run, from_cluster
 from tidegate_web.services import Services, services
+from tidegate_web.shared.permissions import Permission, requires
+from tidegate_web.shared.problems import Problem, field_of_run, from_cluster
 from tidegate_web.store.models import TERMINAL_PHASES
 from tidegate_web.store.records import RunLike
 
@@ -135,7 +135,7 @@ def delete(made: Services, project: str, reference: str) -> None:
 
 def made_json(project: str, answer: Made) -> tuple[Response, int]:
     """A run that was made, or met, as it is answered."""
-    response = jsonify(shapes.whole(answer.row, shapes.attempts(answer.row, {})))
+    response = jsonify(responses.whole(answer.row, responses.attempts(answer.row, {})))
     response.headers["Location"] = f"/api/v1/projects/{project}/runs/{answer.row.uid}"
     return response, 201 if answer.new else 200
 

@@ -2,17 +2,17 @@
 
 from flask import Blueprint, Response, jsonify
 
-from tidegate_web.api.answers import Page
-from tidegate_web.api.answers_people import AuditEntry
 from tidegate_web.api.parameters import BEFORE_ID, LIMIT
+from tidegate_web.api.response_types import Page
+from tidegate_web.api.response_types_people import AuditEntry
 from tidegate_web.openapi.operations import describes
 from tidegate_web.openapi.parameters import Text
-from tidegate_web.paging import cut
-from tidegate_web.permissions import Permission, requires
 from tidegate_web.services import Services, services
+from tidegate_web.shared.paging import cut
+from tidegate_web.shared.permissions import Permission, requires
+from tidegate_web.shared.times import rfc3339
 from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import audit
-from tidegate_web.times import rfc3339
 
 ACTOR = Text(name="actor", description="Of whom.")
 ACTION = Text(name="action", description="Of what, such as `run.create`.")

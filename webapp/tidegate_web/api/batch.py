@@ -9,16 +9,16 @@ from flask import Blueprint, Response, jsonify
 from pydantic import ValidationError
 from tidegate_api.taskrun import TaskRunSpec
 
-from tidegate_web.api import bodies, shapes
-from tidegate_web.api.answers import Items, RunOfBatch
+from tidegate_web.api import bodies, responses
 from tidegate_web.api.common import audited, one_of_projects
 from tidegate_web.api.creating import Made, Wanted, check_task, create_all, wanted_run
+from tidegate_web.api.response_types import Items, RunOfBatch
 from tidegate_web.api.run_bodies import MOST_RUNS, BatchRequest
 from tidegate_web.auth.guard import caller, whoever
 from tidegate_web.openapi.operations import describes
-from tidegate_web.permissions import Permission, requires
-from tidegate_web.problems import FieldError, Problem
 from tidegate_web.services import Services, services
+from tidegate_web.shared.permissions import Permission, requires
+from tidegate_web.shared.problems import FieldError, Problem
 
 CHECK_SECONDS = 5.0
 """How long the payloads of one batch are held against schemas. The operator checks those that are left, by the same rule: the
@@ -85,7 +85,7 @@ def answer_json(answer: Made | Problem) -> RunOfBatch:
     """What became of one run: the run as in a list, or why there is none."""
     if isinstance(answer, Problem):
         return {"status": answer.status, "problem": answer.as_json()}
-    return {"status": 201 if answer.new else 200, "run": shapes.summary(answer.row)}
+    return {"status": 201 if answer.new else 200, "run": responses.summary(answer.row)}
 
 
 def add_routes(area: Blueprint) -> None:

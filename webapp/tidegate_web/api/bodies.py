@@ -12,10 +12,10 @@ from pydantic import BaseModel, ValidationError
 from tidegate_api.again import RESERVED_LABELS
 from tidegate_api.run_names import new_name
 
-from tidegate_web import jsontext, unstorable
 from tidegate_web.api.bounds import check_bounds
-from tidegate_web.permissions import is_dns_label
-from tidegate_web.problems import FieldError, Problem
+from tidegate_web.shared import json_text, unstorable
+from tidegate_web.shared.permissions import is_dns_label
+from tidegate_web.shared.problems import FieldError, Problem
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -72,12 +72,12 @@ def _text(data: bytes) -> str:
         text = data.decode("utf-8")
     except ValueError:
         raise malformed() from None
-    if jsontext.is_too_deep(text):
+    if json_text.is_too_deep(text):
         try:
-            jsontext.decode(text)
+            json_text.decode(text)
         except ValueError:
             raise malformed() from None
-        raise Problem(422, f"The body is nested deeper than {jsontext.MOST_DEPTH} levels.")
+        raise Problem(422, f"The body is nested deeper than {json_text.MOST_DEPTH} levels.")
     return text
 
 

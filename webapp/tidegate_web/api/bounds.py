@@ -9,8 +9,8 @@ from typing import Any
 
 from tidegate_api.names import COUNT_MAX, SECONDS_MAX, TTL_SECONDS_MAX
 
-from tidegate_web import times
-from tidegate_web.problems import FieldError, Problem
+from tidegate_web.shared import times
+from tidegate_web.shared.problems import FieldError, Problem
 
 TTL = "ttlSecondsAfterFinished"
 TIMES = frozenset({"startAfter"})

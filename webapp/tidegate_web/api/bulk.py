@@ -6,20 +6,20 @@ from flask import Blueprint, Response, current_app, jsonify, request
 from werkzeug.datastructures import MultiDict
 
 from tidegate_web.api import bodies
-from tidegate_web.api.answers import BulkOperation
 from tidegate_web.api.common import audited, one_of_projects, parse_filter
+from tidegate_web.api.response_types import BulkOperation
 from tidegate_web.api.run_bodies import BulkRequest, RunConditions
 from tidegate_web.auth.caller import Caller
 from tidegate_web.auth.guard import caller, whoever
 from tidegate_web.bulk.authors import ACTIONS
 from tidegate_web.openapi.operations import describes
-from tidegate_web.permissions import Permission, requires
-from tidegate_web.problems import Problem
 from tidegate_web.services import Services, services
+from tidegate_web.shared.permissions import Permission, requires
+from tidegate_web.shared.problems import Problem
+from tidegate_web.shared.times import rfc3339
 from tidegate_web.store.models import ACTIVE_PHASES, AnyRow
 from tidegate_web.store.queries import bulk, run_list
 from tidegate_web.store.queries.run_list import RunFilter
-from tidegate_web.times import rfc3339
 
 MOST_MATCHING = 100_000
 PROBLEMS_TOLD = 20

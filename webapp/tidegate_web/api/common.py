@@ -12,15 +12,15 @@ from tidegate_api.projects import is_former
 from werkzeug.datastructures import MultiDict
 
 from tidegate_web.api.parameters import PHASES
-from tidegate_web.auditing import DONE, Deed, Entry
+from tidegate_web.audit.recording import DONE, Deed, Entry
 from tidegate_web.auth.guard import whoever
-from tidegate_web.permissions import is_dns_label
-from tidegate_web.problems import Problem
 from tidegate_web.services import Services
+from tidegate_web.shared.permissions import is_dns_label
+from tidegate_web.shared.problems import Problem
+from tidegate_web.shared.times import parse_given_time
 from tidegate_web.store.engine import at_once, unless_away
 from tidegate_web.store.queries import audit, run_list
 from tidegate_web.store.queries.run_list import RunFilter
-from tidegate_web.times import parse_given_time
 
 log = structlog.stdlib.get_logger(__name__)
 

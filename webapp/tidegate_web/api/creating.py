@@ -14,12 +14,12 @@ from tidegate_web.api.bodies import NewRun, invalid, new_run
 from tidegate_web.api.dependencies import settled
 from tidegate_web.api.host_access import check_host_access
 from tidegate_web.api.idempotency import Once
-from tidegate_web.auditing import Deed
+from tidegate_web.audit.recording import Deed
 from tidegate_web.auth.caller import Caller
-from tidegate_web.kubernetes import ClusterError
-from tidegate_web.permissions import refused_fields
-from tidegate_web.problems import Problem, field_of_run, from_cluster
+from tidegate_web.cluster.client import ClusterError
 from tidegate_web.services import Services
+from tidegate_web.shared.permissions import refused_fields
+from tidegate_web.shared.problems import Problem, field_of_run, from_cluster
 from tidegate_web.store.engine import is_unavailable
 from tidegate_web.store.queries import new_runs, runs
 from tidegate_web.store.records import RunLike, RunRecord, as_row, run_record

@@ -5,23 +5,23 @@ from typing import Any, NoReturn
 from flask import Blueprint, Response, jsonify, request
 from tidegate_api.told import definition_told
 
-from tidegate_web import definitions
 from tidegate_web.api import bodies
-from tidegate_web.api.answers import Definition as DefinitionAnswer
-from tidegate_web.api.answers import Page, QueueDefinition, ScheduleDefinition, TaskDefinition
 from tidegate_web.api.bounds import check_bounds
 from tidegate_web.api.common import audited, one_of_projects
 from tidegate_web.api.host_access import check_definition
 from tidegate_web.api.parameters import AFTER, IF_MATCH, IF_NONE_MATCH, LIMIT
+from tidegate_web.api.response_types import Definition as DefinitionAnswer
+from tidegate_web.api.response_types import Page, QueueDefinition, ScheduleDefinition, TaskDefinition
 from tidegate_web.api.run_bodies import DefinitionBody, QueueBody, ScheduleBody, TaskBody
 from tidegate_web.auth.guard import caller, role_here, whoever
-from tidegate_web.definitions import KINDS, Definition, Kind, StaleError
-from tidegate_web.kubernetes import ClusterError
+from tidegate_web.cluster import definitions
+from tidegate_web.cluster.client import ClusterError
+from tidegate_web.cluster.definitions import KINDS, Definition, Kind, StaleError
 from tidegate_web.openapi.operations import By, describes
-from tidegate_web.permissions import Permission, is_dns_label, requires
-from tidegate_web.problems import Problem, from_cluster
 from tidegate_web.services import Services, services
-from tidegate_web.taskspec import definition_spec_shown, sees_values
+from tidegate_web.shared.permissions import Permission, is_dns_label, requires
+from tidegate_web.shared.problems import Problem, from_cluster
+from tidegate_web.shared.task_spec import definition_spec_shown, sees_values
 
 ANY_KIND = "<any(tasks, queues, schedules):kind>"
 ONE = By(argument="kind", types={"tasks": TaskDefinition, "queues": QueueDefinition, "schedules": ScheduleDefinition})

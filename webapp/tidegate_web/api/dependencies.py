@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from tidegate_web.api.bodies import NewRun, invalid
-from tidegate_web.kubernetes import ClusterError, runs_path
-from tidegate_web.permissions import is_dns_label
+from tidegate_web.cluster.client import ClusterError, runs_path
 from tidegate_web.services import Services
+from tidegate_web.shared.permissions import is_dns_label
 from tidegate_web.store.engine import is_unavailable
 from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import runs

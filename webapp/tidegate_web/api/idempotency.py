@@ -15,9 +15,9 @@ from sqlalchemy import Connection
 from tidegate_api.run_names import name_of_key
 
 from tidegate_web.api import bodies
-from tidegate_web.permissions import is_dns_label
-from tidegate_web.problems import Problem
 from tidegate_web.services import Services
+from tidegate_web.shared.permissions import is_dns_label
+from tidegate_web.shared.problems import Problem
 from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import idempotency, runs
 from tidegate_web.store.queries.idempotency import KEPT

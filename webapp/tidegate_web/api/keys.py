@@ -3,20 +3,20 @@
 from flask import Blueprint, Response, jsonify
 
 from tidegate_web.api import bodies
-from tidegate_web.api.answers import Items
-from tidegate_web.api.answers_people import ApiKey, NewApiKeyAnswer, OwnedApiKey, ProjectApiKey
 from tidegate_web.api.common import audited, one_of_projects
 from tidegate_web.api.models import NewApiKey
+from tidegate_web.api.response_types import Items
+from tidegate_web.api.response_types_people import ApiKey, NewApiKeyAnswer, OwnedApiKey, ProjectApiKey
 from tidegate_web.auth.guard import caller, check_lasting, check_still_good, whoever
 from tidegate_web.auth.tokens import KEY_PREFIX, new_api_key, shown_prefix, token_hash
 from tidegate_web.openapi.operations import describes
 from tidegate_web.openapi.parameters import Text
-from tidegate_web.permissions import Permission, Role, requires
-from tidegate_web.problems import Problem
 from tidegate_web.services import Services, services
+from tidegate_web.shared.permissions import Permission, Role, requires
+from tidegate_web.shared.problems import Problem
+from tidegate_web.shared.times import rfc3339
 from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import keys
-from tidegate_web.times import rfc3339
 
 PREFIX = Text(name="prefix", description="How the key begins; a whole key may be given.")
 

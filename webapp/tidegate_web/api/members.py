@@ -5,20 +5,20 @@ from datetime import timedelta
 from flask import Blueprint, Response, jsonify
 
 from tidegate_web.api import bodies
-from tidegate_web.api.answers import Items
-from tidegate_web.api.answers_people import Invitation, Member, NewInvitationAnswer
 from tidegate_web.api.common import audited, one_of_projects
 from tidegate_web.api.models import MemberChange, NewInvitation
+from tidegate_web.api.response_types import Items
+from tidegate_web.api.response_types_people import Invitation, Member, NewInvitationAnswer
 from tidegate_web.auth.guard import caller, check_lasting, signed_in, whoever
 from tidegate_web.auth.links import Sent, address_of, hand_over, invitation_mail
 from tidegate_web.auth.tokens import new_token, token_hash
 from tidegate_web.openapi.operations import describes
-from tidegate_web.permissions import Permission, Role, requires
-from tidegate_web.problems import Problem
 from tidegate_web.services import Services, services
+from tidegate_web.shared.permissions import Permission, Role, requires
+from tidegate_web.shared.problems import Problem
+from tidegate_web.shared.times import rfc3339
 from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import members, users
-from tidegate_web.times import rfc3339
 
 
 def member_json(row: AnyRow) -> Member:

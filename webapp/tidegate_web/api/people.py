@@ -6,12 +6,12 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 
 from tidegate_web.api import bodies
-from tidegate_web.api.answers import Items, Page
-from tidegate_web.api.answers_people import Me, NewUserAnswer, OwnedApiKey, Session, User
 from tidegate_web.api.common import audited
 from tidegate_web.api.keys import owned_key_json
 from tidegate_web.api.models import NewUser, PasswordChange, UserChange
 from tidegate_web.api.parameters import AFTER_ID, LIMIT
+from tidegate_web.api.response_types import Items, Page
+from tidegate_web.api.response_types_people import Me, NewUserAnswer, OwnedApiKey, Session, User
 from tidegate_web.auth.caller import Caller
 from tidegate_web.auth.guard import caller, person, whoever
 from tidegate_web.auth.leaving import part_from_keys
@@ -19,13 +19,13 @@ from tidegate_web.auth.links import Sent, SentLink, hand_over, password_link, pa
 from tidegate_web.auth.session import end_sessions, session_token
 from tidegate_web.auth.tokens import token_hash
 from tidegate_web.openapi.operations import describes
-from tidegate_web.paging import cut
-from tidegate_web.permissions import Permission, requires
-from tidegate_web.problems import Problem
 from tidegate_web.services import Services, services
+from tidegate_web.shared.paging import cut
+from tidegate_web.shared.permissions import Permission, requires
+from tidegate_web.shared.problems import Problem
+from tidegate_web.shared.times import rfc3339
 from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import keys, users
-from tidegate_web.times import rfc3339
 
 
 def user_json(row: AnyRow) -> User:

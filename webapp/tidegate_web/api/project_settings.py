@@ -3,12 +3,12 @@
 from flask import Blueprint, Response, jsonify
 
 from tidegate_web.api import bodies
-from tidegate_web.api.answers_people import Settings
 from tidegate_web.api.common import audited, one_of_projects
 from tidegate_web.api.models import ProjectSettings
+from tidegate_web.api.response_types_people import Settings
 from tidegate_web.openapi.operations import describes
-from tidegate_web.permissions import Permission, requires
 from tidegate_web.services import Services, services
+from tidegate_web.shared.permissions import Permission, requires
 from tidegate_web.store.queries import project_bytes, project_settings
 
 

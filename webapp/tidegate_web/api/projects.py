@@ -4,17 +4,17 @@ from flask import Blueprint, Response, jsonify
 from tidegate_api.projects import is_former
 
 from tidegate_web.api import bodies
-from tidegate_web.api.answers import Items, Project, ProjectOfCaller
 from tidegate_web.api.common import audited, one_of_projects
 from tidegate_web.api.models import NewProject
+from tidegate_web.api.response_types import Items, Project, ProjectOfCaller
 from tidegate_web.auth.guard import caller, whoever
-from tidegate_web.kubernetes import ClusterError
+from tidegate_web.cluster.client import ClusterError
 from tidegate_web.openapi.operations import describes
 from tidegate_web.openapi.parameters import Flag
-from tidegate_web.permissions import Permission, Role, requires
-from tidegate_web.problems import Problem, from_cluster
-from tidegate_web.projects import NoProjectError
+from tidegate_web.projects.directory import NoProjectError
 from tidegate_web.services import Services, services
+from tidegate_web.shared.permissions import Permission, Role, requires
+from tidegate_web.shared.problems import Problem, from_cluster
 from tidegate_web.store.engine import unless_away
 from tidegate_web.store.queries import project_namespaces
 

@@ -6,25 +6,25 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
-from tidegate_web.api import shapes
-from tidegate_web.api.answers import Items, KubernetesEvent, PageOfRuns, Run, RunAttempt, RunLogs
+from tidegate_web.api import responses
 from tidegate_web.api.common import one_of_projects, parse_filter
 from tidegate_web.api.events import events
 from tidegate_web.api.parameters import AFTER, LIMIT, RUN_FILTER
+from tidegate_web.api.response_types import Items, KubernetesEvent, PageOfRuns, Run, RunAttempt, RunLogs
 from tidegate_web.auth.guard import role_here
-from tidegate_web.kubernetes import ClusterError
-from tidegate_web.leader import LeaderError, Why, WhyAnswer
+from tidegate_web.cluster.client import ClusterError
 from tidegate_web.openapi.operations import describes
 from tidegate_web.openapi.parameters import Text, WholeNumber
-from tidegate_web.permissions import Permission, is_dns_label, requires
-from tidegate_web.problems import Problem, from_cluster, postgres_away
+from tidegate_web.runs.why import LeaderError, Why, WhyAnswer
 from tidegate_web.services import Services, services
+from tidegate_web.shared.permissions import Permission, is_dns_label, requires
+from tidegate_web.shared.problems import Problem, from_cluster, postgres_away
+from tidegate_web.shared.task_spec import run_spec_shown, sees_values
 from tidegate_web.store.engine import unless_away
 from tidegate_web.store.models import TERMINAL_PHASES, AnyRow
 from tidegate_web.store.queries import logs, metadata, results, run_list, runs
 from tidegate_web.store.queries.run_list import RunFilter
 from tidegate_web.store.records import RunLike, is_from_cluster, run_record, whole_number
-from tidegate_web.taskspec import run_spec_shown, sees_values
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +128,7 @@ def why(made: Services, row: RunLike) -> Why:
 
 def as_json(made: Services, row: RunLike) -> Run:
     told = told_of(made, row)
-    answer = shapes.whole(row, shapes.attempts(row, told.progress), metadata=told.metadata)
+    answer = responses.whole(row, responses.attempts(row, told.progress), metadata=told.metadata)
     answer["spec"] = run_spec_shown(answer["spec"], whole=sees_values(role_here(row.project)))
     return answer
 
@@ -143,7 +143,7 @@ def listed(made: Services, project: str, wanted: RunFilter, *, limit: int, after
     def in_cluster() -> PageOfRuns:
         found = made.cluster_runs.of(project)
         page = listed_json(found.page(wanted, limit=limit, after=after))
-        return {**page, **shapes.source(True), "truncated": found.truncated}
+        return {**page, **responses.source(True), "truncated": found.truncated}
 
     try:
         return unless_away(stored, in_cluster)
@@ -152,7 +152,7 @@ def listed(made: Services, project: str, wanted: RunFilter, *, limit: int, after
 
 
 def listed_json(page: run_list.Page) -> PageOfRuns:
-    return {"items": [shapes.listed(row) for row in page.rows], "after": page.after}
+    return {"items": [responses.listed(row) for row in page.rows], "after": page.after}
 
 
 def result(made: Services, row: RunLike) -> Response:
@@ -197,7 +197,7 @@ def add_routes(area: Blueprint) -> None:
     def get_attempts(project: str, run: str) -> Response:
         made = services()
         row = find(made, project, run)
-        return jsonify({"items": shapes.attempts(row, told_of(made, row).progress)})
+        return jsonify({"items": responses.attempts(row, told_of(made, row).progress)})
 
     @area.get("/projects/<project>/runs/<run>/result")
     @requires(Permission.VIEWER)

@@ -7,17 +7,17 @@ from datetime import datetime, timedelta
 
 from flask import Blueprint, Response, jsonify, request
 
-from tidegate_web.api.answers import BatchOfRuns, Page, Percentiles, Stats
 from tidegate_web.api.common import one_of_projects, parse_filter
 from tidegate_web.api.parameters import AFTER, FROM, LIMIT, QUEUE, TASK, TO
+from tidegate_web.api.response_types import BatchOfRuns, Page, Percentiles, Stats
 from tidegate_web.openapi.operations import describes
-from tidegate_web.paging import cut
-from tidegate_web.permissions import Permission, requires
-from tidegate_web.problems import Problem
 from tidegate_web.services import Services, services
+from tidegate_web.shared.paging import cut
+from tidegate_web.shared.permissions import Permission, requires
+from tidegate_web.shared.problems import Problem
+from tidegate_web.shared.times import rfc3339
 from tidegate_web.store.queries import stats
 from tidegate_web.store.queries.stats import TooMuchError, Window
-from tidegate_web.times import rfc3339
 
 STATS_DEFAULT, STATS_MOST = timedelta(days=1), timedelta(days=400)
 BATCHES_DEFAULT, BATCHES_MOST = timedelta(days=7), timedelta(days=31)

@@ -7,21 +7,21 @@ from flask import Blueprint, Response
 from tidegate_api.names import SCHEDULE_LABEL
 from tidegate_api.run_names import triggered_name
 
-from tidegate_web import definitions
 from tidegate_web.api import bodies
 from tidegate_web.api.acts import made_json, may_act_on
-from tidegate_web.api.answers import Run
 from tidegate_web.api.bodies import NewRun
 from tidegate_web.api.common import audited, one_of_projects
 from tidegate_web.api.creating import Made, Wanted, create
+from tidegate_web.api.response_types import Run
 from tidegate_web.api.run_bodies import TriggerRequest
 from tidegate_web.auth.guard import whoever
-from tidegate_web.definitions import KINDS
-from tidegate_web.kubernetes import ClusterError
+from tidegate_web.cluster import definitions
+from tidegate_web.cluster.client import ClusterError
+from tidegate_web.cluster.definitions import KINDS
 from tidegate_web.openapi.operations import describes
-from tidegate_web.permissions import Permission, is_dns_label, requires
-from tidegate_web.problems import Problem, from_cluster
 from tidegate_web.services import Services, services
+from tidegate_web.shared.permissions import Permission, is_dns_label, requires
+from tidegate_web.shared.problems import Problem, from_cluster
 
 TRIES = 5
 

@@ -18,11 +18,11 @@ from tidegate_web.api import (
     triggering,
     webhooks,
 )
-from tidegate_web.api.answers import Items
-from tidegate_web.health.neighbours import NeighbourAnswer, as_json, neighbours
+from tidegate_web.api.response_types import Items
+from tidegate_web.health.dependencies import NeighbourAnswer, as_json, neighbours
 from tidegate_web.openapi.operations import describes
-from tidegate_web.permissions import Permission, requires
 from tidegate_web.services import services
+from tidegate_web.shared.permissions import Permission, requires
 
 
 def blueprint() -> Blueprint:

@@ -3,20 +3,20 @@
 from flask import Blueprint, Response, jsonify
 
 from tidegate_web.api import bodies
-from tidegate_web.api.answers import Items, Page
-from tidegate_web.api.answers_people import Delivery, NewWebhookAnswer, Secret, Webhook
 from tidegate_web.api.common import audited, one_of_projects
 from tidegate_web.api.models import NewWebhook, WebhookChange
 from tidegate_web.api.parameters import BEFORE_ID, LIMIT
+from tidegate_web.api.response_types import Items, Page
+from tidegate_web.api.response_types_people import Delivery, NewWebhookAnswer, Secret, Webhook
 from tidegate_web.auth.guard import whoever
 from tidegate_web.openapi.operations import describes
-from tidegate_web.paging import cut
-from tidegate_web.permissions import Permission, requires
-from tidegate_web.problems import Problem
 from tidegate_web.services import Services, services
+from tidegate_web.shared.paging import cut
+from tidegate_web.shared.permissions import Permission, requires
+from tidegate_web.shared.problems import Problem
+from tidegate_web.shared.times import rfc3339
 from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import webhooks
-from tidegate_web.times import rfc3339
 from tidegate_web.webhooks.addresses import BadUrlError, check_url
 from tidegate_web.webhooks.signing import new_secret
 

@@ -3,8 +3,8 @@
 from sqlalchemy import Connection
 
 from tidegate_web.auth.passwords import Passwords
-from tidegate_web.clock import SystemClock
 from tidegate_web.settings import WebSettings
+from tidegate_web.shared.clock import SystemClock
 from tidegate_web.store.queries import audit, users
 
 

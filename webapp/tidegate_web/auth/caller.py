@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Self
 
-from tidegate_web.permissions import Permission, Role
+from tidegate_web.shared.permissions import Permission, Role
+from tidegate_web.shared.times import parse_time
 from tidegate_web.store.queries.users import UserRow
-from tidegate_web.times import parse_time
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
-from tidegate_web.permissions import Role, is_dns_label
+from tidegate_web.shared.permissions import Role, is_dns_label
 
 INSTANCE_ADMIN = "instance-admin"
 

@@ -16,13 +16,13 @@ from tidegate_web.auth.caller import Caller
 from tidegate_web.auth.keys import caller_of_key
 from tidegate_web.auth.session import caller_of_session, make_login_manager, to_login
 from tidegate_web.auth.tokens import KEY_PREFIX, token_hash
-from tidegate_web.permissions import Permission, Role, permission_of
-from tidegate_web.problems import Problem
 from tidegate_web.services import services
+from tidegate_web.shared.permissions import Permission, Role, permission_of
+from tidegate_web.shared.problems import Problem
+from tidegate_web.shared.unstorable import check_address, check_form
 from tidegate_web.store.engine import is_unavailable
 from tidegate_web.store.queries import keys, users
 from tidegate_web.store.queries.users import UserRow
-from tidegate_web.unstorable import check_address, check_form
 
 API_PREFIXES = ("/api/", "/internal/", "/live/")
 READING = ("GET", "HEAD", "OPTIONS")

@@ -3,8 +3,8 @@
 from sqlalchemy import Connection
 
 from tidegate_web.auth.tokens import token_hash
-from tidegate_web.problems import Problem
 from tidegate_web.services import Services
+from tidegate_web.shared.problems import Problem
 from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import audit, members, users
 from tidegate_web.store.queries.users import UserRow

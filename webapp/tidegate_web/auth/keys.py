@@ -2,8 +2,8 @@
 
 from tidegate_web.auth.caller import Caller
 from tidegate_web.auth.tokens import token_hash
-from tidegate_web.permissions import Role
 from tidegate_web.services import Services
+from tidegate_web.shared.permissions import Role
 
 
 def caller_of_key(made: Services, key: str) -> Caller | None:

@@ -5,8 +5,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from tidegate_web.permissions import Role
-from tidegate_web.problems import Problem
+from tidegate_web.shared.permissions import Role
+from tidegate_web.shared.problems import Problem
 from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import audit, keys, members, users
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from tidegate_web.problems import Problem
+from tidegate_web.shared.problems import Problem
 
 LEAST_SIGNS = 12
 """Of a password; what people choose is long or guessed."""

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from tidegate_web.permissions import Role
+from tidegate_web.shared.permissions import Role
 from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import keys, members, users
 

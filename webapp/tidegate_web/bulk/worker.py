@@ -23,9 +23,9 @@ from tidegate_web.api.erasing import erase
 from tidegate_web.api.replay import replayed
 from tidegate_web.api.run_bodies import ReplayRequest
 from tidegate_web.bulk.authors import may_go_on
-from tidegate_web.kubernetes import ClusterError
-from tidegate_web.problems import Problem, from_cluster
+from tidegate_web.cluster.client import ClusterError
 from tidegate_web.services import Services
+from tidegate_web.shared.problems import Problem, from_cluster
 from tidegate_web.store.engine import is_unavailable
 from tidegate_web.store.models import TERMINAL_PHASES, AnyRow
 from tidegate_web.store.queries import audit, bulk, runs

@@ -10,28 +10,28 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
-from tidegate_web.api import bodies, shapes
+from tidegate_web.api import bodies, responses
 from tidegate_web.api.acts import cancel_row
-from tidegate_web.api.answers import ChildRun, Page, Run
 from tidegate_web.api.common import audited, one_of_projects
 from tidegate_web.api.creating import create, wanted_run
 from tidegate_web.api.parameters import AFTER
+from tidegate_web.api.response_types import ChildRun, Page, Run
 from tidegate_web.api.run_bodies import RunRequest
 from tidegate_web.api.runs import result
 from tidegate_web.auth.caller import Caller
+from tidegate_web.auth.run_tokens import RunIdentity
+from tidegate_web.cluster.client import ClusterError
 from tidegate_web.internal.identity import identify
-from tidegate_web.kubernetes import ClusterError
 from tidegate_web.openapi.operations import describes
 from tidegate_web.openapi.parameters import WholeNumber
-from tidegate_web.permissions import Permission, Role, requires
-from tidegate_web.problems import Problem, from_cluster
-from tidegate_web.runtokens import RunIdentity
 from tidegate_web.services import Services, services
+from tidegate_web.shared.permissions import Permission, Role, requires
+from tidegate_web.shared.problems import Problem, from_cluster
+from tidegate_web.shared.times import rfc3339
 from tidegate_web.store.engine import unless_away
 from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import met_runs, run_list, runs
 from tidegate_web.store.records import RunLike
-from tidegate_web.times import rfc3339
 
 CHILDREN = WholeNumber(name="limit", description="So many items at most.", default=100, least=1, most=500)
 
@@ -53,7 +53,7 @@ def add_routes(area: Blueprint) -> None:
         made = services()
         identity = identify(made, uid, look_now=True)
         row = create_child(made, identity, bodies.json_object())
-        return jsonify(shapes.whole(row, shapes.attempts(row, {}))), 201
+        return jsonify(responses.whole(row, responses.attempts(row, {}))), 201
 
     @area.get("/runs/<uid>/children")
     @requires(Permission.RUN_TOKEN)

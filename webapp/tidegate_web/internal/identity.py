@@ -2,10 +2,10 @@
 
 from flask import g, request
 
-from tidegate_web.kubernetes import ClusterError
-from tidegate_web.problems import Problem, from_cluster
-from tidegate_web.runtokens import RunIdentity, RunTokenError, TooManyRefusedError
+from tidegate_web.auth.run_tokens import RunIdentity, RunTokenError, TooManyRefusedError
+from tidegate_web.cluster.client import ClusterError
 from tidegate_web.services import Services
+from tidegate_web.shared.problems import Problem, from_cluster
 
 
 def identify(made: Services, run_uid: str, *, look_now: bool = False) -> RunIdentity:

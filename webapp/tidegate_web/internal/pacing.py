@@ -6,7 +6,7 @@ Pure: told the time, it says what to write. A value that waits is completed by n
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from tidegate_web.runtokens import RunIdentity
+from tidegate_web.auth.run_tokens import RunIdentity
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -14,8 +14,8 @@ from redis.exceptions import RedisError
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from tidegate_web.events.channels import EventLog, keep_progress
 from tidegate_web.internal.pacing import Pacing, Told
-from tidegate_web.live.channels import EventLog, keep_progress
 from tidegate_web.store.engine import is_unavailable
 from tidegate_web.store.queries import runs
 

@@ -12,16 +12,16 @@ from typing import Any
 from flask import Blueprint, Response, jsonify
 
 from tidegate_web.api import bodies
-from tidegate_web.api.answers import KeptMetadata
+from tidegate_web.api.response_types import KeptMetadata
 from tidegate_web.api.run_bodies import ProgressTold
+from tidegate_web.auth.run_tokens import RunIdentity
 from tidegate_web.internal import children, metadata
 from tidegate_web.internal.identity import identify
 from tidegate_web.internal.pacing import Told
 from tidegate_web.openapi.operations import describes
-from tidegate_web.permissions import Permission, requires
-from tidegate_web.problems import Problem
-from tidegate_web.runtokens import RunIdentity
 from tidegate_web.services import Services, services
+from tidegate_web.shared.permissions import Permission, requires
+from tidegate_web.shared.problems import Problem
 from tidegate_web.store.queries import metadata as stored_metadata
 from tidegate_web.store.queries import results
 from tidegate_web.store.queries.project_bytes import ProjectFullError

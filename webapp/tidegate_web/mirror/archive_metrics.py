@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from prometheus_client import CollectorRegistry, Gauge
 from sqlalchemy import Engine
 
-from tidegate_web.archive_bound import ArchiveBound
+from tidegate_web.shared.archive_bound import ArchiveBound
 from tidegate_web.store.queries import project_bytes
 
 MOST_SERIES = 200

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from tidegate_api.names import MANAGED_BY, MANAGED_BY_LABEL
 
-from tidegate_web.kubernetes import Cluster, ClusterError, bindings_path
+from tidegate_web.cluster.client import Cluster, ClusterError, bindings_path
 
 RBAC = "rbac.authorization.k8s.io"
 OURS = f"{MANAGED_BY_LABEL}={MANAGED_BY}"

@@ -13,10 +13,10 @@ from typing import Any, Protocol
 
 import structlog
 
-from tidegate_web import jsontext
-from tidegate_web.kubernetes import Cluster, ClusterError, Stream
+from tidegate_web.cluster.client import Cluster, ClusterError, Stream
 from tidegate_web.mirror.quarantine import Quarantine
-from tidegate_web.worker import PATIENCE_SECONDS, Worker
+from tidegate_web.shared import json_text
+from tidegate_web.shared.worker import PATIENCE_SECONDS, Worker
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -157,7 +157,7 @@ class Informer(Worker):
                 if self.stop_event.is_set():
                     return
                 self.beat()
-                self._take(jsontext.decode(line))
+                self._take(json_text.decode(line))
         except ValueError as error:
             raise ClusterError(0, f"the watch broke off in the middle: {error}") from error
         finally:

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 import structlog
 from tidegate_api.projects import may_be_project
 
-from tidegate_web.kubernetes import Cluster, ClusterError
+from tidegate_web.cluster.client import Cluster, ClusterError
 from tidegate_web.mirror.namespace_uids import NamespaceUids, ProjectNamespace, try_to_settle
 from tidegate_web.mirror.quarantine import Quarantine
-from tidegate_web.worker import Worker
+from tidegate_web.shared.worker import Worker
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -20,14 +20,14 @@ from tidegate_api.names import CONTINUES_ANNOTATION
 from tidegate_api.projects import former_name
 
 from tidegate_web.auth.memory import CallerMemory
-from tidegate_web.clock import Clock
-from tidegate_web.live.channels import EventLog
+from tidegate_web.events.channels import EventLog
 from tidegate_web.mirror.quarantine import Quarantine
+from tidegate_web.shared.clock import Clock
+from tidegate_web.shared.times import parse_time
+from tidegate_web.shared.worker import beat_here
 from tidegate_web.store.engine import is_unavailable
 from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import audit, project_moves, project_namespaces
-from tidegate_web.times import parse_time
-from tidegate_web.worker import beat_here
 
 log = structlog.stdlib.get_logger(__name__)
 

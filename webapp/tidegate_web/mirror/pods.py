@@ -9,7 +9,7 @@ from typing import Any
 
 from tidegate_api.job_names import attempt_of_job
 
-from tidegate_web.kubernetes import Cluster, ClusterError, controller_of, jobs_path
+from tidegate_web.cluster.client import Cluster, ClusterError, controller_of, jobs_path
 from tidegate_web.mirror.quarantine import Quarantine
 from tidegate_web.mirror.specs import SpecKeeper
 

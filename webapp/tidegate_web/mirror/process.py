@@ -8,22 +8,22 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from sqlalchemy.exc import SQLAlchemyError
 
 from tidegate_web.auth.admin import AdminSettingsError
+from tidegate_web.cluster.client import pods_path, runs_path
 from tidegate_web.health.probes import make_registry
 from tidegate_web.install import bring_up_to_date
-from tidegate_web.kubernetes import pods_path, runs_path
 from tidegate_web.mirror.archive_metrics import ArchiveMetrics
 from tidegate_web.mirror.bindings import Bindings
-from tidegate_web.mirror.follower import Follower
-from tidegate_web.mirror.followers import Followers
 from tidegate_web.mirror.informer import Informer
-from tidegate_web.mirror.keeper import ProjectKeeper
-from tidegate_web.mirror.lead import Leadership
-from tidegate_web.mirror.logwriter import KIND as LOG
-from tidegate_web.mirror.logwriter import LogWriter
-from tidegate_web.mirror.lookout import Lookout
+from tidegate_web.mirror.leader_lock import Leadership
+from tidegate_web.mirror.logs.follower import Follower
+from tidegate_web.mirror.logs.followers import Followers
+from tidegate_web.mirror.logs.rotation_monitor import Lookout
+from tidegate_web.mirror.logs.writer import KIND as LOG
+from tidegate_web.mirror.logs.writer import LogWriter
 from tidegate_web.mirror.namespace_poller import NamespacePoller
 from tidegate_web.mirror.namespace_uids import NamespaceUids
 from tidegate_web.mirror.pods import SELECTOR, Owners, Pod, PodHandler, PodTable
+from tidegate_web.mirror.project_controller import ProjectKeeper
 from tidegate_web.mirror.pruner import Pruner
 from tidegate_web.mirror.publisher import Publisher
 from tidegate_web.mirror.quarantine import RETRY_SECONDS, Quarantine, Retrier
@@ -32,9 +32,9 @@ from tidegate_web.mirror.specs import SpecKeeper
 from tidegate_web.mirror.sweeper import Sweeper
 from tidegate_web.mirror.writer import Listed, RunHandler, RunWriter
 from tidegate_web.services import Services
+from tidegate_web.shared.worker import Worker
 from tidegate_web.store import schema
 from tidegate_web.webhooks.deliverer import Deliverer
-from tidegate_web.worker import Worker
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -14,14 +14,14 @@ import structlog
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from tidegate_web import times
-from tidegate_web.clock import Clock
 from tidegate_web.mirror.quarantine import Quarantine
+from tidegate_web.shared import times
+from tidegate_web.shared.clock import Clock
+from tidegate_web.shared.worker import Worker
 from tidegate_web.store import partitions
 from tidegate_web.store.engine import is_unavailable
 from tidegate_web.store.partitions import Month
 from tidegate_web.store.queries import audit, project_bytes, project_settings, pruning, recount, task_specs
-from tidegate_web.worker import Worker
 
 log = structlog.stdlib.get_logger(__name__)
 

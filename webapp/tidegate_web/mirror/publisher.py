@@ -14,11 +14,11 @@ from redis.exceptions import NoPermissionError, OutOfMemoryError, ReadOnlyError,
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from tidegate_web.live.channels import EventLog
+from tidegate_web.events.channels import EventLog
 from tidegate_web.mirror.quarantine import Quarantine
+from tidegate_web.shared.worker import Worker
 from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import outbox
-from tidegate_web.worker import Worker
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import structlog
 from prometheus_client import Gauge
 
-from tidegate_web.worker import Worker
+from tidegate_web.shared.worker import Worker
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -10,12 +10,12 @@ from typing import Any
 
 from tidegate_api import ticks
 
-from tidegate_web.kubernetes import Cluster, schedules_path
+from tidegate_web.cluster.client import Cluster, schedules_path
 from tidegate_web.mirror.quarantine import Quarantine
+from tidegate_web.shared.times import parse_time
 from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries.retention import HistoryLimit
 from tidegate_web.store.records import whole_number
-from tidegate_web.times import parse_time
 
 KIND = "Schedule"
 

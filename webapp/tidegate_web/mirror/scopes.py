@@ -8,8 +8,8 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tidegate_web.mirror.followers import Followers
 from tidegate_web.mirror.informer import Informer
+from tidegate_web.mirror.logs.followers import Followers
 from tidegate_web.mirror.pods import PodTable
 
 ENDING_SECONDS = 5.0

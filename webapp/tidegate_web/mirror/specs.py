@@ -9,11 +9,11 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from tidegate_api.names import TASK_LABEL
 
-from tidegate_web.archive_bound import NO_BOUND, ArchiveBound
-from tidegate_web.clock import Clock
+from tidegate_web.shared.archive_bound import NO_BOUND, ArchiveBound
+from tidegate_web.shared.clock import Clock
+from tidegate_web.shared.task_spec import spec_of_job
 from tidegate_web.store.engine import is_of_the_data
 from tidegate_web.store.queries import project_bytes, task_specs
-from tidegate_web.taskspec import spec_of_job
 
 log = structlog.stdlib.get_logger(__name__)
 

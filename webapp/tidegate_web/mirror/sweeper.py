@@ -14,9 +14,8 @@ import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from tidegate_web.auditing import AuditSpool
-from tidegate_web.clock import Clock
-from tidegate_web.kubernetes import Cluster, ClusterError, controller_of, jobs_path, runs_path
+from tidegate_web.audit.recording import AuditSpool
+from tidegate_web.cluster.client import Cluster, ClusterError, controller_of, jobs_path, runs_path
 from tidegate_web.mirror.archive_metrics import ArchiveMetrics
 from tidegate_web.mirror.pods import Owners, PodTable
 from tidegate_web.mirror.quarantine import Quarantine
@@ -24,12 +23,13 @@ from tidegate_web.mirror.schedules import Schedules
 from tidegate_web.mirror.scopes import Scope, Scopes
 from tidegate_web.mirror.specs import SpecKeeper
 from tidegate_web.settings import WebSettings
+from tidegate_web.shared.clock import Clock
+from tidegate_web.shared.worker import Worker
 from tidegate_web.store.engine import is_of_the_data
 from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import bulk, erasure, idempotency, logs, met_runs, retention
 from tidegate_web.store.queries.logs import End
 from tidegate_web.store.records import objects, whole_number
-from tidegate_web.worker import Worker
 
 log = structlog.stdlib.get_logger(__name__)
 

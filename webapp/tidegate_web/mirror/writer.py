@@ -17,14 +17,14 @@ from typing import Any
 import structlog
 from sqlalchemy import Connection, Engine
 
-from tidegate_web.archive_bound import ArchiveBound
-from tidegate_web.clock import Clock
-from tidegate_web.kubernetes import Cluster, ClusterError
+from tidegate_web.cluster.client import Cluster, ClusterError
 from tidegate_web.mirror.quarantine import Quarantine
+from tidegate_web.shared.archive_bound import ArchiveBound
+from tidegate_web.shared.clock import Clock
+from tidegate_web.shared.worker import Worker, beat_here
 from tidegate_web.store.engine import is_of_the_data, is_unavailable
 from tidegate_web.store.queries import archiving, runs
 from tidegate_web.store.records import RunRecord, run_record
-from tidegate_web.worker import Worker, beat_here
 
 log = structlog.stdlib.get_logger(__name__)
 

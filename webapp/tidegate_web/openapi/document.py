@@ -12,8 +12,8 @@ from tidegate_web.openapi.parameters import Parameter
 from tidegate_web.openapi.paths import Place, places
 from tidegate_web.openapi.schemas import Schema, schemas_of
 from tidegate_web.openapi.security import SCHEMES, permission_name, permission_text, refusals, security_of
-from tidegate_web.permissions import Permission, permission_of
-from tidegate_web.problems import MEDIA_TYPE, ProblemBody
+from tidegate_web.shared.permissions import Permission, permission_of
+from tidegate_web.shared.problems import MEDIA_TYPE, ProblemBody
 
 INFO: Schema = {
     "title": "Tidegate",

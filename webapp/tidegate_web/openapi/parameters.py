@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from flask import request
 
-from tidegate_web.problems import Problem
+from tidegate_web.shared.problems import Problem
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import Any
 from tidegate_api.names import DNS_LABEL
 
 from tidegate_web.openapi.schemas import Schema
-from tidegate_web.routing import LARGEST_ID
+from tidegate_web.serving.routing import LARGEST_ID
 
 _ARGUMENT = re.compile(r"<(?:(?P<converter>\w+)(?:\((?P<values>[^)]*)\))?:)?(?P<name>\w+)>")
 _LABEL: Mapping[str, Any] = {"type": "string", "minLength": 1, "maxLength": 63, "pattern": DNS_LABEL}

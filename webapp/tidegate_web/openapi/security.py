@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from tidegate_web.permissions import Permission, Role
+from tidegate_web.shared.permissions import Permission, Role
 
 Schema = dict[str, Any]
 

@@ -10,8 +10,8 @@ from tidegate_web.live import views as live_views
 from tidegate_web.openapi.document import document
 from tidegate_web.openapi.operations import describes
 from tidegate_web.openapi.schemas import Schema
-from tidegate_web.permissions import Permission, requires
-from tidegate_web.routing import add_converters
+from tidegate_web.serving.routing import add_converters
+from tidegate_web.shared.permissions import Permission, requires
 
 
 def blueprint() -> Blueprint:

@@ -13,11 +13,11 @@ from tidegate_web.api import definitions as api
 from tidegate_web.api.acts import create_asked
 from tidegate_web.api.run_bodies import TriggerRequest
 from tidegate_web.api.triggering import trigger
-from tidegate_web.definitions import KINDS
+from tidegate_web.cluster.definitions import KINDS
 from tidegate_web.pages.forms import Shown, carry_out, text
 from tidegate_web.pages.fragments import fragment_wanted
-from tidegate_web.permissions import Permission, requires
 from tidegate_web.services import services
+from tidegate_web.shared.permissions import Permission, requires
 
 Acts = dict[str, Callable[[], Shown | None]]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from markupsafe import Markup
 
+from tidegate_web.shared.times import parse_time
 from tidegate_web.store.records import LARGEST_VERSION, whole_number
-from tidegate_web.times import parse_time
 
 _TONES = {
     "Pending": "waiting",

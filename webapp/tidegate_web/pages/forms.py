@@ -6,7 +6,7 @@ from typing import Any
 from flask import redirect, request
 from werkzeug.wrappers import Response
 
-from tidegate_web.problems import Problem
+from tidegate_web.shared.problems import Problem
 
 Shown = dict[str, Any]
 """What a page has to show beside what it always shows: an error, a secret, a link."""

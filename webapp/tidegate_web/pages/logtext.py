@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from flask import Blueprint, Response
 
 from tidegate_web.api.runs import ATTEMPT, find
-from tidegate_web.permissions import Permission, requires
 from tidegate_web.services import Services, services
+from tidegate_web.shared.permissions import Permission, requires
 from tidegate_web.store.queries import logs
 from tidegate_web.store.queries.logs import StoredChunk
 from tidegate_web.store.records import RunLike

@@ -18,10 +18,10 @@ from tidegate_web.api.common import one_of_projects
 from tidegate_web.api.models import MemberChange, NewApiKey, NewInvitation, NewUser, PasswordChange, UserChange
 from tidegate_web.auth.guard import person
 from tidegate_web.pages.forms import Shown, carry_out, number, text
-from tidegate_web.paging import cut
-from tidegate_web.permissions import Permission, Role, requires
-from tidegate_web.problems import Problem
 from tidegate_web.services import Services, services
+from tidegate_web.shared.paging import cut
+from tidegate_web.shared.permissions import Permission, Role, requires
+from tidegate_web.shared.problems import Problem
 from tidegate_web.store.queries import keys, members, users
 
 PAGE = 50

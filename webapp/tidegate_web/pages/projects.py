@@ -7,8 +7,8 @@ from tidegate_web.api import bodies
 from tidegate_web.api.models import NewProject
 from tidegate_web.api.projects import former_projects, make_project
 from tidegate_web.pages.forms import Shown, carry_out, text
-from tidegate_web.permissions import Permission, requires
 from tidegate_web.services import Services, services
+from tidegate_web.shared.permissions import Permission, requires
 
 
 def projects_page(shown: Shown) -> str:

@@ -8,9 +8,9 @@ from tidegate_web.api import project_settings as api
 from tidegate_web.api.common import one_of_projects
 from tidegate_web.api.models import ProjectSettings
 from tidegate_web.pages.forms import Shown, carry_out, text
-from tidegate_web.permissions import Permission, requires
-from tidegate_web.problems import Problem
 from tidegate_web.services import Services, services
+from tidegate_web.shared.permissions import Permission, requires
+from tidegate_web.shared.problems import Problem
 
 
 def _page(project: str, shown: Shown) -> str:

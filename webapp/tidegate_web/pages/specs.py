@@ -4,12 +4,12 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tidegate_web.permissions import Role
 from tidegate_web.services import Services
+from tidegate_web.shared.permissions import Role
+from tidegate_web.shared.task_spec import sees_values, shown
 from tidegate_web.store.engine import unless_away
 from tidegate_web.store.queries import task_specs
 from tidegate_web.store.records import RunLike, is_from_cluster
-from tidegate_web.taskspec import sees_values, shown
 
 
 def spec_shown(made: Services, run: RunLike, attempts: Sequence[Mapping[str, Any]], *, role: Role | None) -> Any:

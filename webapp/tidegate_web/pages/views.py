@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 from werkzeug.wrappers import Response
 
 from tidegate_web import __version__
-from tidegate_web.api import shapes
+from tidegate_web.api import responses
 from tidegate_web.api.acts import cancel, replay, suspend
 from tidegate_web.api.common import one_of_projects, parse_filter
 from tidegate_web.api.parameters import PHASES
@@ -19,16 +19,16 @@ from tidegate_web.api.projects import my_projects
 from tidegate_web.api.run_bodies import ReplayRequest
 from tidegate_web.api.runs import find, told_of
 from tidegate_web.auth.guard import caller, signed_in
-from tidegate_web.family import Family, family_of
-from tidegate_web.health.neighbours import neighbours
+from tidegate_web.health.dependencies import neighbours
 from tidegate_web.pages import definitions, formatting, logtext, people, projects, settings, webhooks
 from tidegate_web.pages.filters import RunQuery
 from tidegate_web.pages.fragments import fragment_wanted
 from tidegate_web.pages.projects import projects_page
 from tidegate_web.pages.specs import spec_shown
-from tidegate_web.permissions import Permission, Role, requires
-from tidegate_web.problems import Problem
+from tidegate_web.runs.run_tree import Family, family_of
 from tidegate_web.services import Services, services
+from tidegate_web.shared.permissions import Permission, Role, requires
+from tidegate_web.shared.problems import Problem
 from tidegate_web.store.engine import unless_away
 from tidegate_web.store.models import ACTIVE_PHASES, TERMINAL_PHASES
 from tidegate_web.store.queries import run_list, runs
@@ -160,7 +160,7 @@ def blueprint() -> Blueprint:
         row = find(made, project, run)
         told = told_of(made, row)
         role, now = role_here(project), made.clock.now()
-        attempts = shapes.attempts(row, told.progress)
+        attempts = responses.attempts(row, told.progress)
         return render_template(
             "_run.html" if fragment_wanted() else "run.html",
             project=project,
@@ -170,7 +170,7 @@ def blueprint() -> Blueprint:
             ends={end.attempt: end for end in told.ends},
             metadata=told.metadata,
             away=is_from_cluster(row),
-            requester=shapes.requester(row),
+            requester=responses.requester(row),
             task_spec=spec_shown(made, row, attempts, role=role),
             may_act=role is not None and role >= Role.OPERATOR,
             commands=kubectl_commands(project, row),

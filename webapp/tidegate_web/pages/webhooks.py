@@ -11,8 +11,8 @@ from tidegate_web.api import webhooks as api
 from tidegate_web.api.common import one_of_projects
 from tidegate_web.api.models import NewWebhook, WebhookChange
 from tidegate_web.pages.forms import Shown, carry_out, number, text
-from tidegate_web.permissions import Permission, requires
 from tidegate_web.services import Services, services
+from tidegate_web.shared.permissions import Permission, requires
 from tidegate_web.store.models import TERMINAL_PHASES
 from tidegate_web.store.queries import webhooks
 

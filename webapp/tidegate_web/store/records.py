@@ -15,9 +15,9 @@ from typing import Any
 from tidegate_api.names import SCHEDULE_LABEL
 from tidegate_api.told import requested_by
 
-from tidegate_web import jsontext, times
+from tidegate_web.shared import json_text, times
+from tidegate_web.shared.times import parse_time
 from tidegate_web.store.models import TERMINAL_PHASES
-from tidegate_web.times import parse_time
 
 NOT_STORED = "tidegate.dev/not-stored"
 """The one key of what stands for a value that the archive can't take."""
@@ -121,7 +121,7 @@ def clean(value: Any) -> Any:
     """The same value without what Postgres refuses in text and jsonb: NUL and half characters become U+FFFD."""
     # Next to none has one; written out, that is told many times sooner than by a walk through it.
     written = json.dumps(value, default=str)
-    cleaned = jsontext.without_unstorable(written)
+    cleaned = json_text.without_unstorable(written)
     return value if cleaned is written else json.loads(cleaned)
 
 
@@ -131,7 +131,7 @@ def storable(resource: Mapping[str, Any]) -> Mapping[str, Any]:
         written = json.dumps(resource, default=str)
     except RecursionError:
         return clean(_shallow(resource))  # type: ignore[no-any-return]
-    return clean(_shallow(resource) if jsontext.is_too_deep(written) else resource)  # type: ignore[no-any-return]
+    return clean(_shallow(resource) if json_text.is_too_deep(written) else resource)  # type: ignore[no-any-return]
 
 
 def _shallow(resource: Mapping[str, Any]) -> dict[str, Any]:
@@ -143,9 +143,9 @@ def _shallow(resource: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _marked(value: object) -> object:
-    if not jsontext.value_is_too_deep(value):
+    if not json_text.value_is_too_deep(value):
         return value
-    return {NOT_STORED: f"nested deeper than {jsontext.MOST_DEPTH} levels"}
+    return {NOT_STORED: f"nested deeper than {json_text.MOST_DEPTH} levels"}
 
 
 def is_stored_whole(value: object) -> bool:

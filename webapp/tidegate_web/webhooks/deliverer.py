@@ -16,7 +16,8 @@ from prometheus_client import Counter
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from tidegate_web.clock import Clock
+from tidegate_web.shared.clock import Clock
+from tidegate_web.shared.worker import Worker
 from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import webhooks
 from tidegate_web.store.records import clean
@@ -26,7 +27,6 @@ from tidegate_web.webhooks.retries import next_attempt
 from tidegate_web.webhooks.sealing import Sealer
 from tidegate_web.webhooks.sending import Outcome
 from tidegate_web.webhooks.shares import AT_ONCE, PER_WEBHOOK, Due, choose
-from tidegate_web.worker import Worker
 
 log = structlog.stdlib.get_logger(__name__)
 

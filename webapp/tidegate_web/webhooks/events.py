@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from tidegate_web.brief import brief
-from tidegate_web.times import rfc3339
+from tidegate_web.shared.run_summary import brief
+from tidegate_web.shared.times import rfc3339
 
 FINISHED = "run.finished"
 TEST = "webhook.test"

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Integer, cast, func, select, text
 
-from tidegate_web.archive_bound import ArchiveBound
+from tidegate_web.shared.archive_bound import ArchiveBound
 from tidegate_web.store.models import AnyRow, Run
 from tidegate_web.store.queries import project_bytes, run_keys
 from tidegate_web.store.records import NOT_STORED

@@ -7,9 +7,9 @@ from typing import Any
 from sqlalchemy import Connection, Insert, Integer, cast, delete, func, insert, select
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
+from tidegate_web.shared.times import rfc3339
 from tidegate_web.store.models import AnyRow, Audit
 from tidegate_web.store.records import clean
-from tidegate_web.times import rfc3339
 
 
 def write(

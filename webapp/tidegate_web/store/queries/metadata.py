@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Text, cast, false, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
-from tidegate_web.archive_bound import NO_BOUND, ArchiveBound
+from tidegate_web.shared.archive_bound import NO_BOUND, ArchiveBound
 from tidegate_web.store.models import Outbox, Run, RunMetadata
 from tidegate_web.store.queries import project_bytes, run_keys
 

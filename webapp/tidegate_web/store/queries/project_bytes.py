@@ -11,7 +11,7 @@ from typing import Final
 
 from sqlalchemy import Connection, delete, func, select, text, update
 
-from tidegate_web.archive_bound import ArchiveBound
+from tidegate_web.shared.archive_bound import ArchiveBound
 from tidegate_web.store.models import ProjectBytes
 
 ROW_BYTES: Final = 400

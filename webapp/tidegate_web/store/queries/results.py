@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, func, select
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.orm import InstrumentedAttribute
 
-from tidegate_web.archive_bound import NO_BOUND, ArchiveBound
+from tidegate_web.shared.archive_bound import NO_BOUND, ArchiveBound
 from tidegate_web.store.models import Checkpoint, Result
 from tidegate_web.store.queries import project_bytes
 

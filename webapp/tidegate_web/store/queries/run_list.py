@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select, tuple_, union_all
 from sqlalchemy.orm import InstrumentedAttribute
 
-from tidegate_web.paging import cut
+from tidegate_web.shared.paging import cut
 from tidegate_web.store.models import ACTIVE_PHASES, TERMINAL_PHASES, AnyRow, AttemptProgress, Run
 from tidegate_web.store.queries.runs import SUMMARY
 

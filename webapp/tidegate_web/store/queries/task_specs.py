@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Text, cast, delete, func, literal, select, tu
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
-from tidegate_web.archive_bound import NO_BOUND, ArchiveBound
+from tidegate_web.shared.archive_bound import NO_BOUND, ArchiveBound
 from tidegate_web.store.models import Run, TaskSpecText
 from tidegate_web.store.queries import project_bytes
 

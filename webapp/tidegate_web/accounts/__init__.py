@@ -1,0 +1,1 @@
+"""Users, invitations and mail to them."""

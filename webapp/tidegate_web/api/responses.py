@@ -1,0 +1,67 @@
+"""What goes out: rows of Postgres as the API's JSON."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tidegate_web.api.response_types import FromCluster, ListedRun, Requester, Run, RunSummary
+from tidegate_web.shared.run_summary import brief
+from tidegate_web.shared.times import rfc3339
+from tidegate_web.store.models import AnyRow
+from tidegate_web.store.records import RunLike, is_from_cluster, objects, whole_number
+
+
+def requester(row: RunLike) -> Requester | None:
+    """Who asked for a run: verified when this web part wrote it, else only what the object claims."""
+    if row.submitted_by:
+        return {"name": row.submitted_by, "verified": True}
+    return {"name": row.requested_by, "verified": False} if row.requested_by else None
+
+
+def summary(row: RunLike) -> RunSummary:
+    """A run in a list."""
+    return {
+        **brief(row),
+        "parent": row.parent_run,
+        "queuedAt": rfc3339(row.queued_at),
+        "deletedAt": rfc3339(row.deleted_at),
+        "requestedBy": requester(row),
+    }
+
+
+def source(from_cluster: bool) -> FromCluster:
+    """The mark on what the cluster alone has told, while Postgres is away."""
+    return {"source": "cluster"} if from_cluster else {}
+
+
+def listed(row: RunLike) -> ListedRun:
+    """A run in a list, with the progress of its last attempt."""
+    return {**summary(row), "progress": row.progress, "progressMessage": row.progress_message}
+
+
+def whole(row: RunLike, attempts: list[dict[str, Any]], *, metadata: Mapping[str, Any] | None = None) -> Run:
+    """A run by itself."""
+    last = attempts[-1] if attempts else {}
+    return {
+        **summary(row),
+        **source(is_from_cluster(row)),
+        "progress": last.get("progress"),
+        "progressMessage": last.get("progressMessage"),
+        "metadata": dict(metadata or {}),
+        "labels": row.labels,
+        "spec": row.spec,
+        "status": row.status,
+    }
+
+
+def attempts(row: RunLike, told: dict[int, AnyRow]) -> list[dict[str, Any]]:
+    """A run's attempts, each with the last progress it told. One that told some but isn't in the status yet is there
+    too: the status is written a little later than the pod starts."""
+    stored = objects(row.status.get("attempts"))
+    found = {whole_number(attempt.get("number")) or 0: dict(attempt) for attempt in stored}
+    for number in told:
+        found.setdefault(number, {"number": number})
+    for number, attempt in found.items():
+        progress = told.get(number)
+        attempt["progress"] = progress.progress if progress is not None else None
+        attempt["progressMessage"] = progress.message if progress is not None else None
+    return [found[number] for number in sorted(found)]

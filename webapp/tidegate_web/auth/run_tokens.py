@@ -1,0 +1,186 @@
+"""Who a pod is: from its projected token to the run and attempt it works for, by ownership alone.
+
+TokenReview names the pod; the pod's controller must be a Job, and that Job's controller a TaskRun. Labels say nothing
+here: anyone who can make a pod can put any label on it.
+"""
+
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tidegate_api.job_names import attempt_of_job
+
+from tidegate_web.auth.client_network import client_network
+from tidegate_web.auth.rate_limit import RateLimiter
+from tidegate_web.auth.token_shape import expiry, may_open_a_run
+from tidegate_web.cluster.client import Cluster, ClusterError, controller_of, jobs_path, pods_path
+from tidegate_web.shared.clock import Clock
+
+AUDIENCE = "tidegate"
+LOOK_AGAIN_SECONDS = 10.0
+"""How long a pod that was there is taken to be there still."""
+REFUSED_SECONDS = 60.0
+"""How long a token that opened nothing is refused without asking again."""
+POD_NAME = "authentication.kubernetes.io/pod-name"
+POD_UID = "authentication.kubernetes.io/pod-uid"
+
+
+class RunTokenError(Exception):
+    """The token opens nothing; the message may be told to whoever holds it."""
+
+
+class TooManyRefusedError(Exception):
+    """The client has shown too many tokens that open nothing; ``retry_after`` is in seconds."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__("too many tokens that open nothing")
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunIdentity:
+    """What a run token stands for."""
+
+    project: str
+    run_uid: str
+    run_name: str
+    attempt: int
+    pod_name: str
+    pod_uid: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Known:
+    """What a token was found to stand for, and when its pod was last seen."""
+
+    expires: float
+    looked: float
+    identity: RunIdentity
+
+
+class RunTokens:
+    """Checks run tokens, each token string once: remembered by its hash until it expires or its pod is gone.
+
+    A token that opens nothing is remembered for a minute, and counted for the address that it came from: ``refusals`` says how
+    many of them an address may show. Tokens that are good count for nothing, so pods behind one address don't limit each other.
+    """
+
+    def __init__(
+        self, *, cluster: Cluster, clock: Clock, refusals: RateLimiter | None = None, remember: int = 20_000
+    ) -> None:
+        self._cluster = cluster
+        self._clock = clock
+        self._refusals = refusals
+        self._remember = remember
+        self._known: dict[bytes, _Known] = {}
+        self._refused: OrderedDict[bytes, tuple[float, str]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def identify(self, token: str, *, client: str = "", look_now: bool = False) -> RunIdentity:
+        """The run that this token opens. RunTokenError when none; TooManyRefusedError when the address ``client`` has shown too
+        many of those; ClusterError while the apiserver is away.
+
+        A pod that was seen a moment ago is believed to be there, unless ``look_now``.
+        """
+        digest = hashlib.sha256(token.encode()).digest()
+        now = self._clock.now().timestamp()
+        with self._lock:
+            known = self._known.get(digest)
+            look = known is not None and (look_now or not 0 <= now - known.looked < LOOK_AGAIN_SECONDS)
+            if known is not None and look:
+                self._known[digest] = replace(known, looked=now)  # one request looks, the others go on
+        if known is not None and known.expires > now:
+            if look:
+                self._look(digest, known.identity, must_answer=look_now)
+            return known.identity
+        identity = self._ask_once(token, digest, client=client, now=now)
+        with self._lock:
+            if len(self._known) >= self._remember:
+                self._known = {key: value for key, value in self._known.items() if value.expires > now}
+            if len(self._known) < self._remember:
+                self._known[digest] = _Known(expires=expiry(token), looked=now, identity=identity)
+        return identity
+
+    def _look(self, digest: bytes, identity: RunIdentity, *, must_answer: bool) -> None:
+        """Whether the pod is still there. While the apiserver is away, what was known stands."""
+        try:
+            self._get(f"{pods_path(identity.project)}/{identity.pod_name}", uid=identity.pod_uid)
+        except RunTokenError:
+            with self._lock:
+                self._known.pop(digest, None)
+            raise
+        except ClusterError as error:
+            if must_answer or not error.unavailable:
+                raise
+
+    def _ask_once(self, token: str, digest: bytes, *, client: str, now: float) -> RunIdentity:
+        """As ``_ask``, but a token that can't be good, or was refused a moment ago, costs the apiserver nothing."""
+        if not may_open_a_run(token, audience=AUDIENCE):
+            raise RunTokenError("it is no token of a pod for Tidegate")
+        with self._lock:
+            until, words = self._refused.get(digest, (0.0, ""))
+        if now < until:
+            raise RunTokenError(words)
+        subject = f"refused:{client_network(client)}"
+        if self._refusals is not None and (bucket := self._refusals.look(subject)) is not None and not bucket.taken:
+            raise TooManyRefusedError(bucket.retry_after)
+        try:
+            return self._ask(token)
+        except RunTokenError as error:
+            if self._refusals is not None:
+                self._refusals.take(subject)
+            with self._lock:
+                self._refused[digest] = (now + REFUSED_SECONDS, str(error))
+                while len(self._refused) > self._remember:
+                    self._refused.popitem(last=False)
+            raise
+
+    def _ask(self, token: str) -> RunIdentity:
+        status = self._cluster.review_token(token, audience=AUDIENCE)
+        if not status.get("authenticated") or AUDIENCE not in (status.get("audiences") or []):
+            raise RunTokenError("the token is not valid for Tidegate")
+        user = status.get("user") or {}
+        extra = user.get("extra") or {}
+        pod_name, pod_uid = _single(extra, POD_NAME), _single(extra, POD_UID)
+        parts = str(user.get("username") or "").split(":")  # system:serviceaccount:<namespace>:<name>
+        if pod_name is None or pod_uid is None or parts[:2] != ["system", "serviceaccount"] or len(parts) != 4:
+            raise RunTokenError("the token is not bound to a pod")
+        project = parts[2]
+        pod = self._get(f"{pods_path(project)}/{pod_name}", uid=pod_uid)
+        job_owner = controller_of(pod, kind="Job")
+        if job_owner is None:
+            raise RunTokenError("the pod doesn't belong to a run")
+        job = self._get(f"{jobs_path(project)}/{job_owner[0]}", uid=job_owner[1])
+        run_owner = controller_of(job, kind="TaskRun")
+        if run_owner is None:
+            raise RunTokenError("the pod doesn't belong to a run")
+        attempt = attempt_of_job(job_owner[0], run=run_owner[0], run_uid=run_owner[1])
+        if attempt is None:
+            raise RunTokenError("the pod's Job is not of an attempt of its run")
+        return RunIdentity(
+            project=project,
+            run_uid=run_owner[1],
+            run_name=run_owner[0],
+            attempt=attempt,
+            pod_name=pod_name,
+            pod_uid=pod_uid,
+        )
+
+    def _get(self, path: str, *, uid: str) -> dict[str, Any]:
+        try:
+            found = self._cluster.request("GET", path)
+        except ClusterError as error:
+            if error.status == 404:
+                raise RunTokenError("the pod is gone") from error
+            raise
+        if found["metadata"]["uid"] != uid:
+            raise RunTokenError("the pod is gone")
+        return found
+
+
+def _single(extra: Mapping[str, Any], key: str) -> str | None:
+    values = extra.get(key) or []
+    return str(values[0]) if len(values) == 1 else None

@@ -1,0 +1,122 @@
+"""Tasks, Queues and Schedules in the cluster, in one way for the three kinds: read, replaced whole, changed, deleted."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tidegate_api.again import RESERVED_LABELS
+from tidegate_api.names import REQUESTED_BY_ANNOTATION
+
+from tidegate_web.cluster.client import GROUP_VERSION, MERGE_PATCH, Cluster, ClusterError
+
+STRICT = {"fieldValidation": "Strict"}
+TRIES = 5
+
+
+class StaleError(Exception):
+    """The object isn't in the version that whoever writes it has seen."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """One of the three."""
+
+    plural: str
+    name: str
+
+    def path(self, project: str, name: str | None = None) -> str:
+        base = f"/apis/{GROUP_VERSION}/namespaces/{project}/{self.plural}"
+        return base if name is None else f"{base}/{name}"
+
+
+KINDS = {
+    kind.plural: kind
+    for kind in (
+        Kind(plural="tasks", name="Task"),
+        Kind(plural="queues", name="Queue"),
+        Kind(plural="schedules", name="Schedule"),
+    )
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Definition:
+    """What an object is to be: its spec, and those labels that aren't Tidegate's or Kubernetes' own."""
+
+    spec: Mapping[str, Any]
+    labels: Mapping[str, str] | None
+    """None: as they are."""
+
+
+def put(
+    cluster: Cluster, kind: Kind, project: str, name: str, wanted: Definition, *, who: str, seen: str | None
+) -> tuple[dict[str, Any], bool]:
+    """Create it, or replace its spec as a whole; and whether it is new. ``seen``: the version it must have, "" for none."""
+    for tried in range(TRIES):
+        found = get(cluster, kind, project, name)
+        if seen is not None and seen != (found["metadata"]["resourceVersion"] if found else ""):
+            raise StaleError
+        try:
+            if found is None:
+                body = _new(kind, project, name, wanted, who=who)
+                return cluster.request("POST", kind.path(project), body=body, query=STRICT), True
+            body = _replaced(found, wanted, who=who)
+            return cluster.request("PUT", kind.path(project, name), body=body, query=STRICT), False
+        except ClusterError as error:
+            # Made, changed or deleted in between: look again.
+            if error.status not in (404, 409) or tried == TRIES - 1:
+                raise
+            if seen is not None:
+                raise StaleError from error
+    raise AssertionError("unreachable")
+
+
+def get(cluster: Cluster, kind: Kind, project: str, name: str) -> dict[str, Any] | None:
+    try:
+        return cluster.request("GET", kind.path(project, name))
+    except ClusterError as error:
+        if error.status == 404:
+            return None
+        raise
+
+
+def change(
+    cluster: Cluster, kind: Kind, project: str, name: str, spec: Mapping[str, Any], *, who: str
+) -> dict[str, Any]:
+    """Change some fields of its spec."""
+    patch = {"metadata": {"annotations": {REQUESTED_BY_ANNOTATION: who}}, "spec": dict(spec)}
+    return cluster.request("PATCH", kind.path(project, name), body=patch, query=STRICT, content_type=MERGE_PATCH)
+
+
+def delete(cluster: Cluster, kind: Kind, project: str, name: str, *, seen: str | None) -> None:
+    """Delete it; its runs stay."""
+    preconditions = {} if seen is None else {"preconditions": {"resourceVersion": seen}}
+    try:
+        cluster.request("DELETE", kind.path(project, name), body={"propagationPolicy": "Background"} | preconditions)
+    except ClusterError as error:
+        if error.status == 409 and seen is not None:
+            raise StaleError from error
+        raise
+
+
+def _new(kind: Kind, project: str, name: str, wanted: Definition, *, who: str) -> dict[str, Any]:
+    return {
+        "apiVersion": GROUP_VERSION,
+        "kind": kind.name,
+        "metadata": {
+            "name": name,
+            "namespace": project,
+            "labels": dict(wanted.labels or {}),
+            "annotations": {REQUESTED_BY_ANNOTATION: who},
+        },
+        "spec": dict(wanted.spec),
+    }
+
+
+def _replaced(found: Mapping[str, Any], wanted: Definition, *, who: str) -> dict[str, Any]:
+    metadata: dict[str, Any] = dict(found["metadata"])
+    metadata["annotations"] = (metadata.get("annotations") or {}) | {REQUESTED_BY_ANNOTATION: who}
+    if wanted.labels is not None:
+        kept = {key: value for key, value in (metadata.get("labels") or {}).items() if key.startswith(RESERVED_LABELS)}
+        metadata["labels"] = kept | dict(wanted.labels)
+    return {**found, "metadata": metadata, "spec": dict(wanted.spec)}

@@ -1,0 +1,1 @@
+"""Logs of pods: stream, lines, chunks, end mark, archive. A module a step."""

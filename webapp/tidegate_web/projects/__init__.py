@@ -1,0 +1,1 @@
+"""Projects: which namespaces are projects, and what they allow."""

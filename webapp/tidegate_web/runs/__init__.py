@@ -1,0 +1,1 @@
+"""What is done with runs, without Flask: created, looked up, explained."""

@@ -1,0 +1,140 @@
+"""Runs as the cluster has them, for the time when Postgres is away: fewer, and without what only the archive knows.
+
+The apiserver lists by name and finds by little else, so a project's runs are listed whole, up to a bound, and what a list is
+narrowed to is looked for among them. The last list is good for a moment, however many people look.
+"""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+
+from tidegate_web.cluster.client import PAGE, Cluster, ClusterError, runs_path
+from tidegate_web.shared.permissions import is_dns_label
+from tidegate_web.store.models import ACTIVE_PHASES, TERMINAL_PHASES
+from tidegate_web.store.queries.run_list import Counts, Page, RunFilter, decode_cursor, page_of
+from tidegate_web.store.records import RunLike, as_row, run_record
+
+log = structlog.stdlib.get_logger(__name__)
+
+MOST = 5000
+"""Runs of a project that are looked at."""
+GOOD_SECONDS = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """The runs of a project, newest first."""
+
+    rows: list[RunLike]
+    truncated: bool
+    """Whether there are more than are looked at."""
+    until: float
+
+    def page(self, wanted: RunFilter, *, limit: int, after: str | None) -> Page:
+        """What a list of the archive would have, as far as the cluster has it."""
+        place = None if after is None else decode_cursor(after)
+        rows = [row for row in self.rows if _fits(row, wanted) and (place is None or (row.created, row.uid) < place)]
+        return page_of(rows, limit)
+
+    def counts(self, *, now: datetime) -> Counts:
+        """The numbers above the list."""
+        since = now - timedelta(days=1)
+        ended = (row for row in self.rows if row.phase in TERMINAL_PHASES and (row.finished_at or row.created) >= since)
+        return Counts(
+            active=Counter(row.phase for row in self.rows if row.phase in ACTIVE_PHASES),
+            ended=Counter(row.phase for row in ended),
+        )
+
+    def started_by(self, parents: Collection[str], since: datetime, until: datetime, limit: int) -> list[RunLike]:
+        """As the archive would say it."""
+        rows = [row for row in self.rows if row.parent_run in parents and since <= row.created < until]
+        return rows[::-1][:limit]
+
+    def choices(self) -> tuple[list[str], list[str]]:
+        """Tasks and queues, for the list's filters."""
+        return _names(row.task for row in self.rows), _names(row.queue for row in self.rows)
+
+
+class ClusterRuns:
+    """Asks the apiserver for them; ClusterError while that is away too."""
+
+    def __init__(self, *, cluster: Cluster, default_ttl_seconds: int) -> None:
+        self._cluster = cluster
+        self._default_ttl = default_ttl_seconds
+        self._found: dict[str, Found] = {}
+        self._lock = threading.Lock()
+
+    def row(self, resource: dict[str, object]) -> RunLike:
+        """One TaskRun, as a row of the archive would say it."""
+        return as_row(run_record(resource, default_ttl_seconds=self._default_ttl), in_cluster=True)
+
+    def one(self, project: str, reference: str) -> RunLike | None:
+        """The run of that name or uid, None when the cluster hasn't it."""
+        if is_dns_label(reference):
+            try:
+                return self.row(self._cluster.get_run(project, reference))
+            except ClusterError as error:
+                if error.status != 404:
+                    raise
+        return next((row for row in self.of(project).rows if row.uid == reference), None)
+
+    def of(self, project: str) -> Found:
+        """All of a project."""
+        with self._lock:  # whoever comes while it is asked gets the same answer
+            now = time.monotonic()
+            self._found = {name: found for name, found in self._found.items() if found.until > now}
+            if project not in self._found:
+                self._found[project] = self._list(project)
+            return self._found[project]
+
+    def forget(self, project: str) -> None:
+        """Something was changed there: who looks next sees it."""
+        with self._lock:
+            self._found.pop(project, None)
+
+    def _list(self, project: str) -> Found:
+        rows: list[RunLike] = []
+        truncated = False
+        for page in self._cluster.pages(runs_path(project)):
+            for item in page["items"]:
+                try:
+                    rows.append(self.row(item))
+                except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+                    log.exception("a TaskRun that can't be understood", name=item.get("metadata", {}).get("name"))
+            truncated = len(rows) > MOST - PAGE and bool(page["metadata"].get("continue"))
+            if truncated:
+                break
+        rows.sort(key=lambda row: (row.created, row.uid), reverse=True)
+        return Found(rows=rows, truncated=truncated, until=time.monotonic() + GOOD_SECONDS)
+
+
+def _fits(row: RunLike, wanted: RunFilter) -> bool:
+    asked = (
+        (wanted.task, row.task),
+        (wanted.queue, row.queue),
+        (wanted.batch, row.batch),
+        (wanted.schedule, row.schedule),
+        (wanted.parent, row.parent_run),
+    )
+    return (
+        all(value is None or value == has for value, has in asked)
+        and (not wanted.phases or row.phase in wanted.phases)
+        and (wanted.tag is None or wanted.tag in row.tags)
+        and (wanted.since is None or row.created >= wanted.since)
+        and (wanted.until is None or row.created < wanted.until)
+        and (wanted.text is None or _has_text(row, wanted.text))
+    )
+
+
+def _has_text(row: RunLike, text: str) -> bool:
+    looked_for = text.lower()
+    return looked_for in row.name.lower() or looked_for in (row.message or "").lower() or text in row.tags
+
+
+def _names(values: Iterable[str | None]) -> list[str]:
+    return sorted({value for value in values if value})

@@ -1,0 +1,222 @@
+"""What a run waits for, asked of the operator's leader: it alone knows, and writes nothing of it, for the answer changes
+with every other run.
+
+The leader is the pod that the Lease names. There may be none for a while, or one that is stuck: nobody waits long for an
+answer, and whatever goes wrong is told as a LeaderError with words for people.
+"""
+
+import json
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NotRequired
+from urllib.parse import quote
+
+import structlog
+import urllib3
+from tidegate_api.names import SET_ASIDE_ANNOTATION
+from typing_extensions import TypedDict
+
+from tidegate_web.cluster.client import Cluster, ClusterError, lease_path, pods_path
+from tidegate_web.settings import WebSettings
+from tidegate_web.shared.times import parse_time
+
+log = structlog.stdlib.get_logger(__name__)
+
+SECONDS = 2.0
+"""So long may each step take."""
+REMEMBERED_SECONDS = 2.0
+"""So long the leader's address, or that there is none, is taken for true."""
+MOST_BYTES = 64 * 1024
+NONSENSE = "The operator's leader answers what can't be understood."
+UNKNOWN = (0.0, "", "")
+
+
+class LeaderError(Exception):
+    """Nobody knows at the moment; the message says why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a run stands in its line; 1 is next."""
+
+    position: int
+    ahead_by_priority: int
+    waiting: int
+
+
+class PlaceAnswer(TypedDict):
+    """Where a run stands in its line; 1 is next."""
+
+    position: int
+    aheadByPriority: int
+    waiting: int
+
+
+class WhyAnswer(TypedDict):
+    """What holds a run right now, and its place in line while that is its queue."""
+
+    reason: str
+    message: str
+    place: NotRequired[PlaceAnswer]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Why:
+    """What holds a run right now."""
+
+    reason: str
+    message: str
+    place: Place | None = None
+
+    def as_json(self) -> WhyAnswer:
+        told: WhyAnswer = {"reason": self.reason, "message": self.message}
+        if self.place is not None:
+            told["place"] = {
+                "position": self.place.position,
+                "aheadByPriority": self.place.ahead_by_priority,
+                "waiting": self.place.waiting,
+            }
+        return told
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lease:
+    """Who leads, and when that was last said."""
+
+    holder: str
+    renewed: datetime | None
+    seconds: float
+    """So long it holds without being renewed."""
+    set_aside: int = 0
+    """How many objects the holder has set aside."""
+
+
+def _count(text: object) -> int:
+    return int(text) if isinstance(text, str) and text.isascii() and text.isdecimal() and len(text) < 10 else 0
+
+
+class Leader:
+    """The operator's leader, found anew every few seconds."""
+
+    def __init__(self, *, cluster: Cluster, settings: WebSettings) -> None:
+        self._cluster = cluster
+        self._token_file = settings.operator_token_file
+        self._namespace, self._lease = settings.operator_lease_namespace, settings.operator_lease_name
+        self._port = settings.operator_port
+        self._pool = urllib3.PoolManager(maxsize=8)
+        self._known = UNKNOWN
+        """Until when it holds, the address, why there is none."""
+
+    def why(self, project: str, name: str, *, uid: str) -> Why:
+        """What this very run waits for."""
+        path = f"/why/v1/namespaces/{project}/taskruns/{name}"
+        try:
+            token = self._token()
+            status, told = self._get(self._address(), path, token=token)
+        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            self._known = UNKNOWN
+            log.info("the leader doesn't answer", error=str(error))
+            raise LeaderError("The operator's leader doesn't answer.") from error
+        if status == 404:
+            raise LeaderError("The operator's leader has not seen this run.")
+        if status == 503:
+            self._known = UNKNOWN
+            raise LeaderError("The operator's leader can't tell yet.")
+        if status != 200:
+            log.warning("the leader refuses to tell", status=status)
+            raise LeaderError(f"The operator's leader refuses to tell: it answers {status}.")
+        return _parse(told, uid=uid)
+
+    def lease(self) -> Lease | None:
+        """The operator's Lease as it is now, None when there is none; ClusterError when it can't be read."""
+        try:
+            found = self._cluster.request("GET", lease_path(self._namespace, self._lease), timeout=SECONDS)
+        except ClusterError as error:
+            if error.status == 404:
+                return None
+            raise
+        spec = found.get("spec") or {}
+        return Lease(
+            holder=str(spec.get("holderIdentity") or ""),
+            renewed=parse_time(spec.get("renewTime")),
+            seconds=float(spec.get("leaseDurationSeconds") or 0),
+            set_aside=_count((found["metadata"].get("annotations") or {}).get(SET_ASIDE_ANNOTATION)),
+        )
+
+    def _token(self) -> str:
+        if self._token_file is None:
+            raise LeaderError("This installation doesn't ask the operator: TIDEGATE_OPERATOR_TOKEN_FILE isn't set.")
+        try:
+            # Read each time: the kubelet renews it.
+            return self._token_file.read_text(encoding="utf-8").strip()
+        except (OSError, ValueError) as error:
+            log.warning("no token for the operator", file=str(self._token_file), error=str(error))
+            raise LeaderError("The token for the operator can't be read.") from error
+
+    def _address(self) -> str:
+        until, address, trouble = self._known
+        if until < time.monotonic():
+            address, trouble = self._find()
+            self._known = (time.monotonic() + REMEMBERED_SECONDS, address, trouble)
+        if trouble:
+            raise LeaderError(trouble)
+        return address
+
+    def _find(self) -> tuple[str, str]:
+        """The leader's address, else why there is none."""
+        nobody = "No operator leads at the moment."
+        try:
+            lease = self._cluster.request("GET", lease_path(self._namespace, self._lease), timeout=SECONDS)
+            holder = (lease.get("spec") or {}).get("holderIdentity")
+            if not holder:
+                return "", nobody
+            path = f"{pods_path(self._namespace)}/{quote(holder, safe='')}"
+            status = self._cluster.request("GET", path, timeout=SECONDS).get("status") or {}
+        except ClusterError as error:
+            if error.status == 404:
+                return "", nobody
+            log.warning("the leader can't be found", status=error.status, reason=error.message)
+            return "", "Kubernetes doesn't tell which operator leads."
+        address = status.get("podIP")
+        if status.get("phase") != "Running" or not address:
+            return "", nobody
+        return (f"[{address}]" if ":" in address else address), ""
+
+    def _get(self, address: str, path: str, *, token: str) -> tuple[int, object]:
+        response = self._pool.request(
+            "GET",
+            f"http://{address}:{self._port}{path}",
+            headers={"Authorization": f"Bearer {token}", "Accept": "application/json"},
+            timeout=urllib3.Timeout(total=SECONDS),
+            retries=False,
+            redirect=False,
+            preload_content=False,
+        )
+        try:
+            data = response.read(MOST_BYTES)
+            return response.status, json.loads(data) if response.status == 200 else None
+        except (ValueError, RecursionError) as error:
+            raise LeaderError(NONSENSE) from error
+        finally:
+            response.close()
+
+
+def _parse(told: Any, *, uid: str) -> Why:
+    try:
+        place = told.get("place")
+        if told["uid"] != uid:
+            raise LeaderError("The operator's leader knows another run of this name.")
+        return Why(
+            reason=str(told["reason"]),
+            message=str(told.get("message") or ""),
+            place=None
+            if place is None
+            else Place(
+                position=int(place["position"]),
+                ahead_by_priority=int(place["aheadByPriority"]),
+                waiting=int(place["waiting"]),
+            ),
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise LeaderError(NONSENSE) from error

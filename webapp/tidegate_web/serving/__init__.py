@@ -1,0 +1,1 @@
+"""How processes serve: gunicorn, logs, metrics of requests."""

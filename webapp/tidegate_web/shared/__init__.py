@@ -1,0 +1,1 @@
+"""What all packages of the web app share. Imports none of them."""
