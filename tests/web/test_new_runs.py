@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Engine, text
 from support.servers import wait_until
 from support.web import Stack
-from tidegate_web.audit.recording import Deed
+from tidegate_web.audit.recording import AuditAction
 from tidegate_web.shared.clock import SystemClock
 from tidegate_web.store.queries import erasure, new_runs, run_keys, runs
 from tidegate_web.store.queries.new_runs import NewRun, UsedKey
@@ -94,7 +94,7 @@ def test_a_month_that_has_no_partition_gets_one(engine: Engine) -> None:
 def test_keys_and_who_did_it_are_written_with_the_run_or_not_at_all(engine: Engine) -> None:
     run = a_new_run()
     key = UsedKey(project="p", task="t", key="k", digest=b"\x01\xff", run_uid=run.uid, created=run.created)
-    deed = Deed(
+    deed = AuditAction(
         clock=SystemClock(), actor=WHO, address="", action="run.create", project="p", target="x\x00", detail={"a": 1}
     )
     refused = {**vars(deed.entry()), "actor": None}

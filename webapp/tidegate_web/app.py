@@ -50,7 +50,7 @@ from tidegate_web.serving.draining import DrainUnread
 from tidegate_web.serving.request_metrics import RequestMetrics
 from tidegate_web.serving.routing import add_converters
 from tidegate_web.settings import WebSettings
-from tidegate_web.shared.batcher import Together
+from tidegate_web.shared.batcher import Batcher
 from tidegate_web.shared.clock import Clock, SystemClock
 from tidegate_web.shared.problems import Problem, from_cluster, postgres_away
 from tidegate_web.store.engine import at_once, is_unavailable, make_engine
@@ -133,8 +133,8 @@ def make_services(
         schemas=SchemaWorker(),
         audit=AuditSpool(redis),
         cluster_runs=ClusterRuns(cluster=cluster, default_ttl_seconds=settings.default_ttl_seconds),
-        good_key=Together(partial(_good_keys, engine, clock), all_alike=is_unavailable),
-        keep_run=Together(partial(_keep_runs, engine), all_alike=is_unavailable),
+        good_key=Batcher(partial(_good_keys, engine, clock), all_alike=is_unavailable),
+        keep_run=Batcher(partial(_keep_runs, engine), all_alike=is_unavailable),
     )
 
 

@@ -27,7 +27,7 @@ from tidegate_web.runs.queue_capacity import Queues
 from tidegate_web.runs.schema_worker import SchemaWorker
 from tidegate_web.runs.why import Leader
 from tidegate_web.settings import WebSettings
-from tidegate_web.shared.batcher import Together
+from tidegate_web.shared.batcher import Batcher
 from tidegate_web.shared.clock import Clock
 from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries.new_runs import NewRun
@@ -64,9 +64,9 @@ class Services:
     schemas: SchemaWorker
     audit: AuditSpool
     cluster_runs: ClusterRuns
-    good_key: Together[bytes, AnyRow | None]
+    good_key: Batcher[bytes, AnyRow | None]
     """The API key of a hash, None when it may not be used."""
-    keep_run: Together[NewRun, None]
+    keep_run: Batcher[NewRun, None]
     """Writes a run that the apiserver has just made."""
 
     def attach(self, app: Flask) -> None:

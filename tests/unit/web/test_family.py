@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
-from tidegate_web.runs.run_tree import MOST, SLACK, Child, Family, family_of
+from tidegate_web.runs.run_tree import MOST, SLACK, Child, RunTree, run_tree_of
 
 NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)
 
@@ -17,12 +17,12 @@ def a_run(name: str, *, parent: str | None = None, at: int = 0, took: int | None
     return SimpleNamespace(uid=f"{name}@{at}", name=name, parent_run=parent, created=created, finished_at=ended)
 
 
-def tree(*runs: Any, of: Any, now: datetime = NOON + timedelta(hours=1)) -> Family:
+def tree(*runs: Any, of: Any, now: datetime = NOON + timedelta(hours=1)) -> RunTree:
     def ask(parents: Collection[str], since: datetime, until: datetime, limit: int) -> Sequence[Any]:
         fits = [run for run in runs if run.parent_run in parents and since <= run.created < until]
         return sorted(fits, key=lambda run: run.created)[:limit]
 
-    return family_of(of, ask, now=now)
+    return run_tree_of(of, ask, now=now)
 
 
 def names(children: list[Child]) -> list[Any]:
@@ -39,7 +39,7 @@ def test_children_and_theirs_are_a_tree_in_the_order_of_their_making() -> None:
 
 
 def test_a_run_that_started_none_has_an_empty_tree() -> None:
-    assert tree(of=a_run("alone")) == Family(children=[])
+    assert tree(of=a_run("alone")) == RunTree(children=[])
 
 
 def test_what_an_earlier_or_later_run_of_the_name_has_started_is_not_its_own() -> None:

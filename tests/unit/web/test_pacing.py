@@ -3,14 +3,16 @@
 from datetime import UTC, datetime
 
 from tidegate_web.auth.run_tokens import RunIdentity
-from tidegate_web.internal.pacing import Pacing, Told
+from tidegate_web.internal.pacing import Pacing, ProgressReport
 
 AT = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 
-def told(progress: float | None = None, message: str | None = None, *, run: str = "a", attempt: int = 1) -> Told:
+def told(
+    progress: float | None = None, message: str | None = None, *, run: str = "a", attempt: int = 1
+) -> ProgressReport:
     identity = RunIdentity(project="p", run_uid=run, run_name=run, attempt=attempt, pod_name="pod", pod_uid="uid")
-    return Told(identity=identity, progress=progress, message=message, at=AT)
+    return ProgressReport(identity=identity, progress=progress, message=message, at=AT)
 
 
 def test_the_first_is_written_at_once_and_the_next_in_its_turn() -> None:

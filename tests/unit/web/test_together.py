@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 from support.servers import wait_until
-from tidegate_web.shared.batcher import Together
+from tidegate_web.shared.batcher import Batcher
 
 
 class Slow:
@@ -15,7 +15,7 @@ class Slow:
     def __init__(self, *, most: int = 100) -> None:
         self.asked: list[list[int]] = []
         self.go = threading.Semaphore(0)
-        self.together = Together(self._answer, all_alike=lambda error: isinstance(error, OSError), most=most)
+        self.together = Batcher(self._answer, all_alike=lambda error: isinstance(error, OSError), most=most)
 
     def _answer(self, questions: Sequence[int]) -> list[int]:
         self.asked.append(list(questions))
@@ -97,5 +97,5 @@ def test_many_at_once_all_get_their_own_answer(pool: ThreadPoolExecutor) -> None
         return [2 * question for question in questions]
 
     never: Callable[[BaseException], bool] = lambda _: False  # noqa: E731
-    together = Together(double, all_alike=never)
+    together = Batcher(double, all_alike=never)
     assert list(pool.map(together, range(5000))) == [2 * number for number in range(5000)]

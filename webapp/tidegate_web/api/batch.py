@@ -10,11 +10,11 @@ from pydantic import ValidationError
 from tidegate_api.taskrun import TaskRunSpec
 
 from tidegate_web.api import bodies, responses
-from tidegate_web.api.common import audited, one_of_projects
-from tidegate_web.api.creating import Made, Wanted, check_task, create_all, wanted_run
+from tidegate_web.api.common import audited, require_project
+from tidegate_web.api.creating import CreatedRun, RequestedRun, check_task, create_all, wanted_run
 from tidegate_web.api.response_types import Items, RunOfBatch
 from tidegate_web.api.run_bodies import MOST_RUNS, BatchRequest
-from tidegate_web.auth.guard import caller, whoever
+from tidegate_web.auth.guard import actor_name, caller
 from tidegate_web.openapi.operations import describes
 from tidegate_web.services import Services, services
 from tidegate_web.shared.permissions import Permission, requires
@@ -25,7 +25,7 @@ CHECK_SECONDS = 5.0
 checks of a process go one after the other, and others wait for them."""
 
 
-def wanted_runs(made: Services, project: str, body: Mapping[str, Any]) -> list[Wanted]:
+def wanted_runs(made: Services, project: str, body: Mapping[str, Any]) -> list[RequestedRun]:
     """The runs of ``{"runs": […]}``; a Problem names the place of the first that can't be made."""
     items = body.get("runs")
     if set(body) != {"runs"} or not isinstance(items, list) or not 1 <= len(items) <= MOST_RUNS:
@@ -70,18 +70,18 @@ def _at(number: int, problem: Problem) -> Problem:
     return Problem(problem.status, f"{place}: {problem.detail}", errors=errors)
 
 
-def create_batch(made: Services, project: str) -> list[Made | Problem]:
+def create_batch(made: Services, project: str) -> list[CreatedRun | Problem]:
     """Make the runs that the request asks for."""
-    one_of_projects(made, project, to_write=True)
+    require_project(made, project, to_write=True)
     wanted = wanted_runs(made, project, bodies.json_object(limit=bodies.MAX_BATCH_BYTES))
     detail: dict[str, Any] = {"count": len(wanted)}
     with audited(made, "run.create-batch", project=project, detail=detail):
-        answers = create_all(made, project, wanted, who=whoever())
-        detail["made"] = [one.row.name for one in answers if isinstance(one, Made) and one.new]
+        answers = create_all(made, project, wanted, who=actor_name())
+        detail["made"] = [one.row.name for one in answers if isinstance(one, CreatedRun) and one.new]
     return answers
 
 
-def answer_json(answer: Made | Problem) -> RunOfBatch:
+def answer_json(answer: CreatedRun | Problem) -> RunOfBatch:
     """What became of one run: the run as in a list, or why there is none."""
     if isinstance(answer, Problem):
         return {"status": answer.status, "problem": answer.as_json()}

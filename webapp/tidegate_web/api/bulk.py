@@ -6,11 +6,11 @@ from flask import Blueprint, Response, current_app, jsonify, request
 from werkzeug.datastructures import MultiDict
 
 from tidegate_web.api import bodies
-from tidegate_web.api.common import audited, one_of_projects, parse_filter
+from tidegate_web.api.common import audited, parse_filter, require_project
 from tidegate_web.api.response_types import BulkOperation
 from tidegate_web.api.run_bodies import BulkRequest, RunConditions
 from tidegate_web.auth.caller import Caller
-from tidegate_web.auth.guard import caller, whoever
+from tidegate_web.auth.guard import actor_name, caller
 from tidegate_web.bulk.authors import ACTIONS
 from tidegate_web.openapi.operations import describes
 from tidegate_web.services import Services, services
@@ -28,7 +28,7 @@ WORKER = "tidegate.bulk"
 
 def accept(made: Services, project: str, wish: BulkRequest) -> int:
     """Note what is to be done, to which runs as of now; its number."""
-    one_of_projects(made, project, to_write=True)
+    require_project(made, project, to_write=True)
     action = wish.action
     asks = caller()
     role = asks.role_in(project) if asks else None
@@ -47,7 +47,7 @@ def accept(made: Services, project: str, wish: BulkRequest) -> int:
             connection,
             project=project,
             action=action,
-            requested_by=whoever(),
+            requested_by=actor_name(),
             address=request.remote_addr or "",
             tasks=None if asks.tasks is None else sorted(asks.tasks),
         )

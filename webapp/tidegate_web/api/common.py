@@ -12,13 +12,13 @@ from tidegate_api.projects import is_former
 from werkzeug.datastructures import MultiDict
 
 from tidegate_web.api.parameters import PHASES
-from tidegate_web.audit.recording import DONE, Deed, Entry
-from tidegate_web.auth.guard import whoever
+from tidegate_web.audit.recording import DONE, AuditAction, Entry
+from tidegate_web.auth.guard import actor_name
 from tidegate_web.services import Services
 from tidegate_web.shared.permissions import is_dns_label
 from tidegate_web.shared.problems import Problem
 from tidegate_web.shared.times import parse_given_time
-from tidegate_web.store.engine import at_once, unless_away
+from tidegate_web.store.engine import at_once, with_fallback
 from tidegate_web.store.queries import audit, run_list
 from tidegate_web.store.queries.run_list import RunFilter
 
@@ -63,7 +63,7 @@ def _time(arguments: MultiDict[str, str], name: str) -> datetime | None:
     return time
 
 
-def one_of_projects(made: Services, project: str, *, to_write: bool = False) -> None:
+def require_project(made: Services, project: str, *, to_write: bool = False) -> None:
     """404 for what is no project, and never was: one that lost its label, or its namespace, is still read, but not written to."""
     if is_dns_label(project) or is_former(project):
         if project in made.projects:
@@ -84,11 +84,11 @@ def audited(
     target: str | None = None,
     detail: Mapping[str, Any] | None = None,
     actor: str | None = None,
-) -> Iterator[Deed]:
+) -> Iterator[AuditAction]:
     """Write down a write and its outcome, whatever becomes of it. The actor is whoever is signed in, unless given."""
-    deed = Deed(
+    deed = AuditAction(
         clock=made.clock,
-        actor=actor or whoever(),
+        actor=actor or actor_name(),
         address=request.remote_addr or "",
         action=action,
         project=project,
@@ -105,7 +105,7 @@ def audited(
     finally:
         if not deed.written:
             entry = deed.entry(outcome)
-            unless_away(lambda: _write(made, entry), lambda: _write_later(made, entry))
+            with_fallback(lambda: _write(made, entry), lambda: _write_later(made, entry))
 
 
 def _write(made: Services, entry: Entry) -> None:

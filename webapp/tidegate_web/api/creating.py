@@ -13,8 +13,8 @@ from tidegate_web.api import idempotency
 from tidegate_web.api.bodies import NewRun, invalid, new_run
 from tidegate_web.api.dependencies import settled
 from tidegate_web.api.host_access import check_host_access
-from tidegate_web.api.idempotency import Once
-from tidegate_web.audit.recording import Deed
+from tidegate_web.api.idempotency import KeyedRequest
+from tidegate_web.audit.recording import AuditAction
 from tidegate_web.auth.caller import Caller
 from tidegate_web.cluster.client import ClusterError
 from tidegate_web.services import Services
@@ -30,17 +30,17 @@ AT_ONCE = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class RequestedRun:
     """A run that was asked for and may be made."""
 
     run: NewRun
-    once: Once | None = None
+    once: KeyedRequest | None = None
     check: bool = True
     """Whether its task and payload are still to be looked at."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Made:
+class CreatedRun:
     """A run as the archive has it. Not ``new``: an earlier request of its idempotency key made it."""
 
     row: RunLike
@@ -53,7 +53,9 @@ class _Created:
     new: bool
 
 
-def wanted_run(project: str, body: Mapping[str, Any], *, asks: Caller | None, header: str | None = None) -> Wanted:
+def wanted_run(
+    project: str, body: Mapping[str, Any], *, asks: Caller | None, header: str | None = None
+) -> RequestedRun:
     """What a body asks for: 403 for what whoever asks may not send, 422 for what is no run."""
     refused = refused_fields(body, role=asks.role_in(project) if asks else None, tasks=asks.tasks if asks else None)
     if refused:
@@ -64,8 +66,8 @@ def wanted_run(project: str, body: Mapping[str, Any], *, asks: Caller | None, he
         )
     once = idempotency.once(project, body, header=header)
     if once is None:
-        return Wanted(run=new_run(body))
-    return Wanted(run=new_run({**body, "name": once.name, "idempotencyKey": once.key}), once=once)
+        return RequestedRun(run=new_run(body))
+    return RequestedRun(run=new_run({**body, "name": once.name, "idempotencyKey": once.key}), once=once)
 
 
 def check_task(made: Services, project: str, run: NewRun, *, payload: bool = True) -> None:
@@ -84,7 +86,9 @@ def check_task(made: Services, project: str, run: NewRun, *, payload: bool = Tru
             raise invalid("payload", wrong)
 
 
-def create(made: Services, project: str, wanted: Wanted, *, who: str, deed: Deed | None = None) -> Made:
+def create(
+    made: Services, project: str, wanted: RequestedRun, *, who: str, deed: AuditAction | None = None
+) -> CreatedRun:
     """Make one run. That it was done is written down with it, where ``deed`` says what."""
     (answer,) = create_all(made, project, [wanted], who=who, deed=deed)
     if isinstance(answer, Problem):
@@ -93,10 +97,10 @@ def create(made: Services, project: str, wanted: Wanted, *, who: str, deed: Deed
 
 
 def create_all(
-    made: Services, project: str, wanted: Sequence[Wanted], *, who: str, deed: Deed | None = None
-) -> list[Made | Problem]:
+    made: Services, project: str, wanted: Sequence[RequestedRun], *, who: str, deed: AuditAction | None = None
+) -> list[CreatedRun | Problem]:
     """Make runs, a few at a time: what became of each. Nothing is made when a queue among theirs has no room."""
-    answers: dict[int, Made | Problem] = _reserve(made, project, wanted)
+    answers: dict[int, CreatedRun | Problem] = _reserve(made, project, wanted)
     todo = [number for number in range(len(wanted)) if number not in answers]
     full = made.queues.full(project, [wanted[number].run.spec for number in todo])
     if full is not None:
@@ -120,9 +124,9 @@ def create_all(
     return [answers[number] for number in range(len(wanted))]
 
 
-def _reserve(made: Services, project: str, wanted: Sequence[Wanted]) -> dict[int, Made | Problem]:
+def _reserve(made: Services, project: str, wanted: Sequence[RequestedRun]) -> dict[int, CreatedRun | Problem]:
     """What is answered already because its key was used before."""
-    answers: dict[int, Made | Problem] = {}
+    answers: dict[int, CreatedRun | Problem] = {}
     keyed = [(one.once.task, one.once.key, number) for number, one in enumerate(wanted) if one.once is not None]
     if not keyed:
         return answers
@@ -136,11 +140,11 @@ def _reserve(made: Services, project: str, wanted: Sequence[Wanted]) -> dict[int
                 answers[number] = problem
             else:
                 if row is not None:
-                    answers[number] = Made(row=row, new=False)
+                    answers[number] = CreatedRun(row=row, new=False)
     return answers
 
 
-def _release(made: Services, project: str, wanted: Sequence[Wanted]) -> None:
+def _release(made: Services, project: str, wanted: Sequence[RequestedRun]) -> None:
     keyed = sorted((one.once for one in wanted if one.once is not None), key=lambda once: (once.task, once.key))
     if keyed:
         with made.engine.begin() as connection:
@@ -148,7 +152,7 @@ def _release(made: Services, project: str, wanted: Sequence[Wanted]) -> None:
                 idempotency.release(connection, project, once)
 
 
-def _create_one(made: Services, project: str, wanted: Wanted, *, who: str) -> _Created | Problem:
+def _create_one(made: Services, project: str, wanted: RequestedRun, *, who: str) -> _Created | Problem:
     try:
         if wanted.check:
             check_task(made, project, wanted.run)
@@ -178,8 +182,13 @@ def _each(act: Callable[[int], _Created | Problem], numbers: Sequence[int]) -> l
 
 
 def _keep(
-    made: Services, project: str, created: Mapping[int, tuple[Wanted, _Created]], *, who: str, deed: Deed | None
-) -> dict[int, Made]:
+    made: Services,
+    project: str,
+    created: Mapping[int, tuple[RequestedRun, _Created]],
+    *,
+    who: str,
+    deed: AuditAction | None,
+) -> dict[int, CreatedRun]:
     """Write what the apiserver has answered, so that it can be read at once. Without Postgres the mirror writes it
     later; a key without its run meets it in the cluster."""
     records = {
@@ -187,7 +196,7 @@ def _keep(
         for number, (_, answer) in created.items()
     }
     kept = {
-        number: Made(
+        number: CreatedRun(
             row=as_row(record, submitted_by=who if created[number][1].new else None),
             new=created[number][1].new,
         )
@@ -215,7 +224,7 @@ def _keep(
 
 
 def _new(
-    made: Services, project: str, wanted: Wanted, *, record: RunRecord, who: str, deed: Deed | None
+    made: Services, project: str, wanted: RequestedRun, *, record: RunRecord, who: str, deed: AuditAction | None
 ) -> new_runs.NewRun:
     once = wanted.once
     return new_runs.NewRun(
@@ -233,14 +242,14 @@ def _write(made: Services, new: Sequence[new_runs.NewRun]) -> None:
         new_runs.keep(made.engine, new)
 
 
-def _keep_met(made: Services, project: str, met: Mapping[int, tuple[Wanted, RunRecord]]) -> dict[int, Made]:
+def _keep_met(made: Services, project: str, met: Mapping[int, tuple[RequestedRun, RunRecord]]) -> dict[int, CreatedRun]:
     """The same for runs that were there already; their rows may be further."""
-    kept: dict[int, Made] = {}
+    kept: dict[int, CreatedRun] = {}
     with made.engine.begin() as connection:
         runs.upsert(connection, [record for _, record in met.values()])
         for number, (wanted, record) in met.items():
             if wanted.once is not None:
                 idempotency.finish(connection, made, project, wanted.once, run_uid=record.uid)
             row = runs.find(connection, project=project, reference=record.uid)
-            kept[number] = Made(row=row or as_row(record), new=False)
+            kept[number] = CreatedRun(row=row or as_row(record), new=False)
     return kept

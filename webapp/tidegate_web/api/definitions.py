@@ -7,13 +7,13 @@ from tidegate_api.told import definition_told
 
 from tidegate_web.api import bodies
 from tidegate_web.api.bounds import check_bounds
-from tidegate_web.api.common import audited, one_of_projects
+from tidegate_web.api.common import audited, require_project
 from tidegate_web.api.host_access import check_definition
 from tidegate_web.api.parameters import AFTER, IF_MATCH, IF_NONE_MATCH, LIMIT
 from tidegate_web.api.response_types import Definition as DefinitionAnswer
 from tidegate_web.api.response_types import Page, QueueDefinition, ScheduleDefinition, TaskDefinition
 from tidegate_web.api.run_bodies import DefinitionBody, QueueBody, ScheduleBody, TaskBody
-from tidegate_web.auth.guard import caller, role_here, whoever
+from tidegate_web.auth.guard import actor_name, caller, role_here
 from tidegate_web.cluster import definitions
 from tidegate_web.cluster.client import ClusterError
 from tidegate_web.cluster.definitions import KINDS, Definition, Kind, StaleError
@@ -52,7 +52,7 @@ def refused(error: ClusterError, kind: Kind) -> NoReturn:
 
 def check(made: Services, project: str, name: str | None = None, *, to_write: bool = False) -> None:
     """404 for what is no project or can't be a name. A key of some tasks has no say over what all runs share."""
-    one_of_projects(made, project, to_write=True)  # of a former project the cluster's objects aren't ours to show
+    require_project(made, project, to_write=True)  # of a former project the cluster's objects aren't ours to show
     if name is not None and not is_dns_label(name):
         raise bodies.invalid("name", "must be a DNS label") if request.method == "PUT" else Problem(404, "Not found.")
     asks = caller()
@@ -112,7 +112,7 @@ def put(made: Services, kind: Kind, project: str, name: str) -> tuple[Response, 
     with audited(made, f"{kind.name.lower()}.put", project=project, target=name):
         check_definition(made, project, kind, wanted.spec)
         try:
-            resource, new = definitions.put(made.cluster, kind, project, name, wanted, who=whoever(), seen=seen)
+            resource, new = definitions.put(made.cluster, kind, project, name, wanted, who=actor_name(), seen=seen)
         except StaleError as error:
             raise stale() from error
         except ClusterError as error:
@@ -136,7 +136,7 @@ def change(made: Services, kind: Kind, project: str, name: str, act: str, **spec
     check(made, project, name, to_write=True)
     with audited(made, f"{kind.name.lower()}.{act}", project=project, target=name):
         try:
-            resource = definitions.change(made.cluster, kind, project, name, spec, who=whoever())
+            resource = definitions.change(made.cluster, kind, project, name, spec, who=actor_name())
         except ClusterError as error:
             refused(error, kind)
     return answered(resource)

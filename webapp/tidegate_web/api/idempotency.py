@@ -34,7 +34,7 @@ SLACK = timedelta(days=1)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Once:
+class KeyedRequest:
     """A run that is to be made once, however often it is asked for."""
 
     task: str
@@ -45,7 +45,7 @@ class Once:
     name: str
 
 
-def once(project: str, body: Mapping[str, Any], *, header: str | None) -> Once | None:
+def once(project: str, body: Mapping[str, Any], *, header: str | None) -> KeyedRequest | None:
     """The key of a request: its header, or ``idempotencyKey`` of the body, which is the same; None without one."""
     sent = body.get("idempotencyKey")
     if header is None and sent is None:
@@ -60,7 +60,7 @@ def once(project: str, body: Mapping[str, Any], *, header: str | None) -> Once |
     reference = body.get("taskRef")
     name = reference.get("name") if isinstance(reference, dict) else None
     task = name if isinstance(name, str) and is_dns_label(name) else ""
-    return Once(task=task, key=key, digest=_digest(body), name=name_of_key(project, task, key))
+    return KeyedRequest(task=task, key=key, digest=_digest(body), name=name_of_key(project, task, key))
 
 
 def _digest(body: Mapping[str, Any]) -> bytes:
@@ -86,7 +86,7 @@ def another_body() -> Problem:
 
 
 def reserve(
-    connection: Connection, made: Services, project: str, wanted: Once, spec: Mapping[str, Any]
+    connection: Connection, made: Services, project: str, wanted: KeyedRequest, spec: Mapping[str, Any]
 ) -> AnyRow | None:
     """Take the key for this request; the run that it has made before, None when it is still to be made."""
     now = made.clock.now()
@@ -111,12 +111,12 @@ def reserve(
     return found
 
 
-def finish(connection: Connection, made: Services, project: str, wanted: Once, *, run_uid: str) -> None:
+def finish(connection: Connection, made: Services, project: str, wanted: KeyedRequest, *, run_uid: str) -> None:
     """The key has made this run."""
     idempotency.finish(connection, **vars(used(made, project, wanted, run_uid=run_uid)))
 
 
-def used(made: Services, project: str, wanted: Once, *, run_uid: str) -> UsedKey:
+def used(made: Services, project: str, wanted: KeyedRequest, *, run_uid: str) -> UsedKey:
     """The same, for whoever writes it with its run."""
     return UsedKey(
         project=project,
@@ -128,6 +128,6 @@ def used(made: Services, project: str, wanted: Once, *, run_uid: str) -> UsedKey
     )
 
 
-def release(connection: Connection, project: str, wanted: Once) -> None:
+def release(connection: Connection, project: str, wanted: KeyedRequest) -> None:
     """The run was refused: the key is free for a better body."""
     idempotency.release(connection, project=project, task=wanted.task, key=wanted.key, digest=wanted.digest)

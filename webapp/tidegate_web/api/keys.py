@@ -3,11 +3,11 @@
 from flask import Blueprint, Response, jsonify
 
 from tidegate_web.api import bodies
-from tidegate_web.api.common import audited, one_of_projects
+from tidegate_web.api.common import audited, require_project
 from tidegate_web.api.models import NewApiKey
 from tidegate_web.api.response_types import Items
 from tidegate_web.api.response_types_people import ApiKey, NewApiKeyAnswer, OwnedApiKey, ProjectApiKey
-from tidegate_web.auth.guard import caller, check_lasting, check_still_good, whoever
+from tidegate_web.auth.guard import actor_name, caller, check_lasting, check_still_good
 from tidegate_web.auth.tokens import KEY_PREFIX, new_api_key, shown_prefix, token_hash
 from tidegate_web.openapi.operations import describes
 from tidegate_web.openapi.parameters import Text
@@ -41,7 +41,7 @@ def owned_key_json(row: AnyRow) -> OwnedApiKey:
 
 def create_key(made: Services, project: str, new: NewApiKey) -> tuple[AnyRow, str]:
     """A new key: what is kept of it, and the key itself, which nobody can tell again."""
-    one_of_projects(made, project, to_write=True)
+    require_project(made, project, to_write=True)
     asks = caller()
     assert asks is not None
     if new.expires_at is not None and new.expires_at <= made.clock.now():
@@ -66,7 +66,7 @@ def create_key(made: Services, project: str, new: NewApiKey) -> tuple[AnyRow, st
             key_hash=token_hash(key),
             role=int(role),
             tasks=new.tasks,
-            created_by=whoever(),
+            created_by=actor_name(),
             owner_id=asks.answers,
             expires=ends,
         )
@@ -86,7 +86,7 @@ def revoke_key(made: Services, project: str, key_id: int) -> None:
 
 def take_over(made: Services, project: str, key_id: int) -> AnyRow:
     """Become the user who answers for a key. It goes on when the one who made it has left the project."""
-    one_of_projects(made, project, to_write=True)
+    require_project(made, project, to_write=True)
     asks = caller()
     assert asks is not None
     with (

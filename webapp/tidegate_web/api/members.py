@@ -5,11 +5,11 @@ from datetime import timedelta
 from flask import Blueprint, Response, jsonify
 
 from tidegate_web.api import bodies
-from tidegate_web.api.common import audited, one_of_projects
+from tidegate_web.api.common import audited, require_project
 from tidegate_web.api.models import MemberChange, NewInvitation
 from tidegate_web.api.response_types import Items
 from tidegate_web.api.response_types_people import Invitation, Member, NewInvitationAnswer
-from tidegate_web.auth.guard import caller, check_lasting, signed_in, whoever
+from tidegate_web.auth.guard import actor_name, caller, check_lasting, signed_in
 from tidegate_web.auth.links import Sent, address_of, hand_over, invitation_mail
 from tidegate_web.auth.tokens import new_token, token_hash
 from tidegate_web.openapi.operations import describes
@@ -54,7 +54,7 @@ def role_named(label: str) -> Role:
 def put_member(made: Services, project: str, user_id: int, role: Role) -> AnyRow:
     """Give a member another role. An admin of the installation, who sees all users, makes any of them a member so; others invite
     by address, since the answer has a user's address and name."""
-    one_of_projects(made, project, to_write=True)
+    require_project(made, project, to_write=True)
     check_lasting("give a role")
     asks = caller()
     assert asks is not None
@@ -66,7 +66,7 @@ def put_member(made: Services, project: str, user_id: int, role: Role) -> AnyRow
             raise Problem(404, "There is no such member. Invite people by their address.")
         if users.shown(connection, user_id=user_id) is None:
             raise Problem(404, "There is no such user.")
-        members.put(connection, project=project, user_id=user_id, role=int(role), by=whoever())
+        members.put(connection, project=project, user_id=user_id, role=int(role), by=actor_name())
         return next(member for member in members.listed(connection, project=project) if member.id == user_id)
 
 
@@ -82,7 +82,7 @@ def remove_member(made: Services, project: str, user_id: int) -> None:
 
 def invite(made: Services, project: str, new: NewInvitation) -> tuple[AnyRow, Sent]:
     """Ask somebody to join; they need not be a user yet."""
-    one_of_projects(made, project, to_write=True)
+    require_project(made, project, to_write=True)
     check_lasting("invite anybody")
     asks = caller()
     assert asks is not None
@@ -93,14 +93,14 @@ def invite(made: Services, project: str, new: NewInvitation) -> tuple[AnyRow, Se
             email=new.email,
             role=int(role),
             token_hash=token_hash(token),
-            created_by=whoever(),
+            created_by=actor_name(),
             expires=made.clock.now() + timedelta(seconds=made.settings.link_seconds),
             mailed=made.mailer.configured,
         )
         with made.engine.begin() as connection:
             row = members.invite(connection, wanted)
         link = address_of(made, "auth.invitation", token=token)
-        subject, text = invitation_mail(link, project=project, role=role.label, by=whoever())
+        subject, text = invitation_mail(link, project=project, role=role.label, by=actor_name())
         return row, hand_over(made, to=new.email, subject=subject, text=text, link=link, may_see=asks.instance_admin)
 
 

@@ -13,7 +13,7 @@ from tidegate_web.api.parameters import AFTER_ID, LIMIT
 from tidegate_web.api.response_types import Items, Page
 from tidegate_web.api.response_types_people import Me, NewUserAnswer, OwnedApiKey, Session, User
 from tidegate_web.auth.caller import Caller
-from tidegate_web.auth.guard import caller, person, whoever
+from tidegate_web.auth.guard import actor_name, caller, person
 from tidegate_web.auth.leaving import part_from_keys
 from tidegate_web.auth.links import Sent, SentLink, hand_over, password_link, password_mail
 from tidegate_web.auth.session import end_sessions, session_token
@@ -91,7 +91,7 @@ def change_user(made: Services, user_id: int, change: UserChange) -> AnyRow:
                     owner=row,
                     to=change.keys_to,
                     now=made.clock.now(),
-                    actor=whoever(),
+                    actor=actor_name(),
                     address=request.remote_addr or "",
                 )
             row = users.locked(connection, user_id=user_id)

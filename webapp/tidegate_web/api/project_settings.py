@@ -3,7 +3,7 @@
 from flask import Blueprint, Response, jsonify
 
 from tidegate_web.api import bodies
-from tidegate_web.api.common import audited, one_of_projects
+from tidegate_web.api.common import audited, require_project
 from tidegate_web.api.models import ProjectSettings
 from tidegate_web.api.response_types_people import Settings
 from tidegate_web.openapi.operations import describes
@@ -25,7 +25,7 @@ def settings_json(made: Services, project: str) -> Settings:
 
 def change(made: Services, project: str, wanted: ProjectSettings) -> None:
     """Set all of them; what isn't named is what it is at first."""
-    one_of_projects(made, project, to_write=True)
+    require_project(made, project, to_write=True)
     detail = {"retentionDays": wanted.retention_days}
     with audited(made, "project.settings", project=project, detail=detail), made.engine.begin() as connection:
         project_settings.set_retention_days(connection, project=project, days=wanted.retention_days)
@@ -39,7 +39,7 @@ def add_routes(area: Blueprint) -> None:
     @describes("Look at a project's settings", answer=Settings)
     def get_settings(project: str) -> Response:
         made = services()
-        one_of_projects(made, project)
+        require_project(made, project)
         return jsonify(settings_json(made, project))
 
     @area.put("/projects/<project>/settings")

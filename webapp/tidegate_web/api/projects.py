@@ -4,10 +4,10 @@ from flask import Blueprint, Response, jsonify
 from tidegate_api.projects import is_former
 
 from tidegate_web.api import bodies
-from tidegate_web.api.common import audited, one_of_projects
+from tidegate_web.api.common import audited, require_project
 from tidegate_web.api.models import NewProject
 from tidegate_web.api.response_types import Items, Project, ProjectOfCaller
-from tidegate_web.auth.guard import caller, whoever
+from tidegate_web.auth.guard import actor_name, caller
 from tidegate_web.cluster.client import ClusterError
 from tidegate_web.openapi.operations import describes
 from tidegate_web.openapi.parameters import Flag
@@ -15,7 +15,7 @@ from tidegate_web.projects.directory import NoProjectError
 from tidegate_web.services import Services, services
 from tidegate_web.shared.permissions import Permission, Role, requires
 from tidegate_web.shared.problems import Problem, from_cluster
-from tidegate_web.store.engine import unless_away
+from tidegate_web.store.engine import with_fallback
 from tidegate_web.store.queries import project_namespaces
 
 FORMER = Flag(
@@ -36,7 +36,7 @@ def former_projects(made: Services) -> dict[str, Role]:
     if asks is None:
         return {}
     if asks.instance_admin:
-        return dict.fromkeys(unless_away(lambda: _all_former(made), list), Role.ADMIN)
+        return dict.fromkeys(with_fallback(lambda: _all_former(made), list), Role.ADMIN)
     return {name: role for name in sorted(asks.roles) if is_former(name) and (role := asks.role_in(name)) is not None}
 
 
@@ -55,7 +55,7 @@ def make_project(made: Services, wanted: NewProject) -> bool:
     """Make a project; False when it is one already."""
     with audited(made, "project.create", project=wanted.name):
         try:
-            return made.projects.make(wanted.name, who=whoever())
+            return made.projects.make(wanted.name, who=actor_name())
         except NoProjectError as error:
             raise Problem(409, str(error)) from error
         except ClusterError as error:
@@ -96,5 +96,5 @@ def add_routes(area: Blueprint) -> None:
     @describes("Tell of a project", answer=Project)
     def get_project(project: str) -> Response:
         made = services()
-        one_of_projects(made, project)
+        require_project(made, project)
         return jsonify(project_json(project, ready=made.projects.is_ready(project)))

@@ -4,13 +4,13 @@ from tidegate_api.again import labels_again, spec_again
 
 from tidegate_web.api import bodies
 from tidegate_web.api.bodies import NewRun
-from tidegate_web.api.creating import Wanted
+from tidegate_web.api.creating import RequestedRun
 from tidegate_web.api.run_bodies import ReplayRequest
 from tidegate_web.store.models import AnyRow
 from tidegate_web.store.records import NOT_STORED, is_stored_whole
 
 
-def replayed(row: AnyRow, wish: ReplayRequest) -> Wanted:
+def replayed(row: AnyRow, wish: ReplayRequest) -> RequestedRun:
     """The run that does the same again; at most its name and payload may be chosen."""
     spec = spec_again(row.spec)
     for field, value in spec.items():
@@ -20,4 +20,4 @@ def replayed(row: AnyRow, wish: ReplayRequest) -> Wanted:
         bodies.check_payload(wish.payload)
         spec["payload"] = wish.payload
     labels = labels_again(row.labels)
-    return Wanted(run=NewRun(name=wish.name or bodies.generated_name(spec), labels=labels, spec=spec))
+    return RequestedRun(run=NewRun(name=wish.name or bodies.generated_name(spec), labels=labels, spec=spec))

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tidegate_web.api.response_types import FromCluster, ListedRun, Requester, Run, RunSummary
-from tidegate_web.shared.run_summary import brief
+from tidegate_web.shared.run_summary import run_summary
 from tidegate_web.shared.times import rfc3339
 from tidegate_web.store.models import AnyRow
 from tidegate_web.store.records import RunLike, is_from_cluster, objects, whole_number
@@ -20,7 +20,7 @@ def requester(row: RunLike) -> Requester | None:
 def summary(row: RunLike) -> RunSummary:
     """A run in a list."""
     return {
-        **brief(row),
+        **run_summary(row),
         "parent": row.parent_run,
         "queuedAt": rfc3339(row.queued_at),
         "deletedAt": rfc3339(row.deleted_at),

@@ -7,7 +7,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 
 from tidegate_web.api import responses
-from tidegate_web.api.common import one_of_projects, parse_filter
+from tidegate_web.api.common import parse_filter, require_project
 from tidegate_web.api.events import events
 from tidegate_web.api.parameters import AFTER, LIMIT, RUN_FILTER
 from tidegate_web.api.response_types import Items, KubernetesEvent, PageOfRuns, Run, RunAttempt, RunLogs
@@ -20,7 +20,7 @@ from tidegate_web.services import Services, services
 from tidegate_web.shared.permissions import Permission, is_dns_label, requires
 from tidegate_web.shared.problems import Problem, from_cluster, postgres_away
 from tidegate_web.shared.task_spec import run_spec_shown, sees_values
-from tidegate_web.store.engine import unless_away
+from tidegate_web.store.engine import with_fallback
 from tidegate_web.store.models import TERMINAL_PHASES, AnyRow
 from tidegate_web.store.queries import logs, metadata, results, run_list, runs
 from tidegate_web.store.queries.run_list import RunFilter
@@ -28,7 +28,7 @@ from tidegate_web.store.records import RunLike, is_from_cluster, run_record, who
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
+class RunDetails:
     """What pods and the mirror have told of a run."""
 
     progress: dict[int, AnyRow] = field(default_factory=dict)
@@ -51,7 +51,7 @@ def remember(made: Services, resource: dict[str, Any]) -> bool:
             runs.upsert(connection, [record])
         return True
 
-    return unless_away(write, lambda: False)
+    return with_fallback(write, lambda: False)
 
 
 def written(made: Services, resource: dict[str, Any]) -> RunLike:
@@ -65,27 +65,27 @@ def written(made: Services, resource: dict[str, Any]) -> RunLike:
             found = runs.find(connection, project=metadata["namespace"], reference=metadata["uid"])
         return found or made.cluster_runs.row(resource)
 
-    return unless_away(stored, lambda: made.cluster_runs.row(resource))
+    return with_fallback(stored, lambda: made.cluster_runs.row(resource))
 
 
-def told_of(made: Services, row: RunLike) -> Told:
+def details_of(made: Services, row: RunLike) -> RunDetails:
     """What isn't in the row; nothing while Postgres is away."""
 
-    def ask() -> Told:
+    def ask() -> RunDetails:
         with made.engine.connect() as connection:
-            return Told(
+            return RunDetails(
                 progress=runs.progress_of(connection, uid=row.uid),
                 ends=logs.ends(connection, run_uid=row.uid),
                 metadata=metadata.of_run(connection, run_uid=row.uid),
             )
 
-    return Told() if is_from_cluster(row) else unless_away(ask, Told)
+    return RunDetails() if is_from_cluster(row) else with_fallback(ask, RunDetails)
 
 
 def find(made: Services, project: str, reference: str) -> RunLike:
     """One run from the archive, else from the cluster (and then it is in the archive). While Postgres is away it is as the
     cluster has it."""
-    return unless_away(lambda: _find(made, project, reference), lambda: find_in_cluster(made, project, reference))
+    return with_fallback(lambda: _find(made, project, reference), lambda: find_in_cluster(made, project, reference))
 
 
 def find_in_cluster(made: Services, project: str, reference: str) -> RunLike:
@@ -127,7 +127,7 @@ def why(made: Services, row: RunLike) -> Why:
 
 
 def as_json(made: Services, row: RunLike) -> Run:
-    told = told_of(made, row)
+    told = details_of(made, row)
     answer = responses.whole(row, responses.attempts(row, told.progress), metadata=told.metadata)
     answer["spec"] = run_spec_shown(answer["spec"], whole=sees_values(role_here(row.project)))
     return answer
@@ -146,7 +146,7 @@ def listed(made: Services, project: str, wanted: RunFilter, *, limit: int, after
         return {**page, **responses.source(True), "truncated": found.truncated}
 
     try:
-        return unless_away(stored, in_cluster)
+        return with_fallback(stored, in_cluster)
     except run_list.BadCursorError as error:
         raise Problem(422, str(error)) from error
 
@@ -180,7 +180,7 @@ def add_routes(area: Blueprint) -> None:
     @describes("List runs, newest first", parameters=[*RUN_FILTER, LIMIT, AFTER], answer=PageOfRuns)
     def list_runs(project: str) -> Response:
         made = services()
-        one_of_projects(made, project)
+        require_project(made, project)
         found = listed(made, project, parse_filter(request.args), limit=LIMIT.asked(), after=request.args.get("after"))
         return jsonify(found)
 
@@ -197,7 +197,7 @@ def add_routes(area: Blueprint) -> None:
     def get_attempts(project: str, run: str) -> Response:
         made = services()
         row = find(made, project, run)
-        return jsonify({"items": responses.attempts(row, told_of(made, row).progress)})
+        return jsonify({"items": responses.attempts(row, details_of(made, row).progress)})
 
     @area.get("/projects/<project>/runs/<run>/result")
     @requires(Permission.VIEWER)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from flask import Blueprint, Response, jsonify, request
 
-from tidegate_web.api.common import one_of_projects, parse_filter
+from tidegate_web.api.common import parse_filter, require_project
 from tidegate_web.api.parameters import AFTER, FROM, LIMIT, QUEUE, TASK, TO
 from tidegate_web.api.response_types import BatchOfRuns, Page, Percentiles, Stats
 from tidegate_web.openapi.operations import describes
@@ -139,7 +139,7 @@ def add_routes(area: Blueprint) -> None:
     @describes("Count runs and how long they took, over time", parameters=[FROM, TO, TASK, QUEUE], answer=Stats)
     def get_stats(project: str) -> Response:
         made = services()
-        one_of_projects(made, project)
+        require_project(made, project)
         return jsonify(stats_json(made, wanted_window(made, project, default=STATS_DEFAULT, most=STATS_MOST)))
 
     @area.get("/projects/<project>/batches")
@@ -147,6 +147,6 @@ def add_routes(area: Blueprint) -> None:
     @describes("List batches, the latest first", parameters=[FROM, TO, LIMIT, AFTER], answer=Page[BatchOfRuns])
     def list_batches(project: str) -> Response:
         made = services()
-        one_of_projects(made, project)
+        require_project(made, project)
         window = wanted_window(made, project, default=BATCHES_DEFAULT, most=BATCHES_MOST)
         return jsonify(batches_json(made, window, limit=LIMIT.asked(), after=wanted_after()))

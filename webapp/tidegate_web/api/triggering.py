@@ -8,13 +8,13 @@ from tidegate_api.names import SCHEDULE_LABEL
 from tidegate_api.run_names import triggered_name
 
 from tidegate_web.api import bodies
-from tidegate_web.api.acts import made_json, may_act_on
 from tidegate_web.api.bodies import NewRun
-from tidegate_web.api.common import audited, one_of_projects
-from tidegate_web.api.creating import Made, Wanted, create
+from tidegate_web.api.common import audited, require_project
+from tidegate_web.api.creating import CreatedRun, RequestedRun, create
 from tidegate_web.api.response_types import Run
+from tidegate_web.api.run_actions import made_json, may_act_on
 from tidegate_web.api.run_bodies import TriggerRequest
-from tidegate_web.auth.guard import whoever
+from tidegate_web.auth.guard import actor_name
 from tidegate_web.cluster import definitions
 from tidegate_web.cluster.client import ClusterError
 from tidegate_web.cluster.definitions import KINDS
@@ -41,9 +41,9 @@ def triggered(schedule: Mapping[str, Any], wish: TriggerRequest, *, name: str) -
     )
 
 
-def trigger(made: Services, project: str, name: str, wish: TriggerRequest) -> Made:
+def trigger(made: Services, project: str, name: str, wish: TriggerRequest) -> CreatedRun:
     """Make its run now; two of one millisecond get names of their own."""
-    one_of_projects(made, project, to_write=True)
+    require_project(made, project, to_write=True)
     try:
         schedule = definitions.get(made.cluster, KINDS["schedules"], project, name) if is_dns_label(name) else None
     except ClusterError as error:
@@ -57,7 +57,7 @@ def trigger(made: Services, project: str, name: str, wish: TriggerRequest) -> Ma
         for later in range(TRIES):
             try:
                 run = triggered(schedule, wish, name=triggered_name(name, now + later))
-                return create(made, project, Wanted(run=run), who=whoever(), deed=deed)
+                return create(made, project, RequestedRun(run=run), who=actor_name(), deed=deed)
             except Problem as problem:
                 if problem.status != 409 or later == TRIES - 1:
                     raise

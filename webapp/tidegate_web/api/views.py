@@ -3,7 +3,6 @@
 from flask import Blueprint, Response, jsonify
 
 from tidegate_web.api import (
-    acts,
     auditlog,
     batch,
     bulk,
@@ -13,13 +12,14 @@ from tidegate_web.api import (
     people,
     project_settings,
     projects,
+    run_actions,
     runs,
     stats,
     triggering,
     webhooks,
 )
 from tidegate_web.api.response_types import Items
-from tidegate_web.health.dependencies import NeighbourAnswer, as_json, neighbours
+from tidegate_web.health.dependencies import NeighbourAnswer, as_json, dependencies
 from tidegate_web.openapi.operations import describes
 from tidegate_web.services import services
 from tidegate_web.shared.permissions import Permission, requires
@@ -29,7 +29,7 @@ def blueprint() -> Blueprint:
     """``/api/v1``."""
     area = Blueprint("api", __name__, url_prefix="/api/v1")
     for part in (
-        runs, acts, batch, bulk, stats, definitions, triggering, people, members, keys, auditlog, webhooks,
+        runs, run_actions, batch, bulk, stats, definitions, triggering, people, members, keys, auditlog, webhooks,
         projects, project_settings,
     ):  # fmt: skip
         part.add_routes(area)
@@ -42,7 +42,7 @@ def blueprint() -> Blueprint:
         answer=Items[NeighbourAnswer],
     )
     def health() -> Response:
-        found: Items[NeighbourAnswer] = {"items": [as_json(one) for one in neighbours(services())]}
+        found: Items[NeighbourAnswer] = {"items": [as_json(one) for one in dependencies(services())]}
         return jsonify(found)
 
     return area

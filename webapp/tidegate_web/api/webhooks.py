@@ -3,12 +3,12 @@
 from flask import Blueprint, Response, jsonify
 
 from tidegate_web.api import bodies
-from tidegate_web.api.common import audited, one_of_projects
+from tidegate_web.api.common import audited, require_project
 from tidegate_web.api.models import NewWebhook, WebhookChange
 from tidegate_web.api.parameters import BEFORE_ID, LIMIT
 from tidegate_web.api.response_types import Items, Page
 from tidegate_web.api.response_types_people import Delivery, NewWebhookAnswer, Secret, Webhook
-from tidegate_web.auth.guard import whoever
+from tidegate_web.auth.guard import actor_name
 from tidegate_web.openapi.operations import describes
 from tidegate_web.services import Services, services
 from tidegate_web.shared.paging import cut
@@ -73,7 +73,7 @@ def find(made: Services, project: str, webhook_id: int) -> AnyRow:
 
 def create(made: Services, project: str, new: NewWebhook) -> tuple[AnyRow, str]:
     """A new webhook, and its secret, which nobody can tell again."""
-    one_of_projects(made, project, to_write=True)
+    require_project(made, project, to_write=True)
     _check(made, new.url)
     secret = new_secret()
     with audited(made, "webhook.create", project=project, target=new.url), made.engine.begin() as connection:
@@ -86,7 +86,7 @@ def create(made: Services, project: str, new: NewWebhook) -> tuple[AnyRow, str]:
             secret=made.sealer.seal(secret),
             phases=new.phases,
             tasks=new.tasks,
-            created_by=whoever(),
+            created_by=actor_name(),
         )
     return row, secret
 

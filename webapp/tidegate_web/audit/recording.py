@@ -55,7 +55,7 @@ class Entry:
 
 
 @dataclass(kw_only=True)
-class Deed:
+class AuditAction:
     """A write that is under way, to be written down with its outcome when that is known: on its own, or together with what
     it stores."""
 

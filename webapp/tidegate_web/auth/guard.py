@@ -47,7 +47,7 @@ def person() -> UserRow:
     return user
 
 
-def whoever() -> str:
+def actor_name() -> str:
     """Whom to name in the audit log and on what is written to the cluster."""
     return (caller() or ANYONE).name
 

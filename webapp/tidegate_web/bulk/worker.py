@@ -17,10 +17,10 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from tidegate_web.api.acts import cancel_row
 from tidegate_web.api.creating import create
 from tidegate_web.api.erasing import erase
 from tidegate_web.api.replay import replayed
+from tidegate_web.api.run_actions import cancel_row
 from tidegate_web.api.run_bodies import ReplayRequest
 from tidegate_web.bulk.authors import may_go_on
 from tidegate_web.cluster.client import ClusterError

@@ -21,7 +21,7 @@ CLOCKS_DIFFER_SECONDS = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Neighbour:
+class Dependency:
     """One thing that we lean on."""
 
     name: str
@@ -43,7 +43,7 @@ class NeighbourAnswer(TypedDict):
     heardAt: NotRequired[Time | None]
 
 
-def as_json(one: Neighbour) -> NeighbourAnswer:
+def as_json(one: Dependency) -> NeighbourAnswer:
     """As it is answered: a leader where there is one to be named."""
     answer: NeighbourAnswer = {"name": one.name, "status": one.status, "detail": one.detail}
     if one.name == OPERATOR:
@@ -51,7 +51,7 @@ def as_json(one: Neighbour) -> NeighbourAnswer:
     return answer
 
 
-def neighbours(made: Services) -> list[Neighbour]:
+def dependencies(made: Services) -> list[Dependency]:
     """Ask each of them now."""
     return [
         _operator(made),
@@ -62,35 +62,35 @@ def neighbours(made: Services) -> list[Neighbour]:
     ]
 
 
-def _ask(name: str, purpose: str, ask: Callable[[], str]) -> Neighbour:
+def _ask(name: str, purpose: str, ask: Callable[[], str]) -> Dependency:
     try:
         detail = ask()
     except (SQLAlchemyError, RedisError, ClusterError, OSError) as error:
-        return Neighbour(name=name, status="down", detail=f"doesn't answer ({type(error).__name__}); {purpose}")
+        return Dependency(name=name, status="down", detail=f"doesn't answer ({type(error).__name__}); {purpose}")
     if detail.startswith("!"):
-        return Neighbour(name=name, status="degraded", detail=detail[1:])
-    return Neighbour(name=name, status="up", detail=detail)
+        return Dependency(name=name, status="degraded", detail=detail[1:])
+    return Dependency(name=name, status="up", detail=detail)
 
 
-def _operator(made: Services) -> Neighbour:
+def _operator(made: Services) -> Dependency:
     """By its Lease, which a leader renews every few seconds."""
     purpose = "starts runs and decides what becomes of them"
     try:
         lease = made.leader.lease()
     except ClusterError as error:
         detail = f"its Lease can't be read ({error.status or 'no answer'}); {purpose}"
-        return Neighbour(name=OPERATOR, status="degraded", detail=detail)
+        return Dependency(name=OPERATOR, status="degraded", detail=detail)
     if lease is None or not lease.holder:
-        return Neighbour(name=OPERATOR, status="down", detail=f"no operator leads; {purpose}")
+        return Dependency(name=OPERATOR, status="down", detail=f"no operator leads; {purpose}")
     heard = rfc3339(lease.renewed)
     silent = None if lease.renewed is None else (made.clock.now() - lease.renewed).total_seconds()
     if silent is None or silent > lease.seconds + CLOCKS_DIFFER_SECONDS:
         detail = f"{lease.holder} led and was last heard of at {heard or 'an unknown time'}; {purpose}"
-        return Neighbour(name=OPERATOR, status="down", detail=detail, leader=lease.holder, heard_at=heard)
+        return Dependency(name=OPERATOR, status="down", detail=detail, leader=lease.holder, heard_at=heard)
     if lease.set_aside:
         detail = f"{lease.holder} leads; {lease.set_aside} objects are set aside (condition SetAside, and the operator's log)"
-        return Neighbour(name=OPERATOR, status="degraded", detail=detail, leader=lease.holder, heard_at=heard)
-    return Neighbour(name=OPERATOR, status="up", detail=f"{lease.holder} leads", leader=lease.holder, heard_at=heard)
+        return Dependency(name=OPERATOR, status="degraded", detail=detail, leader=lease.holder, heard_at=heard)
+    return Dependency(name=OPERATOR, status="up", detail=f"{lease.holder} leads", leader=lease.holder, heard_at=heard)
 
 
 def _postgres(made: Services) -> str:

@@ -11,11 +11,11 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 
 from tidegate_web.api import bodies, responses
-from tidegate_web.api.acts import cancel_row
-from tidegate_web.api.common import audited, one_of_projects
+from tidegate_web.api.common import audited, require_project
 from tidegate_web.api.creating import create, wanted_run
 from tidegate_web.api.parameters import AFTER
 from tidegate_web.api.response_types import ChildRun, Page, Run
+from tidegate_web.api.run_actions import cancel_row
 from tidegate_web.api.run_bodies import RunRequest
 from tidegate_web.api.runs import result
 from tidegate_web.auth.caller import Caller
@@ -28,7 +28,7 @@ from tidegate_web.services import Services, services
 from tidegate_web.shared.permissions import Permission, Role, requires
 from tidegate_web.shared.problems import Problem, from_cluster
 from tidegate_web.shared.times import rfc3339
-from tidegate_web.store.engine import unless_away
+from tidegate_web.store.engine import with_fallback
 from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import met_runs, run_list, runs
 from tidegate_web.store.records import RunLike
@@ -104,7 +104,7 @@ def add_routes(area: Blueprint) -> None:
     def cancel_child(uid: str, child: str) -> tuple[Response, int]:
         made = services()
         identity = identify(made, uid, look_now=True)
-        one_of_projects(made, identity.project, to_write=True)
+        require_project(made, identity.project, to_write=True)
         row = own_child(made, identity, child)
         with audited(made, "run.cancel", project=identity.project, target=row.name, actor=name_of(identity)):
             return jsonify(as_child(cancel_row(made, row))), 202
@@ -117,7 +117,7 @@ def name_of(identity: RunIdentity) -> str:
 
 def create_child(made: Services, identity: RunIdentity, body: dict[str, Any]) -> RunLike:
     """A run of the same project, made with an operator's rights; whose child it is, is ours to say."""
-    one_of_projects(made, identity.project, to_write=True)
+    require_project(made, identity.project, to_write=True)
     who = name_of(identity)
     wanted = wanted_run(identity.project, body, asks=Caller(name=who, roles={identity.project: Role.OPERATOR}))
     spec = wanted.run.spec | {"parentRun": identity.run_name}
@@ -137,7 +137,7 @@ def own_or_met(made: Services, identity: RunIdentity, uid: str) -> RunLike:
         with made.engine.connect() as connection:
             return met_runs.has_met(connection, run_uid=identity.run_uid, met_uid=uid)
 
-    if runs.is_uid(uid) and unless_away(has_met, lambda: False):
+    if runs.is_uid(uid) and with_fallback(has_met, lambda: False):
         row = _look(made, identity.project, uid)
         if row is not None:
             return row
@@ -164,7 +164,7 @@ def _look(made: Services, project: str, uid: str) -> RunLike | None:
             return runs.find(connection, project=project, reference=uid)
 
     try:
-        return unless_away(stored, lambda: None) or made.cluster_runs.one(project, uid)
+        return with_fallback(stored, lambda: None) or made.cluster_runs.one(project, uid)
     except ClusterError as error:
         raise from_cluster(error) from error
 

@@ -10,7 +10,7 @@ from tidegate_web.auth.run_tokens import RunIdentity
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Told:
+class ProgressReport:
     """What an attempt told of how far it is, and when."""
 
     identity: RunIdentity
@@ -22,7 +22,7 @@ class Told:
     def key(self) -> tuple[str, int]:
         return self.identity.run_uid, self.identity.attempt
 
-    def completed_by(self, newer: "Told") -> "Told":
+    def completed_by(self, newer: "ProgressReport") -> "ProgressReport":
         """A later word without a number or a message keeps the former one."""
         return replace(
             newer,
@@ -37,9 +37,9 @@ class Pacing:
 
     seconds: float
     _written: dict[tuple[str, int], float] = field(default_factory=dict)
-    _waiting: dict[tuple[str, int], Told] = field(default_factory=dict)
+    _waiting: dict[tuple[str, int], ProgressReport] = field(default_factory=dict)
 
-    def take(self, told: Told, *, now: float) -> Told | None:
+    def take(self, told: ProgressReport, *, now: float) -> ProgressReport | None:
         """What to write at once; None when it has to wait for its turn."""
         waits = self._waiting.get(told.key)
         whole = told if waits is None else waits.completed_by(told)
@@ -50,7 +50,7 @@ class Pacing:
         self._written[told.key] = now
         return whole
 
-    def due(self, *, now: float) -> list[Told]:
+    def due(self, *, now: float) -> list[ProgressReport]:
         """What has waited for its turn; with ``now`` infinite, everything."""
         ripe = [key for key in self._waiting if now - self._written.get(key, float("-inf")) >= self.seconds]
         found = [self._waiting.pop(key) for key in ripe]
@@ -59,7 +59,7 @@ class Pacing:
             self._written |= {told.key: now for told in found}
         return found
 
-    def put_back(self, told: Told) -> None:
+    def put_back(self, told: ProgressReport) -> None:
         """It could not be written: it waits again, unless something newer does."""
         newer = self._waiting.get(told.key)
         self._waiting[told.key] = told if newer is None else told.completed_by(newer)

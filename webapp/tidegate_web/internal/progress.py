@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from tidegate_web.events.channels import EventLog, keep_progress
-from tidegate_web.internal.pacing import Pacing, Told
+from tidegate_web.internal.pacing import Pacing, ProgressReport
 from tidegate_web.store.engine import is_unavailable
 from tidegate_web.store.queries import runs
 
@@ -36,7 +36,7 @@ class ProgressWriter:
         self._thread: threading.Thread | None = None
         self._stopped = False
 
-    def tell(self, told: Told) -> bool:
+    def tell(self, told: ProgressReport) -> bool:
         """Write it now or in its turn; False when it can't be kept at the moment."""
         with self._changed:
             ready = self._pacing.take(told, now=time.monotonic())
@@ -79,7 +79,7 @@ class ProgressWriter:
                         self._pacing.put_back(told)
                     self._changed.wait_for(lambda: self._stopped, timeout=TRY_AGAIN_SECONDS)
 
-    def _written(self, told: Told) -> bool:
+    def _written(self, told: ProgressReport) -> bool:
         """True also for what will never be written: one mistake must not end the thread."""
         try:
             return self._write(told)
@@ -87,7 +87,7 @@ class ProgressWriter:
             log.exception("progress that can't be written", run=told.identity.run_name)
             return True
 
-    def _write(self, told: Told) -> bool:
+    def _write(self, told: ProgressReport) -> bool:
         kept = False
         try:
             with self._engine.begin() as connection:
@@ -113,7 +113,7 @@ class ProgressWriter:
         return kept
 
 
-def _event(told: Told) -> dict[str, Any]:
+def _event(told: ProgressReport) -> dict[str, Any]:
     return {
         "uid": told.identity.run_uid,
         "name": told.identity.run_name,

@@ -17,7 +17,7 @@ from tidegate_web.api.run_bodies import ProgressTold
 from tidegate_web.auth.run_tokens import RunIdentity
 from tidegate_web.internal import children, metadata
 from tidegate_web.internal.identity import identify
-from tidegate_web.internal.pacing import Told
+from tidegate_web.internal.pacing import ProgressReport
 from tidegate_web.openapi.operations import describes
 from tidegate_web.services import Services, services
 from tidegate_web.shared.permissions import Permission, requires
@@ -45,7 +45,9 @@ def blueprint() -> Blueprint:
         made = services()
         identity = identify(made, uid)
         said = bodies.read(ProgressTold, nul_too=True)
-        told = Told(identity=identity, progress=said.progress, message=clean(said.message), at=made.clock.now())
+        told = ProgressReport(
+            identity=identity, progress=said.progress, message=clean(said.message), at=made.clock.now()
+        )
         if not made.progress.tell(told):
             raise Problem(503, "The progress can't be kept at the moment.", headers={"Retry-After": "5"})
         return "", 204

@@ -17,7 +17,7 @@ from tidegate_web.mirror.informer import Informer
 from tidegate_web.mirror.leader_lock import Leadership
 from tidegate_web.mirror.logs.follower import Follower
 from tidegate_web.mirror.logs.followers import Followers
-from tidegate_web.mirror.logs.rotation_monitor import Lookout
+from tidegate_web.mirror.logs.rotation_monitor import RotationMonitor
 from tidegate_web.mirror.logs.writer import KIND as LOG
 from tidegate_web.mirror.logs.writer import LogWriter
 from tidegate_web.mirror.namespace_poller import NamespacePoller
@@ -149,7 +149,7 @@ class Term:
             self._webhooks,
             self._runs,
             self._logs,
-            Lookout(followers=self.followers.active, stop=self.stop),
+            RotationMonitor(followers=self.followers.active, stop=self.stop),
             self._sweeper,
             self._pruner,
             *([self._keeper, self._keeper.informer] if self._keeper else [self._make_namespace_poller()]),

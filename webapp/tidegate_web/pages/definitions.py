@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response
 
 from tidegate_web.api import bodies
 from tidegate_web.api import definitions as api
-from tidegate_web.api.acts import create_asked
+from tidegate_web.api.run_actions import create_asked
 from tidegate_web.api.run_bodies import TriggerRequest
 from tidegate_web.api.triggering import trigger
 from tidegate_web.cluster.definitions import KINDS

@@ -14,7 +14,7 @@ from tidegate_web.api import keys as api_keys
 from tidegate_web.api import members as api_members
 from tidegate_web.api import people as api_people
 from tidegate_web.api.auditlog import wanted_entries
-from tidegate_web.api.common import one_of_projects
+from tidegate_web.api.common import require_project
 from tidegate_web.api.models import MemberChange, NewApiKey, NewInvitation, NewUser, PasswordChange, UserChange
 from tidegate_web.auth.guard import person
 from tidegate_web.pages.forms import Shown, carry_out, number, text
@@ -198,7 +198,7 @@ def add_routes(area: Blueprint) -> None:
     @area.get("/projects/<project>/members")
     @requires(Permission.ADMIN)
     def members_page(project: str) -> str:
-        one_of_projects(services(), project)
+        require_project(services(), project)
         return _members_page(project, {})
 
     @area.post("/projects/<project>/members")
@@ -209,7 +209,7 @@ def add_routes(area: Blueprint) -> None:
     @area.get("/projects/<project>/keys")
     @requires(Permission.ADMIN)
     def keys_page(project: str) -> str:
-        one_of_projects(services(), project)
+        require_project(services(), project)
         return _keys_page(project, {})
 
     @area.post("/projects/<project>/keys")
@@ -221,7 +221,7 @@ def add_routes(area: Blueprint) -> None:
     @requires(Permission.ADMIN)
     def audit_page(project: str) -> str:
         made = services()
-        one_of_projects(made, project)
+        require_project(made, project)
         rows, after = wanted_entries(made, project=project, limit=PAGE)
         return render_template("audit.html", project=project, entries=rows, after=after, now=made.clock.now())
 

@@ -5,7 +5,7 @@ from werkzeug.wrappers import Response
 
 from tidegate_web.api import bodies
 from tidegate_web.api import project_settings as api
-from tidegate_web.api.common import one_of_projects
+from tidegate_web.api.common import require_project
 from tidegate_web.api.models import ProjectSettings
 from tidegate_web.pages.forms import Shown, carry_out, text
 from tidegate_web.services import Services, services
@@ -48,7 +48,7 @@ def add_routes(area: Blueprint) -> None:
     @area.get("/projects/<project>/settings")
     @requires(Permission.ADMIN)
     def settings_page(project: str) -> str:
-        one_of_projects(services(), project)
+        require_project(services(), project)
         return _page(project, {})
 
     @area.post("/projects/<project>/settings")

@@ -7,7 +7,7 @@ from typing import Any
 from tidegate_web.services import Services
 from tidegate_web.shared.permissions import Role
 from tidegate_web.shared.task_spec import sees_values, shown
-from tidegate_web.store.engine import unless_away
+from tidegate_web.store.engine import with_fallback
 from tidegate_web.store.queries import task_specs
 from tidegate_web.store.records import RunLike, is_from_cluster
 
@@ -29,4 +29,4 @@ def _text(made: Services, run: RunLike, attempts: Sequence[Mapping[str, Any]]) -
         with made.engine.connect() as connection:
             return task_specs.find(connection, project=run.project, spec_hash=hashes[-1])
 
-    return unless_away(stored, lambda: None)
+    return with_fallback(stored, lambda: None)

@@ -12,24 +12,24 @@ from werkzeug.wrappers import Response
 
 from tidegate_web import __version__
 from tidegate_web.api import responses
-from tidegate_web.api.acts import cancel, replay, suspend
-from tidegate_web.api.common import one_of_projects, parse_filter
+from tidegate_web.api.common import parse_filter, require_project
 from tidegate_web.api.parameters import PHASES
 from tidegate_web.api.projects import my_projects
+from tidegate_web.api.run_actions import cancel, replay, suspend
 from tidegate_web.api.run_bodies import ReplayRequest
-from tidegate_web.api.runs import find, told_of
+from tidegate_web.api.runs import details_of, find
 from tidegate_web.auth.guard import caller, signed_in
-from tidegate_web.health.dependencies import neighbours
+from tidegate_web.health.dependencies import dependencies
 from tidegate_web.pages import definitions, formatting, logtext, people, projects, settings, webhooks
 from tidegate_web.pages.filters import RunQuery
 from tidegate_web.pages.fragments import fragment_wanted
 from tidegate_web.pages.projects import projects_page
 from tidegate_web.pages.specs import spec_shown
-from tidegate_web.runs.run_tree import Family, family_of
+from tidegate_web.runs.run_tree import RunTree, run_tree_of
 from tidegate_web.services import Services, services
 from tidegate_web.shared.permissions import Permission, Role, requires
 from tidegate_web.shared.problems import Problem
-from tidegate_web.store.engine import unless_away
+from tidegate_web.store.engine import with_fallback
 from tidegate_web.store.models import ACTIVE_PHASES, TERMINAL_PHASES
 from tidegate_web.store.queries import run_list, runs
 from tidegate_web.store.queries.run_list import RunFilter
@@ -72,15 +72,15 @@ def runs_shown(made: Services, project: str, wanted: RunFilter, *, after: str | 
         return shown | {"away": True, "truncated": found.truncated}
 
     try:
-        return unless_away(stored, in_cluster)
+        return with_fallback(stored, in_cluster)
     except run_list.BadCursorError as error:
         raise Problem(422, str(error)) from error
 
 
-def family_shown(made: Services, run: RunLike, *, now: datetime) -> Family:
+def run_tree_shown(made: Services, run: RunLike, *, now: datetime) -> RunTree:
     """What a run has started; while Postgres is away, as far as the cluster has it."""
 
-    def stored() -> Family:
+    def stored() -> RunTree:
         with made.engine.connect() as connection:
 
             def ask(parents: Collection[str], since: datetime, until: datetime, limit: int) -> Sequence[RunLike]:
@@ -88,12 +88,12 @@ def family_shown(made: Services, run: RunLike, *, now: datetime) -> Family:
                     connection, project=run.project, parents=parents, since=since, until=until, limit=limit
                 )
 
-            return family_of(run, ask, now=now)
+            return run_tree_of(run, ask, now=now)
 
-    def in_cluster() -> Family:
-        return family_of(run, made.cluster_runs.of(run.project).started_by, now=now)
+    def in_cluster() -> RunTree:
+        return run_tree_of(run, made.cluster_runs.of(run.project).started_by, now=now)
 
-    return unless_away(stored, in_cluster)
+    return with_fallback(stored, in_cluster)
 
 
 def blueprint() -> Blueprint:
@@ -131,7 +131,7 @@ def blueprint() -> Blueprint:
     @requires(Permission.VIEWER)
     def list_runs(project: str) -> str:
         made = services()
-        one_of_projects(made, project)
+        require_project(made, project)
         seq = last_event(project)
         wanted = parse_filter(request.args)
         now = made.clock.now()
@@ -155,10 +155,10 @@ def blueprint() -> Blueprint:
     def show_run(project: str, run: str) -> str:
         made = services()
         if not runs.is_uid(run):
-            one_of_projects(made, project)
+            require_project(made, project)
         seq = last_event(project)
         row = find(made, project, run)
-        told = told_of(made, row)
+        told = details_of(made, row)
         role, now = role_here(project), made.clock.now()
         attempts = responses.attempts(row, told.progress)
         return render_template(
@@ -174,7 +174,7 @@ def blueprint() -> Blueprint:
             task_spec=spec_shown(made, row, attempts, role=role),
             may_act=role is not None and role >= Role.OPERATOR,
             commands=kubectl_commands(project, row),
-            family=family_shown(made, row, now=now),
+            family=run_tree_shown(made, row, now=now),
             seq=seq,
             now=now,
         )
@@ -202,7 +202,7 @@ def blueprint() -> Blueprint:
     def health() -> str:
         made = services()
         template = "_health.html" if fragment_wanted() else "health.html"
-        return render_template(template, neighbours=neighbours(made))
+        return render_template(template, dependencies=dependencies(made))
 
     @area.get("/favicon.ico")
     @requires(Permission.PUBLIC)

@@ -8,7 +8,7 @@ from werkzeug.wrappers import Response
 
 from tidegate_web.api import bodies
 from tidegate_web.api import webhooks as api
-from tidegate_web.api.common import one_of_projects
+from tidegate_web.api.common import require_project
 from tidegate_web.api.models import NewWebhook, WebhookChange
 from tidegate_web.pages.forms import Shown, carry_out, number, text
 from tidegate_web.services import Services, services
@@ -85,7 +85,7 @@ def add_routes(area: Blueprint) -> None:
     @area.get("/projects/<project>/webhooks")
     @requires(Permission.ADMIN)
     def webhooks_page(project: str) -> str:
-        one_of_projects(services(), project)
+        require_project(services(), project)
         return _list_page(project, {})
 
     @area.post("/projects/<project>/webhooks")

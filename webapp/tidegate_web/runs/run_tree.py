@@ -28,7 +28,7 @@ class Child:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Family:
+class RunTree:
     """What a run has started."""
 
     children: list[Child]
@@ -53,7 +53,7 @@ class Family:
         return all(run.phase in ends for run in self.all())
 
 
-def family_of(run: RunLike, ask: Ask, *, now: datetime) -> Family:
+def run_tree_of(run: RunLike, ask: Ask, *, now: datetime) -> RunTree:
     """Level by level, so many questions as there are levels and one."""
     top: list[Child] = []
     parents, places, seen = [run], {run.name: top}, {run.uid}
@@ -69,8 +69,8 @@ def family_of(run: RunLike, ask: Ask, *, now: datetime) -> Family:
             places[row.parent_run].append(child)
             below.setdefault(row.name, child.children)
         if len(found) > left:
-            return Family(children=top, truncated=True)
+            return RunTree(children=top, truncated=True)
         if not below:
             break
         parents, places = fresh, below
-    return Family(children=top)
+    return RunTree(children=top)

@@ -28,7 +28,7 @@ class _Asked(Generic[Q, A]):
         return bool(self.answers) or self.error is not None
 
 
-class Together(Generic[Q, A]):
+class Batcher(Generic[Q, A]):
     """Asks, from any thread, one at a time."""
 
     def __init__(

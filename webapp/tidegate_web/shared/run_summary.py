@@ -29,7 +29,7 @@ class Brief(TypedDict):
     finishedAt: Time | None
 
 
-def brief(row: Any) -> Brief:
+def run_summary(row: Any) -> Brief:
     """Of a row of ``runs``, or something with the same columns."""
     return {
         "uid": row.uid,

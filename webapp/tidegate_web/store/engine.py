@@ -119,7 +119,7 @@ def at_once(engine: Engine) -> Iterator[Connection]:
         yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
 
-def unless_away(ask: Callable[[], T], instead: Callable[[], T]) -> T:
+def with_fallback(ask: Callable[[], T], instead: Callable[[], T]) -> T:
     """What Postgres says, or something else while it can't be asked."""
     try:
         return ask()

@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tidegate_web.cluster.client import Cluster, ClusterError
 from tidegate_web.mirror.logs.lines import Piece, whole_characters
-from tidegate_web.mirror.logs.log_stream import Reading
+from tidegate_web.mirror.logs.log_stream import LogStream
 from tidegate_web.mirror.logs.writer import LogCutError, LogWriter
 from tidegate_web.mirror.pods import Owner, Owners, Pod
 from tidegate_web.shared.times import parse_time
@@ -59,7 +59,7 @@ class Follower:
         self._patience = patience_seconds
         self._news = threading.Event()
         self._abandoned = threading.Event()
-        self._reading: Reading | None = None
+        self._reading: LogStream | None = None
         self._owner: Owner | None = None
         self._run_created: datetime | None = None
         self._place = Place()
@@ -234,7 +234,7 @@ class Follower:
                 self._wait(2)  # the pod's own end comes a moment after that of its log
 
     def _read(self, *, follow: bool) -> None:
-        with Reading(self._pod, cluster=self._cluster, place=self._place, follow=follow) as reading:
+        with LogStream(self._pod, cluster=self._cluster, place=self._place, follow=follow) as reading:
             self._reading = reading
             try:
                 self._go_on()

@@ -10,7 +10,7 @@ from typing import Self
 from tidegate_web.cluster.client import Cluster, ClusterError, pods_path
 from tidegate_web.mirror.logs.files import LONGEST_STAMP, stamp_of
 from tidegate_web.mirror.logs.lines import LineReader, Piece
-from tidegate_web.mirror.logs.rotation_schedule import Looks
+from tidegate_web.mirror.logs.rotation_schedule import RotationSchedule
 from tidegate_web.mirror.logs.writer import CHUNK_BYTES
 from tidegate_web.mirror.pods import CONTAINER, Pod
 from tidegate_web.store.queries.logs import Place
@@ -19,7 +19,7 @@ STILL_SECONDS = 2.0
 """A reader that waits so long, while the node has another file, waits for nothing."""
 
 
-class Reading:
+class LogStream:
     """Reads what isn't stored yet; to be closed."""
 
     def __init__(
@@ -36,7 +36,7 @@ class Reading:
         self._clock = clock
         self._lines = LineReader(place)
         self._follow = follow
-        self._looks = Looks(now=clock())
+        self._looks = RotationSchedule(now=clock())
         self._waits_since: float | None = None
         self._behind_since: float | None = None
         self._stream = cluster.stream(

@@ -16,7 +16,7 @@ AT_ONCE = 8
 log = structlog.stdlib.get_logger(__name__)
 
 
-class Lookout(Worker):
+class RotationMonitor(Worker):
     """Has each follower look, again and again."""
 
     def __init__(self, *, followers: Callable[[], Iterable[Follower]], stop: threading.Event) -> None:

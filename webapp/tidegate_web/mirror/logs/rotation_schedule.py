@@ -13,7 +13,7 @@ SELDOM_SECONDS = 300.0
 """Between two looks at a log that says nothing."""
 
 
-class Looks:
+class RotationSchedule:
     """The looks of one reading; times are monotonic, in seconds."""
 
     def __init__(self, *, now: float) -> None:

@@ -8,15 +8,15 @@ from flask import Blueprint, Response, jsonify, request
 from tidegate_api.job_names import job_name
 
 from tidegate_web.api import bodies, responses
-from tidegate_web.api.common import audited, one_of_projects
-from tidegate_web.api.creating import Made, create, wanted_run
+from tidegate_web.api.common import audited, require_project
+from tidegate_web.api.creating import CreatedRun, create, wanted_run
 from tidegate_web.api.erasing import erase
 from tidegate_web.api.parameters import IDEMPOTENCY_KEY
 from tidegate_web.api.replay import replayed
 from tidegate_web.api.response_types import Run
 from tidegate_web.api.run_bodies import ReplayRequest, RescheduleRequest, RunRequest
 from tidegate_web.api.runs import as_json, find, written
-from tidegate_web.auth.guard import caller, whoever
+from tidegate_web.auth.guard import actor_name, caller
 from tidegate_web.cluster.client import ClusterError, jobs_path
 from tidegate_web.openapi.operations import describes
 from tidegate_web.services import Services, services
@@ -35,7 +35,7 @@ def may_act_on(task: str | None) -> None:
 
 def cancel(made: Services, project: str, reference: str) -> RunLike:
     """Ask for a run's end; it is cancelled when the operator has seen to it."""
-    one_of_projects(made, project, to_write=True)
+    require_project(made, project, to_write=True)
     row = find(made, project, reference)
     may_act_on(row.task)
     with audited(made, "run.cancel", project=project, target=row.name):
@@ -49,7 +49,7 @@ def cancel_row(made: Services, row: RunLike) -> RunLike:
 
 def suspend(made: Services, project: str, reference: str, *, hold: bool) -> RunLike:
     """Hold a run, of one that has started the next attempt; or release it. What is so already stays so."""
-    one_of_projects(made, project, to_write=True)
+    require_project(made, project, to_write=True)
     row = find(made, project, reference)
     may_act_on(row.task)
     with audited(made, "run.suspend" if hold else "run.resume", project=project, target=row.name):
@@ -71,32 +71,32 @@ def _changed(made: Services, row: RunLike, change: Callable[[], dict[str, Any]])
     return written(made, resource)
 
 
-def create_asked(made: Services, project: str, body: Mapping[str, Any]) -> Made:
+def create_asked(made: Services, project: str, body: Mapping[str, Any]) -> CreatedRun:
     """Make the run that a body asks for."""
-    one_of_projects(made, project, to_write=True)
+    require_project(made, project, to_write=True)
     wanted = wanted_run(project, body, asks=caller(), header=request.headers.get("Idempotency-Key"))
     detail: dict[str, object] = {}
     with audited(made, "run.create", project=project, target=wanted.run.name, detail=detail) as deed:
-        answer = create(made, project, wanted, who=whoever(), deed=deed)
+        answer = create(made, project, wanted, who=actor_name(), deed=deed)
         if not answer.new:
             detail["new"] = False
     return answer
 
 
-def replay(made: Services, project: str, reference: str, wish: ReplayRequest) -> Made:
+def replay(made: Services, project: str, reference: str, wish: ReplayRequest) -> CreatedRun:
     """Do the same again; the old run is left alone."""
-    one_of_projects(made, project, to_write=True)
+    require_project(made, project, to_write=True)
     row = find(made, project, reference)
     may_act_on(row.task)
     wanted = replayed(row, wish)
     detail = {"of": row.uid, "as": wanted.run.name}
     with audited(made, "run.replay", project=project, target=row.name, detail=detail) as deed:
-        return create(made, project, wanted, who=whoever(), deed=deed)
+        return create(made, project, wanted, who=actor_name(), deed=deed)
 
 
 def reschedule(made: Services, project: str, reference: str, wish: RescheduleRequest) -> RunLike:
     """Start it later, or now; 409 when it has begun."""
-    one_of_projects(made, project, to_write=True)
+    require_project(made, project, to_write=True)
     row = find(made, project, reference)
     may_act_on(row.task)
     start_after = wish.start_after
@@ -127,13 +127,13 @@ def delete(made: Services, project: str, reference: str) -> None:
     """Delete a run for good, from the cluster and from the archive."""
     row = find(made, project, reference)
     if row.deleted_at is None:
-        one_of_projects(made, project, to_write=True)
+        require_project(made, project, to_write=True)
     may_act_on(row.task)
     with audited(made, "run.delete", project=project, target=row.name, detail={"uid": row.uid}):
         erase(made, row)
 
 
-def made_json(project: str, answer: Made) -> tuple[Response, int]:
+def made_json(project: str, answer: CreatedRun) -> tuple[Response, int]:
     """A run that was made, or met, as it is answered."""
     response = jsonify(responses.whole(answer.row, responses.attempts(answer.row, {})))
     response.headers["Location"] = f"/api/v1/projects/{project}/runs/{answer.row.uid}"
