@@ -78,8 +78,8 @@ format: .venv/ready ## Let ruff format and mend what it can
 	@.venv/bin/ruff format --quiet .
 	@.venv/bin/ruff check --quiet --fix .
 
-.PHONY: crds
-crds: .venv/ready ## Write what is generated from the types: CRDs, the chart's copy, reference pages, OpenAPI
+.PHONY: generate crds
+generate: .venv/ready ## Write what is generated from the types: CRDs, the chart's copy, reference pages, OpenAPI
 	@$(PYTHON) -m tidegate_api.generate .
 	@$(PYTHON) docs/generate_settings.py
 	@$(PYTHON) docs/generate_openapi.py
@@ -91,7 +91,7 @@ crds: .venv/ready ## Write what is generated from the types: CRDs, the chart's c
 verify: .venv/ready ## Fail when generated files or uv.lock have drifted, or a promise or boundary names a test that is not there
 	@$(UV) lock --check --quiet
 	@$(UV) export $(EXPORT_EXAMPLES) | diff --brief - examples/requirements.txt >/dev/null || \
-	  { echo "examples/requirements.txt has drifted from uv.lock: run 'make crds'"; exit 1; }
+	  { echo "examples/requirements.txt has drifted from uv.lock: run 'make generate'"; exit 1; }
 	@$(PYTHON) -m tidegate_api.generate --check .
 	@$(PYTHON) docs/generate_settings.py --check
 	@$(PYTHON) docs/generate_openapi.py --check

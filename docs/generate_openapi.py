@@ -15,7 +15,7 @@ def main(check: bool) -> int:
     if TARGET.exists() and TARGET.read_text(encoding="utf-8") == text:
         return 0
     if check:
-        sys.stderr.write(f"docs/{TARGET.name} has drifted, run `make crds`\n")
+        sys.stderr.write(f"docs/{TARGET.name} has drifted, run `make generate`\n")
         return 1
     TARGET.write_text(text, encoding="utf-8")
     return 0

@@ -19,7 +19,7 @@ def write(pages: Mapping[str, str], *, check: bool) -> int:
             if not check:
                 target.write_text(text, encoding="utf-8")
     if check and drifted:
-        sys.stderr.write(f"generated pages have drifted, run `make crds`: {', '.join(drifted)}\n")
+        sys.stderr.write(f"generated pages have drifted, run `make generate`: {', '.join(drifted)}\n")
         return 1
     return 0
 

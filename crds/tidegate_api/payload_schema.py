@@ -1,4 +1,4 @@
-"""Whether a payload matches its task's `payloadSchema`: one rule for the supervisor and the HTTP API.
+"""Whether a payload matches its task's `payloadSchema`: one rule for the operator and the HTTP API.
 
 Both schema and payload come from anybody who may create a run, and a schema can ask for any amount of work and memory. So
 nobody checks in a process of their own: `python -m tidegate_api.payload_schema SECONDS BYTES` is a worker that answers each

@@ -1,7 +1,7 @@
 """Names of the runs of a Schedule, and when one may be deleted.
 
-The supervisor makes these runs; it or the mirror deletes them. Were a run gone before `lastScheduleTime` tells of its tick,
-a supervisor that died in between would make it again: so both go by the same rule.
+The operator makes these runs; it or the mirror deletes them. Were a run gone before `lastScheduleTime` tells of its tick,
+an operator that died in between would make it again: so both go by the same rule.
 """
 
 

@@ -1,4 +1,4 @@
-"""Start the supervisor: `python -m tidegate_operator`.
+"""Start the operator: `python -m tidegate_operator`.
 
 Exit code 0 after SIGTERM, 1 when the Lease was lost or a part broke (to be restarted: every step is crash-safe), 2 for
 settings that can't be used.
@@ -19,7 +19,7 @@ DEEPEST_JSON = 15_000
 
 
 def main() -> int:
-    """Run the supervisor; returns the exit code."""
+    """Run the operator; returns the exit code."""
     # The apiserver takes free JSON, such as a payload, nested 10,000 deep; what a watch can't decode ends the watch.
     sys.setrecursionlimit(DEEPEST_JSON)
     look_less_often()

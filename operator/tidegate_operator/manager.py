@@ -1,4 +1,4 @@
-"""One supervisor process: its parts, the order in which they come up, and what ends it.
+"""One operator process: its parts, the order in which they come up, and what ends it.
 
 Health pages first, then the CRDs, then the Lease, and only under it the parts that read and write.
 """
@@ -48,7 +48,7 @@ LIVE_PODS = {"labelSelector": f"{MANAGED_BY_LABEL}={MANAGED_BY}", "fieldSelector
 
 
 class Manager:
-    """One supervisor process."""
+    """One operator process."""
 
     def __init__(self, settings: OperatorSettings, cluster: Cluster) -> None:
         self._settings, self._cluster = settings, cluster

@@ -1,4 +1,4 @@
-"""What the supervisor tells Prometheus. One object, made at start and handed to whoever counts: no global registry."""
+"""What the operator tells Prometheus. One object, made at start and handed to whoever counts: no global registry."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -18,7 +18,7 @@ class QueueCount(NamedTuple):
 
 
 class Metrics:
-    """Metrics of one supervisor process."""
+    """Metrics of one operator process."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()

@@ -1,4 +1,4 @@
-"""Every setting of the supervisor, in one class; `docs/reference/operator-settings.md` is generated from it."""
+"""Every setting of the operator, in one class; `docs/reference/operator-settings.md` is generated from it."""
 
 import math
 from pathlib import Path

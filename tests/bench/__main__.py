@@ -1,6 +1,6 @@
-"""Measure the supervisor beside plain Jobs on one throw-away control plane: `make bench ARGS="--runs 1000"`.
+"""Measure the operator beside plain Jobs on one throw-away control plane: `make bench ARGS="--runs 1000"`.
 
-Pods are fake and end at once, so that what is measured is what the supervisor and the control plane cost. Both systems
+Pods are fake and end at once, so that what is measured is what the operator and the control plane cost. Both systems
 take turns in the same run: figures of a shared machine are worth something only beside each other.
 """
 
@@ -97,16 +97,16 @@ def _report_state(text: str) -> None:
 
 
 async def _measure(given: argparse.Namespace, folder: Path) -> tuple[Bench, list[WaitingFigures]]:
-    _report_state("starting a control plane and the supervisor")
+    _report_state("starting a control plane and the operator")
     with ControlPlane(actors=("admin", OPERATOR, ACTOR), pods="complete") as plane:
         install_crds(plane)
 
-        def supervisor() -> OperatorProcess:
+        def operator() -> OperatorProcess:
             # As it is installed: tests look into late pods sooner.
             return OperatorProcess(plane, actor=OPERATOR, log=folder / "operator.log", look_seconds="5")
 
         async with Load(plane) as load:
-            with supervisor() as operator:
+            with operator() as operator:
                 operator.wait_leading()
                 bench = Bench(plane, load, operator)
                 await bench.run(
@@ -114,7 +114,7 @@ async def _measure(given: argparse.Namespace, folder: Path) -> tuple[Bench, list
                 )
             steps = [int(step) for step in given.waiting.split(",") if step]
             _report_state(f"waiting runs: {given.waiting or 'none'}")
-            waiting = WaitingBench(plane, load, operator=supervisor, actor=OPERATOR)
+            waiting = WaitingBench(plane, load, operator=operator, actor=OPERATOR)
             return bench, await waiting.run(steps) if steps else []
 
 

@@ -1,4 +1,4 @@
-"""What runs cost that only wait: memory of each, and the start of a supervisor that finds them all there.
+"""What runs cost that only wait: memory of each, and the start of an operator that finds them all there.
 
 The queue lets nothing through, so that what is measured is reading, keeping and deciding, not starting.
 """
@@ -32,7 +32,7 @@ class WaitingFigures:
 
     waiting: int
     rss_mb: float
-    """Of a supervisor that was started with them all there."""
+    """Of an operator that was started with them all there."""
     start_seconds: float
     """From the start of the process to the POST of the first Job."""
     start_cpu_seconds: float
@@ -42,7 +42,7 @@ class WaitingFigures:
 
 
 class WaitingBench:
-    """Measures with ever more waiting runs on one control plane. The supervisor is stopped while runs are made."""
+    """Measures with ever more waiting runs on one control plane. The operator is stopped while runs are made."""
 
     def __init__(self, plane: ControlPlane, load: Load, *, operator: Callable[[], OperatorProcess], actor: str) -> None:
         self._plane, self._load, self._operator, self._actor = plane, load, operator, actor
@@ -98,7 +98,7 @@ class WaitingBench:
 
 
 def waiting_table(found: Sequence[WaitingFigures], *, idle_mb: float) -> str:
-    """The figures as Markdown; memory a run over a supervisor that has nothing to do."""
+    """The figures as Markdown; memory a run over an operator that has nothing to do."""
     head = "| waiting runs | RSS, MB | kB a run | start → first Job, s | CPU of that, s | admission a run, µs |"
     rows = [
         f"| {f.waiting:,} | {f.rss_mb} | {(f.rss_mb - idle_mb) * 1024 / f.waiting:.1f} | {f.start_seconds} "

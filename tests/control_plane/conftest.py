@@ -1,4 +1,4 @@
-"""One control plane with instant fake pods for all tests of this stage, and one supervisor unless a test brings its own."""
+"""One control plane with instant fake pods for all tests of this stage, and one operator unless a test brings its own."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,7 +54,7 @@ def runs(plane: ControlPlane) -> Runs:
 
 @pytest.fixture(scope="module")
 def operator(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
-    """A supervisor that leads."""
+    """An operator that leads."""
     log: Path = tmp_path_factory.mktemp("operator") / "log"
     # Under one name, as the container of a pod: killed and started again it leads at once.
     with OperatorProcess(plane, log=log, identity="operator") as made:

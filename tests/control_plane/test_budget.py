@@ -14,7 +14,7 @@ from tidegate_cluster.control_plane import ControlPlane
 
 @pytest.fixture(scope="module", autouse=True)
 def operator(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
-    """A supervisor with its own idea of when a pod is late, as it is installed."""
+    """An operator with its own idea of when a pod is late, as it is installed."""
     with OperatorProcess(plane, log=Path(tmp_path_factory.mktemp("operator")) / "log", look_seconds="5") as made:
         yield made.wait_leading()
 

@@ -1,4 +1,4 @@
-"""Hundreds of runs in limited queues, while the supervisor is killed again and again: nothing is lost, doubled or let in too early."""
+"""Hundreds of runs in limited queues, while the operator is killed again and again: nothing is lost, doubled or let in too early."""
 
 import json
 import random
@@ -100,7 +100,7 @@ def manifest(number: int, chance: random.Random) -> Json:
     return run.spec(**spec, concurrencyKey=chance.choice("abcdef")).built
 
 
-def test_a_supervisor_killed_again_and_again_loses_doubles_and_oversteps_nothing(
+def test_an_operator_killed_again_and_again_loses_doubles_and_oversteps_nothing(
     plane: ControlPlane, runs: Runs, tmp_path: Path
 ) -> None:
     seed = random.SystemRandom().randrange(10**6)
@@ -151,8 +151,8 @@ def told_when_it_fails(plane: ControlPlane, operator: OperatorProcess) -> Iterat
 
 
 def has_ended(witness: Witness, operator: OperatorProcess, pods: int) -> bool:
-    """Whether so many pods have ended. A supervisor that ends by itself is told at once."""
-    assert operator.exit_code is None, f"the supervisor ended with {operator.exit_code}: {operator.log[-5000:]}"
+    """Whether so many pods have ended. An operator that ends by itself is told at once."""
+    assert operator.exit_code is None, f"the operator ended with {operator.exit_code}: {operator.log[-5000:]}"
     assert witness.violations == []
     return witness.ended >= pods
 

@@ -1,4 +1,4 @@
-"""What the supervisor can't see, sees late or sees wrong: lost events, slow lists, clocks that are off."""
+"""What the operator can't see, sees late or sees wrong: lost events, slow lists, clocks that are off."""
 
 import json
 import time
@@ -27,7 +27,7 @@ LISTS = {
 
 @pytest.fixture(scope="module")
 def operator(way: FaultyProxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
-    """A supervisor behind the proxy that sweeps every second."""
+    """An operator behind the proxy that sweeps every second."""
     log = tmp_path_factory.mktemp("operator") / "log"
     with OperatorProcess(way, log=log, sweep_seconds="1", identity="same", **QUICK_LEASE) as made:
         yield made.wait_leading()

@@ -16,7 +16,7 @@ RESTARTS = "tidegate_watch_restarts_total"
 
 @pytest.fixture(scope="module")
 def operator(way: FaultyProxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
-    """A supervisor behind the proxy, whose sweeps come too late to help."""
+    """An operator behind the proxy, whose sweeps come too late to help."""
     log = tmp_path_factory.mktemp("operator") / "log"
     with OperatorProcess(way, log=log, **QUICK_LEASE) as made:
         yield made.wait_leading()
@@ -56,7 +56,7 @@ def test_a_version_that_is_too_old_to_watch_from_causes_a_new_list(
         runs.wait(each, "Succeeded")
 
 
-def known_to_the_supervisor(runs: Runs, kind: str) -> None:
+def known_to_the_operator(runs: Runs, kind: str) -> None:
     """Until it shows that it has seen the object `ghost`: what it never knew, it can't forget."""
     if kind == "taskruns":
         runs.wait("ghost", "Pending", reason="Suspended")
@@ -84,7 +84,7 @@ def test_what_was_deleted_while_a_kind_was_listed_anew_is_forgotten(
         },
     }[kind]
     runs.create(made)
-    known_to_the_supervisor(runs, kind)
+    known_to_the_operator(runs, kind)
     proxy.wait_watched(kind)
     corrected = operator.metric(f'tidegate_sweep_corrections_total{{kind="{kind}"}}')
     proxy.swallow_events(kind)

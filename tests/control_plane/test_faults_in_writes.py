@@ -20,12 +20,12 @@ REFUSALS: dict[str, Fault] = {
     "answer lost": lambda rule: rule.forward_then_drop().times(1),
 }
 FAULTS: dict[str, Fault] = {**REFUSALS, "late": lambda rule: rule.delay(4.5).times(1)}
-"""`late` is later than the supervisor waits for an answer."""
+"""`late` is later than the operator waits for an answer."""
 
 
 @pytest.fixture(scope="module")
 def operator(way: FaultyProxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
-    """A supervisor behind the proxy."""
+    """An operator behind the proxy."""
     log = tmp_path_factory.mktemp("operator") / "log"
     with OperatorProcess(way, log=log, **QUICK_LEASE) as made:
         yield made.wait_leading()
@@ -33,7 +33,7 @@ def operator(way: FaultyProxy, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture(autouse=True)
 def same_process(operator: OperatorProcess) -> Iterator[None]:
-    """No fault ends the supervisor."""
+    """No fault ends the operator."""
     yield
     assert operator.exit_code is None
 

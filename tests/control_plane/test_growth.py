@@ -1,4 +1,4 @@
-"""What the supervisor does grows with what is in the cluster, and no faster.
+"""What the operator does grows with what is in the cluster, and no faster.
 
 Counted at 5,000 and 10,000 waiting runs. Work that each object causes for every other (an index of kopf that wakes every
 waiter, a list searched for each run) is four times as much at twice the size, and at these sizes all that counts. Making more
@@ -23,14 +23,14 @@ SIZES = (5_000, 10_000)
 ENDED = 100
 PATIENCE = 300
 IN_FLIGHT = 64
-"""What the supervisor may have sent and not counted yet."""
+"""What the operator may have sent and not counted yet."""
 
 pytestmark = pytest.mark.timeout(1200)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """What a supervisor has done since it began."""
+    """What an operator has done since it began."""
 
     events: int
     """Calls of the handler of TaskRuns."""
@@ -65,7 +65,7 @@ class Work:
 
 @pytest.fixture(scope="module")
 def lone_plane() -> Iterator[ControlPlane]:
-    """A control plane of its own: the supervisors of all other tests would list what waits here."""
+    """A control plane of its own: the operators of all other tests would list what waits here."""
     with ControlPlane(actors=("admin", "operator")) as made:
         install_crds(made)
         made.kubectl("create", "-f", "-", stdin=json.dumps(a_queue("closed", concurrencyLimit=0)))
@@ -74,7 +74,7 @@ def lone_plane() -> Iterator[ControlPlane]:
 
 @pytest.fixture(scope="module")
 def operator(lone_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
-    """A supervisor under one name: it leads at once when it is started again."""
+    """An operator under one name: it leads at once when it is started again."""
     made = OperatorProcess(lone_plane, log=Path(tmp_path_factory.mktemp("operator")) / "log", identity="operator")
     yield made
     made.stop()
@@ -82,7 +82,7 @@ def operator(lone_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture(scope="module")
 def grown(lone_plane: ControlPlane, operator: OperatorProcess) -> dict[int, Work]:
-    """The work of a supervisor that is started among so many waiting runs. The last one is left to go on."""
+    """The work of an operator that is started among so many waiting runs. The last one is left to go on."""
     found: dict[int, Work] = {}
     before = 0
     for size in SIZES:

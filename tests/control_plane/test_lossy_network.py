@@ -1,4 +1,4 @@
-"""Between supervisor and apiserver one packet in ten is lost: runs take longer, and nothing is lost or doubled."""
+"""Between operator and apiserver one packet in ten is lost: runs take longer, and nothing is lost or doubled."""
 
 import json
 import os

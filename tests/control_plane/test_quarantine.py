@@ -1,4 +1,4 @@
-"""An object with which the operator's own code breaks: a supervisor with faults put into it, on a real apiserver."""
+"""An object with which the operator's own code breaks: an operator with faults put into it, on a real apiserver."""
 
 from collections.abc import Iterator
 from pathlib import Path

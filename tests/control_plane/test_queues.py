@@ -239,7 +239,7 @@ def test_a_quota_on_pods_holds_the_slot_and_the_clock_of_the_start(plane: Contro
         plane.kubectl("delete", "namespace", "full-up", "--wait=false")
 
 
-def test_limits_hold_across_kills_of_the_supervisor(plane: ControlPlane, runs: Runs, operator: OperatorProcess) -> None:
+def test_limits_hold_across_kills_of_the_operator(plane: ControlPlane, runs: Runs, operator: OperatorProcess) -> None:
     runs.create(a_queue("steady", concurrencyLimit=3))
     names = [f"steady-{i:02}" for i in range(12)]
     manifests = [a_run(n).pod(duration="1s").spec(queue="steady").built for n in names]

@@ -9,7 +9,7 @@ from tidegate_cluster.control_plane import ControlPlane
 from tidegate_web.cluster.client import Cluster
 
 
-def test_a_supervisor_whose_cluster_has_stepped_back_starts_anew(tmp_path: Path) -> None:
+def test_an_operator_whose_cluster_has_stepped_back_starts_anew(tmp_path: Path) -> None:
     with ControlPlane(actors=("admin", "operator")) as plane:
         install_crds(plane)
         runs = Runs(plane, Cluster.connect(plane.kubeconfig()))
@@ -24,7 +24,7 @@ def test_a_supervisor_whose_cluster_has_stepped_back_starts_anew(tmp_path: Path)
 
             plane.restore()
             assert runs.jobs("released") == []
-            wait_until(lambda: operator.exit_code is not None, what="the supervisor to end", seconds=30)
+            wait_until(lambda: operator.exit_code is not None, what="the operator to end", seconds=30)
             assert operator.exit_code == 1
             assert "SteppedBackError" in operator.log
 

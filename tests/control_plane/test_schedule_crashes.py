@@ -1,4 +1,4 @@
-"""Supervisors that die make one run a tick, no less and no more."""
+"""Operators that die make one run a tick, no less and no more."""
 
 import json
 from collections import Counter
@@ -19,13 +19,13 @@ QUICK_LEASE = {"lease_duration_seconds": "3", "lease_renew_deadline_seconds": "2
 
 @pytest.fixture(scope="module", autouse=True)
 def operator(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
-    """A supervisor whose Lease is soon another's. Under one name it leads at once when it is killed and started again."""
+    """An operator whose Lease is soon another's. Under one name it leads at once when it is killed and started again."""
     log = Path(tmp_path_factory.mktemp("operator")) / "log"
     with OperatorProcess(plane, log=log, identity="operator", **QUICK_LEASE) as made:
         yield made.wait_leading()
 
 
-def test_a_supervisor_killed_again_and_again_makes_one_run_a_tick(
+def test_an_operator_killed_again_and_again_makes_one_run_a_tick(
     plane: ControlPlane, runs: Runs, schedules: Schedules, operator: OperatorProcess
 ) -> None:
     # Runs that are deleted as soon as they have ended: no name that is taken hides a second one.
@@ -62,7 +62,7 @@ def test_another_replica_that_takes_over_makes_one_run_a_tick(
     operator.start().wait_leading()
 
 
-def test_a_supervisor_that_dies_between_a_run_and_telling_of_it_makes_no_second_one(
+def test_an_operator_that_dies_between_a_run_and_telling_of_it_makes_no_second_one(
     plane: ControlPlane, runs: Runs, schedules: Schedules, operator: OperatorProcess
 ) -> None:
     cron, (minute,) = some_minutes_ago(5)
@@ -87,7 +87,7 @@ def test_a_supervisor_that_dies_between_a_run_and_telling_of_it_makes_no_second_
 
 @contextmanager
 def speechless(plane: ControlPlane, schedule: str) -> Iterator[None]:
-    """The supervisor may write no status of a Schedule."""
+    """The operator may write no status of a Schedule."""
     meta = {"name": "speechless"}
     rule = {
         "apiGroups": ["tidegate.dev"],

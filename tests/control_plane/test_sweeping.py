@@ -13,7 +13,7 @@ from tidegate_web.cluster.client import Cluster
 
 @pytest.fixture(scope="module", autouse=True)
 def operator(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
-    """A supervisor that sweeps every second."""
+    """An operator that sweeps every second."""
     log = Path(tmp_path_factory.mktemp("operator")) / "log"
     with OperatorProcess(plane, log=log, sweep_seconds="1") as made:
         yield made.wait_leading()

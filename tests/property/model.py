@@ -1,7 +1,7 @@
-"""A cluster as simple as it can be: runs, Jobs and pods that change one step at a time, and a supervisor's view of it.
+"""A cluster as simple as it can be: runs, Jobs and pods that change one step at a time, and a operator's view of it.
 
-Events pile up until they are delivered, in any order, twice or never; the supervisor's writes are carried out as the
-apiserver would. What is real here is the supervisor's cache and `decide`.
+Events pile up until they are delivered, in any order, twice or never; the operator's writes are carried out as the
+apiserver would. What is real here is the operator's cache and `decide`.
 """
 
 import copy

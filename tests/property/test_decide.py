@@ -13,19 +13,19 @@ INDEX = st.integers(0, 7)
 
 
 class Operation(RuleBasedStateMachine):
-    """People, kubelets, the Job controller and the supervisor, each doing one thing at a time."""
+    """People, kubelets, the Job controller and the operator, each doing one thing at a time."""
 
     def __init__(self) -> None:
         super().__init__()
         self.cluster = Cluster()
-        self.supervisor = Manager(self.cluster)
+        self.operator = Manager(self.cluster)
 
     @initialize(attempts=st.lists(st.integers(1, 3), min_size=1, max_size=4), limit=st.integers(1, 3))
     def create(self, attempts: list[int], limit: int) -> None:
         self.cluster.limit = limit
         for max_attempts in attempts:
             self.cluster.create_run(max_attempts=max_attempts)
-        self.supervisor = Manager(self.cluster)
+        self.operator = Manager(self.cluster)
 
     @rule(on=INDEX, when=st.sampled_from(["Succeeded", "Finished"]), key=st.sampled_from([None, "a"]))
     def create_later(self, on: int, when: str, key: str | None) -> None:
@@ -54,11 +54,11 @@ class Operation(RuleBasedStateMachine):
 
     @rule()
     def lose_an_answer(self) -> None:
-        self.supervisor.unanswered = True
+        self.operator.unanswered = True
 
     @rule()
     def reconcile(self) -> None:
-        self.supervisor.reconcile()
+        self.operator.reconcile()
 
     @rule()
     def deliver_and_reconcile(self) -> None:
@@ -75,7 +75,7 @@ class Operation(RuleBasedStateMachine):
     def deliver_out_of_order(self, index: int, again: bool) -> None:
         position = index % len(self.cluster.events)
         event = self.cluster.events[position] if again else self.cluster.events.pop(position)
-        self.supervisor.deliver(*event)
+        self.operator.deliver(*event)
 
     @precondition(lambda self: self.cluster.events)
     @rule(index=INDEX)
@@ -84,11 +84,11 @@ class Operation(RuleBasedStateMachine):
 
     @rule()
     def crash(self) -> None:
-        self.supervisor = Manager(self.cluster)
+        self.operator = Manager(self.cluster)
 
     @rule()
     def sweep(self) -> None:
-        self.supervisor.sweep()
+        self.operator.sweep()
 
     @rule(index=INDEX)
     def run_pod(self, index: int) -> None:
@@ -117,7 +117,7 @@ class Operation(RuleBasedStateMachine):
 
     def deliver_all(self) -> None:
         for event in self.cluster.events:
-            self.supervisor.deliver(*event)
+            self.operator.deliver(*event)
         self.cluster.events.clear()
 
     def pick(self, index: int, phase: str) -> str | None:
@@ -158,15 +158,15 @@ class Operation(RuleBasedStateMachine):
                     self.cluster.run_pod(uid)
                 elif pod["status"]["phase"] not in ENDED:
                     self.cluster.end_pod(uid, 0)
-            self.supervisor.sweep()
-            self.supervisor.reconcile()
+            self.operator.sweep()
+            self.operator.reconcile()
         for uid, run in self.cluster.runs.items():
             assert Phase(run["status"]["phase"]).terminal, f"{uid} never ended: {run['status']}"
             end = self.cluster.ends[uid]
             assert run["status"]["phase"] == end["phase"]
             numbers = [a["number"] for a in run["status"].get("attempts", [])]
             assert numbers == sorted(set(numbers))
-        held = {uid for queue in self.supervisor.cache.admission.queues for uid in queue.holders}
+        held = {uid for queue in self.operator.cache.admission.queues for uid in queue.holders}
         assert not held, "slots are held for ever"
 
 

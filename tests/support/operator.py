@@ -1,4 +1,4 @@
-"""The supervisor as a process, against a control plane: to be started, killed and started again."""
+"""The operator as a process, against a control plane: to be started, killed and started again."""
 
 import json
 import os
@@ -61,7 +61,7 @@ runpy.run_module("tidegate_operator", run_name="__main__", alter_sys=True)
 
 
 class OperatorProcess:
-    """One supervisor. `actor` is its user in the apiserver's audit log."""
+    """One operator. `actor` is its user in the apiserver's audit log."""
 
     def __init__(
         self, plane: HasKubeconfig, *, actor: str = "operator", log: Path, broken: str = "", **settings: str
@@ -113,18 +113,18 @@ class OperatorProcess:
     def wait_ready(self) -> Self:
         """Until /readyz says so."""
         wait_until(
-            lambda: self.page("readyz") == (200, "ok\n"), seconds=30, what=f"the supervisor to be ready: {self.log}"
+            lambda: self.page("readyz") == (200, "ok\n"), seconds=30, what=f"the operator to be ready: {self.log}"
         )
         return self
 
     def wait_leading(self) -> Self:
         """Until it leads and is ready."""
-        wait_until(lambda: "tidegate_leader 1.0" in self.page("metrics")[1], seconds=40, what="the supervisor to lead")
+        wait_until(lambda: "tidegate_leader 1.0" in self.page("metrics")[1], seconds=40, what="the operator to lead")
         return self.wait_ready()
 
     def page(self, name: str) -> tuple[int, str]:
         """(status, text) of one of its pages; (0, "") while it does not answer."""
-        assert self.exit_code is None, f"the supervisor ended with {self.exit_code}: {self.log}"
+        assert self.exit_code is None, f"the operator ended with {self.exit_code}: {self.log}"
         ports = re.findall(r'"port": (\d+)', self.log.rsplit("--- start\n", 1)[-1])
         if not ports:
             return 0, ""
@@ -165,7 +165,7 @@ class OperatorProcess:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait(10)
-            raise AssertionError(f"the supervisor did not stop within 20 s: {self.log}") from None
+            raise AssertionError(f"the operator did not stop within 20 s: {self.log}") from None
 
 
 class HasKubectl(Protocol):

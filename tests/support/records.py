@@ -1,4 +1,4 @@
-"""Builders of the supervisor's records: `an_attempt().pod(phase="Running").built`."""
+"""Builders of the operator's records: `an_attempt().pod(phase="Running").built`."""
 
 from dataclasses import fields as dataclass_fields
 from dataclasses import replace

@@ -1,6 +1,6 @@
 """Payloads checked against their task's schema, in a worker process (`tidegate_api.payload_schema`).
 
-A schema may ask for any amount of work, and belongs to whoever made the run: it must not cost the supervisor more than a
+A schema may ask for any amount of work, and belongs to whoever made the run: it must not cost the operator more than a
 moment's wait, nor its memory. The worker is started on first need, kept, and replaced when it has ended.
 """
 
@@ -19,7 +19,7 @@ from tidegate_operator.records.run import Cause
 
 CHECK_SECONDS: Final = 2.0
 MEMORY_BYTES: Final = 256 << 20
-"""Address space of the worker: it lives within the supervisor's own memory limit."""
+"""Address space of the worker: it lives within the operator's own memory limit."""
 
 BACKSTOP_SECONDS: Final = 10.0
 """Longer than any start and any check: the worker isn't scheduled, or stopped."""
@@ -28,7 +28,7 @@ BACKSTOP_SECONDS: Final = 10.0
 class SchemaWorker:
     """One worker, and the queue before it.
 
-    `places`: how many may be in the queue. Each holds one of the supervisor's own places to act, and may have to wait for
+    `places`: how many may be in the queue. Each holds one of the operator's own places to act, and may have to wait for
     the slow schemas of others, so they must not be all, nor all of one namespace.
     """
 

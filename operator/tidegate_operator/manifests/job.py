@@ -269,7 +269,7 @@ def _over(present: Json, resources: Mapping[str, Any]) -> Json:
 
 
 def _deadline(resolved: Mapping[str, Any]) -> int:
-    """The kubelet ends the pod by then even if no supervisor lives; 0: never."""
+    """The kubelet ends the pod by then even if no operator lives; 0: never."""
     timeout: int = resolved.get("timeoutSeconds", 3600)
     return timeout + int(resolved.get("startTimeoutSeconds", 300)) if timeout else 0
 

@@ -1,7 +1,7 @@
 """How long an attempt may take to start and to run.
 
 The kubelet holds the same limits by itself (the pod's activeDeadlineSeconds is the sum of both), so that a task ends in
-time even if no supervisor lives.
+time even if no operator lives.
 """
 
 from tidegate_api.names import Reason

@@ -136,7 +136,7 @@ class DecisionContext:
     default_ttl: int = 86_400
     look_seconds: float = 5.0
     deletes_due_by: float = math.inf
-    """Finished runs that were due by then are the supervisor's to delete (the mirror deletes, where there is one)."""
+    """Finished runs that were due by then are the operator's to delete (the mirror deletes, where there is one)."""
     held: bool = False
     """The run's Schedule doesn't tell of its tick yet: were the run gone, it could be made again."""
 

@@ -1,6 +1,6 @@
 """How long a finished run stays in the cluster.
 
-Where there is a web part its mirror deletes, and only what it has stored; else the supervisor does, and in namespaces that
+Where there is a web part its mirror deletes, and only what it has stored; else the operator does, and in namespaces that
 the web part doesn't see.
 """
 

@@ -24,7 +24,7 @@ def delay(plan: Plan, *, run_uid: str, failed: int, retry_after: int | None = No
     """Seconds from the failure number `failed` (from 1) to the next attempt.
 
     min(max, initial · factor^(n-1)), shortened by a factor in [0.5, 1] when jitter is on. The seed is the run's uid and n,
-    so that a restarted supervisor comes to the same moment. `retry_after` is the task's own word (exit code 65).
+    so that a restarted operator comes to the same moment. `retry_after` is the task's own word (exit code 65).
     """
     if retry_after is not None:
         return float(retry_after)

@@ -47,7 +47,7 @@ LASTING: Final = frozenset({ScheduleReason.CREATE_REFUSED, ScheduleReason.NAME_T
 
 @dataclass(slots=True)
 class Progress:
-    """What the supervisor did for a Schedule and the Schedule doesn't tell yet."""
+    """What the operator did for a Schedule and the Schedule doesn't tell yet."""
 
     uid: str
     generation: int

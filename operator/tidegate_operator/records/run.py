@@ -18,7 +18,7 @@ from tidegate_operator.timestamps import parse_time
 
 STOP_ANNOTATION = "tidegate.dev/stop-reason"
 STOP_FLOOR_ANNOTATION = "tidegate.dev/stopped-after"
-"""On a pod that the supervisor stops: why. The stop outlives the supervisor, so its reason must too."""
+"""On a pod that the operator stops: why. The stop outlives the operator, so its reason must too."""
 
 
 LATE_WRITE_SECONDS = 5.0

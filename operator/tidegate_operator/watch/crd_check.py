@@ -18,7 +18,7 @@ TOLD: Final = 3
 
 
 async def installation_problem(client: KubeClient) -> str | None:
-    """Why the supervisor can't work with what is served, or None."""
+    """Why the operator can't work with what is served, or None."""
     try:
         served = await client.get(f"/apis/{GROUP}/{VERSION}", resource="apis")
         names = {r["name"] for r in served["resources"]}

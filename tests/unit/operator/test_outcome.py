@@ -127,7 +127,7 @@ def test_a_pod_that_never_started_is_a_start_timeout() -> None:
     assert (end.outcome, end.reason, end.final) == (Outcome.FAILED, "StartTimeout", False)
 
 
-def test_why_a_pod_was_stopped_outlives_the_supervisor() -> None:
+def test_why_a_pod_was_stopped_outlives_the_operator() -> None:
     pod = an_attempt().pod(phase="Failed", reason="DeadlineExceeded", stop_reason="InvalidImageName")
     end = end_of(pod.built, cancelled=False, now=NOW)
     assert end is not None

@@ -26,7 +26,7 @@ def decided(
 
 
 def told(last: float, *, upcoming: float | None = None, generation: int = 1, **condition: Any) -> dict[str, Any]:
-    """A status as the supervisor wrote it."""
+    """A status as the operator wrote it."""
     ready = {"type": "Ready", "status": "True", "reason": "Scheduled", "observedGeneration": generation, **condition}
     status = {
         "observedGeneration": generation,
@@ -264,7 +264,7 @@ def test_no_run_is_deleted_before_its_tick_is_told_of() -> None:
 
 @dataclass
 class DecisionContext:
-    """A Schedule and its runs in a cluster, with a supervisor that may die after each of its steps."""
+    """A Schedule and its runs in a cluster, with an operator that may die after each of its steps."""
 
     schedule: ScheduleRecord
     now: float = NOW

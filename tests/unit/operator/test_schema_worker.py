@@ -32,7 +32,7 @@ def counting(depth: int) -> Json:
 
 
 def run(work: Callable[[SchemaWorker], Awaitable[None]], **bounds: Any) -> None:
-    """With a worker, on the supervisor's own kind of loop."""
+    """With a worker, on the operator's own kind of loop."""
 
     async def main() -> None:
         worker = SchemaWorker(**bounds)
@@ -175,7 +175,7 @@ def test_no_namespace_can_take_all_places_nor_all_together_more_than_there_are()
     run(work, places=8)
 
 
-def test_the_worker_ends_with_a_supervisor_that_is_killed(tmp_path: Path) -> None:
+def test_the_worker_ends_with_an_operator_that_is_killed(tmp_path: Path) -> None:
     program = """if True:
         import asyncio, sys
         sys.path[:0] = [%r]
@@ -196,8 +196,8 @@ def test_the_worker_ends_with_a_supervisor_that_is_killed(tmp_path: Path) -> Non
             [sys.executable, "-c", program % str(tmp_path), what],
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": search},
-        ) as supervisor:
-            assert supervisor.stdout is not None
-            pid = int(supervisor.stdout.readline())
-            supervisor.kill()
+        ) as operator:
+            assert operator.stdout is not None
+            pid = int(operator.stdout.readline())
+            operator.kill()
         wait_until(lambda pid=pid: not alive(pid), what=f"the {what} worker to end")  # type: ignore[misc]

@@ -47,7 +47,7 @@ def test_queued_is_the_latest_of_creation_start_after_release_and_dependencies()
     assert queued_since(a_run_record(depends_on=(("up", True),)), find={"up": up}.get) == NOW - 10
 
 
-def test_a_release_that_an_earlier_supervisor_saw_is_kept() -> None:
+def test_a_release_that_an_earlier_operator_saw_is_kept() -> None:
     run = a_run_record(reason="Queued")
     run.status.queued_at = format_time(NOW - 30)
     assert queued_since(run) == NOW - 30

@@ -1,7 +1,7 @@
 """Follows the log of a run's pod from its start to its end.
 
 A log's offsets count the bytes of the container's output, and of marks where some of it is missing. Whoever comes back
-after a break goes on after the last line that is stored (``loglines.py``). A follow that ends is followed by one plain
+after a break goes on after the last line that is stored (``lines.py``). A follow that ends is followed by one plain
 read after the container's end: only that says that nothing is missing.
 """
 

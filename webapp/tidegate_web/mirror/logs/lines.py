@@ -4,7 +4,7 @@ A log is read more than once: again after every break, and once more when its co
 the file that is there now from its beginning, and at 10 MiB it begins another. Each line comes with its time, to the
 nanosecond, which is taken off here and tells two things: whether this is still the same file, of which so many bytes are
 stored, and if it isn't, after which line of the new one to go on. What can happen while one reading is taken from file to
-file is in ``logfiles.py``.
+file is in ``files.py``.
 """
 
 import re
