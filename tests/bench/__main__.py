@@ -101,12 +101,12 @@ async def _measure(given: argparse.Namespace, folder: Path) -> tuple[Bench, list
     with ControlPlane(actors=("admin", OPERATOR, ACTOR), pods="complete") as plane:
         install_crds(plane)
 
-        def operator() -> OperatorProcess:
+        def started() -> OperatorProcess:
             # As it is installed: tests look into late pods sooner.
             return OperatorProcess(plane, actor=OPERATOR, log=folder / "operator.log", look_seconds="5")
 
         async with Load(plane) as load:
-            with operator() as operator:
+            with started() as operator:
                 operator.wait_leading()
                 bench = Bench(plane, load, operator)
                 await bench.run(
@@ -114,7 +114,7 @@ async def _measure(given: argparse.Namespace, folder: Path) -> tuple[Bench, list
                 )
             steps = [int(step) for step in given.waiting.split(",") if step]
             _report_state(f"waiting runs: {given.waiting or 'none'}")
-            waiting = WaitingBench(plane, load, operator=operator, actor=OPERATOR)
+            waiting = WaitingBench(plane, load, operator=started, actor=OPERATOR)
             return bench, await waiting.run(steps) if steps else []
 
 

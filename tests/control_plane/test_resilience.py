@@ -33,7 +33,7 @@ def runs(plane: ControlPlane) -> Runs:
 
 
 @contextmanager
-def operator(
+def running_operator(
     plane: ControlPlane, tmp_path: Path, *, actor: str = "operator", **settings: str
 ) -> Iterator[OperatorProcess]:
     # Under one name, as the container of a pod: killed and started again it leads at once.
@@ -54,14 +54,14 @@ def test_runs_made_while_no_operator_lived_are_run_when_one_comes(
     plane: ControlPlane, runs: Runs, tmp_path: Path
 ) -> None:
     runs.create(a_run("patient").built)
-    with operator(plane, tmp_path):
+    with running_operator(plane, tmp_path):
         runs.wait("patient", "Succeeded")
 
 
 def test_an_operator_killed_in_the_middle_changes_only_the_time_it_takes(
     plane: ControlPlane, runs: Runs, tmp_path: Path
 ) -> None:
-    with operator(plane, tmp_path) as operator:
+    with running_operator(plane, tmp_path) as operator:
         operator.wait_leading()
         manifests = [a_run(f"survivor-{i:02}").pod(duration="1s").built for i in range(30)]
         plane.kubectl("create", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests}))
@@ -75,7 +75,7 @@ def test_an_operator_killed_in_the_middle_changes_only_the_time_it_takes(
 
 
 def test_the_end_of_a_pod_that_nobody_watched_is_found(plane: ControlPlane, runs: Runs, tmp_path: Path) -> None:
-    with operator(plane, tmp_path) as operator:
+    with running_operator(plane, tmp_path) as operator:
         operator.wait_leading()
         runs.create(a_run("unwatched").pod(hold="1").built)
         runs.wait("unwatched", "Running")
@@ -88,7 +88,7 @@ def test_the_end_of_a_pod_that_nobody_watched_is_found(plane: ControlPlane, runs
 def test_a_job_that_vanished_while_nobody_watched_is_a_failed_attempt(
     plane: ControlPlane, runs: Runs, tmp_path: Path
 ) -> None:
-    with operator(plane, tmp_path) as operator:
+    with running_operator(plane, tmp_path) as operator:
         operator.wait_leading()
         runs.create(a_run("vanished").pod(hold="1").task(retry={"maxAttempts": 1}).built)
         runs.wait("vanished", "Running")
@@ -100,7 +100,7 @@ def test_a_job_that_vanished_while_nobody_watched_is_a_failed_attempt(
 
 
 def test_versions_that_are_compacted_away_cause_a_new_list(plane: ControlPlane, runs: Runs, tmp_path: Path) -> None:
-    with operator(plane, tmp_path) as operator:
+    with running_operator(plane, tmp_path) as operator:
         operator.wait_leading()
         runs.create(a_run("compacted").pod(hold="1").built)
         runs.wait("compacted", "Running")
@@ -122,9 +122,9 @@ def test_versions_that_are_compacted_away_cause_a_new_list(plane: ControlPlane, 
 
 
 def test_a_second_replica_stands_by_and_takes_over(plane: ControlPlane, runs: Runs, tmp_path: Path) -> None:
-    with operator(plane, tmp_path) as first:
+    with running_operator(plane, tmp_path) as first:
         first.wait_leading()
-        with operator(plane, tmp_path, actor="second") as second:
+        with running_operator(plane, tmp_path, actor="second") as second:
             assert second.page("readyz") == (200, "ok\n")
             assert second.metric("tidegate_leader") == 0
             runs.create(a_run("handed-over").pod(hold="1").built)
@@ -142,17 +142,17 @@ def test_with_the_usual_lease_a_standby_leads_within_twenty_seconds_of_the_leade
     plane: ControlPlane, tmp_path: Path
 ) -> None:
     usual = {"lease_duration_seconds": "15", "lease_renew_deadline_seconds": "10", "lease_retry_seconds": "2"}
-    with operator(plane, tmp_path, **usual) as first:
+    with running_operator(plane, tmp_path, **usual) as first:
         first.wait_leading()
-        with operator(plane, tmp_path, actor="second", **usual) as second:
+        with running_operator(plane, tmp_path, actor="second", **usual) as second:
             first.kill()
             wait_until(lambda: second.metric("tidegate_leader") == 1, seconds=20, what="the standby to lead")
 
 
 def test_a_leader_that_stops_hands_the_lease_over_at_once(plane: ControlPlane, tmp_path: Path) -> None:
-    with operator(plane, tmp_path, lease_duration_seconds="60") as first:
+    with running_operator(plane, tmp_path, lease_duration_seconds="60") as first:
         first.wait_leading()
-        with operator(plane, tmp_path, actor="second") as second:
+        with running_operator(plane, tmp_path, actor="second") as second:
             assert first.stop() == 0
             second.wait_leading()
 
@@ -160,9 +160,9 @@ def test_a_leader_that_stops_hands_the_lease_over_at_once(plane: ControlPlane, t
 def test_a_leader_that_was_frozen_past_its_lease_writes_nothing(
     plane: ControlPlane, runs: Runs, tmp_path: Path
 ) -> None:
-    with operator(plane, tmp_path) as first:
+    with running_operator(plane, tmp_path) as first:
         first.wait_leading()
-        with operator(plane, tmp_path, actor="second") as second:
+        with running_operator(plane, tmp_path, actor="second") as second:
             os.kill(first.pid, signal.SIGSTOP)
             second.wait_leading()
             writes_before = [e for e in plane.requests("operator") if e.verb in ("create", "patch", "update", "delete")]
@@ -180,7 +180,7 @@ def _ended(operator: OperatorProcess) -> bool:
 
 
 def test_work_goes_on_after_the_apiserver_was_away(plane: ControlPlane, runs: Runs, tmp_path: Path) -> None:
-    with operator(plane, tmp_path) as operator:
+    with running_operator(plane, tmp_path) as operator:
         operator.wait_leading()
         runs.create(a_run("before").pod(hold="1").built)
         runs.wait("before", "Running")
@@ -241,7 +241,7 @@ def test_a_leader_whose_loop_stands_still_loses_the_lease_that_its_thread_would_
     log = tmp_path / "operator.log"
     with OperatorProcess(plane, log=log, identity="operator", broken=STANDS_STILL, **QUICK_LEASE) as first:
         first.wait_leading()
-        with operator(plane, tmp_path, actor="second") as second:
+        with running_operator(plane, tmp_path, actor="second") as second:
             os.kill(first.pid, signal.SIGUSR1)
             second.wait_leading()
             runs.create(a_run("beside-a-stuck-leader").built)
@@ -254,7 +254,7 @@ def test_the_limits_of_a_namespace_and_of_the_cluster_are_each_its_own(
     plane: ControlPlane, runs: Runs, tmp_path: Path
 ) -> None:
     spaces = [OwnRuns(plane, f"limited-{letter}") for letter in "ab"]
-    with operator(plane, tmp_path, namespace_limit="1", cluster_limit="2") as operator:
+    with running_operator(plane, tmp_path, namespace_limit="1", cluster_limit="2") as operator:
         operator.wait_leading()
         for own in spaces:
             for name in ("one", "two"):

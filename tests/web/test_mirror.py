@@ -9,7 +9,7 @@ from support.runs import now
 from support.servers import wait_until
 from support.web import MirrorThread, Parts, Stack, finish, row, until
 from tidegate_api.job_names import job_name
-from tidegate_web.api.runs import remember
+from tidegate_web.runs.lookup import remember
 from tidegate_web.store.queries import retention, runs
 from tidegate_web.store.queries.logs import Chunk, End, Place, add_chunk, add_end
 from tidegate_web.store.records import RunRecord, run_record

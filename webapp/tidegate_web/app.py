@@ -30,6 +30,7 @@ from tidegate_web.auth.run_tokens import RunTokens
 from tidegate_web.auth.throttle import Throttle
 from tidegate_web.bulk.worker import BulkWorker
 from tidegate_web.cluster.client import Cluster, ClusterError
+from tidegate_web.cluster.problems import from_cluster
 from tidegate_web.events.channels import EventLog
 from tidegate_web.events.hub import Hub
 from tidegate_web.health.probes import make_registry
@@ -47,12 +48,13 @@ from tidegate_web.runs.schema_worker import SchemaWorker
 from tidegate_web.runs.why import Leader
 from tidegate_web.services import Services
 from tidegate_web.serving.draining import DrainUnread
+from tidegate_web.serving.problem_response import problem_response
 from tidegate_web.serving.request_metrics import RequestMetrics
 from tidegate_web.serving.routing import add_converters
 from tidegate_web.settings import WebSettings
 from tidegate_web.shared.batcher import Batcher
 from tidegate_web.shared.clock import Clock, SystemClock
-from tidegate_web.shared.problems import Problem, from_cluster, postgres_away
+from tidegate_web.shared.problems import Problem, postgres_away
 from tidegate_web.store.engine import at_once, is_unavailable, make_engine
 from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import keys, new_runs
@@ -241,7 +243,7 @@ def _answer_error(error: Exception) -> Response:
         return Response(status=error.code, headers=list(error.get_headers()))
     problem = _problem_of(error)
     if guard.wants_json():
-        return problem.response()
+        return problem_response(problem)
     page = render_template("error.html", problem=problem)
     response = Response(page, status=problem.status, content_type="text/html; charset=utf-8")
     for name, value in problem.headers.items():

@@ -1,9 +1,8 @@
 """What the views work with, made once a process and handed over by the app: there is no module-level state."""
 
 from dataclasses import dataclass
-from typing import cast
 
-from flask import Flask, current_app
+from flask import Flask
 from redis import Redis
 from sqlalchemy import Engine
 
@@ -33,7 +32,7 @@ from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries.new_runs import NewRun
 from tidegate_web.webhooks.sealing import Sealer
 
-_KEY = "tidegate"
+KEY = "tidegate"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,9 +69,4 @@ class Services:
     """Writes a run that the apiserver has just made."""
 
     def attach(self, app: Flask) -> None:
-        app.extensions[_KEY] = self
-
-
-def services() -> Services:
-    """Those of the app that answers the present request."""
-    return cast("Services", current_app.extensions[_KEY])
+        app.extensions[KEY] = self

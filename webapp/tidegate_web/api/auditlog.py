@@ -5,9 +5,10 @@ from flask import Blueprint, Response, jsonify
 from tidegate_web.api.parameters import BEFORE_ID, LIMIT
 from tidegate_web.api.response_types import Page
 from tidegate_web.api.response_types_people import AuditEntry
+from tidegate_web.current_app import services
 from tidegate_web.openapi.operations import describes
 from tidegate_web.openapi.parameters import Text
-from tidegate_web.services import Services, services
+from tidegate_web.services import Services
 from tidegate_web.shared.paging import cut
 from tidegate_web.shared.permissions import Permission, requires
 from tidegate_web.shared.times import rfc3339

@@ -6,14 +6,17 @@ from flask import Blueprint, Response, current_app, jsonify, request
 from werkzeug.datastructures import MultiDict
 
 from tidegate_web.api import bodies
-from tidegate_web.api.common import audited, parse_filter, require_project
+from tidegate_web.api.common import parse_filter
 from tidegate_web.api.response_types import BulkOperation
 from tidegate_web.api.run_bodies import BulkRequest, RunConditions
+from tidegate_web.audit.audited import audited
 from tidegate_web.auth.caller import Caller
-from tidegate_web.auth.guard import actor_name, caller
+from tidegate_web.auth.guard import actor, actor_name, caller
 from tidegate_web.bulk.authors import ACTIONS
+from tidegate_web.current_app import services
 from tidegate_web.openapi.operations import describes
-from tidegate_web.services import Services, services
+from tidegate_web.projects.existing import require_project
+from tidegate_web.services import Services
 from tidegate_web.shared.permissions import Permission, requires
 from tidegate_web.shared.problems import Problem
 from tidegate_web.shared.times import rfc3339
@@ -40,7 +43,7 @@ def accept(made: Services, project: str, wish: BulkRequest) -> int:
         wanted = replace(wanted, phases=ACTIVE_PHASES)
     detail = wish.model_dump(mode="json", include={"uids", "filter"}, by_alias=True, exclude_unset=True)
     with (
-        audited(made, f"run.{action}-bulk", project=project, detail=detail),
+        audited(made, actor(), f"run.{action}-bulk", project=project, detail=detail),
         made.engine.begin() as connection,
     ):
         number = bulk.create(
@@ -101,7 +104,7 @@ def abort(made: Services, project: str, number: int) -> AnyRow:
     role = asks.role_in(project) if asks else None
     if asks is None or role is None or role < ACTIONS[row.action] or not may_abort(asks, row):
         raise Problem(403, "You may not do this.")
-    with audited(made, "bulk.abort", project=project, target=str(number)):
+    with audited(made, actor(), "bulk.abort", project=project, target=str(number)):
         with made.engine.begin() as connection:
             ended = bulk.abort(connection, project=project, operation=number, now=made.clock.now())
         if not ended:

@@ -6,21 +6,25 @@ from flask import Blueprint, Response, jsonify, request
 from tidegate_api.told import definition_told
 
 from tidegate_web.api import bodies
-from tidegate_web.api.bounds import check_bounds
-from tidegate_web.api.common import audited, require_project
-from tidegate_web.api.host_access import check_definition
 from tidegate_web.api.parameters import AFTER, IF_MATCH, IF_NONE_MATCH, LIMIT
 from tidegate_web.api.response_types import Definition as DefinitionAnswer
 from tidegate_web.api.response_types import Page, QueueDefinition, ScheduleDefinition, TaskDefinition
 from tidegate_web.api.run_bodies import DefinitionBody, QueueBody, ScheduleBody, TaskBody
-from tidegate_web.auth.guard import actor_name, caller, role_here
+from tidegate_web.audit.audited import audited
+from tidegate_web.auth.guard import actor, actor_name, caller, role_here
 from tidegate_web.cluster import definitions
 from tidegate_web.cluster.client import ClusterError
 from tidegate_web.cluster.definitions import KINDS, Definition, Kind, StaleError
+from tidegate_web.cluster.problems import from_cluster
+from tidegate_web.current_app import services
 from tidegate_web.openapi.operations import By, describes
-from tidegate_web.services import Services, services
+from tidegate_web.projects.existing import require_project
+from tidegate_web.projects.host_access_rules import check_definition
+from tidegate_web.runs.bounds import check_bounds
+from tidegate_web.runs.new_run import check_labels
+from tidegate_web.services import Services
 from tidegate_web.shared.permissions import Permission, is_dns_label, requires
-from tidegate_web.shared.problems import Problem, from_cluster
+from tidegate_web.shared.problems import Problem, invalid
 from tidegate_web.shared.task_spec import definition_spec_shown, sees_values
 
 ANY_KIND = "<any(tasks, queues, schedules):kind>"
@@ -54,7 +58,7 @@ def check(made: Services, project: str, name: str | None = None, *, to_write: bo
     """404 for what is no project or can't be a name. A key of some tasks has no say over what all runs share."""
     require_project(made, project, to_write=True)  # of a former project the cluster's objects aren't ours to show
     if name is not None and not is_dns_label(name):
-        raise bodies.invalid("name", "must be a DNS label") if request.method == "PUT" else Problem(404, "Not found.")
+        raise invalid("name", "must be a DNS label") if request.method == "PUT" else Problem(404, "Not found.")
     asks = caller()
     if to_write and (asks is None or asks.tasks is not None):
         raise Problem(403, "This key is limited to some tasks.")
@@ -103,13 +107,13 @@ def wanted_definition() -> Definition:
     """``{"spec": {…}, "labels": {…}}``, of which the apiserver checks the spec."""
     body = bodies.read(DefinitionBody)
     check_bounds(body.spec, within="spec")
-    return Definition(spec=body.spec, labels=None if body.labels is None else bodies.check_labels(body.labels))
+    return Definition(spec=body.spec, labels=None if body.labels is None else check_labels(body.labels))
 
 
 def put(made: Services, kind: Kind, project: str, name: str) -> tuple[Response, int]:
     check(made, project, name, to_write=True)
     wanted, seen = wanted_definition(), seen_version()
-    with audited(made, f"{kind.name.lower()}.put", project=project, target=name):
+    with audited(made, actor(), f"{kind.name.lower()}.put", project=project, target=name):
         check_definition(made, project, kind, wanted.spec)
         try:
             resource, new = definitions.put(made.cluster, kind, project, name, wanted, who=actor_name(), seen=seen)
@@ -122,7 +126,7 @@ def put(made: Services, kind: Kind, project: str, name: str) -> tuple[Response, 
 
 def delete(made: Services, kind: Kind, project: str, name: str) -> None:
     check(made, project, name, to_write=True)
-    with audited(made, f"{kind.name.lower()}.delete", project=project, target=name):
+    with audited(made, actor(), f"{kind.name.lower()}.delete", project=project, target=name):
         try:
             definitions.delete(made.cluster, kind, project, name, seen=seen_version())
         except StaleError as error:
@@ -134,7 +138,7 @@ def delete(made: Services, kind: Kind, project: str, name: str) -> None:
 def change(made: Services, kind: Kind, project: str, name: str, act: str, **spec: Any) -> tuple[Response, int]:
     """Pause, suspend, and take it back."""
     check(made, project, name, to_write=True)
-    with audited(made, f"{kind.name.lower()}.{act}", project=project, target=name):
+    with audited(made, actor(), f"{kind.name.lower()}.{act}", project=project, target=name):
         try:
             resource = definitions.change(made.cluster, kind, project, name, spec, who=actor_name())
         except ClusterError as error:

@@ -11,9 +11,9 @@ from tidegate_api.job_names import job_name
 
 from tidegate_web.api.response_types import KubernetesEvent
 from tidegate_web.cluster.client import ClusterError
+from tidegate_web.cluster.problems import from_cluster
 from tidegate_web.services import Services
 from tidegate_web.shared.permissions import is_dns_label
-from tidegate_web.shared.problems import from_cluster
 from tidegate_web.store.models import TERMINAL_PHASES, AnyRow
 from tidegate_web.store.records import objects
 

@@ -3,17 +3,19 @@
 from flask import Blueprint, Response, jsonify
 
 from tidegate_web.api import bodies
-from tidegate_web.api.common import audited, require_project
 from tidegate_web.api.models import NewApiKey
 from tidegate_web.api.response_types import Items
 from tidegate_web.api.response_types_people import ApiKey, NewApiKeyAnswer, OwnedApiKey, ProjectApiKey
-from tidegate_web.auth.guard import actor_name, caller, check_lasting, check_still_good
+from tidegate_web.audit.audited import audited
+from tidegate_web.auth.guard import actor, actor_name, caller, check_lasting, check_still_good
 from tidegate_web.auth.tokens import KEY_PREFIX, new_api_key, shown_prefix, token_hash
+from tidegate_web.current_app import services
 from tidegate_web.openapi.operations import describes
 from tidegate_web.openapi.parameters import Text
-from tidegate_web.services import Services, services
+from tidegate_web.projects.existing import require_project
+from tidegate_web.services import Services
 from tidegate_web.shared.permissions import Permission, Role, requires
-from tidegate_web.shared.problems import Problem
+from tidegate_web.shared.problems import Problem, invalid
 from tidegate_web.shared.times import rfc3339
 from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import keys
@@ -45,17 +47,17 @@ def create_key(made: Services, project: str, new: NewApiKey) -> tuple[AnyRow, st
     asks = caller()
     assert asks is not None
     if new.expires_at is not None and new.expires_at <= made.clock.now():
-        raise bodies.invalid("expiresAt", "must be in the future")
+        raise invalid("expiresAt", "must be in the future")
     ends = new.expires_at
     if asks.expires is not None:
         if ends is not None and ends > asks.expires:
-            raise bodies.invalid("expiresAt", "must not be after the end of the key that makes this one")
+            raise invalid("expiresAt", "must not be after the end of the key that makes this one")
         ends = ends or asks.expires
     role, key = Role.named(new.role), new_api_key()
     assert role is not None
     detail = {"name": new.name, "role": role.label, "tasks": new.tasks}
     with (
-        audited(made, "api-key.create", project=project, target=shown_prefix(key), detail=detail),
+        audited(made, actor(), "api-key.create", project=project, target=shown_prefix(key), detail=detail),
         made.engine.begin() as connection,
     ):
         row = keys.create(
@@ -76,7 +78,7 @@ def create_key(made: Services, project: str, new: NewApiKey) -> tuple[AnyRow, st
 
 def revoke_key(made: Services, project: str, key_id: int) -> None:
     """End a key; what it is used for gets 401 from now on."""
-    with audited(made, "api-key.revoke", project=project, target=str(key_id)):
+    with audited(made, actor(), "api-key.revoke", project=project, target=str(key_id)):
         with made.engine.begin() as connection:
             row = keys.revoke(connection, project=project, key_id=key_id, now=made.clock.now())
         if row is None:
@@ -90,7 +92,7 @@ def take_over(made: Services, project: str, key_id: int) -> AnyRow:
     asks = caller()
     assert asks is not None
     with (
-        audited(made, "api-key.hand-over", project=project, target=str(key_id)),
+        audited(made, actor(), "api-key.hand-over", project=project, target=str(key_id)),
         made.engine.begin() as connection,
     ):
         row = keys.take_over(connection, project=project, key_id=key_id, owner_id=asks.answers)

@@ -5,15 +5,17 @@ from datetime import timedelta
 from flask import Blueprint, Response, jsonify
 
 from tidegate_web.api import bodies
-from tidegate_web.api.common import audited, require_project
 from tidegate_web.api.models import MemberChange, NewInvitation
 from tidegate_web.api.response_types import Items
 from tidegate_web.api.response_types_people import Invitation, Member, NewInvitationAnswer
-from tidegate_web.auth.guard import actor_name, caller, check_lasting, signed_in
+from tidegate_web.audit.audited import audited
+from tidegate_web.auth.guard import actor, actor_name, caller, check_lasting, signed_in
 from tidegate_web.auth.links import Sent, address_of, hand_over, invitation_mail
 from tidegate_web.auth.tokens import new_token, token_hash
+from tidegate_web.current_app import services
 from tidegate_web.openapi.operations import describes
-from tidegate_web.services import Services, services
+from tidegate_web.projects.existing import require_project
+from tidegate_web.services import Services
 from tidegate_web.shared.permissions import Permission, Role, requires
 from tidegate_web.shared.problems import Problem
 from tidegate_web.shared.times import rfc3339
@@ -59,7 +61,7 @@ def put_member(made: Services, project: str, user_id: int, role: Role) -> AnyRow
     asks = caller()
     assert asks is not None
     with (
-        audited(made, "member.put", project=project, target=str(user_id), detail={"role": role.label}),
+        audited(made, actor(), "member.put", project=project, target=str(user_id), detail={"role": role.label}),
         made.engine.begin() as connection,
     ):
         if not asks.instance_admin and not members.is_member(connection, project=project, user_id=user_id):
@@ -73,7 +75,7 @@ def put_member(made: Services, project: str, user_id: int, role: Role) -> AnyRow
 def remove_member(made: Services, project: str, user_id: int) -> None:
     """Take a membership away."""
     with (
-        audited(made, "member.remove", project=project, target=str(user_id)),
+        audited(made, actor(), "member.remove", project=project, target=str(user_id)),
         made.engine.begin() as connection,
     ):
         if not members.remove(connection, project=project, user_id=user_id):
@@ -87,7 +89,7 @@ def invite(made: Services, project: str, new: NewInvitation) -> tuple[AnyRow, Se
     asks = caller()
     assert asks is not None
     role, token = role_named(new.role), new_token()
-    with audited(made, "invitation.create", project=project, target=new.email, detail={"role": role.label}):
+    with audited(made, actor(), "invitation.create", project=project, target=new.email, detail={"role": role.label}):
         wanted = members.NewInvitation(
             project=project,
             email=new.email,
@@ -107,7 +109,7 @@ def invite(made: Services, project: str, new: NewInvitation) -> tuple[AnyRow, Se
 def withdraw(made: Services, project: str, invitation_id: int) -> None:
     """Take an invitation back."""
     with (
-        audited(made, "invitation.withdraw", project=project, target=str(invitation_id)),
+        audited(made, actor(), "invitation.withdraw", project=project, target=str(invitation_id)),
         made.engine.begin() as connection,
     ):
         if members.withdraw(connection, project=project, invitation_id=invitation_id) is None:

@@ -6,20 +6,21 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 
 from tidegate_web.api import bodies
-from tidegate_web.api.common import audited
 from tidegate_web.api.keys import owned_key_json
 from tidegate_web.api.models import NewUser, PasswordChange, UserChange
 from tidegate_web.api.parameters import AFTER_ID, LIMIT
 from tidegate_web.api.response_types import Items, Page
 from tidegate_web.api.response_types_people import Me, NewUserAnswer, OwnedApiKey, Session, User
+from tidegate_web.audit.audited import audited
 from tidegate_web.auth.caller import Caller
-from tidegate_web.auth.guard import actor_name, caller, person
+from tidegate_web.auth.guard import actor, actor_name, caller, person
 from tidegate_web.auth.leaving import part_from_keys
 from tidegate_web.auth.links import Sent, SentLink, hand_over, password_link, password_mail
 from tidegate_web.auth.session import end_sessions, session_token
 from tidegate_web.auth.tokens import token_hash
+from tidegate_web.current_app import services
 from tidegate_web.openapi.operations import describes
-from tidegate_web.services import Services, services
+from tidegate_web.services import Services
 from tidegate_web.shared.paging import cut
 from tidegate_web.shared.permissions import Permission, requires
 from tidegate_web.shared.problems import Problem
@@ -42,7 +43,7 @@ def user_json(row: AnyRow) -> User:
 
 def create_user(made: Services, new: NewUser) -> tuple[AnyRow, Sent]:
     """Make a user, and the link with which they choose a password."""
-    with audited(made, "user.create", target=new.email, detail={"instanceAdmin": new.instance_admin}):
+    with audited(made, actor(), "user.create", target=new.email, detail={"instanceAdmin": new.instance_admin}):
         with made.engine.begin() as connection:
             user_id = users.create(
                 connection,
@@ -64,7 +65,7 @@ def change_user(made: Services, user_id: int, change: UserChange) -> AnyRow:
     """Rename, disable or enable somebody, give them another address, make them an admin of the installation or no longer one."""
     named = change.model_dump(exclude_none=True, by_alias=True)
     ended: Sequence[bytes] = ()
-    with audited(made, "user.change", target=str(user_id), detail=named):
+    with audited(made, actor(), "user.change", target=str(user_id), detail=named):
         with made.engine.begin() as connection:
             if users.shown(connection, user_id=user_id) is None:
                 raise Problem(404, "There is no such user.")
@@ -104,7 +105,7 @@ def change_user(made: Services, user_id: int, change: UserChange) -> AnyRow:
 
 def reset_password(made: Services, user_id: int) -> Sent:
     """A link with which a user chooses a new password."""
-    with audited(made, "user.reset-password", target=str(user_id)):
+    with audited(made, actor(), "user.reset-password", target=str(user_id)):
         with made.engine.begin() as connection:
             row = users.shown(connection, user_id=user_id)
             if row is None or row.disabled_at is not None:
@@ -119,7 +120,7 @@ def change_password(made: Services, change: PasswordChange) -> None:
     me = person()
     if not made.settings.passwords:
         raise Problem(403, "Passwords are turned off here.")
-    with audited(made, "user.change-password", target=me.email):
+    with audited(made, actor(), "user.change-password", target=me.email):
         token = session_token()
         assert token is not None
         # By the session alone: nobody's failures elsewhere hold up somebody who is signed in.
@@ -161,7 +162,7 @@ def my_sessions(made: Services) -> list[Session]:
 
 def end_my_sessions(made: Services, *, session_id: int | None = None) -> None:
     """Sign out one of one's sessions, or all others."""
-    with audited(made, "session.end", target="others" if session_id is None else str(session_id)):
+    with audited(made, actor(), "session.end", target="others" if session_id is None else str(session_id)):
         ended = end_sessions(
             made,
             user_id=person().id,

@@ -3,11 +3,14 @@
 from flask import Blueprint, Response, jsonify
 
 from tidegate_web.api import bodies
-from tidegate_web.api.common import audited, require_project
 from tidegate_web.api.models import ProjectSettings
 from tidegate_web.api.response_types_people import Settings
+from tidegate_web.audit.audited import audited
+from tidegate_web.auth.guard import actor
+from tidegate_web.current_app import services
 from tidegate_web.openapi.operations import describes
-from tidegate_web.services import Services, services
+from tidegate_web.projects.existing import require_project
+from tidegate_web.services import Services
 from tidegate_web.shared.permissions import Permission, requires
 from tidegate_web.store.queries import project_bytes, project_settings
 
@@ -27,7 +30,7 @@ def change(made: Services, project: str, wanted: ProjectSettings) -> None:
     """Set all of them; what isn't named is what it is at first."""
     require_project(made, project, to_write=True)
     detail = {"retentionDays": wanted.retention_days}
-    with audited(made, "project.settings", project=project, detail=detail), made.engine.begin() as connection:
+    with audited(made, actor(), "project.settings", project=project, detail=detail), made.engine.begin() as connection:
         project_settings.set_retention_days(connection, project=project, days=wanted.retention_days)
 
 

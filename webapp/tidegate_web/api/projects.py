@@ -4,17 +4,20 @@ from flask import Blueprint, Response, jsonify
 from tidegate_api.projects import is_former
 
 from tidegate_web.api import bodies
-from tidegate_web.api.common import audited, require_project
 from tidegate_web.api.models import NewProject
 from tidegate_web.api.response_types import Items, Project, ProjectOfCaller
-from tidegate_web.auth.guard import actor_name, caller
+from tidegate_web.audit.audited import audited
+from tidegate_web.auth.guard import actor, actor_name, caller
 from tidegate_web.cluster.client import ClusterError
+from tidegate_web.cluster.problems import from_cluster
+from tidegate_web.current_app import services
 from tidegate_web.openapi.operations import describes
 from tidegate_web.openapi.parameters import Flag
 from tidegate_web.projects.directory import NoProjectError
-from tidegate_web.services import Services, services
+from tidegate_web.projects.existing import require_project
+from tidegate_web.services import Services
 from tidegate_web.shared.permissions import Permission, Role, requires
-from tidegate_web.shared.problems import Problem, from_cluster
+from tidegate_web.shared.problems import Problem
 from tidegate_web.store.engine import with_fallback
 from tidegate_web.store.queries import project_namespaces
 
@@ -53,7 +56,7 @@ def project_json(name: str, *, ready: bool) -> Project:
 
 def make_project(made: Services, wanted: NewProject) -> bool:
     """Make a project; False when it is one already."""
-    with audited(made, "project.create", project=wanted.name):
+    with audited(made, actor(), "project.create", project=wanted.name):
         try:
             return made.projects.make(wanted.name, who=actor_name())
         except NoProjectError as error:

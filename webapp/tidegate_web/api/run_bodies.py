@@ -13,9 +13,9 @@ from tidegate_api.schedule import ScheduleSpec
 from tidegate_api.task import TaskSpec
 from tidegate_api.taskrun import TaskRunSpec
 
-from tidegate_web.api.bodies import LABEL_KEY, LABEL_VALUE, is_text
 from tidegate_web.api.models import Body, DnsLabel
 from tidegate_web.openapi.schemas import JsonOf, or_null
+from tidegate_web.runs.new_run import LABEL_KEY, LABEL_VALUE, is_text
 from tidegate_web.shared.times import parse_given_time
 from tidegate_web.store.queries import runs
 

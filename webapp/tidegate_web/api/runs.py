@@ -1,129 +1,33 @@
 """Runs over HTTP: listed and looked at."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
 from tidegate_web.api import responses
-from tidegate_web.api.common import parse_filter, require_project
+from tidegate_web.api.common import parse_filter
 from tidegate_web.api.events import events
 from tidegate_web.api.parameters import AFTER, LIMIT, RUN_FILTER
 from tidegate_web.api.response_types import Items, KubernetesEvent, PageOfRuns, Run, RunAttempt, RunLogs
 from tidegate_web.auth.guard import role_here
-from tidegate_web.cluster.client import ClusterError
+from tidegate_web.current_app import services
 from tidegate_web.openapi.operations import describes
 from tidegate_web.openapi.parameters import Text, WholeNumber
-from tidegate_web.runs.why import LeaderError, Why, WhyAnswer
-from tidegate_web.services import Services, services
-from tidegate_web.shared.permissions import Permission, is_dns_label, requires
-from tidegate_web.shared.problems import Problem, from_cluster, postgres_away
+from tidegate_web.projects.existing import require_project
+from tidegate_web.runs.lookup import details_of, find, why
+from tidegate_web.runs.why import WhyAnswer
+from tidegate_web.services import Services
+from tidegate_web.shared.permissions import Permission, requires
+from tidegate_web.shared.problems import Problem
 from tidegate_web.shared.task_spec import run_spec_shown, sees_values
 from tidegate_web.store.engine import with_fallback
-from tidegate_web.store.models import TERMINAL_PHASES, AnyRow
-from tidegate_web.store.queries import logs, metadata, results, run_list, runs
+from tidegate_web.store.queries import logs, results, run_list
 from tidegate_web.store.queries.run_list import RunFilter
-from tidegate_web.store.records import RunLike, is_from_cluster, run_record, whole_number
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunDetails:
-    """What pods and the mirror have told of a run."""
-
-    progress: dict[int, AnyRow] = field(default_factory=dict)
-    ends: Sequence[AnyRow] = ()
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-
+from tidegate_web.store.records import RunLike, whole_number
 
 ATTEMPT = WholeNumber(name="attempt", description="Of this attempt; 0: of all.", default=0, least=0, most=2**31 - 1)
 POD = Text(name="pod", description="Of the pod of this name.")
 AFTER_CHUNK = WholeNumber(name="after", description="What comes after this one.", default=0, least=0, most=2**62)
-
-
-def remember(made: Services, resource: dict[str, Any]) -> bool:
-    """Write a TaskRun that the apiserver has just answered, so that it can be read at once; False without Postgres,
-    where the mirror writes it later."""
-    record = run_record(resource, default_ttl_seconds=made.settings.default_ttl_seconds)
-
-    def write() -> bool:
-        with made.engine.begin() as connection:
-            runs.upsert(connection, [record])
-        return True
-
-    return with_fallback(write, lambda: False)
-
-
-def written(made: Services, resource: dict[str, Any]) -> RunLike:
-    """Write a TaskRun that the apiserver has just answered to a change of it; the row that it has now."""
-    remember(made, resource)
-    metadata = resource["metadata"]
-    made.cluster_runs.forget(metadata["namespace"])
-
-    def stored() -> RunLike:
-        with made.engine.connect() as connection:
-            found = runs.find(connection, project=metadata["namespace"], reference=metadata["uid"])
-        return found or made.cluster_runs.row(resource)
-
-    return with_fallback(stored, lambda: made.cluster_runs.row(resource))
-
-
-def details_of(made: Services, row: RunLike) -> RunDetails:
-    """What isn't in the row; nothing while Postgres is away."""
-
-    def ask() -> RunDetails:
-        with made.engine.connect() as connection:
-            return RunDetails(
-                progress=runs.progress_of(connection, uid=row.uid),
-                ends=logs.ends(connection, run_uid=row.uid),
-                metadata=metadata.of_run(connection, run_uid=row.uid),
-            )
-
-    return RunDetails() if is_from_cluster(row) else with_fallback(ask, RunDetails)
-
-
-def find(made: Services, project: str, reference: str) -> RunLike:
-    """One run from the archive, else from the cluster (and then it is in the archive). While Postgres is away it is as the
-    cluster has it."""
-    return with_fallback(lambda: _find(made, project, reference), lambda: find_in_cluster(made, project, reference))
-
-
-def find_in_cluster(made: Services, project: str, reference: str) -> RunLike:
-    """503 when the cluster hasn't it: the archive may."""
-    row = made.cluster_runs.one(project, reference)
-    if row is None:
-        raise postgres_away()
-    return row
-
-
-def _find(made: Services, project: str, reference: str) -> AnyRow:
-    with made.engine.connect() as connection:
-        found = runs.find(connection, project=project, reference=reference)
-    if found is not None:
-        return found
-    if is_dns_label(reference) and not runs.is_uid(reference):
-        try:
-            resource = made.cluster.get_run(project, reference)
-        except ClusterError as error:
-            if error.status != 404 and not error.unavailable:
-                raise from_cluster(error) from error
-        else:
-            remember(made, resource)
-            with made.engine.connect() as connection:
-                found = runs.find(connection, project=project, reference=reference)
-    if found is None:
-        raise Problem(404, "There is no such run.")
-    return found
-
-
-def why(made: Services, row: RunLike) -> Why:
-    """What holds a run right now; what its status says of one that has ended."""
-    if row.phase in TERMINAL_PHASES:
-        return Why(reason=row.reason or row.phase, message=row.message or "")
-    try:
-        return made.leader.why(row.project, row.name, uid=row.uid)
-    except LeaderError as error:
-        return Why(reason="Unknown", message=str(error))
 
 
 def as_json(made: Services, row: RunLike) -> Run:

@@ -7,11 +7,13 @@ from datetime import datetime, timedelta
 
 from flask import Blueprint, Response, jsonify, request
 
-from tidegate_web.api.common import parse_filter, require_project
+from tidegate_web.api.common import parse_filter
 from tidegate_web.api.parameters import AFTER, FROM, LIMIT, QUEUE, TASK, TO
 from tidegate_web.api.response_types import BatchOfRuns, Page, Percentiles, Stats
+from tidegate_web.current_app import services
 from tidegate_web.openapi.operations import describes
-from tidegate_web.services import Services, services
+from tidegate_web.projects.existing import require_project
+from tidegate_web.services import Services
 from tidegate_web.shared.paging import cut
 from tidegate_web.shared.permissions import Permission, requires
 from tidegate_web.shared.problems import Problem

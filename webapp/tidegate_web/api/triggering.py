@@ -8,20 +8,23 @@ from tidegate_api.names import SCHEDULE_LABEL
 from tidegate_api.run_names import triggered_name
 
 from tidegate_web.api import bodies
-from tidegate_web.api.bodies import NewRun
-from tidegate_web.api.common import audited, require_project
-from tidegate_web.api.creating import CreatedRun, RequestedRun, create
 from tidegate_web.api.response_types import Run
-from tidegate_web.api.run_actions import made_json, may_act_on
+from tidegate_web.api.run_actions import made_json
 from tidegate_web.api.run_bodies import TriggerRequest
-from tidegate_web.auth.guard import actor_name
+from tidegate_web.audit.audited import audited
+from tidegate_web.auth.guard import actor, actor_name
 from tidegate_web.cluster import definitions
 from tidegate_web.cluster.client import ClusterError
 from tidegate_web.cluster.definitions import KINDS
+from tidegate_web.cluster.problems import from_cluster
+from tidegate_web.current_app import services
 from tidegate_web.openapi.operations import describes
-from tidegate_web.services import Services, services
+from tidegate_web.projects.existing import require_project
+from tidegate_web.runs.create import CreatedRun, RequestedRun, create
+from tidegate_web.runs.new_run import NewRun, check_payload
+from tidegate_web.services import Services
 from tidegate_web.shared.permissions import Permission, is_dns_label, requires
-from tidegate_web.shared.problems import Problem, from_cluster
+from tidegate_web.shared.problems import Problem
 
 TRIES = 5
 
@@ -31,7 +34,7 @@ def triggered(schedule: Mapping[str, Any], wish: TriggerRequest, *, name: str) -
     template = schedule["spec"]["template"]
     metadata, spec = template.get("metadata") or {}, dict(template["spec"])
     if "payload" in wish.model_fields_set:
-        bodies.check_payload(wish.payload)
+        check_payload(wish.payload)
         spec["payload"] = wish.payload
     return NewRun(
         name=name,
@@ -50,14 +53,14 @@ def trigger(made: Services, project: str, name: str, wish: TriggerRequest) -> Cr
         raise from_cluster(error) from error
     if schedule is None:
         raise Problem(404, "There is no such Schedule.")
-    may_act_on((schedule["spec"]["template"]["spec"].get("taskRef") or {}).get("name"))
+    actor().check_task((schedule["spec"]["template"]["spec"].get("taskRef") or {}).get("name"))
     now = int(made.clock.now().timestamp() * 1000)
     run = triggered(schedule, wish, name=triggered_name(name, now))
-    with audited(made, "schedule.trigger", project=project, target=name, detail={"run": run.name}) as deed:
+    with audited(made, actor(), "schedule.trigger", project=project, target=name, detail={"run": run.name}) as action:
         for later in range(TRIES):
             try:
                 run = triggered(schedule, wish, name=triggered_name(name, now + later))
-                return create(made, project, RequestedRun(run=run), who=actor_name(), deed=deed)
+                return create(made, project, RequestedRun(run=run), who=actor_name(), action=action)
             except Problem as problem:
                 if problem.status != 409 or later == TRIES - 1:
                     raise

@@ -19,9 +19,9 @@ from tidegate_web.api import (
     webhooks,
 )
 from tidegate_web.api.response_types import Items
+from tidegate_web.current_app import services
 from tidegate_web.health.dependencies import NeighbourAnswer, as_json, dependencies
 from tidegate_web.openapi.operations import describes
-from tidegate_web.services import services
 from tidegate_web.shared.permissions import Permission, requires
 
 

@@ -3,17 +3,19 @@
 from flask import Blueprint, Response, jsonify
 
 from tidegate_web.api import bodies
-from tidegate_web.api.common import audited, require_project
 from tidegate_web.api.models import NewWebhook, WebhookChange
 from tidegate_web.api.parameters import BEFORE_ID, LIMIT
 from tidegate_web.api.response_types import Items, Page
 from tidegate_web.api.response_types_people import Delivery, NewWebhookAnswer, Secret, Webhook
-from tidegate_web.auth.guard import actor_name
+from tidegate_web.audit.audited import audited
+from tidegate_web.auth.guard import actor, actor_name
+from tidegate_web.current_app import services
 from tidegate_web.openapi.operations import describes
-from tidegate_web.services import Services, services
+from tidegate_web.projects.existing import require_project
+from tidegate_web.services import Services
 from tidegate_web.shared.paging import cut
 from tidegate_web.shared.permissions import Permission, requires
-from tidegate_web.shared.problems import Problem
+from tidegate_web.shared.problems import Problem, invalid
 from tidegate_web.shared.times import rfc3339
 from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import webhooks
@@ -56,7 +58,7 @@ def _check(made: Services, url: str) -> None:
     try:
         check_url(url, allowed=made.settings.webhook_networks)
     except BadUrlError as error:
-        raise bodies.invalid("url", str(error)) from None
+        raise invalid("url", str(error)) from None
 
 
 def _no_webhook() -> Problem:
@@ -76,7 +78,7 @@ def create(made: Services, project: str, new: NewWebhook) -> tuple[AnyRow, str]:
     require_project(made, project, to_write=True)
     _check(made, new.url)
     secret = new_secret()
-    with audited(made, "webhook.create", project=project, target=new.url), made.engine.begin() as connection:
+    with audited(made, actor(), "webhook.create", project=project, target=new.url), made.engine.begin() as connection:
         if len(webhooks.listed(connection, project=project)) >= MOST:
             raise Problem(409, f"A project has at most {MOST} webhooks.")
         row = webhooks.create(
@@ -95,13 +97,16 @@ def change(made: Services, project: str, webhook_id: int, wanted: WebhookChange)
     """Lead it elsewhere, ask for other runs, switch it off or on."""
     values = wanted.model_dump(include=wanted.model_fields_set & {"url", "phases", "tasks"})
     if values.get("url", "") is None:
-        raise bodies.invalid("url", "must be a URL")
+        raise invalid("url", "must be a URL")
     if wanted.url is not None:
         _check(made, wanted.url)
     if wanted.disabled is not None:
         values["disabled_at"] = made.clock.now() if wanted.disabled else None
         values["disabled_reason"] = "Switched off." if wanted.disabled else None
-    with audited(made, "webhook.change", project=project, target=str(webhook_id)), made.engine.begin() as connection:
+    with (
+        audited(made, actor(), "webhook.change", project=project, target=str(webhook_id)),
+        made.engine.begin() as connection,
+    ):
         row = (
             webhooks.change(connection, project=project, webhook_id=webhook_id, values=values)
             if values
@@ -117,7 +122,7 @@ def rotate(made: Services, project: str, webhook_id: int) -> str:
     secret = new_secret()
     values = {"secret": made.sealer.seal(secret)}
     with (
-        audited(made, "webhook.rotate-secret", project=project, target=str(webhook_id)),
+        audited(made, actor(), "webhook.rotate-secret", project=project, target=str(webhook_id)),
         made.engine.begin() as connection,
     ):
         if webhooks.change(connection, project=project, webhook_id=webhook_id, values=values) is None:
@@ -126,7 +131,10 @@ def rotate(made: Services, project: str, webhook_id: int) -> str:
 
 
 def remove(made: Services, project: str, webhook_id: int) -> None:
-    with audited(made, "webhook.remove", project=project, target=str(webhook_id)), made.engine.begin() as connection:
+    with (
+        audited(made, actor(), "webhook.remove", project=project, target=str(webhook_id)),
+        made.engine.begin() as connection,
+    ):
         if not webhooks.remove(connection, project=project, webhook_id=webhook_id):
             raise _no_webhook()
 
@@ -136,14 +144,20 @@ def send_test(made: Services, project: str, webhook_id: int) -> AnyRow:
     find(made, project, webhook_id)
     at = rfc3339(made.clock.now())
     assert at is not None
-    with audited(made, "webhook.test", project=project, target=str(webhook_id)), made.engine.begin() as connection:
+    with (
+        audited(made, actor(), "webhook.test", project=project, target=str(webhook_id)),
+        made.engine.begin() as connection,
+    ):
         return webhooks.add_test(connection, webhook_id=webhook_id, at=at)
 
 
 def replay(made: Services, project: str, webhook_id: int, delivery_id: int) -> AnyRow:
     """Have a delivery sent once more."""
     find(made, project, webhook_id)
-    with audited(made, "webhook.replay", project=project, target=str(delivery_id)), made.engine.begin() as connection:
+    with (
+        audited(made, actor(), "webhook.replay", project=project, target=str(delivery_id)),
+        made.engine.begin() as connection,
+    ):
         row = webhooks.replay(connection, webhook_id=webhook_id, delivery_id=delivery_id)
         if row is None:
             raise Problem(404, "There is no such delivery.")

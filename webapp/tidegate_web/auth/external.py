@@ -17,7 +17,8 @@ from tidegate_web.auth.links import address_of
 from tidegate_web.auth.paths import local_path
 from tidegate_web.auth.providers import OAuthError, Person, Provider, SignInRefusedError
 from tidegate_web.auth.session import open_session
-from tidegate_web.services import Services, services
+from tidegate_web.current_app import services
+from tidegate_web.services import Services
 from tidegate_web.shared.permissions import Permission, requires
 from tidegate_web.shared.problems import Problem
 from tidegate_web.store.queries import audit, members, users

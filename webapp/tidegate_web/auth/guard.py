@@ -12,11 +12,13 @@ from flask_login import current_user  # type: ignore[import-untyped]
 from flask_wtf.csrf import CSRFError, CSRFProtect  # type: ignore[import-untyped]
 from sqlalchemy import Connection
 
+from tidegate_web.auth.actor import Actor
 from tidegate_web.auth.caller import Caller
 from tidegate_web.auth.keys import caller_of_key
 from tidegate_web.auth.session import caller_of_session, make_login_manager, to_login
 from tidegate_web.auth.tokens import KEY_PREFIX, token_hash
-from tidegate_web.services import services
+from tidegate_web.current_app import services
+from tidegate_web.serving.problem_response import problem_response
 from tidegate_web.shared.permissions import Permission, Role, permission_of
 from tidegate_web.shared.problems import Problem
 from tidegate_web.shared.unstorable import check_address, check_form
@@ -50,6 +52,12 @@ def person() -> UserRow:
 def actor_name() -> str:
     """Whom to name in the audit log and on what is written to the cluster."""
     return (caller() or ANYONE).name
+
+
+def actor() -> Actor:
+    """Who asks, for a service."""
+    asks = caller() or ANYONE
+    return Actor(name=asks.name, address=request.remote_addr or "", caller=asks)
 
 
 def role_here(project: str) -> Role | None:
@@ -181,7 +189,7 @@ def _stranger() -> Response:
 
 
 def _csrf_failed(error: CSRFError) -> Response:
-    return Problem(403, f"{error.description} Reload the page and try again.").response()
+    return problem_response(Problem(403, f"{error.description} Reload the page and try again."))
 
 
 def install(app: Flask) -> None:

@@ -18,7 +18,8 @@ from flask_login import (  # type: ignore[import-untyped]
 from tidegate_web.auth.caller import Caller
 from tidegate_web.auth.devices import remember_device
 from tidegate_web.auth.tokens import new_token, token_hash
-from tidegate_web.services import Services, services
+from tidegate_web.current_app import services
+from tidegate_web.services import Services
 from tidegate_web.shared.permissions import Role
 from tidegate_web.shared.problems import Problem
 from tidegate_web.store.engine import is_unavailable

@@ -16,7 +16,8 @@ from tidegate_web.auth.passwords import LEAST_SIGNS
 from tidegate_web.auth.paths import local_path
 from tidegate_web.auth.session import close_session, end_sessions, open_session
 from tidegate_web.auth.tokens import new_token, token_hash
-from tidegate_web.services import Services, services
+from tidegate_web.current_app import services
+from tidegate_web.services import Services
 from tidegate_web.shared.permissions import Permission, Role, requires
 from tidegate_web.shared.problems import Problem
 from tidegate_web.store.queries import audit, users

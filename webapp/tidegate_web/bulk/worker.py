@@ -17,15 +17,15 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from tidegate_web.api.creating import create
-from tidegate_web.api.erasing import erase
-from tidegate_web.api.replay import replayed
-from tidegate_web.api.run_actions import cancel_row
-from tidegate_web.api.run_bodies import ReplayRequest
 from tidegate_web.bulk.authors import may_go_on
 from tidegate_web.cluster.client import ClusterError
+from tidegate_web.cluster.problems import from_cluster
+from tidegate_web.runs.actions import cancel_row
+from tidegate_web.runs.create import create
+from tidegate_web.runs.erase import erase
+from tidegate_web.runs.replay import replayed
 from tidegate_web.services import Services
-from tidegate_web.shared.problems import Problem, from_cluster
+from tidegate_web.shared.problems import Problem
 from tidegate_web.store.engine import is_unavailable
 from tidegate_web.store.models import TERMINAL_PHASES, AnyRow
 from tidegate_web.store.queries import audit, bulk, runs
@@ -172,7 +172,7 @@ def _cancel(made: Services, operation: AnyRow, row: AnyRow) -> None:
 
 
 def _replay(made: Services, operation: AnyRow, row: AnyRow) -> None:
-    wanted = replayed(row, ReplayRequest())
+    wanted = replayed(row)
     # The name follows from operation and run, so that doing it twice makes one.
     stem = wanted.run.name.rpartition("-")[0]
     digest = hashlib.sha256(f"bulk/{operation.id}/{row.uid}".encode()).hexdigest()[:16]

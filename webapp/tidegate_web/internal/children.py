@@ -11,22 +11,25 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 
 from tidegate_web.api import bodies, responses
-from tidegate_web.api.common import audited, require_project
-from tidegate_web.api.creating import create, wanted_run
 from tidegate_web.api.parameters import AFTER
 from tidegate_web.api.response_types import ChildRun, Page, Run
-from tidegate_web.api.run_actions import cancel_row
 from tidegate_web.api.run_bodies import RunRequest
 from tidegate_web.api.runs import result
-from tidegate_web.auth.caller import Caller
+from tidegate_web.audit.audited import audited
+from tidegate_web.auth.actor import Actor, run_actor
 from tidegate_web.auth.run_tokens import RunIdentity
 from tidegate_web.cluster.client import ClusterError
+from tidegate_web.cluster.problems import from_cluster
+from tidegate_web.current_app import services
 from tidegate_web.internal.identity import identify
 from tidegate_web.openapi.operations import describes
 from tidegate_web.openapi.parameters import WholeNumber
-from tidegate_web.services import Services, services
-from tidegate_web.shared.permissions import Permission, Role, requires
-from tidegate_web.shared.problems import Problem, from_cluster
+from tidegate_web.projects.existing import require_project
+from tidegate_web.runs.actions import cancel_row
+from tidegate_web.runs.create import create, wanted_run
+from tidegate_web.services import Services
+from tidegate_web.shared.permissions import Permission, requires
+from tidegate_web.shared.problems import Problem
 from tidegate_web.shared.times import rfc3339
 from tidegate_web.store.engine import with_fallback
 from tidegate_web.store.models import AnyRow
@@ -106,24 +109,24 @@ def add_routes(area: Blueprint) -> None:
         identity = identify(made, uid, look_now=True)
         require_project(made, identity.project, to_write=True)
         row = own_child(made, identity, child)
-        with audited(made, "run.cancel", project=identity.project, target=row.name, actor=name_of(identity)):
+        with audited(made, actor_of(identity), "run.cancel", project=identity.project, target=row.name):
             return jsonify(as_child(cancel_row(made, row))), 202
 
 
-def name_of(identity: RunIdentity) -> str:
-    """What a run is called where it is written down who asked."""
-    return f"run {identity.run_name}"
+def actor_of(identity: RunIdentity) -> Actor:
+    """The run that asks, with an operator's rights in its own project."""
+    return run_actor(identity.run_name, project=identity.project, address=request.remote_addr or "")
 
 
 def create_child(made: Services, identity: RunIdentity, body: dict[str, Any]) -> RunLike:
     """A run of the same project, made with an operator's rights; whose child it is, is ours to say."""
     require_project(made, identity.project, to_write=True)
-    who = name_of(identity)
-    wanted = wanted_run(identity.project, body, asks=Caller(name=who, roles={identity.project: Role.OPERATOR}))
+    actor = actor_of(identity)
+    wanted = wanted_run(identity.project, body, actor=actor)
     spec = wanted.run.spec | {"parentRun": identity.run_name}
     wanted = replace(wanted, run=replace(wanted.run, spec=spec))
-    with audited(made, "run.create", project=identity.project, target=wanted.run.name, actor=who) as deed:
-        answer = create(made, identity.project, wanted, who=who, deed=deed)
+    with audited(made, actor, "run.create", project=identity.project, target=wanted.run.name) as action:
+        answer = create(made, identity.project, wanted, who=actor.name, action=action)
     if not answer.new:
         with made.engine.begin() as connection:
             met_runs.keep(connection, run_uid=identity.run_uid, met_uid=answer.row.uid, now=made.clock.now())
@@ -149,7 +152,7 @@ def own_child(made: Services, identity: RunIdentity, uid: str) -> RunLike:
     row = _look(made, identity.project, uid) if runs.is_uid(uid) else None
     if row is not None and row.parent_run == identity.run_name:
         # The archive knows who made it; what the mirror found while Postgres was away has the cluster's word alone.
-        by_us = (row.submitted_by or row.requested_by) == name_of(identity)
+        by_us = (row.submitted_by or row.requested_by) == actor_of(identity).name
         parent = _look(made, identity.project, identity.run_uid) if by_us else None
         if parent is not None and row.created >= parent.created:
             return row

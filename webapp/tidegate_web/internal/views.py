@@ -15,13 +15,14 @@ from tidegate_web.api import bodies
 from tidegate_web.api.response_types import KeptMetadata
 from tidegate_web.api.run_bodies import ProgressTold
 from tidegate_web.auth.run_tokens import RunIdentity
+from tidegate_web.current_app import services
 from tidegate_web.internal import children, metadata
 from tidegate_web.internal.identity import identify
 from tidegate_web.internal.pacing import ProgressReport
 from tidegate_web.openapi.operations import describes
-from tidegate_web.services import Services, services
+from tidegate_web.services import Services
 from tidegate_web.shared.permissions import Permission, requires
-from tidegate_web.shared.problems import Problem
+from tidegate_web.shared.problems import Problem, invalid
 from tidegate_web.store.queries import metadata as stored_metadata
 from tidegate_web.store.queries import results
 from tidegate_web.store.queries.project_bytes import ProjectFullError
@@ -149,5 +150,5 @@ def change_metadata(made: Services, identity: RunIdentity, body: dict[str, Any])
                 changed=change.keys,
             )
     except metadata.MetadataError as error:
-        raise bodies.invalid(error.where, str(error)) from error
+        raise invalid(error.where, str(error)) from error
     return after

@@ -13,12 +13,13 @@ from redis.exceptions import RedisError
 
 from tidegate_web.auth.caller import Caller
 from tidegate_web.auth.guard import asks_again
+from tidegate_web.current_app import services
 from tidegate_web.events.channels import EVENTS_CHANNEL, LOGS_CHANNEL
 from tidegate_web.events.hub import Signal
 from tidegate_web.events.messages import RunEvent, event_text
 from tidegate_web.openapi.operations import describes
 from tidegate_web.openapi.parameters import Parameter
-from tidegate_web.services import Services, services
+from tidegate_web.services import Services
 from tidegate_web.shared.permissions import Permission, Role, requires
 from tidegate_web.shared.problems import Problem
 from tidegate_web.store.engine import is_unavailable

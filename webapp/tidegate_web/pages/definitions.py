@@ -8,16 +8,17 @@ from typing import Any
 from flask import Blueprint, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from tidegate_web.api import bodies
 from tidegate_web.api import definitions as api
-from tidegate_web.api.run_actions import create_asked
 from tidegate_web.api.run_bodies import TriggerRequest
 from tidegate_web.api.triggering import trigger
+from tidegate_web.auth.guard import actor
 from tidegate_web.cluster.definitions import KINDS
+from tidegate_web.current_app import services
 from tidegate_web.pages.forms import Shown, carry_out, text
 from tidegate_web.pages.fragments import fragment_wanted
-from tidegate_web.services import services
+from tidegate_web.runs.actions import create_asked
 from tidegate_web.shared.permissions import Permission, requires
+from tidegate_web.shared.problems import invalid
 
 Acts = dict[str, Callable[[], Shown | None]]
 
@@ -50,8 +51,8 @@ def _run(project: str) -> Shown:
     try:
         payload = json.loads(text("payload") or "{}")
     except ValueError as error:
-        raise bodies.invalid("payload", f"must be JSON: {error}") from error
-    made = create_asked(services(), project, {"taskRef": {"name": text("name")}, "payload": payload})
+        raise invalid("payload", f"must be JSON: {error}") from error
+    made = create_asked(services(), actor(), project, {"taskRef": {"name": text("name")}, "payload": payload})
     return {"started_run": made.row}
 
 

@@ -4,8 +4,10 @@ from collections.abc import Iterator
 
 from flask import Blueprint, Response
 
-from tidegate_web.api.runs import ATTEMPT, find
-from tidegate_web.services import Services, services
+from tidegate_web.api.runs import ATTEMPT
+from tidegate_web.current_app import services
+from tidegate_web.runs.lookup import find
+from tidegate_web.services import Services
 from tidegate_web.shared.permissions import Permission, requires
 from tidegate_web.store.queries import logs
 from tidegate_web.store.queries.logs import StoredChunk

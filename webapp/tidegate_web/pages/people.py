@@ -14,11 +14,12 @@ from tidegate_web.api import keys as api_keys
 from tidegate_web.api import members as api_members
 from tidegate_web.api import people as api_people
 from tidegate_web.api.auditlog import wanted_entries
-from tidegate_web.api.common import require_project
 from tidegate_web.api.models import MemberChange, NewApiKey, NewInvitation, NewUser, PasswordChange, UserChange
 from tidegate_web.auth.guard import person
+from tidegate_web.current_app import services
 from tidegate_web.pages.forms import Shown, carry_out, number, text
-from tidegate_web.services import Services, services
+from tidegate_web.projects.existing import require_project
+from tidegate_web.services import Services
 from tidegate_web.shared.paging import cut
 from tidegate_web.shared.permissions import Permission, Role, requires
 from tidegate_web.shared.problems import Problem

@@ -6,8 +6,9 @@ from werkzeug.wrappers import Response
 from tidegate_web.api import bodies
 from tidegate_web.api.models import NewProject
 from tidegate_web.api.projects import former_projects, make_project
+from tidegate_web.current_app import services
 from tidegate_web.pages.forms import Shown, carry_out, text
-from tidegate_web.services import Services, services
+from tidegate_web.services import Services
 from tidegate_web.shared.permissions import Permission, requires
 
 

@@ -5,10 +5,11 @@ from werkzeug.wrappers import Response
 
 from tidegate_web.api import bodies
 from tidegate_web.api import project_settings as api
-from tidegate_web.api.common import require_project
 from tidegate_web.api.models import ProjectSettings
+from tidegate_web.current_app import services
 from tidegate_web.pages.forms import Shown, carry_out, text
-from tidegate_web.services import Services, services
+from tidegate_web.projects.existing import require_project
+from tidegate_web.services import Services
 from tidegate_web.shared.permissions import Permission, requires
 from tidegate_web.shared.problems import Problem
 

@@ -12,21 +12,22 @@ from werkzeug.wrappers import Response
 
 from tidegate_web import __version__
 from tidegate_web.api import responses
-from tidegate_web.api.common import parse_filter, require_project
+from tidegate_web.api.common import parse_filter
 from tidegate_web.api.parameters import PHASES
 from tidegate_web.api.projects import my_projects
-from tidegate_web.api.run_actions import cancel, replay, suspend
-from tidegate_web.api.run_bodies import ReplayRequest
-from tidegate_web.api.runs import details_of, find
-from tidegate_web.auth.guard import caller, signed_in
+from tidegate_web.auth.guard import actor, caller, signed_in
+from tidegate_web.current_app import services
 from tidegate_web.health.dependencies import dependencies
 from tidegate_web.pages import definitions, formatting, logtext, people, projects, settings, webhooks
 from tidegate_web.pages.filters import RunQuery
 from tidegate_web.pages.fragments import fragment_wanted
 from tidegate_web.pages.projects import projects_page
 from tidegate_web.pages.specs import spec_shown
+from tidegate_web.projects.existing import require_project
+from tidegate_web.runs.actions import cancel, replay, suspend
+from tidegate_web.runs.lookup import details_of, find
 from tidegate_web.runs.run_tree import RunTree, run_tree_of
-from tidegate_web.services import Services, services
+from tidegate_web.services import Services
 from tidegate_web.shared.permissions import Permission, Role, requires
 from tidegate_web.shared.problems import Problem
 from tidegate_web.store.engine import with_fallback
@@ -182,19 +183,19 @@ def blueprint() -> Blueprint:
     @area.post("/projects/<project>/runs/<run>/cancel")
     @requires(Permission.OPERATOR)
     def cancel_run(project: str, run: str) -> Response:
-        row = cancel(services(), project, run)
+        row = cancel(services(), actor(), project, run)
         return redirect(url_for("pages.show_run", project=project, run=row.uid), code=303)
 
     @area.post("/projects/<project>/runs/<run>/<any(suspend, resume):act>")
     @requires(Permission.OPERATOR)
     def suspend_run(project: str, run: str, act: str) -> Response:
-        row = suspend(services(), project, run, hold=act == "suspend")
+        row = suspend(services(), actor(), project, run, hold=act == "suspend")
         return redirect(url_for("pages.show_run", project=project, run=row.uid), code=303)
 
     @area.post("/projects/<project>/runs/<run>/replay")
     @requires(Permission.OPERATOR)
     def replay_run(project: str, run: str) -> Response:
-        made = replay(services(), project, run, ReplayRequest())
+        made = replay(services(), actor(), project, run)
         return redirect(url_for("pages.show_run", project=project, run=made.row.uid), code=303)
 
     @area.get("/health")

@@ -8,10 +8,11 @@ from werkzeug.wrappers import Response
 
 from tidegate_web.api import bodies
 from tidegate_web.api import webhooks as api
-from tidegate_web.api.common import require_project
 from tidegate_web.api.models import NewWebhook, WebhookChange
+from tidegate_web.current_app import services
 from tidegate_web.pages.forms import Shown, carry_out, number, text
-from tidegate_web.services import Services, services
+from tidegate_web.projects.existing import require_project
+from tidegate_web.services import Services
 from tidegate_web.shared.permissions import Permission, requires
 from tidegate_web.store.models import TERMINAL_PHASES
 from tidegate_web.store.queries import webhooks

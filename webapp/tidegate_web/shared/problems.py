@@ -1,15 +1,10 @@
 """Errors of the HTTP API as RFC 9457 ``application/problem+json``: one shape, never the input, never a trace."""
 
-import json
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import NotRequired
 
-from flask import Response
 from typing_extensions import TypedDict
-
-from tidegate_web.cluster.client import ClusterError
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -61,48 +56,12 @@ class Problem(Exception):  # noqa: N818 - it is one, whatever it is about
             body["errors"] = self.errors
         return body
 
-    def response(self) -> Response:
-        response = Response(json.dumps(self.as_json()), status=self.status, content_type=MEDIA_TYPE)
-        for name, value in self.headers.items():
-            response.headers[name] = value
-        return response
-
 
 def postgres_away() -> Problem:
     return Problem(503, "The database doesn't answer.", headers={"Retry-After": "5"})
 
 
-_STRICT = re.compile(r'(unknown|duplicate) field "([^"]+)"')
-_NO_FIELD = "<nil>"
-"""What the apiserver calls the object as a whole."""
-_NOT_LOOKED_AT = "some validation rules were not checked"
-_NOTE = re.compile(rf',? ?{_NO_FIELD}: Invalid value: "[^"]*": {_NOT_LOOKED_AT}[^\],]*')
-"""That it has not looked at everything is no mistake of anybody's."""
-
-
-def from_cluster(error: ClusterError, *, sent: Callable[[str], str] = str) -> Problem:
-    """What the apiserver said, in the API's words: its refusals of an object are the caller's (422). ``sent`` says how a field of
-    the object is called in the request."""
-    errors: list[FieldError] = [
-        {"field": "" if field == _NO_FIELD else sent(field), "message": message}
-        for field, message in error.causes
-        if _NOT_LOOKED_AT not in message
-    ] or [{"field": sent(field), "message": f"{kind} field"} for kind, field in _STRICT.findall(error.message)]
-    if error.unavailable:
-        return Problem(503, "Kubernetes doesn't answer.", headers={"Retry-After": "5"})
-    # 400 is how a strict apiserver names unknown fields.
-    if error.status in (400, 422):
-        return Problem(422, _NOTE.sub("", error.message).replace(f"{_NO_FIELD}: ", ""), errors=errors)
-    if error.status == 403:
-        return Problem(403, f"Kubernetes refuses this: {error.message}")
-    if error.status in (404, 409, 413):
-        return Problem(error.status, error.message)
-    return Problem(502, f"Kubernetes answered {error.status}: {error.message}")
-
-
-def field_of_run(field: str) -> str:
-    """A TaskRun's field as a request for a run has it, whose body is the spec with name and labels."""
-    for prefix in ("spec.", "metadata."):
-        if field.startswith(prefix):
-            return field.removeprefix(prefix)
-    return "" if field in ("spec", "metadata") else field
+def invalid(field: str, message: str) -> Problem:
+    """One thing that is wrong with a body."""
+    detail = f"{field}: {message}" if field else f"The body {message}."
+    return Problem(422, detail, errors=[{"field": field, "message": message}])

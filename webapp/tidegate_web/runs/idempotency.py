@@ -14,10 +14,9 @@ from typing import Any
 from sqlalchemy import Connection
 from tidegate_api.run_names import name_of_key
 
-from tidegate_web.api import bodies
 from tidegate_web.services import Services
 from tidegate_web.shared.permissions import is_dns_label
-from tidegate_web.shared.problems import Problem
+from tidegate_web.shared.problems import Problem, invalid
 from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import idempotency, runs
 from tidegate_web.store.queries.idempotency import KEPT
@@ -51,12 +50,12 @@ def once(project: str, body: Mapping[str, Any], *, header: str | None) -> KeyedR
     if header is None and sent is None:
         return None
     if header is not None and sent is not None and header != sent:
-        raise bodies.invalid("idempotencyKey", "is not the one of the header Idempotency-Key")
+        raise invalid("idempotencyKey", "is not the one of the header Idempotency-Key")
     key = sent if header is None else header
     if not isinstance(key, str) or not (1 <= len(key) <= 256 and key.isascii() and key.isprintable()):
-        raise bodies.invalid("idempotencyKey", "must be 1 to 256 printable ASCII characters")
+        raise invalid("idempotencyKey", "must be 1 to 256 printable ASCII characters")
     if body.get("name") is not None:
-        raise bodies.invalid("name", "can't be chosen beside an idempotency key: the key names the run")
+        raise invalid("name", "can't be chosen beside an idempotency key: the key names the run")
     reference = body.get("taskRef")
     name = reference.get("name") if isinstance(reference, dict) else None
     task = name if isinstance(name, str) and is_dns_label(name) else ""

@@ -7,10 +7,11 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from tidegate_web.api.bodies import NewRun, invalid
 from tidegate_web.cluster.client import ClusterError, runs_path
+from tidegate_web.runs.new_run import NewRun
 from tidegate_web.services import Services
 from tidegate_web.shared.permissions import is_dns_label
+from tidegate_web.shared.problems import invalid
 from tidegate_web.store.engine import is_unavailable
 from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import runs

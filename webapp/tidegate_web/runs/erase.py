@@ -7,8 +7,9 @@ what is noted, and removes what a transaction that was under way has written non
 from tidegate_api import ticks
 
 from tidegate_web.cluster.client import ClusterError, runs_path, schedules_path
+from tidegate_web.cluster.problems import from_cluster
 from tidegate_web.services import Services
-from tidegate_web.shared.problems import Problem, from_cluster
+from tidegate_web.shared.problems import Problem
 from tidegate_web.shared.times import parse_time
 from tidegate_web.store.models import TERMINAL_PHASES, AnyRow
 from tidegate_web.store.queries import erasure, retention

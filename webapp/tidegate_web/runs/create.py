@@ -9,17 +9,18 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from tidegate_web.api import idempotency
-from tidegate_web.api.bodies import NewRun, invalid, new_run
-from tidegate_web.api.dependencies import settled
-from tidegate_web.api.host_access import check_host_access
-from tidegate_web.api.idempotency import KeyedRequest
 from tidegate_web.audit.recording import AuditAction
-from tidegate_web.auth.caller import Caller
+from tidegate_web.auth.actor import Actor
 from tidegate_web.cluster.client import ClusterError
+from tidegate_web.cluster.problems import field_of_run, from_cluster
+from tidegate_web.projects.host_access_rules import check_host_access
+from tidegate_web.runs import idempotency
+from tidegate_web.runs.dependencies import settled
+from tidegate_web.runs.idempotency import KeyedRequest
+from tidegate_web.runs.new_run import NewRun, new_run
 from tidegate_web.services import Services
 from tidegate_web.shared.permissions import refused_fields
-from tidegate_web.shared.problems import Problem, field_of_run, from_cluster
+from tidegate_web.shared.problems import Problem, invalid
 from tidegate_web.store.engine import is_unavailable
 from tidegate_web.store.queries import new_runs, runs
 from tidegate_web.store.records import RunLike, RunRecord, as_row, run_record
@@ -53,11 +54,9 @@ class _Created:
     new: bool
 
 
-def wanted_run(
-    project: str, body: Mapping[str, Any], *, asks: Caller | None, header: str | None = None
-) -> RequestedRun:
-    """What a body asks for: 403 for what whoever asks may not send, 422 for what is no run."""
-    refused = refused_fields(body, role=asks.role_in(project) if asks else None, tasks=asks.tasks if asks else None)
+def wanted_run(project: str, body: Mapping[str, Any], *, actor: Actor, header: str | None = None) -> RequestedRun:
+    """What a body asks for: 403 for a field that the actor may not send, 422 for what is no run."""
+    refused = refused_fields(body, role=actor.role_in(project), tasks=actor.caller.tasks)
     if refused:
         raise Problem(
             403,
@@ -87,17 +86,17 @@ def check_task(made: Services, project: str, run: NewRun, *, payload: bool = Tru
 
 
 def create(
-    made: Services, project: str, wanted: RequestedRun, *, who: str, deed: AuditAction | None = None
+    made: Services, project: str, wanted: RequestedRun, *, who: str, action: AuditAction | None = None
 ) -> CreatedRun:
-    """Make one run. That it was done is written down with it, where ``deed`` says what."""
-    (answer,) = create_all(made, project, [wanted], who=who, deed=deed)
+    """Make one run. That it was done is written down with it, where ``action`` says what."""
+    (answer,) = create_all(made, project, [wanted], who=who, action=action)
     if isinstance(answer, Problem):
         raise answer
     return answer
 
 
 def create_all(
-    made: Services, project: str, wanted: Sequence[RequestedRun], *, who: str, deed: AuditAction | None = None
+    made: Services, project: str, wanted: Sequence[RequestedRun], *, who: str, action: AuditAction | None = None
 ) -> list[CreatedRun | Problem]:
     """Make runs, a few at a time: what became of each. Nothing is made when a queue among theirs has no room."""
     answers: dict[int, CreatedRun | Problem] = _reserve(made, project, wanted)
@@ -118,7 +117,7 @@ def create_all(
     ]
     _release(made, project, refused)
     good = {n: answer for n, answer in zip(todo, created, strict=True) if isinstance(answer, _Created)}
-    kept = _keep(made, project, {n: (wanted[n], answer) for n, answer in good.items()}, who=who, deed=deed)
+    kept = _keep(made, project, {n: (wanted[n], answer) for n, answer in good.items()}, who=who, action=action)
     for number, answer in zip(todo, created, strict=True):
         answers[number] = answer if isinstance(answer, Problem) else kept[number]
     return [answers[number] for number in range(len(wanted))]
@@ -187,7 +186,7 @@ def _keep(
     created: Mapping[int, tuple[RequestedRun, _Created]],
     *,
     who: str,
-    deed: AuditAction | None,
+    action: AuditAction | None,
 ) -> dict[int, CreatedRun]:
     """Write what the apiserver has answered, so that it can be read at once. Without Postgres the mirror writes it
     later; a key without its run meets it in the cluster."""
@@ -208,10 +207,13 @@ def _keep(
     try:
         if new:
             # Of one run alone, what was done is written with it.
-            mine = deed if len(records) == 1 else None
+            mine = action if len(records) == 1 else None
             _write(
                 made,
-                [_new(made, project, created[number][0], record=records[number], who=who, deed=mine) for number in new],
+                [
+                    _new(made, project, created[number][0], record=records[number], who=who, action=mine)
+                    for number in new
+                ],
             )
             if mine is not None:
                 mine.written = True
@@ -224,14 +226,14 @@ def _keep(
 
 
 def _new(
-    made: Services, project: str, wanted: RequestedRun, *, record: RunRecord, who: str, deed: AuditAction | None
+    made: Services, project: str, wanted: RequestedRun, *, record: RunRecord, who: str, action: AuditAction | None
 ) -> new_runs.NewRun:
     once = wanted.once
     return new_runs.NewRun(
         record=record,
         submitted_by=who,
         key=None if once is None else idempotency.used(made, project, once, run_uid=record.uid),
-        audit=None if deed is None else vars(deed.entry()),
+        audit=None if action is None else vars(action.entry()),
     )
 
 

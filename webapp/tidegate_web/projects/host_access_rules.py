@@ -5,11 +5,11 @@ from typing import Any
 
 from tidegate_api.names import ALLOW_HOST_ACCESS_LABEL
 
-from tidegate_web.api.bodies import invalid
 from tidegate_web.cluster.client import ClusterError
 from tidegate_web.cluster.definitions import Kind
+from tidegate_web.cluster.problems import from_cluster
 from tidegate_web.services import Services
-from tidegate_web.shared.problems import Problem, from_cluster
+from tidegate_web.shared.problems import Problem, invalid
 
 
 def check_host_access(made: Services, project: str, task: Mapping[str, Any], *, within: str | None) -> None:

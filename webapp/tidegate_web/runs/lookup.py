@@ -1,0 +1,110 @@
+"""Runs looked up: in the archive, else in the cluster, and what is known of one beside its row."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tidegate_web.cluster.client import ClusterError
+from tidegate_web.cluster.problems import from_cluster
+from tidegate_web.runs.why import LeaderError, Why
+from tidegate_web.services import Services
+from tidegate_web.shared.permissions import is_dns_label
+from tidegate_web.shared.problems import Problem, postgres_away
+from tidegate_web.store.engine import with_fallback
+from tidegate_web.store.models import TERMINAL_PHASES, AnyRow
+from tidegate_web.store.queries import logs, metadata, runs
+from tidegate_web.store.records import RunLike, is_from_cluster, run_record
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunDetails:
+    """What pods and the mirror have told of a run."""
+
+    progress: dict[int, AnyRow] = field(default_factory=dict)
+    ends: Sequence[AnyRow] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+def remember(made: Services, resource: dict[str, Any]) -> bool:
+    """Write a TaskRun that the apiserver has just answered, so that it can be read at once; False without Postgres,
+    where the mirror writes it later."""
+    record = run_record(resource, default_ttl_seconds=made.settings.default_ttl_seconds)
+
+    def write() -> bool:
+        with made.engine.begin() as connection:
+            runs.upsert(connection, [record])
+        return True
+
+    return with_fallback(write, lambda: False)
+
+
+def written(made: Services, resource: dict[str, Any]) -> RunLike:
+    """Write a TaskRun that the apiserver has just answered to a change of it; the row that it has now."""
+    remember(made, resource)
+    metadata = resource["metadata"]
+    made.cluster_runs.forget(metadata["namespace"])
+
+    def stored() -> RunLike:
+        with made.engine.connect() as connection:
+            found = runs.find(connection, project=metadata["namespace"], reference=metadata["uid"])
+        return found or made.cluster_runs.row(resource)
+
+    return with_fallback(stored, lambda: made.cluster_runs.row(resource))
+
+
+def details_of(made: Services, row: RunLike) -> RunDetails:
+    """What isn't in the row; nothing while Postgres is away."""
+
+    def ask() -> RunDetails:
+        with made.engine.connect() as connection:
+            return RunDetails(
+                progress=runs.progress_of(connection, uid=row.uid),
+                ends=logs.ends(connection, run_uid=row.uid),
+                metadata=metadata.of_run(connection, run_uid=row.uid),
+            )
+
+    return RunDetails() if is_from_cluster(row) else with_fallback(ask, RunDetails)
+
+
+def find(made: Services, project: str, reference: str) -> RunLike:
+    """One run from the archive, else from the cluster (and then it is in the archive). While Postgres is away it is as the
+    cluster has it."""
+    return with_fallback(lambda: _find(made, project, reference), lambda: find_in_cluster(made, project, reference))
+
+
+def find_in_cluster(made: Services, project: str, reference: str) -> RunLike:
+    """503 when the cluster hasn't it: the archive may."""
+    row = made.cluster_runs.one(project, reference)
+    if row is None:
+        raise postgres_away()
+    return row
+
+
+def _find(made: Services, project: str, reference: str) -> AnyRow:
+    with made.engine.connect() as connection:
+        found = runs.find(connection, project=project, reference=reference)
+    if found is not None:
+        return found
+    if is_dns_label(reference) and not runs.is_uid(reference):
+        try:
+            resource = made.cluster.get_run(project, reference)
+        except ClusterError as error:
+            if error.status != 404 and not error.unavailable:
+                raise from_cluster(error) from error
+        else:
+            remember(made, resource)
+            with made.engine.connect() as connection:
+                found = runs.find(connection, project=project, reference=reference)
+    if found is None:
+        raise Problem(404, "There is no such run.")
+    return found
+
+
+def why(made: Services, row: RunLike) -> Why:
+    """What holds a run right now; what its status says of one that has ended."""
+    if row.phase in TERMINAL_PHASES:
+        return Why(reason=row.reason or row.phase, message=row.message or "")
+    try:
+        return made.leader.why(row.project, row.name, uid=row.uid)
+    except LeaderError as error:
+        return Why(reason="Unknown", message=str(error))
