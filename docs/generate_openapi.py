@@ -4,7 +4,7 @@ import json
 import sys
 from pathlib import Path
 
-from tidegate_web.openapi.views import description
+from tidegate_web.api_description import description
 
 TARGET = Path(__file__).parent / "openapi.json"
 

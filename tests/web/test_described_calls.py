@@ -10,7 +10,7 @@ from schemathesis import Case
 from schemathesis.generation import GenerationMode
 from support.described import CALLERS, EXAMPLES, SELDOM_GOOD, World
 from support.web import Stack
-from tidegate_web.openapi.views import description
+from tidegate_web.api_description import description
 
 LABELS = [
     f"{method.upper()} {path}"

@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from tidegate_web import api_description as openapi_views
 from tidegate_web.accounts.mail import Mailer
 from tidegate_web.api import views as api_views
 from tidegate_web.api.bodies import MAX_BATCH_BYTES
@@ -35,14 +36,13 @@ from tidegate_web.events.channels import EventLog
 from tidegate_web.events.hub import Hub
 from tidegate_web.health.probes import make_registry
 from tidegate_web.internal import views as internal_views
-from tidegate_web.internal.progress import ProgressWriter
 from tidegate_web.live import views as live_views
-from tidegate_web.openapi import views as openapi_views
 from tidegate_web.pages import views as pages_views
 from tidegate_web.projects.directory import Projects
 from tidegate_web.projects.host_access import HostAccess
 from tidegate_web.projects.namespace_check import NamespaceCheck
 from tidegate_web.runs.in_cluster import ClusterRuns
+from tidegate_web.runs.progress import ProgressWriter
 from tidegate_web.runs.queue_capacity import Queues
 from tidegate_web.runs.schema_worker import SchemaWorker
 from tidegate_web.runs.why import Leader
@@ -55,11 +55,11 @@ from tidegate_web.settings import WebSettings
 from tidegate_web.shared.batcher import Batcher
 from tidegate_web.shared.clock import Clock, SystemClock
 from tidegate_web.shared.problems import Problem, postgres_away
+from tidegate_web.shared.sealing import Sealer
 from tidegate_web.store.engine import at_once, is_unavailable, make_engine
 from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import keys, new_runs
 from tidegate_web.store.queries.new_runs import NewRun
-from tidegate_web.webhooks.sealing import Sealer
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -18,8 +18,8 @@ from tidegate_web.cluster.client import NoClusterError
 from tidegate_web.health.probes import ProbeServer, SchemaCheck, make_registry
 from tidegate_web.install import bring_up_to_date, make_admin
 from tidegate_web.mirror.process import Mirror
+from tidegate_web.server import serve
 from tidegate_web.serving import json_logs
-from tidegate_web.serving.gunicorn import serve
 from tidegate_web.settings import PREFIX, WebSettings
 from tidegate_web.store import schema
 from tidegate_web.store.engine import make_engine

@@ -17,20 +17,20 @@ from tidegate_web.auth.throttle import Throttle
 from tidegate_web.cluster.client import Cluster
 from tidegate_web.events.channels import EventLog
 from tidegate_web.events.hub import Hub
-from tidegate_web.internal.progress import ProgressWriter
 from tidegate_web.projects.directory import Projects
 from tidegate_web.projects.host_access import HostAccess
 from tidegate_web.projects.namespace_check import NamespaceCheck
 from tidegate_web.runs.in_cluster import ClusterRuns
+from tidegate_web.runs.progress import ProgressWriter
 from tidegate_web.runs.queue_capacity import Queues
 from tidegate_web.runs.schema_worker import SchemaWorker
 from tidegate_web.runs.why import Leader
 from tidegate_web.settings import WebSettings
 from tidegate_web.shared.batcher import Batcher
 from tidegate_web.shared.clock import Clock
+from tidegate_web.shared.sealing import Sealer
 from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries.new_runs import NewRun
-from tidegate_web.webhooks.sealing import Sealer
 
 KEY = "tidegate"
 

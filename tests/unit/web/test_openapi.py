@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from flask import Flask
 from openapi_spec_validator import OpenAPIV31SpecValidator
+from tidegate_web.api_description import description
 from tidegate_web.openapi.document import UndescribedError, document
-from tidegate_web.openapi.views import description
 from tidegate_web.shared.permissions import Permission, requires
 
 

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from tidegate_web.auth.run_tokens import RunIdentity
-from tidegate_web.internal.pacing import Pacing, ProgressReport
+from tidegate_web.runs.progress_pacing import Pacing, ProgressReport
 
 AT = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 

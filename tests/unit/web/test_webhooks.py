@@ -4,9 +4,9 @@ import ipaddress
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from tidegate_web.shared.sealing import Sealer
 from tidegate_web.webhooks.addresses import BadUrlError, check_url, is_allowed, parse_networks
 from tidegate_web.webhooks.retries import DELAYS, next_attempt
-from tidegate_web.webhooks.sealing import Sealer
 from tidegate_web.webhooks.signing import headers, new_secret, signature
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -13,7 +13,8 @@ from tidegate_api.taskrun import Attempt, ResultRef, TaskRunSpec, TaskRunStatus
 from typing_extensions import TypedDict
 
 from tidegate_web.api.models import RoleName
-from tidegate_web.openapi.schemas import JsonOf, documented, or_null
+from tidegate_web.openapi.schemas import JsonOf, or_null
+from tidegate_web.shared.documented import documented
 from tidegate_web.shared.problems import ProblemBody
 from tidegate_web.shared.run_summary import Brief
 from tidegate_web.shared.times import Time

@@ -17,9 +17,9 @@ from sqlalchemy import Connection, Engine
 from tidegate_web.auth.group_roles import follow_groups
 from tidegate_web.auth.providers import OAuthError, Person, Provider, SignInRefusedError
 from tidegate_web.settings import WebSettings
+from tidegate_web.shared.sealing import Sealer
 from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import audit, users
-from tidegate_web.webhooks.sealing import Sealer
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -15,8 +15,8 @@ from typing_extensions import TypedDict
 
 from tidegate_web.accounts.mail import MailError
 from tidegate_web.auth.tokens import new_token, token_hash
-from tidegate_web.openapi.schemas import documented
 from tidegate_web.services import Services
+from tidegate_web.shared.documented import documented
 from tidegate_web.store.queries import users
 
 

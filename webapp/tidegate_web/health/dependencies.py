@@ -10,10 +10,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from typing_extensions import TypedDict
 
 from tidegate_web.cluster.client import ClusterError
-from tidegate_web.mirror.leader_lock import LEADER_LOCK
 from tidegate_web.services import Services
 from tidegate_web.shared.times import Time, rfc3339
 from tidegate_web.store import schema
+from tidegate_web.store.advisory_locks import LEADER_LOCK
 
 OPERATOR = "Operator"
 CLOCKS_DIFFER_SECONDS = 30.0

@@ -18,8 +18,8 @@ from tidegate_web.auth.run_tokens import RunIdentity
 from tidegate_web.current_app import services
 from tidegate_web.internal import children, metadata
 from tidegate_web.internal.identity import identify
-from tidegate_web.internal.pacing import ProgressReport
 from tidegate_web.openapi.operations import describes
+from tidegate_web.runs.progress_pacing import ProgressReport
 from tidegate_web.services import Services
 from tidegate_web.shared.permissions import Permission, requires
 from tidegate_web.shared.problems import Problem, invalid

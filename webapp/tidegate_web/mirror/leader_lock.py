@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-LEADER_LOCK = 7_140_881_002
+from tidegate_web.store.advisory_locks import LEADER_LOCK
 
 log = structlog.stdlib.get_logger(__name__)
 

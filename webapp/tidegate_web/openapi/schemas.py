@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import GetCoreSchemaHandler, TypeAdapter, with_config
+from pydantic import GetCoreSchemaHandler, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 from tidegate_api.base import ApiModel
@@ -17,10 +17,6 @@ Schema = dict[str, Any]
 
 REFERENCE = "#/components/schemas/{model}"
 OF_THE_CLUSTER = "x-kubernetes-"
-
-
-documented = with_config(use_attribute_docstrings=True)
-"""For a TypedDict: the text under a field is told, too."""
 
 
 class JsonOf:

@@ -17,6 +17,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from tidegate_web.shared.clock import Clock
+from tidegate_web.shared.sealing import Sealer
 from tidegate_web.shared.worker import Worker
 from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import webhooks
@@ -24,7 +25,6 @@ from tidegate_web.store.records import clean
 from tidegate_web.webhooks import sending, signing
 from tidegate_web.webhooks.addresses import Network
 from tidegate_web.webhooks.retries import next_attempt
-from tidegate_web.webhooks.sealing import Sealer
 from tidegate_web.webhooks.sending import Outcome
 from tidegate_web.webhooks.shares import AT_ONCE, PER_WEBHOOK, Due, choose
 

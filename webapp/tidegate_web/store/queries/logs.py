@@ -9,7 +9,7 @@ from sqlalchemy import Connection, func, select
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from typing_extensions import TypedDict
 
-from tidegate_web.openapi.schemas import documented
+from tidegate_web.shared.documented import documented
 from tidegate_web.store.models import AnyRow, LogChunk, LogEnd
 from tidegate_web.store.records import clean
 

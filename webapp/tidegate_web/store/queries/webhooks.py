@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
+from tidegate_web.shared.webhook_events import TEST, run_finished
 from tidegate_web.store.models import TERMINAL_PHASES, AnyRow, Webhook, WebhookDelivery
-from tidegate_web.webhooks.events import TEST, run_finished
 
 SHOWN = (
     Webhook.id, Webhook.project, Webhook.url, Webhook.phases, Webhook.tasks, Webhook.created, Webhook.created_by,

@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from tidegate_web.events.channels import EventLog, keep_progress
-from tidegate_web.internal.pacing import Pacing, ProgressReport
+from tidegate_web.runs.progress_pacing import Pacing, ProgressReport
 from tidegate_web.store.engine import is_unavailable
 from tidegate_web.store.queries import runs
 
