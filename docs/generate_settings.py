@@ -12,7 +12,7 @@ from tidegate_web.settings import WebSettings
 
 PAGES: dict[str, tuple[str, type[BaseSettings]]] = {
     "operator-settings.md": ("Settings of the operator", OperatorSettings),
-    "web-settings.md": ("Settings of the web part", WebSettings),
+    "web-settings.md": ("Settings of the web app", WebSettings),
 }
 
 

@@ -28,7 +28,7 @@ class OperatorSettings(BaseSettings):
     """Address that the port listens on."""
 
     why_port: Annotated[int, Field(ge=0, le=65535)] = 8081
-    """Port on which the leader tells the web part what a run waits for; 0: a free one."""
+    """Port on which the leader tells the web app what a run waits for; 0: a free one."""
 
     why_callers: Annotated[list[str], NoDecode] = []
     """User names of the service accounts that may ask there, separated by commas; empty: nobody, and no port."""
@@ -61,10 +61,10 @@ class OperatorSettings(BaseSettings):
     """Pause between renewals, and between tries to acquire."""
 
     api_url: str = ""
-    """Address of the web part as pods reach it; empty: there is no web part."""
+    """Address of the web app as pods reach it; empty: there is no web app."""
 
     api_of_projects: bool = False
-    """Whether the web part sees projects alone, namespaces labelled `tidegate.dev/project=true`: finished runs elsewhere are
+    """Whether the web app sees projects alone, namespaces labelled `tidegate.dev/project=true`: finished runs elsewhere are
     then deleted here."""
 
     require_baseline: bool = True
@@ -105,7 +105,7 @@ class OperatorSettings(BaseSettings):
         return [n.strip() for n in value.split(",") if n.strip()] if isinstance(value, str) else value
 
     def deletes_due_by(self, namespace: str, projects: Projects | None) -> float:
-        """Until when a finished run of a namespace must have been due to be deleted here: without a web part at any time,
+        """Until when a finished run of a namespace must have been due to be deleted here: without a web app at any time,
         never where its mirror does it. Elsewhere, when projects were listed last: it may be one since then."""
         if not self.api_url:
             return math.inf

@@ -15,7 +15,7 @@ MOST_BATCH_BYTES = 8 * 1024 * 1024
 
 
 class ApiClient(Client):
-    """The API of a web part, for one project; by default the only one that the key opens."""
+    """The API of a web app, for one project; by default the only one that the key opens."""
 
     def __init__(self, url: str, key: str, *, project: Optional[str] = None) -> None:
         self._http = Http(f"{url.rstrip('/')}/api/v1", authorization=lambda: f"Bearer {key}")

@@ -262,7 +262,7 @@ def run_body(
 def connect(*, url: Optional[str] = None, key: Optional[str] = None, project: Optional[str] = None) -> Client:
     """A client for where runs go:
 
-    - in a run: its project, by the run's own token; what is started there is its child. NeedsApi without the web part;
+    - in a run: its project, by the run's own token; what is started there is its child. NeedsApi without the web app;
     - with ``url`` or TIDEGATE_API_URL: the HTTP API, by the API key ``key``, TIDEGATE_API_KEY or TIDEGATE_API_KEY_FILE;
     - else the cluster itself: by the pod's own service account, or by what ``kubectl config view`` says.
 

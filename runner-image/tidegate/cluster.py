@@ -69,7 +69,7 @@ class ClusterClient(Client):
         if run.result_bytes is None:
             return run.result
         raise ApiError(
-            f"the result of {run.name} has {run.result_bytes} bytes, which only the web part has: "
+            f"the result of {run.name} has {run.result_bytes} bytes, which only the web app has: "
             "set TIDEGATE_API_URL and TIDEGATE_API_KEY"
         )
 

@@ -1,4 +1,4 @@
-"""Where a run's words go: to the web part by the pod's own token, or to nobody where none is installed.
+"""Where a run's words go: to the web app by the pod's own token, or to nobody where none is installed.
 
 What a run can do without is dropped with one warning; what it relies on raises NeedsApi at the call.
 """
@@ -23,7 +23,7 @@ MOST_CHECKPOINT_BYTES = 1024 * 1024
 
 
 class Stored(NamedTuple):
-    """A document that the web part keeps."""
+    """A document that the web app keeps."""
 
     bytes: int
     sha256: str
@@ -48,35 +48,35 @@ class Connection:
 
     def save_checkpoint(self, data: bytes, *, seconds: Optional[float]) -> None:
         """Return when the checkpoint is committed."""
-        raise NeedsApi("a checkpoint needs Tidegate's web part, which isn't installed")
+        raise NeedsApi("a checkpoint needs Tidegate's web app, which isn't installed")
 
     def load_checkpoint(self, *, seconds: Optional[float]) -> Optional[bytes]:
         """The last checkpoint of any attempt; None without one."""
-        raise NeedsApi("a checkpoint needs Tidegate's web part, which isn't installed")
+        raise NeedsApi("a checkpoint needs Tidegate's web app, which isn't installed")
 
     def store_result(self, data: bytes, *, seconds: Optional[float]) -> Stored:
         """Return when a result that is too large for the termination log is committed."""
-        raise NeedsApi("a larger result needs Tidegate's web part, which isn't installed")
+        raise NeedsApi("a larger result needs Tidegate's web app, which isn't installed")
 
     def create_child(self, body: Mapping[str, Any], *, seconds: Optional[float]) -> Mapping[str, Any]:
         """Return when the child is made, with it as the API tells of runs."""
-        raise NeedsApi("to start runs in a run needs Tidegate's web part, which isn't installed")
+        raise NeedsApi("to start runs in a run needs Tidegate's web app, which isn't installed")
 
     def children(self, *, after: Optional[str], seconds: Optional[float]) -> Mapping[str, Any]:
         """A page of the run's children: ``items``, and ``after`` for the next page."""
-        raise NeedsApi("to wait for runs in a run needs Tidegate's web part, which isn't installed")
+        raise NeedsApi("to wait for runs in a run needs Tidegate's web app, which isn't installed")
 
     def met(self, uid: str, *, seconds: Optional[float]) -> Mapping[str, Any]:
         """A run that somebody else has made, and that a key of this run's has met."""
-        raise NeedsApi("to wait for runs in a run needs Tidegate's web part, which isn't installed")
+        raise NeedsApi("to wait for runs in a run needs Tidegate's web app, which isn't installed")
 
     def child_result(self, uid: str, *, seconds: Optional[float]) -> Any:
         """The result of a child that is too large for its status."""
-        raise NeedsApi("to read runs in a run needs Tidegate's web part, which isn't installed")
+        raise NeedsApi("to read runs in a run needs Tidegate's web app, which isn't installed")
 
     def cancel_child(self, uid: str, *, seconds: Optional[float]) -> None:
         """Ask for a child's end; nothing happens to one that has ended."""
-        raise NeedsApi("to cancel runs in a run needs Tidegate's web part, which isn't installed")
+        raise NeedsApi("to cancel runs in a run needs Tidegate's web app, which isn't installed")
 
     def close(self) -> None:
         """Let what is still on its way go out, within a bound of time."""
@@ -84,11 +84,11 @@ class Connection:
     def _warn(self, what: str) -> None:
         if what not in self._warned:
             self._warned.add(what)
-            streams.say(f"no web part is installed, {what} told to nobody")
+            streams.say(f"no web app is installed, {what} told to nobody")
 
 
 class PodConnection(Connection):
-    """The web part, asked with the token of the pod, for its run alone."""
+    """The web app, asked with the token of the pod, for its run alone."""
 
     stores = True
 

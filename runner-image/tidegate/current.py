@@ -68,7 +68,7 @@ class Run:
 
         To set it is to commit it: when the line has run, the next attempt gets it, whatever happens to this pod. Each look
         gives a copy; a change inside it counts once it is set again. At most 1 MiB.
-        Raises NeedsApi without the web part, ApiError when it can't be committed before the attempt's time is over.
+        Raises NeedsApi without the web app, ApiError when it can't be committed before the attempt's time is over.
         """
         if self._has_checkpoint is None:
             self._checkpoint = self.connection.load_checkpoint(seconds=self.patience())

@@ -78,7 +78,7 @@ class RunCancelled(BaseException):
 
 
 class NeedsApi(TidegateError):
-    """The call needs Tidegate's web part, and none is installed. No further attempt would have it: the exit code is 64."""
+    """The call needs Tidegate's web app, and none is installed. No further attempt would have it: the exit code is 64."""
 
 
 class NotInRun(TidegateError, RuntimeError):
@@ -86,7 +86,7 @@ class NotInRun(TidegateError, RuntimeError):
 
 
 class ApiError(TidegateError):
-    """The web part or Kubernetes refused a request, or could not be reached for as long as there was time."""
+    """The web app or Kubernetes refused a request, or could not be reached for as long as there was time."""
 
     def __init__(self, message: str, *, status: Optional[int] = None, tries: int = 1, lost: bool = False) -> None:
         super().__init__(message)

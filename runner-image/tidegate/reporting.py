@@ -1,4 +1,4 @@
-"""Tells the web part what can wait: progress and changes of metadata. It never slows or breaks a task.
+"""Tells the web app what can wait: progress and changes of metadata. It never slows or breaks a task.
 
 A thread sends at most twice a second. Of progress the newest state counts, so that only that is kept. Changes of metadata are
 joined into one request where the result is the same; when too many wait, the oldest is dropped. What was dropped is

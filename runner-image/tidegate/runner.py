@@ -120,7 +120,7 @@ def _stored(here: Run, text: str) -> str:
         return text
     if not here.connection.stores:
         # The kubelet cuts it, and by that the operator knows: Failed/ResultTooLarge.
-        streams.say(f"the result has {len(data)} bytes, at most {limit} are kept where no web part is installed")
+        streams.say(f"the result has {len(data)} bytes, at most {limit} are kept where no web app is installed")
         return text
     try:
         stored = here.connection.store_result(data, seconds=here.patience())

@@ -117,7 +117,7 @@ def fake_run(
 ) -> Iterator[FakeRun]:
     """A run for what is called inside: ``fake.call(task, payload)``, or any code that asks for ``current_run()``.
 
-    ``timeout`` is the attempt's, in seconds from now. With ``web=False`` it is as where no web part is installed.
+    ``timeout`` is the attempt's, in seconds from now. With ``web=False`` it is as where no web app is installed.
     """
     fake = FakeRun(checkpoint=checkpoint, children=children)
     run = Run(

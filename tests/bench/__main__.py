@@ -169,15 +169,15 @@ def main() -> int:
         nargs="?",
         const=1_000_000,
         metavar="RUNS",
-        help="measure the web part over so many archived runs instead (%(const)s)",
+        help="measure the web app over so many archived runs instead (%(const)s)",
     )
     parser.add_argument("--requests", type=int, default=60, help="of each kind over the history (%(default)s)")
     parser.add_argument(
-        "--serving", action="store_true", help="measure what the web part takes instead: runs and streams"
+        "--serving", action="store_true", help="measure what the web app takes instead: runs and streams"
     )
     parser.add_argument("--posts", type=int, default=500, help="runs made over HTTP in a round (%(default)s)")
     parser.add_argument(
-        "--beside", type=Path, metavar="CHECKOUT", help="let the web part of another checkout take turns in making runs"
+        "--beside", type=Path, metavar="CHECKOUT", help="let the web app of another checkout take turns in making runs"
     )
     parser.add_argument("--streams", type=int, default=2000, help="open streams (%(default)s)")
     parser.add_argument("--events", type=int, default=50, help="events to all of them (%(default)s)")

@@ -1,4 +1,4 @@
-"""How long the web part takes over a long history: the list of runs by each filter, and the page of a run.
+"""How long the web app takes over a long history: the list of runs by each filter, and the page of a run.
 
 A million archived runs are made by SQL in a Postgres of its own, with its defaults; the app answers in this process, so
 that what is measured is the server's own time: sign-in, queries, rendering. The CPU of it, ours and Postgres's, is told
@@ -135,7 +135,7 @@ def _times(parts: Parts, me: SignedIn, paths: list[str]) -> Took:
 
 @contextmanager
 def _app(folder: Path) -> Iterator[Parts]:
-    """The web part with its stores and no cluster: what is archived needs none."""
+    """The web app with its stores and no cluster: what is archived needs none."""
     nowhere = folder / "kubeconfig"
     nowhere.write_text(_KUBECONFIG.format(port=free_port()))
     json_logs.configure("WARNING")

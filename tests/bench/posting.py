@@ -30,7 +30,7 @@ class Posted:
     at_apiserver: list[float]
     cpu_ms: float
     beside: list[float]
-    """Over HTTP too, by the web part of another checkout."""
+    """Over HTTP too, by the web app of another checkout."""
     beside_cpu_ms: float
 
     @property

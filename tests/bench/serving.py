@@ -1,4 +1,4 @@
-"""What the web part takes: runs made over HTTP beside the same runs made at the apiserver, and open streams.
+"""What the web app takes: runs made over HTTP beside the same runs made at the apiserver, and open streams.
 
 The processes are those that the chart runs, with their rights, beside a Postgres and a Redis of their own. Rounds over
 HTTP and at the apiserver take turns: the ratio of two that follow each other is worth more than either.
@@ -79,7 +79,7 @@ def measure(
     tell: Callable[[str], None],
     beside: Path | None = None,
 ) -> tuple[Posted, Mirrored, Streamed]:
-    """Start everything and ask. The web part of the checkout ``beside`` takes turns with ours in making runs."""
+    """Start everything and ask. The web app of the checkout ``beside`` takes turns with ours in making runs."""
     ensure_servers()
     _lift_limit_of_files()
     with _stack() as stack:

@@ -63,7 +63,7 @@ def test_what_is_uninstalled_loses_no_run(kubectl: Kubectl, runs: ClusterRuns) -
 
 
 def narrow_rights_suffice(kubectl: Kubectl, *, build: str) -> None:
-    """Another release, without the web part: it works in the namespaces it was given, and in no other. `build`: the tag of its
+    """Another release, without the web app: it works in the namespaces it was given, and in no other. `build`: the tag of its
     operator."""
     for namespace in ("inside", "outside", "second"):
         kubectl("create", "namespace", namespace)

@@ -1,4 +1,4 @@
-"""Who calls the web part in tests: a browser's session without the browser, and a pipeline with its key."""
+"""Who calls the web app in tests: a browser's session without the browser, and a pipeline with its key."""
 
 import re
 from dataclasses import dataclass

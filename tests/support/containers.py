@@ -1,4 +1,4 @@
-"""The runner as the container of a run's pod, with the real web part."""
+"""The runner as the container of a run's pod, with the real web app."""
 
 import subprocess
 from pathlib import Path
@@ -8,7 +8,7 @@ from support.runner import Ended, RunnerPod
 
 
 class Container:
-    """The runner as the container of a run's pod: its token, its variables, a real way to the web part."""
+    """The runner as the container of a run's pod: its token, its variables, a real way to the web app."""
 
     def __init__(self, folder: Path, pod: Pod, url: str, *, attempt: int = 1, tasks: str) -> None:
         self.pod = pod

@@ -1,4 +1,4 @@
-"""What a request costs the servers behind the web part, by their own account."""
+"""What a request costs the servers behind the web app, by their own account."""
 
 import re
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ class Costs:
     redis: int = 0
     """Round trips to Redis."""
     apiserver: list[str] = field(default_factory=list)
-    """Requests of the web part's user: verb and resource."""
+    """Requests of the web app's user: verb and resource."""
 
 
 class CostMeter:

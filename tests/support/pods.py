@@ -1,4 +1,4 @@
-"""Pods of runs, and what they call of the web part."""
+"""Pods of runs, and what they call of the web app."""
 
 from collections.abc import Mapping
 from typing import Any

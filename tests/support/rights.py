@@ -1,4 +1,4 @@
-"""What each process of the web part may do in the cluster: the tests run with these rights and no others."""
+"""What each process of the web app may do in the cluster: the tests run with these rights and no others."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A web part that answers as a test says: 503 with Retry-After, nothing at all, a lost answer, or what is right."""
+"""A web app that answers as a test says: 503 with Retry-After, nothing at all, a lost answer, or what is right."""
 
 import json
 import socket

@@ -1,4 +1,4 @@
-"""The web part for tests: its processes' rights, an app with a signed-in client, a mirror in a thread, real runs."""
+"""The web app for tests: its processes' rights, an app with a signed-in client, a mirror in a thread, real runs."""
 
 import json
 import subprocess
@@ -149,7 +149,7 @@ class Stack:
 
 @dataclass(kw_only=True)
 class Process:
-    """A running process of the web part."""
+    """A running process of the web app."""
 
     process: "subprocess.Popen[bytes]"
     port: int

@@ -16,7 +16,7 @@ from tidegate_api.job_names import job_name
 
 @pytest.fixture
 def url(parts: Parts) -> Iterator[str]:
-    """The web part's address."""
+    """The web app's address."""
     with parts.served() as made:
         yield made
 

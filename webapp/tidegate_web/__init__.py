@@ -1,4 +1,4 @@
-"""The web part of Tidegate: REST API, dashboard, sign-in, live updates, and the mirror that keeps every run."""
+"""The web app of Tidegate: REST API, dashboard, sign-in, live updates, and the mirror that keeps every run."""
 
 from importlib.metadata import version
 

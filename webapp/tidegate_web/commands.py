@@ -103,7 +103,7 @@ def _complaints(error: ValidationError) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; what can't be done is one line on standard error."""
-    parser = argparse.ArgumentParser(prog="tidegate-web", description="The web part of Tidegate.")
+    parser = argparse.ArgumentParser(prog="tidegate-web", description="The web app of Tidegate.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     for name, (_, text) in COMMANDS.items():
         commands.add_parser(name, help=text)

@@ -167,7 +167,7 @@ class ApiBackend:
 
 
 def refused(error: AnswerError, *, what: str, url: str, project: str | None = None) -> NoReturn:
-    """What the web part said, as a line for people."""
+    """What the web app said, as a line for people."""
     where = f" in project {project} (another one: -n)" if project else ""
     if error.status == 401:
         raise CommandError(f"{url}: {_WITHOUT_KEY}") from error
@@ -183,7 +183,7 @@ def refused(error: AnswerError, *, what: str, url: str, project: str | None = No
 
 
 def connect_http(*, url: str, key: str) -> Http:
-    """The web part at an address."""
+    """The web app at an address."""
     pool = urllib3.PoolManager()
 
     def send(

@@ -1,4 +1,4 @@
-"""Logs that the web part keeps: stored chunks, then the live stream; the one goes on where the other ends."""
+"""Logs that the web app keeps: stored chunks, then the live stream; the one goes on where the other ends."""
 
 import time
 from collections.abc import Callable, Iterator

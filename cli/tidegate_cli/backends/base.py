@@ -56,7 +56,7 @@ class Backend(Protocol):
 
     @property
     def dashboard(self) -> str | None:
-        """The address of the web part, where it is known."""
+        """The address of the web app, where it is known."""
 
     def create_run(self, wanted: NewRun) -> Json:
         """Make a run; the same one for the same idempotency key."""

@@ -1,4 +1,4 @@
-"""Kubernetes by the user's kubeconfig: no web part is needed. What only the archive or the leader knows isn't there."""
+"""Kubernetes by the user's kubeconfig: no web app is needed. What only the archive or the leader knows isn't there."""
 
 import json
 import re
@@ -89,7 +89,7 @@ class KubernetesBackend:
         if "result" in run["status"]:
             return run["status"]["result"]
         if run["status"].get("resultRef"):
-            raise CommandError("the result is too large for the cluster: the web part has it (tidegate login)")
+            raise CommandError("the result is too large for the cluster: the web app has it (tidegate login)")
         raise CommandError(f"{run['name']} has no result")
 
     def changes(self, run: Json, deadline: Deadline) -> Iterator[Json]:

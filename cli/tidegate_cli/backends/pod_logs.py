@@ -29,7 +29,7 @@ def logs(http: Http, run: Json, *, attempt: int | None, follow: bool) -> Iterato
             break
         time.sleep(PAUSE_SECONDS)
     if not shown:
-        raise CommandError(f"{run['name']} has no pod with a log (any more): the web part keeps logs (tidegate login)")
+        raise CommandError(f"{run['name']} has no pod with a log (any more): the web app keeps logs (tidegate login)")
 
 
 def _log(http: Http, pod: Json, *, follow: bool) -> Iterator[str]:

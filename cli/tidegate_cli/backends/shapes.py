@@ -12,7 +12,7 @@ _ONLY_WHOLE: Final = ("metadata", "labels", "spec", "status")
 
 
 def run_of(resource: Json) -> Json:
-    """A TaskRun. What only the web part knows, such as progress, is null."""
+    """A TaskRun. What only the web app knows, such as progress, is null."""
     metadata, spec, status = resource["metadata"], resource.get("spec") or {}, resource.get("status") or {}
     labels, attempts = metadata.get("labels") or {}, status.get("attempts") or []
     return {

@@ -1,4 +1,4 @@
-"""Ways into the web part: the login that is kept, and its pages."""
+"""Ways into the web app: the login that is kept, and its pages."""
 
 import os
 import sys
@@ -21,7 +21,7 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 @click.argument("url")
 @click.option("-n", "--namespace", "--project", "project", metavar="NAME", help="The project to work in; else the key's own.")  # fmt: skip
 def login(url: str, project: str | None) -> None:
-    """Keep the address URL of the web part and an API key for the commands to come.
+    """Keep the address URL of the web app and an API key for the commands to come.
 
     The key is asked for, or read from stdin or TIDEGATE_API_KEY; it isn't taken as an argument, which others could see. It is
     tried before it is kept, in a file that only you can read.

@@ -165,7 +165,7 @@ affinity: {{ toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
 
-{{/* Where the web part finds projects, and how it gets its rights in them. */}}
+{{/* Where the web app finds projects, and how it gets its rights in them. */}}
 {{- define "tidegate.projectsEnv" -}}
 {{- include "tidegate.namespacesEnv" . }}
 - name: TIDEGATE_RELEASE_NAMESPACE
@@ -195,7 +195,7 @@ affinity: {{ toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
 
-{{/* Whether the web part has its rights in projects alone: "yes" or nothing. */}}
+{{/* Whether the web app has its rights in projects alone: "yes" or nothing. */}}
 {{- define "tidegate.byProject" -}}
 {{- if and .Values.web.enabled (not .Values.namespaces) (eq .Values.web.rights "projects") }}yes{{ end }}
 {{- end }}

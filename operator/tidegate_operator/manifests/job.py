@@ -1,7 +1,7 @@
 """From a run to its Job: a pure builder.
 
 The pod gets its payload through a downward-API file of an annotation, tells its result through the termination log, and
-holds no credential but, where there is a web part, a token that is good for this pod alone. Three layers make a pod: what
+holds no credential but, where there is a web app, a token that is good for this pod alone. Three layers make a pod: what
 Tidegate sets by default, over it the task's `podTemplate`, over both what has to be Tidegate's own.
 """
 

@@ -1,7 +1,7 @@
 """How long a finished run stays in the cluster.
 
-Where there is a web part its mirror deletes, and only what it has stored; else the operator does, and in namespaces that
-the web part doesn't see.
+Where there is a web app its mirror deletes, and only what it has stored; else the operator does, and in namespaces that
+the web app doesn't see.
 """
 
 from tidegate_operator.policies.decision import Decision, DecisionContext, DeleteRun

@@ -24,7 +24,7 @@ const provider = new Provider(issuer, {
   pkce: { required: () => true },
   cookies: { keys: ["of no worth"] },
 });
-// Tests serve the web part on whatever port is free.
+// Tests serve the web app on whatever port is free.
 provider.Client.prototype.redirectUriAllowed = () => true;
 
 provider.listen(port, "127.0.0.1");

@@ -1,4 +1,4 @@
-"""What a run tells and stores, when the web part answers late, wrongly or not at all."""
+"""What a run tells and stores, when the web app answers late, wrongly or not at all."""
 
 import hashlib
 import signal
@@ -194,7 +194,7 @@ def test_a_run_that_waits_for_its_checkpoint_can_be_cancelled(pod: RunnerPod) ->
 def test_without_the_web_part_a_checkpoint_ends_the_run(pod: RunnerPod) -> None:
     ended = pod.run("tasks:saves", {"value": 1}, TIDEGATE_RUN="works")
     assert ended.code == 64
-    assert ended.result == "NeedsApi: a checkpoint needs Tidegate's web part, which isn't installed"
+    assert ended.result == "NeedsApi: a checkpoint needs Tidegate's web app, which isn't installed"
 
 
 def test_without_the_web_part_metadata_are_one_warning(pod: RunnerPod) -> None:

@@ -276,7 +276,7 @@ class Project(TypedDict):
     role: RoleName | None
     """What whoever asks is in it; null for nothing."""
     ready: bool
-    """Whether the web part has its rights there: the mirror grants them a moment after a project was made."""
+    """Whether the web app has its rights there: the mirror grants them a moment after a project was made."""
 
 
 class ProjectOfCaller(TypedDict):

@@ -11,7 +11,7 @@ from tidegate_web.store.records import RunLike, is_from_cluster, objects, whole_
 
 
 def requester(row: RunLike) -> Requester | None:
-    """Who asked for a run: verified when this web part wrote it, else only what the object claims."""
+    """Who asked for a run: verified when this web app wrote it, else only what the object claims."""
     if row.submitted_by:
         return {"name": row.submitted_by, "verified": True}
     return {"name": row.requested_by, "verified": False} if row.requested_by else None

@@ -1,4 +1,4 @@
-"""The web part's way to the apiserver: the official client's configuration, login and connections, dict bodies, and
+"""The web app's way to the apiserver: the official client's configuration, login and connections, dict bodies, and
 one kind of error with the apiserver's own words.
 """
 
@@ -208,7 +208,7 @@ class Cluster:
         except _BROKEN as error:
             raise ClusterError(0, f"the apiserver can't be reached: {error}") from error
 
-    # What the web part asks for, by name.
+    # What the web app asks for, by name.
 
     def create_run(self, project: str, body: Mapping[str, Any]) -> dict[str, Any]:
         return self.request("POST", runs_path(project), body=body, query={"fieldValidation": "Strict"})

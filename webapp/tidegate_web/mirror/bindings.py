@@ -1,4 +1,4 @@
-"""The web part's rights in a project: RoleBindings in its namespace, one for each of our service accounts that has any.
+"""The web app's rights in a project: RoleBindings in its namespace, one for each of our service accounts that has any.
 
 The mirror makes them, which nobody can reach, and not the process that people talk to. It may bind exactly the ClusterRoles
 of the settings.
