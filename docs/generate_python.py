@@ -14,7 +14,7 @@ from generated import attribute_docs, write
 
 PARTS: list[tuple[ModuleType, list[str]]] = [
     (tidegate, sorted(tidegate.__all__, key=str.lower)),
-    (tidegate.client, ["connect", "run_body", "RunOptions", "Handle", "Seen", "Client", "SubmitManyFailed"]),
+    (tidegate.client, ["connect", "run_body", "RunOptions", "Handle", "RunState", "Client", "SubmitManyFailed"]),
     (tidegate.manifests, ["manifest", "export"]),
     (tidegate.testing, ["run", "fake_run", "FakeRun"]),
 ]

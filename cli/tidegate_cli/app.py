@@ -2,7 +2,7 @@
 
 import click
 
-from tidegate_cli.commands import access, acts, local, runs
+from tidegate_cli.commands import access, actions, local, runs
 from tidegate_cli.commands.completion import completion
 from tidegate_cli.commands.queues import queues
 from tidegate_cli.commands.schedules import schedules
@@ -19,7 +19,7 @@ def cli() -> None:
 
 
 for command in (
-    runs.run_task, runs.list_runs, runs.show_run, acts.logs, acts.wait, acts.cancel, acts.suspend, acts.resume,
-    acts.replay, queues, schedules, tasks, access.login, access.logout, access.open_page, local.execute, completion,
+    runs.run_task, runs.list_runs, runs.show_run, actions.logs, actions.wait, actions.cancel, actions.suspend, actions.resume,
+    actions.replay, queues, schedules, tasks, access.login, access.logout, access.open_page, local.execute, completion,
 ):  # fmt: skip
     cli.add_command(command)

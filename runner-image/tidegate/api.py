@@ -6,8 +6,9 @@ import json
 from typing import Any, Mapping, Optional, Sequence
 from urllib.parse import quote
 
-from tidegate.client import SUBMIT_SECONDS, Client, Seen
 from tidegate.errors import ApiError, ConfigurationError
+from tidegate.run_json import encoded
+from tidegate.runs import SUBMIT_SECONDS, Client, RunState, state_of
 from tidegate.transport import Http
 
 MOST_IN_BATCH = 1000
@@ -31,14 +32,14 @@ class ApiClient(Client):
             (self._project,) = roles
         return str(self._project)
 
-    def create(self, body: Mapping[str, Any]) -> Seen:
+    def create(self, body: Mapping[str, Any]) -> RunState:
         try:
             made = self._http.call("POST", self._path(), encoded(body), seconds=SUBMIT_SECONDS).json()
         except ApiError as error:
             made = self._made_before(body) if error.status == 409 and error.tries > 1 else None
             if made is None:
                 raise
-        return seen(made)
+        return state_of(made)
 
     def create_many(self, bodies: Sequence[Mapping[str, Any]]) -> list[Any]:
         answers: list[Any] = []
@@ -53,15 +54,15 @@ class ApiClient(Client):
                 answers.append(self._answered(json.loads(body), item, again=answer.tries > 1))
         return answers
 
-    def look(self, run: Seen, *, seconds: Optional[float]) -> Seen:
-        return seen(self._http.call("GET", self._path(run.uid or run.name), seconds=seconds).json())
+    def look(self, run: RunState, *, seconds: Optional[float]) -> RunState:
+        return state_of(self._http.call("GET", self._path(run.uid or run.name), seconds=seconds).json())
 
-    def result(self, run: Seen) -> Any:
+    def result(self, run: RunState) -> Any:
         if run.result_bytes is None:
             return run.result
         return self._http.call("GET", f"{self._path(run.uid)}/result", seconds=SUBMIT_SECONDS).json()
 
-    def cancel(self, run: Seen) -> None:
+    def cancel(self, run: RunState) -> None:
         try:
             self._http.call("POST", f"{self._path(run.uid)}:cancel", b"{}", seconds=SUBMIT_SECONDS)
         except ApiError as error:
@@ -73,7 +74,7 @@ class ApiClient(Client):
         if made is None and item["status"] == 409 and again:
             made = self._made_before(body)
         if made is not None:
-            return seen(made)
+            return state_of(made)
         return ApiError(item["problem"].get("detail") or f"status {item['status']}", status=item["status"])
 
     def _made_before(self, body: Mapping[str, Any]) -> Optional[Mapping[str, Any]]:
@@ -89,21 +90,6 @@ class ApiClient(Client):
         return runs if run is None else f"{runs}/{quote(run, safe='')}"
 
 
-def seen(run: Mapping[str, Any]) -> Seen:
-    """A run of the API's JSON, whole or in a list."""
-    status = run.get("status") or {}
-    reference = status.get("resultRef") or run.get("resultRef")
-    return Seen(
-        name=run["name"],
-        uid=run["uid"],
-        phase=run.get("phase") or "Pending",
-        reason=run.get("reason") or "",
-        message=run.get("message") or status.get("message") or "",
-        result=status.get("result", run.get("result")),
-        result_bytes=None if reference is None else reference["bytes"],
-    )
-
-
 def pieces(bodies: Sequence[bytes]) -> list[list[bytes]]:
     """Bodies in batches that the API takes."""
     found: list[list[bytes]] = []
@@ -115,11 +101,3 @@ def pieces(bodies: Sequence[bytes]) -> list[list[bytes]]:
         found[-1].append(body)
         size += len(body) + 1
     return found
-
-
-def encoded(body: Mapping[str, Any]) -> bytes:
-    """A run's body as JSON; TypeError for what is none."""
-    try:
-        return json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"the payload is not JSON: {error}") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Mapping, Optional
 
-from tidegate.client import Client, Seen
+from tidegate.runs import Client, RunState, state_of
 
 if TYPE_CHECKING:
     from tidegate.current import Run
@@ -15,29 +15,29 @@ class ChildClient(Client):
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._ended: dict[str, Seen] = {}
+        self._ended: dict[str, RunState] = {}
         """By uid: who waits for many children asks once for all of them."""
         self._met: set[str] = set()
         """Uids of runs that others have made, found by their key: the list of children doesn't have them."""
 
-    def create(self, body: Mapping[str, Any]) -> Seen:
-        made = self._run.connection.create_child(body, seconds=self._run.patience())
+    def create(self, body: Mapping[str, Any]) -> RunState:
+        made = self._run.connection.create_child(body, seconds=self._run.time_budget())
         if made.get("parent", self._run.name) != self._run.name:
             self._met.add(made["uid"])
-        return _seen(made)
+        return state_of(made)
 
-    def look(self, run: Seen, *, seconds: Optional[float]) -> Seen:
+    def look(self, run: RunState, *, seconds: Optional[float]) -> RunState:
         if run.uid in self._ended:
             return self._ended[run.uid]
-        patience = self._run.patience()
-        if seconds is None or (patience is not None and patience < seconds):
-            seconds = patience
+        time_budget = self._run.time_budget()
+        if seconds is None or (time_budget is not None and time_budget < seconds):
+            seconds = time_budget
         if run.uid in self._met:
-            return _seen(self._run.connection.met(run.uid, seconds=seconds))
+            return state_of(self._run.connection.get_run(run.uid, seconds=seconds))
         after: Optional[str] = None
         while True:
             page = self._run.connection.children(after=after, seconds=seconds)
-            for child in map(_seen, page["items"]):
+            for child in map(state_of, page["items"]):
                 if child.ended:
                     self._ended[child.uid] = child
                 if child.uid == run.uid or (not run.uid and child.name == run.name):
@@ -47,16 +47,10 @@ class ChildClient(Client):
                 # Made while the archive was away: it will be told of when that is back.
                 return run
 
-    def result(self, run: Seen) -> Any:
+    def result(self, run: RunState) -> Any:
         if run.result_bytes is None:
             return run.result
-        return self._run.connection.child_result(run.uid, seconds=self._run.patience())
+        return self._run.connection.child_result(run.uid, seconds=self._run.time_budget())
 
-    def cancel(self, run: Seen) -> None:
-        self._run.connection.cancel_child(run.uid, seconds=self._run.patience())
-
-
-def _seen(child: Mapping[str, Any]) -> Seen:
-    from tidegate.api import seen
-
-    return seen(child)
+    def cancel(self, run: RunState) -> None:
+        self._run.connection.cancel_child(run.uid, seconds=self._run.time_budget())

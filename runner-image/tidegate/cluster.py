@@ -11,9 +11,9 @@ import ssl
 from typing import Any, Callable, Mapping, Optional
 from urllib.parse import quote
 
-from tidegate.api import encoded
-from tidegate.client import SUBMIT_SECONDS, Client, Seen
 from tidegate.errors import ApiError, ConfigurationError
+from tidegate.run_json import encoded
+from tidegate.runs import SUBMIT_SECONDS, Client, RunState
 from tidegate.transport import Http
 
 ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -36,7 +36,7 @@ class ClusterClient(Client):
         self._http = Http(server, authorization=authorization, context=context, proxies=proxies)
         self._namespace = namespace
 
-    def create(self, body: Mapping[str, Any]) -> Seen:
+    def create(self, body: Mapping[str, Any]) -> RunState:
         spec = {field: value for field, value in body.items() if field != "name"}
         key = body.get("idempotencyKey")
         name = body.get("name") or run_name(self._namespace, body["taskRef"]["name"], key or "")
@@ -57,15 +57,15 @@ class ClusterClient(Client):
                 raise
             if any(made["spec"].get(field) != spec.get(field) for field in ("taskRef", "payload")):
                 raise ApiError("this idempotency key was used with another payload", status=422) from None
-        return _seen(made)
+        return _state_of(made)
 
-    def look(self, run: Seen, *, seconds: Optional[float]) -> Seen:
+    def look(self, run: RunState, *, seconds: Optional[float]) -> RunState:
         found = self._get(run.name, seconds=seconds)
         if run.uid and found["metadata"]["uid"] != run.uid:
             raise ApiError(f"run {run.name} was deleted, and there is another of this name", status=404)
-        return _seen(found)
+        return _state_of(found)
 
-    def result(self, run: Seen) -> Any:
+    def result(self, run: RunState) -> Any:
         if run.result_bytes is None:
             return run.result
         raise ApiError(
@@ -73,7 +73,7 @@ class ClusterClient(Client):
             "set TIDEGATE_API_URL and TIDEGATE_API_KEY"
         )
 
-    def cancel(self, run: Seen) -> None:
+    def cancel(self, run: RunState) -> None:
         # The uid is a precondition: a newer run of this name is not meant.
         patch = {"metadata": {"uid": run.uid}, "spec": {"cancel": True}}
         self._http.call("PATCH", self._path(run.name), encoded(patch), seconds=SUBMIT_SECONDS, headers=MERGE_PATCH)
@@ -93,10 +93,10 @@ def run_name(project: str, task: str, key: str) -> str:
     return f"{task[:40].rstrip('-')}-{digest}"
 
 
-def _seen(resource: Mapping[str, Any]) -> Seen:
+def _state_of(resource: Mapping[str, Any]) -> RunState:
     status = resource.get("status") or {}
     reference = status.get("resultRef")
-    return Seen(
+    return RunState(
         name=resource["metadata"]["name"],
         uid=resource["metadata"]["uid"],
         phase=status.get("phase") or "Pending",

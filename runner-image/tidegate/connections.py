@@ -66,8 +66,8 @@ class Connection:
         """A page of the run's children: ``items``, and ``after`` for the next page."""
         raise NeedsApi("to wait for runs in a run needs Tidegate's web app, which isn't installed")
 
-    def met(self, uid: str, *, seconds: Optional[float]) -> Mapping[str, Any]:
-        """A run that somebody else has made, and that a key of this run's has met."""
+    def get_run(self, uid: str, *, seconds: Optional[float]) -> Mapping[str, Any]:
+        """A run that another client has created, and that an idempotency key of this run refers to."""
         raise NeedsApi("to wait for runs in a run needs Tidegate's web app, which isn't installed")
 
     def child_result(self, uid: str, *, seconds: Optional[float]) -> Any:
@@ -135,7 +135,7 @@ class PodConnection(Connection):
         return Stored(stored["bytes"], stored["sha256"])
 
     def create_child(self, body: Mapping[str, Any], *, seconds: Optional[float]) -> Mapping[str, Any]:
-        from tidegate.api import encoded
+        from tidegate.run_json import encoded
 
         try:
             made: Mapping[str, Any] = self.http().call("POST", "/children", encoded(body), seconds=seconds).json()
@@ -153,7 +153,7 @@ class PodConnection(Connection):
         page: Mapping[str, Any] = self.http().call("GET", f"/children{query}", seconds=seconds).json()
         return page
 
-    def met(self, uid: str, *, seconds: Optional[float]) -> Mapping[str, Any]:
+    def get_run(self, uid: str, *, seconds: Optional[float]) -> Mapping[str, Any]:
         found: Mapping[str, Any] = self.http().call("GET", f"/children/{uid}", seconds=seconds).json()
         return found
 

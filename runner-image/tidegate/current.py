@@ -71,7 +71,7 @@ class Run:
         Raises NeedsApi without the web app, ApiError when it can't be committed before the attempt's time is over.
         """
         if self._has_checkpoint is None:
-            self._checkpoint = self.connection.load_checkpoint(seconds=self.patience())
+            self._checkpoint = self.connection.load_checkpoint(seconds=self.time_budget())
             self._has_checkpoint = self._checkpoint is not None
         return None if self._checkpoint is None else json.loads(self._checkpoint)
 
@@ -81,7 +81,7 @@ class Run:
             data = json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
         except (TypeError, ValueError, RecursionError) as error:
             raise TypeError(f"the checkpoint is not JSON: {error}") from error
-        self.connection.save_checkpoint(data, seconds=self.patience())
+        self.connection.save_checkpoint(data, seconds=self.time_budget())
         self._checkpoint, self._has_checkpoint = data, True
 
     def progress(self, fraction: SupportsFloat, message: object = "") -> None:
@@ -115,7 +115,7 @@ class Run:
             self._warned.add(kind or text)
             streams.say(text)
 
-    def patience(self) -> Optional[float]:
+    def time_budget(self) -> Optional[float]:
         """How long something that must be stored may be tried: until a little before the attempt's end."""
         left = self.seconds_left
         return None if left is None else max(0.5, left - min(MARGIN_SECONDS, left / 10))
@@ -159,15 +159,15 @@ class CurrentMetadata:
 
     def set(self, key: str, value: Any) -> None:
         """Give ``key`` a value."""
-        slot.run_or_stranger().metadata.set(key, value)
+        slot.current_or_detached().metadata.set(key, value)
 
     def append(self, key: str, item: Any) -> None:
         """Add an item to the list ``key``, which is made when it isn't there."""
-        slot.run_or_stranger().metadata.append(key, item)
+        slot.current_or_detached().metadata.append(key, item)
 
     def increment(self, key: str, by: SupportsFloat = 1) -> None:
         """Add to the number ``key``, which begins with 0."""
-        slot.run_or_stranger().metadata.increment(key, by)
+        slot.current_or_detached().metadata.increment(key, by)
 
 
 class _Slot:
@@ -176,7 +176,7 @@ class _Slot:
     def __init__(self) -> None:
         self._run: Optional[Run] = None
 
-    def run_or_stranger(self) -> Run:
+    def current_or_detached(self) -> Run:
         """Outside of a run there is one without a name, that tells nobody: a task can be called as a function."""
         if self._run is None:
             self._run = run_from_environment()
@@ -216,7 +216,7 @@ def run_from_environment() -> Run:
 
 def current_run() -> Run:
     """The run that this code works for. Raises NotInRun where there is none."""
-    run = slot.run_or_stranger()
+    run = slot.current_or_detached()
     if not run.name:
         raise NotInRun("there is no run here: in tests of your own, call the task by tidegate.testing.run")
     return run
@@ -224,7 +224,7 @@ def current_run() -> Run:
 
 def progress(fraction: SupportsFloat, message: object = "") -> None:
     """Report how far the run is: ``fraction`` from 0 to 1, and a few words. It never waits and never fails."""
-    slot.run_or_stranger().progress(fraction, message)
+    slot.current_or_detached().progress(fraction, message)
 
 
 def _words(message: object) -> str:

@@ -48,7 +48,7 @@ class Attempt:
 
     def _outcome(self, entrypoint: str) -> int:
         try:
-            here = slot.run_or_stranger()
+            here = slot.current_or_detached()
             self._task = load(entrypoint)
             value = perform(self._task, _payload(), interruption=self._interruption)
             if self._interruption.in_child:
@@ -123,7 +123,7 @@ def _stored(here: Run, text: str) -> str:
         streams.say(f"the result has {len(data)} bytes, at most {limit} are kept where no web app is installed")
         return text
     try:
-        stored = here.connection.store_result(data, seconds=here.patience())
+        stored = here.connection.store_result(data, seconds=here.time_budget())
     except ApiError as error:
         problem = f"the result of {len(data)} bytes can't be stored: {error}"
         if error.status in (400, 413, 415, 422):

@@ -9,16 +9,16 @@ from typing import Any, NoReturn, cast
 
 import urllib3
 from kubernetes import client, config
-from tidegate_api.again import labels_again, spec_again
 from tidegate_api.names import API_VERSION, SCHEDULE_LABEL, TERMINAL_PHASES
+from tidegate_api.replay import replayed_labels, replayed_spec
+from tidegate_api.run_json import definition_json
 from tidegate_api.run_names import name_of_key, new_name, triggered_name
-from tidegate_api.told import definition_told
 
 from tidegate_cli.backends import pod_logs
 from tidegate_cli.backends.base import SCHEDULES, Json, Kind, NewRun, RunFilter
 from tidegate_cli.backends.filtering import fits
 from tidegate_cli.backends.http import AnswerError, Http
-from tidegate_cli.backends.shapes import listed, run_of
+from tidegate_cli.backends.responses import listed, run_of
 from tidegate_cli.deadlines import Deadline
 from tidegate_cli.errors import AwayError, CommandError, MissingError
 from tidegate_cli.names import checked
@@ -132,8 +132,8 @@ class KubernetesBackend:
         return run_of(self._patch("taskruns", run["name"], spec, uid=run["uid"]))
 
     def replay(self, run: Json, *, payload: Json | None, name: str | None) -> Json:
-        spec = spec_again(run["spec"]) | ({} if payload is None else {"payload": payload})
-        return self.create_run(NewRun(spec=spec, name=name, labels=labels_again(run["labels"])))
+        spec = replayed_spec(run["spec"]) | ({} if payload is None else {"payload": payload})
+        return self.create_run(NewRun(spec=spec, name=name, labels=replayed_labels(run["labels"])))
 
     def list_definitions(self, kind: Kind) -> list[Json]:
         return [_definition(item) for item in self._list(kind.plural)]
@@ -154,7 +154,7 @@ class KubernetesBackend:
                     ), True
                 kept = found["metadata"].get("labels") or {}
                 if labels is not None:
-                    ours = {key: value for key, value in kept.items() if key not in labels_again(kept)}
+                    ours = {key: value for key, value in kept.items() if key not in replayed_labels(kept)}
                     kept = ours | dict(labels)
                 body = {**found, "metadata": {**found["metadata"], "labels": kept}, "spec": spec}
                 path = self._path(kind.plural, name)
@@ -302,7 +302,7 @@ def _sender(configuration: client.Configuration) -> Any:
 
 
 def _definition(resource: Json) -> Json:
-    return cast("Json", definition_told(resource))
+    return cast("Json", definition_json(resource))
 
 
 def _is_missing(error: AnswerError) -> bool:

@@ -11,7 +11,7 @@ from tidegate_cli import following, output, times
 from tidegate_cli.backends.base import Json, RunFilter
 from tidegate_cli.backends.filtering import fits
 from tidegate_cli.backends.http import Stream
-from tidegate_cli.backends.shapes import run_of
+from tidegate_cli.backends.responses import run_of
 from tidegate_cli.backends.sse import Event, events
 from tidegate_cli.deadlines import Deadline, Duration
 from tidegate_cli.errors import CommandError

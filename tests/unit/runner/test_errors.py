@@ -14,7 +14,7 @@ import pytest
 import tidegate
 from support.runner import RunnerPod, interpreter
 from tidegate import AbortRun, ApiError, NeedsApi, RetryAfter, RunFailed
-from tidegate.client import Client, Handle, Seen, SubmitManyFailed
+from tidegate.client import Client, Handle, RunState, SubmitManyFailed
 from tidegate.errors import TidegateError
 from tidegate.failures import failure
 
@@ -99,7 +99,10 @@ MADE: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "RetryAfter": ((dt.timedelta(minutes=1), "busy"), {}),
     "ApiError": (("away",), {"status": 503, "tries": 2, "lost": True}),
     "RunFailed": (("r", "Failed", "Error", "no way"), {}),
-    "SubmitManyFailed": (([Handle(Client(), Seen("r", "u", "Pending")), None], {1: ApiError("away", status=503)}), {}),
+    "SubmitManyFailed": (
+        ([Handle(Client(), RunState("r", "u", "Pending")), None], {1: ApiError("away", status=503)}),
+        {},
+    ),
     "_Refused": ((404, "not there", 1.5), {}),
 }
 

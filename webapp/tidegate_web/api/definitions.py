@@ -3,7 +3,7 @@
 from typing import Any, NoReturn
 
 from flask import Blueprint, Response, jsonify, request
-from tidegate_api.told import definition_told
+from tidegate_api.run_json import definition_json
 
 from tidegate_web.api import bodies
 from tidegate_web.api.parameters import AFTER, IF_MATCH, IF_NONE_MATCH, LIMIT
@@ -35,7 +35,7 @@ BODY = By(argument="kind", types={"tasks": TaskBody, "queues": QueueBody, "sched
 
 def _told(resource: dict[str, Any]) -> DefinitionAnswer:
     """One object as whoever asks may see it."""
-    told = definition_told(resource)
+    told = definition_json(resource)
     told["spec"] = definition_spec_shown(told["spec"], whole=sees_values(role_here(told["project"])))
     return told
 

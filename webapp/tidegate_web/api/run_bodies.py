@@ -6,9 +6,9 @@ The spec of a run or a Task is the apiserver's to check: its schema comes from t
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
-from tidegate_api.again import RESERVED_LABELS
 from tidegate_api.names import Phase
 from tidegate_api.queue import QueueSpec
+from tidegate_api.replay import RESERVED_LABELS
 from tidegate_api.schedule import ScheduleSpec
 from tidegate_api.task import TaskSpec
 from tidegate_api.taskrun import TaskRunSpec

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tidegate_api.again import RESERVED_LABELS
 from tidegate_api.names import REQUESTED_BY_ANNOTATION
+from tidegate_api.replay import RESERVED_LABELS
 
 from tidegate_web.cluster.client import GROUP_VERSION, MERGE_PATCH, Cluster, ClusterError
 

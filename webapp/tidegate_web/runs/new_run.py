@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tidegate_api.again import RESERVED_LABELS
+from tidegate_api.replay import RESERVED_LABELS
 from tidegate_api.run_names import new_name
 
 from tidegate_web.runs.bounds import check_bounds

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tidegate_api.again import labels_again, spec_again
+from tidegate_api.replay import replayed_labels, replayed_spec
 
 from tidegate_web.runs.create import RequestedRun
 from tidegate_web.runs.new_run import NewRun, check_payload, generated_name
@@ -14,12 +14,12 @@ from tidegate_web.store.records import NOT_STORED, is_stored_whole
 
 def replayed(row: AnyRow, *, name: str | None = None, payload: Mapping[str, Any] | None = None) -> RequestedRun:
     """The run that does the same again. `name` and `payload`: another one than the old run had."""
-    spec = spec_again(row.spec)
+    spec = replayed_spec(row.spec)
     for field, value in spec.items():
         if not is_stored_whole(value) and (field != "payload" or payload is None):
             raise invalid(field, f"the archive has not stored it: {value[NOT_STORED]}")
     if payload is not None:
         check_payload(payload)
         spec["payload"] = payload
-    labels = labels_again(row.labels)
+    labels = replayed_labels(row.labels)
     return RequestedRun(run=NewRun(name=name or generated_name(spec), labels=labels, spec=spec))

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from tidegate_api.names import SCHEDULE_LABEL
-from tidegate_api.told import requested_by
+from tidegate_api.run_json import requested_by
 
 from tidegate_web.shared import json_text, times
 from tidegate_web.shared.times import parse_time

@@ -1,5 +1,5 @@
-"""Resources as the HTTP API tells of them. The command tells of them so too where it asks the cluster itself: whoever reads its
-output need not know which way was taken.
+"""Resources as the JSON of the HTTP API. The command writes the same where it asks the cluster itself: its output does not depend on the
+way that was taken.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ class Definition(TypedDict):
     status: dict[str, Any]
 
 
-def definition_told(resource: Mapping[str, Any]) -> Definition:
+def definition_json(resource: Mapping[str, Any]) -> Definition:
     """A Task, Queue or Schedule as the apiserver has it."""
     metadata = resource["metadata"]
     return {

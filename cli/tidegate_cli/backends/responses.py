@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from tidegate_api.names import SCHEDULE_LABEL
-from tidegate_api.told import requested_by
+from tidegate_api.run_json import requested_by
 
 from tidegate_cli.backends.base import Json
 from tidegate_cli.times import parse, rfc3339

@@ -8,11 +8,11 @@ RESERVED_LABELS: Final = ("tidegate.dev/", "batch.kubernetes.io/")
 """Labels that Tidegate and Kubernetes set themselves."""
 
 
-def spec_again(spec: Mapping[str, Any]) -> dict[str, Any]:
+def replayed_spec(spec: Mapping[str, Any]) -> dict[str, Any]:
     """The spec of the new run."""
     return {field: value for field, value in spec.items() if field not in OF_THE_OLD_RUN}
 
 
-def labels_again(labels: Mapping[str, str]) -> dict[str, str]:
+def replayed_labels(labels: Mapping[str, str]) -> dict[str, str]:
     """Its labels."""
     return {name: value for name, value in labels.items() if not name.startswith(RESERVED_LABELS)}
