@@ -210,6 +210,7 @@ def test_results_outlive_the_cluster(stack: Stack, parts: Parts, mirror: MirrorT
     reference = pod.send("result", b'"kept"').json
     pod.call("POST", "metadata", json={"set": {"x": 1}})
     ended(stack, pod, reference)
+    until(parts, "works", lambda row: row.phase == "Succeeded")  # the mirror has begun
     stack.runs.delete("works")
     until(parts, "works", lambda row: row.deleted_at is not None)
     me = parts.sign_in()
