@@ -1,10 +1,11 @@
 """A real cluster with the chart installed: its runs, its pods, and ways into its services."""
 
 import os
-import re
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +20,7 @@ from tidegate_web.cluster.client import Cluster
 
 from support.builders import RunBuilder
 from support.operator import Runs
-from support.servers import wait_until
+from support.servers import free_port, wait_until
 
 Json = dict[str, Any]
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -137,32 +138,50 @@ def _guard() -> Iterator[None]:
         guard.stdout.close()
 
 
+class PortForward(threading.Thread):
+    """`kubectl port-forward`, started again as often as it ends: it ends with the pod that it has chosen."""
+
+    def __init__(self, kubectl: Kubectl, target: str, *, port: int) -> None:
+        super().__init__(name=f"port-forward {target}", daemon=True)
+        self.local = free_port()
+        where = ("-n", install.NAMESPACE, "port-forward", target, f"{self.local}:{port}")
+        self._command, self._environment = kubectl.command(*where), dict(kubectl.environment)
+        self._ended = threading.Event()
+        self.said = ""
+
+    def run(self) -> None:
+        while not self._ended.is_set():
+            with tempfile.TemporaryFile() as output:
+                process = subprocess.Popen(self._command, env=self._environment, stdout=output, stderr=output)
+                while process.poll() is None and not self._ended.wait(0.1):
+                    pass
+                process.terminate()
+                process.wait()
+                output.seek(0)
+                self.said = output.read().decode()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it takes connections."""
+        with socket.socket() as tried:
+            return tried.connect_ex(("127.0.0.1", self.local)) == 0
+
+    def end(self) -> None:
+        """Return when its process is gone."""
+        self._ended.set()
+        self.join()
+
+
 @contextmanager
 def forwarded(kubectl: Kubectl, target: str, port: int = 80) -> Iterator[str]:
     """The address of a service or pod of the release, on a free port here."""
-    with tempfile.TemporaryFile() as output:
-        process = subprocess.Popen(
-            kubectl.command("-n", install.NAMESPACE, "port-forward", target, f":{port}"),
-            env=dict(kubectl.environment),
-            stdout=output,
-            stderr=output,
-        )
-        told: list[str] = []
-
-        def ready() -> bool:
-            output.seek(0)
-            text = output.read().decode()
-            if process.poll() is not None:
-                raise AssertionError(f"port-forward {target} ended: {text}")
-            told[:] = re.findall(r"Forwarding from (127\.0\.0\.1:\d+)", text)
-            return bool(told)
-
-        try:
-            wait_until(ready, seconds=SECONDS, what=f"port-forward {target}")
-            yield f"http://{told[0]}"
-        finally:
-            process.terminate()
-            process.wait()
+    forward = PortForward(kubectl, target, port=port)
+    forward.start()
+    try:
+        wait_until(lambda: forward.is_open, seconds=SECONDS, what=f"port-forward {target}: {forward.said}")
+        yield f"http://127.0.0.1:{forward.local}"
+    finally:
+        forward.end()
 
 
 def refusal(kubectl: Kubectl, *arguments: str, stdin: str | None = None) -> str:
