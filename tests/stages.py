@@ -30,8 +30,9 @@ STAGES = {
 LINT = "lint"
 WITHOUT_PROGRAMS = ("unit", "property")
 LANES = (("cluster",), ("control_plane", "web"), ("property", "unit", "cluster_tool"))
+QUICK_EXAMPLES = "10"
 QUICK_LANES = (("property", "unit"), ("web", "control_plane", LINT))
-PROCESSES = {"control_plane": 3, "web": 3, "cluster": 4}
+PROCESSES = {"unit": 2, "control_plane": 3, "web": 3, "cluster": 4}
 """How many share a stage's tests. Each has servers of its own (tests/support/spread.py says which tests stay together)."""
 
 
@@ -73,12 +74,17 @@ def command_of(stage: str, *, quick: bool = False) -> list[str]:
     if stage == LINT:
         return ["make", "--no-print-directory", LINT]
     command = [sys.executable, "-m", "pytest", "-q", f"tests/{stage}"]
-    if quick:
-        return command if stage in WITHOUT_PROGRAMS else [*command, "-m", "quick"]
+    if quick and stage not in WITHOUT_PROGRAMS:
+        return [*command, "-m", "quick"]
     if stage in PROCESSES:
         processes = os.environ.get("PROCESSES") or str(PROCESSES[stage])
         command += ["-n", processes, "--dist", "loadscope", "--no-loadscope-reorder"]
     return command
+
+
+def environment_of(*, quick: bool) -> dict[str, str]:
+    """A quick look draws fewer examples of each property."""
+    return {**os.environ, "TIDEGATE_PROPERTY_EXAMPLES": QUICK_EXAMPLES} if quick else dict(os.environ)
 
 
 def run_here(stage: str, report: Report) -> None:
@@ -96,7 +102,14 @@ def run_lane(stages: Sequence[str], report: Report, *, quick: bool) -> None:
         begin = time.monotonic()
         with tempfile.TemporaryFile() as output:
             command = command_of(stage, quick=quick)
-            code = subprocess.run(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, check=False).returncode
+            code = subprocess.run(
+                command,
+                cwd=ROOT,
+                env=environment_of(quick=quick),
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                check=False,
+            ).returncode
             output.seek(0)
             told = output.read().decode(errors="replace")
         report.add(stage, code=code, seconds=time.monotonic() - begin, output=told or "\n")
