@@ -13,7 +13,7 @@ from tidegate_cluster.control_plane import ControlPlane
 
 BROKEN = """
 from tidegate_operator.control import runs
-from tidegate_operator.records.run import run
+from tidegate_operator.records import run
 from tidegate_operator.control import schedules
 from tidegate_operator.queueing import admission
 

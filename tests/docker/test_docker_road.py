@@ -15,7 +15,11 @@ import yaml
 from tidegate_cluster import settings
 from tidegate_docker.engine import Engine
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a Docker engine of our own needs root")
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="a Docker engine of our own needs root"),
+    # Images are built, and a cluster's tests run within one of them.
+    pytest.mark.timeout(3600),
+]
 CHECKOUT = Path(__file__).resolve().parents[2]
 PUSHED = "localhost:5000/team"
 CLUSTER = "road"
