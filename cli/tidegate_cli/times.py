@@ -1,7 +1,7 @@
 """Times: read, and told to people."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 
 def parse(text: str | None) -> datetime | None:
@@ -11,11 +11,6 @@ def parse(text: str | None) -> datetime | None:
     except ValueError:
         return None
     return found if found.tzinfo else None
-
-
-def rfc3339(time: datetime) -> str:
-    """As the HTTP API writes it."""
-    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def brief(span: timedelta) -> str:

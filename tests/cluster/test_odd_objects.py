@@ -11,9 +11,9 @@ from support.cluster import SECONDS, ClusterRuns
 from support.odd.values import without_bounds
 from support.operator import CRDS
 from support.servers import wait_until
+from tidegate_api.times import parse_time
 from tidegate_demo.install import NAMESPACE, wait_ready
 from tidegate_demo.kubectl import Kubectl
-from tidegate_operator.timestamps import parse_time
 
 ODD = "odd"
 BESIDE = "beside"

@@ -8,9 +8,9 @@ import pytest
 from support.builders import a_run, a_schedule
 from support.cluster import SECONDS, ClusterRuns
 from support.servers import wait_until
+from tidegate_api.times import format_second
 from tidegate_demo.install import NAMESPACE, wait_ready
 from tidegate_demo.kubectl import Kubectl
-from tidegate_operator.timestamps import format_second
 
 DEPLOYMENT = "deployment/tidegate-operator"
 COMPONENTS = ("operator", "web", "live", "mirror")

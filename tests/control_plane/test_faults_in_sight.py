@@ -10,8 +10,8 @@ from support.faults import QUICK_LEASE, end, held, job_of, live_pods, reported, 
 from support.operator import OperatorProcess, Runs
 from support.proxy import FaultyProxy
 from support.servers import wait_until
+from tidegate_api.times import format_time, parse_time
 from tidegate_cluster.control_plane import ControlPlane
-from tidegate_operator.timestamps import format_time, parse_time
 
 CORRECTIONS = 'tidegate_sweep_corrections_total{{kind="{}"}}'
 SWEEPS = 'tidegate_sweeps_total{outcome="ok"}'

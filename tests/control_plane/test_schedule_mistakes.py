@@ -6,7 +6,7 @@ import pytest
 from support.builders import a_run, a_schedule
 from support.operator import Runs
 from support.schedules import LABEL, Schedules, condition, last_minute, some_minutes_ago
-from tidegate_operator.timestamps import parse_time
+from tidegate_api.times import parse_time
 
 pytestmark = pytest.mark.usefixtures("operator")
 

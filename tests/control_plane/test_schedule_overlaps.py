@@ -4,8 +4,8 @@ import pytest
 from support.builders import a_run, a_schedule
 from support.operator import Runs
 from support.schedules import LABEL, Schedules, last_minute, some_minutes_ago
+from tidegate_api.times import format_second, parse_time
 from tidegate_cluster.control_plane import ControlPlane
-from tidegate_operator.timestamps import format_second, parse_time
 
 pytestmark = pytest.mark.usefixtures("operator")
 

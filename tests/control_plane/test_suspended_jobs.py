@@ -8,8 +8,8 @@ import pytest
 from support.faults import held
 from support.operator import OperatorProcess, OwnRuns
 from support.servers import wait_until
+from tidegate_api.times import parse_time
 from tidegate_cluster.control_plane import ControlPlane
-from tidegate_operator.timestamps import parse_time
 
 START_TIMEOUT = 10
 """Seconds: a busy machine starts a fake pod within them."""

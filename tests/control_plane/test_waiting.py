@@ -7,8 +7,8 @@ import pytest
 from support.builders import a_queue, a_run
 from support.operator import Runs
 from support.servers import wait_until
+from tidegate_api.times import format_time, parse_time
 from tidegate_cluster.control_plane import ControlPlane
-from tidegate_operator.timestamps import format_time, parse_time
 
 pytestmark = pytest.mark.usefixtures("operator")
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from support.builders import a_run
 from tidegate_api.names import Phase
+from tidegate_api.times import format_time
 from tidegate_operator.manifests.job import PodDefaults, build_job
 from tidegate_operator.policies import decision as d
 from tidegate_operator.policies.decide import decide
@@ -20,7 +21,6 @@ from tidegate_operator.policies.resolution import resolve
 from tidegate_operator.records.attempt import AttemptRecord
 from tidegate_operator.records.run import STOP_ANNOTATION, Plan, RunRecord
 from tidegate_operator.state.cache import KINDS, Cache
-from tidegate_operator.timestamps import format_time
 
 Json = dict[str, Any]
 START = 1_700_000_000.0

@@ -8,7 +8,7 @@ from support.fake_apiserver import Answer, Json, RefusedError
 from support.fake_cluster import FakeCluster, is_live
 from support.virtual_loop import VirtualClock
 from tidegate_api.names import RUN_UID_LABEL, Phase
-from tidegate_operator.timestamps import parse_time
+from tidegate_api.times import parse_time
 
 KEPT: Final = ("phase", "reason", "attempts", "result", "finishedAt", "startedAt")
 COUNTED: Final = ("Failed", "Timeout")

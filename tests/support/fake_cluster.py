@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tidegate_api.names import RUN_UID_LABEL
-from tidegate_operator.timestamps import parse_time
+from tidegate_api.times import parse_time
 
 from support.fake_apiserver import ENDED, FOREGROUND, FakeApiserver, Json
 from support.virtual_loop import VirtualClock

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
+from tidegate_api.times import format_second, parse_time
 from tidegate_cluster.audit import AuditEntry
 from tidegate_cluster.control_plane import ControlPlane
-from tidegate_operator.timestamps import format_second, parse_time
 
 from support.operator import Runs
 from support.servers import wait_until

@@ -6,6 +6,7 @@ from urllib.parse import urlencode, urlsplit
 
 import urllib3
 from tidegate_api.names import TERMINAL_PHASES, Phase
+from tidegate_api.times import rfc3339
 
 from tidegate_cli.backends import api_logs
 from tidegate_cli.backends.base import Json, Kind, NewRun, RunFilter
@@ -14,7 +15,6 @@ from tidegate_cli.backends.sse import events
 from tidegate_cli.deadlines import Deadline
 from tidegate_cli.errors import AwayError, CommandError, MissingError
 from tidegate_cli.names import checked
-from tidegate_cli.times import rfc3339
 
 PAGE: Final = 200
 _WITHOUT_KEY: Final = "it doesn't take the key: make another one in the project's settings, then tidegate login"

@@ -4,9 +4,10 @@ from typing import Any, Final
 
 from tidegate_api.names import SCHEDULE_LABEL
 from tidegate_api.run_json import requested_by
+from tidegate_api.times import rfc3339
 
 from tidegate_cli.backends.base import Json
-from tidegate_cli.times import parse, rfc3339
+from tidegate_cli.times import parse
 
 _ONLY_WHOLE: Final = ("metadata", "labels", "spec", "status")
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import click
 from tidegate_api.names import Phase
+from tidegate_api.times import rfc3339
 
 from tidegate_cli import completing, following, output
 from tidegate_cli.backends.base import TASKS, Backend, Json, NewRun, RunFilter
@@ -16,7 +17,7 @@ from tidegate_cli.errors import MISUSED, AwayError, CommandError, MissingError
 from tidegate_cli.names import checked
 from tidegate_cli.options import connected, formatted, with_payload
 from tidegate_cli.output import Column
-from tidegate_cli.times import one_line, parse, rfc3339
+from tidegate_cli.times import one_line, parse
 
 COLUMNS: Final = (
     Column(head="NAME", cell=lambda run: run["name"]),

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 
 from tidegate_api.names import GROUP, VERSION
+from tidegate_api.times import format_time
 
 from tidegate_operator.control.set_aside import mark_set_aside
 from tidegate_operator.control.workqueue import NOTHING, Work, Workqueue
@@ -18,7 +19,6 @@ from tidegate_operator.records.faults import Fault, FaultError, Ref
 from tidegate_operator.state.cache import Cache
 from tidegate_operator.state.keys import names_of, queue_key
 from tidegate_operator.state.quarantine import RETRY_SECONDS
-from tidegate_operator.timestamps import format_time
 
 KIND = "queues"
 PAUSE_SECONDS = 1.0

@@ -4,11 +4,11 @@ It is written beside whatever else the status holds, so that a status that can't
 """
 
 from tidegate_api.names import SET_ASIDE_CONDITION
+from tidegate_api.times import format_time
 
 from tidegate_operator.json_codec import Json
 from tidegate_operator.kube.client import KubeClient
 from tidegate_operator.records.faults import Fault
-from tidegate_operator.timestamps import format_time
 
 
 async def mark_set_aside(client: KubeClient, path: str, fault: Fault | None, *, resource: str, now: float) -> None:

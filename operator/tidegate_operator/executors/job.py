@@ -6,6 +6,7 @@ from typing import Final
 
 from tidegate_api.job_names import job_name
 from tidegate_api.names import RUN_UID_LABEL, Reason
+from tidegate_api.times import format_time
 
 from tidegate_operator.executors import StartRefusedError
 from tidegate_operator.executors.pod_events import newest_event, trouble_of_pod
@@ -18,7 +19,6 @@ from tidegate_operator.records.attempt import TASK_ENDED, AttemptRecord, PodReco
 from tidegate_operator.records.parsing import controller_of, task_spec_of
 from tidegate_operator.records.run import NO_NODE, STOP_ANNOTATION, STOP_FLOOR_ANNOTATION, Cause, Plan, RunRecord
 from tidegate_operator.state.cache import Cache
-from tidegate_operator.timestamps import format_time
 
 JOB_UID_LABEL: Final = "batch.kubernetes.io/controller-uid"
 

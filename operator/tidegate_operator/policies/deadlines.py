@@ -5,11 +5,11 @@ time even if no operator lives.
 """
 
 from tidegate_api.names import Reason
+from tidegate_api.times import clamp
 
 from tidegate_operator.policies.decision import DecisionContext
 from tidegate_operator.records.attempt import TASK_ENDED, AttemptRecord, PodRecord
 from tidegate_operator.records.run import Cause, RunRecord
-from tidegate_operator.timestamps import clamp
 
 CONFIG_ERROR_SECONDS = 10.0
 """A CreateContainerConfigError that stays the same for this long isn't a Secret about to appear."""

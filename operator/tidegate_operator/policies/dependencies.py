@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tidegate_api.names import Phase, Reason
+from tidegate_api.times import parse_time
 
 from tidegate_operator.records.run import Cause, RunRecord
-from tidegate_operator.timestamps import parse_time
 
 Find = Callable[[str], RunRecord | None]
 """The run of that name in the namespace, or None."""

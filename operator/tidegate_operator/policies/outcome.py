@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from tidegate_api.names import SECONDS_MAX, ExitCode, Outcome, Reason
+from tidegate_api.times import clamp
 
 from tidegate_operator.json_codec import Json
 from tidegate_operator.policies.deadlines import started_at
 from tidegate_operator.policies.result import RESULT_REF, is_result_ref, read_result
 from tidegate_operator.records.attempt import TASK_ENDED, AttemptRecord, PodRecord
-from tidegate_operator.timestamps import clamp
 
 ABSENT: Final = object()
 """No result, which isn't the same as the result `null`."""

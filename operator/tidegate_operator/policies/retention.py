@@ -4,9 +4,10 @@ Where there is a web app its mirror deletes, and only what it has stored; else t
 the web app doesn't see.
 """
 
+from tidegate_api.times import parse_time
+
 from tidegate_operator.policies.decision import Decision, DecisionContext, DeleteRun
 from tidegate_operator.records.run import RunRecord
-from tidegate_operator.timestamps import parse_time
 
 
 def retain(run: RunRecord, context: DecisionContext, now: float) -> Decision:

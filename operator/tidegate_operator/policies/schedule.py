@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from tidegate_api.names import Phase, ScheduleReason
+from tidegate_api.times import format_second, format_time, parse_time
 
 from tidegate_operator.json_codec import Json
 from tidegate_operator.policies.cron import BadCronError, Cron
 from tidegate_operator.records.definitions import ScheduleRecord
 from tidegate_operator.records.run import RunRecord
-from tidegate_operator.timestamps import format_second, format_time, parse_time
 
 ON_TIME_SECONDS: Final = 60.0
 """With `catchUp: None` a tick may be so late: as long as a fail-over may take."""

@@ -7,10 +7,10 @@ release can be read from the cluster at any time; the release is the moment it w
 from dataclasses import dataclass
 
 from tidegate_api.names import Reason
+from tidegate_api.times import format_time, parse_time
 
 from tidegate_operator.policies.dependencies import Find, judge_dependencies
 from tidegate_operator.records.run import Cause, RunRecord
-from tidegate_operator.timestamps import format_time, parse_time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,12 +5,12 @@ from typing import Any, Final
 from pydantic.alias_generators import to_camel
 from tidegate_api.names import ATTEMPTS_KEPT, DEFAULT_QUEUE, Phase, Reason
 from tidegate_api.taskrun import TaskRunStatus
+from tidegate_api.times import format_duration, format_time, parse_time
 
 from tidegate_operator.json_codec import Json
 from tidegate_operator.policies.outcome import ABSENT, End
 from tidegate_operator.records.attempt import AttemptRecord
 from tidegate_operator.records.run import RunRecord
-from tidegate_operator.timestamps import format_duration, format_time, parse_time
 
 STATUS_FIELDS: Final = tuple(to_camel(name) for name in TaskRunStatus.model_fields)
 REASON_MAX: Final = 256

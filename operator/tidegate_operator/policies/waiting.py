@@ -1,6 +1,7 @@
 """A run with no attempt under way: what holds it, and its place in its queue's line once only that does."""
 
 from tidegate_api.names import Phase, Reason
+from tidegate_api.times import parse_time
 
 from tidegate_operator.policies.deadlines import run_deadline
 from tidegate_operator.policies.decision import CheckPayload, Decision, DecisionContext, WriteStatus, queue_name
@@ -10,7 +11,6 @@ from tidegate_operator.policies.start_gates import clear
 from tidegate_operator.policies.status import build_status
 from tidegate_operator.queueing.fair_queue import QueueEntry
 from tidegate_operator.records.run import Cause, RunRecord
-from tidegate_operator.timestamps import parse_time
 
 PENDING_LASTS = 1.0
 """A state is written once it has lasted so long."""

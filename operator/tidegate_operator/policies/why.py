@@ -1,11 +1,11 @@
 """What a run waits for right now, for whoever asks. Nothing is written for it: the answer changes with every other run."""
 
 from tidegate_api.names import Phase, Reason
+from tidegate_api.times import format_time
 
 from tidegate_operator.policies.decision import DecisionContext
 from tidegate_operator.policies.start_gates import clear
 from tidegate_operator.records.run import Cause, RunRecord
-from tidegate_operator.timestamps import format_time
 
 
 def explain(run: RunRecord, context: DecisionContext, now: float) -> Cause:

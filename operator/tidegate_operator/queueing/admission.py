@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from tidegate_api.names import DEFAULT_QUEUE, Reason
+from tidegate_api.times import format_time
 
 from tidegate_operator.queueing.fair_queue import FairQueue, QueueEntry
 from tidegate_operator.queueing.token_bucket import TokenBucket
 from tidegate_operator.records.faults import Fault
 from tidegate_operator.records.lenient import count
 from tidegate_operator.records.run import Cause
-from tidegate_operator.timestamps import format_time
 
 QueueKey = tuple[str, str]
 """Namespace and name."""

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from tidegate_api.names import COUNT_MAX
+from tidegate_api.times import parse_time
 
 from tidegate_operator.records.lenient import bounded_or, count
-from tidegate_operator.timestamps import parse_time
 
 
 @dataclass(slots=True, kw_only=True)

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from tidegate_api import ticks
+from tidegate_api.times import parse_time
 
 from tidegate_operator.json_codec import Json
 from tidegate_operator.records.faults import Fault
-from tidegate_operator.timestamps import parse_time
 
 
 @dataclass(slots=True, frozen=True)

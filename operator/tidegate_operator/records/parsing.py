@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from tidegate_api.names import TASK_CONTAINER, TASK_SPEC_ANNOTATION, TTL_SECONDS_MAX
+from tidegate_api.times import parse_time
 
 from tidegate_operator import json_codec
 from tidegate_operator.json_codec import Json
 from tidegate_operator.records.attempt import PodRecord
 from tidegate_operator.records.lenient import bounded, bounded_or
 from tidegate_operator.records.run import STOP_ANNOTATION, STOP_FLOOR_ANNOTATION, Cause
-from tidegate_operator.timestamps import parse_time
 
 JOB_NAME: Final = re.compile(r".*-[0-9a-f]{8}-([0-9]{1,9})", re.ASCII)
 

@@ -10,11 +10,11 @@ from sys import intern
 from typing import Any
 
 from tidegate_api.names import DEFAULT_QUEUE, TTL_SECONDS_MAX, Phase, Reason
+from tidegate_api.times import parse_time
 
 from tidegate_operator.json_codec import Json
 from tidegate_operator.records.faults import Fault
 from tidegate_operator.records.lenient import as_map, as_text, bounded, bounded_or, count
-from tidegate_operator.timestamps import parse_time
 
 STOP_ANNOTATION = "tidegate.dev/stop-reason"
 STOP_FLOOR_ANNOTATION = "tidegate.dev/stopped-after"

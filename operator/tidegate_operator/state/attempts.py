@@ -17,6 +17,7 @@ from tidegate_api.names import (
     RUN_UID_LABEL,
 )
 from tidegate_api.spec_hash import spec_hash
+from tidegate_api.times import parse_time
 
 from tidegate_operator.json_codec import Json
 from tidegate_operator.policies.outcome import UNKNOWN, is_over
@@ -25,7 +26,6 @@ from tidegate_operator.records.faults import READING, Fault, Ref
 from tidegate_operator.records.parsing import attempt_number, controller_of, parse_pod, pod_in_doubt, task_spec_of
 from tidegate_operator.records.run import LATE_WRITE_SECONDS, Cause, Plan, RunRecord
 from tidegate_operator.state.quarantine import Quarantine
-from tidegate_operator.timestamps import parse_time
 
 KEPT_OF_ORPHANS = ("name", "namespace", "labels", "annotations", "ownerReferences")
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from tidegate_api.names import DEFAULT_QUEUE, QUEUE_LABEL, Phase
+from tidegate_api.times import parse_time
 
 from tidegate_operator.json_codec import Json
 from tidegate_operator.metrics import Metrics
@@ -30,7 +31,6 @@ from tidegate_operator.state.keys import Key, queue_key, run_key, schedule_key
 from tidegate_operator.state.quarantine import Quarantine
 from tidegate_operator.state.run_tracker import RunTracker
 from tidegate_operator.state.schedule_index import ScheduleIndex
-from tidegate_operator.timestamps import parse_time
 
 KINDS: Final = frozenset({"taskruns", "tasks", "queues", "schedules", "jobs", "pods"})
 

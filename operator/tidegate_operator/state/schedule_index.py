@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tidegate_api.names import SCHEDULE_LABEL
+from tidegate_api.times import parse_time
 
 from tidegate_operator.json_codec import Json
 from tidegate_operator.records.definitions import ScheduleRecord
 from tidegate_operator.records.faults import Fault
 from tidegate_operator.records.run import RunRecord
-from tidegate_operator.timestamps import parse_time
 
 Key = tuple[str, str]
 Uids = tuple[str, ...]

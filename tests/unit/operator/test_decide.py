@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from support.records import NOW, a_run_record, an_attempt
 from tidegate_api.names import Phase
+from tidegate_api.times import format_time
 from tidegate_operator.policies.decide import decide
 from tidegate_operator.policies.decision import (
     Action,
@@ -25,7 +26,6 @@ from tidegate_operator.queueing.fair_queue import QueueEntry
 from tidegate_operator.records.attempt import AttemptRecord
 from tidegate_operator.records.definitions import TaskRecord
 from tidegate_operator.records.run import NOT_LOOKED, Cause
-from tidegate_operator.timestamps import format_time
 
 
 def written(actions: list[Action]) -> dict[str, Any]:

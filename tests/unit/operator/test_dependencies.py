@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from support.records import NOW, a_run_record
 from tidegate_api.names import Phase
+from tidegate_api.times import format_time
 from tidegate_operator.policies.dependencies import Verdict, judge_dependencies
 from tidegate_operator.records.run import RunRecord
-from tidegate_operator.timestamps import format_time
 
 
 class Namespace:

@@ -2,11 +2,11 @@
 
 from typing import Any
 
+from tidegate_api.times import format_time
 from tidegate_operator.control.queue_status import queue_status
 from tidegate_operator.queueing.admission import Admission, QueueState
 from tidegate_operator.queueing.fair_queue import QueueEntry
 from tidegate_operator.records.definitions import QueueRecord
-from tidegate_operator.timestamps import format_time
 
 NOW = 1_000_000.0
 

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.records import NOW, a_run_record, a_schedule_record
 from tidegate_api.names import Phase, ScheduleReason
+from tidegate_api.times import format_second, parse_time
 from tidegate_operator.policies.schedule import Decision, Progress, Standing, decide
 from tidegate_operator.records.definitions import ScheduleRecord
 from tidegate_operator.records.run import RunRecord
-from tidegate_operator.timestamps import format_second, parse_time
 
 MINUTE = 60.0
 TICK = NOW // MINUTE * MINUTE

@@ -3,9 +3,9 @@
 import pytest
 from support.records import NOW, a_run_record, an_attempt
 from tidegate_api.names import Phase
+from tidegate_api.times import format_time
 from tidegate_operator.policies.outcome import end_of
 from tidegate_operator.policies.status import MESSAGE_MAX, REASON_MAX, attempt_entry, build_status, with_attempt
-from tidegate_operator.timestamps import format_time
 
 
 def test_the_first_start_is_set_once_and_never_by_a_later_attempt() -> None:

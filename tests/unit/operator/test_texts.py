@@ -1,8 +1,8 @@
 """timestamps and payload: small pure functions."""
 
 import pytest
+from tidegate_api.times import clamp, format_duration, format_time, parse_time
 from tidegate_operator.policies.payload import refuse_payload
-from tidegate_operator.timestamps import clamp, format_duration, format_time, parse_time
 
 
 @pytest.mark.parametrize(

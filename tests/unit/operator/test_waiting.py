@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 from support.records import NOW, a_run_record, an_attempt
 from tidegate_api.names import Phase
+from tidegate_api.times import format_time
 from tidegate_operator.policies.decide import decide
 from tidegate_operator.policies.decision import Decision, DecisionContext, WriteStatus
 from tidegate_operator.policies.why import explain
 from tidegate_operator.records.definitions import TaskRecord
 from tidegate_operator.records.run import Cause, Plan, RunRecord, StatusRecord
-from tidegate_operator.timestamps import format_time
 
 FULL = Cause("ConcurrencyLimit", "Queue q runs 1 of 1 at once")
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, overload
 
 from pydantic import Field
+from tidegate_api import times
 
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 """One of them in the shape of an answer."""
@@ -26,9 +27,7 @@ def rfc3339(time: None) -> None: ...
 def rfc3339(time: datetime) -> str: ...
 def rfc3339(time: datetime | None) -> str | None:
     """A time for JSON; None stays None."""
-    if time is None:
-        return None
-    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return None if time is None else times.rfc3339(time)
 
 
 def parse_time(value: object) -> datetime | None:

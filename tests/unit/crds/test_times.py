@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tidegate_operator.timestamps import EARLIEST, LATEST, format_second, format_time, parse_time
+from tidegate_api.times import EARLIEST, LATEST, format_second, format_time, parse_time
 
 NOON = datetime(2026, 11, 26, 12, tzinfo=UTC).timestamp()
 

@@ -49,12 +49,17 @@ def _parse_odd(text: str) -> float:
 
 def format_time(seconds: float) -> str:
     """RFC 3339 in UTC with milliseconds."""
-    return _moment(seconds).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return rfc3339(_moment(seconds))
 
 
 def format_second(seconds: float) -> str:
     """RFC 3339 in UTC, for what has no fractions of a second."""
     return _moment(seconds).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def rfc3339(moment: datetime) -> str:
+    """The same of a datetime that has a time zone."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _moment(seconds: float) -> datetime:
