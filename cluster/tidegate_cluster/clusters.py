@@ -100,6 +100,11 @@ class Clusters:
         with self._locked(name):
             self._native(name).kill_node(node, power=power)
 
+    def restart_node(self, name: str, node: str) -> None:
+        """End the kubelet and containerd of an added node, and start them again."""
+        with self._locked(name):
+            self._native(name).restart_node(node)
+
     def freeze_node(self, name: str, node: str) -> None:
         """Let an added node answer no more, until it is thawed."""
         with self._locked(name):

@@ -104,6 +104,25 @@ def test_a_node_that_does_not_answer_and_comes_back_goes_on_with_its_run(
     assert [p["metadata"]["uid"] for p in runs.pods("cut-off")] == [before["metadata"]["uid"]]
 
 
+def test_a_node_whose_kubelet_and_containerd_are_restarted_goes_on_with_its_run(
+    clusters: Clusters, runs: ClusterRuns, second_node: str
+) -> None:
+    template = {"spec": {"nodeSelector": {"kubernetes.io/hostname": second_node}, "tolerations": [THERE]}}
+    script = """trap 'echo \\"went on\\" > $TIDEGATE_RESULT_FILE; exit 0' USR1; while :; do sleep 0.1; done"""
+    runs.start(a_run("kept-on").shell(script).task(podTemplate=template, retry=ONCE))
+    runs.wait("kept-on", "Running")
+    (before,) = runs.pods("kept-on")
+    clusters.restart_node(CLUSTER, second_node)
+    # A pod that starts after it shows that the node works again.
+    runs.end(a_run("beside-it").shell("true").task(podTemplate=template, retry=ONCE), "Succeeded")
+    assert runs.get("kept-on")["status"]["phase"] == "Running"
+    runs.kubectl("exec", before["metadata"]["name"], "--", "sh", "-c", "kill -USR1 1")
+    status = runs.wait("kept-on", "Succeeded")
+    assert status["result"] == "went on"
+    assert [(a["number"], a["podName"]) for a in status["attempts"]] == [(1, before["metadata"]["name"])]
+    assert "disruptions" not in status
+
+
 def test_a_lost_node_uses_no_attempt_and_is_replaced_only_once_it_is_surely_gone(
     kubectl: Kubectl, clusters: Clusters, runs: ClusterRuns, second_node: str
 ) -> None:
