@@ -1,19 +1,17 @@
 """What goes on in each Queue, written into its status: at most once a second, and only when it has changed."""
 
 import asyncio
-import math
 import time
 from collections.abc import Callable
 from functools import partial
 
 from tidegate_api.names import GROUP, VERSION
-from tidegate_api.times import format_time
 
 from tidegate_operator.control.set_aside import mark_set_aside
 from tidegate_operator.control.workqueue import NOTHING, Work, Workqueue
 from tidegate_operator.json_codec import Json
 from tidegate_operator.kube.client import KubeClient
-from tidegate_operator.queueing.admission import QueueState
+from tidegate_operator.policies.status import queue_status
 from tidegate_operator.records.definitions import QueueRecord
 from tidegate_operator.records.faults import Fault, FaultError, Ref
 from tidegate_operator.state.cache import Cache
@@ -91,29 +89,3 @@ class QueueReporter:
 
     def _path(self, namespace: str, name: str) -> str:
         return f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/queues/{name}"
-
-
-def queue_status(queue: QueueRecord, state: QueueState, *, now: float) -> Json:
-    """The status of a Queue, built on what stands there."""
-    ready = {
-        "type": "Ready",
-        "status": "True",
-        "reason": "Ready",
-        "message": "its limits are kept",
-        "observedGeneration": queue.generation,
-    }
-    before: Json = next((c for c in queue.status.get("conditions") or () if c["type"] == "Ready"), {})
-    since = before.get("lastTransitionTime") if before.get("status") == "True" else None
-    status: Json = {
-        "observedGeneration": queue.generation,
-        "pending": len(state.waiting),
-        "running": len(state.holders),
-        "conditions": [{**ready, "lastTransitionTime": since or format_time(now)}],
-    }
-    if (oldest := state.waiting.oldest) is not None:
-        status["oldestPendingAt"] = format_time(oldest)
-    if (bucket := state.bucket) is not None:
-        # Rounded down: read back after a restart, it must never say that more is left.
-        tokens = math.floor(bucket.tokens * 1000) / 1000
-        status["rateBucket"] = {"tokens": f"{tokens:.3f}", "at": format_time(bucket.at)}
-    return status

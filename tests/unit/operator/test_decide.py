@@ -108,6 +108,7 @@ def test_a_state_is_written_once_it_has_lasted() -> None:
 def test_a_cancelled_run_that_waits_ends_at_once() -> None:
     status = written(decide(a_run_record(cancel=True), context(), NOW).actions)
     assert (status["phase"], status["reason"]) == ("Cancelled", "Cancelled")
+    assert status["message"] == "cancelled before it started"
 
 
 def test_a_refused_run_ends_before_any_pod() -> None:
@@ -262,6 +263,7 @@ def test_an_attempt_that_only_the_status_knows_is_looked_for() -> None:
     run.tracked.recover_at = NOW + 2
     decision = decide(run, context(), NOW)
     assert (decision.actions, decision.wake_at) == ([], NOW + 2)
+    assert decide(run, context(), NOW + 2).actions == [RecoverAttempt(2)]
 
 
 def test_a_number_is_never_used_twice() -> None:
@@ -370,3 +372,8 @@ def test_a_program_that_exits_with_0_as_it_is_stopped_has_not_succeeded() -> Non
     assert written(decide(a_run_record(), context(evicted), NOW).actions)["attempts"][0]["outcome"] == "Disrupted"
     before = an_attempt().pod(**asked, finished=NOW - 6, deleting=True).built
     assert written(decide(a_run_record(), context(before), NOW).actions)["phase"] == "Succeeded"
+
+
+def test_a_finished_run_without_a_ttl_has_that_of_the_settings() -> None:
+    run = a_run_record(phase=Phase.SUCCEEDED, finished_at=format_time(NOW))
+    assert decide(run, context(default_ttl=40), NOW).wake_at == NOW + 40

@@ -1,9 +1,9 @@
-"""queues: what is written about a Queue."""
+"""status: what is written about a Queue."""
 
 from typing import Any
 
 from tidegate_api.times import format_time
-from tidegate_operator.control.queue_status import queue_status
+from tidegate_operator.policies.status import queue_status
 from tidegate_operator.queueing.admission import Admission, QueueState
 from tidegate_operator.queueing.fair_queue import QueueEntry
 from tidegate_operator.records.definitions import QueueRecord
@@ -74,3 +74,10 @@ def test_what_is_left_of_the_rate_is_never_rounded_up() -> None:
         "tokens": "1.999",
         "at": format_time(NOW),
     }
+
+
+def test_a_queue_that_is_ready_again_is_so_since_now() -> None:
+    before = queue_status(a_queue_record({}), state_of({}), now=NOW - 60)
+    before["conditions"][0]["status"] = "False"
+    status = queue_status(a_queue_record({}, before), state_of({}), now=NOW)
+    assert status["conditions"][0]["lastTransitionTime"] == format_time(NOW)

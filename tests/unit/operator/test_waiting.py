@@ -7,7 +7,7 @@ from support.records import NOW, a_run_record, an_attempt
 from tidegate_api.names import Phase
 from tidegate_api.times import format_time
 from tidegate_operator.policies.decide import decide
-from tidegate_operator.policies.decision import Decision, DecisionContext, WriteStatus
+from tidegate_operator.policies.decision import CheckPayload, Decision, DecisionContext, WriteStatus
 from tidegate_operator.policies.why import explain
 from tidegate_operator.records.definitions import TaskRecord
 from tidegate_operator.records.run import Cause, Plan, RunRecord, StatusRecord
@@ -149,3 +149,120 @@ def test_a_node_that_does_not_answer_is_told_and_nothing_else_is_done() -> None:
 )
 def test_why_says_what_holds_a_run_right_now(fields: dict[str, Any], context: dict[str, Any], reason: str) -> None:
     assert explain(a_run_record(**fields), DecisionContext(**context), NOW).reason == reason
+
+
+def test_why_tells_the_words_too() -> None:
+    said = a_run_record(phase=Phase.FAILED, reason="Error", status=StatusRecord(Phase.FAILED, "Error", "exit code 1"))
+    assert explain(said, DecisionContext(), NOW) == Cause("Error", "exit code 1")
+    assert explain(a_run_record(), DecisionContext(), NOW) == Cause("Pending", "")
+    starting = Cause("Scheduling", "its turn has come: its Job is being created")
+    assert explain(a_run_record(starting=1), DecisionContext(), NOW) == starting
+    not_yet = Cause("Scheduling", "its pod has not started yet")
+    assert explain(a_run_record(), DecisionContext(attempt=an_attempt().built), NOW) == not_yet
+    missing = Cause("TaskNotFound", "there is no Task gone in namespace default")
+    assert explain(a_run_record(task_ref="gone"), DecisionContext(), NOW) == missing
+    trouble = Cause("ImagePullError", "no such image")
+    attempt = an_attempt().built
+    attempt.trouble = trouble
+    assert explain(a_run_record(), DecisionContext(attempt=attempt), NOW) == trouble
+
+
+def test_why_tells_of_a_node_that_does_not_answer() -> None:
+    attempt = an_attempt().pod(phase="Running", unreachable=True).built
+    run = a_run_record(phase=Phase.RUNNING, attempts=[{"number": 1}])
+    run.status.message = "node node-1 does not answer"
+    assert explain(run, DecisionContext(attempt=attempt), NOW) == Cause(
+        "NodeUnreachable", "node node-1 does not answer"
+    )
+
+
+def test_why_tells_of_the_attempt_that_comes_once_the_one_before_has_ended() -> None:
+    ended = a_run_record(
+        phase=Phase.RETRYING, attempts=[{"number": 1, "outcome": "Failed"}], next_attempt_at=NOW + 7, suspend=False
+    )
+    over = an_attempt().pod(phase="Failed", exit_code=1).built
+    at = format_time(NOW + 7)
+    assert explain(ended, DecisionContext(attempt=over), NOW) == Cause("BackOff", f"its next attempt starts at {at}")
+    ended.suspend = True
+    suspended = Cause("Suspended", "its next attempt starts once spec.suspend is false")
+    assert explain(ended, DecisionContext(attempt=over), NOW) == suspended
+
+
+def test_why_forgets_a_refusal_whose_time_is_over() -> None:
+    run = a_run_record(refused=Cause("QuotaExceeded", "full"), retry_at=NOW)
+    assert explain(run, DecisionContext(), NOW).reason == "Pending"
+    run.tracked.refused, run.tracked.retry_at = None, NOW + 9
+    assert explain(run, DecisionContext(), NOW).reason == "Pending"
+
+
+def test_why_tells_of_what_a_run_depends_on() -> None:
+    up = a_run_record(uid="up", name="up")
+    run = a_run_record(depends_on=(("up", True),), task_ref="gone")
+    assert explain(run, DecisionContext(find={"up": up}.get), NOW) == Cause(
+        "WaitingForDependencies", "waits for run up"
+    )
+    assert (
+        explain(a_run_record(depends_on=(("up", True),)), DecisionContext(find={"up": up}.get), NOW).reason
+        != "TaskNotFound"
+    )
+    in_a_circle = a_run_record(uid="up", name="up", depends_on=(("run", True),))
+    context = DecisionContext(find={"up": in_a_circle}.get, has_dependents=True)
+    assert explain(a_run_record(depends_on=(("up", True),)), context, NOW).reason == "Pending"
+
+
+def test_what_holds_a_run_is_written_with_its_words_its_queue_and_since_when() -> None:
+    since = {"queuedAt": format_time(NOW - 200)}
+    run = a_run_record(queue="q", seen=NOW - 5, in_line_since=NOW - 5)
+    status = told(decide(run, DecisionContext(queue_cause=FULL), NOW))
+    assert (status["message"], status["queue"], status["queuedAt"]) == (FULL.message, "q", since["queuedAt"])
+    task = TaskRecord("t", "default", "resize", 1, {"image": "x", "queue": "mail"})
+    by_task = a_run_record(task_ref="resize", seen=NOW - 5, in_line_since=NOW - 5)
+    assert told(decide(by_task, DecisionContext(task=task, queue_cause=FULL), NOW))["queue"] == "mail"
+    missing = told(decide(a_run_record(task_ref="resize"), DecisionContext(), NOW - 150))
+    assert (missing["message"], missing["queuedAt"]) == (
+        "there is no Task resize in namespace default",
+        since["queuedAt"],
+    )
+    refused = a_run_record(refused=Cause("QuotaExceeded", "full"), retry_at=NOW + 5)
+    status = told(decide(refused, DecisionContext(), NOW))
+    assert (status["message"], status["queuedAt"]) == ("full", since["queuedAt"])
+    suspended = told(decide(a_run_record(suspend=True), DecisionContext(), NOW))
+    assert suspended["message"] == "it starts once spec.suspend is false"
+    assert suspended["conditions"][0]["lastTransitionTime"] == format_time(NOW - 200)
+
+
+def test_an_end_without_a_start_is_written_with_its_words() -> None:
+    expired = told(decide(a_run_record(start_deadline=100), DecisionContext(), NOW))
+    assert expired["message"] == "not started within 100 s"
+    refused = told(decide(a_run_record(refusal=Cause("InvalidPayload", "too large")), DecisionContext(), NOW))
+    assert refused["message"] == "too large"
+    between = a_run_record(
+        phase=Phase.RETRYING, attempts=[{"number": 1, "outcome": "Failed"}], plan=Plan(deadline=60), next_attempt_at=NOW
+    )
+    over = told(decide(between, DecisionContext(first_job=NOW - 60), NOW))
+    assert over["message"] == "not done within 60 s of its first attempt's Job"
+
+
+def test_a_check_of_the_payload_is_due_at_its_moment() -> None:
+    assert decide(a_run_record(has_schema=True, check_at=NOW), DecisionContext(), NOW).actions == [CheckPayload()]
+
+
+def test_between_attempts_a_run_keeps_since_when_it_is_queued() -> None:
+    queued_at = format_time(NOW - 150)
+
+    def between(**fields: Any) -> RunRecord:
+        run = a_run_record(phase=Phase.RETRYING, attempts=[{"number": 1, "outcome": "Failed"}], **fields)
+        run.status.queued_at = queued_at
+        return run
+
+    full = told(decide(between(next_attempt_at=NOW), DecisionContext(queue_cause=FULL), NOW))
+    assert (full["phase"], full["reason"], full["queuedAt"]) == ("Retrying", "ConcurrencyLimit", queued_at)
+    suspended = told(decide(between(next_attempt_at=NOW, suspend=True), DecisionContext(), NOW))
+    assert (suspended["reason"], suspended["queuedAt"]) == ("Suspended", queued_at)
+    assert suspended["message"] == "its next attempt starts once spec.suspend is false"
+    early = decide(between(next_attempt_at=NOW + 5, suspend=True), DecisionContext(), NOW)
+    assert (early.actions, early.wake_at) == ([], NOW + 5)
+
+
+def test_a_run_that_waits_for_its_turn_and_does_not_know_why_asks_again_in_a_second() -> None:
+    assert decide(a_run_record(), DecisionContext(), NOW).wake_at == NOW + 1
