@@ -1,7 +1,6 @@
 """What goes on in each Queue, written into its status: at most once a second, and only when it has changed."""
 
 import asyncio
-import math
 import time
 from collections.abc import Callable
 from functools import partial
@@ -13,11 +12,10 @@ from tidegate_operator.definitions import QueueRecord
 from tidegate_operator.faults import Fault, FaultError, Ref
 from tidegate_operator.keys import names_of, queue_key
 from tidegate_operator.kube import KubeClient
-from tidegate_operator.policies.admission import QueueState
 from tidegate_operator.quarantine import RETRY_SECONDS
 from tidegate_operator.records import Json
 from tidegate_operator.set_aside import mark_set_aside
-from tidegate_operator.timestamps import format_time
+from tidegate_operator.status import queue_status
 from tidegate_operator.workqueue import NOTHING, Work, Workqueue
 
 KIND = "queues"
@@ -91,29 +89,3 @@ class QueueReporter:
 
     def _path(self, namespace: str, name: str) -> str:
         return f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/queues/{name}"
-
-
-def queue_status(queue: QueueRecord, state: QueueState, *, now: float) -> Json:
-    """The status of a Queue, built on what stands there."""
-    ready = {
-        "type": "Ready",
-        "status": "True",
-        "reason": "Ready",
-        "message": "its limits are kept",
-        "observedGeneration": queue.generation,
-    }
-    before: Json = next((c for c in queue.status.get("conditions") or () if c["type"] == "Ready"), {})
-    since = before.get("lastTransitionTime") if before.get("status") == "True" else None
-    status: Json = {
-        "observedGeneration": queue.generation,
-        "pending": len(state.line),
-        "running": len(state.holders),
-        "conditions": [{**ready, "lastTransitionTime": since or format_time(now)}],
-    }
-    if (oldest := state.line.oldest) is not None:
-        status["oldestPendingAt"] = format_time(oldest)
-    if (bucket := state.bucket) is not None:
-        # Rounded down: read back after a restart, it must never say that more is left.
-        tokens = math.floor(bucket.tokens * 1000) / 1000
-        status["rateBucket"] = {"tokens": f"{tokens:.3f}", "at": format_time(bucket.at)}
-    return status

@@ -1,5 +1,6 @@
 """The status as it is written: pure builders of the JSON that people and programs read."""
 
+import math
 from typing import Any, Final
 
 from pydantic.alias_generators import to_camel
@@ -7,6 +8,8 @@ from tidegate_api.names import ATTEMPTS_KEPT, DEFAULT_QUEUE, Phase, Reason
 from tidegate_api.taskrun import TaskRunStatus
 
 from tidegate_operator.attempt_records import AttemptRecord
+from tidegate_operator.definitions import QueueRecord
+from tidegate_operator.policies.admission import QueueState
 from tidegate_operator.policies.outcome import ABSENT, End
 from tidegate_operator.records import Json, RunRecord
 from tidegate_operator.timestamps import format_duration, format_time, parse_time
@@ -106,6 +109,32 @@ def failed_by_fault(run: RunRecord, *, message: str, ttl: int | None, now: float
         "conditions": _conditions(run, phase=Phase.FAILED, reason=Reason.INTERNAL_ERROR, message=message, now=now),
     }
     return {**status, "ttlSecondsAfterFinished": ttl} if ttl is not None else status
+
+
+def queue_status(queue: QueueRecord, state: QueueState, *, now: float) -> Json:
+    """The status of a Queue, built on what stands there."""
+    ready = {
+        "type": "Ready",
+        "status": "True",
+        "reason": "Ready",
+        "message": "its limits are kept",
+        "observedGeneration": queue.generation,
+    }
+    before: Json = next((c for c in queue.status.get("conditions") or () if c["type"] == "Ready"), {})
+    since = before.get("lastTransitionTime") if before.get("status") == "True" else None
+    status: Json = {
+        "observedGeneration": queue.generation,
+        "pending": len(state.line),
+        "running": len(state.holders),
+        "conditions": [{**ready, "lastTransitionTime": since or format_time(now)}],
+    }
+    if (oldest := state.line.oldest) is not None:
+        status["oldestPendingAt"] = format_time(oldest)
+    if (bucket := state.bucket) is not None:
+        # Rounded down: read back after a restart, it must never say that more is left.
+        tokens = math.floor(bucket.tokens * 1000) / 1000
+        status["rateBucket"] = {"tokens": f"{tokens:.3f}", "at": format_time(bucket.at)}
+    return status
 
 
 def _queued_at(run: RunRecord, given: Any) -> str | None:

@@ -32,7 +32,7 @@ def started_at(attempt: AttemptRecord, pod: PodRecord) -> float:
     return clamp(high - ran if told is None else told, low=low, high=high)
 
 
-def stop_other_containers(attempt: AttemptRecord, pod: PodRecord, now: float) -> tuple[Refusal | None, float | None]:
+def stop_other_containers(pod: PodRecord, now: float) -> tuple[Refusal | None, float | None]:
     """Once `task` has ended, other ordinary containers get the grace period; then the pod is stopped. Answers as
     `stop_for_deadline` does.
 
@@ -74,7 +74,7 @@ def stop_for_deadline(
 def _stop_for_own_limits(attempt: AttemptRecord, now: float) -> tuple[Refusal | None, float | None]:
     pod, plan = attempt.pod, attempt.plan
     if pod is not None and pod.task_ended:
-        return stop_other_containers(attempt, pod, now)
+        return stop_other_containers(pod, now)
     if pod is not None and pod.running:
         if not plan.timeout:
             return None, None

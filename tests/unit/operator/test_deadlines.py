@@ -1,8 +1,11 @@
 """policies/deadlines: how long an attempt may take to start and to run, and what stands still meanwhile."""
 
+from typing import Any
+
+import pytest
 from support.records import NOW, an_attempt
 from tidegate_api.names import Reason
-from tidegate_operator.policies.deadlines import stop_for_deadline
+from tidegate_operator.policies.deadlines import started_at, stop_for_deadline
 from tidegate_operator.records import Refusal
 
 
@@ -57,3 +60,58 @@ def test_the_deadline_of_the_run_stops_what_its_own_limits_dont() -> None:
     stop, _ = stop_for_deadline(attempt, NOW + 20, deadline=NOW + 20)
     assert stop is not None
     assert stop.reason == Reason.DEADLINE_EXCEEDED
+    assert stop.message == "not done within 20 s of its first attempt's Job"
+
+
+def test_of_two_limits_the_nearer_one_is_waited_for() -> None:
+    attempt = an_attempt(created=NOW, timeout=60).pod(phase="Running", started=NOW, received=NOW).built
+    assert stop_for_deadline(attempt, NOW, deadline=NOW + 90) == (None, NOW + 60)
+    assert stop_for_deadline(attempt, NOW, deadline=NOW + 30) == (None, NOW + 30)
+
+
+def test_a_start_timeout_says_what_the_cluster_says_of_the_pod() -> None:
+    attempt = an_attempt(created=NOW, start_timeout=30).built
+    words = "no container ran within 30 s"
+    assert stop_for_deadline(attempt, NOW + 30, deadline=None) == (Refusal("StartTimeout", words), None)
+    attempt.trouble = Refusal("Unschedulable", "0/3 nodes are available")
+    told = Refusal("StartTimeout", f"{words}: Unschedulable: 0/3 nodes are available")
+    assert stop_for_deadline(attempt, NOW + 30, deadline=None) == (told, None)
+
+
+def test_a_secret_that_is_missing_is_asked_for_again_after_ten_seconds() -> None:
+    attempt = an_attempt(created=NOW).pod(phase="Pending").built
+    attempt.trouble, attempt.trouble_since = Refusal("CreateContainerConfigError", "no secret"), NOW + 4
+    assert stop_for_deadline(attempt, NOW + 13, deadline=None) == (None, NOW + 14)
+    assert stop_for_deadline(attempt, NOW + 14, deadline=None) == (attempt.trouble, None)
+
+
+@pytest.mark.parametrize(
+    ("pod", "attempt", "start"),
+    [
+        # What its node tells, wherever that can be true: from the Job on, until it was heard of.
+        ({"started": NOW - 50}, {}, NOW - 50),
+        ({"started": NOW - 100}, {}, NOW - 100),
+        ({"started": NOW, "finished": NOW + 5, "phase": "Failed"}, {}, NOW),
+        # A look that found it not running yet; one after it ended, or at the moment it was heard of, says nothing of that.
+        ({"started": NOW - 50}, {"looked_at": NOW - 30}, NOW),
+        ({"started": NOW - 50}, {"looked_at": NOW}, NOW - 50),
+        ({"started": NOW - 50, "finished": NOW - 20, "phase": "Failed"}, {"looked_at": NOW - 10}, NOW - 50),
+        ({"started": NOW - 50, "scheduled": NOW - 40}, {}, NOW),
+        # A clock that is off: what the status tells already, else so long before it was heard of as it ran.
+        ({"started": NOW + 900}, {}, NOW),
+        ({"started": NOW + 900}, {"told_start": NOW - 30}, NOW - 30),
+        ({"started": NOW + 900}, {"told_start": NOW - 300}, NOW - 100),
+        ({"started": NOW + 900, "finished": NOW + 912, "phase": "Failed"}, {}, NOW - 12),
+        ({"started": NOW - 900, "finished": NOW - 888, "phase": "Failed"}, {}, NOW - 12),
+        ({"started": NOW + 900, "finished": NOW + 890, "phase": "Failed"}, {}, NOW),
+        ({"finished": NOW - 5, "phase": "Failed"}, {}, NOW),
+    ],
+)
+def test_a_start_is_taken_from_its_node_where_that_can_be_true(
+    pod: dict[str, Any], attempt: dict[str, Any], start: float
+) -> None:
+    made = an_attempt(created=NOW - 100).pod(**{"phase": "Running", "received": NOW, **pod}).built
+    for name, value in attempt.items():
+        setattr(made, name, value)
+    assert made.pod is not None
+    assert started_at(made, made.pod) == start

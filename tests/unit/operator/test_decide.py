@@ -370,3 +370,8 @@ def test_a_program_that_exits_with_0_as_it_is_stopped_has_not_succeeded() -> Non
     assert written(decide(a_run_record(), world(evicted), NOW).actions)["attempts"][0]["outcome"] == "Disrupted"
     before = an_attempt().pod(**asked, finished=NOW - 6, deleting=True).built
     assert written(decide(a_run_record(), world(before), NOW).actions)["phase"] == "Succeeded"
+
+
+def test_a_finished_run_without_a_ttl_has_that_of_the_settings() -> None:
+    run = a_run_record(phase=Phase.SUCCEEDED, finished_at=format_time(NOW))
+    assert decide(run, world(default_ttl=40), NOW).wake_at == NOW + 40

@@ -116,3 +116,33 @@ def test_a_long_chain_costs_no_walk_along_it() -> None:
 
         judge_dependencies(space.runs[f"r{i}"], find, has_dependents=False, now=NOW)
         assert len(looked_up) == 1
+
+
+def test_an_end_without_a_reason_is_told_by_its_phase() -> None:
+    space = Namespace()
+    space.add("a", **done(Phase.CANCELLED))
+    space.add("down", "a")
+    ended = space.judge("down").ended
+    assert ended is not None
+    assert ended.message == "run a ended as Cancelled and had to succeed"
+
+
+def test_the_way_back_is_found_behind_runs_that_are_missing_or_met_twice() -> None:
+    space = Namespace()
+    # `left` and `right` both need `shared`; only what comes after them leads back.
+    space.add("shared")
+    space.add("left", "shared", "ghost")
+    space.add("right", "shared")
+    space.add("back", "new")
+    space.add("new", "back", "left", "right", "ghost")
+    ended = space.judge("new").ended
+    assert ended is not None
+    assert ended.message == "dependsOn leads back to this run: new → back → new"
+
+
+def test_a_way_that_leads_over_a_run_which_has_ended_is_no_cycle() -> None:
+    space = Namespace()
+    space.add("over", "new?", **done())
+    space.add("new", "over")
+    space.add("next", "new")
+    assert space.judge("new") == Verdict(since=NOW - 5)

@@ -1,11 +1,11 @@
-"""queues: what is written about a Queue."""
+"""status: what is written about a Queue."""
 
 from typing import Any
 
 from tidegate_operator.definitions import QueueRecord
 from tidegate_operator.policies.admission import Admission, QueueState
 from tidegate_operator.policies.turns import Ticket
-from tidegate_operator.queues import queue_status
+from tidegate_operator.status import queue_status
 from tidegate_operator.timestamps import format_time
 
 NOW = 1_000_000.0
@@ -74,3 +74,10 @@ def test_what_is_left_of_the_rate_is_never_rounded_up() -> None:
         "tokens": "1.999",
         "at": format_time(NOW),
     }
+
+
+def test_a_queue_that_is_ready_again_is_so_since_now() -> None:
+    before = queue_status(a_queue_record({}), state_of({}), now=NOW - 60)
+    before["conditions"][0]["status"] = "False"
+    status = queue_status(a_queue_record({}, before), state_of({}), now=NOW)
+    assert status["conditions"][0]["lastTransitionTime"] == format_time(NOW)

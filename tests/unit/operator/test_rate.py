@@ -42,3 +42,24 @@ def test_a_clock_that_was_set_back_gives_nothing_twice() -> None:
 @pytest.mark.parametrize(("created", "counts"), [(-1.0, False), (0.0, True), (1.0, True)])
 def test_jobs_made_since_the_bucket_was_written_count_in_doubt(created: float, counts: bool) -> None:
     assert a_bucket(tokens=1, at=NOW + 0.7).counts(NOW + created) is counts
+
+
+def test_what_is_given_back_is_one_token_and_never_more_than_the_burst() -> None:
+    bucket = a_bucket(tokens=0, burst=5)
+    bucket.give_back(NOW)
+    assert bucket.left(NOW) == 1
+    full = a_bucket()
+    full.give_back(NOW)
+    assert full.left(NOW) == 2
+
+
+def test_a_token_that_is_there_is_there_now_also_after_the_clock_was_set_back() -> None:
+    assert a_bucket(tokens=1, at=NOW).next_at(NOW - 60) == NOW - 60
+    assert a_bucket(tokens=0, at=NOW).next_at(NOW - 60) == NOW + 5
+
+
+def test_numbers_beyond_their_bounds_count_as_the_bound_and_what_is_no_number_as_absent() -> None:
+    odd = TokenBucket.of({"runs": 0, "perSeconds": 0, "burst": 0})
+    assert (odd.runs, odd.per_seconds, odd.burst, odd.tokens) == (1, 1, 1, 1)
+    absent = TokenBucket.of({"runs": "many", "perSeconds": None})
+    assert (absent.runs, absent.per_seconds, absent.burst) == (1, 1, 1)

@@ -72,3 +72,9 @@ def test_what_the_task_alone_gives_keeps_its_place() -> None:
 
 def test_variables_that_refer_to_each_other_are_all_there() -> None:
     assert sorted(env_of([("A", "$(B)")], [("B", "$(A)"), ("A", "$(B)")])) == ["A", "B"]
+
+
+def test_a_variable_that_is_read_from_elsewhere_refers_to_none() -> None:
+    secret = {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}
+    resolved = resolve({"image": "x", "env": [secret]}, {"env": [{"name": "A", "value": "1"}]})
+    assert resolved["env"] == [secret, {"name": "A", "value": "1"}]

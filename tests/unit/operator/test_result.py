@@ -15,6 +15,7 @@ from tidegate_operator.policies.result import is_result_ref, read_result
         "1e999",
         "-1e999",
         "1e-999",
+        "0." + "0" * 400 + "1",
         "18446744073709551615",
         "9223372036854775808",
         "-9223372036854775809",
@@ -40,6 +41,8 @@ def test_what_json_readers_would_change_is_no_json(text: str) -> None:
         ("-9223372036854775808", -(2**63)),
         ("1.10", 1.1),
         ("0e0", 0.0),
+        ("0e5", 0.0),
+        ("0.0E-7", 0.0),
         ("-0.0", -0.0),
         ("1e308", 1e308),
         ('"7e45310"', "7e45310"),
@@ -69,7 +72,7 @@ def test_any_text_is_a_value_or_a_value_error(text: str) -> None:
         {"bytes": 1},
         {"bytes": -1, "sha256": "a" * 64},
         {"bytes": True, "sha256": "a" * 64},
-        {"bytes": 2**60, "sha256": "a" * 64},
+        {"bytes": 2**53 + 1, "sha256": "a" * 64},
         {"bytes": 1, "sha256": "A" * 64},
         {"bytes": 1, "sha256": 5},
         {"bytes": 1, "sha256": "a" * 64, "more": 1},
@@ -77,4 +80,5 @@ def test_any_text_is_a_value_or_a_value_error(text: str) -> None:
 )
 def test_only_a_size_and_a_digest_say_where_a_result_is(value: object) -> None:
     assert not is_result_ref(value)
-    assert is_result_ref({"bytes": 1, "sha256": "a" * 64})
+    for size in (0, 1, 2**53):
+        assert is_result_ref({"bytes": size, "sha256": "a" * 64})

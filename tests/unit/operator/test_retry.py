@@ -28,6 +28,13 @@ def test_jitter_differs_between_runs_and_attempts() -> None:
     assert len({delay(plan, run_uid=u, failed=n) for u in ("a", "b") for n in (1, 2, 3)}) == 6
 
 
+def test_jitter_takes_up_all_of_its_range() -> None:
+    plan = Plan(initial_delay=100, factor=1, max_delay=100)
+    delays = [delay(plan, run_uid=str(n), failed=1) for n in range(400)]
+    assert min(delays) < 52
+    assert max(delays) > 98
+
+
 def test_disruptions_and_what_goes_on_do_not_count() -> None:
     outcomes = ["Failed", "Disrupted", "Timeout", None, "Cancelled"]
     assert failures([{"number": i, "outcome": o} for i, o in enumerate(outcomes)]) == 2

@@ -4,7 +4,15 @@ import pytest
 from support.records import NOW, a_run_record, an_attempt
 from tidegate_api.names import Phase
 from tidegate_operator.policies.outcome import end_of
-from tidegate_operator.status import MESSAGE_MAX, REASON_MAX, attempt_entry, build_status, with_attempt
+from tidegate_operator.records import Plan
+from tidegate_operator.status import (
+    MESSAGE_MAX,
+    REASON_MAX,
+    attempt_entry,
+    build_status,
+    failed_by_fault,
+    with_attempt,
+)
 from tidegate_operator.timestamps import format_time
 
 
@@ -72,3 +80,109 @@ def test_the_last_hundred_attempts_are_kept() -> None:
 def test_two_conditions_say_whether_it_has_finished_and_how(phase: Phase, finished: str, succeeded: str) -> None:
     status = build_status(a_run_record(), phase=phase, now=NOW)
     assert {c["type"]: c["status"] for c in status["conditions"]} == {"Finished": finished, "Succeeded": succeeded}
+
+
+def conditions(phase: str, *, at: float, finished: str, succeeded: str, **message: str) -> list[dict[str, str]]:
+    since = {"reason": phase, "lastTransitionTime": format_time(at), **message}
+    return [{"type": "Finished", "status": finished, **since}, {"type": "Succeeded", "status": succeeded, **since}]
+
+
+def test_the_status_of_a_run_that_waits() -> None:
+    assert build_status(a_run_record(), phase=Phase.PENDING, now=NOW, queued_at=None) == {
+        "phase": "Pending",
+        "observedGeneration": 1,
+        "queue": "default",
+        "conditions": conditions("Pending", at=NOW - 200, finished="False", succeeded="Unknown"),
+    }
+
+
+def test_the_status_of_a_run_that_ended() -> None:
+    run = a_run_record(attempts=[{"number": 1}], disruptions=2, generation=4)
+    status = build_status(
+        run,
+        phase=Phase.FAILED,
+        reason="Error",
+        message="no",
+        started=NOW - 9,
+        finished=NOW - 4,
+        ttl=60,
+        queued_at=NOW - 20,
+        now=NOW,
+    )
+    assert status == {
+        "phase": "Failed",
+        "reason": "Error",
+        "message": "no",
+        "observedGeneration": 4,
+        "queuedAt": format_time(NOW - 20),
+        "startedAt": format_time(NOW - 9),
+        "finishedAt": format_time(NOW - 4),
+        "duration": "5s",
+        "queue": "default",
+        "attempts": [{"number": 1}],
+        "disruptions": 2,
+        "ttlSecondsAfterFinished": 60,
+        "conditions": conditions("Error", at=NOW, finished="True", succeeded="False", message="no"),
+    }
+
+
+def test_a_result_is_written_as_it_is() -> None:
+    assert build_status(a_run_record(), phase=Phase.SUCCEEDED, result={"a": [1]}, now=NOW)["result"] == {"a": [1]}
+
+
+def test_the_queue_is_that_of_its_line_then_of_its_plan_then_its_own() -> None:
+    run = a_run_record(queue="own")
+    planned = a_run_record(queue="own", plan=Plan(queue="planned"))
+    assert build_status(run, phase=Phase.PENDING, now=NOW)["queue"] == "own"
+    assert build_status(planned, phase=Phase.RUNNING, now=NOW)["queue"] == "planned"
+    assert build_status(planned, phase=Phase.PENDING, queue="line", now=NOW)["queue"] == "line"
+
+
+def test_since_when_it_is_queued_is_what_is_known_best() -> None:
+    def queued(**fields: object) -> object:
+        return build_status(a_run_record(**fields), phase=Phase.RUNNING, now=NOW).get("queuedAt")
+
+    assert queued() is None  # it never came so far
+    assert queued(queued_at=NOW - 50) == format_time(NOW - 50)
+    assert queued(queued_at=NOW - 50, plan=Plan()) == format_time(NOW - 50)
+    assert queued(plan=Plan()) == format_time(NOW - 200)
+    assert queued(plan=Plan(), start_after=NOW - 80) == format_time(NOW - 80)
+    known = a_run_record(queued_at=NOW - 50)
+    known.status.queued_at = format_time(NOW - 70)
+    assert build_status(known, phase=Phase.RUNNING, now=NOW)["queuedAt"] == format_time(NOW - 70)
+    assert build_status(known, phase=Phase.RUNNING, queued_at=NOW - 9, now=NOW)["queuedAt"] == format_time(NOW - 9)
+
+
+def test_the_line_of_an_attempt() -> None:
+    attempt = an_attempt(number=2).pod(phase="Failed", exit_code=3, termination_message="no").built
+    line = {
+        "number": 2,
+        "jobName": "run-abcd-2",
+        "podName": "run-abcd-2-1",
+        "nodeName": "node-1",
+        "startedAt": format_time(NOW - 9),
+    }
+    assert attempt_entry(attempt, end=None, started=NOW - 9) == line
+    assert attempt_entry(attempt, end=end_of(attempt, cancelled=False, now=NOW), started=NOW - 9) == {
+        **line,
+        "outcome": "Failed",
+        "reason": "Error",
+        "message": "no",
+        "exitCode": 3,
+        "finishedAt": format_time(NOW),
+    }
+    assert attempt_entry(an_attempt().built, end=None, started=None) == {"number": 1, "jobName": "run-abcd-1"}
+
+
+def test_the_end_of_a_run_that_is_set_aside() -> None:
+    status = failed_by_fault(a_run_record(), message="m" * 9999, ttl=60, now=NOW)
+    words = "m" * MESSAGE_MAX
+    assert status == {
+        "phase": "Failed",
+        "reason": "InternalError",
+        "message": words,
+        "finishedAt": format_time(NOW),
+        "ttlSecondsAfterFinished": 60,
+        "conditions": conditions("InternalError", at=NOW, finished="True", succeeded="False", message=words),
+    }
+    assert "ttlSecondsAfterFinished" not in failed_by_fault(a_run_record(), message="m", ttl=None, now=NOW)

@@ -7,7 +7,7 @@ from support.records import NOW, a_run_record, an_attempt
 from tidegate_api.names import Phase
 from tidegate_operator.definitions import TaskRecord
 from tidegate_operator.policies.decide import decide
-from tidegate_operator.policies.decision import Decision, World, WriteStatus
+from tidegate_operator.policies.decision import CheckPayload, Decision, World, WriteStatus
 from tidegate_operator.policies.why import explain
 from tidegate_operator.records import Plan, Refusal, RunRecord, StatusRecord
 from tidegate_operator.timestamps import format_time
@@ -149,3 +149,107 @@ def test_a_node_that_does_not_answer_is_told_and_nothing_else_is_done() -> None:
 )
 def test_why_says_what_holds_a_run_right_now(fields: dict[str, Any], world: dict[str, Any], reason: str) -> None:
     assert explain(a_run_record(**fields), World(**world), NOW).reason == reason
+
+
+def test_why_tells_the_words_too() -> None:
+    said = a_run_record(phase=Phase.FAILED, reason="Error", status=StatusRecord(Phase.FAILED, "Error", "exit code 1"))
+    assert explain(said, World(), NOW) == Refusal("Error", "exit code 1")
+    assert explain(a_run_record(), World(), NOW) == Refusal("Pending", "")
+    assert explain(a_run_record(starting=1), World(), NOW).reason == "Scheduling"
+    trouble = Refusal("ImagePullError", "no such image")
+    attempt = an_attempt().built
+    attempt.trouble = trouble
+    assert explain(a_run_record(), World(attempt=attempt), NOW) == trouble
+
+
+def test_why_tells_of_a_node_that_does_not_answer() -> None:
+    attempt = an_attempt().pod(phase="Running", unreachable=True).built
+    run = a_run_record(phase=Phase.RUNNING, attempts=[{"number": 1}])
+    run.status.message = "node node-1 does not answer"
+    assert explain(run, World(attempt=attempt), NOW) == Refusal("NodeUnreachable", "node node-1 does not answer")
+
+
+def test_why_tells_of_the_attempt_that_comes_once_the_one_before_has_ended() -> None:
+    ended = a_run_record(
+        phase=Phase.RETRYING, attempts=[{"number": 1, "outcome": "Failed"}], next_attempt_at=NOW + 7, suspend=False
+    )
+    over = an_attempt().pod(phase="Failed", exit_code=1).built
+    at = format_time(NOW + 7)
+    assert explain(ended, World(attempt=over), NOW) == Refusal("BackOff", f"its next attempt starts at {at}")
+    ended.suspend = True
+    assert explain(ended, World(attempt=over), NOW).reason == "Suspended"
+
+
+def test_why_forgets_a_refusal_whose_time_is_over() -> None:
+    run = a_run_record(refused=Refusal("QuotaExceeded", "full"), retry_at=NOW)
+    assert explain(run, World(), NOW).reason == "Pending"
+    run.refused, run.retry_at = None, NOW + 9
+    assert explain(run, World(), NOW).reason == "Pending"
+
+
+def test_why_tells_of_what_a_run_depends_on() -> None:
+    up = a_run_record(uid="up", name="up")
+    run = a_run_record(depends_on=(("up", True),), task_ref="gone")
+    assert explain(run, World(find={"up": up}.get), NOW) == Refusal("WaitingForDependencies", "waits for run up")
+    assert explain(a_run_record(depends_on=(("up", True),)), World(find={"up": up}.get), NOW).reason != "TaskNotFound"
+    in_a_circle = a_run_record(uid="up", name="up", depends_on=(("run", True),))
+    world = World(find={"up": in_a_circle}.get, has_dependents=True)
+    assert explain(a_run_record(depends_on=(("up", True),)), world, NOW).reason == "Pending"
+
+
+def test_what_holds_a_run_is_written_with_its_words_its_queue_and_since_when() -> None:
+    since = {"queuedAt": format_time(NOW - 200)}
+    run = a_run_record(queue="q", seen=NOW - 5, held_since=NOW - 5)
+    status = told(decide(run, World(line=FULL), NOW))
+    assert (status["message"], status["queue"], status["queuedAt"]) == (FULL.message, "q", since["queuedAt"])
+    task = TaskRecord("t", "default", "resize", 1, {"image": "x", "queue": "mail"})
+    by_task = a_run_record(task_ref="resize", seen=NOW - 5, held_since=NOW - 5)
+    assert told(decide(by_task, World(task=task, line=FULL), NOW))["queue"] == "mail"
+    missing = told(decide(a_run_record(task_ref="resize"), World(), NOW - 150))
+    assert (missing["message"], missing["queuedAt"]) == (
+        "there is no Task resize in namespace default",
+        since["queuedAt"],
+    )
+    refused = a_run_record(refused=Refusal("QuotaExceeded", "full"), retry_at=NOW + 5)
+    status = told(decide(refused, World(), NOW))
+    assert (status["message"], status["queuedAt"]) == ("full", since["queuedAt"])
+    suspended = told(decide(a_run_record(suspend=True), World(), NOW))
+    assert suspended["message"] == "it starts once spec.suspend is false"
+    assert suspended["conditions"][0]["lastTransitionTime"] == format_time(NOW - 200)
+
+
+def test_an_end_without_a_start_is_written_with_its_words() -> None:
+    expired = told(decide(a_run_record(start_deadline=100), World(), NOW))
+    assert expired["message"] == "not started within 100 s"
+    refused = told(decide(a_run_record(refusal=Refusal("InvalidPayload", "too large")), World(), NOW))
+    assert refused["message"] == "too large"
+    between = a_run_record(
+        phase=Phase.RETRYING, attempts=[{"number": 1, "outcome": "Failed"}], plan=Plan(deadline=60), next_attempt_at=NOW
+    )
+    over = told(decide(between, World(first_job=NOW - 60), NOW))
+    assert over["message"] == "not done within 60 s of its first attempt's Job"
+
+
+def test_a_check_of_the_payload_is_due_at_its_moment() -> None:
+    assert decide(a_run_record(has_schema=True, check_at=NOW), World(), NOW).actions == [CheckPayload()]
+
+
+def test_between_attempts_a_run_keeps_since_when_it_is_queued() -> None:
+    queued_at = format_time(NOW - 150)
+
+    def between(**fields: Any) -> RunRecord:
+        run = a_run_record(phase=Phase.RETRYING, attempts=[{"number": 1, "outcome": "Failed"}], **fields)
+        run.status.queued_at = queued_at
+        return run
+
+    full = told(decide(between(next_attempt_at=NOW), World(line=FULL), NOW))
+    assert (full["phase"], full["reason"], full["queuedAt"]) == ("Retrying", "ConcurrencyLimit", queued_at)
+    suspended = told(decide(between(next_attempt_at=NOW, suspend=True), World(), NOW))
+    assert (suspended["reason"], suspended["queuedAt"]) == ("Suspended", queued_at)
+    assert suspended["message"] == "its next attempt starts once spec.suspend is false"
+    early = decide(between(next_attempt_at=NOW + 5, suspend=True), World(), NOW)
+    assert (early.actions, early.wake_at) == ([], NOW + 5)
+
+
+def test_a_run_that_waits_for_its_turn_and_does_not_know_why_asks_again_in_a_second() -> None:
+    assert decide(a_run_record(), World(), NOW).wake_at == NOW + 1
