@@ -105,7 +105,9 @@ class Admission:
         self._ready: dict[QueueKey, None] = {}
         """Queues in which something may have changed, in turns."""
         self._held_back: dict[QueueKey, None] = {}
-        """Queues that only the limit of their namespace or of the cluster keeps waiting."""
+        """Queues that only the limit of the cluster keeps waiting, or that of their namespace did; longest first."""
+        self._held_in: dict[str, dict[QueueKey, None]] = {}
+        """By namespace, queues that only its limit keeps waiting."""
         self._refills: list[tuple[float, QueueKey]] = []
         self._refill_at: dict[QueueKey, float] = {}
         self._faults: list[tuple[QueueKey, Fault, Exception]] = []
@@ -212,6 +214,7 @@ class Admission:
         self._running[namespace] -= 1
         if not self._running[namespace]:
             del self._running[namespace]
+        self._held_back.update(self._held_in.pop(namespace, {}))
         state.line.reopen(key)
         self._touch(state)
 
@@ -291,16 +294,12 @@ class Admission:
         self.changed.add(state.key)
 
     def _next_queue(self) -> QueueKey | None:
-        if not self._ready and self._held_back and self._has_room():
-            # One at a time: whoever was held back longest looks first, and may find no use for the room.
-            key = next((k for k in self._held_back if self._has_room(k[0])), None)
-            if key is not None:
-                del self._held_back[key]
-                return key
-        if not self._ready:
-            return None
-        key = next(iter(self._ready))
-        del self._ready[key]
+        # Those that were held back look first, else a queue with a long line would take each slot again that its own run has
+        # left. One at a time: the one that was held back longest may find no use for the room.
+        waiting = self._held_back if self._held_back and self._has_room() else self._ready
+        key = next(iter(waiting), None)
+        if key is not None:
+            del waiting[key]
         return key
 
     def _has_room(self, namespace: str | None = None) -> bool:
@@ -313,8 +312,11 @@ class Admission:
     def _next(self, state: QueueState, now: float) -> Ticket | None:
         if not len(state.line) or state.closed is not None:
             return None
-        if not self._has_room(state.key[0]):
+        if not self._has_room():
             self._held_back[state.key] = None
+            return None
+        if not self._has_room(state.key[0]):
+            self._held_in.setdefault(state.key[0], {})[state.key] = None
             return None
         refill = state.bucket.next_at(now) if state.bucket is not None else now
         ticket = state.line.best(with_token=refill <= now, is_open=state.is_open)

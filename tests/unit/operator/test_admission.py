@@ -268,3 +268,34 @@ def test_limits_hold_and_nobody_is_forgotten_whatever_happens() -> None:
             running[ticket.uid] = ticket
             waiting.remove(ticket.uid)
         assert len(running) + len(waiting) < before
+
+
+@pytest.mark.parametrize(("limit", "apart"), [("namespace_limit", False), ("cluster_limit", False), ("cluster_limit", True)])
+def test_queues_take_turns_at_the_slots_that_a_limit_over_all_of_them_leaves(limit: str, apart: bool) -> None:
+    admission = Admission(**{limit: 2})
+    going: list[str] = []
+    for queue, waiting in (("busy", 20), ("late", 3), ("later", 2)):
+        namespace = queue if apart else "default"
+        admission.set_queue(namespace, queue, spec={}, bucket=None)
+        ask(admission, *(a_ticket(f"{queue}-{i:02}", namespace=namespace, queue=queue) for i in range(waiting)))
+        going += admitted(admission)
+    order = []
+    for _ in range(8):
+        admission.free(going.pop(0))
+        order += (new := admitted(admission))
+        going += new
+    assert [uid[:-3] for uid in order] == ["busy", "late", "later", "busy", "late", "later", "busy", "late"]
+
+
+def test_a_namespace_at_its_limit_leaves_the_room_of_the_cluster_to_others() -> None:
+    admission = Admission(namespace_limit=1, cluster_limit=3)
+    ask(admission, *(a_ticket(f"a-{i}", namespace="a", queue="default", queued_at=NOW + i) for i in range(3)))
+    assert admitted(admission) == ["a-0"]
+    ask(admission, *(a_ticket(f"{n}-0", namespace=n, queue="default") for n in "bcd"))
+    assert admitted(admission) == ["b-0", "c-0"]
+    admission.free("b-0")
+    assert admitted(admission) == ["d-0"]
+    admission.free("a-0")
+    assert admitted(admission) == ["a-1"]
+    admission.free("c-0")
+    assert admitted(admission) == []
