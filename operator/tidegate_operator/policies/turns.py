@@ -119,7 +119,7 @@ class Line:
         found: tuple[Top, Ticket] | None = None
         for lane in LANES if with_token else (False,):
             candidate = self._best_of(lane, is_open)
-            if candidate is not None and (found is None or candidate[0] < found[0]):
+            if candidate is not None and (found is None or _goes_before(candidate, found)):
                 found = candidate
         return found[1] if found else None
 
@@ -181,3 +181,8 @@ class Line:
     def _offer(self, key: str, line: _KeyLine, lane: bool) -> None:
         if (head := self._head(line, lane)) is not None:
             heapq.heappush(self._tops[lane], (-head.priority, line.turn, key))
+
+
+def _goes_before(one: tuple[Top, Ticket], other: tuple[Top, Ticket]) -> bool:
+    """Of one key with a head in both lanes, the older one."""
+    return (one[0], one[1].order) < (other[0], other[1].order)
