@@ -270,7 +270,9 @@ def test_limits_hold_and_nobody_is_forgotten_whatever_happens() -> None:
         assert len(running) + len(waiting) < before
 
 
-@pytest.mark.parametrize(("limit", "apart"), [("namespace_limit", False), ("cluster_limit", False), ("cluster_limit", True)])
+@pytest.mark.parametrize(
+    ("limit", "apart"), [("namespace_limit", False), ("cluster_limit", False), ("cluster_limit", True)]
+)
 def test_queues_take_turns_at_the_slots_that_a_limit_over_all_of_them_leaves(limit: str, apart: bool) -> None:
     admission = Admission(**{limit: 2})
     going: list[str] = []
