@@ -1,6 +1,7 @@
 """Faults of single requests: what a rule of the proxy (`proxy.py`) does to those that match it."""
 
 import asyncio
+import json
 import re
 from collections.abc import Callable, Coroutine, Mapping
 from types import TracebackType
@@ -131,6 +132,18 @@ class Rule:
             answer = await self._proxy.ask(request, body)
             await self._released.wait()
             return answer
+
+        return self._then(fault)
+
+    def alter(self, change: Callable[[Json], object]) -> Self:
+        """Have it carried out and change the object that is answered."""
+
+        async def fault(request: web.Request, body: bytes) -> web.StreamResponse:
+            answer = await self._proxy.ask(request, body)
+            assert isinstance(answer, web.Response)
+            told = json.loads(answer.text or "")
+            change(told)
+            return web.json_response(told, status=answer.status)
 
         return self._then(fault)
 

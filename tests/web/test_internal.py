@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import urllib3
 from support.pods import Pod
+from support.proxy import FaultyProxy
 from support.runs import Json
 from support.servers import wait_until
 from support.web import Parts, Stack, make_parts
@@ -110,6 +111,16 @@ def test_tokens_that_open_nothing(stack: Stack, parts: Parts, pod: Pod) -> None:
     assert refused(stack.runs.token(pod.pod, audience="https://kubernetes.default.svc")) == 403
     assert refused(stack.runs.kubectl("create", "token", "default", "--audience=tidegate").strip()) == 403
     assert refused(pod.token[:-6] + "AAAAAA") == 403
+
+
+def test_a_review_that_does_not_name_the_audience_opens_nothing(stack: Stack, proxy: FaultyProxy) -> None:
+    pod = Pod(stack, stack.parts("web", kubeconfig=proxy.kubeconfig("web")))
+    # As an authenticator answers that knows nothing of audiences: the token may be meant for somebody else.
+    with proxy.on(method="POST", path="/tokenreviews").alter(lambda review: review["status"].pop("audiences")) as rule:
+        assert pod.tell({"progress": 0.1}).status_code == 403
+        assert rule.hits == 1
+    other = Pod(stack, pod.parts, "other")
+    assert other.tell({"progress": 0.1}).status_code == 204
 
 
 def reviews(stack: Stack) -> int:

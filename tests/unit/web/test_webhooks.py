@@ -34,6 +34,10 @@ def test_every_secret_is_another_and_signs_otherwise() -> None:
 def test_attempts_come_further_apart_and_end() -> None:
     times = [next_attempt(attempts=number, now=NOW, jitter=0) for number in range(1, len(DELAYS) + 2)]
     assert times[:3] == [NOW + timedelta(seconds=delay) for delay in (5, 300, 1800)]
+    waits = [(after - NOW).total_seconds() for after in times if after is not None]
+    assert waits == sorted(waits)
+    assert waits[-1] == 24 * 3600
+    assert 3 * 24 * 3600 <= sum(waits) < 3.5 * 24 * 3600  # a receiver may be down over a weekend
     assert times[-1] is None
     assert next_attempt(attempts=1, now=NOW, jitter=1) == NOW + timedelta(seconds=5.5)
 
