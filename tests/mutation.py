@@ -33,6 +33,7 @@ only_mutate = [{mutated}]
 also_copy = [{beside}]
 pytest_add_cli_args_test_selection = ["tests/unit/operator"]
 pytest_add_cli_args = ["-p", "no:cacheprovider", "--hypothesis-seed=0"]
+timeout_multiplier = 6.0
 
 """
 

@@ -7,43 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.records import NOW, a_run_record, a_schedule_record
+from support.ticks import MINUTE, TICK, decided, of_tick, since, told
 from tidegate_api.names import Phase, ScheduleReason
 from tidegate_operator.definitions import ScheduleRecord
 from tidegate_operator.policies.schedule import Decision, Progress, Standing, decide
 from tidegate_operator.records import RunRecord
 from tidegate_operator.timestamps import format_second, parse_time
-
-MINUTE = 60.0
-TICK = NOW // MINUTE * MINUTE
-"""The last whole minute: 40 seconds before NOW."""
-
-
-def decided(
-    schedule: ScheduleRecord, *runs: RunRecord, now: float = NOW, needed: tuple[str, ...] = (), **progress: Any
-) -> Decision:
-    known = Progress(uid=schedule.uid, generation=schedule.generation, **progress)
-    return decide(schedule, runs, known, now, is_needed=lambda run: run.name in needed)
-
-
-def told(last: float, *, upcoming: float | None = None, generation: int = 1, **condition: Any) -> dict[str, Any]:
-    """A status as the supervisor wrote it."""
-    ready = {"type": "Ready", "status": "True", "reason": "Scheduled", "observedGeneration": generation, **condition}
-    status = {
-        "observedGeneration": generation,
-        "lastScheduleTime": format_second(last),
-        "nextScheduleTime": format_second(upcoming) if upcoming is not None else None,
-        "conditions": [ready],
-    }
-    return {k: v for k, v in status.items() if v is not None}
-
-
-def since(last: float, **spec: Any) -> ScheduleRecord:
-    return a_schedule_record(status=told(last, upcoming=last + MINUTE), **spec)
-
-
-def of_tick(tick: float, phase: Phase = Phase.RUNNING, **fields: Any) -> RunRecord:
-    name = f"tick-{int(tick // 60)}"
-    return a_run_record(uid=name, name=name, phase=phase, created=tick, schedule="tick", **fields)
 
 
 def ready(decision: Decision) -> tuple[str, str]:
