@@ -1,10 +1,12 @@
 """Sign-in: sessions on the server, CSRF, throttling, and where one is sent afterwards."""
 
 import re
+from collections.abc import Callable
 
 import pytest
+from sqlalchemy import text
 from support.callers import csrf_token
-from support.web import EMAIL, PASSWORD, Parts, Stack
+from support.web import EMAIL, PASSWORD, Parts, Stack, cheap_hasher
 from tidegate_web.auth.passwords import Passwords
 
 
@@ -66,6 +68,35 @@ def test_a_password_hashed_by_weaker_parameters_is_hashed_again_at_the_next_sign
     assert strong != weak
     parts.sign_in()
     assert parts.rows("SELECT password_hash FROM users")[0].password_hash == strong
+
+
+class Interrupted(Passwords):
+    """Something else happens after a password was found right and before its session is opened."""
+
+    def __init__(self) -> None:
+        super().__init__(hasher=cheap_hasher())
+        self.act: Callable[[], object] = lambda: None
+
+    def check(self, password_hash: str | None, password: str) -> bool:
+        right = super().check(password_hash, password)
+        self.act()
+        return right
+
+
+@pytest.mark.parametrize(
+    "change", ["UPDATE users SET password_hash = 'another'", "UPDATE users SET disabled_at = now()"]
+)
+def test_a_session_that_is_opened_while_its_user_changes_is_refused(stack: Stack, change: str) -> None:
+    hasher = Interrupted()
+    parts = stack.parts("web", hasher=hasher)
+
+    def act() -> None:
+        with parts.engine.begin() as connection:
+            connection.execute(text(change))
+
+    hasher.act = act
+    assert login(parts)[0] == 409
+    assert parts.rows("SELECT * FROM sessions") == []
 
 
 def test_a_new_token_at_every_sign_in(parts: Parts) -> None:
