@@ -60,17 +60,21 @@ def quoted(names: Iterable[str]) -> str:
     return ", ".join(f'"{name}"' for name in names)
 
 
-def unseen() -> list[str]:
-    """The changes that no test saw, or that no test reached, when they were tried last."""
-    found = (json.loads(path.read_text(encoding="utf-8")) for path in (COPY / "mutants").rglob("*.py.meta"))
-    return sorted(name for meta in found for name, code in meta["exit_code_by_key"].items() if code in NOT_SEEN)
+def forget_unseen() -> None:
+    """Have the changes that no test saw, or that no test reached, tried again with those of functions that have changed."""
+    for path in (COPY / "mutants").rglob("*.py.meta"):
+        meta = json.loads(path.read_text(encoding="utf-8"))
+        found = meta["exit_code_by_key"]
+        meta["exit_code_by_key"] = {name: None if code in NOT_SEEN else code for name, code in found.items()}
+        path.write_text(json.dumps(meta), encoding="utf-8")
 
 
 def main(mutants: list[str]) -> int:
     """Run those mutants, all by default, list what no test has seen, and the score; returns mutmut's exit code."""
     os.nice(19)
     if mutants == [SURVIVORS]:
-        mutants = unseen()
+        forget_unseen()
+        mutants = []
     lay_out()
     imported = [COPY / "mutants" / name for name in ("src", "crds")]
     for folder in imported:  # before Python starts: it looks no more into a folder that wasn't there then

@@ -151,6 +151,17 @@ def test_a_month_in_which_nothing_stays_is_dropped(engine: Engine, pruner: Prune
     assert all(names == {"stays", "back"} for names in kept(engine).values())
 
 
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_month_with_a_run_that_is_in_the_cluster_stays(engine: Engine, pruner: Pruner, ended: bool) -> None:
+    keep_for(engine, 30)
+    archive(engine, a_run("past", created=datetime(2026, 5, 6, tzinfo=UTC)))
+    with engine.begin() as connection:
+        runs.upsert(connection, [a_run("here", created=datetime(2026, 5, 7, tzinfo=UTC), ended=ended)])
+    pruner.look()
+    assert Month(2026, 5) in months(engine)
+    assert kept(engine)["runs"] == {"here"}
+
+
 def test_a_month_waits_while_it_is_read_and_goes_another_time(engine: Engine, pruner: Pruner) -> None:
     keep_for(engine, 30)
     archive(engine, a_run("past", created=datetime(2026, 5, 6, tzinfo=UTC)))

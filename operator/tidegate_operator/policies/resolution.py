@@ -47,8 +47,8 @@ def _merge_env(task: list[Json], run: list[Json]) -> list[Json]:
     A container expands `$(OTHER)` only where OTHER stands before it. A variable that the run gives therefore moves before
     the first one that refers to it; what the task alone gives keeps its place.
     """
-    given = {e["name"]: e for e in run}
-    merged = {e["name"]: given.get(e["name"], e) for e in (*task, *run)}
+    given = {e["name"] for e in run}
+    merged = {e["name"]: e for e in (*task, *run)}
     ordered: dict[str, Json] = {}
 
     def place(name: str, above: frozenset[str]) -> None:
