@@ -155,7 +155,12 @@ def test_why_tells_the_words_too() -> None:
     said = a_run_record(phase=Phase.FAILED, reason="Error", status=StatusRecord(Phase.FAILED, "Error", "exit code 1"))
     assert explain(said, World(), NOW) == Refusal("Error", "exit code 1")
     assert explain(a_run_record(), World(), NOW) == Refusal("Pending", "")
-    assert explain(a_run_record(starting=1), World(), NOW).reason == "Scheduling"
+    starting = Refusal("Scheduling", "its turn has come: its Job is being created")
+    assert explain(a_run_record(starting=1), World(), NOW) == starting
+    not_yet = Refusal("Scheduling", "its pod has not started yet")
+    assert explain(a_run_record(), World(attempt=an_attempt().built), NOW) == not_yet
+    missing = Refusal("TaskNotFound", "there is no Task gone in namespace default")
+    assert explain(a_run_record(task_ref="gone"), World(), NOW) == missing
     trouble = Refusal("ImagePullError", "no such image")
     attempt = an_attempt().built
     attempt.trouble = trouble
@@ -177,7 +182,8 @@ def test_why_tells_of_the_attempt_that_comes_once_the_one_before_has_ended() -> 
     at = format_time(NOW + 7)
     assert explain(ended, World(attempt=over), NOW) == Refusal("BackOff", f"its next attempt starts at {at}")
     ended.suspend = True
-    assert explain(ended, World(attempt=over), NOW).reason == "Suspended"
+    suspended = Refusal("Suspended", "its next attempt starts once spec.suspend is false")
+    assert explain(ended, World(attempt=over), NOW) == suspended
 
 
 def test_why_forgets_a_refusal_whose_time_is_over() -> None:
