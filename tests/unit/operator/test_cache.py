@@ -288,12 +288,12 @@ def test_a_frozen_spec_makes_the_plan_after_a_restart() -> None:
 
 
 def test_the_first_job_is_that_of_attempt_1_whatever_came_after() -> None:
-    cache, run, _ = filled()
-    second = {**job_of(run, number=2), "creationTimestamp": "1970-01-12T13:50:00Z"}
-    saw(cache, "jobs", {"metadata": second})
-    record = cache.runs["run-1"]
+    cache = a_cache(now=NOW)
+    run = seen(a_run("r").built, version=10)
+    saw(cache, "taskruns", run)
+    made(cache, {**job_of(run), "creationTimestamp": "1970-01-12T13:43:20Z"})
+    saw(cache, "jobs", {"metadata": job_of(run, number=2)})
     latest = cache.attempts.latest("run-1")
     assert latest is not None
-    assert latest.number == 2
-    assert cache.first_job(record) == NOW
-    assert latest.created > NOW - 1e9
+    assert (latest.number, latest.created) == (2, NOW)
+    assert cache.first_job(cache.runs["run-1"]) == NOW - 200
