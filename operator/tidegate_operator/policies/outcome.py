@@ -136,6 +136,8 @@ def _ended_by_itself(pod: PodRecord) -> bool:
     """
     if pod.stop_reason == TASK_ENDED.reason:
         return True
+    if pod.exit_code is None and pod.phase not in ("Succeeded", "Failed"):
+        return False  # it is gone, and was last seen before its end
     if pod.reason == "DeadlineExceeded":
         if not pod.stop_reason:
             return _before(pod.finished, pod.deadline_at)

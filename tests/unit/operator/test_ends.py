@@ -6,7 +6,7 @@ import pytest
 from support.records import NOW, an_attempt
 from tidegate_api.names import SECONDS_MAX, Outcome
 from tidegate_operator.attempt_records import AttemptRecord
-from tidegate_operator.policies.outcome import End, end_of
+from tidegate_operator.policies.outcome import End, end_of, is_over
 from tidegate_operator.records import Refusal
 
 LATER = NOW + 50
@@ -201,3 +201,22 @@ def test_the_times_of_an_end_are_those_of_its_node_as_far_as_they_can_be_true(
     found = end_of_pod(exit_code=1, **pod)
     assert found is not None
     assert (found.started, found.finished) == (started, finished)
+
+
+@pytest.mark.parametrize(
+    ("pod", "over"),
+    [
+        ({"phase": "Failed", "deleting": True, "exit_code": 143, "stop_asked": NOW - 9, "finished": NOW - 5}, False),
+        ({"phase": "Running", "gone": True}, False),
+        # It had ended before it was deleted.
+        ({"phase": "Failed", "deleting": True, "exit_code": 1, "stop_asked": NOW - 5, "finished": NOW - 9}, True),
+        ({"phase": "Failed", "exit_code": 1}, True),
+    ],
+)
+def test_a_job_that_is_suspended_makes_another_pod_for_one_that_was_deleted(pod: dict[str, Any], over: bool) -> None:
+    attempt = an_attempt().pod(**pod).built
+    assert is_over(attempt)
+    attempt.suspended = True
+    assert is_over(attempt) == over
+    attempt.job_gone = True
+    assert is_over(attempt)
