@@ -48,7 +48,7 @@ coverage: .venv/ready ## Which lines and branches the tests reach, in processes 
 	@.venv/bin/coverage combine --quiet && .venv/bin/coverage report
 
 .PHONY: mutation
-mutation: .venv/ready ## Change the operator's decisions a little at a time: does a test fail for each? MUTANTS="tidegate_operator.policies.retry*"
+mutation: .venv/ready ## Change the operator's decisions a little at a time: does a test fail for each? MUTANTS=survivors: those that none saw; or "tidegate_operator.policies.retry*"
 	@$(PYTHON) tests/mutation.py $(MUTANTS)
 
 .PHONY: test-docker

@@ -209,6 +209,9 @@ def test_who_waits_in_a_queue_is_told() -> None:
     assert ask(admission, "a")
     assert ask(admission, "b")
     assert not ask(admission, "a", priority=3)
+    admission.take_changed()
+    assert not ask(admission, "a", priority=3)
+    assert admission.take_changed() == set()
     assert admission.waiting_in("default", "q") == ("b", "a")
     assert admission.waiting_in("default", "nowhere") == ()
 

@@ -3,10 +3,11 @@
 from typing import Any
 
 import pytest
-from support.records import NOW, an_attempt
+from support.records import NOW, a_run_record, an_attempt
 from tidegate_api.names import Reason
-from tidegate_operator.policies.deadlines import started_at, stop_for_deadline
-from tidegate_operator.records import Refusal
+from tidegate_operator.policies.deadlines import run_deadline, started_at, stop_for_deadline
+from tidegate_operator.policies.decision import World
+from tidegate_operator.records import Plan, Refusal
 
 
 def test_without_a_pod_the_clock_counts_from_the_jobs_creation() -> None:
@@ -115,3 +116,11 @@ def test_a_start_is_taken_from_its_node_where_that_can_be_true(
         setattr(made, name, value)
     assert made.pod is not None
     assert started_at(made, made.pod) == start
+
+
+def test_a_run_has_a_deadline_once_its_first_job_is_there_and_its_plan_has_one() -> None:
+    run = a_run_record(plan=Plan(deadline=60))
+    assert run_deadline(run, World(first_job=NOW)) == NOW + 60
+    assert run_deadline(run, World()) is None
+    assert run_deadline(a_run_record(plan=Plan()), World(first_job=NOW)) is None
+    assert run_deadline(a_run_record(), World(first_job=NOW)) is None

@@ -108,6 +108,7 @@ def test_a_state_is_written_once_it_has_lasted() -> None:
 def test_a_cancelled_run_that_waits_ends_at_once() -> None:
     status = written(decide(a_run_record(cancel=True), world(), NOW).actions)
     assert (status["phase"], status["reason"]) == ("Cancelled", "Cancelled")
+    assert status["message"] == "cancelled before it started"
 
 
 def test_a_refused_run_ends_before_any_pod() -> None:
@@ -262,6 +263,7 @@ def test_an_attempt_that_only_the_status_knows_is_looked_for() -> None:
     run.recover_at = NOW + 2
     decision = decide(run, world(), NOW)
     assert (decision.actions, decision.wake_at) == ([], NOW + 2)
+    assert decide(run, world(), NOW + 2).actions == [RecoverAttempt(2)]
 
 
 def test_a_number_is_never_used_twice() -> None:

@@ -146,3 +146,40 @@ def test_a_way_that_leads_over_a_run_which_has_ended_is_no_cycle() -> None:
     space.add("new", "over")
     space.add("next", "new")
     assert space.judge("new") == Verdict(since=NOW - 5)
+
+
+def test_a_member_of_a_cycle_learns_of_it_whatever_else_it_depends_on() -> None:
+    space = Namespace()
+    space.add("me", "member", "fine", reason="WaitingForDependencies")
+    space.add("member", "me", **done(Phase.FAILED), reason="DependencyCycle")
+    space.add("fine", **done())
+    ended = space.judge("me").ended
+    assert ended is not None
+    assert ended.reason == "DependencyCycle"
+
+
+def test_a_run_that_waits_already_costs_one_look_a_dependency() -> None:
+    space = Namespace()
+    space.add("first")
+    space.add("up", "first", **done())
+    space.add("me", "up", reason="WaitingForDependencies")
+    looked_up: list[str] = []
+
+    def find(name: str) -> RunRecord | None:
+        looked_up.append(name)
+        return space.runs.get(name)
+
+    judge_dependencies(space.runs["me"], find, has_dependents=True, now=NOW)
+    assert looked_up == ["up"]
+
+
+@pytest.mark.parametrize(("count", "words"), [(3, "d0, d1, d2"), (5, "d0, d1, d2 and 2 more"), (1, "d0")])
+def test_of_many_dependencies_three_are_named(count: int, words: str) -> None:
+    space = Namespace()
+    names = [f"d{number}" for number in range(count)]
+    for name in names:
+        space.add(name)
+    space.add("down", *names)
+    waits = space.judge("down").waits
+    assert waits is not None
+    assert waits.message == f"waits for run {words}"

@@ -68,7 +68,7 @@ def test_a_job_that_could_replace_a_disrupted_pod_is_deleted_once_a_second() -> 
 
 
 def test_a_pod_that_succeeded_while_it_was_evicted_is_no_disruption() -> None:
-    attempt = an_attempt().pod(phase="Succeeded", disrupted=True, created=NOW - 90).pod(phase="Failed", disrupted=True)
+    attempt = an_attempt().pod(phase="Succeeded", disrupted=True).pod(phase="Failed", disrupted=True)
     run = a_run_record(phase=Phase.RUNNING, disruptions=4, attempts=[{"number": 1}])
     attempt.built.looked_at = NOW - 60
     assert DeleteJob(attempt.built) not in decide(run, World(attempt=attempt.built, max_disruptions=5), NOW).actions
@@ -208,6 +208,8 @@ def test_a_run_that_was_cancelled_ends_as_cancelled_and_counts_its_disruptions()
     status = ended(run, exit_code=143, started=NOW - 9)
     assert (status["phase"], status["reason"], status["message"]) == ("Cancelled", "Cancelled", "cancelled")
     assert status["disruptions"] == 3
+    stopped = ended(a_run_record(cancel=True), reason="DeadlineExceeded", exit_code=143, started=NOW - 9)
+    assert (stopped["phase"], stopped["attempts"][0]["outcome"]) == ("Cancelled", "Cancelled")
 
 
 def test_a_run_over_its_deadline_ends_with_these_words() -> None:
@@ -257,3 +259,23 @@ def test_only_a_success_has_a_result() -> None:
     assert done["result"] == [1]
     cancelled = a_run_record(cancel=True)
     assert "result" not in ended(cancelled, exit_code=1, termination_message="[1]")
+
+
+def test_each_pod_that_was_disrupted_counts() -> None:
+    attempt = an_attempt().pod(phase="Failed", disrupted=True).pod(phase="Failed", disrupted=True).built
+    attempt.job_gone = True
+    assert told(attempt)["disruptions"] == 2
+
+
+def test_an_attempt_without_a_pod_ends_when_its_job_is_seen_to_be_gone() -> None:
+    attempt = an_attempt().built
+    attempt.job_gone = True
+    assert told(attempt)["attempts"][0]["finishedAt"] == format_time(NOW)
+
+
+def test_a_cancelled_run_whose_job_is_suspended_is_stopped_as_any_other() -> None:
+    attempt = an_attempt().pod(phase="Failed", deleting=True).built
+    attempt.suspended = True
+    run = a_run_record(phase=Phase.STARTING, cancel=True, attempts=[{"number": 1}])
+    actions = decide(run, World(attempt=attempt), NOW).actions
+    assert [type(action) for action in actions if not isinstance(action, WriteStatus)] == [StopAttempt]
