@@ -163,6 +163,7 @@ def test_a_queue_with_which_admission_breaks_is_set_aside_and_holds_up_no_other(
     assert "admitting from it" in fault.message
     assert "ZeroDivisionError" in fault.message
     assert admission.take_faults() == []
+    assert admitted(admission, NOW + 7) == []
     for queue in ("broken", "sound"):
         ask(admission, f"{queue}-2", queue=queue)
     assert admitted(admission, NOW + 8) == ["sound-2"]
@@ -202,6 +203,15 @@ def test_what_has_changed_is_told_once() -> None:
     assert admission.take_changed() == {("default", "q")}
     admission.refund("default", "without-a-rate", NOW)
     assert admission.take_changed() == set()
+    for change in (
+        lambda: admission.withdraw("a"),
+        lambda: admission.hold("b", namespace="default", queue="q", key=""),
+        lambda: admission.free("b"),
+    ):
+        change()
+        assert admission.take_changed() == {("default", "q")}
+        change()
+        assert admission.take_changed() == set()
 
 
 def test_who_waits_in_a_queue_is_told() -> None:
@@ -224,3 +234,26 @@ def test_a_run_that_goes_to_another_queue_waits_there_alone() -> None:
     assert (admission.waiting_in("default", "q"), admission.waiting_in("default", "other")) == ((), ("a",))
     assert admitted(admission) == ["a"]
     assert admission.place("a") is None
+
+
+def test_a_slot_that_is_held_twice_is_one_and_may_be_of_another_key_or_queue() -> None:
+    admission = with_queue({"concurrencyLimitPerKey": 1, "concurrencyLimit": 2}, namespace_limit=2)
+    ask(admission, "a", key="anna")
+    ask(admission, "b", key="bert")
+    for _ in range(3):
+        admission.hold("x", namespace="default", queue="q", key="anna")
+    assert admitted(admission) == ["b"]
+    admission.free("b")
+    admission.hold("x", namespace="default", queue="q", key="bert")
+    assert admitted(admission) == ["a"]
+    admission.hold("x", namespace="default", queue="other", key="bert")
+    admission.free("a")
+    ask(admission, "c", key="bert")
+    assert admitted(admission) == ["c"]
+    for uid in ("c", "x"):
+        admission.free(uid)
+        admission.free(uid)
+        assert not admission.holds(uid)
+    for uid, key in (("d", "anna"), ("e", "bert")):
+        ask(admission, uid, key=key)
+    assert admitted(admission) == ["d", "e"]

@@ -131,8 +131,9 @@ def test_the_latest_tick_of_a_year_of_minutes_is_found_at_once() -> None:
     ],
 )
 def test_what_cannot_be_used_is_told_with_its_reason(expression: str, zone: str, words: str) -> None:
-    with pytest.raises(BadCronError, match=words):
+    with pytest.raises(BadCronError, match=words) as caught:
         Cron.parse(expression, zone)
+    assert caught.value.reason == ("InvalidCron" if zone == "UTC" else "InvalidTimeZone")
 
 
 @given(st.text(alphabet="0123456789*/,-#LW SUNMOJAN٣", max_size=30))

@@ -21,3 +21,10 @@ def test_a_key_set_anew_is_due_at_its_new_moment_alone() -> None:
     timers.set("never", None)
     assert list(timers.due(4.0)) == []
     assert list(timers.due(5.0)) == ["later"]
+
+
+def test_a_key_set_to_the_same_moment_again_is_kept_once() -> None:
+    timers: Timers[str] = Timers()
+    for _ in range(1000):
+        timers.set("same", 1.0)
+    assert len(timers._heap) == 1
