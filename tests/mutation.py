@@ -62,6 +62,7 @@ def quoted(names: Iterable[str]) -> str:
 
 def forget_unseen() -> None:
     """Have the changes that no test saw, or that no test reached, tried again with those of functions that have changed."""
+    (COPY / "mutants" / "mutmut-stats.json").unlink(missing_ok=True)  # which test reaches what may have changed, too
     for path in (COPY / "mutants").rglob("*.py.meta"):
         meta = json.loads(path.read_text(encoding="utf-8"))
         found = meta["exit_code_by_key"]

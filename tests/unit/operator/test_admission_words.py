@@ -1,5 +1,6 @@
 """policies/admission: what keeps a run waiting, in words, and what changes that."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -27,6 +28,10 @@ def with_queue(spec: dict[str, Any] | None = None, **limits: int | None) -> Admi
 
 def admitted(admission: Admission, now: float = NOW) -> list[str]:
     return [t.uid for t in admission.admit(now)]
+
+
+def wakes(admission: Admission) -> float | None:
+    return admission.wake_at
 
 
 def fault_of(admission: Admission, name: str = "q") -> Fault | None:
@@ -63,7 +68,7 @@ def test_a_full_key_says_which_and_how_many_of_it_run() -> None:
 @pytest.mark.parametrize(
     ("limits", "what"), [({"namespace_limit": 2}, "namespace default"), ({"cluster_limit": 2}, "the cluster")]
 )
-def test_a_limit_over_all_queues_says_which_and_is_held_to_the_run(limits: dict[str, int], what: str) -> None:
+def test_a_limit_over_all_queues_says_which_and_is_held_to_the_run(limits: dict[str, Any], what: str) -> None:
     admission = with_queue(**limits)
     for uid in "abcd":
         ask(admission, uid)
@@ -93,15 +98,15 @@ def test_a_token_is_waited_for_once_and_only_where_it_is_what_is_missing() -> No
     for uid, key in (("a1", "anna"), ("a2", "anna")):
         ask(admission, uid, key=key)
     assert admitted(admission) == ["a1"]
-    assert admission.wake_at == NOW + 60
+    assert wakes(admission) == NOW + 60
     assert admitted(admission, NOW + 60) == []  # there is a token, and the key is full
-    assert admission.wake_at is None
+    assert wakes(admission) is None
     for priority in range(5):
         ask(admission, "b", key="bert", priority=priority)
         assert admitted(admission, NOW + 60) == (["b"] if priority == 0 else [])
         ask(admission, "c", key="carl", priority=priority)
         assert admitted(admission, NOW + 60) == []
-    assert admission.wake_at == NOW + 120
+    assert wakes(admission) == NOW + 120
     assert len(admission._refills) == 1
     assert admission.take_faults() == []
 
@@ -111,13 +116,13 @@ def test_a_rate_that_was_raised_is_waited_for_at_its_new_time() -> None:
     for uid in "abc":
         ask(admission, uid)
     assert admitted(admission) == ["a"]
-    assert admission.wake_at == NOW + 100
+    assert wakes(admission) == NOW + 100
     admission.set_queue("default", "q", spec={"rateLimit": {"runs": 1, "perSeconds": 10}}, bucket=None)
     assert admitted(admission) == []
-    assert admission.wake_at == NOW + 10
+    assert wakes(admission) == NOW + 10
     assert admitted(admission, NOW + 10) == ["b"]
     assert admitted(admission, NOW + 100) == ["c"]
-    assert (admission.wake_at, admission.take_faults()) == (None, [])
+    assert (wakes(admission), admission.take_faults()) == (None, [])
 
 
 def test_jobs_that_this_process_did_not_start_take_a_token_each() -> None:
@@ -204,9 +209,9 @@ def test_what_has_changed_is_told_once() -> None:
     admission.refund("default", "without-a-rate", NOW)
     assert admission.take_changed() == set()
     for change in (
-        lambda: admission.withdraw("a"),
-        lambda: admission.hold("b", namespace="default", queue="q", key=""),
-        lambda: admission.free("b"),
+        partial(admission.withdraw, "a"),
+        partial(admission.hold, "b", namespace="default", queue="q", key=""),
+        partial(admission.free, "b"),
     ):
         change()
         assert admission.take_changed() == {("default", "q")}

@@ -67,6 +67,11 @@ def test_a_pod_that_is_gone_while_it_ran_was_deleted_or_stopped(
     assert found == an_end(outcome, reason, message, final=final)
 
 
+def test_a_task_that_ended_keeps_its_end_though_its_pod_is_gone_while_others_ran() -> None:
+    found = end_of_pod(phase="Running", gone=True, exit_code=0, started=NOW - 9, finished=NOW - 5)
+    assert found == an_end(Outcome.SUCCEEDED, exit_code=0, started=NOW - 9, finished=NOW - 5)
+
+
 def test_a_pod_that_is_gone_after_it_failed_has_failed() -> None:
     assert end_of_pod(gone=True) == an_end(Outcome.FAILED, "Error", "the pod failed")
 
@@ -211,6 +216,8 @@ def test_the_times_of_an_end_are_those_of_its_node_as_far_as_they_can_be_true(
         # It had ended before it was deleted.
         ({"phase": "Failed", "deleting": True, "exit_code": 1, "stop_asked": NOW - 5, "finished": NOW - 9}, True),
         ({"phase": "Failed", "exit_code": 1}, True),
+        ({"phase": "Failed", "gone": True}, True),
+        ({"phase": "Succeeded", "gone": True}, True),
     ],
 )
 def test_a_job_that_is_suspended_makes_another_pod_for_one_that_was_deleted(pod: dict[str, Any], over: bool) -> None:

@@ -33,5 +33,7 @@ def test_bounds_may_be_others() -> None:
 
 
 def test_what_is_no_text_or_no_object_is_absent() -> None:
-    assert [as_text(value) for value in ("x", "", 7, None, ["x"])] == ["x", "", None, None, None]
-    assert [as_map(value) for value in ({"a": 1}, None, "x", [])] == [{"a": 1}, {}, {}, {}]
+    texts: list[Any] = ["x", "", 7, None, ["x"]]
+    assert [as_text(value) for value in texts] == ["x", "", None, None, None]
+    objects: list[Any] = [{"a": 1}, None, "x", []]
+    assert [as_map(value) for value in objects] == [{"a": 1}, {}, {}, {}]

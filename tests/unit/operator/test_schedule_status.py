@@ -36,7 +36,9 @@ def test_the_status_of_a_schedule() -> None:
 
 @pytest.mark.parametrize("before", ["True", None])
 def test_a_condition_that_changes_does_so_now(before: str | None) -> None:
-    condition = {"status": before, "lastTransitionTime": HOUR_AGO} if before is not None else {"status": "Unknown"}
+    condition: dict[str, Any] = (
+        {"status": before, "lastTransitionTime": HOUR_AGO} if before is not None else {"status": "Unknown"}
+    )
     schedule = a_schedule_record(status=told(TICK, upcoming=TICK + MINUTE, **condition), cron="no times")
     status = decided(schedule).status
     assert status is not None

@@ -21,6 +21,7 @@ def test_a_job_that_was_refused_and_perhaps_made_is_looked_for_when_that_may_be_
 
 @pytest.mark.parametrize("held", ["cancel", "suspend", "deleting"])
 def test_a_run_that_is_to_start_no_more_knows_first_whether_its_job_was_made(held: str) -> None:
-    sent = a_run_record(starting=2, posted_at=NOW - 5, **{held: True})
+    sent = a_run_record(starting=2, posted_at=NOW - 5)
+    setattr(sent, held, True)
     assert decide(sent, World(), NOW - 1) == Decision(wake_at=NOW)
     assert decide(sent, World(), NOW) == Decision([FindAttempt(2)])

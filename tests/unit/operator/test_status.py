@@ -1,5 +1,7 @@
 """status: the whole status as it is written."""
 
+from typing import Any
+
 import pytest
 from support.records import NOW, a_run_record, an_attempt
 from tidegate_api.names import Phase
@@ -139,7 +141,7 @@ def test_the_queue_is_that_of_its_line_then_of_its_plan_then_its_own() -> None:
 
 
 def test_since_when_it_is_queued_is_what_is_known_best() -> None:
-    def queued(**fields: object) -> object:
+    def queued(**fields: Any) -> object:
         return build_status(a_run_record(**fields), phase=Phase.RUNNING, now=NOW).get("queuedAt")
 
     assert queued() is None  # it never came so far

@@ -112,7 +112,8 @@ def test_nobody_is_lost_when_the_line_is_tidied_up(kept: int) -> None:
 def test_the_line_serves_all_by_priority_and_within_a_key_by_age() -> None:
     chance = random.Random(11)  # noqa: S311 - the same story every time
     for _ in range(200):
-        line, waiting = Line(), {}
+        line = Line()
+        waiting: dict[str, Ticket] = {}
         for step in range(60):
             if chance.random() < 0.7 or not waiting:
                 uid = f"r{chance.randrange(25)}"
