@@ -13,7 +13,7 @@ import orjson
 from structlog.testing import capture_logs
 from support.fake_apiserver import Event
 from support.fake_cluster import FakeCluster
-from support.fake_network import FakeKubeClient, FakeSession, Network, line_of, pod_line
+from support.fake_network import EXPIRED, FakeKubeClient, FakeSession, Network, line_of, pod_line
 from support.virtual_loop import VirtualClock, VirtualLoop
 from tidegate_operator.control.actions import Actor
 from tidegate_operator.control.queue_status import QueueReporter
@@ -33,7 +33,14 @@ from tidegate_operator.state.quarantine import Quarantine
 from tidegate_operator.watch.pod_sink import PodSink
 from tidegate_operator.watch.resync import OWN_GROUP, OWN_KINDS, Sweeper
 
-SETTINGS: Final = OperatorSettings(namespaces=[], api_url="", concurrent_actions=16, ttl_seconds_after_finished=100_000)
+SETTINGS: Final = OperatorSettings(
+    namespaces=[],
+    api_url="",
+    concurrent_actions=16,
+    ttl_seconds_after_finished=100_000,
+    # None by itself: it would mend in minutes what has to go right at once.
+    sweep_seconds=1_000_000,
+)
 BAD: Final = ("error", "critical")
 BROKE: Final = ("reconcile broke, and is tried again", "an object that is set aside can't be marked")
 
@@ -131,7 +138,9 @@ class OperatorProcess:
         if (watch := self.session.watch) is None:
             return
         if expired:
-            watch.tell(line_of("ERROR", '{"kind":"Status","code":410,"message":"too old resource version"}'))
+            self._cluster.oldest = self._cluster.version
+            watch.tell(EXPIRED)
+            watch.end()
         else:
             watch.cut()
         self._cluster.untold = [e for e in self._cluster.untold if e.plural != "pods"]

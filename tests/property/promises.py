@@ -4,13 +4,15 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
-from support.fake_apiserver import Answer, Json, RefusedError
+from support.fake_apiserver import Json
 from support.fake_cluster import FakeCluster, is_live
 from support.virtual_loop import VirtualClock
 from tidegate_api.names import RUN_UID_LABEL, Phase
 from tidegate_api.times import parse_time
 
 KEPT: Final = ("phase", "reason", "attempts", "result", "finishedAt", "startedAt")
+SHORTEST_BACK_OFF: Final = 0.9
+"""Seconds: initialDelaySeconds is 2, the jitter halves it at most, and a disruption waits for 1."""
 COUNTED: Final = ("Failed", "Timeout")
 """Outcomes that use up one of maxAttempts."""
 
@@ -25,9 +27,19 @@ class CheckedCluster(FakeCluster):
         """Status of each run when it became terminal."""
         self.jobs_made: dict[str, list[str]] = {}
         """By run."""
+        self.ended: dict[str, set[str]] = {}
+        """Phases in which runs of a name have ended."""
+        self.keyed: set[str] = set()
+        """Runs with a concurrencyKey."""
         self.meddled: set[str] = set()
         """Runs of which a Job or a pod was deleted by hand."""
         self.writes = 0
+
+    def create_run(self, manifest: Json) -> str:
+        uid = super().create_run(manifest)
+        if "concurrencyKey" in manifest["spec"]:
+            self.keyed.add(uid)
+        return uid
 
     def checked_create(self, plural: str, body: Json) -> None:
         self.writes += 1
@@ -42,11 +54,14 @@ class CheckedCluster(FakeCluster):
             return
         number = int(name.rpartition("-")[2])
         attempts = run["status"].get("attempts", [])
+        self._hold(all(a["number"] < number for a in attempts), f"{name} has the number of an attempt that was there")
+        self._hold(number > 1 or self._may_start(run), f"{name} comes before what its run depends on has ended")
+        self._hold(self.clock() >= _not_before(run), f"{name} comes before its back-off is over")
         self._hold(not Phase(run["status"]["phase"]).terminal, f"{name} was made for a run that has ended")
         self._hold(all(a.get("outcome") for a in attempts if a["number"] < number), f"{name} comes before an end")
         failed = sum(a.get("outcome") in COUNTED for a in attempts)
         self._hold(failed < _max_attempts(run), f"{name} is one attempt too many")
-        self._hold(all(a.get("exitCode") != 64 for a in attempts), f"{name} was made after exit code 64")
+        self._hold(not any(map(_aborted, attempts)), f"{name} was made after exit code 64")
 
     def checked_update(self, plural: str, before: Json, after: Json) -> None:
         self.writes += 1
@@ -57,9 +72,12 @@ class CheckedCluster(FakeCluster):
         self._hold(_timeless(old) != _timeless(new), f"a write to {name} changes nothing: {new}")
         if Phase(old["phase"]).terminal:
             self._hold(all(old.get(k) == new.get(k) for k in KEPT), f"{name} had ended and was changed: {old} to {new}")
-            raise RefusedError(Answer.refusal(422, "Invalid", "a run that has ended can't be changed"))
+        if new.get("reason") == "BackOff":
+            ended = parse_time(new["attempts"][-1]["finishedAt"])
+            self._hold(_not_before(after) >= (ended or 0.0) + SHORTEST_BACK_OFF, f"{name} doesn't back off: {new}")
         if Phase(new["phase"]).terminal:
             uid = before["metadata"]["uid"]
+            self.ended.setdefault(name, set()).add(new["phase"])
             self.finished.setdefault(uid, json.loads(json.dumps(new)))
             live = [pod["metadata"]["name"] for pod in self.live_pods(uid)]
             self._hold(not live, f"{name} ended as {new['phase']} while {live} lives")
@@ -74,6 +92,22 @@ class CheckedCluster(FakeCluster):
         self._hold(
             self.clock() >= (parse_time(status.get("finishedAt")) or 0.0) + ttl, f"{name} was deleted before its time"
         )
+
+    def has_key(self, uid: str) -> bool:
+        """Whether the run has a concurrencyKey (there is one)."""
+        return uid in self.keyed
+
+    def cancelled_and_live(self) -> list[str]:
+        """Pods of cancelled runs that live and that nobody has deleted."""
+        cancelled = [run["metadata"]["uid"] for run in self.all("taskruns") if run["spec"].get("cancel")]
+        pods = [pod["metadata"] for uid in cancelled for pod in self.live_pods(uid)]
+        return [meta["name"] for meta in pods if "deletionTimestamp" not in meta]
+
+    def _may_start(self, run: Json) -> bool:
+        """Whether there was an end, of each run that it depends on, that lets it start."""
+        depends = run["spec"].get("dependsOn", ())
+        ends = [(d["when"], self.ended.get(d["name"], set())) for d in depends]
+        return all("Succeeded" in phases if when == "Succeeded" else phases for when, phases in ends)
 
     def _hold(self, is_so: bool, otherwise: str) -> None:
         if not is_so:
@@ -103,8 +137,8 @@ def problems_of_end(cluster: CheckedCluster, run: Json) -> list[str]:
     hold(phase is not Phase.CANCELLED or run["spec"].get("cancel", False), "was cancelled by nobody")
     failed = sum(outcome in COUNTED for outcome in outcomes)
     if phase is Phase.FAILED and status["reason"] in ("Error", "Timeout", "StartTimeout", "PodDeleted"):
-        final = attempts and attempts[-1].get("exitCode") == 64
-        hold(failed == _max_attempts(run) or bool(final), "failed before its attempts were used up")
+        final = bool(attempts) and _aborted(attempts[-1])
+        hold(failed == _max_attempts(run) or final, "failed before its attempts were used up")
     hold(failed <= _max_attempts(run), "had more attempts than it may")
     return found
 
@@ -138,6 +172,16 @@ def _check_ends(cluster: CheckedCluster, run: Json, attempts: Sequence[Json], ho
 def leftovers(cluster: CheckedCluster) -> list[str]:
     """What goes on of runs that have ended or are gone."""
     return [f"{pod['metadata']['name']} still runs" for pod in cluster.all("pods") if is_live(pod)]
+
+
+def _aborted(attempt: Json) -> bool:
+    """Whether the task itself has said that no other attempt helps: the code of one that was stopped or lost says nothing."""
+    return attempt.get("exitCode") == 64 and attempt.get("reason") == "Error"
+
+
+def _not_before(run: Json) -> float:
+    """When the next attempt is due, as the status tells it in milliseconds."""
+    return (parse_time(run["status"].get("nextAttemptAt")) or 0.0) - 0.001
 
 
 def _max_attempts(run: Json) -> int:

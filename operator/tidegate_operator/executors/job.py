@@ -14,9 +14,10 @@ from tidegate_operator.executors.refusals import refusal_of_job, refusal_of_pod
 from tidegate_operator.json_codec import Json
 from tidegate_operator.kube.client import METADATA, KubeClient, KubeError
 from tidegate_operator.manifests.job import PodDefaults, ReservedPathError, TooDeepError, build_job
+from tidegate_operator.policies.outcome import is_over
 from tidegate_operator.policies.retry import ran_out_of_memory
 from tidegate_operator.records.attempt import TASK_ENDED, AttemptRecord, PodRecord
-from tidegate_operator.records.parsing import controller_of, task_spec_of
+from tidegate_operator.records.parsing import controller_of, job_ended, task_spec_of
 from tidegate_operator.records.run import NO_NODE, STOP_ANNOTATION, STOP_FLOOR_ANNOTATION, Cause, Plan, RunRecord
 from tidegate_operator.state.cache import Cache
 
@@ -98,15 +99,15 @@ class JobExecutor:
     async def stop(self, attempt: AttemptRecord, why: Cause) -> None:
         """Shorten the pod's deadline: the kubelet sends SIGTERM, waits the grace period, kills, and the logs stay.
 
-        A pod with no node has no kubelet that could do so: its Job is deleted.
+        A pod with no node has no kubelet that could do so: its Job is deleted, as where the Job has yet to replace its pod.
         """
         pod = attempt.pod
         if pod is None or not pod.running:
             await self.inspect(attempt)
             pod = attempt.pod
-        if pod is not None and pod.terminal:
+        if is_over(attempt):
             return
-        if pod is None or pod.node is None:
+        if pod is None or pod.terminal or pod.node is None:
             if not attempt.job_gone:
                 await self._delete_job(attempt)
             self._cache.attempts.stopping(attempt, why, pod=pod)
@@ -123,7 +124,9 @@ class JobExecutor:
         try:
             await self._client.merge_patch(self._pod_path(attempt, pod), patch, resource="pods")
         except KubeError as error:
-            if error.code not in (404, 409):  # gone, or another pod of the name: the next look tells
+            if (
+                error.code not in (404, 409) and not error.other_uid
+            ):  # gone, or another of the name: the next look tells
                 raise
         self._cache.attempts.stopping(attempt, why, pod=pod)
 
@@ -138,6 +141,17 @@ class JobExecutor:
         if attempt.unconfirmed_until:
             await self._look_for_unconfirmed(attempt)
             return
+        await self._list_pods(attempt)
+        if not attempt.plan_known or all(p.terminal for p in attempt.pods.values()):
+            ended = attempt.job_ended
+            await self._look_at_job(attempt)
+            if attempt.job_ended and not ended:
+                await self._list_pods(attempt)  # its last pod may have come and ended after the first list
+        await self._note_trouble(attempt, now)
+        self._cache.attempts.inspected(attempt, at=now, runs=pod_runs(attempt))
+        self._cache.settle(attempt.run_uid)
+
+    async def _list_pods(self, attempt: AttemptRecord) -> None:
         path = f"/api/v1/namespaces/{attempt.namespace}/pods"
         params = {"labelSelector": f"{JOB_UID_LABEL}={attempt.job_uid}"}
         listed: set[str] = set()
@@ -148,11 +162,6 @@ class JobExecutor:
         for pod in list(attempt.pods.values()):
             if pod.uid not in listed and not pod.terminal and not await self._is_there(attempt, pod):
                 self._cache.attempts.pod_is_gone(attempt, pod)
-        if not attempt.plan_known or all(p.terminal for p in attempt.pods.values()):
-            await self._look_at_job(attempt)
-        await self._note_trouble(attempt, now)
-        self._cache.attempts.inspected(attempt, at=now, runs=pod_runs(attempt))
-        self._cache.settle(attempt.run_uid)
 
     async def recover(self, run: RunRecord, *, number: int, job_name: str, resolved: Json | None) -> bool:
         """The Job may only have been missed; else its attempt is over once none of the run's pods may still run."""
@@ -206,6 +215,9 @@ class JobExecutor:
             return
         if not attempt.plan_known:
             self._cache.upserted("jobs", job)
+        if job_ended(job):
+            index.job_has_ended(attempt)
+            return
         if (job.get("spec") or {}).get("suspend"):
             held = Cause(Reason.SCHEDULING, f"its Job {attempt.job_name} is suspended by another controller")
             index.is_held(attempt, held, at=now, suspended=True)

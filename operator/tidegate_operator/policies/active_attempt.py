@@ -39,7 +39,7 @@ def follow(run: RunRecord, attempt: AttemptRecord, context: DecisionContext, now
     if (
         end is not None
         and end.reason == Reason.POD_DELETED
-        and not attempt.job_gone
+        and not (attempt.job_gone or attempt.job_ended)
         and attempt.inspected_at < end.received
     ):
         return Decision(
@@ -124,7 +124,7 @@ def _report_state(run: RunRecord, attempt: AttemptRecord, now: float, decision: 
         return
     attempts = with_attempt(run.status.attempts, attempt_entry(attempt, end=None, started=started))
     status = build_status(run, phase=phase, reason=reason, message=message, attempts=attempts, started=started, now=now)
-    decision.actions.append(WriteStatus(status, lazy=True))
+    decision.actions.append(WriteStatus(status, run.version, lazy=True))
 
 
 def _is_listed(end: End, attempt: AttemptRecord) -> bool:
@@ -181,4 +181,4 @@ def _conclude(run: RunRecord, attempt: AttemptRecord, end: End, context: Decisio
         next_attempt=(end.received or now) + pause,
         now=now,
     )
-    return Decision([WriteStatus(status)])
+    return Decision([WriteStatus(status, run.version)])

@@ -41,4 +41,4 @@ def finish(
         now=now,
         **result,
     )
-    return Decision([WriteStatus(status)])
+    return Decision([WriteStatus(status, run.version)])

@@ -121,7 +121,7 @@ def _hold(run: RunRecord, now: float, why: Cause, *, queued_at: float | None, qu
     status = build_status(
         run, phase=phase, reason=why.reason, message=why.message, queued_at=queued_at, queue=queue, now=now
     )
-    return Decision([WriteStatus(status, lazy=True)])
+    return Decision([WriteStatus(status, run.version, lazy=True)])
 
 
 def _fail(run: RunRecord, context: DecisionContext, now: float, why: Cause) -> Decision:

@@ -1,13 +1,10 @@
 """The real operator on a fake apiserver, under crashes at any step, events that come twice, out of order or never, and answers
-that are lost. ``make explore`` runs it: each time with other steps, so it isn't a stage of ``make test``. What it finds becomes a
-scenario in ``test_found.py``, which is one.
+that are lost. What it finds becomes a scenario in ``test_found.py``.
 """
 
-import os
 from collections.abc import Iterable
 from typing import Final
 
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from support.builders import a_queue, a_run
@@ -21,11 +18,12 @@ from property.operator_process import OperatorProcess
 from property.promises import CheckedCluster, leftovers, problems_of_end
 
 INDEX: Final = st.integers(0, 7)
+FAULTS: Final = ("lost", "lost", "refused", "stored", "busy", "broken")
 QUEUE: Final = "mail"
+STOPPED_WITHIN: Final = 20.0
+"""Seconds after which nothing of a cancelled run runs, once nothing is in the way."""
 MOST_AT_ONCE: Final = 25
 """Requests for each run, and as many for two more, that the operator may make in one moment: lists of everything included."""
-
-EXAMPLES: Final = int(os.environ.get("TIDEGATE_PROPERTY_EXAMPLES", "100"))
 
 
 class Operation(RuleBasedStateMachine):
@@ -37,6 +35,7 @@ class Operation(RuleBasedStateMachine):
         self.cluster = CheckedCluster(self.clock)
         self.network = Network(self.cluster, self.clock)
         self.limit = 1
+        self.per_key: int | None = None
         self.lagging: set[str] = set()
         """Of "watches", "jobs", "garbage" and "kubelets": those that do nothing at present."""
         self.process: OperatorProcess | None = None
@@ -44,11 +43,13 @@ class Operation(RuleBasedStateMachine):
     @initialize(
         attempts=st.lists(st.integers(1, 3), min_size=1, max_size=4),
         limit=st.integers(1, 3),
+        per_key=st.sampled_from([None, 1]),
         lagging=st.sets(st.sampled_from(["watches", "jobs", "garbage", "kubelets"]), max_size=2),
     )
-    def create(self, attempts: list[int], limit: int, lagging: set[str]) -> None:
-        self.limit, self.lagging = limit, set(lagging)
-        self.cluster.add("queues", a_queue(QUEUE, concurrencyLimit=limit))
+    def create(self, attempts: list[int], limit: int, lagging: set[str], per_key: int | None = None) -> None:
+        self.limit, self.per_key, self.lagging = limit, per_key, set(lagging)
+        limits = {"concurrencyLimit": limit, **({"concurrencyLimitPerKey": per_key} if per_key else {})}
+        self.cluster.add("queues", a_queue(QUEUE, **limits))
         for max_attempts in attempts:
             self.create_run(max_attempts)
         self.process = OperatorProcess(self.cluster, self.network, self.clock)
@@ -149,6 +150,13 @@ class Operation(RuleBasedStateMachine):
     def lose_event(self, index: int) -> None:
         self.cluster.untold.pop(index % len(self.cluster.untold))
 
+    @precondition(lambda self: self.cluster.events)
+    @rule(back=st.integers(1, 20))
+    def repeat_event(self, back: int) -> None:
+        """One that was told before comes again."""
+        self.running.deliver(self.cluster.events[-min(back, len(self.cluster.events))])
+        self.work()
+
     @rule()
     def relist(self) -> None:
         self.running.relist()
@@ -164,9 +172,13 @@ class Operation(RuleBasedStateMachine):
         self.running.sweep()
         self.pass_time(0.3)
 
-    @rule(fault=st.sampled_from(["lost", "lost", "refused", "stored", "busy", "broken"]))
+    @rule(fault=st.sampled_from(FAULTS))
     def fail_next_write(self, fault: str) -> None:
         self.network.faults.append(fault)
+
+    @rule(fault=st.sampled_from(FAULTS))
+    def fail_next_creation(self, fault: str) -> None:
+        self.network.creation_faults.append(fault)
 
     @rule()
     def hold_requests(self) -> None:
@@ -198,9 +210,10 @@ class Operation(RuleBasedStateMachine):
 
     @rule(arrived=st.booleans())
     def crash(self, arrived: bool) -> None:
-        """What was under way has arrived, or never will."""
-        for call in list(self.network.calls):
-            if arrived:
+        """What was under way has arrived, or never will. It doesn't arrive once the next process has listed everything: that
+        one begins after the connections have ended, or has waited for a Lease that outlives them."""
+        if arrived:
+            for call in list(self.network.calls):
                 self.network.carry_out(call)
         self.running.kill()
         self.network.calls.clear()
@@ -268,6 +281,10 @@ class Operation(RuleBasedStateMachine):
         assert len(uids) == len(set(uids)), "two pods of one run live"
         occupying = self.cluster.occupying()
         assert len(occupying) <= self.limit, f"more at once than the queue allows: {occupying}"
+        of_key = [uid for uid in occupying if self.cluster.has_key(uid)]
+        assert self.per_key is None or len(of_key) <= self.per_key, (
+            f"more at once of one key than the queue allows: {of_key}"
+        )
 
     @invariant()
     def no_part_of_the_operator_has_broken(self) -> None:
@@ -287,11 +304,16 @@ class Operation(RuleBasedStateMachine):
     def recover(self) -> None:
         self.lagging, self.running.fenced = set(), False
         self.network.faults.clear()
+        self.network.creation_faults.clear()
         self.network.release()
         for run in self.cluster.all("taskruns"):
             self.cluster.change_run(run["metadata"]["uid"], suspend=False)
         self.running.relist()
         self.running.cut_watch(expired=True)
+        if self.cluster.cancelled_and_live():
+            self.pass_time(STOPPED_WITHIN)
+            going_on = self.cluster.cancelled_and_live()
+            assert not going_on, f"cancelled, and not stopped: {going_on}"
         for _ in range(60):
             self.pass_time(20)
             for pod in self.pods("Running"):
@@ -306,6 +328,8 @@ class Operation(RuleBasedStateMachine):
     def check_ends(self) -> None:
         problems = [p for run in self.cluster.all("taskruns") for p in problems_of_end(self.cluster, run)]
         problems += leftovers(self.cluster)
+        there = {run["metadata"]["uid"] for run in self.cluster.all("taskruns")}
+        problems += [f"{uid} is gone, and is not forgotten" for uid in self.running.cache.runs.keys() - there]
         problems += [f"{uid} holds a slot" for q in self.running.cache.admission.queues for uid in q.holders]
         assert not problems, problems
 
@@ -320,7 +344,3 @@ class Operation(RuleBasedStateMachine):
 def pick(found: Iterable[Json], index: int) -> Json | None:
     several = list(found)
     return several[index % len(several)] if several else None
-
-
-TestOperation = Operation.TestCase
-TestOperation.settings = settings(max_examples=EXAMPLES, stateful_step_count=60, deadline=None)
