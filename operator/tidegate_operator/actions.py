@@ -96,7 +96,7 @@ class Actor:
                 await self._find(run, number)
             case CheckPayload():
                 await self._check_payload(run)
-            case WriteStatus(status):
+            case WriteStatus(status, version) if run.version == version:  # else it is decided on again
                 await self._write_status(run, status)
             case RecoverAttempt(number):
                 await self._recover(run, number)

@@ -46,7 +46,7 @@ class CheckedCluster(FakeCluster):
         self._hold(all(a.get("outcome") for a in attempts if a["number"] < number), f"{name} comes before an end")
         failed = sum(a.get("outcome") in COUNTED for a in attempts)
         self._hold(failed < _max_attempts(run), f"{name} is one attempt too many")
-        self._hold(all(a.get("exitCode") != 64 for a in attempts), f"{name} was made after exit code 64")
+        self._hold(not any(map(_aborted, attempts)), f"{name} was made after exit code 64")
 
     def checked_update(self, plural: str, before: Json, after: Json) -> None:
         self.writes += 1
@@ -55,8 +55,8 @@ class CheckedCluster(FakeCluster):
             return
         old, new = before["status"], after["status"]
         self._hold(_timeless(old) != _timeless(new), f"a write to {name} changes nothing: {new}")
-        if Phase(old["phase"]).terminal:
-            self._hold(all(old.get(k) == new.get(k) for k in KEPT), f"{name} had ended and was changed: {old} to {new}")
+        if Phase(old["phase"]).terminal and any(old.get(k) != new.get(k) for k in KEPT):
+            self._hold(False, f"{name} had ended and was changed: {old} to {new}")
             raise RefusedError(Answer.refusal(422, "Invalid", "a run that has ended can't be changed"))
         if Phase(new["phase"]).terminal:
             uid = before["metadata"]["uid"]
@@ -103,8 +103,8 @@ def problems_of_end(cluster: CheckedCluster, run: Json) -> list[str]:
     hold(phase is not Phase.CANCELLED or run["spec"].get("cancel", False), "was cancelled by nobody")
     failed = sum(outcome in COUNTED for outcome in outcomes)
     if phase is Phase.FAILED and status["reason"] in ("Error", "Timeout", "StartTimeout", "PodDeleted"):
-        final = attempts and attempts[-1].get("exitCode") == 64
-        hold(failed == _max_attempts(run) or bool(final), "failed before its attempts were used up")
+        final = bool(attempts) and _aborted(attempts[-1])
+        hold(failed == _max_attempts(run) or final, "failed before its attempts were used up")
     hold(failed <= _max_attempts(run), "had more attempts than it may")
     return found
 
@@ -138,6 +138,11 @@ def _check_ends(cluster: CheckedCluster, run: Json, attempts: Sequence[Json], ho
 def leftovers(cluster: CheckedCluster) -> list[str]:
     """What goes on of runs that have ended or are gone."""
     return [f"{pod['metadata']['name']} still runs" for pod in cluster.all("pods") if is_live(pod)]
+
+
+def _aborted(attempt: Json) -> bool:
+    """Whether the task itself has said that no other attempt helps: the code of one that was stopped or lost says nothing."""
+    return attempt.get("exitCode") == 64 and attempt.get("reason") == "Error"
 
 
 def _max_attempts(run: Json) -> int:

@@ -27,3 +27,13 @@ def test_a_run_whose_pod_was_deleted_before_a_restart_does_not_wait_for_its_own_
     state.delete_pod(index=0)
     state.crash(arrived=False)
     state.teardown()
+
+
+def test_a_status_is_not_written_on_a_later_version_than_it_was_decided_on() -> None:
+    state = Operation()
+    state.create(attempts=[1, 3, 1], limit=1, lagging={"watches"})
+    state.run_pod(index=0)
+    state.fail_next_write(fault="lost")
+    state.end_pod(index=0, code=1)
+    state.crash(arrived=False)
+    state.teardown()

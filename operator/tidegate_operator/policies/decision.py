@@ -37,6 +37,8 @@ class WriteStatus:
     """Write the whole status."""
 
     status: Json
+    decided_on: int
+    """Version of the run that says so: on top of a later one the status would be written over what it doesn't know."""
     lazy: bool = False
     """It only tells where the run stands: nothing follows from it, so it may wait while the apiserver is busy."""
 

@@ -40,4 +40,4 @@ def finish(
         now=now,
         **result,
     )
-    return Decision([WriteStatus(status)])
+    return Decision([WriteStatus(status, run.version)])

@@ -111,7 +111,7 @@ def _tell(run: RunRecord, attempt: AttemptRecord, now: float, decision: Decision
         return
     attempts = with_attempt(run.status.attempts, attempt_entry(attempt, end=None, started=started))
     status = build_status(run, phase=phase, reason=reason, message=message, attempts=attempts, started=started, now=now)
-    decision.actions.append(WriteStatus(status, lazy=True))
+    decision.actions.append(WriteStatus(status, run.version, lazy=True))
 
 
 def _is_listed(end: End, attempt: AttemptRecord) -> bool:
@@ -168,4 +168,4 @@ def _conclude(run: RunRecord, attempt: AttemptRecord, end: End, world: World, no
         next_attempt=(end.received or now) + pause,
         now=now,
     )
-    return Decision([WriteStatus(status)])
+    return Decision([WriteStatus(status, run.version)])

@@ -119,7 +119,7 @@ def _hold(run: RunRecord, now: float, why: Refusal, *, queued_at: float | None, 
     status = build_status(
         run, phase=phase, reason=why.reason, message=why.message, queued_at=queued_at, queue=queue, now=now
     )
-    return Decision([WriteStatus(status, lazy=True)])
+    return Decision([WriteStatus(status, run.version, lazy=True)])
 
 
 def _fail(run: RunRecord, world: World, now: float, why: Refusal) -> Decision:
