@@ -105,6 +105,8 @@ class AttemptRecord:
     """Its Job was sent and never answered, and its run is gone: until then it may still appear. 0: it is known."""
     pods: dict[str, PodRecord] = field(default_factory=dict)
     job_gone: bool = False
+    job_ended: bool = False
+    """Whether its Job was seen complete or failed. It makes no other pod."""
     looked_at: float = 0.0
     looks: int = 0
     """Looks in a row that found no running pod: each waits longer than the one before."""

@@ -254,6 +254,10 @@ class AttemptIndex:
         """Its Job is no longer there."""
         attempt.job_gone = True
 
+    def job_has_ended(self, attempt: AttemptRecord) -> None:
+        """Its Job is complete or has failed."""
+        attempt.job_ended = True
+
     def pod_is_gone(self, attempt: AttemptRecord, pod: PodRecord) -> None:
         """One of its pods is no longer there."""
         pod.gone = True

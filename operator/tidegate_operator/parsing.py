@@ -189,6 +189,12 @@ def _controls(owner: Mapping[str, Any], kind: str) -> bool:
     return bool(owner.get("controller")) and owner.get("kind") == kind
 
 
+def job_ended(body: Json) -> bool:
+    """Whether the Job is complete or has failed: either comes once all of its pods have ended."""
+    conditions = (body.get("status") or {}).get("conditions") or ()
+    return any(c.get("type") in ("Complete", "Failed") and c.get("status") == "True" for c in conditions)
+
+
 def task_spec_of(meta: Mapping[str, Any]) -> Json | None:
     """The TaskSpec that a Job carries in its annotation; None where there is none, or an edit has broken it."""
     text = (meta.get("annotations") or {}).get(TASK_SPEC_ANNOTATION)

@@ -37,3 +37,26 @@ def test_a_status_is_not_written_on_a_later_version_than_it_was_decided_on() -> 
     state.end_pod(index=0, code=1)
     state.crash(arrived=False)
     state.teardown()
+
+
+def test_a_job_that_ended_unseen_makes_no_other_pod_and_its_attempt_is_over() -> None:
+    """Its pod was evicted, and ended well in the seconds that it had."""
+    state = Operation()
+    state.create(attempts=[2], limit=1, lagging=set())
+    state.run_pod(index=0)
+    state.disrupt(index=0)
+    state.cut_watch(expired=True)
+    state.end_pod(index=0, code=0)
+    state.teardown()
+
+
+def test_a_disrupted_pod_that_is_not_replaced_in_time_costs_its_job() -> None:
+    state = Operation()
+    state.create(attempts=[2], limit=1, lagging=set())
+    state.run_pod(index=0)
+    state.disrupt(index=0)
+    state.lag(who="jobs", lags=True)
+    for _ in range(6):
+        state.advance(seconds=60.0)
+    assert all("deletionTimestamp" in job["metadata"] for job in state.cluster.all("jobs"))
+    state.teardown()

@@ -13,7 +13,8 @@ from tidegate_operator.executors.pod_events import newest_event, trouble_of_pod
 from tidegate_operator.executors.refusals import refusal_of_job, refusal_of_pod
 from tidegate_operator.kube import METADATA, KubeClient, KubeError
 from tidegate_operator.manifests import PodDefaults, ReservedPathError, TooDeepError, build_job, job_name
-from tidegate_operator.parsing import controller_of, task_spec_of
+from tidegate_operator.parsing import controller_of, job_ended, task_spec_of
+from tidegate_operator.policies.outcome import is_over
 from tidegate_operator.policies.retry import ran_out_of_memory
 from tidegate_operator.records import NO_NODE, STOP_ANNOTATION, STOP_FLOOR_ANNOTATION, Json, Plan, Refusal, RunRecord
 from tidegate_operator.timestamps import format_time
@@ -96,15 +97,15 @@ class JobExecutor:
     async def stop(self, attempt: AttemptRecord, why: Refusal) -> None:
         """Shorten the pod's deadline: the kubelet sends SIGTERM, waits the grace period, kills, and the logs stay.
 
-        A pod with no node has no kubelet that could do so: its Job is deleted.
+        A pod with no node has no kubelet that could do so: its Job is deleted, as where the Job has yet to replace its pod.
         """
         pod = attempt.pod
         if pod is None or not pod.running:
             await self.inspect(attempt)
             pod = attempt.pod
-        if pod is not None and pod.terminal:
+        if is_over(attempt):
             return
-        if pod is None or pod.node is None:
+        if pod is None or pod.terminal or pod.node is None:
             if not attempt.job_gone:
                 await self._delete_job(attempt)
             self._cache.attempts.stopping(attempt, why, pod=pod)
@@ -136,6 +137,17 @@ class JobExecutor:
         if attempt.supposed_until:
             await self._look_for_supposed(attempt)
             return
+        await self._list_pods(attempt)
+        if not attempt.plan_known or all(p.terminal for p in attempt.pods.values()):
+            ended = attempt.job_ended
+            await self._look_at_job(attempt)
+            if attempt.job_ended and not ended:
+                await self._list_pods(attempt)  # its last pod may have come and ended after the first list
+        await self._note_trouble(attempt, now)
+        self._cache.attempts.inspected(attempt, at=now, runs=pod_runs(attempt))
+        self._cache.settle(attempt.run_uid)
+
+    async def _list_pods(self, attempt: AttemptRecord) -> None:
         path = f"/api/v1/namespaces/{attempt.namespace}/pods"
         params = {"labelSelector": f"{JOB_UID_LABEL}={attempt.job_uid}"}
         listed: set[str] = set()
@@ -146,11 +158,6 @@ class JobExecutor:
         for pod in list(attempt.pods.values()):
             if pod.uid not in listed and not pod.terminal and not await self._is_there(attempt, pod):
                 self._cache.attempts.pod_is_gone(attempt, pod)
-        if not attempt.plan_known or all(p.terminal for p in attempt.pods.values()):
-            await self._look_at_job(attempt)
-        await self._note_trouble(attempt, now)
-        self._cache.attempts.inspected(attempt, at=now, runs=pod_runs(attempt))
-        self._cache.settle(attempt.run_uid)
 
     async def recover(self, run: RunRecord, *, number: int, job_name: str, resolved: Json | None) -> bool:
         """The Job may only have been missed; else its attempt is over once none of the run's pods may still run."""
@@ -204,6 +211,9 @@ class JobExecutor:
             return
         if not attempt.plan_known:
             self._cache.upserted("jobs", job)
+        if job_ended(job):
+            index.job_has_ended(attempt)
+            return
         if (job.get("spec") or {}).get("suspend"):
             held = Refusal(Reason.SCHEDULING, f"its Job {attempt.job_name} is suspended by another controller")
             index.is_held(attempt, held, at=now, suspended=True)

@@ -32,7 +32,7 @@ def follow(run: RunRecord, attempt: AttemptRecord, world: World, now: float) -> 
     if (
         end is not None
         and end.reason == Reason.POD_DELETED
-        and not attempt.job_gone
+        and not (attempt.job_gone or attempt.job_ended)
         and attempt.looked_at < end.received
     ):
         return Decision(

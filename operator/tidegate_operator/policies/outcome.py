@@ -52,15 +52,15 @@ def result_limit(containers: int) -> int:
 
 def is_over(attempt: AttemptRecord) -> bool:
     """Whether no pod of the attempt runs or will: only then is its slot free."""
-    pod = attempt.pod
+    pod, last = attempt.pod, attempt.job_gone or attempt.job_ended
     if any(not p.terminal for p in attempt.pods.values()):
         return False
     if pod is None:
-        return attempt.job_gone
-    if attempt.suspended and not attempt.job_gone and (pod.deleting or pod.gone) and not _ended_by_itself(pod):
+        return last
+    if attempt.suspended and not last and (pod.deleting or pod.gone) and not _ended_by_itself(pod):
         return False  # the Job is suspended, so its pod is deleted; once resumed, the Job creates another pod
     # A disrupted pod is replaced by its Job: the attempt goes on.
-    return attempt.job_gone or not pod.disrupted or pod.phase == "Succeeded"
+    return last or not pod.disrupted or pod.phase == "Succeeded"
 
 
 def end_of(attempt: AttemptRecord, *, cancelled: bool, overdue: bool = False, now: float) -> End | None:
@@ -97,10 +97,15 @@ def _without_pod(attempt: AttemptRecord, *, cancelled: bool, now: float) -> End:
             finished=now,
             received=now,
         )
+    message = (
+        "the Job was deleted before its pod ended"
+        if attempt.job_gone
+        else "the pod was deleted before its end was seen"
+    )
     return End(
         outcome=Outcome.FAILED,
         reason=Reason.POD_DELETED,
-        message="the Job was deleted before its pod ended",
+        message=message,
         finished=now,
         received=now,
     )
