@@ -21,7 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 STAGES = {
     "unit": "pure functions and single processes",
-    "property": "decisions under random orders of events",
+    "property": "the real operator under random orders of events",
     "control_plane": "a real apiserver, no containers",
     "web": "real Postgres, Redis, apiserver and browser",
     "cluster_tool": "making, breaking and removing clusters",

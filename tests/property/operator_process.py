@@ -32,7 +32,14 @@ from tidegate_operator.supervisor import LIVE_PODS
 from tidegate_operator.sweeping import OWN_GROUP, OWN_KINDS, Sweeper
 from tidegate_operator.workqueue import Workqueue
 
-SETTINGS: Final = OperatorSettings(namespaces=[], api_url="", concurrent_actions=16, ttl_seconds_after_finished=100_000)
+SETTINGS: Final = OperatorSettings(
+    namespaces=[],
+    api_url="",
+    concurrent_actions=16,
+    ttl_seconds_after_finished=100_000,
+    # None by itself: it would mend in minutes what has to go right at once.
+    sweep_seconds=1_000_000,
+)
 BAD: Final = ("error", "critical")
 BROKE: Final = ("reconcile broke, and is tried again", "an object that is set aside can't be marked")
 

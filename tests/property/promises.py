@@ -11,6 +11,8 @@ from tidegate_api.names import RUN_UID_LABEL, Phase
 from tidegate_operator.timestamps import parse_time
 
 KEPT: Final = ("phase", "reason", "attempts", "result", "finishedAt", "startedAt")
+SHORTEST_BACK_OFF: Final = 0.9
+"""Seconds: initialDelaySeconds is 2, the jitter halves it at most, and a disruption waits for 1."""
 COUNTED: Final = ("Failed", "Timeout")
 """Outcomes that use up one of maxAttempts."""
 
@@ -25,9 +27,19 @@ class CheckedCluster(FakeCluster):
         """Status of each run when it became terminal."""
         self.jobs_made: dict[str, list[str]] = {}
         """By run."""
+        self.ended: dict[str, set[str]] = {}
+        """Phases in which runs of a name have ended."""
+        self.keyed: set[str] = set()
+        """Runs with a concurrencyKey."""
         self.meddled: set[str] = set()
         """Runs of which a Job or a pod was deleted by hand."""
         self.writes = 0
+
+    def create_run(self, manifest: Json) -> str:
+        uid = super().create_run(manifest)
+        if "concurrencyKey" in manifest["spec"]:
+            self.keyed.add(uid)
+        return uid
 
     def checked_create(self, plural: str, body: Json) -> None:
         self.writes += 1
@@ -42,6 +54,9 @@ class CheckedCluster(FakeCluster):
             return
         number = int(name.rpartition("-")[2])
         attempts = run["status"].get("attempts", [])
+        self._hold(all(a["number"] < number for a in attempts), f"{name} has the number of an attempt that was there")
+        self._hold(number > 1 or self._may_start(run), f"{name} comes before what its run depends on has ended")
+        self._hold(self.clock() >= _not_before(run), f"{name} comes before its back-off is over")
         self._hold(not Phase(run["status"]["phase"]).terminal, f"{name} was made for a run that has ended")
         self._hold(all(a.get("outcome") for a in attempts if a["number"] < number), f"{name} comes before an end")
         failed = sum(a.get("outcome") in COUNTED for a in attempts)
@@ -58,8 +73,12 @@ class CheckedCluster(FakeCluster):
         if Phase(old["phase"]).terminal and any(old.get(k) != new.get(k) for k in KEPT):
             self._hold(False, f"{name} had ended and was changed: {old} to {new}")
             raise RefusedError(Answer.refusal(422, "Invalid", "a run that has ended can't be changed"))
+        if new.get("reason") == "BackOff":
+            ended = parse_time(new["attempts"][-1]["finishedAt"])
+            self._hold(_not_before(after) >= (ended or 0.0) + SHORTEST_BACK_OFF, f"{name} doesn't back off: {new}")
         if Phase(new["phase"]).terminal:
             uid = before["metadata"]["uid"]
+            self.ended.setdefault(name, set()).add(new["phase"])
             self.finished.setdefault(uid, json.loads(json.dumps(new)))
             live = [pod["metadata"]["name"] for pod in self.live_pods(uid)]
             self._hold(not live, f"{name} ended as {new['phase']} while {live} lives")
@@ -74,6 +93,16 @@ class CheckedCluster(FakeCluster):
         self._hold(
             self.clock() >= (parse_time(status.get("finishedAt")) or 0.0) + ttl, f"{name} was deleted before its time"
         )
+
+    def has_key(self, uid: str) -> bool:
+        """Whether the run has a concurrencyKey (there is one)."""
+        return uid in self.keyed
+
+    def _may_start(self, run: Json) -> bool:
+        """Whether there was an end, of each run that it depends on, that lets it start."""
+        depends = run["spec"].get("dependsOn", ())
+        ends = [(d["when"], self.ended.get(d["name"], set())) for d in depends]
+        return all("Succeeded" in phases if when == "Succeeded" else phases for when, phases in ends)
 
     def _hold(self, is_so: bool, otherwise: str) -> None:
         if not is_so:
@@ -143,6 +172,11 @@ def leftovers(cluster: CheckedCluster) -> list[str]:
 def _aborted(attempt: Json) -> bool:
     """Whether the task itself has said that no other attempt helps: the code of one that was stopped or lost says nothing."""
     return attempt.get("exitCode") == 64 and attempt.get("reason") == "Error"
+
+
+def _not_before(run: Json) -> float:
+    """When the next attempt is due, as the status tells it in milliseconds."""
+    return (parse_time(run["status"].get("nextAttemptAt")) or 0.0) - 0.001
 
 
 def _max_attempts(run: Json) -> int:

@@ -1,13 +1,10 @@
 """The real operator on a fake apiserver, under crashes at any step, events that come twice, out of order or never, and answers
-that are lost. ``make explore`` runs it: each time with other steps, so it isn't a stage of ``make test``. What it finds becomes a
-scenario in ``test_found.py``, which is one.
+that are lost. What it finds becomes a scenario in ``test_found.py``.
 """
 
-import os
 from collections.abc import Iterable
 from typing import Final
 
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from support.builders import a_queue, a_run
@@ -25,8 +22,6 @@ QUEUE: Final = "mail"
 MOST_AT_ONCE: Final = 25
 """Requests for each run, and as many for two more, that the operator may make in one moment: lists of everything included."""
 
-EXAMPLES: Final = int(os.environ.get("TIDEGATE_PROPERTY_EXAMPLES", "100"))
-
 
 class Operation(RuleBasedStateMachine):
     """People, kubelets, controllers, the network and the operator, each doing one thing at a time."""
@@ -37,6 +32,7 @@ class Operation(RuleBasedStateMachine):
         self.cluster = CheckedCluster(self.clock)
         self.network = Network(self.cluster, self.clock)
         self.limit = 1
+        self.per_key: int | None = None
         self.lagging: set[str] = set()
         """Of "watches", "jobs", "garbage" and "kubelets": those that do nothing at present."""
         self.process: OperatorProcess | None = None
@@ -44,11 +40,13 @@ class Operation(RuleBasedStateMachine):
     @initialize(
         attempts=st.lists(st.integers(1, 3), min_size=1, max_size=4),
         limit=st.integers(1, 3),
+        per_key=st.sampled_from([None, 1]),
         lagging=st.sets(st.sampled_from(["watches", "jobs", "garbage", "kubelets"]), max_size=2),
     )
-    def create(self, attempts: list[int], limit: int, lagging: set[str]) -> None:
-        self.limit, self.lagging = limit, set(lagging)
-        self.cluster.add("queues", a_queue(QUEUE, concurrencyLimit=limit))
+    def create(self, attempts: list[int], limit: int, lagging: set[str], per_key: int | None = None) -> None:
+        self.limit, self.per_key, self.lagging = limit, per_key, set(lagging)
+        limits = {"concurrencyLimit": limit, **({"concurrencyLimitPerKey": per_key} if per_key else {})}
+        self.cluster.add("queues", a_queue(QUEUE, **limits))
         for max_attempts in attempts:
             self.create_run(max_attempts)
         self.process = OperatorProcess(self.cluster, self.network, self.clock)
@@ -196,14 +194,15 @@ class Operation(RuleBasedStateMachine):
         self.running.fenced = fenced
         self.work()
 
-    @rule(arrived=st.booleans())
-    def crash(self, arrived: bool) -> None:
-        """What was under way has arrived, or never will."""
-        for call in list(self.network.calls):
-            if arrived:
+    @rule(under_way=st.sampled_from(["arrived", "lost", "late"]))
+    def crash(self, under_way: str) -> None:
+        """What was under way has arrived, never will, or may arrive later."""
+        if under_way == "arrived":
+            for call in list(self.network.calls):
                 self.network.carry_out(call)
         self.running.kill()
-        self.network.calls.clear()
+        if under_way != "late":
+            self.network.calls.clear()
         self.network.held = False
         self.process = OperatorProcess(self.cluster, self.network, self.clock)
         self.work()
@@ -268,6 +267,10 @@ class Operation(RuleBasedStateMachine):
         assert len(uids) == len(set(uids)), "two pods of one run live"
         occupying = self.cluster.occupying()
         assert len(occupying) <= self.limit, f"more at once than the queue allows: {occupying}"
+        of_key = [uid for uid in occupying if self.cluster.has_key(uid)]
+        assert self.per_key is None or len(of_key) <= self.per_key, (
+            f"more at once of one key than the queue allows: {of_key}"
+        )
 
     @invariant()
     def no_part_of_the_operator_has_broken(self) -> None:
@@ -320,7 +323,3 @@ class Operation(RuleBasedStateMachine):
 def pick(found: Iterable[Json], index: int) -> Json | None:
     several = list(found)
     return several[index % len(several)] if several else None
-
-
-TestOperation = Operation.TestCase
-TestOperation.settings = settings(max_examples=EXAMPLES, stateful_step_count=60, deadline=None)
