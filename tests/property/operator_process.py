@@ -13,7 +13,7 @@ import orjson
 from structlog.testing import capture_logs
 from support.fake_apiserver import Event
 from support.fake_cluster import FakeCluster
-from support.fake_network import FakeKubeClient, FakeSession, Network, line_of, pod_line
+from support.fake_network import EXPIRED, FakeKubeClient, FakeSession, Network, line_of, pod_line
 from support.virtual_loop import VirtualClock, VirtualLoop
 from tidegate_operator.actions import Actor
 from tidegate_operator.cache import Cache
@@ -137,7 +137,7 @@ class OperatorProcess:
         if (watch := self.session.watch) is None:
             return
         if expired:
-            watch.tell(line_of("ERROR", '{"kind":"Status","code":410,"message":"too old resource version"}'))
+            watch.tell(EXPIRED)
         else:
             watch.cut()
         self._cluster.untold = [e for e in self._cluster.untold if e.plural != "pods"]

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
-from support.fake_apiserver import Answer, Json, RefusedError
+from support.fake_apiserver import Json
 from support.fake_cluster import FakeCluster, is_live
 from support.virtual_loop import VirtualClock
 from tidegate_api.names import RUN_UID_LABEL, Phase
@@ -70,9 +70,8 @@ class CheckedCluster(FakeCluster):
             return
         old, new = before["status"], after["status"]
         self._hold(_timeless(old) != _timeless(new), f"a write to {name} changes nothing: {new}")
-        if Phase(old["phase"]).terminal and any(old.get(k) != new.get(k) for k in KEPT):
-            self._hold(False, f"{name} had ended and was changed: {old} to {new}")
-            raise RefusedError(Answer.refusal(422, "Invalid", "a run that has ended can't be changed"))
+        if Phase(old["phase"]).terminal:
+            self._hold(all(old.get(k) == new.get(k) for k in KEPT), f"{name} had ended and was changed: {old} to {new}")
         if new.get("reason") == "BackOff":
             ended = parse_time(new["attempts"][-1]["finishedAt"])
             self._hold(_not_before(after) >= (ended or 0.0) + SHORTEST_BACK_OFF, f"{name} doesn't back off: {new}")

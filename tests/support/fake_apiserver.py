@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from tidegate_api.names import Phase
+
 Json = dict[str, Any]
 
 PATH: Final = re.compile(
@@ -27,8 +29,12 @@ KINDS: Final = {
     "events": ("v1", "Event"),
 }
 ENDED: Final = ("Succeeded", "Failed")
+TERMINAL: Final = frozenset(str(phase) for phase in Phase if phase.terminal)
 GRACE: Final = 30
 FOREGROUND: Final = "foregroundDeletion"
+EMPTY_IS_ABSENT: Final = ("labels", "annotations", "finalizers")
+KEPT: Final = ("phase", "reason", "attempts", "result", "resultRef")
+"""Of the status of a TaskRun that has ended, by the CRD's rules and its admission policy."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +102,10 @@ class FakeApiserver:
         """All that watches could tell."""
         self.untold: list[Event] = []
         """What no watch has told yet."""
+        self.oldest = 0
+        """What was before this version is forgotten."""
+        self._pages: dict[str, tuple[int, list[Json]]] = {}
+        """Rests of lists, by their continue tokens, each with the version of its list."""
         self._phases: dict[str, str | None] = {}
         self._made = 0
 
@@ -130,16 +140,34 @@ class FakeApiserver:
 
     def _list(self, request: Request) -> Answer:
         place, query = request.place, request.query
+        if "continue" in query:
+            if query["continue"] not in self._pages:
+                message = "The provided continue parameter is too old to display a consistent list result."
+                raise RefusedError(Answer.refusal(410, "Expired", message))
+            return self._page(request, *self._pages[query["continue"]])
         wanted = _selector(query.get("labelSelector", ""), lambda body, key: (_meta(body).get("labels") or {}).get(key))
         fields = _selector(query.get("fieldSelector", ""), _field)
-        api, kind = KINDS[place["plural"]]
         items = [
             _as_asked(body, request)
-            for (namespace, _), body in self.objects[place["plural"]].items()
+            for (namespace, _), body in sorted(self.objects[place["plural"]].items())
             if place["namespace"] in (None, namespace) and wanted(body) and fields(body)
         ]
-        made = {"apiVersion": api, "kind": f"{kind}List", "metadata": {"resourceVersion": str(self.version)}}
-        return Answer.of(200, {**made, "items": items})
+        return self._page(request, self.version, items)
+
+    def _page(self, request: Request, version: int, items: list[Json]) -> Answer:
+        """So many items of a list as are asked for. The rest stays as it is at this version."""
+        api, kind = KINDS[request.place["plural"]]
+        meta, limit = {"resourceVersion": str(version)}, int(request.query.get("limit", "0")) or len(items)
+        if rest := items[limit:]:
+            meta["continue"] = f"page-{self._number()}"
+            self._pages[meta["continue"]] = (version, json.loads(json.dumps(rest)))
+        return Answer.of(200, {"apiVersion": api, "kind": f"{kind}List", "metadata": meta, "items": items[:limit]})
+
+    def forget(self) -> None:
+        """As etcd does when it is compacted: old lists and old events can't be had any more."""
+        self.oldest = self.version
+        self._pages.clear()
+        self.events.clear()
 
     def _find(self, request: Request) -> Json:
         place = request.place
@@ -164,22 +192,29 @@ class FakeApiserver:
         after = _patched(before, request)
         meta, was = after["metadata"], before["metadata"]
         name = f'{place["plural"]} "{was["name"]}"'
-        if meta.get("uid") != was["uid"]:
-            raise RefusedError(Answer.refusal(409, "Conflict", f"{name}: the UID in the precondition is another"))
         if meta.get("resourceVersion") not in (None, "", was["resourceVersion"]):
             raise RefusedError(Answer.refusal(409, "Conflict", f"{name}: the object has been modified"))
+        if meta.get("uid") != was["uid"]:  # a patch has no preconditions: this is a field that can't change
+            raise RefusedError(Answer.refusal(422, "Invalid", f"{name} is invalid: metadata.uid: field is immutable"))
         meta["resourceVersion"] = was["resourceVersion"]
+        for key in [key for key in EMPTY_IS_ABSENT if not meta.get(key)]:
+            meta.pop(key, None)
         if place["sub"] == "status":
             after = {**before, "status": after.get("status")}
-        elif "status" in before:
-            after["status"] = before["status"]
+        else:
+            after = {k: v for k, v in {**after, "status": before.get("status")}.items() if v is not None}
         if place["plural"] == "pods":
             _check_pod(before, after)
         self.checked_update(place["plural"], before, after)
+        if place["plural"] == "taskruns":
+            _check_run(before, after)
         if after == before:
             return before  # no change, no version
         if after.get("spec") != before.get("spec") and "generation" in was:
             after["metadata"]["generation"] = was["generation"] + 1
+        if was.get("finalizers") and not meta.get("finalizers") and _is_free(after):
+            self.remove(place["plural"], before)
+            return after
         return self.put(place["plural"], after)
 
     def _delete(self, request: Request) -> Json:
@@ -210,6 +245,8 @@ class FakeApiserver:
         made = {"apiVersion": api, "kind": kind, **body}
         if plural == "taskruns":
             made["status"] = {"phase": "Pending"}
+        if plural == "pods":
+            made.setdefault("status", {"phase": "Pending"})
         if plural == "jobs":
             labels = made["spec"]["template"].setdefault("metadata", {}).setdefault("labels", {})
             labels["batch.kubernetes.io/controller-uid"] = meta["uid"]
@@ -230,23 +267,32 @@ class FakeApiserver:
         if propagation == "Foreground" and FOREGROUND not in meta.get("finalizers", ()):
             meta["finalizers"] = [*meta.get("finalizers", ()), FOREGROUND]
         runs = plural == "pods" and body["spec"].get("nodeName") and body["status"]["phase"] not in ENDED
+        # A pod is marked in any case, and a mark that it got while it ran comes to its end with it.
+        if (plural == "pods" or meta.get("finalizers")) and (not runs or "deletionTimestamp" not in meta):
+            self._mark_deleted(
+                plural, body, grace=body["spec"].get("terminationGracePeriodSeconds", GRACE) if runs else 0
+            )
         if not runs and not meta.get("finalizers"):
             self.remove(plural, body)
-        elif "deletionTimestamp" not in meta:
-            grace = body["spec"].get("terminationGracePeriodSeconds", GRACE) if runs else 0
-            ends = time.gmtime(self.clock() + grace)
-            meta["deletionTimestamp"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", ends)
-            meta["deletionGracePeriodSeconds"] = grace
-            self.put(plural, body)
+
+    def _mark_deleted(self, plural: str, body: Json, *, grace: int) -> None:
+        meta, ends = body["metadata"], self.clock() + grace
+        if "deletionTimestamp" in meta and meta["deletionGracePeriodSeconds"] == grace:
+            return
+        if "deletionTimestamp" not in meta:
+            meta["generation"] += 1
+        meta["deletionTimestamp"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(ends))
+        meta["deletionGracePeriodSeconds"] = grace
+        self.put(plural, body)
 
     def drop_finalizer(self, plural: str, body: Json, name: str) -> None:
         meta = body["metadata"]
         if name not in meta.get("finalizers", ()):
             return
-        meta["finalizers"] = [each for each in meta["finalizers"] if each != name]
-        self.put(plural, body)
-        alive = plural == "pods" and body["spec"].get("nodeName") and body["status"]["phase"] not in ENDED
-        if "deletionTimestamp" in meta and not meta["finalizers"] and not alive:
+        if (left := [each for each in meta["finalizers"] if each != name]) or not _is_free(body):
+            meta["finalizers"] = left
+            self.put(plural, body)
+        else:
             self.remove(plural, body)
 
     def remove(self, plural: str, body: Json) -> None:
@@ -270,6 +316,11 @@ class FakeApiserver:
     def _number(self) -> int:
         self._made += 1
         return self._made
+
+
+def _is_free(body: Json) -> bool:
+    """Whether only its finalizers keep an object: it is deleted, and nothing of it runs."""
+    return "deletionTimestamp" in body["metadata"] and body["metadata"]["deletionGracePeriodSeconds"] == 0
 
 
 def _meta(body: Json) -> Json:
@@ -312,9 +363,7 @@ def _patched(before: Json, request: Request) -> Json:
         for key in parents:
             target = target[key]
         assert operation["op"] in ("add", "replace"), operation
-        if operation["op"] == "replace" and last not in target:
-            raise RefusedError(Answer.refusal(422, "Invalid", f"there is no {operation['path']}"))
-        target[last] = operation["value"]
+        target[last] = operation["value"]  # `replace` of what isn't there adds it
     return after
 
 
@@ -328,6 +377,12 @@ def _merged(target: Any, patch: Any) -> Any:
         else:
             made[key] = _merged(made.get(key), value)
     return made
+
+
+def _check_run(before: Json, after: Json) -> None:
+    old, new = before["status"], after["status"]
+    if old["phase"] in TERMINAL and any(old.get(k) != new.get(k) for k in KEPT):
+        raise RefusedError(Answer.refusal(422, "Invalid", "a run that has ended can't be changed"))
 
 
 def _check_pod(before: Json, after: Json) -> None:

@@ -170,8 +170,8 @@ class FakeCluster(FakeApiserver):
         end = PodEnd(job=meta["ownerReferences"][0]["name"], pod=meta["name"], code=code, by=by)
         self.ends.setdefault(meta["labels"][RUN_UID_LABEL], []).append(end)
         self.put("pods", pod)
-        if "deletionTimestamp" in meta and not meta.get("finalizers"):
-            self.remove("pods", pod)
+        if "deletionTimestamp" in meta:
+            self.delete("pods", pod)  # as a kubelet does that has ended all of it
 
     def disrupt(self, pod: Json) -> None:
         """It is evicted: marked first, then deleted; its kubelet ends it."""

@@ -21,6 +21,10 @@ from support.fake_apiserver import Answer, Event, FakeApiserver, Request
 from support.virtual_loop import VirtualClock
 
 SERVER: Final = "http://apiserver.invalid"
+EXPIRED: Final = (
+    b'{"type":"ERROR","object":{"kind":"Status","code":410,"reason":"Expired","message":"too old resource version"}}\n'
+)
+"""The apiserver answers such a watch with 200 and this event."""
 
 
 @dataclass(eq=False)
@@ -164,6 +168,14 @@ def pod_line(event: Event) -> bytes | None:
     return line_of(kind, event.text)
 
 
+def watch_from(server: FakeApiserver, version: str) -> list[bytes]:
+    """What a watch of pods that aren't Pending tells of what has happened since a version."""
+    if int(version) < server.oldest:
+        return [EXPIRED]
+    found = [pod_line(event) for event in server.events if event.version > int(version)]
+    return [line for line in found if line is not None]
+
+
 def line_of(kind: str, text: str) -> bytes:
     return f'{{"type":"{kind}","object":{text}}}\n'.encode()
 
@@ -211,9 +223,8 @@ class FakeSession:
             raise aiohttp.ServerDisconnectedError
         await asyncio.sleep(0)
         self.watch = Watch()
-        for event in self._network.server.events:
-            if event.version > int(params["resourceVersion"]) and (line := pod_line(event)) is not None:
-                self.watch.tell(line)
+        for line in watch_from(self._network.server, params["resourceVersion"]):
+            self.watch.tell(line)
         yield Response(Answer.of(200, {}), self.watch)
 
     async def close(self) -> None:
