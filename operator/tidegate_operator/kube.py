@@ -49,6 +49,11 @@ class KubeError(Exception):
         """A write met another: read again and decide again."""
         return self.code == 409 and self.reason != "AlreadyExists"
 
+    @property
+    def other_uid(self) -> bool:
+        """A patch named the uid of an object whose name another has now. To the apiserver that is a field that can't be changed."""
+        return self.code == 422 and "metadata.uid" in self.message
+
 
 class NotLeadingError(Exception):
     """A write was refused because this replica can't be sure that it still leads."""

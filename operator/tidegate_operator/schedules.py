@@ -140,13 +140,13 @@ class ScheduleReconciler:
         return None
 
     async def _cancel(self, run: RunRecord) -> None:
-        # The uid makes it a conflict when the name has been used again.
+        # The uid has it refused when the name has been used again.
         patch = {"metadata": {"uid": run.uid}, "spec": {"cancel": True}}
         path = f"{_runs_path(run.namespace)}/{run.name}"
         try:
             self._saw_run(await self._client.merge_patch(path, patch, resource="taskruns"))
         except KubeError as error:
-            if error.code not in (404, 409):
+            if error.code not in (404, 409) and not error.other_uid:
                 raise
 
     async def _delete(self, run: RunRecord) -> None:

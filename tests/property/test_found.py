@@ -60,3 +60,18 @@ def test_a_disrupted_pod_that_is_not_replaced_in_time_costs_its_job() -> None:
         state.advance(seconds=60.0)
     assert all("deletionTimestamp" in job["metadata"] for job in state.cluster.all("jobs"))
     state.teardown()
+
+
+def test_a_stop_leaves_another_pod_of_the_name_alone() -> None:
+    state = Operation()
+    state.create(attempts=[1], limit=1, lagging=set())
+    state.run_pod(index=0)
+    state.advance(seconds=0.5)
+    state.lag(who="watches", lags=True)
+    pod = next(state.cluster.all("pods"))
+    meta = {"name": pod["metadata"]["name"], "namespace": "default", "labels": {}}
+    state.cluster.remove("pods", pod)
+    state.cluster.add("pods", {"metadata": meta, "spec": {"containers": []}, "status": {"phase": "Succeeded"}})
+    state.advance(seconds=60.0)
+    state.no_part_of_the_operator_has_broken()
+    state.teardown()

@@ -122,7 +122,9 @@ class JobExecutor:
         try:
             await self._client.merge_patch(self._pod_path(attempt, pod), patch, resource="pods")
         except KubeError as error:
-            if error.code not in (404, 409):  # gone, or another pod of the name: the next look tells
+            if (
+                error.code not in (404, 409) and not error.other_uid
+            ):  # gone, or another of the name: the next look tells
                 raise
         self._cache.attempts.stopping(attempt, why, pod=pod)
 
