@@ -18,6 +18,7 @@ from property.operator_process import OperatorProcess
 from property.promises import CheckedCluster, leftovers, problems_of_end
 
 INDEX: Final = st.integers(0, 7)
+FAULTS: Final = ("lost", "lost", "refused", "stored", "busy", "broken")
 QUEUE: Final = "mail"
 MOST_AT_ONCE: Final = 25
 """Requests for each run, and as many for two more, that the operator may make in one moment: lists of everything included."""
@@ -147,6 +148,13 @@ class Operation(RuleBasedStateMachine):
     def lose_event(self, index: int) -> None:
         self.cluster.untold.pop(index % len(self.cluster.untold))
 
+    @precondition(lambda self: self.cluster.events)
+    @rule(back=st.integers(1, 20))
+    def repeat_event(self, back: int) -> None:
+        """One that was told before comes again."""
+        self.running.deliver(self.cluster.events[-min(back, len(self.cluster.events))])
+        self.work()
+
     @rule()
     def relist(self) -> None:
         self.running.relist()
@@ -162,9 +170,13 @@ class Operation(RuleBasedStateMachine):
         self.running.sweep()
         self.pass_time(0.3)
 
-    @rule(fault=st.sampled_from(["lost", "lost", "refused", "stored", "busy", "broken"]))
+    @rule(fault=st.sampled_from(FAULTS))
     def fail_next_write(self, fault: str) -> None:
         self.network.faults.append(fault)
+
+    @rule(fault=st.sampled_from(FAULTS))
+    def fail_next_creation(self, fault: str) -> None:
+        self.network.creation_faults.append(fault)
 
     @rule()
     def hold_requests(self) -> None:
@@ -290,6 +302,7 @@ class Operation(RuleBasedStateMachine):
     def recover(self) -> None:
         self.lagging, self.running.fenced = set(), False
         self.network.faults.clear()
+        self.network.creation_faults.clear()
         self.network.release()
         for run in self.cluster.all("taskruns"):
             self.cluster.change_run(run["metadata"]["uid"], suspend=False)
@@ -309,6 +322,8 @@ class Operation(RuleBasedStateMachine):
     def check_ends(self) -> None:
         problems = [p for run in self.cluster.all("taskruns") for p in problems_of_end(self.cluster, run)]
         problems += leftovers(self.cluster)
+        there = {run["metadata"]["uid"] for run in self.cluster.all("taskruns")}
+        problems += [f"{uid} is gone, and is not forgotten" for uid in self.running.cache.runs.keys() - there]
         problems += [f"{uid} holds a slot" for q in self.running.cache.admission.queues for uid in q.holders]
         assert not problems, problems
 

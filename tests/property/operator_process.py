@@ -137,7 +137,9 @@ class OperatorProcess:
         if (watch := self.session.watch) is None:
             return
         if expired:
+            self._cluster.oldest = self._cluster.version
             watch.tell(EXPIRED)
+            watch.end()
         else:
             watch.cut()
         self._cluster.untold = [e for e in self._cluster.untold if e.plural != "pods"]

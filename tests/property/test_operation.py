@@ -15,7 +15,7 @@ EXAMPLES: Final = os.environ.get("TIDEGATE_PROPERTY_EXAMPLES")
 
 TestOperation = Operation.TestCase
 TestOperation.settings = settings(
-    max_examples=int(EXAMPLES or 400),
+    max_examples=int(EXAMPLES or 800),
     stateful_step_count=60,
     deadline=None,
     derandomize=EXAMPLES is None,

@@ -57,12 +57,14 @@ class Network:
     faults: deque[str] = field(default_factory=deque)
     """What becomes of the next writes: "lost" (carried out, the answer lost), "refused" (500, not carried out), "stored" (500,
     and carried out all the same), "busy" (429), "broken" (the connection ends before)."""
+    creation_faults: deque[str] = field(default_factory=deque)
+    """The same of the next creations of Jobs."""
     served: int = 0
     """Requests carried out since the time last moved."""
 
     async def send(self, request: Request) -> Answer:
         call = Call(request, self.clock.now, asyncio.Event())
-        fault = self.faults.popleft() if self.faults and request.is_write else None
+        fault = self._next_fault(request)
         await asyncio.sleep(0)
         if fault in ("refused", "busy", "broken"):
             return self._fail(fault)
@@ -101,6 +103,11 @@ class Network:
         for call in list(self.calls):
             self.let_through(call)
 
+    def _next_fault(self, request: Request) -> str | None:
+        if self.creation_faults and request.method == "POST" and request.place["plural"] == "jobs":
+            return self.creation_faults.popleft()
+        return self.faults.popleft() if self.faults and request.is_write else None
+
     def _serve(self, request: Request) -> Answer:
         self.served += 1
         return self.server.handle(request)
@@ -133,7 +140,7 @@ class Watch:
     def __init__(self) -> None:
         self.lines: deque[bytes] = deque()
         self.moved = asyncio.Event()
-        self.is_cut = False
+        self.is_cut = self.is_ended = False
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self._read()
@@ -142,6 +149,8 @@ class Watch:
         while True:
             while self.lines:
                 yield self.lines.popleft()
+            if self.is_ended:
+                return
             if self.is_cut:
                 raise aiohttp.ClientPayloadError("the connection has ended")
             self.moved.clear()
@@ -149,6 +158,11 @@ class Watch:
 
     def tell(self, line: bytes) -> None:
         self.lines.append(line)
+        self.moved.set()
+
+    def end(self) -> None:
+        """The apiserver has nothing more to tell."""
+        self.is_ended = True
         self.moved.set()
 
     def cut(self) -> None:
@@ -223,8 +237,11 @@ class FakeSession:
             raise aiohttp.ServerDisconnectedError
         await asyncio.sleep(0)
         self.watch = Watch()
-        for line in watch_from(self._network.server, params["resourceVersion"]):
+        lines = watch_from(self._network.server, params["resourceVersion"])
+        for line in lines:
             self.watch.tell(line)
+        if lines == [EXPIRED]:
+            self.watch.end()
         yield Response(Answer.of(200, {}), self.watch)
 
     async def close(self) -> None:
