@@ -20,6 +20,8 @@ from property.promises import CheckedCluster, leftovers, problems_of_end
 INDEX: Final = st.integers(0, 7)
 FAULTS: Final = ("lost", "lost", "refused", "stored", "busy", "broken")
 QUEUE: Final = "mail"
+STOPPED_WITHIN: Final = 20.0
+"""Seconds after which nothing of a cancelled run runs, once nothing is in the way."""
 MOST_AT_ONCE: Final = 25
 """Requests for each run, and as many for two more, that the operator may make in one moment: lists of everything included."""
 
@@ -206,15 +208,15 @@ class Operation(RuleBasedStateMachine):
         self.running.fenced = fenced
         self.work()
 
-    @rule(under_way=st.sampled_from(["arrived", "lost", "late"]))
-    def crash(self, under_way: str) -> None:
-        """What was under way has arrived, never will, or may arrive later."""
-        if under_way == "arrived":
+    @rule(arrived=st.booleans())
+    def crash(self, arrived: bool) -> None:
+        """What was under way has arrived, or never will. It doesn't arrive once the next process has listed everything: that
+        one begins after the connections have ended, or has waited for a Lease that outlives them."""
+        if arrived:
             for call in list(self.network.calls):
                 self.network.carry_out(call)
         self.running.kill()
-        if under_way != "late":
-            self.network.calls.clear()
+        self.network.calls.clear()
         self.network.held = False
         self.process = OperatorProcess(self.cluster, self.network, self.clock)
         self.work()
@@ -308,6 +310,10 @@ class Operation(RuleBasedStateMachine):
             self.cluster.change_run(run["metadata"]["uid"], suspend=False)
         self.running.relist()
         self.running.cut_watch(expired=True)
+        if self.cluster.cancelled_and_live():
+            self.pass_time(STOPPED_WITHIN)
+            going_on = self.cluster.cancelled_and_live()
+            assert not going_on, f"cancelled, and not stopped: {going_on}"
         for _ in range(60):
             self.pass_time(20)
             for pod in self.pods("Running"):

@@ -97,6 +97,12 @@ class CheckedCluster(FakeCluster):
         """Whether the run has a concurrencyKey (there is one)."""
         return uid in self.keyed
 
+    def cancelled_and_live(self) -> list[str]:
+        """Pods of cancelled runs that live and that nobody has deleted."""
+        cancelled = [run["metadata"]["uid"] for run in self.all("taskruns") if run["spec"].get("cancel")]
+        pods = [pod["metadata"] for uid in cancelled for pod in self.live_pods(uid)]
+        return [meta["name"] for meta in pods if "deletionTimestamp" not in meta]
+
     def _may_start(self, run: Json) -> bool:
         """Whether there was an end, of each run that it depends on, that lets it start."""
         depends = run["spec"].get("dependsOn", ())

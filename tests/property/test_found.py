@@ -17,7 +17,7 @@ def test_a_run_whose_job_was_deleted_before_a_restart_has_no_more_attempts_than_
     state = Operation()
     state.create(attempts=[1], limit=1, lagging={"garbage"})
     state.delete_job(index=0, propagation="Background")
-    state.crash(under_way="lost")
+    state.crash(arrived=False)
     state.teardown()
 
 
@@ -25,7 +25,7 @@ def test_a_run_whose_pod_was_deleted_before_a_restart_does_not_wait_for_its_own_
     state = Operation()
     state.create(attempts=[2], limit=1, lagging=set())
     state.delete_pod(index=0)
-    state.crash(under_way="lost")
+    state.crash(arrived=False)
     state.teardown()
 
 
@@ -35,7 +35,7 @@ def test_a_status_is_not_written_on_a_later_version_than_it_was_decided_on() -> 
     state.run_pod(index=0)
     state.fail_next_write(fault="lost")
     state.end_pod(index=0, code=1)
-    state.crash(under_way="lost")
+    state.crash(arrived=False)
     state.teardown()
 
 
