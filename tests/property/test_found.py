@@ -1,4 +1,4 @@
-"""Orders of events that broke the operator once, each as the state machine found it."""
+"""Orders of events that broke the operator, or an operator that was broken on purpose, as the state machine found them."""
 
 from property.operation import Operation
 
@@ -74,4 +74,15 @@ def test_a_stop_leaves_another_pod_of_the_name_alone() -> None:
     state.cluster.add("pods", {"metadata": meta, "spec": {"containers": []}, "status": {"phase": "Succeeded"}})
     state.advance(seconds=60.0)
     state.no_part_of_the_operator_has_broken()
+    state.teardown()
+
+
+def test_an_event_from_before_a_run_ended_starts_it_no_second_time() -> None:
+    state = Operation()
+    state.create(attempts=[1], limit=1, lagging=set())
+    state.run_pod(index=0)
+    state.end_pod(index=0, code=0)
+    state.delete_job(index=0, propagation="Background")
+    state.running.deliver(next(event for event in state.cluster.events if event.plural == "taskruns"))
+    state.work()
     state.teardown()
