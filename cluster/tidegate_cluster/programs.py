@@ -32,6 +32,8 @@ _ROLES = (
 # containerd and its shim register plugins in one global table, so they can't be linked with anything else.
 _APART = ("containerd", "containerd-shim-runc-v2", "ctr")
 TAGS = "grpcnotrace,no_btrfs,no_devmapper,no_zfs"
+# The linker strips what the compiler would write for debuggers.
+_COMPILER_FLAGS = "all=-dwarf=false"
 _PROGRESS_SECONDS = 15.0
 
 
@@ -76,7 +78,8 @@ def _build(*, target: Path, settings: Settings) -> None:
     packages = [".", *(f"github.com/containerd/containerd/v2/cmd/{name}" for name in _APART)]
     print("building Kubernetes from Go modules (once; about 8 minutes on two cores)", file=sys.stderr, flush=True)
     listed = commands.run(go, "list", "-deps", "-tags", TAGS, *packages, cwd=sources, env=environment, timeout=1800)
-    command = [str(go), "build", "-v", "-tags", TAGS, "-ldflags", version_flags(go_mod), "-o", f"{half}/", *packages]
+    options = ("-v", "-tags", TAGS, f"-gcflags={_COMPILER_FLAGS}", "-ldflags", version_flags(go_mod), "-o", f"{half}/")
+    command = [str(go), "build", *options, *packages]
     with subprocess.Popen(
         command, cwd=sources, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as build:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +25,23 @@ CRASHES = 4
 
 def up(found: Clusters, name: str, *, project: str) -> Kubectl:
     """A cluster of this name with Tidegate installed in it and a namespace that is a project."""
-    step("cluster")
-    found.up(name)
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="images") as beside:
+        # Where nothing has been built yet, Kubernetes takes the processor, and images mostly wait for downloads.
+        building = beside.submit(_build_images, found)
+        step("cluster")
+        found.up(name)
+        step("images")
+        archives = building.result()
     kubectl = Kubectl.of(found, name)
-    step("images")
-    with locks.locked(found.settings.locks / "images.lock", waiting_for="another build of images"):
-        archives = images.build(settings=found.settings, docker=host.docker_answers())
     load(found, name, [*archives.values()])
     step("chart")
     install(kubectl, checkout=images.checkout(), project=project, tags=images.tags(archives))
     return kubectl
+
+
+def _build_images(found: Clusters) -> Mapping[str, Path]:
+    with locks.locked(found.settings.locks / "images.lock", waiting_for="another build of images"):
+        return images.build(settings=found.settings, docker=host.docker_answers())
 
 
 def step(name: str) -> None:
