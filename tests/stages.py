@@ -32,7 +32,7 @@ WITHOUT_PROGRAMS = ("unit", "property")
 LANES = (("cluster",), ("control_plane", "web"), ("property", "unit", "cluster_tool"))
 QUICK_EXAMPLES = "10"
 QUICK_LANES = (("property", "unit"), ("web", "control_plane", LINT))
-PROCESSES = {"unit": 2, "control_plane": 3, "web": 3, "cluster": 4}
+PROCESSES = {"control_plane": 3, "web": 3, "cluster": 3}
 """How many share a stage's tests. Each has servers of its own (tests/support/spread.py says which tests stay together)."""
 
 
@@ -76,8 +76,10 @@ def command_of(stage: str, *, quick: bool = False) -> list[str]:
     command = [sys.executable, "-m", "pytest", "-q", f"tests/{stage}"]
     if quick and stage not in WITHOUT_PROGRAMS:
         return [*command, "-m", "quick"]
-    if stage in PROCESSES:
-        processes = os.environ.get("PROCESSES") or str(PROCESSES[stage])
+    # At work, unit tests are the most of what runs; in a whole run other lanes keep both cores busy.
+    shared = PROCESSES | ({"unit": 2} if quick else {})
+    if stage in shared:
+        processes = os.environ.get("PROCESSES") or str(shared[stage])
         command += ["-n", processes, "--dist", "loadscope", "--no-loadscope-reorder"]
     return command
 

@@ -100,8 +100,9 @@ def test_labels_are_read_for_such_runs_alone_and_not_for_each(plane: ControlPlan
         runs.create(a_run(f"plain-{number}").task(podTemplate={"spec": {"priority": None}}).built)
         runs.wait(f"plain-{number}", "Succeeded")
     assert Counter(e.what for e in plane.requests("operator"))["get namespaces"] == spent
-    for number in range(4):
+    for number in range(12):
         runs.create(root(f"root-{number}").built)
-    for number in range(4):
+    for number in range(12):
         runs.wait(f"root-{number}", "Succeeded")
-    assert Counter(e.what for e in plane.requests("operator"))["get namespaces"] <= spent + 2
+    # They are read again once they are a moment old, and the machine may be slow.
+    assert spent < Counter(e.what for e in plane.requests("operator"))["get namespaces"] < spent + 12
