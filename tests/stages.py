@@ -29,10 +29,10 @@ STAGES = {
 }
 LINT = "lint"
 WITHOUT_PROGRAMS = ("unit", "property")
-LANES = (("cluster",), ("control_plane", "web"), ("property", "unit", "cluster_tool"))
+LANES = (("cluster", "cluster_tool"), ("control_plane", "web"), ("property", "unit"))
 QUICK_EXAMPLES = "10"
 QUICK_LANES = (("property", "unit"), ("web", "control_plane", LINT))
-PROCESSES = {"control_plane": 3, "web": 3, "cluster": 3}
+PROCESSES = {"control_plane": 3, "web": 3, "cluster": 2}
 """How many share a stage's tests. Each has servers of its own (tests/support/spread.py says which tests stay together)."""
 
 

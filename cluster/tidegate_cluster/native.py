@@ -215,7 +215,10 @@ class NativeCluster:
         machine.start("containerd", "--config=/run/tidegate/node/containerd.toml")
 
     def _start_kubelet(self, record: Record, *, node: str, index: int) -> None:
-        self._machine(node).start("kubelet", *components.kubelet(addresses=record.addresses, index=index, node=node))
+        # A kubelet that finds no containerd ends at once.
+        machine = self._machine(node)
+        waiting.until(lambda: _answers(machine), what=f"containerd of {node}", seconds=_READY_SECONDS)
+        machine.start("kubelet", *components.kubelet(addresses=record.addresses, index=index, node=node))
 
     def _configure(self, plan: Addresses, *, machine: Machine, index: int, taints: Sequence[Taint]) -> None:
         node = machine.name
