@@ -76,7 +76,7 @@ def _build(*, target: Path, settings: Settings) -> None:
     half.mkdir(parents=True)
     environment = toolchain.environment()
     packages = [".", *(f"github.com/containerd/containerd/v2/cmd/{name}" for name in _APART)]
-    print("building Kubernetes from Go modules (once; about 8 minutes on two cores)", file=sys.stderr, flush=True)
+    print("building Kubernetes from Go modules (once; about 6 minutes on two cores)", file=sys.stderr, flush=True)
     listed = commands.run(go, "list", "-deps", "-tags", TAGS, *packages, cwd=sources, env=environment, timeout=1800)
     options = ("-v", "-tags", TAGS, f"-gcflags={_COMPILER_FLAGS}", "-ldflags", version_flags(go_mod), "-o", f"{half}/")
     command = [str(go), "build", *options, *packages]
