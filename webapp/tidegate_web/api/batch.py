@@ -13,7 +13,7 @@ from tidegate_web.api import bodies, responses
 from tidegate_web.api.response_types import Items, RunOfBatch
 from tidegate_web.api.run_bodies import MOST_RUNS, BatchRequest
 from tidegate_web.audit.audited import audited
-from tidegate_web.auth.guard import actor, actor_name
+from tidegate_web.auth.guard import actor
 from tidegate_web.current_app import services
 from tidegate_web.openapi.operations import describes
 from tidegate_web.projects.existing import require_project
@@ -78,7 +78,7 @@ def create_batch(made: Services, project: str) -> list[CreatedRun | Problem]:
     wanted = wanted_runs(made, project, bodies.json_object(limit=bodies.MAX_BATCH_BYTES))
     detail: dict[str, Any] = {"count": len(wanted)}
     with audited(made, actor(), "run.create-batch", project=project, detail=detail):
-        answers = create_all(made, project, wanted, who=actor_name())
+        answers = create_all(made, project, wanted, who=actor().name)
         detail["made"] = [one.row.name for one in answers if isinstance(one, CreatedRun) and one.new]
     return answers
 

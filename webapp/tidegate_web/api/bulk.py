@@ -11,7 +11,7 @@ from tidegate_web.api.response_types import BulkOperation
 from tidegate_web.api.run_bodies import BulkRequest, RunConditions
 from tidegate_web.audit.audited import audited
 from tidegate_web.auth.caller import Caller
-from tidegate_web.auth.guard import actor, actor_name, caller
+from tidegate_web.auth.guard import actor, caller
 from tidegate_web.bulk.authors import ACTIONS
 from tidegate_web.current_app import services
 from tidegate_web.openapi.operations import describes
@@ -50,7 +50,7 @@ def accept(made: Services, project: str, wish: BulkRequest) -> int:
             connection,
             project=project,
             action=action,
-            requested_by=actor_name(),
+            requested_by=actor().name,
             address=request.remote_addr or "",
             tasks=None if asks.tasks is None else sorted(asks.tasks),
         )

@@ -11,7 +11,7 @@ from tidegate_web.api.response_types import Definition as DefinitionAnswer
 from tidegate_web.api.response_types import Page, QueueDefinition, ScheduleDefinition, TaskDefinition
 from tidegate_web.api.run_bodies import DefinitionBody, QueueBody, ScheduleBody, TaskBody
 from tidegate_web.audit.audited import audited
-from tidegate_web.auth.guard import actor, actor_name, caller, role_here
+from tidegate_web.auth.guard import actor, caller, role_here
 from tidegate_web.cluster import definitions
 from tidegate_web.cluster.client import ClusterError
 from tidegate_web.cluster.definitions import KINDS, Definition, Kind, StaleError
@@ -116,7 +116,7 @@ def put(made: Services, kind: Kind, project: str, name: str) -> tuple[Response, 
     with audited(made, actor(), f"{kind.name.lower()}.put", project=project, target=name):
         check_definition(made, project, kind, wanted.spec)
         try:
-            resource, new = definitions.put(made.cluster, kind, project, name, wanted, who=actor_name(), seen=seen)
+            resource, new = definitions.put(made.cluster, kind, project, name, wanted, who=actor().name, seen=seen)
         except StaleError as error:
             raise stale() from error
         except ClusterError as error:
@@ -140,7 +140,7 @@ def change(made: Services, kind: Kind, project: str, name: str, act: str, **spec
     check(made, project, name, to_write=True)
     with audited(made, actor(), f"{kind.name.lower()}.{act}", project=project, target=name):
         try:
-            resource = definitions.change(made.cluster, kind, project, name, spec, who=actor_name())
+            resource = definitions.change(made.cluster, kind, project, name, spec, who=actor().name)
         except ClusterError as error:
             refused(error, kind)
     return answered(resource)

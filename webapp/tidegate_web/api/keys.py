@@ -7,7 +7,7 @@ from tidegate_web.api.models import NewApiKey
 from tidegate_web.api.response_types import Items
 from tidegate_web.api.response_types_people import ApiKey, NewApiKeyAnswer, OwnedApiKey, ProjectApiKey
 from tidegate_web.audit.audited import audited
-from tidegate_web.auth.guard import actor, actor_name, caller, check_lasting, check_still_good
+from tidegate_web.auth.guard import actor, caller, check_lasting, check_still_good
 from tidegate_web.auth.tokens import KEY_PREFIX, new_api_key, shown_prefix, token_hash
 from tidegate_web.current_app import services
 from tidegate_web.openapi.operations import describes
@@ -68,7 +68,7 @@ def create_key(made: Services, project: str, new: NewApiKey) -> tuple[AnyRow, st
             key_hash=token_hash(key),
             role=int(role),
             tasks=new.tasks,
-            created_by=actor_name(),
+            created_by=actor().name,
             owner_id=asks.answers,
             expires=ends,
         )

@@ -9,7 +9,7 @@ from tidegate_web.api.models import MemberChange, NewInvitation
 from tidegate_web.api.response_types import Items
 from tidegate_web.api.response_types_people import Invitation, Member, NewInvitationAnswer
 from tidegate_web.audit.audited import audited
-from tidegate_web.auth.guard import actor, actor_name, caller, check_lasting, signed_in
+from tidegate_web.auth.guard import actor, caller, check_lasting, signed_in
 from tidegate_web.auth.links import Sent, address_of, hand_over, invitation_mail
 from tidegate_web.auth.tokens import new_token, token_hash
 from tidegate_web.current_app import services
@@ -68,7 +68,7 @@ def put_member(made: Services, project: str, user_id: int, role: Role) -> AnyRow
             raise Problem(404, "There is no such member. Invite people by their address.")
         if users.shown(connection, user_id=user_id) is None:
             raise Problem(404, "There is no such user.")
-        members.put(connection, project=project, user_id=user_id, role=int(role), by=actor_name())
+        members.put(connection, project=project, user_id=user_id, role=int(role), by=actor().name)
         return next(member for member in members.listed(connection, project=project) if member.id == user_id)
 
 
@@ -95,14 +95,14 @@ def invite(made: Services, project: str, new: NewInvitation) -> tuple[AnyRow, Se
             email=new.email,
             role=int(role),
             token_hash=token_hash(token),
-            created_by=actor_name(),
+            created_by=actor().name,
             expires=made.clock.now() + timedelta(seconds=made.settings.link_seconds),
             mailed=made.mailer.configured,
         )
         with made.engine.begin() as connection:
             row = members.invite(connection, wanted)
         link = address_of(made, "auth.invitation", token=token)
-        subject, text = invitation_mail(link, project=project, role=role.label, by=actor_name())
+        subject, text = invitation_mail(link, project=project, role=role.label, by=actor().name)
         return row, hand_over(made, to=new.email, subject=subject, text=text, link=link, may_see=asks.instance_admin)
 
 

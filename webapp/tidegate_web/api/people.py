@@ -13,7 +13,7 @@ from tidegate_web.api.response_types import Items, Page
 from tidegate_web.api.response_types_people import Me, NewUserAnswer, OwnedApiKey, Session, User
 from tidegate_web.audit.audited import audited
 from tidegate_web.auth.caller import Caller
-from tidegate_web.auth.guard import actor, actor_name, caller, person
+from tidegate_web.auth.guard import actor, caller, person
 from tidegate_web.auth.leaving import part_from_keys
 from tidegate_web.auth.links import Sent, SentLink, hand_over, password_link, password_mail
 from tidegate_web.auth.session import end_sessions, session_token
@@ -92,7 +92,7 @@ def change_user(made: Services, user_id: int, change: UserChange) -> AnyRow:
                     owner=row,
                     to=change.keys_to,
                     now=made.clock.now(),
-                    actor=actor_name(),
+                    actor=actor().name,
                     address=request.remote_addr or "",
                 )
             row = users.locked(connection, user_id=user_id)

@@ -7,7 +7,7 @@ from tidegate_web.api import bodies
 from tidegate_web.api.models import NewProject
 from tidegate_web.api.response_types import Items, Project, ProjectOfCaller
 from tidegate_web.audit.audited import audited
-from tidegate_web.auth.guard import actor, actor_name, caller
+from tidegate_web.auth.guard import actor, caller
 from tidegate_web.cluster.client import ClusterError
 from tidegate_web.cluster.problems import from_cluster
 from tidegate_web.current_app import services
@@ -58,7 +58,7 @@ def make_project(made: Services, wanted: NewProject) -> bool:
     """Make a project; False when it is one already."""
     with audited(made, actor(), "project.create", project=wanted.name):
         try:
-            return made.projects.make(wanted.name, who=actor_name())
+            return made.projects.make(wanted.name, who=actor().name)
         except NoProjectError as error:
             raise Problem(409, str(error)) from error
         except ClusterError as error:

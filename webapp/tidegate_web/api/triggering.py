@@ -12,7 +12,7 @@ from tidegate_web.api.response_types import Run
 from tidegate_web.api.run_actions import made_json
 from tidegate_web.api.run_bodies import TriggerRequest
 from tidegate_web.audit.audited import audited
-from tidegate_web.auth.guard import actor, actor_name
+from tidegate_web.auth.guard import actor
 from tidegate_web.cluster import definitions
 from tidegate_web.cluster.client import ClusterError
 from tidegate_web.cluster.definitions import KINDS
@@ -60,7 +60,7 @@ def trigger(made: Services, project: str, name: str, wish: TriggerRequest) -> Cr
         for later in range(TRIES):
             try:
                 run = triggered(schedule, wish, name=triggered_name(name, now + later))
-                return create(made, project, RequestedRun(run=run), who=actor_name(), action=action)
+                return create(made, project, RequestedRun(run=run), who=actor().name, action=action)
             except Problem as problem:
                 if problem.status != 409 or later == TRIES - 1:
                     raise

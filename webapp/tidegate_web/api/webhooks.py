@@ -8,7 +8,7 @@ from tidegate_web.api.parameters import BEFORE_ID, LIMIT
 from tidegate_web.api.response_types import Items, Page
 from tidegate_web.api.response_types_people import Delivery, NewWebhookAnswer, Secret, Webhook
 from tidegate_web.audit.audited import audited
-from tidegate_web.auth.guard import actor, actor_name
+from tidegate_web.auth.guard import actor
 from tidegate_web.current_app import services
 from tidegate_web.openapi.operations import describes
 from tidegate_web.projects.existing import require_project
@@ -88,7 +88,7 @@ def create(made: Services, project: str, new: NewWebhook) -> tuple[AnyRow, str]:
             secret=made.sealer.seal(secret),
             phases=new.phases,
             tasks=new.tasks,
-            created_by=actor_name(),
+            created_by=actor().name,
         )
     return row, secret
 

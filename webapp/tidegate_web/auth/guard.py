@@ -49,13 +49,8 @@ def person() -> UserRow:
     return user
 
 
-def actor_name() -> str:
-    """Whom to name in the audit log and on what is written to the cluster."""
-    return (caller() or ANYONE).name
-
-
 def actor() -> Actor:
-    """Who asks, for a service."""
+    """Who asks, for a service: whom the audit log and what is written to the cluster name."""
     asks = caller() or ANYONE
     return Actor(name=asks.name, address=request.remote_addr or "", caller=asks)
 

@@ -15,7 +15,7 @@ from tidegate_web.api import responses
 from tidegate_web.api.common import parse_filter
 from tidegate_web.api.parameters import PHASES
 from tidegate_web.api.projects import my_projects
-from tidegate_web.auth.guard import actor, caller, signed_in
+from tidegate_web.auth.guard import actor, role_here, signed_in
 from tidegate_web.current_app import services
 from tidegate_web.health.dependencies import dependencies
 from tidegate_web.pages import definitions, formatting, logtext, people, projects, settings, webhooks
@@ -47,12 +47,6 @@ def last_event(project: str) -> int | None:
         return services().events.last(project)
     except RedisError:
         return None
-
-
-def role_here(project: str) -> Role | None:
-    """What whoever asks is in a project."""
-    asks = caller()
-    return None if asks is None else asks.role_in(project)
 
 
 def runs_shown(made: Services, project: str, wanted: RunFilter, *, after: str | None, now: datetime) -> dict[str, Any]:
