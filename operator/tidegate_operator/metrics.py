@@ -1,4 +1,4 @@
-"""What the operator tells Prometheus. One object, made at start and handed to whoever counts: no global registry."""
+"""What the operator tells Prometheus. One object, made at start and passed to the parts that count: no global registry."""
 
 from collections.abc import Iterable
 from typing import NamedTuple

@@ -1,6 +1,6 @@
 """Payloads checked against their task's schema, in a worker process (`tidegate_api.payload_schema`).
 
-A schema may ask for any amount of work, and belongs to whoever made the run: it must not cost the operator more than a
+A schema may ask for any amount of work, and the creator of the run chooses it: it must not cost the operator more than a
 moment's wait, nor its memory. The worker is started on first need, kept, and replaced when it has ended.
 """
 

@@ -40,7 +40,7 @@ HeapItem = tuple[int, float, str, int, QueueEntry]
 Top = tuple[int, int, str]
 LANES: Final = (False, True)
 SPARE: Final = 64
-"""Entries that no longer say the truth and may be left in a heap before it is built anew."""
+"""Stale entries that a heap may hold before it is rebuilt."""
 
 
 @dataclass(slots=True)
