@@ -17,7 +17,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .venv/ready: pyproject.toml runner-image/pyproject.toml uv.lock | $(UV)
-	@$(UV) sync --quiet --frozen --all-extras --all-packages
+	@$(UV) sync --quiet --frozen --all-extras --all-packages --compile-bytecode
 	@touch $@
 
 $(CACHE)/uv/bin/uv: cluster/locked/uv.txt
