@@ -74,7 +74,7 @@ affinity: {{ toYaml . | nindent 2 }}
 {{- if .Values.redis.bundled }}{{ .Values.redis.existingSecret | default (printf "%s-redis" (include "tidegate.fullname" .)) }}{{ else }}{{ .Values.redis.external.existingSecret }}{{ end }}
 {{- end }}
 
-{{/* Where Postgres is, for whoever needs it. */}}
+{{/* Where Postgres is. */}}
 {{- define "tidegate.databaseEnv" -}}
 {{- $p := .Values.postgres -}}
 {{- if and (not $p.bundled) $p.external.secretHasUrl }}
