@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+import requests
 from playwright.sync_api import Browser, Page, expect
 from support.browser import chromium, signed_in
 from support.builders import BUSYBOX, EXAMPLES, a_run
@@ -29,16 +30,31 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def site(kubectl: Kubectl) -> Iterator[str]:
+def password(kubectl: Kubectl) -> str:
+    """The admin's, that the chart has made up."""
+    return kubectl.secret(NAMESPACE, f"{RELEASE}-admin", key="password")
+
+
+@pytest.fixture(scope="module")
+def site(kubectl: Kubectl, password: str) -> Iterator[str]:
+    """The web app, once the admin can sign in: on a busy machine Postgres may not answer yet, which the web app says as a 503."""
     with forwarded(kubectl, f"svc/{RELEASE}-web") as address:
+        wait_until(lambda: signs_in(address, password), seconds=SECONDS, what="a sign-in")
         yield address
 
 
+def signs_in(site: str, password: str) -> bool:
+    with requests.Session() as client:
+        page = client.get(f"{site}/login", timeout=SECONDS)
+        found = re.search(r'name="csrf_token" value="([^"]+)"', page.text)
+        form = {"email": ADMIN, "password": password, "csrf_token": found.group(1) if found else ""}
+        return client.post(f"{site}/login", data=form, allow_redirects=False, timeout=SECONDS).status_code == 303
+
+
 @pytest.fixture
-def page(kubectl: Kubectl, browser: Browser, site: str) -> Iterator[Page]:
-    """Signed in with the password that the chart has made up."""
+def page(browser: Browser, site: str, password: str) -> Iterator[Page]:
+    """Signed in."""
     expect.set_options(timeout=SECONDS * 1000)
-    password = kubectl.secret(NAMESPACE, f"{RELEASE}-admin", key="password")
     with signed_in(browser, site, email=ADMIN, password=password) as made:
         expect(made).to_have_url(re.compile("/projects/[a-z]+/runs$"))
         made.goto(f"/projects/{PROJECT}/runs")
