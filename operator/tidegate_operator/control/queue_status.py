@@ -5,11 +5,11 @@ import time
 from collections.abc import Callable
 from functools import partial
 
+from tidegate_api.bodies import QueueStatusBody
 from tidegate_api.names import GROUP, VERSION
 
 from tidegate_operator.control.set_aside import mark_set_aside
 from tidegate_operator.control.workqueue import NOTHING, Work, Workqueue
-from tidegate_operator.json_codec import Json
 from tidegate_operator.kube.client import KubeClient
 from tidegate_operator.policies.status import queue_status
 from tidegate_operator.records.definitions import QueueRecord
@@ -78,14 +78,10 @@ class QueueReporter:
         """Take the condition away."""
         await mark_set_aside(self._client, self._path(*names_of(ident)), None, resource=KIND, now=self._clock())
 
-    async def _write(self, ident: str, queue: QueueRecord, status: Json) -> None:
+    async def _write(self, ident: str, queue: QueueRecord, status: QueueStatusBody) -> None:
         self._written[ident] = self._clock()
-        patch: list[Json] = [
-            {"op": "replace", "path": "/metadata/resourceVersion", "value": str(queue.version)},
-            {"op": "add", "path": "/status", "value": status},
-        ]
-        path = f"{self._path(queue.namespace, queue.name)}/status"
-        self._cache.upserted(KIND, await self._client.json_patch(path, patch, resource="queues/status"))
+        path = self._path(queue.namespace, queue.name)
+        self._cache.upserted(KIND, await self._client.write_status(path, status, version=queue.version, resource=KIND))
 
     def _path(self, namespace: str, name: str) -> str:
         return f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/queues/{name}"

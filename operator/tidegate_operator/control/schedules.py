@@ -10,12 +10,13 @@ from functools import partial
 from typing import Final
 
 import structlog
+from tidegate_api.bodies import ScheduleStatusBody
 from tidegate_api.names import API_VERSION, GROUP, SCHEDULE_LABEL, VERSION, ScheduleReason
+from tidegate_api.objects import KubeObject
 
 from tidegate_operator.control.set_aside import mark_set_aside
 from tidegate_operator.control.warning_events import Warnings
 from tidegate_operator.control.workqueue import NOTHING, Work, Workqueue
-from tidegate_operator.json_codec import Json
 from tidegate_operator.kube.client import KubeClient, KubeError
 from tidegate_operator.policies.retention import ended_at
 from tidegate_operator.policies.schedule import MISSED, Decision, Progress, Standing, decide
@@ -132,7 +133,7 @@ class ScheduleReconciler:
                 return Standing(ScheduleReason.CREATE_REFUSED, f"run {name} was refused: {error.message[:1024]}")
             if error.code != 409 or error.conflict:
                 raise
-            made = await self._client.get(f"{path}/{name}", resource="taskruns")
+            made = await self._client.get(f"{path}/{name}", KubeObject, resource="taskruns")
             if (made["metadata"].get("labels") or {}).get(SCHEDULE_LABEL) != schedule.name:
                 message = f"a run {name} that isn't this schedule's is in the way: its tick has no run"
                 self._log.warning("name taken", run=name, namespace=schedule.namespace)
@@ -157,27 +158,23 @@ class ScheduleReconciler:
         )
         self._cache.forget("taskruns", namespace=run.namespace, name=run.name, uid=run.uid)
 
-    async def _write_status(self, schedule: ScheduleRecord, progress: Progress, status: Json) -> None:
-        path = f"{_path(schedule.namespace, schedule.name)}/status"
-        patch: list[Json] = [
-            {"op": "replace", "path": "/metadata/resourceVersion", "value": str(schedule.version)},
-            {"op": "add", "path": "/status", "value": status},
-        ]
-        made = await self._client.json_patch(path, patch, resource="schedules/status")
+    async def _write_status(self, schedule: ScheduleRecord, progress: Progress, status: ScheduleStatusBody) -> None:
+        path = _path(schedule.namespace, schedule.name)
+        made = await self._client.write_status(path, status, version=schedule.version, resource=KIND)
         # Written: from now on the Schedule itself tells.
         progress.reached, progress.trouble, progress.written = None, None, self._clock()
         self._cache.upserted(KIND, made)
 
-    def _saw_run(self, body: Json) -> None:
+    def _saw_run(self, body: KubeObject) -> None:
         # At once, so that what is decided next never lags the watch.
         self._cache.upserted("taskruns", body)
 
 
-def build_run(schedule: ScheduleRecord, name: str) -> Json:
+def build_run(schedule: ScheduleRecord, name: str) -> dict[str, object]:
     """The TaskRun of one tick. It has no owner: runs outlive their Schedule."""
     template = schedule.spec["template"]
     wanted = template.get("metadata") or {}
-    meta: Json = {
+    meta: dict[str, object] = {
         "name": name,
         "namespace": schedule.namespace,
         "labels": {**(wanted.get("labels") or {}), SCHEDULE_LABEL: schedule.name},

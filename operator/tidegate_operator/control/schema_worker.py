@@ -11,7 +11,7 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from tidegate_api.names import Reason
 
@@ -47,7 +47,7 @@ class SchemaWorker:
         """Whether the namespace has to wait before it asks for more."""
         return self._waiting.total() >= self._places or self._waiting[namespace] >= max(1, self._places * 3 // 4)
 
-    async def check(self, namespace: str, schema: Mapping[str, Any], payload: Mapping[str, Any]) -> Cause | None:
+    async def check(self, namespace: str, schema: Mapping[str, object], payload: Mapping[str, object]) -> Cause | None:
         """Why the run can't go on with this payload, if so."""
         try:
             asked = {"schema": json.dumps(schema, separators=(",", ":")), "payload": payload}

@@ -13,7 +13,6 @@ import aiohttp
 from aiohttp import web
 
 from tidegate_operator.http_server import Port
-from tidegate_operator.json_codec import Json
 from tidegate_operator.kube.client import KubeClient, KubeError
 from tidegate_operator.policies.decision import DecisionContext
 from tidegate_operator.policies.why import explain
@@ -65,10 +64,15 @@ class WhyServer(Port):
             return _problem(404, "there is no such TaskRun")
         return web.json_response(self._why(run))
 
-    def _why(self, run: RunRecord) -> Json:
+    def _why(self, run: RunRecord) -> dict[str, object]:
         now = self._clock()
         why, place = explain(run, self._context(run, now), now), self._cache.admission.place(run.uid)
-        answer: Json = {"uid": run.uid, "phase": str(run.status.phase), "reason": why.reason, "message": why.message}
+        answer: dict[str, object] = {
+            "uid": run.uid,
+            "phase": str(run.status.phase),
+            "reason": why.reason,
+            "message": why.message,
+        }
         if place is not None:
             answer["place"] = {
                 "position": place.position,

@@ -8,9 +8,10 @@ A version is that of one write to the whole store: no two objects ever have the 
 
 import re
 from collections.abc import AsyncIterator, Callable
-from typing import Any, Final, cast
+from typing import Final, cast
 
 import aiohttp
+from aiohttp.connector import Connection
 
 from tidegate_operator import json_codec
 
@@ -50,7 +51,7 @@ def without_echoes(own_writes: OwnWrites, *, on_echo: Callable[[str], None]) -> 
     """A class of responses whose watches lack echoes. `on_echo` hears the path of the watch that had one."""
 
     class Response(aiohttp.ClientResponse):
-        async def start(self, connection: Any) -> aiohttp.ClientResponse:
+        async def start(self, connection: Connection) -> aiohttp.ClientResponse:
             await super().start(connection)
             if "watch" in self.url.query:
                 path = self.url.path
@@ -58,7 +59,7 @@ def without_echoes(own_writes: OwnWrites, *, on_echo: Callable[[str], None]) -> 
                 self.content = cast("aiohttp.StreamReader", content)
             return self
 
-        async def json(self, **_: Any) -> Any:
+        async def json(self, **_: object) -> object:
             """A list, by the reader that no nesting ends: kopf's own watch of the kind would end, again after every start."""
             return json_codec.loads(await self.read())
 
@@ -85,5 +86,6 @@ class _Lines:
         if rest:
             yield rest
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
+    def __getattr__(self, name: str) -> object:
+        found: object = getattr(self._inner, name)
+        return found

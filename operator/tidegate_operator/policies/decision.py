@@ -4,9 +4,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from tidegate_api.bodies import TaskRunStatusBody
 from tidegate_api.names import DEFAULT_QUEUE
 
-from tidegate_operator.json_codec import Json
 from tidegate_operator.queueing.fair_queue import QueueEntry
 from tidegate_operator.records.attempt import AttemptRecord
 from tidegate_operator.records.definitions import TaskRecord
@@ -37,7 +37,7 @@ class CheckPayload:
 class WriteStatus:
     """Write the whole status."""
 
-    status: Json
+    status: TaskRunStatusBody
     decided_on: int
     """Version of the run that says so: on top of a later one the status would be written over what it doesn't know."""
     lazy: bool = False

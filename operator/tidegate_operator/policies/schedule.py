@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from tidegate_api.bodies import ScheduleStatusBody
 from tidegate_api.names import Phase, ScheduleReason
+from tidegate_api.objects import Condition
 from tidegate_api.times import format_second, format_time, parse_time
 
-from tidegate_operator.json_codec import Json
 from tidegate_operator.policies.cron import BadCronError, Cron
 from tidegate_operator.records.definitions import ScheduleRecord
 from tidegate_operator.records.run import RunRecord
@@ -66,7 +67,7 @@ class Decision:
 
     cancel: list[RunRecord] = field(default_factory=list)
     create: list[float] = field(default_factory=list)
-    status: Json | None = None
+    status: ScheduleStatusBody | None = None
     missed: str | None = None
     """Which ticks are dealt with by this without a run, and why, in a sentence."""
     delete: list[RunRecord] = field(default_factory=list)
@@ -215,16 +216,13 @@ def _status(
     upcoming: float | None,
     ready: Standing,
     now: float,
-) -> Json:
+) -> ScheduleStatusBody:
     state = "True" if ready.reason in READY else "False"
-    before: Json = next(iter(schedule.status.get("conditions") or ()), {})
+    before = next(iter(schedule.status.get("conditions") or ()), Condition())
     since = before.get("lastTransitionTime") if before.get("status") == state else None
     counted = reached > schedule.counted_to or "lastScheduleTime" in schedule.status
-    status: Json = {
+    status: ScheduleStatusBody = {
         "observedGeneration": schedule.generation,
-        "lastScheduleTime": format_second(reached) if counted else None,
-        "nextScheduleTime": format_second(upcoming) if upcoming is not None else None,
-        "active": [{"name": r.name, "uid": r.uid} for r in active[:ACTIVE_MOST]] or None,
         "conditions": [
             {
                 "type": "Ready",
@@ -236,14 +234,22 @@ def _status(
             }
         ],
     }
-    return {k: v for k, v in status.items() if v is not None}
+    if counted:
+        status["lastScheduleTime"] = format_second(reached)
+    if upcoming is not None:
+        status["nextScheduleTime"] = format_second(upcoming)
+    if active:
+        status["active"] = [{"name": r.name, "uid": r.uid} for r in active[:ACTIVE_MOST]]
+    return status
 
 
 def _surplus(schedule: ScheduleRecord, runs: Sequence[RunRecord]) -> list[RunRecord]:
     """Finished runs beyond the history limits, oldest first; none whose tick the status doesn't tell of yet."""
     beyond: list[RunRecord] = []
-    for limit, succeeded in (("successfulRunsHistoryLimit", True), ("failedRunsHistoryLimit", False)):
-        if (most := schedule.spec.get(limit)) is None:
+    spec = schedule.spec
+    limits = ((spec.get("successfulRunsHistoryLimit"), True), (spec.get("failedRunsHistoryLimit"), False))
+    for most, succeeded in limits:
+        if most is None:
             continue
         ended = [r for r in runs if r.status.phase.terminal and (r.status.phase is Phase.SUCCEEDED) is succeeded]
         ended.sort(key=lambda r: (r.created, r.name))

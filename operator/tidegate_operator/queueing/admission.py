@@ -7,10 +7,11 @@ or lend one out a second time.
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Self
 
+from tidegate_api.bodies import QueueSpecBody, RateBucketBody
 from tidegate_api.names import DEFAULT_QUEUE, Reason
 from tidegate_api.times import format_time
 
@@ -33,7 +34,7 @@ class Limits:
     paused: bool = False
 
     @classmethod
-    def of(cls, spec: Mapping[str, Any]) -> Self:
+    def of(cls, spec: QueueSpecBody) -> Self:
         """From a Queue's spec."""
         return cls(
             runs=count(spec.get("concurrencyLimit")),
@@ -114,9 +115,7 @@ class Admission:
 
     # Queues
 
-    def set_queue(
-        self, namespace: str, name: str, *, spec: Mapping[str, Any], bucket: Mapping[str, Any] | None
-    ) -> None:
+    def set_queue(self, namespace: str, name: str, *, spec: QueueSpecBody, bucket: RateBucketBody | None) -> None:
         """A Queue is there, or has changed. `bucket`: its status' rateBucket, read where ours isn't better."""
         state = self._queue(namespace, name)
         before, rate = state.bucket, spec.get("rateLimit")

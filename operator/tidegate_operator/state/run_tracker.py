@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from tidegate_operator.json_codec import Json
+from tidegate_api.bodies import TaskRunBody
+
 from tidegate_operator.policies.decision import queue_name
 from tidegate_operator.queueing.admission import Admission
 from tidegate_operator.records.definitions import TaskRecord
@@ -59,7 +60,7 @@ class RunTracker:
         """The payload isn't checked before `at`."""
         run.tracked.check_at = at
 
-    def payload_matches(self, run: RunRecord, *, version: str, body: Json) -> None:
+    def payload_matches(self, run: RunRecord, *, version: str, body: TaskRunBody) -> None:
         """The payload matches that version of its schema. The body spares the start a second read."""
         run.tracked.checked_for, run.tracked.body = version, run.tracked.body or body
 

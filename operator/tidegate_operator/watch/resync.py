@@ -12,6 +12,7 @@ from typing import Final
 import aiohttp
 import structlog
 from tidegate_api.names import GROUP, MANAGED_BY, MANAGED_BY_LABEL, VERSION
+from tidegate_api.objects import KubeObject
 from tidegate_api.projects import PROJECT_SELECTOR, may_be_project
 
 from tidegate_operator.kube.client import KubeClient, KubeError
@@ -127,7 +128,7 @@ class Sweeper:
             return
         query, names, at = {"labelSelector": PROJECT_SELECTOR}, set[str](), self._clock()
         async for items, _ in self._client.pages(
-            "/api/v1/namespaces", resource="namespaces", params=query, accept=METADATA_LIST
+            "/api/v1/namespaces", KubeObject, resource="namespaces", params=query, accept=METADATA_LIST
         ):
             names.update(item["metadata"]["name"] for item in items)
         own = self._own_namespace
@@ -139,7 +140,7 @@ class Sweeper:
             newest = max(before.values(), default=0)
             seen: set[str] = set()
             version = 0
-            async for items, text in self._client.pages(path, resource=kind):
+            async for items, text in self._client.pages(path, KubeObject, resource=kind):
                 version = int(text)
                 if version < newest:
                     raise SteppedBackError(f"{kind} were seen at version {newest}, the cluster is at {version}")
@@ -156,7 +157,9 @@ class Sweeper:
         seen: set[str] = set()
         started = {a.job_uid for a in self._cache.attempts.all()}
         for path in self._paths("/apis/batch/v1", "jobs"):
-            async for items, _ in self._client.pages(path, resource="jobs", params=OURS, accept=METADATA_LIST):
+            async for items, _ in self._client.pages(
+                path, KubeObject, resource="jobs", params=OURS, accept=METADATA_LIST
+            ):
                 for item in items:
                     seen.add(item["metadata"]["uid"])
                     self._cache.upserted("jobs", item)
@@ -172,7 +175,9 @@ class Sweeper:
         """Once, at the start: the informer doesn't follow pods that don't run yet, and their Job may be gone already."""
         query = {**OURS, "fieldSelector": "status.phase=Pending"}
         for path in self._paths("/api/v1", "pods"):
-            async for items, _ in self._client.pages(path, resource="pods", params=query, accept=METADATA_LIST):
+            async for items, _ in self._client.pages(
+                path, KubeObject, resource="pods", params=query, accept=METADATA_LIST
+            ):
                 for item in items:
                     self._cache.upserted("pods", item)
 
@@ -182,7 +187,9 @@ class Sweeper:
         for path in self._paths("/api/v1", "pods"):
             listed: list[str] = []
             version = 0
-            async for items, text in self._client.pages(path, resource="pods", params=query, accept=METADATA_LIST):
+            async for items, text in self._client.pages(
+                path, KubeObject, resource="pods", params=query, accept=METADATA_LIST
+            ):
                 version = int(text)
                 listed += [item["metadata"]["uid"] for item in items]
             namespace = path.split("/")[4] if "/namespaces/" in path else None

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from support.records import NOW, a_run_record, an_attempt
+from tidegate_api.bodies import AttemptBody
 from tidegate_api.names import Phase
 from tidegate_api.times import format_time
 from tidegate_operator.policies.outcome import end_of
@@ -59,10 +60,10 @@ def test_an_attempt_tells_which_image_and_which_spec_ran() -> None:
 
 
 def test_the_last_hundred_attempts_are_kept() -> None:
-    history = [{"number": n, "outcome": "Failed"} for n in range(1, 101)]
+    history: list[AttemptBody] = [{"number": n, "outcome": "Failed"} for n in range(1, 101)]
     kept = with_attempt(history, {"number": 101, "outcome": "Failed"})
     assert [a["number"] for a in kept] == list(range(2, 102))
-    again = {"number": 101, "outcome": "Timeout"}
+    again: AttemptBody = {"number": 101, "outcome": "Timeout"}
     assert with_attempt(kept, again) == [*kept[:-1], again]
 
 
