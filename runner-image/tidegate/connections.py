@@ -9,13 +9,14 @@ import atexit
 import contextlib
 import os
 import sys
-from typing import TYPE_CHECKING, Any, Mapping, NamedTuple, Optional
+from typing import TYPE_CHECKING, NamedTuple, Optional
 
 from tidegate import streams
 from tidegate.errors import ApiError, NeedsApi
 
 if TYPE_CHECKING:
     from tidegate.reporting import Reporter
+    from tidegate.run_json import Change, Progress, RunBody, RunJson, RunPage
     from tidegate.transport import Http
 
 MOST_RESULT_BYTES = 8 * 1024 * 1024
@@ -38,11 +39,11 @@ class Connection:
     def __init__(self) -> None:
         self._warned: set[str] = set()
 
-    def report(self, state: Mapping[str, Any]) -> None:
+    def report(self, state: Progress) -> None:
         """Have progress told, some time soon."""
         self._warn("progress is")
 
-    def change_metadata(self, change: Mapping[str, Mapping[str, Any]]) -> None:
+    def change_metadata(self, change: Change) -> None:
         """Have a change of the metadata told, some time soon."""
         self._warn("metadata are")
 
@@ -58,19 +59,19 @@ class Connection:
         """Return when a result that is too large for the termination log is committed."""
         raise NeedsApi("a larger result needs Tidegate's web app, which isn't installed")
 
-    def create_child(self, body: Mapping[str, Any], *, seconds: Optional[float]) -> Mapping[str, Any]:
+    def create_child(self, body: RunBody, *, seconds: Optional[float]) -> RunJson:
         """Return when the child is made, with it as the API tells of runs."""
         raise NeedsApi("to start runs in a run needs Tidegate's web app, which isn't installed")
 
-    def children(self, *, after: Optional[str], seconds: Optional[float]) -> Mapping[str, Any]:
+    def children(self, *, after: Optional[str], seconds: Optional[float]) -> RunPage:
         """A page of the run's children: ``items``, and ``after`` for the next page."""
         raise NeedsApi("to wait for runs in a run needs Tidegate's web app, which isn't installed")
 
-    def get_run(self, uid: str, *, seconds: Optional[float]) -> Mapping[str, Any]:
+    def get_run(self, uid: str, *, seconds: Optional[float]) -> RunJson:
         """A run that another client has created, and that an idempotency key of this run refers to."""
         raise NeedsApi("to wait for runs in a run needs Tidegate's web app, which isn't installed")
 
-    def child_result(self, uid: str, *, seconds: Optional[float]) -> Any:
+    def child_result(self, uid: str, *, seconds: Optional[float]) -> object:
         """The result of a child that is too large for its status."""
         raise NeedsApi("to read runs in a run needs Tidegate's web app, which isn't installed")
 
@@ -111,10 +112,10 @@ class PodConnection(Connection):
             )
         return self._http
 
-    def report(self, state: Mapping[str, Any]) -> None:
+    def report(self, state: Progress) -> None:
         self._told().report(state)
 
-    def change_metadata(self, change: Mapping[str, Mapping[str, Any]]) -> None:
+    def change_metadata(self, change: Change) -> None:
         self._told().change(change)
 
     def save_checkpoint(self, data: bytes, *, seconds: Optional[float]) -> None:
@@ -134,11 +135,11 @@ class PodConnection(Connection):
         stored = self.http().call("PUT", "/result", data, seconds=seconds).json()
         return Stored(stored["bytes"], stored["sha256"])
 
-    def create_child(self, body: Mapping[str, Any], *, seconds: Optional[float]) -> Mapping[str, Any]:
+    def create_child(self, body: RunBody, *, seconds: Optional[float]) -> RunJson:
         from tidegate.run_json import encoded
 
         try:
-            made: Mapping[str, Any] = self.http().call("POST", "/children", encoded(body), seconds=seconds).json()
+            made: RunJson = self.http().call("POST", "/children", encoded(body), seconds=seconds).json()
         except ApiError as error:
             # Its first request was lost on the way back, and did make the run.
             if error.status != 409 or error.tries == 1 or "name" not in body:
@@ -146,18 +147,18 @@ class PodConnection(Connection):
             return self._child_named(body["name"], seconds=seconds)
         return made
 
-    def children(self, *, after: Optional[str], seconds: Optional[float]) -> Mapping[str, Any]:
+    def children(self, *, after: Optional[str], seconds: Optional[float]) -> RunPage:
         from urllib.parse import quote
 
         query = "?limit=500" if after is None else f"?limit=500&after={quote(after)}"
-        page: Mapping[str, Any] = self.http().call("GET", f"/children{query}", seconds=seconds).json()
+        page: RunPage = self.http().call("GET", f"/children{query}", seconds=seconds).json()
         return page
 
-    def get_run(self, uid: str, *, seconds: Optional[float]) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = self.http().call("GET", f"/children/{uid}", seconds=seconds).json()
+    def get_run(self, uid: str, *, seconds: Optional[float]) -> RunJson:
+        found: RunJson = self.http().call("GET", f"/children/{uid}", seconds=seconds).json()
         return found
 
-    def child_result(self, uid: str, *, seconds: Optional[float]) -> Any:
+    def child_result(self, uid: str, *, seconds: Optional[float]) -> object:
         return self.http().call("GET", f"/children/{uid}/result", seconds=seconds).json()
 
     def cancel_child(self, uid: str, *, seconds: Optional[float]) -> None:
@@ -167,14 +168,13 @@ class PodConnection(Connection):
             if error.status != 409:  # it has ended
                 raise
 
-    def _child_named(self, name: str, *, seconds: Optional[float]) -> Mapping[str, Any]:
+    def _child_named(self, name: str, *, seconds: Optional[float]) -> RunJson:
         after: Optional[str] = None
         while True:
             page = self.children(after=after, seconds=seconds)
             for child in page["items"]:
                 if child["name"] == name:
-                    found: Mapping[str, Any] = child
-                    return found
+                    return child
             after = page["after"]
             if after is None:
                 raise ApiError(f"there is a run {name} already, and it isn't a child of this one", status=409)

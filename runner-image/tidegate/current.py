@@ -134,11 +134,11 @@ class Metadata:
     def __init__(self, run: Run) -> None:
         self._run = run
 
-    def set(self, key: str, value: Any) -> None:
+    def set(self, key: str, value: object) -> None:
         """Give ``key`` a value."""
         self._change("set", key, value)
 
-    def append(self, key: str, item: Any) -> None:
+    def append(self, key: str, item: object) -> None:
         """Add an item to the list ``key``, which is made when it isn't there."""
         self._change("append", key, item)
 
@@ -149,7 +149,7 @@ class Metadata:
         amount = plain(by, what=f"the amount for metadata {key!r}") if hasattr(by, "__index__") else float(by)
         self._change("increment", key, amount)
 
-    def _change(self, how: str, key: str, value: Any) -> None:
+    def _change(self, how: str, key: str, value: object) -> None:
         change = {how: {str(key): plain(value, what=f"metadata {key!r}")}}
         self._run.connection.change_metadata(change)
 
@@ -157,11 +157,11 @@ class Metadata:
 class CurrentMetadata:
     """``metadata.set(…)`` and the like for whatever run goes on here."""
 
-    def set(self, key: str, value: Any) -> None:
+    def set(self, key: str, value: object) -> None:
         """Give ``key`` a value."""
         slot.current_or_detached().metadata.set(key, value)
 
-    def append(self, key: str, item: Any) -> None:
+    def append(self, key: str, item: object) -> None:
         """Add an item to the list ``key``, which is made when it isn't there."""
         slot.current_or_detached().metadata.append(key, item)
 

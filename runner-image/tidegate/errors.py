@@ -12,7 +12,7 @@ All of them survive pickling and copying, so that they come out of a process poo
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Optional, SupportsFloat, Union
+from typing import TYPE_CHECKING, Callable, Optional, SupportsFloat, Union
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -24,13 +24,13 @@ MOST_RETRY_SECONDS = 31_536_000
 class TidegateError(Exception):
     """What all exceptions of the library but RunCancelled are."""
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> tuple[Callable[..., BaseException], tuple[object, ...]]:
         # The default calls the class with ``args``, which fails where __init__ takes other arguments: the error is lost,
         # and a pool waits for it for ever.
         return _restore, (type(self), self.args, self.__dict__)
 
 
-def _restore(kind: type[BaseException], args: tuple[Any, ...], state: dict[str, Any]) -> BaseException:
+def _restore(kind: type[BaseException], args: tuple[object, ...], state: dict[str, object]) -> BaseException:
     error = kind.__new__(kind, *args)
     error.__dict__.update(state)
     return error
