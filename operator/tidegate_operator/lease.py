@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Final
 
-import aiohttp
 import structlog
 from tidegate_api.objects import LeaseBody, LeaseSpec
 from tidegate_api.times import format_micro
 
-from tidegate_operator.kube.client import WRITE_TIMEOUT, Cluster, KubeClient, KubeError, NotLeadingError
+from tidegate_operator.kube.client import WRITE_TIMEOUT, Cluster, KubeClient
+from tidegate_operator.kube.errors import REQUEST_FAILED, KubeError, NotLeadingError
 from tidegate_operator.metrics import Metrics
 
 STUCK_SECONDS: Final = 5.0
@@ -172,7 +172,7 @@ class Lease:
             if lease and (lease.get("spec") or {}).get("holderIdentity") == self.identity:
                 lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
                 await client.replace(f"{self._path}/{self._name}", lease, resource="leases")
-        except (KubeError, aiohttp.ClientError, TimeoutError, OSError) as error:
+        except REQUEST_FAILED as error:
             self._log.warning("lease not released", error=str(error) or repr(error))
 
     def _body(self, before: LeaseBody | None) -> dict[str, object]:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import structlog
 from tidegate_api.bodies import TaskRunBody, TaskRunStatusBody, TaskSpecBody
-from tidegate_api.names import GROUP, VERSION, Phase, Reason
+from tidegate_api.names import Phase, Reason
 from tidegate_api.objects import ObjectMeta
 
 from tidegate_operator.control.schema_worker import SchemaWorker
@@ -13,9 +13,11 @@ from tidegate_operator.control.set_aside import mark_set_aside
 from tidegate_operator.control.warning_events import Warnings
 from tidegate_operator.executors import Executor, StartRefusedError
 from tidegate_operator.executors.job import expected_job_name
-from tidegate_operator.kube.client import METADATA, KubeClient, KubeError
+from tidegate_operator.kube.client import METADATA, KubeClient
+from tidegate_operator.kube.errors import KubeError
 from tidegate_operator.kube.namespace_labels import NamespaceLabels
 from tidegate_operator.kube.own_writes import OwnWrites
+from tidegate_operator.kube.paths import own_path
 from tidegate_operator.metrics import Metrics
 from tidegate_operator.policies.decision import (
     Action,
@@ -344,4 +346,4 @@ class Actor:
         return body
 
     def _path(self, run: RunRecord) -> str:
-        return f"/apis/{GROUP}/{VERSION}/namespaces/{run.namespace}/taskruns/{run.name}"
+        return own_path("taskruns", run.namespace, run.name)

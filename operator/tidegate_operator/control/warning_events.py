@@ -8,7 +8,8 @@ import structlog
 from tidegate_api.names import API_VERSION
 from tidegate_api.times import format_second
 
-from tidegate_operator.kube.client import KubeClient, KubeError
+from tidegate_operator.kube.client import KubeClient
+from tidegate_operator.kube.errors import KubeError
 from tidegate_operator.records.definitions import ScheduleRecord
 from tidegate_operator.records.run import RunRecord
 

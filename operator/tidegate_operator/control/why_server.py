@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable, Collection
 from typing import Final
 
-import aiohttp
 from aiohttp import web
 
 from tidegate_operator.http_server import Port
-from tidegate_operator.kube.client import KubeClient, KubeError
+from tidegate_operator.kube.client import KubeClient
+from tidegate_operator.kube.errors import REQUEST_FAILED
 from tidegate_operator.policies.decision import DecisionContext
 from tidegate_operator.policies.why import explain
 from tidegate_operator.records.run import RunRecord
@@ -53,7 +53,7 @@ class WhyServer(Port):
             return _problem(401, "a service account token is needed")
         try:
             user = await self._user_of(token)
-        except (KubeError, aiohttp.ClientError, TimeoutError, OSError):
+        except REQUEST_FAILED:
             return _problem(503, "the token can't be reviewed now")
         if user not in self._callers:
             return _problem(403 if user else 401, "this account may not ask")

@@ -14,7 +14,8 @@ from tidegate_api.times import format_time
 from tidegate_operator.executors import StartRefusedError
 from tidegate_operator.executors.pod_events import newest_event, trouble_of_pod
 from tidegate_operator.executors.refusals import refusal_of_job, refusal_of_pod
-from tidegate_operator.kube.client import METADATA, KubeClient, KubeError
+from tidegate_operator.kube.client import METADATA, KubeClient
+from tidegate_operator.kube.errors import KubeError
 from tidegate_operator.manifests.job import PodDefaults, ReservedPathError, TooDeepError, build_job
 from tidegate_operator.policies.outcome import is_over
 from tidegate_operator.policies.retry import ran_out_of_memory

@@ -3,7 +3,7 @@
 from tidegate_api.names import Reason
 
 from tidegate_operator.executors import StartRefusedError
-from tidegate_operator.kube.client import KubeError
+from tidegate_operator.kube.errors import KubeError
 from tidegate_operator.records.run import Cause
 
 BY_WEBHOOK = "failed calling webhook"

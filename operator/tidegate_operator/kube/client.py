@@ -21,6 +21,7 @@ import yaml
 from tidegate_api.objects import KubeObject, TokenReviewBody
 
 from tidegate_operator import json_codec
+from tidegate_operator.kube.errors import KubeError
 from tidegate_operator.metrics import Metrics
 
 T = TypeVar("T")
@@ -39,30 +40,6 @@ METADATA: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 TOKEN_SECONDS: Final = 60.0
 PATIENCE: Final = 5
 """Tries of one request that the server asks to repeat."""
-
-
-class KubeError(Exception):
-    """The apiserver refused a request."""
-
-    def __init__(self, *, code: int, reason: str, message: str) -> None:
-        super().__init__(f"{code} {reason}: {message}")
-        self.code = code
-        self.reason = reason
-        self.message = message
-
-    @property
-    def conflict(self) -> bool:
-        """A write met another: read again and decide again."""
-        return self.code == 409 and self.reason != "AlreadyExists"
-
-    @property
-    def other_uid(self) -> bool:
-        """A patch named the uid of an object whose name another has now. To the apiserver that is a field that can't be changed."""
-        return self.code == 422 and "metadata.uid" in self.message
-
-
-class NotLeadingError(Exception):
-    """A write was refused because this replica can't be sure that it still leads."""
 
 
 class KubeconfigError(Exception):

@@ -9,12 +9,12 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Protocol, TypedDict, cast
 
-import aiohttp
 import structlog
 from tidegate_api.objects import KubeObject
 
 from tidegate_operator import json_codec
-from tidegate_operator.kube.client import KubeClient, KubeError
+from tidegate_operator.kube.client import KubeClient
+from tidegate_operator.kube.errors import UNREACHABLE, KubeError
 from tidegate_operator.metrics import Metrics
 
 FIRST_PAUSE = 0.1
@@ -79,7 +79,7 @@ class Informer:
             except KubeError as error:
                 version = None if error.code == 410 else version
                 self._log.warning("watch refused", error=str(error))
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            except UNREACHABLE as error:
                 # A list that failed half-way is made again; a watch goes on from where it was.
                 self._log.info("watch interrupted", error=repr(error))
             except Exception:

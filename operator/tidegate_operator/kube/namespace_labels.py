@@ -12,7 +12,8 @@ from typing import Final
 from tidegate_api.objects import KubeObject
 from tidegate_api.pod_security import decides_itself
 
-from tidegate_operator.kube.client import METADATA, KubeClient, KubeError
+from tidegate_operator.kube.client import METADATA, KubeClient
+from tidegate_operator.kube.errors import KubeError
 
 REMEMBERED_SECONDS: Final = 5.0
 

@@ -78,7 +78,7 @@ class AttemptIndex:
                 return attempt.namespace, attempt.plan.queue, attempt.key
         for pod, meta in self._orphans.get(run_uid, {}).values():
             if not pod.terminal:
-                return meta["namespace"], _queue_of(meta), _key_of(meta)
+                return meta["namespace"], queue_of(meta), _key_of(meta)
         return None
 
     def _is_over(self, attempt: AttemptRecord) -> bool:
@@ -109,7 +109,7 @@ class AttemptIndex:
         if spec is None:
             spec = task_spec_of(meta)
         # One that was edited into no spec at all still says by its label which queue's slot its pod holds.
-        plan = Plan.of(spec) if spec is not None else Plan(queue=_queue_of(meta))
+        plan = Plan.of(spec) if spec is not None else Plan(queue=queue_of(meta))
         plan = self._plans.setdefault(plan, plan)
         if known is not None:
             known.plan, known.plan_known, known.spec_hash = plan, True, spec_hash(spec) if spec is not None else None
@@ -306,7 +306,7 @@ class AttemptIndex:
                     job_name=job_name(run=meta["labels"][RUN_LABEL], run_uid=run_uid, number=number),
                     job_uid=pod.job_uid,
                     created=pod.created,
-                    plan=Plan(queue=_queue_of(meta)),
+                    plan=Plan(queue=queue_of(meta)),
                     key=_key_of(meta),
                     plan_known=False,
                     inspected_at=float("-inf"),
@@ -362,7 +362,8 @@ def _claimed_run(meta: ObjectMeta) -> str:
     return (meta.get("labels") or {}).get(RUN_UID_LABEL, "")
 
 
-def _queue_of(meta: ObjectMeta) -> str:
+def queue_of(meta: ObjectMeta) -> str:
+    """The queue that a Job or pod says by its label that it was started in."""
     return (meta.get("labels") or {}).get(QUEUE_LABEL) or DEFAULT_QUEUE
 
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Final, cast
 
 from tidegate_api.bodies import QueueBody, ScheduleBody, TaskBody, TaskRunBody, TaskRunStatusBody, TaskSpecBody
-from tidegate_api.names import DEFAULT_QUEUE, QUEUE_LABEL, Phase
+from tidegate_api.names import Phase
 from tidegate_api.objects import KubeObject, ObjectMeta, PodBody
 from tidegate_api.ownership import controller_uid
 from tidegate_api.times import parse_time
@@ -27,7 +27,7 @@ from tidegate_operator.records.faults import READING, Fault, Ref
 from tidegate_operator.records.lenient import as_map, metadata_of
 from tidegate_operator.records.parsing import attempt_number
 from tidegate_operator.records.run import Plan, Projects, RunRecord
-from tidegate_operator.state.attempts import AttemptIndex, Uids
+from tidegate_operator.state.attempts import AttemptIndex, Uids, queue_of
 from tidegate_operator.state.definition_index import DefinitionIndex, name_of
 from tidegate_operator.state.dependents import Dependents
 from tidegate_operator.state.keys import Key, queue_key, run_key, schedule_key
@@ -40,10 +40,6 @@ KINDS: Final = frozenset({"taskruns", "tasks", "queues", "schedules", "jobs", "p
 Record = RunRecord | TaskRecord | QueueRecord | ScheduleRecord
 
 
-def _ignore(_: Key) -> None:
-    """Nothing listens."""
-
-
 class Cache:
     """Records of runs, what they refer to, and their attempts."""
 
@@ -51,7 +47,7 @@ class Cache:
         self,
         admission: Admission | None = None,
         *,
-        on_change: Callable[[Key], None] = _ignore,
+        on_change: Callable[[Key], None] = lambda _: None,
         quarantine: Quarantine | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -361,9 +357,8 @@ class Cache:
         run, number = self.runs.get(uid), attempt_number(meta)
         if spec is None and number == 1 and not self.attempts.settled:
             # Before this process was there another started it, and may not have written what is left of the rate.
-            queue = (meta.get("labels") or {}).get(QUEUE_LABEL) or DEFAULT_QUEUE
             created = parse_time(meta["creationTimestamp"]) or now
-            self.admission.started_before(meta["namespace"], queue, created=created)
+            self.admission.started_before(meta["namespace"], queue_of(meta), created=created)
         marked = self.attempts.put_job(meta, now=now, spec=spec)
         if run is not None and number is not None and number == run.tracked.starting:
             run.tracked.starting, run.tracked.posted_at = 0, 0.0

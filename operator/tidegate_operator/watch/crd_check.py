@@ -7,11 +7,12 @@ apiserver publishes what it serves to every signed-in client (OpenAPI), so no ri
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, TypedDict
 
-import aiohttp
 from tidegate_api.crd import KINDS, Kind, structural_schema
-from tidegate_api.names import GROUP, VERSION
+from tidegate_api.names import GROUP
 
-from tidegate_operator.kube.client import KubeClient, KubeError
+from tidegate_operator.kube.client import KubeClient
+from tidegate_operator.kube.errors import UNREACHABLE, KubeError
+from tidegate_operator.kube.paths import OWN_GROUP
 
 Schema = Mapping[str, Any]
 """An OpenAPI schema: what it may hold is told by the schema alone."""
@@ -37,15 +38,15 @@ class _OpenApi(TypedDict):
 async def installation_problem(client: KubeClient) -> str | None:
     """Why the operator can't work with what is served, or None."""
     try:
-        served = await client.get(f"/apis/{GROUP}/{VERSION}", _ResourceList, resource="apis")
+        served = await client.get(OWN_GROUP, _ResourceList, resource="apis")
         names = {r["name"] for r in served["resources"]}
         if missing := sorted(kind.plural for kind in KINDS if kind.plural not in names):
             return f"the CRDs of {', '.join(missing)} are not installed"
-        openapi = await client.get(f"/openapi/v3/apis/{GROUP}/{VERSION}", _OpenApi, resource="openapi")
+        openapi = await client.get(f"/openapi/v3{OWN_GROUP}", _OpenApi, resource="openapi")
         schemas = openapi["components"]["schemas"]
     except KubeError as error:
         return f"the CRDs of {GROUP} are not installed" if error.code == 404 else str(error)
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+    except UNREACHABLE as error:
         return f"the apiserver does not answer: {error!r}"
     for kind in KINDS:
         if lacking := sorted(_fields_lacking(kind, schemas)):

@@ -9,13 +9,14 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-import aiohttp
 import structlog
-from tidegate_api.names import GROUP, MANAGED_BY, MANAGED_BY_LABEL, VERSION
+from tidegate_api.names import MANAGED_BY, MANAGED_BY_LABEL
 from tidegate_api.objects import KubeObject
 from tidegate_api.projects import PROJECT_SELECTOR, may_be_project
 
-from tidegate_operator.kube.client import KubeClient, KubeError
+from tidegate_operator.kube.client import KubeClient
+from tidegate_operator.kube.errors import REQUEST_FAILED
+from tidegate_operator.kube.paths import OWN_GROUP
 from tidegate_operator.memory import give_back
 from tidegate_operator.metrics import Metrics
 from tidegate_operator.records.run import Projects
@@ -27,7 +28,6 @@ RUNNING: Final = "status.phase!=Pending,status.phase!=Succeeded,status.phase!=Fa
 OURS: Final = {"labelSelector": f"{MANAGED_BY_LABEL}={MANAGED_BY}"}
 # What a run refers to comes first, so that no run is judged by a Task that only wasn't read yet.
 OWN_KINDS: Final = ("tasks", "queues", "schedules", "taskruns")
-OWN_GROUP: Final = f"/apis/{GROUP}/{VERSION}"
 RETRY_SECONDS: Final = 1.0
 BROKEN_SECONDS: Final = 30.0
 GIVE_BACK_SECONDS: Final = 3.0
@@ -89,7 +89,7 @@ class Sweeper:
                 self.swept.set()
                 asyncio.get_running_loop().call_later(GIVE_BACK_SECONDS, self._give_back)
                 pause = self._seconds
-            except (KubeError, aiohttp.ClientError, TimeoutError, OSError) as error:
+            except REQUEST_FAILED as error:
                 self._metrics.sweeps.labels("failed").inc()
                 self._log.warning("sweep failed", error=str(error) or repr(error))
                 pause = RETRY_SECONDS
