@@ -2,13 +2,14 @@
 
 import sys
 from collections.abc import Sequence
-from functools import partial
 
 import click
+from tidegate_api.bodies import JsonObject
 
 from tidegate_cli import completing, output
-from tidegate_cli.backends.base import Backend, Json
+from tidegate_cli.backends.base import Backend
 from tidegate_cli.commands.ending import check_timeout, tell_made, timeout_option, wait_and_tell, watch_option
+from tidegate_cli.commands.switching import switch_command
 from tidegate_cli.errors import INTERRUPTED, CommandError
 from tidegate_cli.names import checked
 from tidegate_cli.options import connected, formatted, with_payload
@@ -59,26 +60,24 @@ def cancel(backend: Backend, *, runs: Sequence[str], form: str | None) -> None:
         output.show_item(asked, form=form, text=lambda each: f"{each['name']} is to be cancelled")
 
 
-@click.command("suspend")
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True, shell_complete=completing.runs_going_on)
-@formatted
-@connected
-def suspend(backend: Backend, *, runs: Sequence[str], form: str | None) -> None:
-    """Hold each RUN: one that waits doesn't start, one that has started gets no further attempt."""
-    for run in runs:
-        held = backend.suspend_run(backend.get_run(run), suspend=True)
-        output.show_item(held, form=form, text=partial("{0[name]} suspended".format))
-
-
-@click.command("resume")
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True, shell_complete=completing.runs_going_on)
-@formatted
-@connected
-def resume(backend: Backend, *, runs: Sequence[str], form: str | None) -> None:
-    """Release each RUN that is suspended; a step that waits for an approval has it."""
-    for run in runs:
-        released = backend.suspend_run(backend.get_run(run), suspend=False)
-        output.show_item(released, form=form, text=partial("{0[name]} resumed".format))
+suspend = switch_command(
+    "suspend",
+    noun="RUN",
+    many=True,
+    complete=completing.runs_going_on,
+    change=lambda backend, name: backend.suspend_run(backend.get_run(name), suspend=True),
+    done="suspended",
+    text="Suspend each RUN: one that waits doesn't start, one that has started gets no further attempt.",
+)
+resume = switch_command(
+    "resume",
+    noun="RUN",
+    many=True,
+    complete=completing.runs_going_on,
+    change=lambda backend, name: backend.suspend_run(backend.get_run(name), suspend=False),
+    done="resumed",
+    text="Release each RUN that is suspended; a step that waits for an approval has it.",
+)
 
 
 @click.command("replay")
@@ -90,7 +89,7 @@ def resume(backend: Backend, *, runs: Sequence[str], form: str | None) -> None:
 @formatted
 @connected
 def replay(
-    backend: Backend, *, run: str, payload: Json | None, name: str | None, watch: bool, timeout: float | None,
+    backend: Backend, *, run: str, payload: JsonObject | None, name: str | None, watch: bool, timeout: float | None,
     form: str | None,
 ) -> int:  # fmt: skip
     """Make a new run that does what RUN did, with another payload if one is given."""

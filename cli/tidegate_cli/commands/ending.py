@@ -5,9 +5,10 @@ from functools import partial
 
 import click
 from tidegate_api.names import Phase
+from tidegate_api.run_json import RunJson
 
 from tidegate_cli import following, output
-from tidegate_cli.backends.base import Backend, Json
+from tidegate_cli.backends.base import Backend
 from tidegate_cli.deadlines import Duration
 from tidegate_cli.errors import NOT_SUCCEEDED, SUCCEEDED
 
@@ -20,7 +21,7 @@ timeout_option = click.option(
 )
 
 
-def wait_and_tell(backend: Backend, runs: Sequence[Json], *, seconds: float | None, form: str | None) -> int:
+def wait_and_tell(backend: Backend, runs: Sequence[RunJson], *, seconds: float | None, form: str | None) -> int:
     """Wait for the runs, tell how they ended, and return the exit code that says so."""
     done = following.until_end(backend, runs, seconds=seconds)
     if len(done) == 1 or form is None:
@@ -31,13 +32,13 @@ def wait_and_tell(backend: Backend, runs: Sequence[Json], *, seconds: float | No
     return SUCCEEDED if all(run["phase"] == Phase.SUCCEEDED for run in done) else NOT_SUCCEEDED
 
 
-def end_line(run: Json) -> str:
+def end_line(run: RunJson) -> str:
     """How a run ended, in a line."""
     took = output.took(run)
     return f"{run['name']} {following.summary(run)}" + (f" after {took}" if took else "")
 
 
-def tell_made(backend: Backend, run: Json, *, watch: bool, timeout: float | None, form: str | None) -> int:
+def tell_made(backend: Backend, run: RunJson, *, watch: bool, timeout: float | None, form: str | None) -> int:
     """A run that was just made, waited for if that was asked for."""
     if watch:
         output.say(f"{run['name']} created")
