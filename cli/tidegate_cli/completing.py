@@ -63,8 +63,8 @@ def _definitions(kind: Kind) -> Ask:
     return lambda backend, _: (each["name"] for each in backend.list_definitions(kind))
 
 
-runs: Final = _completion(lambda backend, beginning: backend.run_names(beginning, going_on=False))
-runs_going_on: Final = _completion(lambda backend, beginning: backend.run_names(beginning, going_on=True))
+runs: Final = _completion(lambda backend, beginning: backend.run_names(beginning, active=False))
+active_runs: Final = _completion(lambda backend, beginning: backend.run_names(beginning, active=True))
 tasks: Final = _completion(_definitions(TASKS))
 queues: Final = _completion(_definitions(QUEUES))
 schedules: Final = _completion(_definitions(SCHEDULES))

@@ -72,8 +72,8 @@ class ApiBackend:
         }
         return self._pages(ListedRun, "/runs", query, limit=limit)
 
-    def run_names(self, beginning: str, *, going_on: bool) -> Iterator[str]:
-        phases = ",".join(phase for phase in Phase if phase not in TERMINAL_PHASES) if going_on else None
+    def run_names(self, beginning: str, *, active: bool) -> Iterator[str]:
+        phases = ",".join(phase for phase in Phase if phase not in TERMINAL_PHASES) if active else None
         query = {"q": beginning, "phase": phases}
         yield from (run["name"] for run in self._pages(ListedRun, "/runs", query, limit=PAGE))
 

@@ -65,8 +65,8 @@ class Backend(Protocol):
     def list_runs(self, wanted: RunFilter, *, limit: int) -> Sequence[ListedRun]:
         """Runs, newest first."""
 
-    def run_names(self, beginning: str, *, going_on: bool) -> Iterator[str]:
-        """Names that begin so, as they come and cheaply: not necessarily all, and maybe others. ``going_on``: of runs that
+    def run_names(self, beginning: str, *, active: bool) -> Iterator[str]:
+        """Names that begin so, as they come and cheaply: not necessarily all, and maybe others. ``active``: of runs that
         haven't ended."""
 
     def get_run(self, reference: str) -> RunJson:

@@ -79,8 +79,8 @@ class KubernetesBackend:
         runs = sorted(map(run_of, found), key=lambda run: (run["createdAt"], run["uid"]), reverse=True)
         return [listed(run) for run in runs if fits(run, wanted)][:limit]
 
-    def run_names(self, beginning: str, *, going_on: bool) -> Iterator[str]:
-        fields = ",".join(f"status.phase!={phase}" for phase in sorted(TERMINAL_PHASES)) if going_on else ""
+    def run_names(self, beginning: str, *, active: bool) -> Iterator[str]:
+        fields = ",".join(f"status.phase!={phase}" for phase in sorted(TERMINAL_PHASES)) if active else ""
         for page in self._list_pages(KubeObject, "taskruns", {"fieldSelector": fields}, headers=METADATA_ONLY):
             yield from (item["metadata"]["name"] for item in page if item["metadata"]["name"].startswith(beginning))
 

@@ -8,8 +8,8 @@ from tidegate_api.bodies import JsonObject
 
 from tidegate_cli import completing, output
 from tidegate_cli.backends.base import Backend
-from tidegate_cli.commands.ending import check_timeout, tell_made, timeout_option, wait_and_tell, watch_option
 from tidegate_cli.commands.switching import switch_command
+from tidegate_cli.commands.watching import check_timeout, report_created, timeout_option, wait_and_report, watch_option
 from tidegate_cli.errors import INTERRUPTED, CommandError
 from tidegate_cli.names import checked
 from tidegate_cli.options import connected, formatted, with_payload
@@ -17,7 +17,7 @@ from tidegate_cli.signals import Terminated, unwinding
 
 
 @click.command("wait")
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True, shell_complete=completing.runs_going_on)
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, shell_complete=completing.active_runs)
 @timeout_option
 @formatted
 @connected
@@ -27,7 +27,7 @@ def wait(backend: Backend, *, runs: Sequence[str], timeout: float | None, form: 
     Exit code 0 when all succeeded, 1 when one ended in another way, 124 when --timeout is over, 130 when you interrupt.
     """
     found = [backend.get_run(run) for run in runs]
-    return wait_and_tell(backend, found, seconds=timeout, form=form)
+    return wait_and_report(backend, found, seconds=timeout, form=form)
 
 
 @click.command("logs")
@@ -50,7 +50,7 @@ def logs(backend: Backend, *, run: str, follow: bool, attempt: int | None) -> No
 
 
 @click.command("cancel")
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True, shell_complete=completing.runs_going_on)
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, shell_complete=completing.active_runs)
 @formatted
 @connected
 def cancel(backend: Backend, *, runs: Sequence[str], form: str | None) -> None:
@@ -64,7 +64,7 @@ suspend = switch_command(
     "suspend",
     noun="RUN",
     many=True,
-    complete=completing.runs_going_on,
+    complete=completing.active_runs,
     change=lambda backend, name: backend.suspend_run(backend.get_run(name), suspend=True),
     done="suspended",
     text="Suspend each RUN: one that waits doesn't start, one that has started gets no further attempt.",
@@ -73,7 +73,7 @@ resume = switch_command(
     "resume",
     noun="RUN",
     many=True,
-    complete=completing.runs_going_on,
+    complete=completing.active_runs,
     change=lambda backend, name: backend.suspend_run(backend.get_run(name), suspend=False),
     done="resumed",
     text="Release each RUN that is suspended; a step that waits for an approval has it.",
@@ -95,4 +95,4 @@ def replay(
     """Make a new run that does what RUN did, with another payload if one is given."""
     check_timeout(watch, timeout)
     made = backend.replay(backend.get_run(run), payload=payload, name=name and checked(name))
-    return tell_made(backend, made, watch=watch, timeout=timeout, form=form)
+    return report_created(backend, made, watch=watch, timeout=timeout, form=form)

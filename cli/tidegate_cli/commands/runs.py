@@ -11,9 +11,9 @@ from tidegate_api.names import Phase
 from tidegate_api.run_json import ListedRun, RunJson
 from tidegate_api.times import rfc3339
 
-from tidegate_cli import completing, following, output
+from tidegate_cli import completing, output, run_watch
 from tidegate_cli.backends.base import TASKS, Backend, NewRun, RunFilter
-from tidegate_cli.commands.ending import check_timeout, tell_made, timeout_option, watch_option
+from tidegate_cli.commands.watching import check_timeout, report_created, timeout_option, watch_option
 from tidegate_cli.deadlines import Duration
 from tidegate_cli.errors import MISUSED, AwayError, CommandError, MissingError
 from tidegate_cli.names import checked
@@ -93,7 +93,7 @@ def run_task(
         spec["payload"] = payload
     spec |= _spec(asked)
     run = backend.create_run(NewRun(spec=spec, name=name and checked(name), labels=_labels(labels)))
-    return tell_made(backend, run, watch=watch, timeout=timeout, form=form)
+    return report_created(backend, run, watch=watch, timeout=timeout, form=form)
 
 
 def _check_task(backend: Backend, task: str) -> None:
@@ -176,7 +176,7 @@ def _description(backend: Backend, run: RunJson) -> str:
         ("Project", run["project"]),
         ("Task", run["task"] or "(inline)"),
         ("Queue", run["queue"] or "default"),
-        ("Phase", following.summary(run)),
+        ("Phase", run_watch.summary(run)),
         ("Waits for", _waits_for(backend, run)),
         ("Schedule", run["schedule"]),
         ("Batch", run["batch"]),
@@ -196,7 +196,7 @@ def _description(backend: Backend, run: RunJson) -> str:
 
 
 def _waits_for(backend: Backend, run: RunJson) -> str | None:
-    if following.ended(run) or run["phase"] == Phase.RUNNING:
+    if run_watch.ended(run) or run["phase"] == Phase.RUNNING:
         return None
     why = backend.why(run)
     place = f", {why['position']} in line" if why.get("position") else ""

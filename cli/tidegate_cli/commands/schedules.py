@@ -9,9 +9,9 @@ from tidegate_api.run_json import Definition
 
 from tidegate_cli import completing, output
 from tidegate_cli.backends.base import SCHEDULES, Backend
-from tidegate_cli.commands.ending import check_timeout, tell_made, timeout_option, watch_option
 from tidegate_cli.commands.listing import list_command
 from tidegate_cli.commands.switching import switch_command
+from tidegate_cli.commands.watching import check_timeout, report_created, timeout_option, watch_option
 from tidegate_cli.options import connected, formatted, with_payload
 from tidegate_cli.output import Column
 
@@ -48,7 +48,7 @@ def trigger(
     """Make a run of SCHEDULE's template now; what its cron does stays as it is."""
     check_timeout(watch, timeout)
     made = backend.trigger(schedule, payload=payload)
-    return tell_made(backend, made, watch=watch, timeout=timeout, form=form)
+    return report_created(backend, made, watch=watch, timeout=timeout, form=form)
 
 
 schedules.add_command(

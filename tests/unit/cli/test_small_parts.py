@@ -8,7 +8,7 @@ from typing import Any
 import click
 import pytest
 import urllib3
-from tidegate_cli import following, output, times
+from tidegate_cli import output, run_watch, times
 from tidegate_cli.backends.base import RunFilter
 from tidegate_cli.backends.filtering import fits
 from tidegate_cli.backends.http import Stream
@@ -107,12 +107,12 @@ def test_a_filter_lets_through_what_it_says(wanted: RunFilter, fitting: bool) ->
     ],
 )
 def test_a_run_is_told_in_a_line(fields: dict[str, Any], text: str) -> None:
-    assert following.summary(a_run(**fields)) == text
+    assert run_watch.summary(a_run(**fields)) == text
 
 
 def test_what_a_run_says_cant_steer_the_terminal() -> None:
     assert times.one_line("a\x1b[2Jb\r\nc\x9bd") == "a [2Jb c d"
-    assert "\x1b" not in following.summary(a_run(phase="Failed", message="\x1b]0;title\x07"))
+    assert "\x1b" not in run_watch.summary(a_run(phase="Failed", message="\x1b]0;title\x07"))
 
 
 def test_a_table_outside_of_a_terminal_is_neither_cut_nor_wrapped(capsys: pytest.CaptureFixture[str]) -> None:

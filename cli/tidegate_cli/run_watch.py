@@ -48,7 +48,7 @@ def ended(run: RunJson) -> bool:
     return run["phase"] in TERMINAL_PHASES
 
 
-def until_end(
+def wait_for_end(
     backend: Backend, runs: Sequence[RunJson], *, seconds: float | None, show: Callable[[], Display] = display
 ) -> list[RunJson]:
     """Each of the runs as it ended. Raises CommandError with 124 when the time is over, 130 when somebody interrupts, 128 and
