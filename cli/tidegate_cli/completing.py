@@ -1,6 +1,6 @@
 """Names that a shell completes: of runs, Tasks, Queues and Schedules, asked of the way that the line so far leads to.
 
-Whoever presses Tab waits for it, and what is wrong is told when the command is run: so it is asked for a second at most, what has
+A user who presses Tab waits for it, and what is wrong is reported when the command is run: so it is asked for a second at most, what has
 come by then is offered, and a failure offers nothing, without a word.
 """
 

@@ -1,4 +1,4 @@
-"""JSON whose numbers stay what was written, whoever reads them next: Python, Go and JavaScript each change some."""
+"""JSON whose numbers stay what was written, for every later reader: Python, Go and JavaScript each change some."""
 
 import json
 import math

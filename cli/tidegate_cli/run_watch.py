@@ -35,7 +35,7 @@ class Display(Protocol):
         """A run as it is now."""
 
     def away(self, name: str, why: str) -> None:
-        """Nobody answers; it is asked again."""
+        """There is no answer; it is asked again."""
 
 
 def display() -> Display:
@@ -51,7 +51,7 @@ def ended(run: RunJson) -> bool:
 def wait_for_end(
     backend: Backend, runs: Sequence[RunJson], *, seconds: float | None, show: Callable[[], Display] = display
 ) -> list[RunJson]:
-    """Each of the runs as it ended. Raises CommandError with 124 when the time is over, 130 when somebody interrupts, 128 and
+    """Each of the runs as it ended. Raises CommandError with 124 when the time is over, 130 when the user interrupts, 128 and
     the signal's number for one that says to end."""
     deadline = Deadline(seconds)
     names = " ".join(run["name"] for run in runs)
@@ -127,7 +127,7 @@ class Lines:
 
 
 class Bars:
-    """For terminals: a bar a run, which pulses while nobody tells how far it is."""
+    """For terminals: a bar a run, which pulses while no progress is known."""
 
     def __init__(self) -> None:
         self._progress = Progress(

@@ -1,6 +1,6 @@
 """Which fields of a pod reach beyond its container: the rules of Kubernetes' Pod Security Standard `baseline`.
 
-A pod template is free text of whoever may make a run. In a namespace that enforces less than `baseline` such a field is root
+A pod template is free text of a user who may make a run. In a namespace that enforces less than `baseline` such a field is root
 on a node, so the operator and the web app refuse it there. The rules are those of the standard in Kubernetes 1.37; tests
 compare them with the apiserver and with the standard's own conformance data.
 
@@ -106,7 +106,7 @@ def _of_container(container: Mapping[str, Any], path: str, *, own_users: bool) -
             yield Violation(
                 field=f"{within}.capabilities.add[{number}]", rule="must be a capability of the default set"
             )
-    # In a user namespace of its own a pod's /proc tells nothing of the host.
+    # In a user namespace of its own a pod's /proc reveals nothing of the host.
     if not own_users and security.get("procMount") not in (None, "Default"):
         yield Violation(field=f"{within}.procMount", rule="must be Default")
     yield from _of_context(security, within)

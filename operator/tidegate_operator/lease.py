@@ -136,7 +136,7 @@ class Lease:
         if version != self._observed[0]:
             self._observed = (version, begin)
         if self._state is State.LEADING and holder != self.identity:
-            # Also when nobody holds it now: somebody else did, and may have acted on the same runs.
+            # Also when it is free now: another replica held it, and may have acted on the same runs.
             self._set(State.LOST)
             return
         if holder and holder != self.identity:

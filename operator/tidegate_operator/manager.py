@@ -223,9 +223,9 @@ class Manager:
                     on_list=sweeper.listed_by_watch,
                     on_spawned=self._take_signals,  # kopf has taken SIGTERM for itself
                 )
-            except Exception as error:  # whatever it is, a fresh start mends it or tells it again
+            except Exception as error:  # whatever it is, a fresh start mends it or reports it again
                 self._metrics.watch_restarts.inc()
-                self._log.warning("watches start anew", error=repr(error))
+                self._log.warning("watches start again", error=repr(error))
                 await asyncio.sleep(WATCH_RETRY_SECONDS)
                 await self._find_crds(client)
 

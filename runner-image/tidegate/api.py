@@ -36,7 +36,7 @@ class ApiClient(Client):
 
     @property
     def project(self) -> str:
-        """The project; asked of the API when nobody has named it."""
+        """The project; asked of the API when none was named."""
         if self._project is None:
             roles = self._http.call("GET", "/me", seconds=SUBMIT_SECONDS).json()["roles"]
             if len(roles) != 1:

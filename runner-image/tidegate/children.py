@@ -45,7 +45,7 @@ class ChildClient(Client):
                     return child
             after = page["after"]
             if after is None:
-                # Made while the archive was away: it will be told of when that is back.
+                # Made while the archive was away: it will be listed when that is back.
                 return run
 
     def result(self, run: RunState) -> object:

@@ -1,6 +1,6 @@
 """Runs straight in a cluster, where no API is: TaskRuns by the pod's own service account, or by a kubeconfig.
 
-Whoever may create TaskRuns may do what this does; the cluster's rights are all there is.
+A user who may create TaskRuns may do what this does; the cluster's rights are all there is.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class ClusterClient(Client):
 
 
 def run_name(project: str, task: str, key: str) -> str:
-    """What a run of an idempotency key is called, whoever makes it."""
+    """The name of a run of an idempotency key: the same for every client."""
     digest = hashlib.sha256(f"{project}/{task}/{key}".encode()).hexdigest()[:16]
     return f"{task[:40].rstrip('-')}-{digest}"
 

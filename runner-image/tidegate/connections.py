@@ -1,4 +1,4 @@
-"""Where a run's words go: to the web app by the pod's own token, or to nobody where none is installed.
+"""Where a run's reports go: to the web app by the pod's own token, or nowhere where none is installed.
 
 What a run can do without is dropped with one warning; what it relies on raises NeedsApi at the call.
 """
@@ -31,7 +31,7 @@ class Stored(NamedTuple):
 
 
 class Connection:
-    """Nobody is there: the operator runs alone."""
+    """No web app is installed: the operator runs alone."""
 
     stores = False
     """Whether results, checkpoints and children have a place to go."""
@@ -40,11 +40,11 @@ class Connection:
         self._warned: set[str] = set()
 
     def report(self, state: Progress) -> None:
-        """Have progress told, some time soon."""
+        """Have progress reported, some time soon."""
         self._warn("progress is")
 
     def change_metadata(self, change: Change) -> None:
-        """Have a change of the metadata told, some time soon."""
+        """Have a change of the metadata reported, some time soon."""
         self._warn("metadata are")
 
     def save_checkpoint(self, data: bytes, *, seconds: Optional[float]) -> None:
@@ -60,7 +60,7 @@ class Connection:
         raise NeedsApi("a larger result needs Tidegate's web app, which isn't installed")
 
     def create_child(self, body: RunBody, *, seconds: Optional[float]) -> RunJson:
-        """Return when the child is made, with it as the API tells of runs."""
+        """Return when the child is made, with it as the API describes runs."""
         raise NeedsApi("to start runs in a run needs Tidegate's web app, which isn't installed")
 
     def children(self, *, after: Optional[str], seconds: Optional[float]) -> RunPage:
@@ -103,7 +103,7 @@ class PodConnection(Connection):
     def http(self) -> Http:
         """The way to ``/internal/v1/runs/<uid>``."""
         if self._http is None:
-            # Imported here: a task that tells nothing pays nothing.
+            # Imported here: a task that reports nothing pays nothing.
             from tidegate.transport import Http
 
             # A proxy for the outer world knows no addresses of the cluster.
@@ -113,10 +113,10 @@ class PodConnection(Connection):
         return self._http
 
     def report(self, state: Progress) -> None:
-        self._told().report(state)
+        self._running_reporter().report(state)
 
     def change_metadata(self, change: Change) -> None:
-        self._told().change(change)
+        self._running_reporter().change(change)
 
     def save_checkpoint(self, data: bytes, *, seconds: Optional[float]) -> None:
         _check_size("checkpoint", data, MOST_CHECKPOINT_BYTES)
@@ -183,7 +183,7 @@ class PodConnection(Connection):
         if self._reporter is not None and self._reporter_pid == os.getpid():
             self._reporter.close()
 
-    def _told(self) -> Reporter:
+    def _running_reporter(self) -> Reporter:
         # A forked child has neither the thread nor a lock that it could trust.
         if self._reporter is None or self._reporter_pid != os.getpid():
             from tidegate.reporting import Reporter
@@ -207,7 +207,7 @@ class PodConnection(Connection):
 
 
 def _check_size(what: str, data: bytes, most: int) -> None:
-    # Looked at here: a server that refuses in the middle of a large body is hard to tell from one that is away.
+    # Looked at here: a server that refuses in the middle of a large body is hard to distinguish from one that is away.
     if len(data) > most:
         raise ApiError(f"the {what} has {len(data)} bytes, at most {most} are kept", status=413)
 

@@ -1,4 +1,4 @@
-"""The run that this process works for: who it is, how much time it has, and what it tells.
+"""The run that this process works for: who it is, how much time it has, and what it reports.
 
 A pod runs one task, so there is one run a process; ``tidegate.testing`` puts another in its place while a test runs.
 """
@@ -17,7 +17,7 @@ from tidegate.errors import NotInRun
 from tidegate.results import plain
 
 MARGIN_SECONDS = 3.0
-"""What is kept of an attempt's time to tell why it failed, rather than be killed."""
+"""What is kept of an attempt's time to report why it failed, rather than be killed."""
 MESSAGE_LENGTH = 200
 
 
@@ -125,7 +125,7 @@ class Run:
 
 
 class Metadata:
-    """Named values of a run that people see while it goes on: counts, lists, small facts. Told by a thread, in order.
+    """Named values of a run that people see while it goes on: counts, lists, small facts. Reported by a thread, in order.
 
     At most 100 keys and 64 KiB. Values are converted as results are; TypeError at the call for one that JSON can't hold.
     They belong to the run: a later attempt goes on with them.
@@ -177,7 +177,7 @@ class _Slot:
         self._run: Optional[Run] = None
 
     def current_or_detached(self) -> Run:
-        """Outside of a run there is one without a name, that tells nobody: a task can be called as a function."""
+        """Outside of a run there is one without a name, which reports nothing: a task can be called as a function."""
         if self._run is None:
             self._run = run_from_environment()
         return self._run
@@ -188,7 +188,7 @@ class _Slot:
         return before
 
     def close(self) -> None:
-        """Let what the run told go out."""
+        """Let what the run reported go out."""
         if self._run is not None:
             self._run.connection.close()
 

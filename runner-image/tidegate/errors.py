@@ -70,7 +70,7 @@ def retry_seconds(seconds: object, message: object = "") -> int:
 
 
 class RunCancelled(BaseException):
-    """Raised inside a task when its pod is told to stop (SIGTERM): cancelled, timed out, or moved to another node.
+    """Raised inside a task when its pod is asked to stop (SIGTERM): cancelled, timed out, or moved to another node.
 
     Not an ``Exception``, so that ``except Exception`` in a task does not swallow it. Let it pass: ``finally`` blocks and the
     task's ``on_cancel`` hooks run within the pod's grace period.

@@ -23,9 +23,9 @@ class Interruption:
 
     def __init__(self) -> None:
         self.received = False
-        """Whether the task was told to stop. An exception of the task's own is no cancellation without it."""
+        """Whether the task was asked to stop. An exception of the task's own is no cancellation without it."""
         self.missed = False
-        """Whether it was told so when nothing was to be interrupted."""
+        """Whether that came when nothing was to be interrupted."""
         self._pid = os.getpid()
         self._action: Callable[[], object] = _raise
         self._loop: Optional[asyncio.AbstractEventLoop] = None

@@ -19,7 +19,7 @@ class Log:
     """Writes structured lines."""
 
     def debug(self, message: str, /, **values: object) -> None:
-        """For whoever looks for a fault."""
+        """What helps to find a fault."""
         self._write("debug", message, values)
 
     def info(self, message: str, /, **values: object) -> None:
@@ -27,7 +27,7 @@ class Log:
         self._write("info", message, values)
 
     def warning(self, message: str, /, **values: object) -> None:
-        """What somebody should look at."""
+        """What a user should look at."""
         self._write("warning", message, values)
 
     def error(self, message: str, /, **values: object) -> None:

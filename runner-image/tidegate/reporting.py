@@ -1,8 +1,8 @@
-"""Tells the web app what can wait: progress and changes of metadata. It never slows or breaks a task.
+"""Reports to the web app what can wait: progress and changes of metadata. It never slows or breaks a task.
 
 A thread sends at most twice a second. Of progress the newest state counts, so that only that is kept. Changes of metadata are
 joined into one request where the result is the same; when too many wait, the oldest is dropped. What was dropped is
-counted, and told at the end.
+counted, and reported at the end.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Reporter:
         self._until = 0.0
         self._warned: set[str] = set()
         self.dropped = 0
-        """Changes of metadata that were told to nobody."""
+        """Changes of metadata that were not reported."""
         self._thread: Optional[threading.Thread] = None
 
     def report(self, state: Progress) -> None:

@@ -85,7 +85,7 @@ class Attempt:
         return _fail(found.text, found.code)
 
     def _cancel(self) -> int:
-        """The process was told to stop."""
+        """The process was asked to stop."""
         run_hooks(self._task.cancel_hooks if self._task else ())
         return _fail("terminated by SIGTERM", TERMINATED)
 

@@ -1,4 +1,4 @@
-"""A JSON Schema (2020-12) of what a task's arguments take, from its annotations: the same rules as ``tidegate.arguments``, told
+"""A JSON Schema (2020-12) of what a task's arguments take, from its annotations: the same rules as ``tidegate.arguments``, written
 in advance, so that a payload that doesn't fit is refused before any pod.
 """
 

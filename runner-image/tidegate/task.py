@@ -93,7 +93,7 @@ class Task(Generic[F]):
         return hook
 
     def on_cancel(self, hook: H) -> H:
-        """Run ``hook()`` when the pod is told to stop. Several run in the order they were added."""
+        """Run ``hook()`` when the pod is asked to stop. Several run in the order they were added."""
         self.cancel_hooks.append(hook)
         return hook
 

@@ -26,7 +26,7 @@ Child = Callable[[Mapping[str, Any]], object]
 
 
 class FakeRun(Connection):
-    """What a run has told and stored. ``children`` answers for tasks that it starts: by name, a function of the payload."""
+    """What a run has reported and stored. ``children`` answers for tasks that it starts: by name, a function of the payload."""
 
     stores = True
 

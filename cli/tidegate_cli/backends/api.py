@@ -93,7 +93,7 @@ class ApiBackend:
         except AnswerError as error:
             if not error.unavailable:
                 self._refused(error, f"run {run['name']}")
-            # Live updates alone may be away: then whoever waits asks again and again.
+            # Live updates alone may be away: then a waiting command polls.
             yield self.get_run(run["uid"])
             return
         with stream:

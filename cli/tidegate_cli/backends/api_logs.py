@@ -52,7 +52,7 @@ def followed(http: Http, project: str, uid: str, *, attempt: int | None, ended: 
 
 
 class _Marks:
-    """Tells when nothing more can come."""
+    """Finds out when nothing more can come."""
 
     def __init__(self, http: Http, path: str, ended: Callable[[], bool]) -> None:
         self._http = http

@@ -332,7 +332,7 @@ def _is_missing(error: AnswerError) -> bool:
 
 
 def _event(line: bytes) -> _WatchEvent | None:
-    """None for what tells nothing of the run, such as that the version is too old: look again."""
+    """None for what says nothing of the run, such as that the version is too old: look again."""
     try:
         event = cast("_WatchEvent", json.loads(line))
         return None if event["type"] == "ERROR" else event

@@ -1,4 +1,4 @@
-"""`ls` of definitions: one command for each kind, told apart by its columns."""
+"""`ls` of definitions: one command for each kind, with its own columns."""
 
 from collections.abc import Sequence
 

@@ -97,7 +97,7 @@ def run_task(
 
 
 def _check_task(backend: Backend, task: str) -> None:
-    """A run of a Task that isn't there would wait for it for a minute. Who may not look is told by the run."""
+    """A run of a Task that isn't there would wait for it for a minute. A user who may not read Tasks learns it from the run."""
     checked(task)
     try:
         backend.get_definition(TASKS, task)

@@ -22,7 +22,7 @@ timeout_option = click.option(
 
 
 def wait_and_report(backend: Backend, runs: Sequence[RunJson], *, seconds: float | None, form: str | None) -> int:
-    """Wait for the runs, tell how they ended, and return the exit code that says so."""
+    """Wait for the runs, report how they ended, and return the exit code that says so."""
     done = run_watch.wait_for_end(backend, runs, seconds=seconds)
     if len(done) == 1 or form is None:
         for run in done:
@@ -48,6 +48,6 @@ def report_created(backend: Backend, run: RunJson, *, watch: bool, timeout: floa
 
 
 def check_timeout(watch: bool, timeout: float | None) -> None:
-    """A time to wait that nobody waits is a mistake."""
+    """A time to wait without waiting is a mistake."""
     if timeout is not None and not watch:
         raise click.UsageError("--timeout is how long --watch waits: add --watch", ctx=click.get_current_context())

@@ -46,7 +46,7 @@ REFUSED_PAUSE = 5.0
 """Seconds until a Job that the cluster refused is tried again."""
 
 DOUBT_SECONDS = 3.0
-"""How long a POST is repeated of which it isn't sure whether it was carried out, before that is told and the slot given up."""
+"""How long a POST is repeated of which it isn't sure whether it was carried out, before that is reported and the slot given up."""
 
 RECOVER_PAUSE = 2.0
 CHECK_PAUSE = 0.2
@@ -212,7 +212,7 @@ class Actor:
             and now < self._cache.track.in_doubt_since(run) + DOUBT_SECONDS
             and refused.__cause__ is not None
         ):
-            raise refused.__cause__  # it is sent again: a name that is taken by then tells that it was made
+            raise refused.__cause__  # it is sent again: a name that is taken by then shows that it was made
         self._log.info("job refused", run=run.name, namespace=run.namespace, message=refused.refusal.message)
         if not refused.sure:
             # The apiserver may have stored it before it failed: that is looked up once no late write can come any more.
@@ -308,7 +308,7 @@ class Actor:
             self._cache.track.recover_later(run, self._clock() + RECOVER_PAUSE)
 
     async def _plan_again(self, run: RunRecord, attempt: AttemptRecord) -> None:
-        """The Job that would tell how the attempt is treated is gone, or tells nothing: the run does."""
+        """The Job that holds how the attempt is treated is gone, or unreadable: the run has it."""
         if (body := await self._read(run)) is not None and not attempt.plan_known:
             self._cache.planned(attempt, self._resolve_again(run, body) or {})
 

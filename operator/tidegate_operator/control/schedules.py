@@ -115,10 +115,10 @@ class ScheduleReconciler:
         if decision.create:
             self._workqueue.add(
                 schedule_key(schedule.namespace, schedule.name)
-            )  # to tell of them, with the runs in the cache
+            )  # to record them, with the runs in the cache
         if decision.status is not None:
             await self._write_status(schedule, progress, decision.status)
-        # Not before: what failed is decided on again, and would be told of again.
+        # Not before: what failed is decided on again, and would be reported again.
         if decision.missed is not None and dealt_with:
             await self._warnings.post(schedule, reason=MISSED, message=decision.missed)
         for run in decision.delete:
@@ -163,7 +163,7 @@ class ScheduleReconciler:
     async def _write_status(self, schedule: ScheduleRecord, progress: Progress, status: ScheduleStatusBody) -> None:
         path = own_path(KIND, schedule.namespace, schedule.name)
         made = await self._client.write_status(path, status, version=schedule.version, resource=KIND)
-        # Written: from now on the Schedule itself tells.
+        # Written: from now on the Schedule itself records it.
         progress.reached, progress.trouble, progress.written = None, None, self._clock()
         self._cache.upserted(KIND, made)
 

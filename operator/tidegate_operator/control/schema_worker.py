@@ -69,7 +69,7 @@ class SchemaWorker:
             await self._end()
 
     async def _ask(self, line: bytes) -> Cause | None:
-        # Twice: the worker may have ended for what an earlier check has left in its memory, or by somebody's hand.
+        # Twice: the worker may have ended for what an earlier check has left in its memory, or by a signal.
         for _ in range(2):
             answer = await self._exchange(line)
             if answer.endswith(b"\n"):
@@ -87,7 +87,7 @@ class SchemaWorker:
     async def _exchange(self, line: bytes) -> bytes:
         """The worker's answer; not a whole line when it ended."""
         if self._process is not None and self._process.returncode is not None:
-            self._process = None  # it ended while nobody asked
+            self._process = None  # it ended while idle
         process = self._process or await self._start()
         assert process.stdin is not None
         assert process.stdout is not None

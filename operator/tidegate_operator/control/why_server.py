@@ -1,6 +1,6 @@
-"""A small port inside the cluster that tells what one run waits for, and its place in line.
+"""A small port inside the cluster that answers what one run waits for, and its place in line.
 
-Only the leader knows, so whoever asks finds it by the Lease's holder. Callers show a service account token, which the
+Only the leader knows, so a caller finds it by the Lease's holder. Callers show a service account token, which the
 apiserver reviews; only the accounts that the settings name are answered.
 """
 

@@ -121,7 +121,7 @@ class Workqueue:
         self._lanes[kind] = _Lane(handler, places)
 
     def also_wake(self, alarm: Callable[[], float | None]) -> None:
-        """Call `drained` of the handlers at the moment that `alarm` tells, too."""
+        """Call `drained` of the handlers also at the moment that `alarm` gives."""
         self._alarms.append(alarm)
 
     def add(self, key: Key) -> None:

@@ -46,4 +46,4 @@ class Executor(Protocol):
         """Find out how the attempt stands, and why it doesn't run."""
 
     async def recover(self, run: RunRecord, *, number: int, job_name: str, resolved: TaskSpecBody | None) -> bool:
-        """Find an attempt that the status tells of; False while something of it may still run."""
+        """Find an attempt that the status has; False while something of it may still run."""

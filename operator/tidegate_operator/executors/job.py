@@ -137,7 +137,7 @@ class JobExecutor:
         except KubeError as error:
             if (
                 error.code not in (404, 409) and not error.other_uid
-            ):  # gone, or another of the name: the next look tells
+            ):  # gone, or another of the name: the next inspection finds out
                 raise
         self._cache.attempts.stopping(attempt, why, pod=pod)
 
@@ -292,7 +292,7 @@ class JobExecutor:
 
 
 def pod_runs(attempt: AttemptRecord) -> bool:
-    """Whether a pod of the attempt runs, so that events tell of it: those of a Pending pod aren't watched."""
+    """Whether a pod of the attempt runs, so that events report it: those of a Pending pod aren't watched."""
     pod = attempt.pod
     return pod is not None and pod.running and pod.phase != "Pending" and not attempt.unwatched
 

@@ -1,6 +1,6 @@
 """Objects of one kind, followed without kopf: paged list, then watch with bookmarks; after 410 a list again.
 
-kopf never tells what was deleted while it re-listed, and its per-object machinery costs more than all of our own work on
+kopf never reports what was deleted while it re-listed, and its per-object machinery costs more than all of our own work on
 a pod's event.
 """
 
@@ -83,7 +83,7 @@ class Informer:
                 # A list that failed half-way is made again; a watch goes on from where it was.
                 self._log.info("watch interrupted", error=repr(error))
             except Exception:
-                # Such as an event that is none: what it may have told, a new list does.
+                # Such as an event that is none: a new list has what it may have reported.
                 version = None
                 self._metrics.errors.inc()
                 self._log.exception("watch broke")

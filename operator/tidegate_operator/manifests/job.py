@@ -1,6 +1,6 @@
 """From a run to its Job: a pure builder.
 
-The pod gets its payload through a downward-API file of an annotation, tells its result through the termination log, and
+The pod gets its payload through a downward-API file of an annotation, returns its result through the termination log, and
 holds no credential but, where there is a web app, a token that is good for this pod alone. Three layers make a pod: what
 Tidegate sets by default, over it the task's `podTemplate`, over both what has to be Tidegate's own.
 """
@@ -160,7 +160,7 @@ def _labels(meta: ObjectMeta, spec: TaskRunSpecBody, resolved: TaskSpecBody, *, 
     }
 
 
-# What Tidegate sets where nobody says otherwise: the pod's template is laid over this.
+# Tidegate's defaults: the pod's template is laid over these.
 
 
 def _pod(resolved: TaskSpecBody, *, defaults: PodDefaults) -> JsonObject:
@@ -196,7 +196,7 @@ def _container(resolved: TaskSpecBody) -> JsonObject:
     return container
 
 
-# What is Tidegate's own: nobody says otherwise. Parts that can't be understood are left for the apiserver to refuse.
+# What is Tidegate's own: no template overrides it. Parts that can't be understood are left for the apiserver to refuse.
 
 
 def _own_metadata(meta: JsonObject, labels: Mapping[str, str], annotations: Mapping[str, str]) -> JsonObject:

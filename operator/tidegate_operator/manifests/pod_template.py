@@ -28,7 +28,7 @@ MERGE_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """The lists of a pod that are merged item by item (patchStrategy and patchMergeKey in Kubernetes' core/v1 types).
 
-Where the apiserver tells items apart by a second field (listMapKey), that counts too. All other lists are replaced.
+Where the apiserver distinguishes items by a second field (listMapKey), that counts too. All other lists are replaced.
 """
 
 
@@ -94,7 +94,7 @@ def _merge_lists(ours: list[object], theirs: list[object], keys: tuple[str, ...]
 
 
 def _key(item: object, keys: tuple[str, ...]) -> tuple[str | int | None, ...] | None:
-    """What tells the item from others; None for what has no key, or one that can't be."""
+    """What distinguishes the item from others; None for what has no key, or one that can't be."""
     if not isinstance(item, dict) or item.get(keys[0]) is None:
         return None
     values = tuple(item.get(key) for key in keys)

@@ -155,7 +155,7 @@ def _ended_by_itself(pod: PodRecord) -> bool:
         if not pod.stop_reason:
             return _before(pod.finished, pod.deadline_at)
         # The kubelet posts no status while it pulls another container's image: the end of `task` can be older than the stop that
-        # was made because nothing of it was known. The node tells its times in whole seconds.
+        # was made because nothing of it was known. The node reports its times in whole seconds.
         return pod.finished is not None and _before(pod.finished + 1.0, pod.stop_floor)
     if pod.deleting or pod.disrupted:
         return _before(pod.finished, pod.stop_asked)

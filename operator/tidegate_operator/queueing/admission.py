@@ -102,7 +102,7 @@ class Admission:
         self._holds: dict[str, QueueState] = {}
         self._running: Counter[str] = Counter()
         self.changed: set[QueueKey] = set()
-        """Queues whose numbers have changed since somebody last took note."""
+        """Queues whose numbers have changed since `take_changed` was last called."""
         self._ready: dict[QueueKey, None] = {}
         """Queues in which something may have changed, in turns."""
         self._held_back: dict[QueueKey, None] = {}
@@ -161,7 +161,7 @@ class Admission:
             bucket.tokens -= 1.0
 
     def queue(self, namespace: str, name: str) -> QueueState | None:
-        """The queue, where there is anything to tell of it."""
+        """The queue, where it exists or has runs."""
         return self._queues.get((namespace, name))
 
     def take_changed(self) -> set[QueueKey]:
@@ -176,7 +176,7 @@ class Admission:
 
     @property
     def queues(self) -> Iterable[QueueState]:
-        """Those that exist, or that somebody waits for or runs in."""
+        """Those that exist, or that have waiting or running runs."""
         return self._queues.values()
 
     def _queue(self, namespace: str, name: str) -> QueueState:
@@ -285,7 +285,7 @@ class Admission:
 
     @property
     def wake_at(self) -> float | None:
-        """When a token comes that somebody waits for."""
+        """When a token comes that a run waits for."""
         return self._refills[0][0] if self._refills else None
 
     def _touch(self, state: QueueState) -> None:

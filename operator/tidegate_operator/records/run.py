@@ -190,7 +190,7 @@ class RunRecord:
     has_schema: bool = False
     """Whether its inline task has a payloadSchema."""
     schedule: str | None = None
-    """The Schedule that its label names: the one that made it, or that somebody triggered by hand."""
+    """The Schedule that its label names: the one that made it, or that a user triggered."""
     deleting: bool = False
     """It is being deleted, and a finalizer keeps it: nothing new of it starts."""
     fault: Fault | None = None

@@ -246,11 +246,11 @@ class AttemptIndex:
     # What the executor has found out or done
 
     def inspect_soon(self, attempt: AttemptRecord) -> None:
-        """Something may have happened to it that no event tells."""
+        """Something may have happened to it that no event reports."""
         attempt.inspected_at = float("-inf")
 
     def inspected(self, attempt: AttemptRecord, *, at: float, runs: bool) -> None:
-        """It was looked into. `runs`: a pod of it runs, of whose end an event will tell."""
+        """It was looked into. `runs`: a pod of it runs, whose end an event will report."""
         attempt.inspected_at, attempt.inspections = at, 0 if runs else attempt.inspections + 1
 
     def job_is_gone(self, attempt: AttemptRecord) -> None:
@@ -266,7 +266,7 @@ class AttemptIndex:
         pod.gone = True
 
     def stopping(self, attempt: AttemptRecord, why: Cause, *, pod: PodRecord | None) -> None:
-        """Its pod has been told to end, or its Job was deleted."""
+        """Its pod was asked to end, or its Job was deleted."""
         attempt.stop, attempt.stopped_pod = why, pod.uid if pod is not None else ""
 
     def has_trouble(self, attempt: AttemptRecord, trouble: Cause | None, *, at: float) -> None:
@@ -286,7 +286,7 @@ class AttemptIndex:
     # What has lost its owner
 
     def adopt(self, run_uid: str) -> None:
-        """Make attempts of pods whose Job isn't there: somebody deleted it while nobody watched.
+        """Make attempts of pods whose Job isn't there: it was deleted while no operator watched.
 
         Not while an attempt is being started: its pod can be seen before the answer to our own POST.
         """

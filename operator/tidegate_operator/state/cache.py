@@ -374,7 +374,7 @@ class Cache:
         self.settle(attempt.run_uid)
 
     def planned(self, attempt: AttemptRecord, resolved: TaskSpecBody) -> None:
-        """An attempt whose Job can't tell its plan is treated by this TaskSpec. It holds its slot where it did."""
+        """An attempt whose Job doesn't hold its plan is treated by this TaskSpec. It holds its slot where it did."""
         attempt.plan, attempt.plan_known = replace(Plan.of(resolved), queue=attempt.plan.queue), True
         if (run := self.runs.get(attempt.run_uid)) is not None and self.attempts.latest(run.uid) is attempt:
             run.plan = attempt.plan

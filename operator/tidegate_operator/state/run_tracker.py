@@ -1,4 +1,4 @@
-"""What this process has done about a run, and the cluster doesn't tell: the tracked half of its record."""
+"""What this process has done about a run, and the cluster doesn't record: the tracked half of its record."""
 
 from collections.abc import Callable
 
@@ -65,7 +65,7 @@ class RunTracker:
         run.tracked.checked_for, run.tracked.body = version, run.tracked.body or body
 
     def queues_up(self, run: RunRecord, *, queued_at: float | None, first_asked: bool) -> None:
-        """The run waits in its queue's line. `queued_at`: since when only that holds it, where it is told."""
+        """The run waits in its queue's line. `queued_at`: since when only that holds it, where it is given."""
         if first_asked:
             run.tracked.in_line_since = self._clock()
         if queued_at is not None:

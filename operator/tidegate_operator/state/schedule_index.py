@@ -20,7 +20,7 @@ class ScheduleIndex:
     """Records by namespace and name, and the runs of each.
 
     Everything that changes a run comes through the cache, the answers to our own writes included, whose echo in the watch
-    is no news. So it is here that a Schedule is told of its runs.
+    is no news. So this index is what connects a Schedule with its runs.
     """
 
     def __init__(self, *, on_change: Callable[[Key], None]) -> None:

@@ -15,7 +15,7 @@ from tidegate_operator.kube.errors import UNREACHABLE, KubeError
 from tidegate_operator.kube.paths import OWN_GROUP
 
 Schema = Mapping[str, Any]
-"""An OpenAPI schema: what it may hold is told by the schema alone."""
+"""An OpenAPI schema: only the schema itself says what it may hold."""
 FIELDS_NAMED: Final = 3
 
 

@@ -65,7 +65,7 @@ class NoProgress(kopf.ProgressStorage):
 
 
 class NoMemories(ResourceMemories):
-    """Remembers nothing of an object between its events: only daemons and memos, which nobody has here, need that."""
+    """Remembers nothing of an object between its events: only daemons and memos, which are not used here, need that."""
 
     async def recall(
         self, raw_body: Any, *, memobase: Any = None, noticed_by_listing: bool = False, ephemeral: bool = False
@@ -110,7 +110,7 @@ def configure_kopf(settings: kopf.OperatorSettings) -> None:
     settings.queueing.idle_timeout = 0.1
     # Else it has them all in hand at once, bodies and all.
     settings.watching.chunk_size = PAGE
-    # Else kopf has the process killed ten minutes after an error has ended it, although it is started anew.
+    # Else kopf has the process killed ten minutes after an error has ended it, although it is started again.
     settings.process.ultimate_exiting_timeout = None
 
 
@@ -171,7 +171,7 @@ async def watch_own_kinds(
 ) -> None:
     """Run kopf until `stop` is set. Raises what ends it before: any error of a watch but 410.
 
-    `on_list` hears of every list it makes: what was deleted before one, kopf never tells. `on_spawned` is called once kopf
+    `on_list` is called for every list it makes: kopf never reports what was deleted before one. `on_spawned` is called once kopf
     has put its own handlers of signals in place.
     """
     tasks = await kopf.spawn_tasks(

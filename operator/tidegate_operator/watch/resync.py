@@ -1,7 +1,7 @@
 """List everything: at the start, so that nothing is decided on half a picture, and then now and again.
 
-Watches lose things: after a re-list kopf never tells what was deleted meanwhile, and every restart of the apiserver causes
-one. A sweep finds what no event told. It lists consistently and never replaces a newer record with an older one.
+Watches lose things: after a re-list kopf never reports what was deleted meanwhile, and every restart of the apiserver causes
+one. A sweep finds what no event reported. It lists consistently and never replaces a newer record with an older one.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ GIVE_BACK_SECONDS: Final = 3.0
 """After a sweep: kopf lists beside the first one, and has worked through it by then."""
 
 SETTLE_SECONDS: Final = 0.2
-"""Where one watch begins anew, others do too: one sweep does for all."""
+"""Where one watch starts again, others do too: one sweep does for all."""
 
 
 class SteppedBackError(Exception):
@@ -96,7 +96,7 @@ class Sweeper:
             except SteppedBackError:
                 raise
             except Exception:
-                # A list that can't be gone through says nothing of what events tell: those go on.
+                # A list that can't be processed says nothing about events: those are still handled.
                 self._metrics.sweeps.labels("broken").inc()
                 self._log.exception("sweep broke")
                 pause = min(self._seconds, BROKEN_SECONDS) if self._cache.complete else RETRY_SECONDS
@@ -182,7 +182,7 @@ class Sweeper:
                     self._cache.upserted("pods", item)
 
     async def _list_running_pods(self) -> None:
-        """Which pods run: of one that no longer does, no event may have told."""
+        """Which pods run: the event of one that no longer does may have been lost."""
         query = {**OURS, "fieldSelector": RUNNING}
         for path in self._paths("/api/v1", "pods"):
             listed: list[str] = []
