@@ -1,8 +1,8 @@
 """Shapes of Tidegate's own objects as the apiserver gives them: the names of their fields, in one place for all readers.
 
-The models beside this module (`task.py`, `taskrun.py`, …) make the CRDs; a test compares the names here with theirs. A model
-would cost a hundred times what a plain dict does, and would refuse an object that was stored before its CRD had bounds: a
-reader that can't rely on a value narrows it.
+The models beside this module (`task.py`, `taskrun.py`, …) make the CRDs; a test compares the names here with theirs. These are
+plain dicts: to validate a model for each event would cost more than the record that is parsed from it, and would refuse an object
+that was stored before its CRD had bounds. A reader that can't rely on a value narrows it.
 """
 
 from typing import Literal, Required, TypedDict
