@@ -3,11 +3,11 @@
 import hashlib
 
 from tidegate_api.bodies import AttemptBody
-from tidegate_api.names import Reason
+from tidegate_api.names import Outcome, Reason
 
 from tidegate_operator.records.run import Plan
 
-FAILED_OUTCOMES = frozenset({"Failed", "Timeout"})
+FAILED_OUTCOMES = frozenset({Outcome.FAILED, Outcome.TIMEOUT})
 
 
 def failures(attempts: list[AttemptBody]) -> int:
