@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 import jsonschema_rs
 
@@ -66,7 +66,9 @@ def compile_schema(text: str) -> jsonschema_rs.Validator:
         raise InvalidSchemaError(str(error)) from error
 
 
-def first_mismatch(schema: str, payload: Mapping[str, Any], *, compiled: Compile = compile_schema) -> Mismatch | None:
+def first_mismatch(
+    schema: str, payload: Mapping[str, object], *, compiled: Compile = compile_schema
+) -> Mismatch | None:
     """The first thing that is wrong with `payload` under `schema` (JSON), in one line; None for nothing."""
     try:
         compiled(schema).validate(payload)
@@ -80,7 +82,7 @@ def first_mismatch(schema: str, payload: Mapping[str, Any], *, compiled: Compile
     return None
 
 
-def _refuse_dialect(schema: Any) -> None:
+def _refuse_dialect(schema: object) -> None:
     said = schema.get("$schema", DIALECT) if isinstance(schema, dict) else DIALECT
     if not isinstance(said, str) or said.rstrip("#") != DIALECT:
         raise InvalidSchemaError(f"$schema is {said!r}, and only {DIALECT} is known")

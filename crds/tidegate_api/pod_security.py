@@ -10,7 +10,7 @@ in a field that is read counts as a violation.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from tidegate_api.names import ALLOW_HOST_ACCESS_LABEL, POD_SECURITY_LABEL
 
@@ -93,7 +93,7 @@ def baseline_violations(template: object) -> Iterator[Violation]:
             yield from _of_container(container, f"spec.{place}", own_users=own_users)
 
 
-def _of_container(container: Mapping[str, Any], path: str, *, own_users: bool) -> Iterator[Violation]:
+def _of_container(container: Mapping[str, object], path: str, *, own_users: bool) -> Iterator[Violation]:
     for place, port in _items(container, "ports"):
         if _is_set(port.get("hostPort")):
             yield Violation(field=f"{path}.{place}.hostPort", rule="must not be set")
@@ -116,7 +116,7 @@ def _of_container(container: Mapping[str, Any], path: str, *, own_users: bool) -
         yield from _of_handler(_map(_map(container, "lifecycle"), field), f"{path}.lifecycle.{field}")
 
 
-def _of_context(security: Mapping[str, Any], path: str) -> Iterator[Violation]:
+def _of_context(security: Mapping[str, object], path: str) -> Iterator[Violation]:
     """What the security contexts of pods and of containers have in common."""
     if _is_set(_map(security, "windowsOptions").get("hostProcess")):
         yield Violation(field=f"{path}.windowsOptions.hostProcess", rule="must not be true")
@@ -131,19 +131,19 @@ def _of_context(security: Mapping[str, Any], path: str) -> Iterator[Violation]:
             yield Violation(field=f"{path}.seLinuxOptions.{field}", rule="must not be set")
 
 
-def _of_handler(handler: Mapping[str, Any], path: str) -> Iterator[Violation]:
+def _of_handler(handler: Mapping[str, object], path: str) -> Iterator[Violation]:
     """A probe or a lifecycle hook, by which the kubelet would call another host in the pod's name."""
     for action in ("httpGet", "tcpSocket"):
         if _map(handler, action).get("host") not in (None, ""):
             yield Violation(field=f"{path}.{action}.host", rule="must not be set")
 
 
-def _map(owner: object, field: str) -> Mapping[str, Any]:
+def _map(owner: object, field: str) -> Mapping[str, object]:
     found = owner.get(field) if isinstance(owner, Mapping) else None
     return found if isinstance(found, Mapping) else {}
 
 
-def _items(owner: Mapping[str, Any], field: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _items(owner: Mapping[str, object], field: str) -> Iterator[tuple[str, Mapping[str, object]]]:
     """The objects of a list, each with its place."""
     found = owner.get(field)
     for number, item in enumerate(found if isinstance(found, list) else ()):
