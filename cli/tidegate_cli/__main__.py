@@ -1,4 +1,4 @@
-"""`tidegate`, and `kubectl tidegate`: runs the command and tells whatever goes wrong in one line."""
+"""`tidegate`, and `kubectl tidegate`: runs the command and reports what goes wrong in one line."""
 
 import os
 import sys
@@ -27,14 +27,14 @@ def main(arguments: list[str] | None = None) -> int:
         helped = f" (see {context.command_path} --help)" if context is not None else ""
         return _fail(error.format_message().rstrip(".") + helped, error.exit_code)
     except BrokenPipeError:
-        # Whoever read has had enough, as `head` has.
+        # The reader has closed the pipe, as `head` does.
         _write_nowhere(1)
         return NOT_DONE
     except Exception as error:
         if os.environ.get("TIDEGATE_DEBUG"):
             raise
         return _fail(
-            f"this is a fault of the command: {type(error).__name__}: {error} (TIDEGATE_DEBUG=1 tells where)", NOT_DONE
+            f"this is a fault of the command: {type(error).__name__}: {error} (TIDEGATE_DEBUG=1 shows where)", NOT_DONE
         )
     return code if isinstance(code, int) else 0
 

@@ -1,6 +1,6 @@
 """Names that a shell completes: of runs, Tasks, Queues and Schedules, asked of the way that the line so far leads to.
 
-Whoever presses Tab waits for it, and what is wrong is told when the command is run: so it is asked for a second at most, what has
+A user who presses Tab waits for it, and what is wrong is reported when the command is run: so it is asked for a second at most, what has
 come by then is offered, and a failure offers nothing, without a word.
 """
 
@@ -63,8 +63,8 @@ def _definitions(kind: Kind) -> Ask:
     return lambda backend, _: (each["name"] for each in backend.list_definitions(kind))
 
 
-runs: Final = _completion(lambda backend, beginning: backend.run_names(beginning, going_on=False))
-runs_going_on: Final = _completion(lambda backend, beginning: backend.run_names(beginning, going_on=True))
+runs: Final = _completion(lambda backend, beginning: backend.run_names(beginning, active=False))
+active_runs: Final = _completion(lambda backend, beginning: backend.run_names(beginning, active=True))
 tasks: Final = _completion(_definitions(TASKS))
 queues: Final = _completion(_definitions(QUEUES))
 schedules: Final = _completion(_definitions(SCHEDULES))

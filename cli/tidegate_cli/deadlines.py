@@ -24,7 +24,7 @@ class Duration(click.ParamType[float]):
 
 
 class Deadline:
-    """A moment after which nobody waits any more; without seconds it never comes."""
+    """A moment after which the command waits no more; without seconds it never comes."""
 
     def __init__(self, seconds: float | None) -> None:
         self._end = None if seconds is None else time.monotonic() + seconds

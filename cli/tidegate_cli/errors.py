@@ -7,7 +7,7 @@ NOT_SUCCEEDED: Final = 1
 """The run that was waited for ended in another way."""
 MISUSED: Final = 2
 NOT_DONE: Final = 3
-"""What was asked for couldn't be done or found out: refused, not there, nobody answers. It says nothing about a run."""
+"""What was asked for couldn't be done or found out: refused, not there, no answer. It says nothing about a run."""
 TIMED_OUT: Final = 124
 INTERRUPTED: Final = 130
 
@@ -25,4 +25,4 @@ class MissingError(CommandError):
 
 
 class AwayError(CommandError):
-    """Whoever was asked doesn't answer; asking again later may help."""
+    """The server doesn't answer; asking again later may help."""

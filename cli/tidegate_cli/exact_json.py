@@ -1,8 +1,8 @@
-"""JSON whose numbers stay what was written, whoever reads them next: Python, Go and JavaScript each change some."""
+"""JSON whose numbers stay what was written, for every later reader: Python, Go and JavaScript each change some."""
 
 import json
 import math
-from typing import Any, Final, Never
+from typing import Final, Never
 
 LEAST_INTEGER: Final = -(2**63)
 MOST_INTEGER: Final = 2**63 - 1
@@ -12,12 +12,13 @@ class InexactError(ValueError):
     """A number that readers of JSON would make another one."""
 
 
-def loads(text: str) -> Any:
+def loads(text: str) -> object:
     """A document. InexactError for a number beyond ±2^63, or one that is infinite to a program."""
-    return json.loads(text, parse_constant=_refuse_constant, parse_int=_integer, parse_float=_float)
+    value: object = json.loads(text, parse_constant=_refuse_constant, parse_int=_integer, parse_float=_float)
+    return value
 
 
-def field(text: str) -> Any:
+def field(text: str) -> object:
     """A value on a command line: JSON, but a bare number only when JSON would write it as it stands here.
 
     So `7` and `1.5` are numbers; `7e45310`, `12e4`, `1.10`, `1.0`, `007`, `-0` and 20 digits are text (ValueError).

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from tidegate_api.bodies import JsonObject
 
 from tidegate_cli import exact_json
 from tidegate_cli.backends import choosing
-from tidegate_cli.backends.base import Json
 from tidegate_cli.errors import MISUSED, CommandError
 from tidegate_cli.output import FORMS
 
@@ -68,7 +68,7 @@ def with_payload(command: Command) -> Command:
     return whole(field(wrapped))  # type: ignore[return-value]
 
 
-def read_payload(text: str | None, fields: Sequence[str] = ()) -> Json | None:
+def read_payload(text: str | None, fields: Sequence[str] = ()) -> JsonObject | None:
     """The payload that was asked for."""
     if text is None and not fields:
         return None
@@ -81,7 +81,7 @@ def read_payload(text: str | None, fields: Sequence[str] = ()) -> Json | None:
     return payload
 
 
-def _object(text: str) -> Json:
+def _object(text: str) -> JsonObject:
     try:
         if text == "-":
             text = sys.stdin.read()
@@ -97,7 +97,7 @@ def _object(text: str) -> Json:
     return payload
 
 
-def field_value(name: str, text: str) -> Any:
+def field_value(name: str, text: str) -> object:
     """What `--set NAME=TEXT` says: a number only where JSON writes it in the same way, so that a hash stays a hash."""
     try:
         return exact_json.field(text)

@@ -5,14 +5,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final, Generic, TypeVar
 
 import yaml
 from rich.console import Console
 from rich.text import Text
 from tidegate_api.names import Phase
+from tidegate_api.run_json import ListedRun
 
-from tidegate_cli.backends.base import Json
 from tidegate_cli.times import brief, one_line, parse
 
 FORMS: Final = ("json", "yaml", "name", "wide")
@@ -30,12 +30,16 @@ _STYLES: Final[Mapping[str, str]] = {
 }
 
 
+Item = TypeVar("Item", bound=Mapping[str, object])
+"""What is shown: it has a name."""
+
+
 @dataclass(frozen=True, kw_only=True)
-class Column:
+class Column(Generic[Item]):
     """One column of a table."""
 
     head: str
-    cell: Callable[[Json], object]
+    cell: Callable[[Item], object]
     wide: bool = False
     """Whether only `-o wide` has it."""
 
@@ -45,7 +49,7 @@ def console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
-def show_list(items: Sequence[Json], columns: Sequence[Column], *, form: str | None, none: str) -> None:
+def show_list(items: Sequence[Item], columns: Sequence[Column[Item]], *, form: str | None, none: str) -> None:
     """A list, in the form that was asked for; `none` is said to people when it is empty."""
     if form == "name":
         for item in items:
@@ -58,7 +62,7 @@ def show_list(items: Sequence[Json], columns: Sequence[Column], *, form: str | N
         _table(items, [column for column in columns if form == "wide" or not column.wide])
 
 
-def show_item(item: Json, *, form: str | None, text: Callable[[Json], str]) -> None:
+def show_item(item: Item, *, form: str | None, text: Callable[[Item], str]) -> None:
     """One thing, in the form that was asked for."""
     if form == "name":
         console().print(item["name"])
@@ -68,7 +72,7 @@ def show_item(item: Json, *, form: str | None, text: Callable[[Json], str]) -> N
         console().print(_with_phase(text(item)))
 
 
-def show_data(data: Any, form: str) -> None:
+def show_data(data: object, form: str) -> None:
     """Anything, as JSON or YAML."""
     if form == "yaml":
         written = yaml.safe_dump(data, sort_keys=False, allow_unicode=True).rstrip("\n")
@@ -101,7 +105,7 @@ def age(text: str | None, *, now: datetime | None = None) -> str:
     return "" if time is None else brief((now or datetime.now(UTC)) - time)
 
 
-def took(run: Json, *, now: datetime | None = None) -> str:
+def took(run: ListedRun, *, now: datetime | None = None) -> str:
     """From its start to its end, or to now."""
     start, end = parse(run["startedAt"]), parse(run["finishedAt"])
     return "" if start is None else brief((end or now or datetime.now(UTC)) - start)
@@ -118,7 +122,7 @@ def _with_phase(text: str) -> Text:
     return made
 
 
-def _table(items: Sequence[Json], columns: Sequence[Column]) -> None:
+def _table(items: Sequence[Item], columns: Sequence[Column[Item]]) -> None:
     rows = [[one_line(column.cell(item) or "") for column in columns] for item in items]
     widths = [max(len(column.head), *(len(row[at]) for row in rows)) for at, column in enumerate(columns)]
     out = console()

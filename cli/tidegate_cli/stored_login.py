@@ -1,4 +1,4 @@
-"""What `tidegate login` keeps: an address and a key, in a file that nobody else may read."""
+"""What `tidegate login` keeps: an address and a key, in a file that no other user may read."""
 
 import contextlib
 import json
@@ -28,7 +28,7 @@ def path(environment: Mapping[str, str]) -> Path:
 
 
 def read(file: Path) -> Login | None:
-    """None when nobody has logged in. A key that others could read is taken for stolen."""
+    """None without a login. A key that others could read is taken for stolen."""
     try:
         with file.open(encoding="utf-8") as opened:
             mode = os.fstat(opened.fileno()).st_mode & 0o777
@@ -41,7 +41,7 @@ def read(file: Path) -> Login | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CommandError(f"{file} can't be read ({error}): tidegate login writes it anew") from error
+        raise CommandError(f"{file} can't be read ({error}): tidegate login writes it again") from error
 
 
 def write(file: Path, login: Login) -> None:

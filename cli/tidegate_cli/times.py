@@ -1,16 +1,18 @@
-"""Times: read, and told to people."""
+"""Times: read, and written for people."""
 
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+
+from tidegate_api.times import parse_time
 
 
 def parse(text: str | None) -> datetime | None:
     """An RFC 3339 time, or None for anything else."""
     try:
-        found = datetime.fromisoformat(text or "")
+        seconds = parse_time(text)
     except ValueError:
         return None
-    return found if found.tzinfo else None
+    return datetime.fromtimestamp(seconds, UTC) if seconds is not None else None
 
 
 def brief(span: timedelta) -> str:

@@ -16,6 +16,7 @@ from . import (
     cgroups,
     commands,
     components,
+    failing,
     host,
     kubeconfig,
     locks,
@@ -64,19 +65,13 @@ class NativeCluster:
         host.ensure(host.NODE_PACKAGES, settings=self.store.settings)
         built = programs.require(settings=self.store.settings)
         self.down()
-        try:
+        with failing.undone_on_failure(keep_logs=self._keep_logs, down=self.down):
             record = self._claim()
             self._authority(record.addresses)
             self._boot(record, node=CONTROL_NODE, index=1, built=built)
             self._start_control(record.addresses)
             record.ready = True
             self.store.save(record)
-        except BaseException as error:
-            logs = self._keep_logs()
-            self.down()
-            if isinstance(error, ClusterError):
-                raise ClusterError(f"{error} (logs: {logs})") from error
-            raise
 
     def down(self) -> None:
         """Leave nothing of it, however far it came and whatever crashed."""

@@ -74,7 +74,7 @@ class Table:
     def __init__(self) -> None:
         self._terminal = sys.stdout.isatty()
         self._height = 0
-        self._told: dict[str, str] = {}
+        self._shown: dict[str, str] = {}
 
     def show(self, runs: Sequence[Mapping[str, Any]]) -> None:
         """Show the runs as they are."""
@@ -82,8 +82,8 @@ class Table:
         if not self._terminal:
             for name, *cells in rows:
                 line = "  ".join(cell for cell in cells if cell)
-                if self._told.get(name) != line:
-                    self._told[name] = line
+                if self._shown.get(name) != line:
+                    self._shown[name] = line
                     print(f"{name:16} {line}", flush=True)
             return
         width = shutil.get_terminal_size().columns

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tidegate_cluster import archive, cgroups, commands, host, processes, waiting
+from tidegate_cluster import archive, cgroups, commands, failing, host, processes, waiting
 from tidegate_cluster.errors import ClusterError
 from tidegate_cluster.machine import Machine
 from tidegate_cluster.processes import Process
@@ -77,14 +77,8 @@ class Engine:
         host.ensure(_PACKAGES, settings=self.settings)
         root = packages.require(settings=self.settings)
         self.down()
-        try:
+        with failing.undone_on_failure(keep_logs=self._keep_logs, down=self.down):
             self._start(root)
-        except BaseException as error:
-            logs = self._keep_logs()
-            self.down()
-            if isinstance(error, ClusterError):
-                raise ClusterError(f"{error} (logs: {logs})") from error
-            raise
 
     def running(self) -> bool:
         """Whether it and its registry are up."""

@@ -1,9 +1,9 @@
 """Whether a payload matches its task's `payloadSchema`: one rule for the operator and the HTTP API.
 
-Both schema and payload come from anybody who may create a run, and a schema can ask for any amount of work and memory. So
-nobody checks in a process of their own: `python -m tidegate_api.payload_schema SECONDS BYTES` is a worker that answers each
-line of JSON with one, within those bounds. The kernel ends it when a check takes longer or needs more, also when whoever
-asked is gone by then; else it ends with its standard input.
+Both schema and payload come from any user who may create a run, and a schema can ask for any amount of work and memory. So
+no check runs in the process that asks for it: `python -m tidegate_api.payload_schema SECONDS BYTES` is a worker that answers each
+line of JSON with one, within those bounds. The kernel ends it when a check takes longer or needs more, also when the
+parent is gone by then; else it ends with its standard input.
 """
 
 import json
@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 import jsonschema_rs
 
@@ -66,7 +66,9 @@ def compile_schema(text: str) -> jsonschema_rs.Validator:
         raise InvalidSchemaError(str(error)) from error
 
 
-def first_mismatch(schema: str, payload: Mapping[str, Any], *, compiled: Compile = compile_schema) -> Mismatch | None:
+def first_mismatch(
+    schema: str, payload: Mapping[str, object], *, compiled: Compile = compile_schema
+) -> Mismatch | None:
     """The first thing that is wrong with `payload` under `schema` (JSON), in one line; None for nothing."""
     try:
         compiled(schema).validate(payload)
@@ -80,7 +82,7 @@ def first_mismatch(schema: str, payload: Mapping[str, Any], *, compiled: Compile
     return None
 
 
-def _refuse_dialect(schema: Any) -> None:
+def _refuse_dialect(schema: object) -> None:
     said = schema.get("$schema", DIALECT) if isinstance(schema, dict) else DIALECT
     if not isinstance(said, str) or said.rstrip("#") != DIALECT:
         raise InvalidSchemaError(f"$schema is {said!r}, and only {DIALECT} is known")
@@ -130,7 +132,7 @@ def _found(line: bytes, compiled: Compile) -> Mismatch | None:
 def main(arguments: list[str]) -> None:
     """Answer `{"schema": "…", "payload": {…}}` with `null` or `{"reason": "…", "message": "…"}`, line by line."""
     seconds, memory = float(arguments[0]), int(arguments[1])
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever asks
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -1,6 +1,6 @@
 """Which fields of a pod reach beyond its container: the rules of Kubernetes' Pod Security Standard `baseline`.
 
-A pod template is free text of whoever may make a run. In a namespace that enforces less than `baseline` such a field is root
+A pod template is free text of a user who may make a run. In a namespace that enforces less than `baseline` such a field is root
 on a node, so the operator and the web app refuse it there. The rules are those of the standard in Kubernetes 1.37; tests
 compare them with the apiserver and with the standard's own conformance data.
 
@@ -10,7 +10,7 @@ in a field that is read counts as a violation.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from tidegate_api.names import ALLOW_HOST_ACCESS_LABEL, POD_SECURITY_LABEL
 
@@ -93,7 +93,7 @@ def baseline_violations(template: object) -> Iterator[Violation]:
             yield from _of_container(container, f"spec.{place}", own_users=own_users)
 
 
-def _of_container(container: Mapping[str, Any], path: str, *, own_users: bool) -> Iterator[Violation]:
+def _of_container(container: Mapping[str, object], path: str, *, own_users: bool) -> Iterator[Violation]:
     for place, port in _items(container, "ports"):
         if _is_set(port.get("hostPort")):
             yield Violation(field=f"{path}.{place}.hostPort", rule="must not be set")
@@ -106,7 +106,7 @@ def _of_container(container: Mapping[str, Any], path: str, *, own_users: bool) -
             yield Violation(
                 field=f"{within}.capabilities.add[{number}]", rule="must be a capability of the default set"
             )
-    # In a user namespace of its own a pod's /proc tells nothing of the host.
+    # In a user namespace of its own a pod's /proc reveals nothing of the host.
     if not own_users and security.get("procMount") not in (None, "Default"):
         yield Violation(field=f"{within}.procMount", rule="must be Default")
     yield from _of_context(security, within)
@@ -116,7 +116,7 @@ def _of_container(container: Mapping[str, Any], path: str, *, own_users: bool) -
         yield from _of_handler(_map(_map(container, "lifecycle"), field), f"{path}.lifecycle.{field}")
 
 
-def _of_context(security: Mapping[str, Any], path: str) -> Iterator[Violation]:
+def _of_context(security: Mapping[str, object], path: str) -> Iterator[Violation]:
     """What the security contexts of pods and of containers have in common."""
     if _is_set(_map(security, "windowsOptions").get("hostProcess")):
         yield Violation(field=f"{path}.windowsOptions.hostProcess", rule="must not be true")
@@ -131,19 +131,19 @@ def _of_context(security: Mapping[str, Any], path: str) -> Iterator[Violation]:
             yield Violation(field=f"{path}.seLinuxOptions.{field}", rule="must not be set")
 
 
-def _of_handler(handler: Mapping[str, Any], path: str) -> Iterator[Violation]:
+def _of_handler(handler: Mapping[str, object], path: str) -> Iterator[Violation]:
     """A probe or a lifecycle hook, by which the kubelet would call another host in the pod's name."""
     for action in ("httpGet", "tcpSocket"):
         if _map(handler, action).get("host") not in (None, ""):
             yield Violation(field=f"{path}.{action}.host", rule="must not be set")
 
 
-def _map(owner: object, field: str) -> Mapping[str, Any]:
+def _map(owner: object, field: str) -> Mapping[str, object]:
     found = owner.get(field) if isinstance(owner, Mapping) else None
     return found if isinstance(found, Mapping) else {}
 
 
-def _items(owner: Mapping[str, Any], field: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _items(owner: Mapping[str, object], field: str) -> Iterator[tuple[str, Mapping[str, object]]]:
     """The objects of a list, each with its place."""
     found = owner.get(field)
     for number, item in enumerate(found if isinstance(found, list) else ()):

@@ -5,7 +5,9 @@ way that was taken.
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
+from tidegate_api.bodies import JsonObject, TaskRunSpecBody, TaskRunStatusBody
 from tidegate_api.names import REQUESTED_BY_ANNOTATION
+from tidegate_api.objects import ObjectMeta
 
 
 class Definition(TypedDict):
@@ -20,6 +22,56 @@ class Definition(TypedDict):
     requestedBy: str | None
     spec: dict[str, Any]
     status: dict[str, Any]
+
+
+class Requester(TypedDict):
+    """Who asked for a run."""
+
+    name: str
+    verified: bool
+
+
+class ListedRun(TypedDict):
+    """A run in a list."""
+
+    uid: str
+    name: str
+    project: str
+    phase: str
+    reason: str | None
+    message: str | None
+    task: str | None
+    queue: str | None
+    schedule: str | None
+    batch: str | None
+    tags: list[str]
+    attempt: int
+    createdAt: str | None
+    startedAt: str | None
+    finishedAt: str | None
+    parent: str | None
+    queuedAt: str | None
+    deletedAt: str | None
+    requestedBy: Requester | None
+    progress: float | None
+    progressMessage: str | None
+
+
+class RunJson(ListedRun):
+    """A run by itself."""
+
+    metadata: JsonObject
+    labels: dict[str, str]
+    spec: TaskRunSpecBody
+    status: TaskRunStatusBody
+
+
+class Why(TypedDict, total=False):
+    """What a run waits for, and its place in line where that is known."""
+
+    reason: str | None
+    message: str | None
+    position: int | None
 
 
 def definition_json(resource: Mapping[str, Any]) -> Definition:
@@ -38,7 +90,7 @@ def definition_json(resource: Mapping[str, Any]) -> Definition:
     }
 
 
-def requested_by(metadata: Mapping[str, Any]) -> str | None:
+def requested_by(metadata: Mapping[str, Any] | ObjectMeta) -> str | None:
     """Who an object says has asked for it."""
     name: str | None = (metadata.get("annotations") or {}).get(REQUESTED_BY_ANNOTATION)
     return name

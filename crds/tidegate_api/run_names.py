@@ -1,4 +1,4 @@
-"""Names of runs that somebody asks for without choosing one.
+"""Names of runs whose creator has chosen none.
 
 The web app and the command make runs, each without the other: a key must lead both to one name, or a run that was asked
 for once is made twice. The runs of ticks are named in `ticks.py`.

@@ -1,12 +1,12 @@
 """Names of the runs of a Schedule, and when one may be deleted.
 
-The operator makes these runs; it or the mirror deletes them. Were a run gone before `lastScheduleTime` tells of its tick,
+The operator makes these runs; it or the mirror deletes them. Were a run gone before `lastScheduleTime` has reached its tick,
 an operator that died in between would make it again: so both go by the same rule.
 """
 
 
 def run_name(schedule: str, tick: float) -> str:
-    """Name of the run of a tick: the same whoever makes it, so that nobody makes a second one."""
+    """Name of the run of a tick: the same for every creator, so that no second one is made."""
     return f"{schedule}-{int(tick // 60)}"
 
 

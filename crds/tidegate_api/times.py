@@ -57,6 +57,11 @@ def format_second(seconds: float) -> str:
     return _moment(seconds).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
+def format_micro(seconds: float) -> str:
+    """RFC 3339 in UTC with microseconds, as Kubernetes' MicroTime wants it."""
+    return _moment(seconds).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
 def rfc3339(moment: datetime) -> str:
     """The same of a datetime that has a time zone."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -8,13 +8,10 @@ it is too deep.
 
 import json
 import re
-from typing import Any, Final
+from typing import Final
 
 import orjson
 from tidegate_api.names import JSON_DEPTH_MAX
-
-Json = dict[str, Any]
-"""An object as the apiserver gives it. Records are parsed from it where it comes in."""
 
 DEPTH_READ: Final = JSON_DEPTH_MAX + 50
 """Levels that are read: a payload that is one level too deep stands some levels down in its object, and is seen to be so."""
@@ -22,12 +19,13 @@ DEPTH_READ: Final = JSON_DEPTH_MAX + 50
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]')
 
 
-def loads(raw: bytes) -> Any:
+def loads(raw: bytes) -> object:
     """What the text says, cut off below DEPTH_READ levels. Raises ValueError."""
     try:
-        return orjson.loads(raw)
+        value: object = orjson.loads(raw)
     except orjson.JSONDecodeError:
-        return json.loads(cut(raw))
+        value = json.loads(cut(raw))
+    return value
 
 
 def dumps(value: object) -> bytes:

@@ -9,15 +9,15 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from enum import Enum
 from typing import Final
 
-import aiohttp
 import structlog
+from tidegate_api.objects import LeaseBody, LeaseSpec
+from tidegate_api.times import format_micro
 
-from tidegate_operator.json_codec import Json
-from tidegate_operator.kube.client import WRITE_TIMEOUT, Cluster, KubeClient, KubeError, NotLeadingError
+from tidegate_operator.kube.client import WRITE_TIMEOUT, Cluster, KubeClient
+from tidegate_operator.kube.errors import REQUEST_FAILED, KubeError, NotLeadingError
 from tidegate_operator.metrics import Metrics
 
 STUCK_SECONDS: Final = 5.0
@@ -136,7 +136,7 @@ class Lease:
         if version != self._observed[0]:
             self._observed = (version, begin)
         if self._state is State.LEADING and holder != self.identity:
-            # Also when nobody holds it now: somebody else did, and may have acted on the same runs.
+            # Also when it is free now: another replica held it, and may have acted on the same runs.
             self._set(State.LOST)
             return
         if holder and holder != self.identity:
@@ -156,10 +156,10 @@ class Lease:
         self._renewed = begin
         self._set(State.LEADING)
 
-    async def _read(self, client: KubeClient) -> Json | None:
+    async def _read(self, client: KubeClient) -> LeaseBody | None:
         try:
             # An answer that doesn't come must not cost the Lease.
-            return await client.get(f"{self._path}/{self._name}", resource="leases", seconds=WRITE_TIMEOUT)
+            return await client.get(f"{self._path}/{self._name}", LeaseBody, resource="leases", seconds=WRITE_TIMEOUT)
         except KubeError as error:
             if error.code == 404:
                 return None
@@ -172,16 +172,19 @@ class Lease:
             if lease and (lease.get("spec") or {}).get("holderIdentity") == self.identity:
                 lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
                 await client.replace(f"{self._path}/{self._name}", lease, resource="leases")
-        except (KubeError, aiohttp.ClientError, TimeoutError, OSError) as error:
+        except REQUEST_FAILED as error:
             self._log.warning("lease not released", error=str(error) or repr(error))
 
-    def _body(self, before: Json | None) -> Json:
-        now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-        spec = dict((before or {}).get("spec") or {})
+    def _body(self, before: LeaseBody | None) -> dict[str, object]:
+        now = format_micro(time.time())
+        spec: LeaseSpec = {**((before.get("spec") if before is not None else None) or {})}
         if spec.get("holderIdentity") != self.identity:
             spec["leaseTransitions"] = spec.get("leaseTransitions", 0) + (1 if before else 0)
             spec["acquireTime"] = now
         spec |= {"holderIdentity": self.identity, "leaseDurationSeconds": round(self._duration) or 1, "renewTime": now}
-        meta: Json = before["metadata"] if before else {"name": self._name, "namespace": self._namespace}
-        meta = {**meta, "annotations": {**(meta.get("annotations") or {}), **self._annotations()}}
+        annotations = (before["metadata"].get("annotations") if before is not None else None) or {}
+        meta: dict[str, object] = {
+            **(before["metadata"] if before is not None else {"name": self._name, "namespace": self._namespace}),
+            "annotations": {**annotations, **self._annotations()},
+        }
         return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": meta, "spec": spec}

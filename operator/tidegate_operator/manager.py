@@ -9,7 +9,6 @@ import signal
 import socket
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
-from typing import Any
 
 import structlog
 from tidegate_api.names import MANAGED_BY, MANAGED_BY_LABEL, SET_ASIDE_ANNOTATION
@@ -154,7 +153,7 @@ class Manager:
             )
             for namespace in sorted(unlisted, key=str)
         ]
-        parts: dict[str, Coroutine[Any, Any, Any]] = {
+        parts: dict[str, Coroutine[object, None, object]] = {
             "kopf": self._watch(client, sweeper, own_writes),
             "queues": queues.run(),
             "sweeper": sweeper.run(),
@@ -180,7 +179,7 @@ class Manager:
             port=self._settings.why_port,
         )
 
-    async def _work(self, parts: dict[str, Coroutine[Any, Any, Any]], workqueue: Workqueue) -> int:
+    async def _work(self, parts: dict[str, Coroutine[object, None, object]], workqueue: Workqueue) -> int:
         tasks = {asyncio.create_task(part, name=name) for name, part in parts.items()}
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         names = {task.get_name() for task in done}
@@ -224,9 +223,9 @@ class Manager:
                     on_list=sweeper.listed_by_watch,
                     on_spawned=self._take_signals,  # kopf has taken SIGTERM for itself
                 )
-            except Exception as error:  # whatever it is, a fresh start mends it or tells it again
+            except Exception as error:  # whatever it is, a fresh start mends it or reports it again
                 self._metrics.watch_restarts.inc()
-                self._log.warning("watches start anew", error=repr(error))
+                self._log.warning("watches start again", error=repr(error))
                 await asyncio.sleep(WATCH_RETRY_SECONDS)
                 await self._find_crds(client)
 
@@ -235,7 +234,7 @@ class Manager:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
 
-    async def _until_stopped(self, waiting: Coroutine[Any, Any, Any]) -> None:
+    async def _until_stopped(self, waiting: Coroutine[object, None, object]) -> None:
         tasks = {asyncio.create_task(waiting), asyncio.create_task(self._stop.wait())}
         done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in pending:

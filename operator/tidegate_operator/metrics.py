@@ -1,4 +1,4 @@
-"""What the operator tells Prometheus. One object, made at start and passed to the parts that count: no global registry."""
+"""What the operator reports to Prometheus. One object, made at start and passed to the parts that count: no global registry."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -65,11 +65,11 @@ class Metrics:
             registry=r,
         )
         self.watch_restarts = Counter(
-            "tidegate_watch_restarts_total", "Times that the watches of our own kinds were started anew.", registry=r
+            "tidegate_watch_restarts_total", "Times that the watches of our own kinds were started again.", registry=r
         )
         self.sweeps = Counter("tidegate_sweeps_total", "Full lists of everything.", ["outcome"], registry=r)
         self.corrections = Counter(
-            "tidegate_sweep_corrections_total", "What a sweep found that no event had told.", ["kind"], registry=r
+            "tidegate_sweep_corrections_total", "What a sweep found that no event had reported.", ["kind"], registry=r
         )
         self.set_aside = Gauge(
             "tidegate_set_aside_objects",
@@ -80,7 +80,7 @@ class Metrics:
         self.errors = Counter("tidegate_reconcile_errors_total", "Failed reconciles, to be tried again.", registry=r)
 
     def count_queues(self, queues: Iterable[QueueCount], *, by_namespace: bool) -> None:
-        """Tell how many runs wait and go. Not ``by_namespace``: of all queues together, under no name."""
+        """Report how many runs wait and run. Not ``by_namespace``: of all queues together, under no name."""
         counts = list(queues)
         if not by_namespace:
             counts = [QueueCount(("", ""), sum(each.pending for each in counts), sum(each.running for each in counts))]

@@ -28,10 +28,10 @@ class OperatorSettings(BaseSettings):
     """Address that the port listens on."""
 
     why_port: Annotated[int, Field(ge=0, le=65535)] = 8081
-    """Port on which the leader tells the web app what a run waits for; 0: a free one."""
+    """Port on which the leader answers the web app what a run waits for; 0: a free one."""
 
     why_callers: Annotated[list[str], NoDecode] = []
-    """User names of the service accounts that may ask there, separated by commas; empty: nobody, and no port."""
+    """User names of the service accounts that may ask there, separated by commas; empty: none, and no port."""
 
     log_level: str = "info"
     """debug, info, warning or error."""
@@ -91,7 +91,7 @@ class OperatorSettings(BaseSettings):
     learn each other's names."""
 
     sweep_seconds: Annotated[float, Field(gt=0)] = 300.0
-    """Pause between two full lists of everything, which find what no event told."""
+    """Pause between two full lists of everything, which find what no event reported."""
 
     look_seconds: Annotated[float, Field(gt=0)] = 5.0
     """An attempt with no running pod for this long is looked into, and then less and less often, once a minute at last."""

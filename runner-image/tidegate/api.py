@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Mapping, Optional, Sequence
+from typing import Optional, Sequence, TypedDict, Union
 from urllib.parse import quote
 
 from tidegate.errors import ApiError, ConfigurationError
-from tidegate.run_json import encoded
+from tidegate.run_json import RunBody, RunJson, encoded
 from tidegate.runs import SUBMIT_SECONDS, Client, RunState, state_of
 from tidegate.transport import Http
 
 MOST_IN_BATCH = 1000
 MOST_BATCH_BYTES = 8 * 1024 * 1024
+
+
+class _Problem(TypedDict, total=False):
+    detail: str
+
+
+class _BatchItem(TypedDict, total=False):
+    """The answer to one run of a batch."""
+
+    status: int
+    run: Optional[RunJson]
+    problem: _Problem
 
 
 class ApiClient(Client):
@@ -24,7 +36,7 @@ class ApiClient(Client):
 
     @property
     def project(self) -> str:
-        """The project; asked of the API when nobody has named it."""
+        """The project; asked of the API when none was named."""
         if self._project is None:
             roles = self._http.call("GET", "/me", seconds=SUBMIT_SECONDS).json()["roles"]
             if len(roles) != 1:
@@ -32,7 +44,7 @@ class ApiClient(Client):
             (self._project,) = roles
         return str(self._project)
 
-    def create(self, body: Mapping[str, Any]) -> RunState:
+    def create(self, body: RunBody) -> RunState:
         try:
             made = self._http.call("POST", self._path(), encoded(body), seconds=SUBMIT_SECONDS).json()
         except ApiError as error:
@@ -41,8 +53,8 @@ class ApiClient(Client):
                 raise
         return state_of(made)
 
-    def create_many(self, bodies: Sequence[Mapping[str, Any]]) -> list[Any]:
-        answers: list[Any] = []
+    def create_many(self, bodies: Sequence[RunBody]) -> list[Union[RunState, ApiError]]:
+        answers: list[Union[RunState, ApiError]] = []
         for piece in pieces([encoded(body) for body in bodies]):
             try:
                 data = b'{"runs":[' + b",".join(piece) + b"]}"
@@ -57,7 +69,7 @@ class ApiClient(Client):
     def look(self, run: RunState, *, seconds: Optional[float]) -> RunState:
         return state_of(self._http.call("GET", self._path(run.uid or run.name), seconds=seconds).json())
 
-    def result(self, run: RunState) -> Any:
+    def result(self, run: RunState) -> object:
         if run.result_bytes is None:
             return run.result
         return self._http.call("GET", f"{self._path(run.uid)}/result", seconds=SUBMIT_SECONDS).json()
@@ -69,7 +81,7 @@ class ApiClient(Client):
             if error.status != 409:  # it has ended
                 raise
 
-    def _answered(self, body: Mapping[str, Any], item: Mapping[str, Any], *, again: bool) -> Any:
+    def _answered(self, body: RunBody, item: _BatchItem, *, again: bool) -> Union[RunState, ApiError]:
         made = item.get("run")
         if made is None and item["status"] == 409 and again:
             made = self._made_before(body)
@@ -77,11 +89,11 @@ class ApiClient(Client):
             return state_of(made)
         return ApiError(item["problem"].get("detail") or f"status {item['status']}", status=item["status"])
 
-    def _made_before(self, body: Mapping[str, Any]) -> Optional[Mapping[str, Any]]:
+    def _made_before(self, body: RunBody) -> Optional[RunJson]:
         """The run that an earlier try has made, whose answer was lost; None when the name is another run's."""
         if "name" not in body:
             return None
-        found: Mapping[str, Any] = self._http.call("GET", self._path(body["name"]), seconds=SUBMIT_SECONDS).json()
+        found: RunJson = self._http.call("GET", self._path(body["name"]), seconds=SUBMIT_SECONDS).json()
         same = all(found["spec"].get(field) == body.get(field) for field in ("taskRef", "payload") if field in body)
         return found if same else None
 

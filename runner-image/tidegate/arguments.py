@@ -15,10 +15,11 @@ import typing
 from typing import Any, Callable, Mapping
 
 from tidegate.errors import PayloadError
-from tidegate.hints import of_keys, of_parameter, resolved, signature
+from tidegate.hints import Hint, of_keys, of_parameter, resolved, signature
 
-UNIONS: tuple[Any, ...] = (typing.Union, getattr(types, "UnionType", typing.Union))
-SEQUENCES: dict[Any, Callable[[list[Any]], Any]] = {
+T = typing.TypeVar("T")
+UNIONS: tuple[Hint, ...] = (typing.Union, getattr(types, "UnionType", typing.Union))
+SEQUENCES: dict[Hint, Callable[[list[object]], object]] = {
     list: list,
     set: set,
     frozenset: frozenset,
@@ -37,12 +38,12 @@ NAMES = {
 }
 
 
-def bind(function: Callable[..., Any], payload: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def bind(function: Callable[..., object], payload: Mapping[str, object]) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """``(args, kwargs)`` to call ``function`` with. Raises PayloadError with the argument's name."""
     left = dict(payload)
-    args: list[Any] = []
-    kwargs: dict[str, Any] = {}
-    skipped: list[Any] = []
+    args: list[object] = []
+    kwargs: dict[str, object] = {}
+    skipped: list[object] = []
     for name, parameter in signature(function).parameters.items():
         if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
             continue
@@ -70,13 +71,14 @@ def bind(function: Callable[..., Any], payload: Mapping[str, Any]) -> tuple[tupl
     return tuple(args), kwargs
 
 
-def _convert(value: Any, hint: Any, where: str) -> Any:
+def _convert(value: object, hint: Hint, where: str) -> object:
     hint = resolved(hint)
     if hint is Any or hint is inspect.Parameter.empty or hint is object or isinstance(hint, typing.TypeVar):
         return value
     if hint is None or hint is type(None):
         return _expect(value, type(None), where)
-    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    origin: Hint = typing.get_origin(hint)
+    inner = typing.get_args(hint)
     if origin in UNIONS:
         return _union(value, inner, where)
     if origin is typing.Literal:
@@ -97,7 +99,7 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
     return _plain(value, kind, where)
 
 
-def _plain(value: Any, kind: Any, where: str) -> Any:
+def _plain(value: object, kind: Hint, where: str) -> object:
     if is_typed_dict(kind):
         return _typed_dict(value, kind, where)
     if not isinstance(kind, type):
@@ -124,17 +126,17 @@ def _plain(value: Any, kind: Any, where: str) -> Any:
     raise PayloadError(f"argument {where!r} has the type {kind.__name__}, which a payload can't fill")
 
 
-def is_typed_dict(kind: Any) -> bool:
+def is_typed_dict(kind: Hint) -> bool:
     """Whether it is a TypedDict, on any Python."""
     return bool(typing.is_typeddict(kind) if hasattr(typing, "is_typeddict") else hasattr(kind, "__total__"))
 
 
-def is_model(kind: Any) -> bool:
+def is_model(kind: Hint) -> bool:
     """Whether it is a pydantic model, where the task has pydantic: this library never imports it."""
     return isinstance(kind, type) and hasattr(kind, "model_validate") and hasattr(kind, "model_json_schema")
 
 
-def _model(value: Any, kind: Any, where: str) -> Any:
+def _model(value: object, kind: Hint, where: str) -> object:
     try:
         return kind.model_validate(_expect(value, dict, where))
     except ValueError as error:
@@ -146,7 +148,7 @@ def _model(value: Any, kind: Any, where: str) -> Any:
         raise PayloadError(f"argument {place!r}: {first['msg']}") from None
 
 
-def _typed_dict(value: Any, kind: Any, where: str) -> dict[str, Any]:
+def _typed_dict(value: object, kind: Hint, where: str) -> dict[str, object]:
     entries = _expect(value, dict, where)
     hints = of_keys(kind)
     for name in sorted(getattr(kind, "__required_keys__", hints)):
@@ -155,7 +157,7 @@ def _typed_dict(value: Any, kind: Any, where: str) -> dict[str, Any]:
     return {k: _convert(v, hints[k]() if k in hints else Any, f"{where}.{k}") for k, v in entries.items()}
 
 
-def _tuple(value: Any, inner: tuple[Any, ...], where: str) -> tuple[Any, ...]:
+def _tuple(value: object, inner: tuple[Hint, ...], where: str) -> tuple[object, ...]:
     items = _expect(value, list, where)
     if not inner or (len(inner) == 2 and inner[1] is Ellipsis):
         item = inner[0] if inner else Any
@@ -165,7 +167,7 @@ def _tuple(value: Any, inner: tuple[Any, ...], where: str) -> tuple[Any, ...]:
     return tuple(_convert(v, t, f"{where}[{i}]") for i, (v, t) in enumerate(zip(items, inner)))
 
 
-def _union(value: Any, choices: tuple[Any, ...], where: str) -> Any:
+def _union(value: object, choices: tuple[Hint, ...], where: str) -> object:
     problem = None
     for choice in choices:
         try:
@@ -177,7 +179,7 @@ def _union(value: Any, choices: tuple[Any, ...], where: str) -> Any:
     raise problem
 
 
-def _expect(value: Any, kind: type, where: str) -> Any:
+def _expect(value: object, kind: type[T], where: str) -> T:
     # bool is an int in Python and not in JSON.
     if type(value) is kind:
         return value

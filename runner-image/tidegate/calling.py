@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, Awaitable, Callable, Iterable, Mapping, Optional
+from typing import TYPE_CHECKING, Awaitable, Callable, Iterable, Mapping, Optional
 
 from tidegate import streams
 from tidegate.errors import EntrypointError, RunCancelled
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 def call(
-    function: Callable[..., Any],
-    args: Iterable[Any] = (),
-    kwargs: Optional[Mapping[str, Any]] = None,
+    function: Callable[..., object],
+    args: Iterable[object] = (),
+    kwargs: Optional[Mapping[str, object]] = None,
     *,
     interruption: Optional[Interruption] = None,
-) -> Any:
+) -> object:
     """What the function returns; of an awaitable, what it comes to."""
     value = function(*args, **(kwargs or {}))
     # By the value and not by the function: a plain decorator, a partial or a callable object hides that it is a coroutine's.
@@ -31,7 +31,7 @@ def call(
     return value
 
 
-def settle(awaitable: Awaitable[Any], *, interruption: Optional[Interruption] = None) -> Any:
+def settle(awaitable: Awaitable[object], *, interruption: Optional[Interruption] = None) -> object:
     """Await something in a loop of its own, as ``asyncio.run`` does; SIGTERM cancels it where it awaits.
 
     After a cancellation threads of ``asyncio.to_thread`` aren't waited for: nothing can interrupt them.
@@ -41,7 +41,7 @@ def settle(awaitable: Awaitable[Any], *, interruption: Optional[Interruption] = 
     # A future belongs to the loop that it was made in.
     loop = awaitable.get_loop() if isinstance(awaitable, asyncio.Future) else asyncio.new_event_loop()
 
-    async def wait() -> Any:
+    async def wait() -> object:
         return await awaitable
 
     try:
@@ -85,7 +85,7 @@ def _close(loop: asyncio.AbstractEventLoop, *, threads: bool) -> None:
         loop.run_until_complete(loop.shutdown_default_executor())
 
 
-def run_hooks(hooks: Iterable[Callable[..., Any]], *args: Any) -> None:
+def run_hooks(hooks: Iterable[Callable[..., object]], *args: object) -> None:
     """Hooks that can't change how the attempt ends any more: what they raise is logged, and the others have their turn."""
     for hook in hooks:
         try:

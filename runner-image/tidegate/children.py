@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Mapping, Optional
+from typing import TYPE_CHECKING, Optional
 
 from tidegate.runs import Client, RunState, state_of
 
 if TYPE_CHECKING:
     from tidegate.current import Run
+    from tidegate.run_json import RunBody
 
 
 class ChildClient(Client):
@@ -20,7 +21,7 @@ class ChildClient(Client):
         self._met: set[str] = set()
         """Uids of runs that others have made, found by their key: the list of children doesn't have them."""
 
-    def create(self, body: Mapping[str, Any]) -> RunState:
+    def create(self, body: RunBody) -> RunState:
         made = self._run.connection.create_child(body, seconds=self._run.time_budget())
         if made.get("parent", self._run.name) != self._run.name:
             self._met.add(made["uid"])
@@ -44,10 +45,10 @@ class ChildClient(Client):
                     return child
             after = page["after"]
             if after is None:
-                # Made while the archive was away: it will be told of when that is back.
+                # Made while the archive was away: it will be listed when that is back.
                 return run
 
-    def result(self, run: RunState) -> Any:
+    def result(self, run: RunState) -> object:
         if run.result_bytes is None:
             return run.result
         return self._run.connection.child_result(run.uid, seconds=self._run.time_budget())

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copyreg
 import os
-from typing import Any, Optional
+from typing import Callable, Optional
 
 from tidegate.current import slot
 from tidegate.errors import ConfigurationError
@@ -86,7 +86,7 @@ def restored(state: RunState, queue: Optional[str]) -> Handle:
     return Handle(connect, state, queue)
 
 
-def _reduced(handle: Handle) -> Any:
+def _reduced(handle: Handle) -> tuple[Callable[..., Handle], tuple[RunState, Optional[str]]]:
     return restored, handle.without_client()
 
 

@@ -1,6 +1,6 @@
 """Runs straight in a cluster, where no API is: TaskRuns by the pod's own service account, or by a kubeconfig.
 
-Whoever may create TaskRuns may do what this does; the cluster's rights are all there is.
+A user who may create TaskRuns may do what this does; the cluster's rights are all there is.
 """
 
 from __future__ import annotations
@@ -8,17 +8,28 @@ from __future__ import annotations
 import hashlib
 import os
 import ssl
-from typing import Any, Callable, Mapping, Optional
+from typing import Callable, Optional, TypedDict
 from urllib.parse import quote
 
 from tidegate.errors import ApiError, ConfigurationError
-from tidegate.run_json import encoded
+from tidegate.run_json import RunBody, RunStatus, encoded
 from tidegate.runs import SUBMIT_SECONDS, Client, RunState
 from tidegate.transport import Http
 
 ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 GROUP_VERSION = "tidegate.dev/v1alpha1"
 MERGE_PATCH = {"Content-Type": "application/merge-patch+json"}
+
+
+class _Meta(TypedDict):
+    name: str
+    uid: str
+
+
+class _TaskRun(TypedDict, total=False):
+    metadata: _Meta
+    spec: RunBody
+    status: Optional[RunStatus]
 
 
 class ClusterClient(Client):
@@ -36,7 +47,7 @@ class ClusterClient(Client):
         self._http = Http(server, authorization=authorization, context=context, proxies=proxies)
         self._namespace = namespace
 
-    def create(self, body: Mapping[str, Any]) -> RunState:
+    def create(self, body: RunBody) -> RunState:
         spec = {field: value for field, value in body.items() if field != "name"}
         key = body.get("idempotencyKey")
         name = body.get("name") or run_name(self._namespace, body["taskRef"]["name"], key or "")
@@ -65,7 +76,7 @@ class ClusterClient(Client):
             raise ApiError(f"run {run.name} was deleted, and there is another of this name", status=404)
         return _state_of(found)
 
-    def result(self, run: RunState) -> Any:
+    def result(self, run: RunState) -> object:
         if run.result_bytes is None:
             return run.result
         raise ApiError(
@@ -78,8 +89,8 @@ class ClusterClient(Client):
         patch = {"metadata": {"uid": run.uid}, "spec": {"cancel": True}}
         self._http.call("PATCH", self._path(run.name), encoded(patch), seconds=SUBMIT_SECONDS, headers=MERGE_PATCH)
 
-    def _get(self, name: str, *, seconds: Optional[float]) -> dict[str, Any]:
-        found: dict[str, Any] = self._http.call("GET", self._path(name), seconds=seconds).json()
+    def _get(self, name: str, *, seconds: Optional[float]) -> _TaskRun:
+        found: _TaskRun = self._http.call("GET", self._path(name), seconds=seconds).json()
         return found
 
     def _path(self, name: Optional[str] = None) -> str:
@@ -88,12 +99,12 @@ class ClusterClient(Client):
 
 
 def run_name(project: str, task: str, key: str) -> str:
-    """What a run of an idempotency key is called, whoever makes it."""
+    """The name of a run of an idempotency key: the same for every client."""
     digest = hashlib.sha256(f"{project}/{task}/{key}".encode()).hexdigest()[:16]
     return f"{task[:40].rstrip('-')}-{digest}"
 
 
-def _state_of(resource: Mapping[str, Any]) -> RunState:
+def _state_of(resource: _TaskRun) -> RunState:
     status = resource.get("status") or {}
     reference = status.get("resultRef")
     return RunState(

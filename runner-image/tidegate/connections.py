@@ -1,4 +1,4 @@
-"""Where a run's words go: to the web app by the pod's own token, or to nobody where none is installed.
+"""Where a run's reports go: to the web app by the pod's own token, or nowhere where none is installed.
 
 What a run can do without is dropped with one warning; what it relies on raises NeedsApi at the call.
 """
@@ -9,13 +9,14 @@ import atexit
 import contextlib
 import os
 import sys
-from typing import TYPE_CHECKING, Any, Mapping, NamedTuple, Optional
+from typing import TYPE_CHECKING, NamedTuple, Optional
 
 from tidegate import streams
 from tidegate.errors import ApiError, NeedsApi
 
 if TYPE_CHECKING:
     from tidegate.reporting import Reporter
+    from tidegate.run_json import Change, Progress, RunBody, RunJson, RunPage
     from tidegate.transport import Http
 
 MOST_RESULT_BYTES = 8 * 1024 * 1024
@@ -30,7 +31,7 @@ class Stored(NamedTuple):
 
 
 class Connection:
-    """Nobody is there: the operator runs alone."""
+    """No web app is installed: the operator runs alone."""
 
     stores = False
     """Whether results, checkpoints and children have a place to go."""
@@ -38,12 +39,12 @@ class Connection:
     def __init__(self) -> None:
         self._warned: set[str] = set()
 
-    def report(self, state: Mapping[str, Any]) -> None:
-        """Have progress told, some time soon."""
+    def report(self, state: Progress) -> None:
+        """Have progress reported, some time soon."""
         self._warn("progress is")
 
-    def change_metadata(self, change: Mapping[str, Mapping[str, Any]]) -> None:
-        """Have a change of the metadata told, some time soon."""
+    def change_metadata(self, change: Change) -> None:
+        """Have a change of the metadata reported, some time soon."""
         self._warn("metadata are")
 
     def save_checkpoint(self, data: bytes, *, seconds: Optional[float]) -> None:
@@ -58,19 +59,19 @@ class Connection:
         """Return when a result that is too large for the termination log is committed."""
         raise NeedsApi("a larger result needs Tidegate's web app, which isn't installed")
 
-    def create_child(self, body: Mapping[str, Any], *, seconds: Optional[float]) -> Mapping[str, Any]:
-        """Return when the child is made, with it as the API tells of runs."""
+    def create_child(self, body: RunBody, *, seconds: Optional[float]) -> RunJson:
+        """Return when the child is made, with it as the API describes runs."""
         raise NeedsApi("to start runs in a run needs Tidegate's web app, which isn't installed")
 
-    def children(self, *, after: Optional[str], seconds: Optional[float]) -> Mapping[str, Any]:
+    def children(self, *, after: Optional[str], seconds: Optional[float]) -> RunPage:
         """A page of the run's children: ``items``, and ``after`` for the next page."""
         raise NeedsApi("to wait for runs in a run needs Tidegate's web app, which isn't installed")
 
-    def get_run(self, uid: str, *, seconds: Optional[float]) -> Mapping[str, Any]:
+    def get_run(self, uid: str, *, seconds: Optional[float]) -> RunJson:
         """A run that another client has created, and that an idempotency key of this run refers to."""
         raise NeedsApi("to wait for runs in a run needs Tidegate's web app, which isn't installed")
 
-    def child_result(self, uid: str, *, seconds: Optional[float]) -> Any:
+    def child_result(self, uid: str, *, seconds: Optional[float]) -> object:
         """The result of a child that is too large for its status."""
         raise NeedsApi("to read runs in a run needs Tidegate's web app, which isn't installed")
 
@@ -102,7 +103,7 @@ class PodConnection(Connection):
     def http(self) -> Http:
         """The way to ``/internal/v1/runs/<uid>``."""
         if self._http is None:
-            # Imported here: a task that tells nothing pays nothing.
+            # Imported here: a task that reports nothing pays nothing.
             from tidegate.transport import Http
 
             # A proxy for the outer world knows no addresses of the cluster.
@@ -111,11 +112,11 @@ class PodConnection(Connection):
             )
         return self._http
 
-    def report(self, state: Mapping[str, Any]) -> None:
-        self._told().report(state)
+    def report(self, state: Progress) -> None:
+        self._running_reporter().report(state)
 
-    def change_metadata(self, change: Mapping[str, Mapping[str, Any]]) -> None:
-        self._told().change(change)
+    def change_metadata(self, change: Change) -> None:
+        self._running_reporter().change(change)
 
     def save_checkpoint(self, data: bytes, *, seconds: Optional[float]) -> None:
         _check_size("checkpoint", data, MOST_CHECKPOINT_BYTES)
@@ -134,11 +135,11 @@ class PodConnection(Connection):
         stored = self.http().call("PUT", "/result", data, seconds=seconds).json()
         return Stored(stored["bytes"], stored["sha256"])
 
-    def create_child(self, body: Mapping[str, Any], *, seconds: Optional[float]) -> Mapping[str, Any]:
+    def create_child(self, body: RunBody, *, seconds: Optional[float]) -> RunJson:
         from tidegate.run_json import encoded
 
         try:
-            made: Mapping[str, Any] = self.http().call("POST", "/children", encoded(body), seconds=seconds).json()
+            made: RunJson = self.http().call("POST", "/children", encoded(body), seconds=seconds).json()
         except ApiError as error:
             # Its first request was lost on the way back, and did make the run.
             if error.status != 409 or error.tries == 1 or "name" not in body:
@@ -146,18 +147,18 @@ class PodConnection(Connection):
             return self._child_named(body["name"], seconds=seconds)
         return made
 
-    def children(self, *, after: Optional[str], seconds: Optional[float]) -> Mapping[str, Any]:
+    def children(self, *, after: Optional[str], seconds: Optional[float]) -> RunPage:
         from urllib.parse import quote
 
         query = "?limit=500" if after is None else f"?limit=500&after={quote(after)}"
-        page: Mapping[str, Any] = self.http().call("GET", f"/children{query}", seconds=seconds).json()
+        page: RunPage = self.http().call("GET", f"/children{query}", seconds=seconds).json()
         return page
 
-    def get_run(self, uid: str, *, seconds: Optional[float]) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = self.http().call("GET", f"/children/{uid}", seconds=seconds).json()
+    def get_run(self, uid: str, *, seconds: Optional[float]) -> RunJson:
+        found: RunJson = self.http().call("GET", f"/children/{uid}", seconds=seconds).json()
         return found
 
-    def child_result(self, uid: str, *, seconds: Optional[float]) -> Any:
+    def child_result(self, uid: str, *, seconds: Optional[float]) -> object:
         return self.http().call("GET", f"/children/{uid}/result", seconds=seconds).json()
 
     def cancel_child(self, uid: str, *, seconds: Optional[float]) -> None:
@@ -167,14 +168,13 @@ class PodConnection(Connection):
             if error.status != 409:  # it has ended
                 raise
 
-    def _child_named(self, name: str, *, seconds: Optional[float]) -> Mapping[str, Any]:
+    def _child_named(self, name: str, *, seconds: Optional[float]) -> RunJson:
         after: Optional[str] = None
         while True:
             page = self.children(after=after, seconds=seconds)
             for child in page["items"]:
                 if child["name"] == name:
-                    found: Mapping[str, Any] = child
-                    return found
+                    return child
             after = page["after"]
             if after is None:
                 raise ApiError(f"there is a run {name} already, and it isn't a child of this one", status=409)
@@ -183,7 +183,7 @@ class PodConnection(Connection):
         if self._reporter is not None and self._reporter_pid == os.getpid():
             self._reporter.close()
 
-    def _told(self) -> Reporter:
+    def _running_reporter(self) -> Reporter:
         # A forked child has neither the thread nor a lock that it could trust.
         if self._reporter is None or self._reporter_pid != os.getpid():
             from tidegate.reporting import Reporter
@@ -207,7 +207,7 @@ class PodConnection(Connection):
 
 
 def _check_size(what: str, data: bytes, most: int) -> None:
-    # Looked at here: a server that refuses in the middle of a large body is hard to tell from one that is away.
+    # Looked at here: a server that refuses in the middle of a large body is hard to distinguish from one that is away.
     if len(data) > most:
         raise ApiError(f"the {what} has {len(data)} bytes, at most {most} are kept", status=413)
 

@@ -1,4 +1,4 @@
-"""The run that this process works for: who it is, how much time it has, and what it tells.
+"""The run that this process works for: who it is, how much time it has, and what it reports.
 
 A pod runs one task, so there is one run a process; ``tidegate.testing`` puts another in its place while a test runs.
 """
@@ -17,7 +17,7 @@ from tidegate.errors import NotInRun
 from tidegate.results import plain
 
 MARGIN_SECONDS = 3.0
-"""What is kept of an attempt's time to tell why it failed, rather than be killed."""
+"""What is kept of an attempt's time to report why it failed, rather than be killed."""
 MESSAGE_LENGTH = 200
 
 
@@ -125,7 +125,7 @@ class Run:
 
 
 class Metadata:
-    """Named values of a run that people see while it goes on: counts, lists, small facts. Told by a thread, in order.
+    """Named values of a run that people see while it goes on: counts, lists, small facts. Reported by a thread, in order.
 
     At most 100 keys and 64 KiB. Values are converted as results are; TypeError at the call for one that JSON can't hold.
     They belong to the run: a later attempt goes on with them.
@@ -134,11 +134,11 @@ class Metadata:
     def __init__(self, run: Run) -> None:
         self._run = run
 
-    def set(self, key: str, value: Any) -> None:
+    def set(self, key: str, value: object) -> None:
         """Give ``key`` a value."""
         self._change("set", key, value)
 
-    def append(self, key: str, item: Any) -> None:
+    def append(self, key: str, item: object) -> None:
         """Add an item to the list ``key``, which is made when it isn't there."""
         self._change("append", key, item)
 
@@ -149,7 +149,7 @@ class Metadata:
         amount = plain(by, what=f"the amount for metadata {key!r}") if hasattr(by, "__index__") else float(by)
         self._change("increment", key, amount)
 
-    def _change(self, how: str, key: str, value: Any) -> None:
+    def _change(self, how: str, key: str, value: object) -> None:
         change = {how: {str(key): plain(value, what=f"metadata {key!r}")}}
         self._run.connection.change_metadata(change)
 
@@ -157,11 +157,11 @@ class Metadata:
 class CurrentMetadata:
     """``metadata.set(…)`` and the like for whatever run goes on here."""
 
-    def set(self, key: str, value: Any) -> None:
+    def set(self, key: str, value: object) -> None:
         """Give ``key`` a value."""
         slot.current_or_detached().metadata.set(key, value)
 
-    def append(self, key: str, item: Any) -> None:
+    def append(self, key: str, item: object) -> None:
         """Add an item to the list ``key``, which is made when it isn't there."""
         slot.current_or_detached().metadata.append(key, item)
 
@@ -177,7 +177,7 @@ class _Slot:
         self._run: Optional[Run] = None
 
     def current_or_detached(self) -> Run:
-        """Outside of a run there is one without a name, that tells nobody: a task can be called as a function."""
+        """Outside of a run there is one without a name, which reports nothing: a task can be called as a function."""
         if self._run is None:
             self._run = run_from_environment()
         return self._run
@@ -188,7 +188,7 @@ class _Slot:
         return before
 
     def close(self) -> None:
-        """Let what the run told go out."""
+        """Let what the run reported go out."""
         if self._run is not None:
             self._run.connection.close()
 

@@ -12,7 +12,7 @@ All of them survive pickling and copying, so that they come out of a process poo
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Optional, SupportsFloat, Union
+from typing import TYPE_CHECKING, Callable, Optional, SupportsFloat, Union
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -24,13 +24,13 @@ MOST_RETRY_SECONDS = 31_536_000
 class TidegateError(Exception):
     """What all exceptions of the library but RunCancelled are."""
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> tuple[Callable[..., BaseException], tuple[object, ...]]:
         # The default calls the class with ``args``, which fails where __init__ takes other arguments: the error is lost,
         # and a pool waits for it for ever.
         return _restore, (type(self), self.args, self.__dict__)
 
 
-def _restore(kind: type[BaseException], args: tuple[Any, ...], state: dict[str, Any]) -> BaseException:
+def _restore(kind: type[BaseException], args: tuple[object, ...], state: dict[str, object]) -> BaseException:
     error = kind.__new__(kind, *args)
     error.__dict__.update(state)
     return error
@@ -70,7 +70,7 @@ def retry_seconds(seconds: object, message: object = "") -> int:
 
 
 class RunCancelled(BaseException):
-    """Raised inside a task when its pod is told to stop (SIGTERM): cancelled, timed out, or moved to another node.
+    """Raised inside a task when its pod is asked to stop (SIGTERM): cancelled, timed out, or moved to another node.
 
     Not an ``Exception``, so that ``except Exception`` in a task does not swallow it. Let it pass: ``finally`` blocks and the
     task's ``on_cancel`` hooks run within the pod's grace period.

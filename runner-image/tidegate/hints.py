@@ -13,10 +13,13 @@ from typing import Any, Callable
 
 from tidegate.errors import PayloadError
 
+Hint = Any
+"""An annotation, or what it is written on: Python has no type for these."""
+
 _QUALIFIERS = frozenset({"Required", "NotRequired", "ReadOnly", "Final", "ClassVar"})
 
 
-def signature(function: Callable[..., Any]) -> inspect.Signature:
+def signature(function: Callable[..., object]) -> inspect.Signature:
     """What a function is called with, its annotations as they are written."""
     try:
         if sys.version_info >= (3, 14):  # annotations are code there, which is run when it is looked at
@@ -28,7 +31,7 @@ def signature(function: Callable[..., Any]) -> inspect.Signature:
         raise PayloadError(f"what the task is called with can't be read: {error}") from None
 
 
-def of_parameter(owner: Callable[..., Any], parameter: inspect.Parameter) -> Any:
+def of_parameter(owner: Callable[..., object], parameter: inspect.Parameter) -> Hint:
     """The type of a parameter of ``owner``. PayloadError when its annotation can't be read here."""
     if parameter.annotation is inspect.Parameter.empty:
         return Any
@@ -41,13 +44,13 @@ def of_parameter(owner: Callable[..., Any], parameter: inspect.Parameter) -> Any
     return _evaluated(parameter.annotation, parameter.name, getattr(function, "__globals__", {}), known)
 
 
-def of_keys(kind: Any) -> dict[str, Callable[[], Any]]:
+def of_keys(kind: Hint) -> dict[str, Callable[[], Hint]]:
     """The keys of a TypedDict; each is called for its type."""
     where = _globals_of(kind)
     return {name: functools.partial(_evaluated, raw, name, where, {}) for name, raw in _annotations(kind).items()}
 
 
-def resolved(hint: Any) -> Any:
+def resolved(hint: Hint) -> Hint:
     """What a NewType, an alias, Annotated or a qualifier such as Required stands for."""
     while True:
         alias = hint if type(hint).__name__ == "TypeAliasType" else typing.get_origin(hint)
@@ -65,14 +68,14 @@ def resolved(hint: Any) -> Any:
             return hint
 
 
-def _value(alias: Any) -> Any:
+def _value(alias: Hint) -> Hint:
     try:
         return alias.__value__
     except Exception as error:  # it is code, run when it is looked at
         raise _unreadable(f"type {alias.__name__}", error) from error
 
 
-def _evaluated(raw: Any, name: str, where: dict[str, Any], known: dict[str, Any]) -> Any:
+def _evaluated(raw: Hint, name: str, where: dict[str, Hint], known: dict[str, Hint]) -> Hint:
     if isinstance(raw, (type, typing.TypeVar)) and not typing.get_args(raw):
         return raw
     try:
@@ -86,7 +89,7 @@ def _unreadable(what: str, error: Exception) -> PayloadError:
     return PayloadError(f"the annotation of {what} can't be read on Python {version}: {error}")
 
 
-def _annotations(kind: Any) -> dict[str, Any]:
+def _annotations(kind: Hint) -> dict[str, Hint]:
     if sys.version_info >= (3, 14):
         import annotationlib
 
@@ -94,11 +97,11 @@ def _annotations(kind: Any) -> dict[str, Any]:
     return dict(vars(kind).get("__annotations__", {}))
 
 
-def _globals_of(kind: Any) -> dict[str, Any]:
+def _globals_of(kind: Hint) -> dict[str, Hint]:
     return dict(vars(sys.modules[kind.__module__])) if kind.__module__ in sys.modules else {}
 
 
-def _innermost(function: Any) -> Any:
+def _innermost(function: Hint) -> Hint:
     """The function whose annotations those of a wrapper, a partial, a method or a callable object are."""
     while True:
         if isinstance(function, functools.partial):

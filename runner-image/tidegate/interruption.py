@@ -10,9 +10,12 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Callable, Optional, Union
 
 from tidegate.errors import RunCancelled
+
+if TYPE_CHECKING:
+    import asyncio
 
 
 class Interruption:
@@ -20,15 +23,15 @@ class Interruption:
 
     def __init__(self) -> None:
         self.received = False
-        """Whether the task was told to stop. An exception of the task's own is no cancellation without it."""
+        """Whether the task was asked to stop. An exception of the task's own is no cancellation without it."""
         self.missed = False
-        """Whether it was told so when nothing was to be interrupted."""
+        """Whether that came when nothing was to be interrupted."""
         self._pid = os.getpid()
         self._action: Callable[[], object] = _raise
-        self._loop: Any = None
+        self._loop: Optional[asyncio.AbstractEventLoop] = None
         self._pipe = (-1, -1, -1)
         """Of a coroutine's loop: where it reads, where signals write, and what was set before."""
-        self._masks: dict[int, Any] = {}
+        self._masks: dict[int, set[Union[int, signal.Signals]]] = {}
         """By thread: the signals that were blocked before it forked."""
 
     def install(self) -> None:
@@ -49,7 +52,7 @@ class Interruption:
         """Have the signal call ``action``, each time."""
         self._action = action
 
-    def enter_loop(self, loop: Any, cancel: Callable[[], object]) -> None:
+    def enter_loop(self, loop: asyncio.AbstractEventLoop, cancel: Callable[[], object]) -> None:
         """While a coroutine runs: it is interrupted where it awaits, and its own handlers see an ordinary cancellation."""
         if threading.current_thread() is not threading.main_thread():
             return

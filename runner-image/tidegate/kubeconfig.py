@@ -18,6 +18,10 @@ PLUGIN_TOKEN_SECONDS = 60.0
 """A token of a credential plugin is used that long before the plugin is asked again; plugins keep theirs themselves."""
 
 
+Section = Mapping[str, Any]
+"""A section of a kubeconfig, which any program may have written."""
+
+
 class Kubeconfig(NamedTuple):
     """A cluster and how to prove who asks."""
 
@@ -59,7 +63,7 @@ def read() -> Kubeconfig:
     )
 
 
-def _authorization(user: Mapping[str, Any]) -> Callable[[], str]:
+def _authorization(user: Section) -> Callable[[], str]:
     token = user.get("token")
     if token:
         return lambda: f"Bearer {token}"
@@ -78,7 +82,7 @@ def _file(path: str) -> str:
         raise ConfigurationError(f"can't read the kubeconfig's token: {error}") from None
 
 
-def _tls(cluster: Mapping[str, Any], user: Mapping[str, Any]) -> ssl.SSLContext:
+def _tls(cluster: Section, user: Section) -> ssl.SSLContext:
     data = cluster.get("certificate-authority-data")
     context = ssl.create_default_context(cadata=base64.b64decode(data).decode() if data else None)
     if cluster.get("insecure-skip-tls-verify"):
@@ -98,16 +102,16 @@ def _tls(cluster: Mapping[str, Any], user: Mapping[str, Any]) -> ssl.SSLContext:
 class _Plugin:
     """A program that hands out credentials, as clouds have them."""
 
-    def __init__(self, said: Mapping[str, Any], cluster: Mapping[str, Any]) -> None:
+    def __init__(self, said: Section, cluster: Section) -> None:
         self._said, self._cluster = said, cluster
-        self._status: Mapping[str, Any] = {}
+        self._status: Section = {}
         self._asked: Optional[float] = None
 
     def authorization(self) -> str:
         token = self._ask().get("token")
         return f"Bearer {token}" if token else ""
 
-    def certificate(self) -> Mapping[str, Any]:
+    def certificate(self) -> Section:
         status = self._ask()
         return {
             f"client-{name}-data": base64.b64encode(status[field].encode()).decode()
@@ -115,14 +119,13 @@ class _Plugin:
             if status.get(field)
         }
 
-    def _ask(self) -> Mapping[str, Any]:
+    def _ask(self) -> Section:
         if self._asked is not None and time.monotonic() - self._asked < PLUGIN_TOKEN_SECONDS:
             return self._status
-        spec: dict[str, Any] = {"interactive": False}
+        spec: dict[str, object] = {"interactive": False}
         if self._said.get("provideClusterInfo"):
-            spec["cluster"] = {"server": self._cluster["server"]}
-            if self._cluster.get("certificate-authority-data"):
-                spec["cluster"]["certificate-authority-data"] = self._cluster["certificate-authority-data"]
+            fields = ("server", "certificate-authority-data")
+            spec["cluster"] = {field: self._cluster[field] for field in fields if self._cluster.get(field)}
         info = {"apiVersion": self._said["apiVersion"], "kind": "ExecCredential", "spec": spec}
         environment = {
             **os.environ,

@@ -5,14 +5,14 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from typing import Any
+from types import ModuleType
 
 from tidegate.errors import EntrypointError, RunCancelled
 from tidegate.failures import describe
-from tidegate.task import Task
+from tidegate.task import AnyTask, Task
 
 
-def load(entrypoint: str) -> Task[Any]:
+def load(entrypoint: str) -> AnyTask:
     """Import the task. A plain function is one too."""
     module_name, _, name = entrypoint.partition(":")
     if not module_name or not name:
@@ -31,7 +31,7 @@ def load(entrypoint: str) -> Task[Any]:
     return Task(found)
 
 
-def load_module(name: str) -> Any:
+def load_module(name: str) -> ModuleType:
     """Import a module. EntrypointError for whatever it raises, also for an exit of its own."""
     try:
         return importlib.import_module(name)

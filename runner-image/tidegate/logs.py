@@ -10,7 +10,7 @@ import json
 import math
 import sys
 import time
-from typing import Any, Optional, Tuple
+from typing import Optional, Tuple
 
 from tidegate import streams
 
@@ -18,30 +18,30 @@ from tidegate import streams
 class Log:
     """Writes structured lines."""
 
-    def debug(self, message: str, /, **values: Any) -> None:
-        """For whoever looks for a fault."""
+    def debug(self, message: str, /, **values: object) -> None:
+        """What helps to find a fault."""
         self._write("debug", message, values)
 
-    def info(self, message: str, /, **values: Any) -> None:
+    def info(self, message: str, /, **values: object) -> None:
         """What goes on."""
         self._write("info", message, values)
 
-    def warning(self, message: str, /, **values: Any) -> None:
-        """What somebody should look at."""
+    def warning(self, message: str, /, **values: object) -> None:
+        """What a user should look at."""
         self._write("warning", message, values)
 
-    def error(self, message: str, /, **values: Any) -> None:
+    def error(self, message: str, /, **values: object) -> None:
         """What went wrong."""
         self._write("error", message, values)
 
-    def _write(self, level: str, message: str, values: dict[str, Any]) -> None:
+    def _write(self, level: str, message: str, values: dict[str, object]) -> None:
         now = time.time()
         at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03d}Z"
         record = {**values, "time": at, "level": level, "message": message}
         line = _line(record, ascii_only=False)
         if line is None:  # NaN and infinities, which are no JSON, become text where they stand
             try:
-                record = _finite(record)
+                record = {name: _finite(field) for name, field in record.items()}
                 line = _line(record, ascii_only=False)
             except RecursionError:
                 line = None
@@ -52,7 +52,7 @@ class Log:
         streams.write(sys.stdout, line, escaped=lambda: _line(record, ascii_only=True) or "")
 
 
-def _line(record: dict[str, Any], *, ascii_only: bool) -> Optional[str]:
+def _line(record: dict[str, object], *, ascii_only: bool) -> Optional[str]:
     try:
         line = json.dumps(record, default=_text, ensure_ascii=ascii_only, allow_nan=False) + "\n"
         line.encode()
@@ -63,7 +63,7 @@ def _line(record: dict[str, Any], *, ascii_only: bool) -> Optional[str]:
     return line
 
 
-def _finite(value: Any, within: Tuple[int, ...] = ()) -> Any:
+def _finite(value: object, within: Tuple[int, ...] = ()) -> object:
     """The value with text in place of NaN and infinities. A circle stays one, for the writer of JSON to find."""
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"

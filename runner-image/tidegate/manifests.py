@@ -11,7 +11,7 @@ from typing import Any, Optional
 from tidegate.errors import ConfigurationError, PayloadError
 from tidegate.loading import load_module
 from tidegate.schema import payload_schema
-from tidegate.task import Retry, Task
+from tidegate.task import AnyTask, Retry, Task
 
 API_VERSION = "tidegate.dev/v1alpha1"
 _RETRY = {
@@ -23,7 +23,7 @@ _RETRY = {
 }
 
 
-def manifest(task: Task[Any], *, image: str, entrypoint: Optional[str] = None) -> dict[str, Any]:
+def manifest(task: AnyTask, *, image: str, entrypoint: Optional[str] = None) -> dict[str, Any]:
     """The Task resource of a task.
 
     ``entrypoint`` is where the function is in the image, by default where it is here. Raises ConfigurationError where that
@@ -33,7 +33,7 @@ def manifest(task: Task[Any], *, image: str, entrypoint: Optional[str] = None) -
         schema = payload_schema(task.function)
     except (PayloadError, TypeError) as error:
         raise ConfigurationError(f"task {task.name}: {error}") from None
-    spec: dict[str, Any] = {
+    spec: dict[str, object] = {
         "description": _description(task),
         "image": image,
         "entrypoint": entrypoint or _entrypoint(task),
@@ -62,22 +62,22 @@ def export(module: str, *, image: str) -> list[dict[str, Any]]:
     return [tasks[name] for name in sorted(tasks)]
 
 
-def _description(task: Task[Any]) -> Optional[str]:
+def _description(task: AnyTask) -> Optional[str]:
     paragraph = (task.function.__doc__ or "").strip().partition("\n\n")[0]
     return " ".join(paragraph.split()) or None
 
 
-def _entrypoint(task: Task[Any]) -> str:
+def _entrypoint(task: AnyTask) -> str:
     module, name = task.function.__module__, task.function.__qualname__
     if module == "__main__" or "<locals>" in name:
         raise ConfigurationError(f"task {task.name} can't be imported from {module}: give its entrypoint")
     return f"{module}:{name}"
 
 
-def _retry(retry: Optional[Retry]) -> Optional[dict[str, Any]]:
+def _retry(retry: Optional[Retry]) -> Optional[dict[str, object]]:
     if retry is None:
         return None
-    spec: dict[str, Any] = {name: getattr(retry, field) for field, name in _RETRY.items()}
+    spec: dict[str, object] = {name: getattr(retry, field) for field, name in _RETRY.items()}
     if retry.non_retryable_exit_codes is not None:
         spec["nonRetryableExitCodes"] = list(retry.non_retryable_exit_codes)
     if retry.out_of_memory is not None:

@@ -1,8 +1,8 @@
-"""Tells the web app what can wait: progress and changes of metadata. It never slows or breaks a task.
+"""Reports to the web app what can wait: progress and changes of metadata. It never slows or breaks a task.
 
 A thread sends at most twice a second. Of progress the newest state counts, so that only that is kept. Changes of metadata are
 joined into one request where the result is the same; when too many wait, the oldest is dropped. What was dropped is
-counted, and told at the end.
+counted, and reported at the end.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from tidegate import streams
 from tidegate.errors import ApiError
 
 if TYPE_CHECKING:
+    from tidegate.run_json import Progress
     from tidegate.transport import Http
 
 INTERVAL_SECONDS = 0.5
@@ -30,6 +31,7 @@ MOST_BYTES = 256 * 1024
 """Of one request's changes."""
 
 Change = dict[str, dict[str, Any]]
+"""How, key, value: what the task has said, as JSON has it."""
 
 
 class Waiting(NamedTuple):
@@ -44,7 +46,7 @@ class Reporter:
 
     def __init__(self, http: Callable[[], Http]) -> None:
         self._http = http
-        self._state: Optional[Mapping[str, Any]] = None
+        self._state: Optional[Progress] = None
         self._changes: list[Waiting] = []
         self._state_changed = threading.Condition()
         self._busy = False
@@ -53,16 +55,16 @@ class Reporter:
         self._until = 0.0
         self._warned: set[str] = set()
         self.dropped = 0
-        """Changes of metadata that were told to nobody."""
+        """Changes of metadata that were not reported."""
         self._thread: Optional[threading.Thread] = None
 
-    def report(self, state: Mapping[str, Any]) -> None:
+    def report(self, state: Progress) -> None:
         """Have a state sent, unless a newer one comes first."""
         with self._state_changed:
             self._state = state
             self._wake()
 
-    def change(self, change: Mapping[str, Mapping[str, Any]]) -> None:
+    def change(self, change: Mapping[str, Mapping[str, object]]) -> None:
         """Have a change sent, in its turn. It is written down now: what the task does to its values later doesn't count."""
         written = json.dumps(change, allow_nan=False).encode()
         with self._state_changed:

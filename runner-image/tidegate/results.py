@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from typing import Any
+from typing import Any, Iterable
 
 MOST_LEVELS = 500
 """Of lists and objects in each other; the HTTP API takes no more."""
@@ -16,7 +16,7 @@ LEAST_INTEGER, MOST_INTEGER = -(2**63), 2**63 - 1
 _UNORDERED = (set, frozenset)
 
 
-def encode(result: Any, *, what: str = "the result") -> str:
+def encode(result: object, *, what: str = "the result") -> str:
     """A value as JSON, empty for None. TypeError for one that JSON can't hold."""
     if result is None:
         return ""
@@ -26,7 +26,7 @@ def encode(result: Any, *, what: str = "the result") -> str:
     return text if _is_unicode(text) else json.dumps(value, allow_nan=False, separators=(",", ":"))
 
 
-def plain(value: Any, *, what: str = "the result") -> Any:
+def plain(value: object, *, what: str = "the result") -> object:
     """The value in dict, list, str, int, float, bool and None."""
     try:
         return _plain(value, what, "", frozenset())
@@ -34,15 +34,15 @@ def plain(value: Any, *, what: str = "the result") -> Any:
         raise TypeError(f"{what} is not JSON: it has more levels than can be written") from None
 
 
-def _plain(value: Any, what: str, where: str, around: frozenset[int]) -> Any:
+def _plain(value: object, what: str, where: str, around: frozenset[int]) -> object:
     kind = type(value)
     if value is None or kind is bool or kind is str:
         return value
-    if kind is int:
+    if type(value) is int:
         if LEAST_INTEGER <= value <= MOST_INTEGER:
             return value
         raise _refused(what, where, "an integer beyond ±2^63, which JSON readers change: return it as text")
-    if kind is float:
+    if type(value) is float:
         if math.isfinite(value):
             return value
         raise _refused(what, where, f"{value}, which JSON doesn't have")
@@ -51,7 +51,7 @@ def _plain(value: Any, what: str, where: str, around: frozenset[int]) -> Any:
         if found:
             return _plain(simple, what, where, around)
     if isinstance(value, dict):
-        pairs: Any = value.items()
+        pairs: Iterable[tuple[object, object]] = value.items()
     elif isinstance(value, (list, tuple)):
         pairs = enumerate(value)
     elif isinstance(value, _UNORDERED):
@@ -70,7 +70,7 @@ def _plain(value: Any, what: str, where: str, around: frozenset[int]) -> Any:
         for number, item in pairs:
             items.append(_plain(item, what, f"{where}[{number}]", around))
         return items
-    entries: dict[str, Any] = {}
+    entries: dict[str, object] = {}
     for key, item in pairs:
         name = _key(key, what, where)
         if name in entries:
@@ -107,7 +107,7 @@ def _simple(value: Any) -> tuple[Any, bool]:
     return None, False
 
 
-def _key(key: Any, what: str, where: str) -> str:
+def _key(key: object, what: str, where: str) -> str:
     if key is None or isinstance(key, bool):
         return json.dumps(key)
     made = _plain(key, what, f"{where} (a key)", frozenset())
@@ -118,7 +118,7 @@ def _key(key: Any, what: str, where: str) -> str:
     raise _refused(what, where, f"an object with a key of type {type(key).__name__}")
 
 
-def _ordered(values: Any) -> Any:
+def _ordered(values: Iterable[Any]) -> list[object]:
     """A set in a stable order, where its items have one."""
     try:
         return sorted(values)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from typing import Any, Iterator, Mapping, Optional
+from typing import Iterator, Mapping, Optional
 
 from tidegate import streams
 from tidegate.arguments import bind
@@ -21,7 +21,7 @@ from tidegate.failures import FAILED, RETRY_LATER, NotKept, failure, leaves, one
 from tidegate.interruption import Interruption
 from tidegate.loading import load
 from tidegate.results import encode
-from tidegate.task import Task
+from tidegate.task import AnyTask
 
 TERMINATED = 143
 
@@ -30,7 +30,7 @@ class Attempt:
     """An attempt of a run, in the process that is for it alone."""
 
     def __init__(self) -> None:
-        self._task: Optional[Task[Any]] = None
+        self._task: Optional[AnyTask] = None
         self._interruption = Interruption()
         self._ending = Ending(self._interruption)
 
@@ -61,7 +61,7 @@ class Attempt:
             self._interruption.ignore()
             return self._ended_by(error)
 
-    def _succeed(self, value: Any) -> int:
+    def _succeed(self, value: object) -> int:
         self._interruption.ignore()
         run_hooks(self._task.success_hooks if self._task else (), value)
         return 0
@@ -85,12 +85,12 @@ class Attempt:
         return _fail(found.text, found.code)
 
     def _cancel(self) -> int:
-        """The process was told to stop."""
+        """The process was asked to stop."""
         run_hooks(self._task.cancel_hooks if self._task else ())
         return _fail("terminated by SIGTERM", TERMINATED)
 
 
-def perform(task: Task[Any], payload: Mapping[str, Any], *, interruption: Optional[Interruption] = None) -> Any:
+def perform(task: AnyTask, payload: Mapping[str, object], *, interruption: Optional[Interruption] = None) -> object:
     """Call the task with what the payload says, its start hooks first."""
     args, kwargs = bind(task.function, payload)
     for hook in task.start_hooks:
@@ -98,7 +98,7 @@ def perform(task: Task[Any], payload: Mapping[str, Any], *, interruption: Option
     return call(task.function, args, kwargs, interruption=interruption)
 
 
-def _payload() -> dict[str, Any]:
+def _payload() -> dict[str, object]:
     path = os.environ.get("TIDEGATE_PAYLOAD_FILE")
     if not path:
         return {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import secrets
 import time
+from abc import ABC, abstractmethod
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -20,6 +21,7 @@ from typing import (
     Sequence,
     TypedDict,
     Union,
+    cast,
 )
 
 from tidegate.current import slot
@@ -27,6 +29,8 @@ from tidegate.errors import ApiError, RunFailed
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+    from tidegate.run_json import RunBody, RunJson
 
 SUBMIT_SECONDS = 30.0
 FIRST_POLL_SECONDS = 0.25
@@ -42,7 +46,7 @@ class RunState(NamedTuple):
     phase: str
     reason: str = ""
     message: str = ""
-    result: Any = None
+    result: object = None
     result_bytes: Optional[int] = None
     """Of a result that stands elsewhere; None when ``result`` is it."""
 
@@ -52,16 +56,16 @@ class RunState(NamedTuple):
         return self.phase in TERMINAL
 
 
-class Client:
+class Client(ABC):
     """Where runs go. What it raises: ApiError when a request is refused, or not answered for as long as it is tried."""
 
-    def create(self, body: Mapping[str, Any]) -> RunState:
+    @abstractmethod
+    def create(self, body: RunBody) -> RunState:
         """Make one run: the spec of a TaskRun, and its ``name``."""
-        raise NotImplementedError
 
-    def create_many(self, bodies: Sequence[Mapping[str, Any]]) -> list[Any]:
+    def create_many(self, bodies: Sequence[RunBody]) -> list[Union[RunState, ApiError]]:
         """Make runs: for each, in their order, RunState or the ApiError why there is none."""
-        answers: list[Any] = []
+        answers: list[Union[RunState, ApiError]] = []
         for body in bodies:
             try:
                 answers.append(self.create(body))
@@ -69,17 +73,17 @@ class Client:
                 answers.append(error)
         return answers
 
+    @abstractmethod
     def look(self, run: RunState, *, seconds: Optional[float]) -> RunState:
-        """The run as it is now; asked for ``seconds`` while nobody answers, None for ever."""
-        raise NotImplementedError
+        """The run as it is now; asked for ``seconds`` while there is no answer, None for ever."""
 
-    def result(self, run: RunState) -> Any:
+    @abstractmethod
+    def result(self, run: RunState) -> object:
         """What a run that has succeeded returned."""
-        raise NotImplementedError
 
+    @abstractmethod
     def cancel(self, run: RunState) -> None:
         """Ask for the end of a run; nothing happens to one that has ended."""
-        raise NotImplementedError
 
     def find(self, name: str) -> Handle:
         """A run that is there, by its name; in a run, one of its children. ApiError with status 404 without one."""
@@ -88,15 +92,17 @@ class Client:
             raise ApiError(f"there is no run {name}", status=404)
         return Handle(self, seen)
 
-    def submit(self, body: Mapping[str, Any], *, queue: Optional[str] = None) -> Handle:
+    def submit(self, body: Mapping[str, object], *, queue: Optional[str] = None) -> Handle:
         """Start a run; ``run_body`` makes its body. ``queue`` is the Task's own, where it is known."""
-        return Handle(self, self.create(body), queue=body.get("queue", queue))
+        known = cast("RunBody", body)
+        return Handle(self, self.create(known), queue=known.get("queue", queue))
 
-    def submit_many(self, bodies: Sequence[Mapping[str, Any]], *, queue: Optional[str] = None) -> list[Handle]:
+    def submit_many(self, bodies: Sequence[Mapping[str, object]], *, queue: Optional[str] = None) -> list[Handle]:
         """Start runs; SubmitManyFailed when some were not made, with the handles of those that were."""
         handles: list[Optional[Handle]] = []
         problems: dict[int, ApiError] = {}
-        for number, (body, answer) in enumerate(zip(bodies, self.create_many(bodies))):
+        known = cast("Sequence[RunBody]", bodies)
+        for number, (body, answer) in enumerate(zip(known, self.create_many(known))):
             if isinstance(answer, ApiError):
                 problems[number] = answer
                 handles.append(None)
@@ -230,7 +236,7 @@ class RunOptions(TypedDict, total=False):
 
 def run_body(
     task: str,
-    payload: Optional[Mapping[str, Any]] = None,
+    payload: Optional[Mapping[str, object]] = None,
     *,
     name: Optional[str] = None,
     idempotency_key: Optional[str] = None,
@@ -272,7 +278,7 @@ def run_body(
     return {field: value for field, value in body.items() if value is not None}
 
 
-def state_of(run: Mapping[str, Any]) -> RunState:
+def state_of(run: RunJson) -> RunState:
     """A run of the API's JSON, whole or in a list."""
     status = run.get("status") or {}
     reference = status.get("resultRef") or run.get("resultRef")

@@ -1,4 +1,4 @@
-"""A JSON Schema (2020-12) of what a task's arguments take, from its annotations: the same rules as ``tidegate.arguments``, told
+"""A JSON Schema (2020-12) of what a task's arguments take, from its annotations: the same rules as ``tidegate.arguments``, written
 in advance, so that a payload that doesn't fit is refused before any pod.
 """
 
@@ -13,12 +13,12 @@ from typing import Any, Callable
 
 from tidegate.arguments import MAPPINGS, NAMES, SEQUENCES, UNIONS, is_model, is_typed_dict
 from tidegate.errors import PayloadError
-from tidegate.hints import of_keys, of_parameter, resolved, signature
+from tidegate.hints import Hint, of_keys, of_parameter, resolved, signature
 
 Schema = typing.Dict[str, Any]
 
 
-def payload_schema(function: Callable[..., Any]) -> Schema:
+def payload_schema(function: Callable[..., object]) -> Schema:
     """The schema of a payload for this function. Raises TypeError for an annotation that a payload can't fill."""
     types = _Types()
     schema = types.arguments(function, "argument ")
@@ -32,13 +32,13 @@ class _Types:
 
     def __init__(self) -> None:
         self.definitions: dict[str, Schema] = {}
-        self._names: dict[Any, str] = {}
+        self._names: dict[Hint, str] = {}
 
-    def arguments(self, function: Callable[..., Any], where: str) -> Schema:
+    def arguments(self, function: Callable[..., object], where: str) -> Schema:
         """An object with what a function, or a dataclass, is called with."""
         properties: Schema = {}
         required: list[str] = []
-        rest: Any = False
+        rest: object = False
         for name, parameter in signature(function).parameters.items():
             if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
                 continue
@@ -58,14 +58,14 @@ class _Types:
             whole["additionalProperties"] = rest
         return whole
 
-    def _parameter(self, function: Callable[..., Any], parameter: inspect.Parameter, where: str) -> Schema:
+    def _parameter(self, function: Callable[..., object], parameter: inspect.Parameter, where: str) -> Schema:
         required = parameter.default is inspect.Parameter.empty
         schema = self._known(lambda: of_parameter(function, parameter), where, required=required)
         if parameter.default is None and schema and not _takes_null(schema):
             return {"anyOf": [schema, {"type": "null"}]}
         return schema
 
-    def _known(self, hint: Callable[[], Any], where: str, *, required: bool) -> Schema:
+    def _known(self, hint: Callable[[], Hint], where: str, *, required: bool) -> Schema:
         """Anything, where the annotation can't be read and may be left out: the pod says whether it can be filled."""
         try:
             return self.of(hint(), where)
@@ -74,7 +74,7 @@ class _Types:
                 raise
             return {}
 
-    def of(self, hint: Any, where: str) -> Schema:
+    def of(self, hint: Hint, where: str) -> Schema:
         """What an annotation takes."""
         if type(hint).__name__ == "TypeAliasType":  # it may hold itself
             return self._defined(hint, lambda: self.of(resolved(hint), where))
@@ -83,7 +83,8 @@ class _Types:
             return {}
         if hint is None:
             return {"type": "null"}
-        origin, inner = typing.get_origin(hint), typing.get_args(hint)
+        origin: Hint = typing.get_origin(hint)
+        inner = typing.get_args(hint)
         if origin in UNIONS:
             return {"anyOf": [self.of(choice, where) for choice in inner]}
         if origin is typing.Literal:
@@ -98,7 +99,7 @@ class _Types:
             return {"type": "object", **({"additionalProperties": values} if values else {})}
         return self._plain(kind, where)
 
-    def _plain(self, kind: Any, where: str) -> Schema:
+    def _plain(self, kind: Hint, where: str) -> Schema:
         if kind in NAMES:
             return {"type": NAMES[kind]}
         if isinstance(kind, type) and issubclass(kind, enum.Enum):
@@ -112,7 +113,7 @@ class _Types:
         name = getattr(kind, "__name__", repr(kind))
         raise TypeError(f"{where} has the type {name}, which a payload can't fill")
 
-    def _tuple(self, inner: tuple[Any, ...], where: str) -> Schema:
+    def _tuple(self, inner: tuple[Hint, ...], where: str) -> Schema:
         if not inner or (len(inner) == 2 and inner[1] is Ellipsis):
             return self._array(inner[0] if inner else Any, where)
         size = len(inner)
@@ -123,11 +124,11 @@ class _Types:
             "maxItems": size,
         }
 
-    def _array(self, item: Any, where: str) -> Schema:
+    def _array(self, item: Hint, where: str) -> Schema:
         items = self.of(item, where)
         return {"type": "array", **({"items": items} if items else {})}
 
-    def _typed_dict(self, kind: Any, where: str) -> Schema:
+    def _typed_dict(self, kind: Hint, where: str) -> Schema:
         hints = of_keys(kind)
         required = sorted(getattr(kind, "__required_keys__", hints))
         whole: Schema = {
@@ -138,14 +139,14 @@ class _Types:
         }
         return {**whole, "required": required} if required else whole
 
-    def _model(self, kind: Any) -> Schema:
+    def _model(self, kind: Hint) -> Schema:
         schema: Schema = kind.model_json_schema(ref_template="#/$defs/{model}")
         for name, definition in schema.pop("$defs", {}).items():
             if self.definitions.setdefault(name, definition) != definition:
                 raise TypeError(f"two types of the payload are called {name}: give one another name")
         return schema
 
-    def _defined(self, kind: Any, make: Callable[[], Schema]) -> Schema:
+    def _defined(self, kind: Hint, make: Callable[[], Schema]) -> Schema:
         if kind not in self._names:
             name = kind.__name__
             if name in self._names.values():

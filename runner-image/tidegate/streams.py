@@ -9,6 +9,7 @@ import contextlib
 import os
 import sys
 import traceback
+from types import TracebackType
 from typing import Any, Callable, Optional
 
 
@@ -36,7 +37,7 @@ def say(text: str) -> None:
     write(sys.stderr, f"tidegate: {text}\n")
 
 
-def show(error: BaseException, trace: Any = None) -> None:
+def show(error: BaseException, trace: Optional[TracebackType] = None) -> None:
     """The traceback of an exception on standard error, from ``trace`` on."""
     try:
         lines = traceback.format_exception(type(error), error, trace or error.__traceback__)

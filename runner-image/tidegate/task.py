@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tidegate.client import Handle, RunOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
-H = TypeVar("H", bound=Callable[..., Any])
+H = TypeVar("H", bound=Callable[..., object])
 
 
 class Retry(NamedTuple):
@@ -41,7 +41,7 @@ class Retry(NamedTuple):
     """Whether delays are shortened by up to half, each differently."""
     non_retryable_exit_codes: Optional[tuple[int, ...]] = None
     """Exit codes that end the run, 1 to 255."""
-    out_of_memory: Optional[Mapping[str, Any]] = None
+    out_of_memory: Optional[Mapping[str, object]] = None
     """Kubernetes resources for the attempts after the kernel has killed one for its memory."""
 
 
@@ -58,7 +58,7 @@ class Task(Generic[F]):
         queue: Optional[str] = None,
         retry: Optional[Retry] = None,
         timeout: Optional[int] = None,
-        resources: Optional[Mapping[str, Any]] = None,
+        resources: Optional[Mapping[str, object]] = None,
     ) -> None:
         functools.update_wrapper(self, function)
         self.function = function
@@ -68,10 +68,10 @@ class Task(Generic[F]):
         self.retry = retry
         self.timeout = timeout
         self.resources = resources
-        self.start_hooks: list[Callable[[], Any]] = []
-        self.success_hooks: list[Callable[[Any], Any]] = []
-        self.failure_hooks: list[Callable[[BaseException], Any]] = []
-        self.cancel_hooks: list[Callable[[], Any]] = []
+        self.start_hooks: list[Callable[[], object]] = []
+        self.success_hooks: list[Callable[[Any], object]] = []
+        self.failure_hooks: list[Callable[[BaseException], object]] = []
+        self.cancel_hooks: list[Callable[[], object]] = []
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function itself."""
@@ -93,13 +93,13 @@ class Task(Generic[F]):
         return hook
 
     def on_cancel(self, hook: H) -> H:
-        """Run ``hook()`` when the pod is told to stop. Several run in the order they were added."""
+        """Run ``hook()`` when the pod is asked to stop. Several run in the order they were added."""
         self.cancel_hooks.append(hook)
         return hook
 
     def submit(
         self,
-        payload: Optional[Mapping[str, Any]] = None,
+        payload: Optional[Mapping[str, object]] = None,
         *,
         name: Optional[str] = None,
         idempotency_key: Optional[str] = None,
@@ -117,7 +117,7 @@ class Task(Generic[F]):
 
     def submit_many(
         self,
-        payloads: Iterable[Mapping[str, Any]],
+        payloads: Iterable[Mapping[str, object]],
         *,
         idempotency_keys: Optional[Iterable[str]] = None,
         **options: Unpack[RunOptions],
@@ -143,6 +143,10 @@ class Task(Generic[F]):
         return f"<task {self.name}>"
 
 
+AnyTask = Task[Any]
+"""A task of whatever function."""
+
+
 @overload
 def task(function: F) -> Task[F]: ...
 @overload
@@ -152,7 +156,7 @@ def task(
     queue: Optional[str] = None,
     retry: Optional[Retry] = None,
     timeout: Optional[int] = None,
-    resources: Optional[Mapping[str, Any]] = None,
+    resources: Optional[Mapping[str, object]] = None,
 ) -> Callable[[F], Task[F]]: ...
 def task(
     function: Optional[F] = None,
@@ -161,7 +165,7 @@ def task(
     queue: Optional[str] = None,
     retry: Optional[Retry] = None,
     timeout: Optional[int] = None,
-    resources: Optional[Mapping[str, Any]] = None,
+    resources: Optional[Mapping[str, object]] = None,
 ) -> Union[Task[F], Callable[[F], Task[F]]]:
     """Make a function a task: ``@task`` or ``@task(name="resize", retry=Retry(max_attempts=5), timeout=600)``.
 

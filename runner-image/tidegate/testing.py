@@ -18,18 +18,19 @@ from tidegate.connections import Connection, Stored
 from tidegate.current import Run, slot
 from tidegate.errors import RunCancelled, RunFailed
 from tidegate.results import encode
+from tidegate.run_json import Change, Progress, RunBody, RunJson
 from tidegate.runner import perform
-from tidegate.task import Task
+from tidegate.task import AnyTask
 
-Child = Callable[[Mapping[str, Any]], Any]
+Child = Callable[[Mapping[str, Any]], object]
 
 
 class FakeRun(Connection):
-    """What a run has told and stored. ``children`` answers for tasks that it starts: by name, a function of the payload."""
+    """What a run has reported and stored. ``children`` answers for tasks that it starts: by name, a function of the payload."""
 
     stores = True
 
-    def __init__(self, *, checkpoint: Any = None, children: Optional[Mapping[str, Child]] = None) -> None:
+    def __init__(self, *, checkpoint: object = None, children: Optional[Mapping[str, Child]] = None) -> None:
         super().__init__()
         self.progress: list[tuple[float, str]] = []
         """Each fraction and message, in order."""
@@ -37,16 +38,16 @@ class FakeRun(Connection):
         """As it is now."""
         self.checkpoints: list[Any] = [] if checkpoint is None else [checkpoint]
         """What it began with, if anything, and each that was set."""
-        self.started: list[dict[str, Any]] = []
+        self.started: list[RunBody] = []
         """Runs that it started, as TaskRun specs."""
-        self.cancelled: list[dict[str, Any]] = []
+        self.cancelled: list[RunBody] = []
         """Those of them whose end it asked for; they have ended all the same."""
         self.result: Any = None
         """What the task returned, as JSON has it."""
         self._children = children or {}
-        self._keyed: dict[tuple[str, Optional[str]], Mapping[str, Any]] = {}
+        self._keyed: dict[tuple[str, Optional[str]], RunJson] = {}
 
-    def call(self, task: Task[Any], payload: Optional[Mapping[str, Any]] = None) -> Any:
+    def call(self, task: AnyTask, payload: Optional[Mapping[str, object]] = None) -> Any:
         """Run a task as the runner does; its result, or what it raises."""
         try:
             value = perform(task, json.loads(json.dumps(payload or {})))
@@ -61,10 +62,10 @@ class FakeRun(Connection):
         run_hooks(task.success_hooks, value)
         return self.result
 
-    def report(self, state: Mapping[str, Any]) -> None:
+    def report(self, state: Progress) -> None:
         self.progress.append((state["progress"], state["message"]))
 
-    def change_metadata(self, change: Mapping[str, Mapping[str, Any]]) -> None:
+    def change_metadata(self, change: Change) -> None:
         change = json.loads(json.dumps(change))
         self.metadata.update(change.get("set", {}))
         for key, item in change.get("append", {}).items():
@@ -81,19 +82,19 @@ class FakeRun(Connection):
     def store_result(self, data: bytes, *, seconds: Optional[float]) -> Stored:
         raise AssertionError("results of fake runs are stored nowhere")
 
-    def create_child(self, body: Mapping[str, Any], *, seconds: Optional[float]) -> Mapping[str, Any]:
+    def create_child(self, body: RunBody, *, seconds: Optional[float]) -> RunJson:
         body = json.loads(json.dumps(body))
         task, key = body["taskRef"]["name"], body.get("idempotencyKey")
         if (task, key) in self._keyed:
             return self._keyed[task, key]
-        self.started.append(dict(body))
+        self.started.append(body.copy())
         seen = self._end(body, task, number=len(self.started))
         if key is not None:
             self._keyed[task, key] = seen
         return seen
 
-    def _end(self, body: Mapping[str, Any], task: str, *, number: int) -> Mapping[str, Any]:
-        seen = {"name": body.get("name", f"{task}-{number}"), "uid": f"child-{number}", "phase": "Succeeded"}
+    def _end(self, body: RunBody, task: str, *, number: int) -> RunJson:
+        seen: RunJson = {"name": body.get("name", f"{task}-{number}"), "uid": f"child-{number}", "phase": "Succeeded"}
         try:
             result = self._children[task](body["payload"]) if task in self._children else None
         except RunFailed as error:
@@ -111,7 +112,7 @@ def fake_run(
     attempt: int = 1,
     max_attempts: int = 3,
     timeout: Optional[float] = None,
-    checkpoint: Any = None,
+    checkpoint: object = None,
     children: Optional[Mapping[str, Child]] = None,
     web: bool = True,
 ) -> Iterator[FakeRun]:
@@ -138,7 +139,7 @@ def fake_run(
         slot.replace(before)
 
 
-def run(task: Task[Any], payload: Optional[Mapping[str, Any]] = None, **wishes: Any) -> FakeRun:
+def run(task: AnyTask, payload: Optional[Mapping[str, object]] = None, **wishes: Any) -> FakeRun:
     """Run a task in a run of its own, made with what ``fake_run`` takes; what became of it."""
     with fake_run(**wishes) as fake:
         fake.call(task, payload)

@@ -61,7 +61,7 @@ class Http:
             raise ApiError(f"{base!r} is not an http or https address")
         self._base = base.rstrip("/")
         self._authorization = authorization
-        handlers: list[Any] = [_NoRedirects()]
+        handlers: list[urllib.request.BaseHandler] = [_NoRedirects()]
         if not proxies:
             handlers.append(urllib.request.ProxyHandler({}))
         if context is not None:
@@ -147,7 +147,7 @@ class _Refused(TidegateError):
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: Any) -> None:
+    def redirect_request(self, *_: object) -> None:
         return None
 
 

@@ -11,9 +11,9 @@ from typing import Any, Final, Self
 
 import aiohttp
 from support.builders import a_run
+from support.jobs import a_job
 from tidegate_api.names import API_VERSION, MANAGED_BY_LABEL, Phase
 from tidegate_cluster.control_plane import ControlPlane
-from tidegate_operator.manifests.job import PodDefaults, build_job
 from tidegate_operator.policies.resolution import resolve
 
 Json = dict[str, Any]
@@ -61,7 +61,7 @@ def _same_job(name: str) -> Json:
     run = _run(name)
     run["metadata"] |= {"uid": UID, "namespace": ""}
     task = run["spec"]["task"]
-    job = build_job(run, resolve(task, run["spec"]), number=1, defaults=PodDefaults())
+    job = a_job(run, resolve(task, run["spec"]))
     del job["metadata"]["ownerReferences"], job["metadata"]["namespace"]
     for labelled in (job, job["spec"]["template"]):
         del labelled["metadata"]["labels"][MANAGED_BY_LABEL]

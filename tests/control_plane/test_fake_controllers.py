@@ -6,19 +6,21 @@ step waits until it has.
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import pytest
 from support.builders import a_run
 from support.fake_cluster import FakeCluster, is_live
+from support.jobs import a_job
 from support.operator import install_crds
 from support.servers import wait_until
 from support.two_apiservers import MERGE, FakeSide, Json, RealSide, Side
 from support.virtual_loop import VirtualClock
 from tidegate_api.names import RUN_UID_LABEL
+from tidegate_api.objects import JobBody, ObjectMeta
+from tidegate_api.ownership import controller_uid
 from tidegate_cluster.control_plane import ControlPlane
-from tidegate_operator.manifests.job import PodDefaults, build_job
-from tidegate_operator.records.parsing import controller_of, job_ended
+from tidegate_operator.records.parsing import job_ended
 
 RUNS = "/apis/tidegate.dev/v1alpha1/namespaces/default/taskruns"
 JOBS = "/apis/batch/v1/namespaces/default/jobs"
@@ -152,7 +154,7 @@ def fake() -> FakeWorld:
 def start_attempt(context: DecisionContext, name: str) -> tuple[str, str]:
     """A run, and the Job that the operator makes for it: the names of the Job and its pod."""
     run = context.side.ask("POST", RUNS, body=a_run(name).built)
-    job = build_job(run.body, {"image": "x", "command": ["x"]}, number=1, defaults=PodDefaults())
+    job = a_job(run.body, {"image": "x", "command": ["x"]})
     made = context.side.ask("POST", JOBS, body=job, fieldValidation="Strict")
     assert made.code == 201, made
     job_name = made.meta["name"]
@@ -183,7 +185,7 @@ def is_there(context: DecisionContext, path: str) -> bool:
 def wait_for_end(context: DecisionContext, job: str) -> list[str]:
     """Until the Job has ended and its pods are counted; how it ended."""
 
-    def body() -> Json:
+    def body() -> Any:
         return context.side.ask("GET", f"{JOBS}/{job}").body
 
     def counted() -> bool:
@@ -200,7 +202,11 @@ def a_job_makes_a_pod(context: DecisionContext) -> Notes:
     owner = made.meta["ownerReferences"][0]
     return [
         made.meta["labels"]["batch.kubernetes.io/controller-uid"] == uid,
-        (controller_of(made.meta, kind="Job") == uid, owner["blockOwnerDeletion"], owner["name"] == job),
+        (
+            controller_uid(cast("ObjectMeta", made.meta), kind="Job") == uid,
+            owner["blockOwnerDeletion"],
+            owner["name"] == job,
+        ),
         (made.meta["finalizers"], made.meta["name"].startswith(f"{job}-"), made.body["status"]["phase"]),
         (RUN_UID_LABEL in made.meta["labels"], made.body["spec"]["activeDeadlineSeconds"]),
         [
@@ -233,7 +239,7 @@ def a_disrupted_pod(context: DecisionContext) -> Notes:
     context.end(pod, 137)
     other = wait_for_pod(context, job)
     context.until(lambda: not is_there(context, f"{PODS}/{pod}"), "the pod to go")
-    ended = job_ended(context.side.ask("GET", f"{JOBS}/{job}").body)
+    ended = job_ended(cast("JobBody", context.side.ask("GET", f"{JOBS}/{job}").body))
     context.start(other)
     context.end(other, 0)
     return [meanwhile, other != pod, ended, wait_for_end(context, job)]

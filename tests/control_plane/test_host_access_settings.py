@@ -24,10 +24,10 @@ def test_labels_that_may_not_be_read_allow_nothing(plane: ControlPlane, tmp_path
     broken = """
 import tidegate_operator.kube.client as kube
 get = kube.KubeClient.get
-async def forbidden(self, path, **options):
+async def forbidden(self, path, shape, **options):
     if path.startswith("/api/v1/namespaces/") and path.count("/") == 4:
         raise kube.KubeError(code=403, reason="Forbidden", message="no")
-    return await get(self, path, **options)
+    return await get(self, path, shape, **options)
 kube.KubeClient.get = forbidden
 """
     with OperatorProcess(plane, log=tmp_path / "log", broken=broken) as made:

@@ -21,9 +21,10 @@ from tidegate_operator.control.runs import Reconciler
 from tidegate_operator.control.schema_worker import SchemaWorker
 from tidegate_operator.control.workqueue import Workqueue
 from tidegate_operator.executors.job import JobExecutor
-from tidegate_operator.kube.client import NotLeadingError
+from tidegate_operator.kube.errors import NotLeadingError
 from tidegate_operator.kube.informer import Informer
 from tidegate_operator.kube.own_writes import OwnWrites
+from tidegate_operator.kube.paths import OWN_GROUP
 from tidegate_operator.manager import LIVE_PODS
 from tidegate_operator.manifests.job import PodDefaults
 from tidegate_operator.metrics import Metrics
@@ -31,7 +32,7 @@ from tidegate_operator.settings import OperatorSettings
 from tidegate_operator.state.cache import Cache
 from tidegate_operator.state.quarantine import Quarantine
 from tidegate_operator.watch.pod_sink import PodSink
-from tidegate_operator.watch.resync import OWN_GROUP, OWN_KINDS, Sweeper
+from tidegate_operator.watch.resync import OWN_KINDS, Sweeper
 
 SETTINGS: Final = OperatorSettings(
     namespaces=[],

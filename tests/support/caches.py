@@ -1,8 +1,9 @@
 """A cache to be fed by hand, and the runs that each feeding says have to be looked at."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
+from tidegate_api.objects import KubeObject
 from tidegate_operator.state.cache import KINDS, Cache
 from tidegate_operator.state.keys import Key
 
@@ -37,9 +38,9 @@ def touched(cache: Cache, act: Callable[[], None], *, kind: str = "taskruns") ->
 
 def saw(cache: Cache, kind: str, body: Json) -> tuple[str, ...]:
     """Hand an object in; the runs that have to be looked at."""
-    return touched(cache, lambda: cache.upserted(kind, body))
+    return touched(cache, lambda: cache.upserted(kind, cast("KubeObject", body)))
 
 
 def lost(cache: Cache, kind: str, body: Json) -> tuple[str, ...]:
     """An object is gone, or has left its watch's selector; the runs that have to be looked at."""
-    return touched(cache, lambda: cache.deleted(kind, body))
+    return touched(cache, lambda: cache.deleted(kind, cast("KubeObject", body)))

@@ -2,8 +2,9 @@
 
 from dataclasses import fields as dataclass_fields
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any, Self, cast
 
+from tidegate_api.bodies import AttemptBody, ScheduleSpecBody, ScheduleStatusBody
 from tidegate_api.names import Phase
 from tidegate_operator.records.attempt import AttemptRecord, PodRecord
 from tidegate_operator.records.definitions import ScheduleRecord
@@ -55,7 +56,7 @@ def an_attempt(**fields: Any) -> AttemptBuilder:
 
 
 def a_run_record(
-    *, phase: Phase = Phase.PENDING, attempts: list[dict[str, Any]] | None = None, **fields: Any
+    *, phase: Phase = Phase.PENDING, attempts: list[AttemptBody] | None = None, **fields: Any
 ) -> RunRecord:
     """A run that was created 200 seconds before NOW."""
     status = StatusRecord(phase=phase, attempts=attempts or [])
@@ -82,9 +83,10 @@ def a_run_record(
     return replace(base, **fields)
 
 
-def a_schedule_record(*, status: dict[str, Any] | None = None, **fields: Any) -> ScheduleRecord:
+def a_schedule_record(*, status: ScheduleStatusBody | None = None, **fields: Any) -> ScheduleRecord:
     """A Schedule of every minute, made an hour before NOW. What isn't a field of the record is one of its spec."""
     own = {k: fields.pop(k) for k in ("name", "created", "generation", "version", "uid") if k in fields}
+    spec = {"cron": "* * * * *", "template": {"spec": {"taskRef": {"name": "t"}}}, **fields}
     base = ScheduleRecord(
         uid="schedule-uid",
         namespace="default",
@@ -92,7 +94,7 @@ def a_schedule_record(*, status: dict[str, Any] | None = None, **fields: Any) ->
         version=3,
         generation=1,
         created=NOW - 3600,
-        spec={"cron": "* * * * *", "template": {"spec": {"taskRef": {"name": "t"}}}, **fields},
+        spec=cast("ScheduleSpecBody", spec),
         status=status or {},
     )
     return replace(base, **own)

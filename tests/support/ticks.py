@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from tidegate_api.bodies import ScheduleStatusBody
 from tidegate_api.names import Phase
 from tidegate_api.times import format_second
 from tidegate_operator.policies.schedule import Decision, Progress, decide
@@ -23,16 +24,23 @@ def decided(
     return decide(schedule, runs, known, now, is_needed=lambda run: run.name in needed)
 
 
-def told(last: float, *, upcoming: float | None = None, generation: int = 1, **condition: Any) -> dict[str, Any]:
+def told(last: float, *, upcoming: float | None = None, generation: int = 1, **condition: Any) -> ScheduleStatusBody:
     """A status as the operator wrote it."""
-    ready = {"type": "Ready", "status": "True", "reason": "Scheduled", "observedGeneration": generation, **condition}
-    status = {
+    ready: Any = {
+        "type": "Ready",
+        "status": "True",
+        "reason": "Scheduled",
+        "observedGeneration": generation,
+        **condition,
+    }
+    status: ScheduleStatusBody = {
         "observedGeneration": generation,
         "lastScheduleTime": format_second(last),
-        "nextScheduleTime": format_second(upcoming) if upcoming is not None else None,
         "conditions": [ready],
     }
-    return {k: v for k, v in status.items() if v is not None}
+    if upcoming is not None:
+        status["nextScheduleTime"] = format_second(upcoming)
+    return status
 
 
 def since(last: float, **spec: Any) -> ScheduleRecord:

@@ -1,15 +1,17 @@
 """The HTTP API with a key: live and archived runs alike, progress, stored logs."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, NoReturn, cast
+from typing import Final, NoReturn, TypedDict, TypeVar, cast
 from urllib.parse import urlencode, urlsplit
 
 import urllib3
+from tidegate_api.bodies import JsonObject
 from tidegate_api.names import TERMINAL_PHASES, Phase
+from tidegate_api.run_json import Definition, ListedRun, RunJson, Why
 from tidegate_api.times import rfc3339
 
 from tidegate_cli.backends import api_logs
-from tidegate_cli.backends.base import Json, Kind, NewRun, RunFilter
+from tidegate_cli.backends.base import Kind, NewRun, RunFilter
 from tidegate_cli.backends.http import AnswerError, Http
 from tidegate_cli.backends.sse import events
 from tidegate_cli.deadlines import Deadline
@@ -18,6 +20,25 @@ from tidegate_cli.names import checked
 
 PAGE: Final = 200
 _WITHOUT_KEY: Final = "it doesn't take the key: make another one in the project's settings, then tidegate login"
+
+
+T = TypeVar("T")
+
+
+class _Page(TypedDict):
+    items: list[object]
+    after: str | None
+
+
+class _RunEvent(TypedDict, total=False):
+    """A change of a run, in a stream."""
+
+    uid: str
+    phase: str
+    reason: str | None
+    attempt: int | None
+    progress: float | None
+    message: str | None
 
 
 class ApiBackend:
@@ -29,13 +50,15 @@ class ApiBackend:
         self.project = project
         self._base = f"/api/v1/projects/{checked(project, what='project')}"
 
-    def create_run(self, wanted: NewRun) -> Json:
-        body = wanted.spec | ({"name": wanted.name} if wanted.name else {})
+    def create_run(self, wanted: NewRun) -> RunJson:
+        body: dict[str, object] = {**wanted.spec}
+        if wanted.name:
+            body["name"] = wanted.name
         if wanted.labels:
-            body = body | {"labels": dict(wanted.labels)}
-        return self._ask("POST", "/runs", body=body, what="run")
+            body["labels"] = dict(wanted.labels)
+        return self._ask(RunJson, "POST", "/runs", body=body, what="run")
 
-    def list_runs(self, wanted: RunFilter, *, limit: int) -> list[Json]:
+    def list_runs(self, wanted: RunFilter, *, limit: int) -> list[ListedRun]:
         query = {
             "phase": ",".join(wanted.phases),
             "task": wanted.task,
@@ -47,30 +70,30 @@ class ApiBackend:
             "from": rfc3339(wanted.since) if wanted.since else None,
             "to": rfc3339(wanted.until) if wanted.until else None,
         }
-        return self._pages("/runs", query, limit=limit)
+        return self._pages(ListedRun, "/runs", query, limit=limit)
 
-    def run_names(self, beginning: str, *, going_on: bool) -> Iterator[str]:
-        phases = ",".join(phase for phase in Phase if phase not in TERMINAL_PHASES) if going_on else None
+    def run_names(self, beginning: str, *, active: bool) -> Iterator[str]:
+        phases = ",".join(phase for phase in Phase if phase not in TERMINAL_PHASES) if active else None
         query = {"q": beginning, "phase": phases}
-        yield from (run["name"] for run in self._pages("/runs", query, limit=PAGE))
+        yield from (run["name"] for run in self._pages(ListedRun, "/runs", query, limit=PAGE))
 
-    def get_run(self, reference: str) -> Json:
-        return self._ask("GET", f"/runs/{checked(reference)}", what=f"run {reference}")
+    def get_run(self, reference: str) -> RunJson:
+        return self._ask(RunJson, "GET", f"/runs/{checked(reference)}", what=f"run {reference}")
 
-    def why(self, run: Json) -> Json:
-        return self._ask("GET", f"/runs/{run['uid']}/why", what=f"run {run['name']}")
+    def why(self, run: RunJson) -> Why:
+        return self._ask(Why, "GET", f"/runs/{run['uid']}/why", what=f"run {run['name']}")
 
-    def result(self, run: Json) -> Any:
-        return self._ask("GET", f"/runs/{run['uid']}/result", what=f"result of {run['name']}")
+    def result(self, run: RunJson) -> object:
+        return self._ask(object, "GET", f"/runs/{run['uid']}/result", what=f"result of {run['name']}")
 
-    def changes(self, run: Json, deadline: Deadline) -> Iterator[Json]:
+    def changes(self, run: RunJson, deadline: Deadline) -> Iterator[RunJson]:
         path = f"/live/v1/projects/{self.project}/events"
         try:
             stream = self._http.stream(path, query={"runs": run["uid"]}, deadline=deadline, quiet=60)
         except AnswerError as error:
             if not error.unavailable:
                 self._refused(error, f"run {run['name']}")
-            # Live updates alone may be away: then whoever waits asks again and again.
+            # Live updates alone may be away: then a waiting command polls.
             yield self.get_run(run["uid"])
             return
         with stream:
@@ -81,12 +104,12 @@ class ApiBackend:
                         run = self.get_run(run["uid"])
                         yield run
                     elif event.name == "run" and event.data.get("uid") == run["uid"]:
-                        run = run | _told(event.data)
+                        run = _with_progress(run, event.data)
                         yield run
             except AnswerError as error:
                 self._refused(error, f"run {run['name']}")
 
-    def logs(self, run: Json, *, attempt: int | None, follow: bool) -> Iterator[str]:
+    def logs(self, run: RunJson, *, attempt: int | None, follow: bool) -> Iterator[str]:
         def ended() -> bool:
             return self.get_run(run["uid"])["phase"] in TERMINAL_PHASES
 
@@ -98,67 +121,74 @@ class ApiBackend:
         except AnswerError as error:
             self._refused(error, f"log of {run['name']}")
 
-    def cancel(self, run: Json) -> Json:
-        return self._ask("POST", f"/runs/{run['uid']}:cancel", what=run["name"])
+    def cancel(self, run: RunJson) -> RunJson:
+        return self._ask(RunJson, "POST", f"/runs/{run['uid']}:cancel", what=run["name"])
 
-    def suspend_run(self, run: Json, *, suspend: bool) -> Json:
-        return self._ask("POST", f"/runs/{run['uid']}:{'suspend' if suspend else 'resume'}", what=run["name"])
+    def suspend_run(self, run: RunJson, *, suspend: bool) -> RunJson:
+        return self._ask(RunJson, "POST", f"/runs/{run['uid']}:{'suspend' if suspend else 'resume'}", what=run["name"])
 
-    def replay(self, run: Json, *, payload: Json | None, name: str | None) -> Json:
-        body: Json = ({} if payload is None else {"payload": payload}) | ({} if name is None else {"name": name})
-        return self._ask("POST", f"/runs/{run['uid']}:replay", body=body, what=run["name"])
+    def replay(self, run: RunJson, *, payload: JsonObject | None, name: str | None) -> RunJson:
+        body: JsonObject = {} if payload is None else {"payload": payload}
+        if name is not None:
+            body["name"] = name
+        return self._ask(RunJson, "POST", f"/runs/{run['uid']}:replay", body=body, what=run["name"])
 
-    def list_definitions(self, kind: Kind) -> list[Json]:
-        return self._pages(f"/{kind.plural}", {})
+    def list_definitions(self, kind: Kind) -> list[Definition]:
+        return self._pages(Definition, f"/{kind.plural}", {})
 
-    def get_definition(self, kind: Kind, name: str) -> Json:
-        return self._ask("GET", f"/{kind.plural}/{checked(name)}", what=f"{kind.name} {name}")
+    def get_definition(self, kind: Kind, name: str) -> Definition:
+        return self._ask(Definition, "GET", f"/{kind.plural}/{checked(name)}", what=f"{kind.name} {name}")
 
     def put_definition(
-        self, kind: Kind, name: str, *, spec: Json, labels: Mapping[str, str] | None
-    ) -> tuple[Json, bool]:
+        self, kind: Kind, name: str, *, spec: JsonObject, labels: Mapping[str, str] | None
+    ) -> tuple[Definition, bool]:
         known = self._find(f"/{kind.plural}/{checked(name)}", what=f"{kind.name} {name}")
-        body: Json = {"spec": spec} | ({} if labels is None else {"labels": dict(labels)})
-        made = self._ask("PUT", f"/{kind.plural}/{checked(name)}", body=body, what=f"{kind.name} {name}")
+        body: JsonObject = {"spec": spec}
+        if labels is not None:
+            body["labels"] = dict(labels)
+        made = self._ask(Definition, "PUT", f"/{kind.plural}/{checked(name)}", body=body, what=f"{kind.name} {name}")
         return made, known is None or known["uid"] != made["uid"]
 
-    def pause_queue(self, name: str, *, paused: bool) -> Json:
-        return self._act("queues", name, "pause" if paused else "resume", what=f"Queue {name}")
+    def pause_queue(self, name: str, *, paused: bool) -> Definition:
+        return self._act(Definition, "queues", name, "pause" if paused else "resume", what=f"Queue {name}")
 
-    def suspend_schedule(self, name: str, *, suspend: bool) -> Json:
-        return self._act("schedules", name, "suspend" if suspend else "resume", what=f"Schedule {name}")
+    def suspend_schedule(self, name: str, *, suspend: bool) -> Definition:
+        return self._act(Definition, "schedules", name, "suspend" if suspend else "resume", what=f"Schedule {name}")
 
-    def trigger(self, schedule: str, *, payload: Json | None) -> Json:
-        body = {} if payload is None else {"payload": payload}
-        return self._act("schedules", schedule, "trigger", what=f"Schedule {schedule}", body=body)
+    def trigger(self, schedule: str, *, payload: JsonObject | None) -> RunJson:
+        body: JsonObject = {} if payload is None else {"payload": payload}
+        return self._act(RunJson, "schedules", schedule, "trigger", what=f"Schedule {schedule}", body=body)
 
-    def _act(self, plural: str, name: str, act: str, *, what: str, body: Json | None = None) -> Json:
-        return self._ask("POST", f"/{plural}/{checked(name)}:{act}", body=body, what=what)
+    def _act(self, shape: type[T], plural: str, name: str, act: str, *, what: str, body: JsonObject | None = None) -> T:
+        return self._ask(shape, "POST", f"/{plural}/{checked(name)}:{act}", body=body, what=what)
 
-    def _pages(self, path: str, query: Mapping[str, object], *, limit: int | None = None) -> list[Json]:
-        items: list[Json] = []
+    def _pages(self, shape: type[T], path: str, query: Mapping[str, object], *, limit: int | None = None) -> list[T]:
+        """All pages; ``shape`` is that of an item."""
+        items: list[T] = []
         after: object = None
         while True:
             size = PAGE if limit is None else min(PAGE, limit - len(items))
-            answer = self._ask("GET", path, query={**query, "limit": size, "after": after}, what="list")
-            items += answer["items"]
+            answer = self._ask(_Page, "GET", path, query={**query, "limit": size, "after": after}, what="list")
+            items += cast("list[T]", answer["items"])
             after = answer["after"]
             if not after or (limit is not None and len(items) >= limit):
                 return items
 
-    def _find(self, path: str, *, what: str) -> Json | None:
+    def _find(self, path: str, *, what: str) -> Definition | None:
         try:
-            return cast("Json", self._http.request("GET", self._base + path))
+            return cast("Definition", self._http.request("GET", self._base + path))
         except AnswerError as error:
             if error.status == 404:
                 return None
             self._refused(error, what)
 
     def _ask(
-        self, method: str, path: str, *, what: str, body: Json | None = None, query: Mapping[str, object] | None = None
-    ) -> Json:
+        self, shape: type[T], method: str, path: str, *, what: str, body: JsonObject | None = None,
+        query: Mapping[str, object] | None = None,
+    ) -> T:  # fmt: skip
+        """``shape``: what the API answers."""
         try:
-            return cast("Json", self._http.request(method, self._base + path, body=body, query=query))
+            return cast("T", self._http.request(method, self._base + path, body=body, query=query))
         except AnswerError as error:
             self._refused(error, what)
 
@@ -229,12 +259,19 @@ def checked_url(url: str) -> str:
     return url.rstrip("/")
 
 
-def _moved(run: Json, event: Json) -> bool:
-    """Whether an event tells of another phase or reason, which only the run itself tells whole."""
-    same = all(event.get(name, run.get(name)) == run.get(name) for name in ("phase", "reason"))
+def _moved(run: RunJson, event: _RunEvent) -> bool:
+    """Whether an event is of another phase or reason: then the run itself has to be read."""
+    same = event.get("phase", run["phase"]) == run["phase"] and event.get("reason", run["reason"]) == run["reason"]
     return event.get("uid") == run["uid"] and not same
 
 
-def _told(event: Json) -> Json:
-    told = {name: event[name] for name in ("attempt", "progress") if event.get(name) is not None}
-    return told | ({"progressMessage": event["message"]} if event.get("message") else {})
+def _with_progress(run: RunJson, event: _RunEvent) -> RunJson:
+    """The run with the progress that an event reports."""
+    newer = run.copy()
+    if (attempt := event.get("attempt")) is not None:
+        newer["attempt"] = attempt
+    if (progress := event.get("progress")) is not None:
+        newer["progress"] = progress
+    if message := event.get("message"):
+        newer["progressMessage"] = message
+    return newer

@@ -3,7 +3,8 @@
 import time
 from collections.abc import Callable, Iterator
 
-from tidegate_cli.backends.base import Json
+from tidegate_api.bodies import AttemptBody
+
 from tidegate_cli.backends.http import AnswerError, Http
 from tidegate_cli.backends.sse import events
 from tidegate_cli.deadlines import Deadline
@@ -51,7 +52,7 @@ def followed(http: Http, project: str, uid: str, *, attempt: int | None, ended: 
 
 
 class _Marks:
-    """Tells when nothing more can come."""
+    """Finds out when nothing more can come."""
 
     def __init__(self, http: Http, path: str, ended: Callable[[], bool]) -> None:
         self._http = http
@@ -69,5 +70,5 @@ class _Marks:
         marked = {end["attempt"] for end in self._http.request("GET", f"{self._path}/logs")["ends"]}
         return {each["number"] for each in self._attempts() if each.get("startedAt")} <= marked
 
-    def _attempts(self) -> list[Json]:
+    def _attempts(self) -> list[AttemptBody]:
         return list(self._http.request("GET", f"{self._path}/attempts")["items"])

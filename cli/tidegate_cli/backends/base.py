@@ -3,18 +3,19 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
+
+from tidegate_api.bodies import JsonObject, TaskRunSpecBody
+from tidegate_api.run_json import Definition, ListedRun, RunJson, Why
 
 from tidegate_cli.deadlines import Deadline
-
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class NewRun:
     """A run to be made."""
 
-    spec: Json
+    spec: TaskRunSpecBody
     name: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
 
@@ -58,56 +59,56 @@ class Backend(Protocol):
     def dashboard(self) -> str | None:
         """The address of the web app, where it is known."""
 
-    def create_run(self, wanted: NewRun) -> Json:
+    def create_run(self, wanted: NewRun) -> RunJson:
         """Make a run; the same one for the same idempotency key."""
 
-    def list_runs(self, wanted: RunFilter, *, limit: int) -> list[Json]:
+    def list_runs(self, wanted: RunFilter, *, limit: int) -> Sequence[ListedRun]:
         """Runs, newest first."""
 
-    def run_names(self, beginning: str, *, going_on: bool) -> Iterator[str]:
-        """Names that begin so, as they come and cheaply: not necessarily all, and maybe others. ``going_on``: of runs that
+    def run_names(self, beginning: str, *, active: bool) -> Iterator[str]:
+        """Names that begin so, as they come and cheaply: not necessarily all, and maybe others. ``active``: of runs that
         haven't ended."""
 
-    def get_run(self, reference: str) -> Json:
+    def get_run(self, reference: str) -> RunJson:
         """A run, by name or uid."""
 
-    def why(self, run: Json) -> Json:
+    def why(self, run: RunJson) -> Why:
         """What a run waits for: `reason` and `message`."""
 
-    def result(self, run: Json) -> Any:
+    def result(self, run: RunJson) -> object:
         """What a run gave back."""
 
-    def changes(self, run: Json, deadline: Deadline) -> Iterator[Json]:
+    def changes(self, run: RunJson, deadline: Deadline) -> Iterator[RunJson]:
         """The run as it is, then each time it changes, until the stream of changes ends for whatever reason."""
 
-    def logs(self, run: Json, *, attempt: int | None, follow: bool) -> Iterator[str]:
+    def logs(self, run: RunJson, *, attempt: int | None, follow: bool) -> Iterator[str]:
         """What its pods wrote, in pieces; with `follow` until the run has ended."""
 
-    def cancel(self, run: Json) -> Json:
+    def cancel(self, run: RunJson) -> RunJson:
         """Ask for its end."""
 
-    def suspend_run(self, run: Json, *, suspend: bool) -> Json:
+    def suspend_run(self, run: RunJson, *, suspend: bool) -> RunJson:
         """Hold it, of one that has started the next attempt; or release it."""
 
-    def replay(self, run: Json, *, payload: Json | None, name: str | None) -> Json:
+    def replay(self, run: RunJson, *, payload: JsonObject | None, name: str | None) -> RunJson:
         """A new run of the same spec."""
 
-    def list_definitions(self, kind: Kind) -> list[Json]:
+    def list_definitions(self, kind: Kind) -> Sequence[Definition]:
         """All of a kind, by name."""
 
-    def get_definition(self, kind: Kind, name: str) -> Json:
+    def get_definition(self, kind: Kind, name: str) -> Definition:
         """One."""
 
     def put_definition(
-        self, kind: Kind, name: str, *, spec: Json, labels: Mapping[str, str] | None
-    ) -> tuple[Json, bool]:
+        self, kind: Kind, name: str, *, spec: JsonObject, labels: Mapping[str, str] | None
+    ) -> tuple[Definition, bool]:
         """Create it or replace its spec as a whole; and whether it is new."""
 
-    def pause_queue(self, name: str, *, paused: bool) -> Json:
+    def pause_queue(self, name: str, *, paused: bool) -> Definition:
         """Let no further run start, or take it back."""
 
-    def suspend_schedule(self, name: str, *, suspend: bool) -> Json:
+    def suspend_schedule(self, name: str, *, suspend: bool) -> Definition:
         """Let no further tick make a run, or take it back."""
 
-    def trigger(self, schedule: str, *, payload: Json | None) -> Json:
+    def trigger(self, schedule: str, *, payload: JsonObject | None) -> RunJson:
         """A run of a Schedule's template, now."""

@@ -27,7 +27,7 @@ class Asked:
 
 
 def connect(asked: Asked, environment: Mapping[str, str]) -> Backend:
-    """The way that is taken; nobody is asked yet but, without a project, for the key's own."""
+    """The way that is taken. Nothing is requested yet but, without a project, the key's own."""
     return chosen(asked, environment)()
 
 
@@ -42,7 +42,7 @@ def chosen(asked: Asked, environment: Mapping[str, str]) -> Callable[[], Backend
         project = asked.namespace or environment.get("TIDEGATE_PROJECT") or login.project
         return partial(api.connect, url=login.url, key=login.key, project=project)
     if asked.via == API:
-        raise CommandError("nobody is logged in: tidegate login URL, or set TIDEGATE_API_URL and TIDEGATE_API_KEY")
+        raise CommandError("not logged in: tidegate login URL, or set TIDEGATE_API_URL and TIDEGATE_API_KEY")
     return _kubernetes(asked, environment)
 
 

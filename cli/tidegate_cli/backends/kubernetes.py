@@ -5,19 +5,21 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import NoReturn, TypedDict, TypeVar, cast
 
 import urllib3
 from kubernetes import client, config
+from tidegate_api.bodies import JsonObject, ScheduleSpecBody, TaskRunBody, TaskRunSpecBody
 from tidegate_api.names import API_VERSION, SCHEDULE_LABEL, TERMINAL_PHASES
+from tidegate_api.objects import KubeObject
 from tidegate_api.replay import replayed_labels, replayed_spec
-from tidegate_api.run_json import definition_json
+from tidegate_api.run_json import Definition, ListedRun, RunJson, Why, definition_json
 from tidegate_api.run_names import name_of_key, new_name, triggered_name
 
 from tidegate_cli.backends import pod_logs
-from tidegate_cli.backends.base import SCHEDULES, Json, Kind, NewRun, RunFilter
+from tidegate_cli.backends.base import SCHEDULES, Kind, NewRun, RunFilter
 from tidegate_cli.backends.filtering import fits
-from tidegate_cli.backends.http import AnswerError, Http
+from tidegate_cli.backends.http import AnswerError, Http, Sender
 from tidegate_cli.backends.responses import listed, run_of
 from tidegate_cli.deadlines import Deadline
 from tidegate_cli.errors import AwayError, CommandError, MissingError
@@ -31,6 +33,14 @@ TRIES = 5
 _UID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
+T = TypeVar("T")
+
+
+class _WatchEvent(TypedDict):
+    type: str
+    object: TaskRunBody
+
+
 class KubernetesBackend:
     """One namespace of one cluster."""
 
@@ -40,7 +50,7 @@ class KubernetesBackend:
         self.project = project
         self.dashboard = dashboard
 
-    def create_run(self, wanted: NewRun) -> Json:
+    def create_run(self, wanted: NewRun) -> RunJson:
         task = str((wanted.spec.get("taskRef") or {}).get("name") or "")
         key = wanted.spec.get("idempotencyKey")
         if key is not None and wanted.name is not None:
@@ -58,42 +68,44 @@ class KubernetesBackend:
             raise CommandError(f"the key {key!r} was used for another run, {name}: use a new key")
         return met
 
-    def list_runs(self, wanted: RunFilter, *, limit: int) -> list[Json]:
+    def list_runs(self, wanted: RunFilter, *, limit: int) -> list[ListedRun]:
         fields = []
         if wanted.task:
             fields.append(f"spec.taskRef.name={wanted.task}")
         if len(wanted.phases) == 1:
             fields.append(f"status.phase={wanted.phases[0]}")
         labels = f"{SCHEDULE_LABEL}={wanted.schedule}" if wanted.schedule else None
-        found = self._list("taskruns", {"fieldSelector": ",".join(fields), "labelSelector": labels})
+        found = self._list(TaskRunBody, "taskruns", {"fieldSelector": ",".join(fields), "labelSelector": labels})
         runs = sorted(map(run_of, found), key=lambda run: (run["createdAt"], run["uid"]), reverse=True)
         return [listed(run) for run in runs if fits(run, wanted)][:limit]
 
-    def run_names(self, beginning: str, *, going_on: bool) -> Iterator[str]:
-        fields = ",".join(f"status.phase!={phase}" for phase in sorted(TERMINAL_PHASES)) if going_on else ""
-        for page in self._list_pages("taskruns", {"fieldSelector": fields}, headers=METADATA_ONLY):
+    def run_names(self, beginning: str, *, active: bool) -> Iterator[str]:
+        fields = ",".join(f"status.phase!={phase}" for phase in sorted(TERMINAL_PHASES)) if active else ""
+        for page in self._list_pages(KubeObject, "taskruns", {"fieldSelector": fields}, headers=METADATA_ONLY):
             yield from (item["metadata"]["name"] for item in page if item["metadata"]["name"].startswith(beginning))
 
-    def get_run(self, reference: str) -> Json:
+    def get_run(self, reference: str) -> RunJson:
         if _UID.fullmatch(reference):
             # No apiserver selects by uid.
-            found = next((item for item in self._list("taskruns") if item["metadata"]["uid"] == reference), None)
+            found = next(
+                (item for item in self._list(TaskRunBody, "taskruns") if item["metadata"]["uid"] == reference), None
+            )
             if found is not None:
                 return run_of(found)
-        return run_of(self._get("taskruns", reference, f"run {reference}"))
+        return run_of(self._get(TaskRunBody, "taskruns", reference, f"run {reference}"))
 
-    def why(self, run: Json) -> Json:
+    def why(self, run: RunJson) -> Why:
         return {"reason": run["reason"] or run["phase"], "message": run["message"] or ""}
 
-    def result(self, run: Json) -> Any:
+    def result(self, run: RunJson) -> object:
         if "result" in run["status"]:
             return run["status"]["result"]
         if run["status"].get("resultRef"):
             raise CommandError("the result is too large for the cluster: the web app has it (tidegate login)")
         raise CommandError(f"{run['name']} has no result")
 
-    def changes(self, run: Json, deadline: Deadline) -> Iterator[Json]:
-        now = self._get("taskruns", run["name"], f"run {run['name']}")
+    def changes(self, run: RunJson, deadline: Deadline) -> Iterator[RunJson]:
+        now = self._get(TaskRunBody, "taskruns", run["name"], f"run {run['name']}")
         self._same(run, now)
         yield run_of(now)
         query = {
@@ -112,69 +124,73 @@ class KubernetesBackend:
         except AnswerError as error:
             self._refused(error, f"run {run['name']}")
 
-    def logs(self, run: Json, *, attempt: int | None, follow: bool) -> Iterator[str]:
+    def logs(self, run: RunJson, *, attempt: int | None, follow: bool) -> Iterator[str]:
         try:
             yield from pod_logs.logs(self._http, run, attempt=attempt, follow=follow)
         except AnswerError as error:
             self._refused(error, f"log of {run['name']}")
 
-    def cancel(self, run: Json) -> Json:
+    def cancel(self, run: RunJson) -> RunJson:
         return self._change_run(run, cancel=True)
 
-    def suspend_run(self, run: Json, *, suspend: bool) -> Json:
+    def suspend_run(self, run: RunJson, *, suspend: bool) -> RunJson:
         return self._change_run(run, suspend=suspend)
 
-    def _change_run(self, run: Json, **spec: object) -> Json:
-        now = self._get("taskruns", run["name"], f"run {run['name']}")
+    def _change_run(self, run: RunJson, **spec: object) -> RunJson:
+        now = self._get(TaskRunBody, "taskruns", run["name"], f"run {run['name']}")
         self._same(run, now)
         if run_of(now)["phase"] in TERMINAL_PHASES:
             raise CommandError(f"{run['name']} has ended already: {run_of(now)['phase']}")
-        return run_of(self._patch("taskruns", run["name"], spec, uid=run["uid"]))
+        return run_of(self._patch(TaskRunBody, "taskruns", run["name"], spec, uid=run["uid"]))
 
-    def replay(self, run: Json, *, payload: Json | None, name: str | None) -> Json:
-        spec = replayed_spec(run["spec"]) | ({} if payload is None else {"payload": payload})
+    def replay(self, run: RunJson, *, payload: JsonObject | None, name: str | None) -> RunJson:
+        spec = cast("TaskRunSpecBody", replayed_spec(run["spec"]) | ({} if payload is None else {"payload": payload}))
         return self.create_run(NewRun(spec=spec, name=name, labels=replayed_labels(run["labels"])))
 
-    def list_definitions(self, kind: Kind) -> list[Json]:
-        return [_definition(item) for item in self._list(kind.plural)]
+    def list_definitions(self, kind: Kind) -> list[Definition]:
+        return [definition_json(item) for item in self._list(KubeObject, kind.plural)]
 
-    def get_definition(self, kind: Kind, name: str) -> Json:
-        return _definition(self._get(kind.plural, name, f"{kind.name} {name}"))
+    def get_definition(self, kind: Kind, name: str) -> Definition:
+        return definition_json(self._get(KubeObject, kind.plural, name, f"{kind.name} {name}"))
 
     def put_definition(
-        self, kind: Kind, name: str, *, spec: Json, labels: Mapping[str, str] | None
-    ) -> tuple[Json, bool]:
+        self, kind: Kind, name: str, *, spec: JsonObject, labels: Mapping[str, str] | None
+    ) -> tuple[Definition, bool]:
         for tried in range(TRIES):
             try:
                 found = self._find(kind.plural, name)
                 if found is None:
                     body = _manifest(kind.name, name, spec=spec, labels=labels or {})
-                    return _definition(
+                    return definition_json(
                         self._http.request("POST", self._path(kind.plural), body=body, query=STRICT)
                     ), True
                 kept = found["metadata"].get("labels") or {}
                 if labels is not None:
                     ours = {key: value for key, value in kept.items() if key not in replayed_labels(kept)}
                     kept = ours | dict(labels)
-                body = {**found, "metadata": {**found["metadata"], "labels": kept}, "spec": spec}
+                changed = {**found, "metadata": {**found["metadata"], "labels": kept}, "spec": spec}
                 path = self._path(kind.plural, name)
-                return _definition(self._http.request("PUT", path, body=body, query=STRICT)), False
+                return definition_json(self._http.request("PUT", path, body=changed, query=STRICT)), False
             except AnswerError as error:
                 # Made, changed or deleted in between: look again.
                 if error.status not in (404, 409) or tried == TRIES - 1:
                     self._refused(error, f"{kind.name} {name}")
         raise AssertionError("unreachable")
 
-    def pause_queue(self, name: str, *, paused: bool) -> Json:
-        return _definition(self._patch("queues", name, {"paused": paused}, what=f"Queue {name}"))
+    def pause_queue(self, name: str, *, paused: bool) -> Definition:
+        return definition_json(self._patch(KubeObject, "queues", name, {"paused": paused}, what=f"Queue {name}"))
 
-    def suspend_schedule(self, name: str, *, suspend: bool) -> Json:
-        return _definition(self._patch("schedules", name, {"suspend": suspend}, what=f"Schedule {name}"))
+    def suspend_schedule(self, name: str, *, suspend: bool) -> Definition:
+        return definition_json(
+            self._patch(KubeObject, "schedules", name, {"suspend": suspend}, what=f"Schedule {name}")
+        )
 
-    def trigger(self, schedule: str, *, payload: Json | None) -> Json:
-        template = self.get_definition(SCHEDULES, schedule)["spec"]["template"]
+    def trigger(self, schedule: str, *, payload: JsonObject | None) -> RunJson:
+        template = cast("ScheduleSpecBody", self.get_definition(SCHEDULES, schedule)["spec"])["template"]
         metadata = template.get("metadata") or {}
-        spec = template["spec"] | ({} if payload is None else {"payload": payload})
+        spec = template["spec"].copy()
+        if payload is not None:
+            spec["payload"] = payload
         labels = {**(metadata.get("labels") or {}), SCHEDULE_LABEL: schedule}
         now = time.time_ns() // 1_000_000
         for later in range(TRIES):
@@ -187,25 +203,34 @@ class KubernetesBackend:
         raise AssertionError("unreachable")
 
     def _create(
-        self, name: str, *, spec: Json, labels: Mapping[str, str], annotations: Mapping[str, str] | None = None
-    ) -> Json:
+        self,
+        name: str,
+        *,
+        spec: TaskRunSpecBody,
+        labels: Mapping[str, str],
+        annotations: Mapping[str, str] | None = None,
+    ) -> TaskRunBody:
         body = _manifest("TaskRun", name, spec=spec, labels=labels, annotations=annotations)
-        return cast("Json", self._http.request("POST", self._path("taskruns"), body=body, query=STRICT))
+        return cast("TaskRunBody", self._http.request("POST", self._path("taskruns"), body=body, query=STRICT))
 
-    def _patch(self, plural: str, name: str, spec: Json, *, uid: str | None = None, what: str = "") -> Json:
+    def _patch(
+        self, shape: type[T], plural: str, name: str, spec: JsonObject, *, uid: str | None = None, what: str = ""
+    ) -> T:
         patch = {"spec": spec} | ({"metadata": {"uid": uid}} if uid else {})
         path = self._path(plural, name)
         try:
-            return cast("Json", self._http.request("PATCH", path, body=patch, query=STRICT, content_type=MERGE_PATCH))
+            return cast("T", self._http.request("PATCH", path, body=patch, query=STRICT, content_type=MERGE_PATCH))
         except AnswerError as error:
             self._refused(error, what or f"run {name}")
 
-    def _list(self, plural: str, query: Mapping[str, object] | None = None) -> list[Json]:
-        return [item for page in self._list_pages(plural, query) for item in page]
+    def _list(self, shape: type[T], plural: str, query: Mapping[str, object] | None = None) -> list[T]:
+        return [item for page in self._list_pages(shape, plural, query) for item in page]
 
     def _list_pages(
-        self, plural: str, query: Mapping[str, object] | None = None, *, headers: Mapping[str, str] | None = None
-    ) -> Iterator[list[Json]]:
+        self, shape: type[T], plural: str, query: Mapping[str, object] | None = None, *,
+        headers: Mapping[str, str] | None = None,
+    ) -> Iterator[list[T]]:  # fmt: skip
+        """Pages of a list; ``shape`` is that of an item."""
         more = ""
         while True:
             asked = {"limit": PAGE, "continue": more, **(query or {})}
@@ -218,15 +243,15 @@ class KubernetesBackend:
             if not more:
                 return
 
-    def _get(self, plural: str, name: str, what: str) -> Json:
+    def _get(self, shape: type[T], plural: str, name: str, what: str) -> T:
         try:
-            return cast("Json", self._http.request("GET", self._path(plural, name)))
+            return cast("T", self._http.request("GET", self._path(plural, name)))
         except AnswerError as error:
             self._refused(error, what)
 
-    def _find(self, plural: str, name: str) -> Json | None:
+    def _find(self, plural: str, name: str) -> KubeObject | None:
         try:
-            return cast("Json", self._http.request("GET", self._path(plural, name)))
+            return cast("KubeObject", self._http.request("GET", self._path(plural, name)))
         except AnswerError as error:
             if _is_missing(error):
                 return None
@@ -236,7 +261,7 @@ class KubernetesBackend:
         base = f"/apis/{API_VERSION}/namespaces/{self.project}/{plural}"
         return base if name is None else f"{base}/{checked(name)}"
 
-    def _same(self, run: Json, now: Json, *, gone: bool = False) -> None:
+    def _same(self, run: RunJson, now: KubeObject, *, gone: bool = False) -> None:
         if gone or now["metadata"]["uid"] != run["uid"]:
             raise CommandError(f"run {run['name']} was deleted")
 
@@ -278,7 +303,7 @@ def connect(
     )
 
 
-def _sender(configuration: client.Configuration) -> Any:
+def _sender(configuration: client.Configuration) -> Sender:
     api = client.ApiClient(configuration)
 
     def send(
@@ -301,26 +326,27 @@ def _sender(configuration: client.Configuration) -> Any:
     return send
 
 
-def _definition(resource: Json) -> Json:
-    return cast("Json", definition_json(resource))
-
-
 def _is_missing(error: AnswerError) -> bool:
     """Whether an object isn't there; of a kind that isn't served, the apiserver names none."""
     return error.status == 404 and bool((error.body.get("details") or {}).get("name"))
 
 
-def _event(line: bytes) -> Json | None:
-    """None for what tells nothing of the run, such as that the version is too old: look again."""
+def _event(line: bytes) -> _WatchEvent | None:
+    """None for what says nothing of the run, such as that the version is too old: look again."""
     try:
-        event = cast("Json", json.loads(line))
+        event = cast("_WatchEvent", json.loads(line))
         return None if event["type"] == "ERROR" else event
     except (ValueError, TypeError, KeyError):
         return None
 
 
 def _manifest(
-    kind: str, name: str, *, spec: Json, labels: Mapping[str, str], annotations: Mapping[str, str] | None = None
-) -> Json:
+    kind: str,
+    name: str,
+    *,
+    spec: Mapping[str, object],
+    labels: Mapping[str, str],
+    annotations: Mapping[str, str] | None = None,
+) -> JsonObject:
     metadata = {"name": name, "labels": dict(labels), "annotations": dict(annotations or {})}
     return {"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, "spec": spec}

@@ -5,9 +5,12 @@ import time
 from collections.abc import Iterator
 from typing import cast
 
+from tidegate_api.bodies import TaskRunBody
 from tidegate_api.names import API_VERSION, ATTEMPT_LABEL, RUN_UID_LABEL, TASK_CONTAINER, TERMINAL_PHASES
+from tidegate_api.objects import ContainerState, PodBody
+from tidegate_api.ownership import controller_of, controller_uid
+from tidegate_api.run_json import RunJson
 
-from tidegate_cli.backends.base import Json
 from tidegate_cli.backends.http import AnswerError, Http
 from tidegate_cli.deadlines import Deadline
 from tidegate_cli.errors import CommandError
@@ -15,7 +18,7 @@ from tidegate_cli.errors import CommandError
 PAUSE_SECONDS = 0.5
 
 
-def logs(http: Http, run: Json, *, attempt: int | None, follow: bool) -> Iterator[str]:
+def logs(http: Http, run: RunJson, *, attempt: int | None, follow: bool) -> Iterator[str]:
     """Pod by pod in the order of attempts; with `follow` until the run has ended."""
     shown: set[str] = set()
     while True:
@@ -32,7 +35,7 @@ def logs(http: Http, run: Json, *, attempt: int | None, follow: bool) -> Iterato
         raise CommandError(f"{run['name']} has no pod with a log (any more): the web app keeps logs (tidegate login)")
 
 
-def _log(http: Http, pod: Json, *, follow: bool) -> Iterator[str]:
+def _log(http: Http, pod: PodBody, *, follow: bool) -> Iterator[str]:
     metadata = pod["metadata"]
     path = f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}/log"
     query = {"container": TASK_CONTAINER, "follow": "true" if follow else None}
@@ -43,7 +46,7 @@ def _log(http: Http, pod: Json, *, follow: bool) -> Iterator[str]:
     yield decoder.decode(b"", final=True)
 
 
-def _pods(http: Http, run: Json, attempt: int | None) -> list[Json]:
+def _pods(http: Http, run: RunJson, attempt: int | None) -> list[PodBody]:
     selector = f"{RUN_UID_LABEL}={run['uid']}" + (f",{ATTEMPT_LABEL}={attempt}" if attempt else "")
     answer = http.request("GET", f"/api/v1/namespaces/{run['project']}/pods", query={"labelSelector": selector})
     jobs: dict[str, bool] = {}
@@ -51,48 +54,43 @@ def _pods(http: Http, run: Json, attempt: int | None) -> list[Json]:
     return sorted(found, key=lambda pod: (_attempt(pod), pod["metadata"]["creationTimestamp"]))
 
 
-def _is_of(http: Http, pod: Json, run: Json, jobs: dict[str, bool]) -> bool:
+def _is_of(http: Http, pod: PodBody, run: RunJson, jobs: dict[str, bool]) -> bool:
     """Whether a pod is the run's: by its owners, for labels can be anybody's. One that its Job left is known to the status."""
-    job = _controller(pod, "Job")
+    job = controller_of(pod["metadata"], kind="Job")
     if job is None:
         attempts = run["status"].get("attempts") or []
         return any(each.get("podName") == pod["metadata"]["name"] for each in attempts)
-    name, uid = job
+    uid = job["uid"]
     if uid not in jobs:
         try:
-            found = http.request("GET", f"/apis/batch/v1/namespaces/{run['project']}/jobs/{name}")
+            found = http.request("GET", f"/apis/batch/v1/namespaces/{run['project']}/jobs/{job.get('name')}")
         except AnswerError as error:
             if error.status != 404:
                 raise
             jobs[uid] = False
         else:
-            owner = _controller(found, "TaskRun")
-            jobs[uid] = found["metadata"]["uid"] == uid and owner is not None and owner[1] == run["uid"]
+            owner = controller_uid(found["metadata"], kind="TaskRun")
+            jobs[uid] = found["metadata"]["uid"] == uid and owner == run["uid"]
     return jobs[uid]
 
 
-def _controller(resource: Json, kind: str) -> tuple[str, str] | None:
-    for owner in resource["metadata"].get("ownerReferences") or []:
-        if owner.get("controller") and owner.get("kind") == kind:
-            return owner["name"], owner["uid"]
-    return None
-
-
-def _attempt(pod: Json) -> int:
+def _attempt(pod: PodBody) -> int:
     text = (pod["metadata"].get("labels") or {}).get(ATTEMPT_LABEL, "")
     return int(text) if text.isdecimal() else 0
 
 
-def _has_started(pod: Json) -> bool:
+def _has_started(pod: PodBody) -> bool:
     statuses = (pod.get("status") or {}).get("containerStatuses") or []
-    state = next((each.get("state") or {} for each in statuses if each["name"] == TASK_CONTAINER), {})
+    state = next(
+        (each.get("state") or ContainerState() for each in statuses if each["name"] == TASK_CONTAINER), ContainerState()
+    )
     return "running" in state or "terminated" in state
 
 
-def _ended(http: Http, run: Json) -> bool:
+def _ended(http: Http, run: RunJson) -> bool:
     path = f"/apis/{API_VERSION}/namespaces/{run['project']}/taskruns/{run['name']}"
     try:
-        now = cast("Json", http.request("GET", path))
+        now = cast("TaskRunBody", http.request("GET", path))
     except AnswerError as error:
         if error.status == 404:
             return True

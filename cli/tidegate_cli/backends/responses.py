@@ -1,18 +1,19 @@
-"""Runs in the cluster as the HTTP API tells of them (`docs/reference/http.md`)."""
+"""Runs in the cluster as the HTTP API describes them (`docs/reference/http.md`)."""
 
-from typing import Any, Final
+from typing import Final, cast
 
+from tidegate_api.bodies import TaskRunBody
 from tidegate_api.names import SCHEDULE_LABEL
-from tidegate_api.run_json import requested_by
+from tidegate_api.objects import ObjectMeta
+from tidegate_api.run_json import ListedRun, Requester, RunJson, requested_by
 from tidegate_api.times import rfc3339
 
-from tidegate_cli.backends.base import Json
 from tidegate_cli.times import parse
 
 _ONLY_WHOLE: Final = ("metadata", "labels", "spec", "status")
 
 
-def run_of(resource: Json) -> Json:
+def run_of(resource: TaskRunBody) -> RunJson:
     """A TaskRun. What only the web app knows, such as progress, is null."""
     metadata, spec, status = resource["metadata"], resource.get("spec") or {}, resource.get("status") or {}
     labels, attempts = metadata.get("labels") or {}, status.get("attempts") or []
@@ -45,9 +46,9 @@ def run_of(resource: Json) -> Json:
     }
 
 
-def listed(run: Json) -> Json:
+def listed(run: RunJson) -> ListedRun:
     """A run in a list."""
-    return {name: value for name, value in run.items() if name not in _ONLY_WHOLE}
+    return cast("ListedRun", {name: value for name, value in run.items() if name not in _ONLY_WHOLE})
 
 
 def _time(text: str | None) -> str | None:
@@ -55,6 +56,6 @@ def _time(text: str | None) -> str | None:
     return text if time is None else rfc3339(time)
 
 
-def _requester(metadata: Json) -> dict[str, Any] | None:
+def _requester(metadata: ObjectMeta) -> Requester | None:
     name = requested_by(metadata)
     return {"name": name, "verified": False} if name else None

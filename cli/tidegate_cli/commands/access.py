@@ -52,7 +52,7 @@ def _ask_key() -> str:
 def logout() -> None:
     """Forget the login. The key stays good: delete it in the project's settings."""
     gone = stored_login.forget(stored_login.path(os.environ))
-    output.say("logged out" if gone else "nobody was logged in")
+    output.say("logged out" if gone else "there was no login")
 
 
 @click.command("open")

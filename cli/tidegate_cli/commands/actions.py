@@ -2,13 +2,14 @@
 
 import sys
 from collections.abc import Sequence
-from functools import partial
 
 import click
+from tidegate_api.bodies import JsonObject
 
 from tidegate_cli import completing, output
-from tidegate_cli.backends.base import Backend, Json
-from tidegate_cli.commands.ending import check_timeout, tell_made, timeout_option, wait_and_tell, watch_option
+from tidegate_cli.backends.base import Backend
+from tidegate_cli.commands.switching import switch_command
+from tidegate_cli.commands.watching import check_timeout, report_created, timeout_option, wait_and_report, watch_option
 from tidegate_cli.errors import INTERRUPTED, CommandError
 from tidegate_cli.names import checked
 from tidegate_cli.options import connected, formatted, with_payload
@@ -16,7 +17,7 @@ from tidegate_cli.signals import Terminated, unwinding
 
 
 @click.command("wait")
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True, shell_complete=completing.runs_going_on)
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, shell_complete=completing.active_runs)
 @timeout_option
 @formatted
 @connected
@@ -26,7 +27,7 @@ def wait(backend: Backend, *, runs: Sequence[str], timeout: float | None, form: 
     Exit code 0 when all succeeded, 1 when one ended in another way, 124 when --timeout is over, 130 when you interrupt.
     """
     found = [backend.get_run(run) for run in runs]
-    return wait_and_tell(backend, found, seconds=timeout, form=form)
+    return wait_and_report(backend, found, seconds=timeout, form=form)
 
 
 @click.command("logs")
@@ -49,7 +50,7 @@ def logs(backend: Backend, *, run: str, follow: bool, attempt: int | None) -> No
 
 
 @click.command("cancel")
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True, shell_complete=completing.runs_going_on)
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, shell_complete=completing.active_runs)
 @formatted
 @connected
 def cancel(backend: Backend, *, runs: Sequence[str], form: str | None) -> None:
@@ -59,26 +60,24 @@ def cancel(backend: Backend, *, runs: Sequence[str], form: str | None) -> None:
         output.show_item(asked, form=form, text=lambda each: f"{each['name']} is to be cancelled")
 
 
-@click.command("suspend")
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True, shell_complete=completing.runs_going_on)
-@formatted
-@connected
-def suspend(backend: Backend, *, runs: Sequence[str], form: str | None) -> None:
-    """Hold each RUN: one that waits doesn't start, one that has started gets no further attempt."""
-    for run in runs:
-        held = backend.suspend_run(backend.get_run(run), suspend=True)
-        output.show_item(held, form=form, text=partial("{0[name]} suspended".format))
-
-
-@click.command("resume")
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True, shell_complete=completing.runs_going_on)
-@formatted
-@connected
-def resume(backend: Backend, *, runs: Sequence[str], form: str | None) -> None:
-    """Release each RUN that is suspended; a step that waits for an approval has it."""
-    for run in runs:
-        released = backend.suspend_run(backend.get_run(run), suspend=False)
-        output.show_item(released, form=form, text=partial("{0[name]} resumed".format))
+suspend = switch_command(
+    "suspend",
+    noun="RUN",
+    many=True,
+    complete=completing.active_runs,
+    change=lambda backend, name: backend.suspend_run(backend.get_run(name), suspend=True),
+    done="suspended",
+    text="Suspend each RUN: one that waits doesn't start, one that has started gets no further attempt.",
+)
+resume = switch_command(
+    "resume",
+    noun="RUN",
+    many=True,
+    complete=completing.active_runs,
+    change=lambda backend, name: backend.suspend_run(backend.get_run(name), suspend=False),
+    done="resumed",
+    text="Release each RUN that is suspended; a step that waits for an approval has it.",
+)
 
 
 @click.command("replay")
@@ -90,10 +89,10 @@ def resume(backend: Backend, *, runs: Sequence[str], form: str | None) -> None:
 @formatted
 @connected
 def replay(
-    backend: Backend, *, run: str, payload: Json | None, name: str | None, watch: bool, timeout: float | None,
+    backend: Backend, *, run: str, payload: JsonObject | None, name: str | None, watch: bool, timeout: float | None,
     form: str | None,
 ) -> int:  # fmt: skip
     """Make a new run that does what RUN did, with another payload if one is given."""
     check_timeout(watch, timeout)
     made = backend.replay(backend.get_run(run), payload=payload, name=name and checked(name))
-    return tell_made(backend, made, watch=watch, timeout=timeout, form=form)
+    return report_created(backend, made, watch=watch, timeout=timeout, form=form)

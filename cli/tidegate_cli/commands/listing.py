@@ -1,8 +1,9 @@
-"""`ls` of definitions: one command for each kind, told apart by its columns."""
+"""`ls` of definitions: one command for each kind, with its own columns."""
 
 from collections.abc import Sequence
 
 import click
+from tidegate_api.run_json import Definition
 
 from tidegate_cli import output
 from tidegate_cli.backends.base import Backend, Kind
@@ -10,7 +11,7 @@ from tidegate_cli.options import connected, formatted
 from tidegate_cli.output import Column
 
 
-def list_command(kind: Kind, columns: Sequence[Column], *, hint: str = "") -> click.Command:
+def list_command(kind: Kind, columns: Sequence[Column[Definition]], *, hint: str = "") -> click.Command:
     """The command; ``hint`` is what people read beside that there are none."""
 
     @click.command("ls", help=f"List the {kind.name}s.")

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Final
 
 import click
+from tidegate_api.bodies import JsonObject
 
 from tidegate_cli import output
-from tidegate_cli.backends.base import Json
 from tidegate_cli.errors import INTERRUPTED, MISUSED, CommandError
 from tidegate_cli.library import find_python, module_of, python_option, search_path
 from tidegate_cli.options import with_payload
@@ -25,7 +25,7 @@ RESULT_MAX_BYTES: Final = 4096
 @click.argument("function", metavar="FILE:FUNCTION")
 @with_payload
 @python_option
-def execute(function: str, *, payload: Json | None, python: str | None) -> int:
+def execute(function: str, *, payload: JsonObject | None, python: str | None) -> int:
     """Run a task here, as a pod would: task.py:resize, or package.module:resize.
 
     What it prints goes to stderr, its result to stdout; the exit code is the runner's: 0, 1 for a failure, 64 for one that is

@@ -1,23 +1,24 @@
 """Queues: listed, paused, resumed."""
 
-from functools import partial
+from collections.abc import Sequence
 from typing import Final
 
 import click
+from tidegate_api.run_json import Definition
 
 from tidegate_cli import completing, output
-from tidegate_cli.backends.base import QUEUES, Backend, Json
+from tidegate_cli.backends.base import QUEUES
 from tidegate_cli.commands.listing import list_command
-from tidegate_cli.options import connected, formatted
+from tidegate_cli.commands.switching import switch_command
 from tidegate_cli.output import Column
 
 
-def _rate(queue: Json) -> str:
+def _rate(queue: Definition) -> str:
     rate = queue["spec"].get("rateLimit")
     return f"{rate['runs']} in {rate['perSeconds']}s" if rate else ""
 
 
-COLUMNS: Final = (
+COLUMNS: Final[Sequence[Column[Definition]]] = (
     Column(head="NAME", cell=lambda queue: queue["name"]),
     Column(head="PAUSED", cell=lambda queue: "yes" if queue["spec"].get("paused") else "no"),
     Column(head="RUNNING", cell=lambda queue: str(queue["status"].get("running", 0))),
@@ -38,19 +39,23 @@ def queues() -> None:
 queues.add_command(list_command(QUEUES, COLUMNS, hint="; runs go in the queue default, without limits"))
 
 
-@queues.command("pause")
-@click.argument("queue", shell_complete=completing.queues)
-@formatted
-@connected
-def pause(backend: Backend, *, queue: str, form: str | None) -> None:
-    """Let no further run of QUEUE start; those that run go on."""
-    output.show_item(backend.pause_queue(queue, paused=True), form=form, text=partial("{0[name]} paused".format))
-
-
-@queues.command("resume")
-@click.argument("queue", shell_complete=completing.queues)
-@formatted
-@connected
-def resume(backend: Backend, *, queue: str, form: str | None) -> None:
-    """Let the runs of QUEUE start again."""
-    output.show_item(backend.pause_queue(queue, paused=False), form=form, text=partial("{0[name]} resumed".format))
+queues.add_command(
+    switch_command(
+        "pause",
+        noun="QUEUE",
+        complete=completing.queues,
+        change=lambda backend, name: backend.pause_queue(name, paused=True),
+        done="paused",
+        text="Let no further run of QUEUE start; those that run go on.",
+    )
+)
+queues.add_command(
+    switch_command(
+        "resume",
+        noun="QUEUE",
+        complete=completing.queues,
+        change=lambda backend, name: backend.pause_queue(name, paused=False),
+        done="resumed",
+        text="Let the runs of QUEUE start again.",
+    )
+)

@@ -3,15 +3,17 @@
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import click
+from tidegate_api.bodies import AttemptBody, JsonObject, TaskRunSpecBody
 from tidegate_api.names import Phase
+from tidegate_api.run_json import ListedRun, RunJson
 from tidegate_api.times import rfc3339
 
-from tidegate_cli import completing, following, output
-from tidegate_cli.backends.base import TASKS, Backend, Json, NewRun, RunFilter
-from tidegate_cli.commands.ending import check_timeout, tell_made, timeout_option, watch_option
+from tidegate_cli import completing, output, run_watch
+from tidegate_cli.backends.base import TASKS, Backend, NewRun, RunFilter
+from tidegate_cli.commands.watching import check_timeout, report_created, timeout_option, watch_option
 from tidegate_cli.deadlines import Duration
 from tidegate_cli.errors import MISUSED, AwayError, CommandError, MissingError
 from tidegate_cli.names import checked
@@ -19,7 +21,7 @@ from tidegate_cli.options import connected, formatted, with_payload
 from tidegate_cli.output import Column
 from tidegate_cli.times import one_line, parse
 
-COLUMNS: Final = (
+COLUMNS: Final[Sequence[Column[ListedRun]]] = (
     Column(head="NAME", cell=lambda run: run["name"]),
     Column(head="TASK", cell=lambda run: run["task"] or "(inline)"),
     Column(head="QUEUE", cell=lambda run: run["queue"] or "default"),
@@ -76,7 +78,7 @@ class Moment(click.ParamType[datetime]):
 @formatted
 @connected
 def run_task(
-    backend: Backend, *, task: str, payload: Json | None, name: str | None, labels: Sequence[str], watch: bool,
+    backend: Backend, *, task: str, payload: JsonObject | None, name: str | None, labels: Sequence[str], watch: bool,
     timeout: float | None, form: str | None, **asked: Any,
 ) -> int:  # fmt: skip
     """Run TASK, a Task of the project.
@@ -86,13 +88,16 @@ def run_task(
     """
     check_timeout(watch, timeout)
     _check_task(backend, task)
-    spec = {"taskRef": {"name": task}, **({} if payload is None else {"payload": payload}), **_spec(asked)}
+    spec: TaskRunSpecBody = {"taskRef": {"name": task}}
+    if payload is not None:
+        spec["payload"] = payload
+    spec |= _spec(asked)
     run = backend.create_run(NewRun(spec=spec, name=name and checked(name), labels=_labels(labels)))
-    return tell_made(backend, run, watch=watch, timeout=timeout, form=form)
+    return report_created(backend, run, watch=watch, timeout=timeout, form=form)
 
 
 def _check_task(backend: Backend, task: str) -> None:
-    """A run of a Task that isn't there would wait for it for a minute. Who may not look is told by the run."""
+    """A run of a Task that isn't there would wait for it for a minute. A user who may not read Tasks learns it from the run."""
     checked(task)
     try:
         backend.get_definition(TASKS, task)
@@ -104,7 +109,7 @@ def _check_task(backend: Backend, task: str) -> None:
         return
 
 
-def _spec(asked: Mapping[str, Any]) -> Json:
+def _spec(asked: Mapping[str, Any]) -> TaskRunSpecBody:
     fields = {
         "queue": asked["queue"],
         "priority": asked["priority"],
@@ -115,7 +120,7 @@ def _spec(asked: Mapping[str, Any]) -> Json:
         "startAfter": rfc3339(asked["start_after"]) if asked["start_after"] else None,
         "dependsOn": [{"name": each} for each in asked["depends_on"]] or None,
     }
-    return {name: value for name, value in fields.items() if value is not None}
+    return cast("TaskRunSpecBody", {name: value for name, value in fields.items() if value is not None})
 
 
 def _labels(given: Sequence[str]) -> dict[str, str]:
@@ -164,20 +169,20 @@ def show_run(backend: Backend, *, run: str, only_result: bool, form: str | None)
     output.show_item(found, form=form, text=lambda each: _description(backend, each))
 
 
-def _description(backend: Backend, run: Json) -> str:
+def _description(backend: Backend, run: RunJson) -> str:
     lines = [
         ("Name", run["name"]),
         ("Uid", run["uid"]),
         ("Project", run["project"]),
         ("Task", run["task"] or "(inline)"),
         ("Queue", run["queue"] or "default"),
-        ("Phase", following.summary(run)),
+        ("Phase", run_watch.summary(run)),
         ("Waits for", _waits_for(backend, run)),
         ("Schedule", run["schedule"]),
         ("Batch", run["batch"]),
         ("Parent", run["parent"]),
         ("Tags", ", ".join(run["tags"])),
-        ("Asked by", (run["requestedBy"] or {}).get("name")),
+        ("Asked by", run["requestedBy"]["name"] if run["requestedBy"] is not None else None),
         ("Created", _moment(run["createdAt"])),
         ("Started", _moment(run["startedAt"])),
         ("Ended", _moment(run["finishedAt"])),
@@ -190,8 +195,8 @@ def _description(backend: Backend, run: Json) -> str:
     return "\n".join([*described, *(["Attempts:", *attempts] if attempts else [])])
 
 
-def _waits_for(backend: Backend, run: Json) -> str | None:
-    if following.ended(run) or run["phase"] == Phase.RUNNING:
+def _waits_for(backend: Backend, run: RunJson) -> str | None:
+    if run_watch.ended(run) or run["phase"] == Phase.RUNNING:
         return None
     why = backend.why(run)
     place = f", {why['position']} in line" if why.get("position") else ""
@@ -202,7 +207,7 @@ def _moment(text: str | None) -> str | None:
     return f"{text} ({output.age(text)} ago)" if text else None
 
 
-def _attempt(attempt: Json) -> str:
+def _attempt(attempt: AttemptBody) -> str:
     code, message = attempt.get("exitCode"), attempt.get("message") or ""
     said = (
         f"{attempt['number']}",

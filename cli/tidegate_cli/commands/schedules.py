@@ -1,18 +1,21 @@
 """Schedules: listed, triggered, suspended, resumed."""
 
-from functools import partial
+from collections.abc import Sequence
 from typing import Final
 
 import click
+from tidegate_api.bodies import JsonObject
+from tidegate_api.run_json import Definition
 
 from tidegate_cli import completing, output
-from tidegate_cli.backends.base import SCHEDULES, Backend, Json
-from tidegate_cli.commands.ending import check_timeout, tell_made, timeout_option, watch_option
+from tidegate_cli.backends.base import SCHEDULES, Backend
 from tidegate_cli.commands.listing import list_command
+from tidegate_cli.commands.switching import switch_command
+from tidegate_cli.commands.watching import check_timeout, report_created, timeout_option, watch_option
 from tidegate_cli.options import connected, formatted, with_payload
 from tidegate_cli.output import Column
 
-COLUMNS: Final = (
+COLUMNS: Final[Sequence[Column[Definition]]] = (
     Column(head="NAME", cell=lambda schedule: schedule["name"]),
     Column(head="CRON", cell=lambda schedule: schedule["spec"].get("cron")),
     Column(head="ZONE", cell=lambda schedule: schedule["spec"].get("timeZone", "UTC")),
@@ -40,29 +43,31 @@ schedules.add_command(list_command(SCHEDULES, COLUMNS))
 @formatted
 @connected
 def trigger(
-    backend: Backend, *, schedule: str, payload: Json | None, watch: bool, timeout: float | None, form: str | None
+    backend: Backend, *, schedule: str, payload: JsonObject | None, watch: bool, timeout: float | None, form: str | None
 ) -> int:
     """Make a run of SCHEDULE's template now; what its cron does stays as it is."""
     check_timeout(watch, timeout)
     made = backend.trigger(schedule, payload=payload)
-    return tell_made(backend, made, watch=watch, timeout=timeout, form=form)
+    return report_created(backend, made, watch=watch, timeout=timeout, form=form)
 
 
-@schedules.command("suspend")
-@click.argument("schedule", shell_complete=completing.schedules)
-@formatted
-@connected
-def suspend(backend: Backend, *, schedule: str, form: str | None) -> None:
-    """Let no further tick of SCHEDULE make a run."""
-    changed = backend.suspend_schedule(schedule, suspend=True)
-    output.show_item(changed, form=form, text=partial("{0[name]} suspended".format))
-
-
-@schedules.command("resume")
-@click.argument("schedule", shell_complete=completing.schedules)
-@formatted
-@connected
-def resume(backend: Backend, *, schedule: str, form: str | None) -> None:
-    """Let the ticks of SCHEDULE make runs again."""
-    changed = backend.suspend_schedule(schedule, suspend=False)
-    output.show_item(changed, form=form, text=partial("{0[name]} resumed".format))
+schedules.add_command(
+    switch_command(
+        "suspend",
+        noun="SCHEDULE",
+        complete=completing.schedules,
+        change=lambda backend, name: backend.suspend_schedule(name, suspend=True),
+        done="suspended",
+        text="Let no further tick of SCHEDULE make a run.",
+    )
+)
+schedules.add_command(
+    switch_command(
+        "resume",
+        noun="SCHEDULE",
+        complete=completing.schedules,
+        change=lambda backend, name: backend.suspend_schedule(name, suspend=False),
+        done="resumed",
+        text="Let the ticks of SCHEDULE make runs again.",
+    )
+)

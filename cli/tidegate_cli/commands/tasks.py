@@ -5,14 +5,16 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from typing import IO, Final
+from typing import IO, Final, TypedDict, cast
 
 import click
 import yaml
+from tidegate_api.bodies import JsonObject
 from tidegate_api.names import API_VERSION
+from tidegate_api.run_json import Definition
 
 from tidegate_cli import output
-from tidegate_cli.backends.base import TASKS, Backend, Json
+from tidegate_cli.backends.base import TASKS, Backend
 from tidegate_cli.commands.listing import list_command
 from tidegate_cli.errors import MISUSED, CommandError
 from tidegate_cli.library import find_python, module_of, python_option, search_path
@@ -20,7 +22,7 @@ from tidegate_cli.options import connected
 from tidegate_cli.output import Column
 
 
-def _runs_what(task: Json) -> str:
+def _runs_what(task: Definition) -> str:
     spec = task["spec"]
     return str(spec.get("entrypoint") or " ".join(spec.get("command") or []) or "(the image's own)")
 
@@ -36,7 +38,7 @@ print(json.dumps(export(sys.argv[1], image=sys.argv[2])))
 """
 """In the project's own Python. The last line is ours: a module may print while it is imported."""
 
-COLUMNS: Final = (
+COLUMNS: Final[Sequence[Column[Definition]]] = (
     Column(head="NAME", cell=lambda task: task["name"]),
     Column(head="QUEUE", cell=lambda task: task["spec"].get("queue", "default")),
     Column(head="IMAGE", cell=lambda task: task["spec"].get("image")),
@@ -96,7 +98,20 @@ def export(module: str, *, image: str, python: str | None, form: str) -> None:
     output.console().out(yaml.safe_dump_all(found, sort_keys=False, allow_unicode=True), end="", highlight=False)
 
 
-def _manifests(file: IO[str], *, project: str) -> Iterator[Json]:
+class _Metadata(TypedDict, total=False):
+    name: str
+    namespace: str
+    labels: dict[str, str]
+
+
+class _Manifest(TypedDict):
+    """A Task of a file."""
+
+    metadata: _Metadata
+    spec: JsonObject
+
+
+def _manifests(file: IO[str], *, project: str) -> Iterator[_Manifest]:
     try:
         found = [document for document in yaml.safe_load_all(file) if document is not None]
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -105,7 +120,7 @@ def _manifests(file: IO[str], *, project: str) -> Iterator[Json]:
         raise CommandError(f"{file.name} has no Task", code=MISUSED)
     for document in found:
         _check(document, file.name, project)
-        yield document
+        yield cast("_Manifest", document)
 
 
 def _check(document: object, file: str, project: str) -> None:

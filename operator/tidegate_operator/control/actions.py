@@ -2,20 +2,22 @@
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 import structlog
-from tidegate_api.names import GROUP, VERSION, Phase, Reason
+from tidegate_api.bodies import TaskRunBody, TaskRunStatusBody, TaskSpecBody
+from tidegate_api.names import Phase, Reason
+from tidegate_api.objects import ObjectMeta
 
 from tidegate_operator.control.schema_worker import SchemaWorker
 from tidegate_operator.control.set_aside import mark_set_aside
 from tidegate_operator.control.warning_events import Warnings
 from tidegate_operator.executors import Executor, StartRefusedError
 from tidegate_operator.executors.job import expected_job_name
-from tidegate_operator.json_codec import Json
-from tidegate_operator.kube.client import METADATA, KubeClient, KubeError
+from tidegate_operator.kube.client import METADATA, KubeClient
+from tidegate_operator.kube.errors import KubeError
 from tidegate_operator.kube.namespace_labels import NamespaceLabels
 from tidegate_operator.kube.own_writes import OwnWrites
+from tidegate_operator.kube.paths import own_path
 from tidegate_operator.metrics import Metrics
 from tidegate_operator.policies.decision import (
     Action,
@@ -44,7 +46,7 @@ REFUSED_PAUSE = 5.0
 """Seconds until a Job that the cluster refused is tried again."""
 
 DOUBT_SECONDS = 3.0
-"""How long a POST is repeated of which it isn't sure whether it was carried out, before that is told and the slot given up."""
+"""How long a POST is repeated of which it isn't sure whether it was carried out, before that is reported and the slot given up."""
 
 RECOVER_PAUSE = 2.0
 CHECK_PAUSE = 0.2
@@ -137,7 +139,7 @@ class Actor:
         if number == 1:
             self._metrics.start_seconds.observe(max(0.0, self._clock() - run.seen))
 
-    async def _refuse_start(self, run: RunRecord, resolved: Json) -> Cause | None:
+    async def _refuse_start(self, run: RunRecord, resolved: TaskSpecBody) -> Cause | None:
         settings = self._settings
         misplaced = refuse_namespace(run.namespace, own=settings.release_namespace, listed=settings.namespaces)
         if misplaced is not None:
@@ -174,8 +176,9 @@ class Actor:
         version = schema_version(run, task)
         if body is None or version is None:
             return
-        spec: Json = body["spec"]
-        schema = (spec.get("task") or (task.spec if task else {}))["payloadSchema"]
+        spec = body["spec"]
+        source = spec.get("task") or (task.spec if task is not None else None) or {}
+        schema = source["payloadSchema"]
         refusal = await self._schemas.check(run.namespace, schema, spec.get("payload") or {})
         if self._is_gone(run) or schema_version(run, self._cache.task_of(run)) != version:
             return  # it changed while we checked: decide again
@@ -184,7 +187,7 @@ class Actor:
         elif not run.cancel:
             await self._fail(run, reason=refusal.reason, message=refusal.message)
 
-    async def _resolve(self, run: RunRecord, body: Json) -> Json | None:
+    async def _resolve(self, run: RunRecord, body: TaskRunBody) -> TaskSpecBody | None:
         """The TaskSpec of the next attempt: that of the last one, while its Job is there; else the Task is read again."""
         previous = self._cache.attempts.latest(run.uid)
         if previous is not None and (frozen := await self._executor.frozen_spec(previous)) is not None:
@@ -209,7 +212,7 @@ class Actor:
             and now < self._cache.track.in_doubt_since(run) + DOUBT_SECONDS
             and refused.__cause__ is not None
         ):
-            raise refused.__cause__  # it is sent again: a name that is taken by then tells that it was made
+            raise refused.__cause__  # it is sent again: a name that is taken by then shows that it was made
         self._log.info("job refused", run=run.name, namespace=run.namespace, message=refused.refusal.message)
         if not refused.sure:
             # The apiserver may have stored it before it failed: that is looked up once no late write can come any more.
@@ -228,16 +231,12 @@ class Actor:
             run, build_status(run, phase=Phase.FAILED, reason=reason, message=message, finished=now, now=now)
         )
 
-    async def _write_status(self, run: RunRecord, status: Json) -> None:
+    async def _write_status(self, run: RunRecord, status: TaskRunStatusBody) -> None:
         version = run.version
-        # `replace` makes a stale version a 409; `test` would make it a 422. With `add`, nulls in the result survive.
-        patch: list[dict[str, Any]] = [
-            {"op": "replace", "path": "/metadata/resourceVersion", "value": str(version)},
-            {"op": "add", "path": "/status", "value": status},
-        ]
         try:
-            path = f"{self._path(run)}/status"
-            made = await self._client.json_patch(path, patch, resource="taskruns/status", accept=METADATA)
+            made = await self._client.write_status(
+                self._path(run), status, version=version, resource="taskruns", accept=METADATA
+            )
         except KubeError as error:
             if error.code not in (404, 409):
                 raise
@@ -249,7 +248,7 @@ class Actor:
             message = status.get("message") or str(phase)
             await self._warnings.post(run, reason=status.get("reason") or str(phase), message=message)
 
-    def _wrote(self, run: RunRecord, meta: Json, status: Json, *, written_on: int) -> None:
+    def _wrote(self, run: RunRecord, meta: ObjectMeta, status: TaskRunStatusBody, *, written_on: int) -> None:
         self._cache.wrote_status(run, meta, status, written_on=written_on)
         phase = Phase(status["phase"])
         if phase.terminal:
@@ -278,7 +277,10 @@ class Actor:
             run, message=fault.message, ttl=next((t for t in (run.ttl, plan_ttl) if t is not None), None), now=now
         )
         path, version = f"{self._path(run)}/status", run.version
-        bodies: tuple[Json, ...] = ({**status, "nextAttemptAt": None}, {**dict.fromkeys(STATUS_FIELDS), **status})
+        bodies: tuple[dict[str, object], ...] = (
+            {**status, "nextAttemptAt": None},
+            {**dict.fromkeys(STATUS_FIELDS), **status},
+        )
         for part in bodies:
             patch = {"metadata": {"uid": run.uid, "resourceVersion": str(version)}, "status": part}
             try:
@@ -299,18 +301,18 @@ class Actor:
         body = await self._read(run)
         if body is None:
             return
-        entry = next((a for a in run.status.attempts if a["number"] == number), {})
-        name = entry.get("jobName") or expected_job_name(run, number=number)
+        entry = next((a for a in run.status.attempts if a["number"] == number), None)
+        name = (entry.get("jobName") if entry is not None else None) or expected_job_name(run, number=number)
         resolved = self._resolve_again(run, body)
         if not await self._executor.recover(run, number=number, job_name=name, resolved=resolved):
             self._cache.track.recover_later(run, self._clock() + RECOVER_PAUSE)
 
     async def _plan_again(self, run: RunRecord, attempt: AttemptRecord) -> None:
-        """The Job that would tell how the attempt is treated is gone, or tells nothing: the run does."""
+        """The Job that holds how the attempt is treated is gone, or unreadable: the run has it."""
         if (body := await self._read(run)) is not None and not attempt.plan_known:
             self._cache.planned(attempt, self._resolve_again(run, body) or {})
 
-    def _resolve_again(self, run: RunRecord, body: Json) -> Json | None:
+    def _resolve_again(self, run: RunRecord, body: TaskRunBody) -> TaskSpecBody | None:
         """The TaskSpec as it is now; None where its Task is gone."""
         task, spec = self._cache.task_of(run), body["spec"]
         source = spec.get("task") or (task.spec if task else None)
@@ -328,10 +330,10 @@ class Actor:
             return
         self._cache.drop_run(run.uid)
 
-    async def _read(self, run: RunRecord) -> Json | None:
+    async def _read(self, run: RunRecord) -> TaskRunBody | None:
         """The run as it is now, also put into the cache; None when it is gone."""
         try:
-            body = await self._client.get(self._path(run), resource="taskruns")
+            body = await self._client.get(self._path(run), TaskRunBody, resource="taskruns")
         except KubeError as error:
             if error.code != 404:
                 raise
@@ -344,4 +346,4 @@ class Actor:
         return body
 
     def _path(self, run: RunRecord) -> str:
-        return f"/apis/{GROUP}/{VERSION}/namespaces/{run.namespace}/taskruns/{run.name}"
+        return own_path("taskruns", run.namespace, run.name)

@@ -1,7 +1,7 @@
 """When what may wait is done: one thing at a time, and only for a share of the time.
 
 A long answer means a busy apiserver, and makes the pause after it long. So when a thousand runs start at once, telling that
-they are starting doesn't keep them from it; on an idle cluster everything is told at once.
+they are starting doesn't keep them from it; on an idle cluster everything is reported at once.
 """
 
 import time

@@ -5,12 +5,12 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from tidegate_api.names import GROUP, VERSION
+from tidegate_api.bodies import QueueStatusBody
 
 from tidegate_operator.control.set_aside import mark_set_aside
 from tidegate_operator.control.workqueue import NOTHING, Work, Workqueue
-from tidegate_operator.json_codec import Json
 from tidegate_operator.kube.client import KubeClient
+from tidegate_operator.kube.paths import own_path
 from tidegate_operator.policies.status import queue_status
 from tidegate_operator.records.definitions import QueueRecord
 from tidegate_operator.records.faults import Fault, FaultError, Ref
@@ -20,6 +20,9 @@ from tidegate_operator.state.quarantine import RETRY_SECONDS
 
 KIND = "queues"
 PAUSE_SECONDS = 1.0
+
+EARLY_SECONDS = 1.0
+"""The workqueue comes back after RETRY_SECONDS, counted from when it saw the fault: a moment after `fault_at`, or before it."""
 
 
 class QueueReporter:
@@ -54,7 +57,7 @@ class QueueReporter:
             self._written.pop(ident, None)
             return NOTHING
         if state.fault is not None:
-            if self._clock() < state.fault_at + RETRY_SECONDS - 1.0:
+            if self._clock() < state.fault_at + RETRY_SECONDS - EARLY_SECONDS:
                 raise FaultError(state.fault)
             self._cache.admission.try_again(namespace, name)
             self._workqueue.wake()
@@ -71,21 +74,14 @@ class QueueReporter:
 
     async def set_aside(self, ident: str, fault: Fault) -> float | None:
         """Say so in the Queue's conditions."""
-        await mark_set_aside(self._client, self._path(*names_of(ident)), fault, resource=KIND, now=self._clock())
+        await mark_set_aside(self._client, own_path(KIND, *names_of(ident)), fault, resource=KIND, now=self._clock())
         return None
 
     async def recovered(self, ident: str) -> None:
         """Take the condition away."""
-        await mark_set_aside(self._client, self._path(*names_of(ident)), None, resource=KIND, now=self._clock())
+        await mark_set_aside(self._client, own_path(KIND, *names_of(ident)), None, resource=KIND, now=self._clock())
 
-    async def _write(self, ident: str, queue: QueueRecord, status: Json) -> None:
+    async def _write(self, ident: str, queue: QueueRecord, status: QueueStatusBody) -> None:
         self._written[ident] = self._clock()
-        patch: list[Json] = [
-            {"op": "replace", "path": "/metadata/resourceVersion", "value": str(queue.version)},
-            {"op": "add", "path": "/status", "value": status},
-        ]
-        path = f"{self._path(queue.namespace, queue.name)}/status"
-        self._cache.upserted(KIND, await self._client.json_patch(path, patch, resource="queues/status"))
-
-    def _path(self, namespace: str, name: str) -> str:
-        return f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/queues/{name}"
+        path = own_path(KIND, queue.namespace, queue.name)
+        self._cache.upserted(KIND, await self._client.write_status(path, status, version=queue.version, resource=KIND))

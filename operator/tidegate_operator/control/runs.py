@@ -1,6 +1,6 @@
 """Runs as keys of the workqueue: what a decision looks at, and how its actions are carried out.
 
-Whoever waits only for a queue is let in when all that is known has been decided on, so that no slot is given away on half a
+A run that waits only for a queue is let in when all that is known has been decided on, so that no slot is given away on half a
 picture.
 """
 

@@ -10,13 +10,16 @@ from functools import partial
 from typing import Final
 
 import structlog
-from tidegate_api.names import API_VERSION, GROUP, SCHEDULE_LABEL, VERSION, ScheduleReason
+from tidegate_api.bodies import ScheduleStatusBody
+from tidegate_api.names import API_VERSION, SCHEDULE_LABEL, ScheduleReason
+from tidegate_api.objects import KubeObject
 
 from tidegate_operator.control.set_aside import mark_set_aside
 from tidegate_operator.control.warning_events import Warnings
 from tidegate_operator.control.workqueue import NOTHING, Work, Workqueue
-from tidegate_operator.json_codec import Json
-from tidegate_operator.kube.client import KubeClient, KubeError
+from tidegate_operator.kube.client import KubeClient
+from tidegate_operator.kube.errors import KubeError
+from tidegate_operator.kube.paths import own_path
 from tidegate_operator.policies.retention import ended_at
 from tidegate_operator.policies.schedule import MISSED, Decision, Progress, Standing, decide
 from tidegate_operator.records.definitions import ScheduleRecord
@@ -74,12 +77,12 @@ class ScheduleReconciler:
 
     async def set_aside(self, ident: str, fault: Fault) -> float | None:
         """Say so in the Schedule's conditions."""
-        await mark_set_aside(self._client, _path(*names_of(ident)), fault, resource=KIND, now=self._clock())
+        await mark_set_aside(self._client, own_path(KIND, *names_of(ident)), fault, resource=KIND, now=self._clock())
         return None
 
     async def recovered(self, ident: str) -> None:
         """Take the condition away."""
-        await mark_set_aside(self._client, _path(*names_of(ident)), None, resource=KIND, now=self._clock())
+        await mark_set_aside(self._client, own_path(KIND, *names_of(ident)), None, resource=KIND, now=self._clock())
 
     def _needed_in(self, namespace: str) -> Callable[[RunRecord], bool] | None:
         """Which finished runs have to stay; None: they aren't ours to delete."""
@@ -101,7 +104,7 @@ class ScheduleReconciler:
         dealt_with = True
         for tick in decision.create:
             refused = await self._create(schedule, tick)
-            news = refused is not None and not _is_told(refused, schedule, progress)
+            news = refused is not None and not _is_reported(refused, schedule, progress)
             progress.trouble = refused
             if refused is not None and news:
                 await self._warnings.post(schedule, reason=refused.reason, message=refused.message)
@@ -112,10 +115,10 @@ class ScheduleReconciler:
         if decision.create:
             self._workqueue.add(
                 schedule_key(schedule.namespace, schedule.name)
-            )  # to tell of them, with the runs in the cache
+            )  # to record them, with the runs in the cache
         if decision.status is not None:
             await self._write_status(schedule, progress, decision.status)
-        # Not before: what failed is decided on again, and would be told of again.
+        # Not before: what failed is decided on again, and would be reported again.
         if decision.missed is not None and dealt_with:
             await self._warnings.post(schedule, reason=MISSED, message=decision.missed)
         for run in decision.delete:
@@ -123,7 +126,7 @@ class ScheduleReconciler:
 
     async def _create(self, schedule: ScheduleRecord, tick: float) -> Standing | None:
         """Make a tick's run; made already is fine. Answers with why there is none."""
-        path, name = _runs_path(schedule.namespace), schedule.run_name(tick)
+        path, name = own_path("taskruns", schedule.namespace), schedule.run_name(tick)
         try:
             made = await self._client.create(path, build_run(schedule, name), resource="taskruns")
         except KubeError as error:
@@ -132,7 +135,7 @@ class ScheduleReconciler:
                 return Standing(ScheduleReason.CREATE_REFUSED, f"run {name} was refused: {error.message[:1024]}")
             if error.code != 409 or error.conflict:
                 raise
-            made = await self._client.get(f"{path}/{name}", resource="taskruns")
+            made = await self._client.get(f"{path}/{name}", KubeObject, resource="taskruns")
             if (made["metadata"].get("labels") or {}).get(SCHEDULE_LABEL) != schedule.name:
                 message = f"a run {name} that isn't this schedule's is in the way: its tick has no run"
                 self._log.warning("name taken", run=name, namespace=schedule.namespace)
@@ -143,7 +146,7 @@ class ScheduleReconciler:
     async def _cancel(self, run: RunRecord) -> None:
         # The uid has it refused when the name has been used again.
         patch = {"metadata": {"uid": run.uid}, "spec": {"cancel": True}}
-        path = f"{_runs_path(run.namespace)}/{run.name}"
+        path = own_path("taskruns", run.namespace, run.name)
         try:
             self._saw_run(await self._client.merge_patch(path, patch, resource="taskruns"))
         except KubeError as error:
@@ -151,33 +154,29 @@ class ScheduleReconciler:
                 raise
 
     async def _delete(self, run: RunRecord) -> None:
-        path = f"{_runs_path(run.namespace)}/{run.name}"
+        path = own_path("taskruns", run.namespace, run.name)
         await self._client.delete(
             path, resource="taskruns", uid=run.uid, version=str(run.version), propagation="Background"
         )
         self._cache.forget("taskruns", namespace=run.namespace, name=run.name, uid=run.uid)
 
-    async def _write_status(self, schedule: ScheduleRecord, progress: Progress, status: Json) -> None:
-        path = f"{_path(schedule.namespace, schedule.name)}/status"
-        patch: list[Json] = [
-            {"op": "replace", "path": "/metadata/resourceVersion", "value": str(schedule.version)},
-            {"op": "add", "path": "/status", "value": status},
-        ]
-        made = await self._client.json_patch(path, patch, resource="schedules/status")
-        # Written: from now on the Schedule itself tells.
+    async def _write_status(self, schedule: ScheduleRecord, progress: Progress, status: ScheduleStatusBody) -> None:
+        path = own_path(KIND, schedule.namespace, schedule.name)
+        made = await self._client.write_status(path, status, version=schedule.version, resource=KIND)
+        # Written: from now on the Schedule itself records it.
         progress.reached, progress.trouble, progress.written = None, None, self._clock()
         self._cache.upserted(KIND, made)
 
-    def _saw_run(self, body: Json) -> None:
+    def _saw_run(self, body: KubeObject) -> None:
         # At once, so that what is decided next never lags the watch.
         self._cache.upserted("taskruns", body)
 
 
-def build_run(schedule: ScheduleRecord, name: str) -> Json:
+def build_run(schedule: ScheduleRecord, name: str) -> dict[str, object]:
     """The TaskRun of one tick. It has no owner: runs outlive their Schedule."""
     template = schedule.spec["template"]
     wanted = template.get("metadata") or {}
-    meta: Json = {
+    meta: dict[str, object] = {
         "name": name,
         "namespace": schedule.namespace,
         "labels": {**(wanted.get("labels") or {}), SCHEDULE_LABEL: schedule.name},
@@ -187,17 +186,9 @@ def build_run(schedule: ScheduleRecord, name: str) -> Json:
     return {"apiVersion": API_VERSION, "kind": "TaskRun", "metadata": meta, "spec": template["spec"]}
 
 
-def _is_told(refused: Standing, schedule: ScheduleRecord, progress: Progress) -> bool:
+def _is_reported(refused: Standing, schedule: ScheduleRecord, progress: Progress) -> bool:
     """Whether it is what was said at the last try already. Of a name that is taken, each tick has its own."""
     if refused.reason is not ScheduleReason.CREATE_REFUSED:
         return False
     conditions = schedule.status.get("conditions") or ()
     return refused == progress.trouble or any(c.get("reason") == refused.reason for c in conditions)
-
-
-def _runs_path(namespace: str) -> str:
-    return f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/taskruns"
-
-
-def _path(namespace: str, name: str) -> str:
-    return f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/schedules/{name}"

@@ -11,7 +11,7 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from tidegate_api.names import Reason
 
@@ -47,7 +47,7 @@ class SchemaWorker:
         """Whether the namespace has to wait before it asks for more."""
         return self._waiting.total() >= self._places or self._waiting[namespace] >= max(1, self._places * 3 // 4)
 
-    async def check(self, namespace: str, schema: Mapping[str, Any], payload: Mapping[str, Any]) -> Cause | None:
+    async def check(self, namespace: str, schema: Mapping[str, object], payload: Mapping[str, object]) -> Cause | None:
         """Why the run can't go on with this payload, if so."""
         try:
             asked = {"schema": json.dumps(schema, separators=(",", ":")), "payload": payload}
@@ -69,7 +69,7 @@ class SchemaWorker:
             await self._end()
 
     async def _ask(self, line: bytes) -> Cause | None:
-        # Twice: the worker may have ended for what an earlier check has left in its memory, or by somebody's hand.
+        # Twice: the worker may have ended for what an earlier check has left in its memory, or by a signal.
         for _ in range(2):
             answer = await self._exchange(line)
             if answer.endswith(b"\n"):
@@ -87,7 +87,7 @@ class SchemaWorker:
     async def _exchange(self, line: bytes) -> bytes:
         """The worker's answer; not a whole line when it ended."""
         if self._process is not None and self._process.returncode is not None:
-            self._process = None  # it ended while nobody asked
+            self._process = None  # it ended while idle
         process = self._process or await self._start()
         assert process.stdin is not None
         assert process.stdout is not None

@@ -3,17 +3,27 @@
 It is written beside whatever else the status holds, so that a status that can't be understood stays as it is.
 """
 
+from typing import TypedDict
+
 from tidegate_api.names import SET_ASIDE_CONDITION
+from tidegate_api.objects import Condition, KubeObject
 from tidegate_api.times import format_time
 
-from tidegate_operator.json_codec import Json
 from tidegate_operator.kube.client import KubeClient
 from tidegate_operator.records.faults import Fault
 
 
+class _Status(TypedDict, total=False):
+    conditions: list[Condition]
+
+
+class _Conditioned(KubeObject, total=False):
+    status: _Status
+
+
 async def mark_set_aside(client: KubeClient, path: str, fault: Fault | None, *, resource: str, now: float) -> None:
     """Write the condition; without a fault, take it away. Raises KubeError."""
-    body = await client.get(path, resource=resource)
+    body = await client.get(path, _Conditioned, resource=resource)
     status = body.get("status") or {}
     found = status.get("conditions") or []
     others = [c for c in found if c.get("type") != SET_ASIDE_CONDITION]
@@ -22,14 +32,14 @@ async def mark_set_aside(client: KubeClient, path: str, fault: Fault | None, *, 
     wanted = [*others, condition(fault, now=now)] if fault is not None else others
     if [_without_time(c) for c in wanted] == [_without_time(c) for c in found]:
         return
-    patch: Json = {
+    patch = {
         "metadata": {"uid": body["metadata"]["uid"], "resourceVersion": body["metadata"]["resourceVersion"]},
         "status": {"conditions": wanted},
     }
     await client.merge_patch(f"{path}/status", patch, resource=f"{resource}/status")
 
 
-def condition(fault: Fault, *, now: float) -> Json:
+def condition(fault: Fault, *, now: float) -> Condition:
     """The condition as it is written."""
     return {
         "type": SET_ASIDE_CONDITION,
@@ -40,5 +50,5 @@ def condition(fault: Fault, *, now: float) -> Json:
     }
 
 
-def _without_time(condition: Json) -> Json:
+def _without_time(condition: Condition) -> dict[str, object]:
     return {k: v for k, v in condition.items() if k != "lastTransitionTime"}

@@ -1,4 +1,4 @@
-"""When which key has to be looked at again: a heap in which a key set anew leaves its old entry behind, to be skipped."""
+"""When which key has to be looked at again: a heap in which a key that is set again leaves its old entry behind, to be skipped."""
 
 import heapq
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ class Timers(Generic[K]):
         self._at: dict[K, float] = {}
 
     def set(self, key: K, at: float | None) -> None:
-        """Wake `key` at `at`, and not when it was told before; None: not at all."""
+        """Wake `key` at `at`, and not at the time given before; None: not at all."""
         if at is None:
             self._at.pop(key, None)
         elif self._at.get(key) != at:
@@ -32,5 +32,5 @@ class Timers(Generic[K]):
 
     @property
     def next_at(self) -> float | None:
-        """The soonest moment; one that was set anew since may stand for nothing."""
+        """The soonest moment; one that was set again since may stand for nothing."""
         return self._heap[0][0] if self._heap else None

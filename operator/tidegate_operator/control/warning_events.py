@@ -6,9 +6,10 @@ from typing import Final
 
 import structlog
 from tidegate_api.names import API_VERSION
+from tidegate_api.times import format_second
 
-from tidegate_operator.json_codec import Json
-from tidegate_operator.kube.client import KubeClient, KubeError
+from tidegate_operator.kube.client import KubeClient
+from tidegate_operator.kube.errors import KubeError
 from tidegate_operator.records.definitions import ScheduleRecord
 from tidegate_operator.records.run import RunRecord
 
@@ -36,9 +37,9 @@ class Warnings:
             self._log.warning("event refused", about=about.name, namespace=about.namespace, error=str(error))
 
 
-def build_warning(about: RunRecord | ScheduleRecord, *, reason: str, message: str, now: float) -> Json:
+def build_warning(about: RunRecord | ScheduleRecord, *, reason: str, message: str, now: float) -> dict[str, object]:
     """The Event."""
-    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
+    at = format_second(now)
     return {
         "apiVersion": "v1",
         "kind": "Event",

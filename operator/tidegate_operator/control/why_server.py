@@ -1,6 +1,6 @@
-"""A small port inside the cluster that tells what one run waits for, and its place in line.
+"""A small port inside the cluster that answers what one run waits for, and its place in line.
 
-Only the leader knows, so whoever asks finds it by the Lease's holder. Callers show a service account token, which the
+Only the leader knows, so a caller finds it by the Lease's holder. Callers show a service account token, which the
 apiserver reviews; only the accounts that the settings name are answered.
 """
 
@@ -9,12 +9,11 @@ import time
 from collections.abc import Callable, Collection
 from typing import Final
 
-import aiohttp
 from aiohttp import web
 
 from tidegate_operator.http_server import Port
-from tidegate_operator.json_codec import Json
-from tidegate_operator.kube.client import KubeClient, KubeError
+from tidegate_operator.kube.client import KubeClient
+from tidegate_operator.kube.errors import REQUEST_FAILED
 from tidegate_operator.policies.decision import DecisionContext
 from tidegate_operator.policies.why import explain
 from tidegate_operator.records.run import RunRecord
@@ -54,7 +53,7 @@ class WhyServer(Port):
             return _problem(401, "a service account token is needed")
         try:
             user = await self._user_of(token)
-        except (KubeError, aiohttp.ClientError, TimeoutError, OSError):
+        except REQUEST_FAILED:
             return _problem(503, "the token can't be reviewed now")
         if user not in self._callers:
             return _problem(403 if user else 401, "this account may not ask")
@@ -65,10 +64,15 @@ class WhyServer(Port):
             return _problem(404, "there is no such TaskRun")
         return web.json_response(self._why(run))
 
-    def _why(self, run: RunRecord) -> Json:
+    def _why(self, run: RunRecord) -> dict[str, object]:
         now = self._clock()
         why, place = explain(run, self._context(run, now), now), self._cache.admission.place(run.uid)
-        answer: Json = {"uid": run.uid, "phase": str(run.status.phase), "reason": why.reason, "message": why.message}
+        answer: dict[str, object] = {
+            "uid": run.uid,
+            "phase": str(run.status.phase),
+            "reason": why.reason,
+            "message": why.message,
+        }
         if place is not None:
             answer["place"] = {
                 "position": place.position,

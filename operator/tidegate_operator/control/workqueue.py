@@ -9,19 +9,17 @@ ends or marks it, and it is tried again when it changes and every five minutes.
 """
 
 import asyncio
-import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Protocol
 
-import aiohttp
 import structlog
 
 from tidegate_operator.control.deferred import DeferredQueue
 from tidegate_operator.control.timers import Timers
-from tidegate_operator.kube.client import KubeError, NotLeadingError
+from tidegate_operator.kube.errors import NotLeadingError, is_transient
 from tidegate_operator.metrics import Metrics
 from tidegate_operator.records.faults import Fault, FaultError, Ref
 from tidegate_operator.state.keys import Key
@@ -36,9 +34,6 @@ BURST: Final = 100
 
 STEPS_IN_A_ROW: Final = 20
 """Times that acting on a key may call for acting on it again before that is taken for a circle and slowed down."""
-
-BY_POLICY: Final = re.compile(r"(admission webhook|ValidatingAdmissionPolicy).* denied")
-"""A write that an admission policy refuses. The policy can change at any time, so this is no fault of the object."""
 
 LONGEST_SLEEP: Final = 30.0
 """A wall clock that is set forward wakes no timer: so long may a key be late for it."""
@@ -126,7 +121,7 @@ class Workqueue:
         self._lanes[kind] = _Lane(handler, places)
 
     def also_wake(self, alarm: Callable[[], float | None]) -> None:
-        """Call `drained` of the handlers at the moment that `alarm` tells, too."""
+        """Call `drained` of the handlers also at the moment that `alarm` gives."""
         self._alarms.append(alarm)
 
     def add(self, key: Key) -> None:
@@ -354,17 +349,6 @@ class Workqueue:
         if self._quarantine.is_empty:
             return False
         return self._quarantine.find(key[0], self._lanes[key[0]].handler.ref(key[1]).uid) is not None
-
-
-def is_transient(error: Exception) -> bool:
-    """Whether an error is one of the surroundings: the same may go well in a moment, and says nothing of the object."""
-    if isinstance(error, KubeError):
-        return (
-            error.code in (401, 403, 404, 408, 409, 429)
-            or error.code >= 500
-            or BY_POLICY.search(error.message) is not None
-        )
-    return isinstance(error, aiohttp.ClientError | TimeoutError | OSError)
 
 
 def _back_off(failures: int) -> float:

@@ -6,7 +6,8 @@ record either way.
 
 from typing import Protocol
 
-from tidegate_operator.json_codec import Json
+from tidegate_api.bodies import TaskRunBody, TaskSpecBody
+
 from tidegate_operator.records.attempt import AttemptRecord
 from tidegate_operator.records.run import Cause, RunRecord
 
@@ -26,13 +27,13 @@ class StartRefusedError(Exception):
 class Executor(Protocol):
     """One way to carry attempts out."""
 
-    async def start(self, run: RunRecord, body: Json, resolved: Json, *, number: int) -> None:
+    async def start(self, run: RunRecord, body: TaskRunBody, resolved: TaskSpecBody, *, number: int) -> None:
         """Start attempt `number`; started already is fine. Raises StartRefusedError."""
 
     async def find(self, run: RunRecord, *, number: int) -> bool:
         """Whether attempt `number` is there after all; if so it is in the cache, and so is what is left of one that was."""
 
-    async def frozen_spec(self, attempt: AttemptRecord) -> Json | None:
+    async def frozen_spec(self, attempt: AttemptRecord) -> TaskSpecBody | None:
         """The resolved TaskSpec that an earlier attempt was made from, if it is still known."""
 
     async def stop(self, attempt: AttemptRecord, why: Cause) -> None:
@@ -44,5 +45,5 @@ class Executor(Protocol):
     async def inspect(self, attempt: AttemptRecord) -> None:
         """Find out how the attempt stands, and why it doesn't run."""
 
-    async def recover(self, run: RunRecord, *, number: int, job_name: str, resolved: Json | None) -> bool:
-        """Find an attempt that the status tells of; False while something of it may still run."""
+    async def recover(self, run: RunRecord, *, number: int, job_name: str, resolved: TaskSpecBody | None) -> bool:
+        """Find an attempt that the status has; False while something of it may still run."""

@@ -2,26 +2,37 @@
 
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypedDict
 
+from tidegate_api.bodies import TaskRunBody, TaskSpecBody
 from tidegate_api.job_names import job_name
 from tidegate_api.names import RUN_UID_LABEL, Reason
+from tidegate_api.objects import EventBody, JobBody, KubeObject, PodBody
+from tidegate_api.ownership import controller_uid
 from tidegate_api.times import format_time
 
 from tidegate_operator.executors import StartRefusedError
 from tidegate_operator.executors.pod_events import newest_event, trouble_of_pod
 from tidegate_operator.executors.refusals import refusal_of_job, refusal_of_pod
-from tidegate_operator.json_codec import Json
-from tidegate_operator.kube.client import METADATA, KubeClient, KubeError
+from tidegate_operator.kube.client import METADATA, KubeClient
+from tidegate_operator.kube.errors import KubeError
 from tidegate_operator.manifests.job import PodDefaults, ReservedPathError, TooDeepError, build_job
 from tidegate_operator.policies.outcome import is_over
 from tidegate_operator.policies.retry import ran_out_of_memory
 from tidegate_operator.records.attempt import TASK_ENDED, AttemptRecord, PodRecord
-from tidegate_operator.records.parsing import controller_of, job_ended, task_spec_of
+from tidegate_operator.records.parsing import job_ended, task_spec_of
 from tidegate_operator.records.run import NO_NODE, STOP_ANNOTATION, STOP_FLOOR_ANNOTATION, Cause, Plan, RunRecord
 from tidegate_operator.state.cache import Cache
 
 JOB_UID_LABEL: Final = "batch.kubernetes.io/controller-uid"
+
+
+class _PodList(TypedDict):
+    items: list[PodBody]
+
+
+class _EventList(TypedDict):
+    items: list[EventBody]
 
 
 class JobExecutor:
@@ -32,12 +43,12 @@ class JobExecutor:
     ) -> None:
         self._client, self._cache, self._defaults, self._clock = client, cache, defaults, clock
 
-    async def start(self, run: RunRecord, body: Json, resolved: Json, *, number: int) -> None:
+    async def start(self, run: RunRecord, body: TaskRunBody, resolved: TaskSpecBody, *, number: int) -> None:
         """POST the Job. A Job of that name that is ours already is success; another's is a permanent error."""
         # The status keeps the last attempts only; the Job before knows of all that were.
         latest = self._cache.attempts.latest(run.uid)
         after_oom = ran_out_of_memory(run.status.attempts) or (latest is not None and latest.after_oom)
-        path = f"/apis/batch/v1/namespaces/{run.namespace}/jobs"
+        path, name = f"/apis/batch/v1/namespaces/{run.namespace}/jobs", expected_job_name(run, number=number)
         try:
             job = build_job(body, resolved, number=number, defaults=self._defaults, after_oom=after_oom)
             made = await self._client.create(path, job, resource="jobs", strict=True, accept=METADATA)
@@ -46,9 +57,9 @@ class JobExecutor:
                 raise  # such as of a quota that is counted by many at once: it goes well in a moment
             if error.code != 409:
                 raise refusal_of_job(error) from error
-            made = await self._client.get(f"{path}/{job['metadata']['name']}", resource="jobs", accept=METADATA)
-            if controller_of(made["metadata"], kind="TaskRun") != run.uid:
-                message = f"a Job {job['metadata']['name']} that isn't this run's is in the way"
+            made = await self._client.get(f"{path}/{name}", KubeObject, resource="jobs", accept=METADATA)
+            if controller_uid(made["metadata"], kind="TaskRun") != run.uid:
+                message = f"a Job {name} that isn't this run's is in the way"
                 raise StartRefusedError(Cause(Reason.ERROR, message), final=True) from error
         except (ReservedPathError, TooDeepError) as error:
             raise StartRefusedError(Cause(Reason.INVALID_TASK, str(error)), final=True) from error
@@ -65,31 +76,31 @@ class JobExecutor:
             self._cache.upserted("pods", pod)
         return False
 
-    async def _live_pods(self, run: RunRecord) -> list[Json]:
+    async def _live_pods(self, run: RunRecord) -> list[PodBody]:
         params = {
             "labelSelector": f"{RUN_UID_LABEL}={run.uid}",
             "fieldSelector": "status.phase!=Succeeded,status.phase!=Failed",
         }
-        pods = await self._client.get(f"/api/v1/namespaces/{run.namespace}/pods", resource="pods", params=params)
-        found: list[Json] = pods["items"]
-        return found
+        path = f"/api/v1/namespaces/{run.namespace}/pods"
+        pods = await self._client.get(path, _PodList, resource="pods", params=params)
+        return pods["items"]
 
     async def _find(self, run: RunRecord, path: str) -> bool:
         try:
-            job = await self._client.get(path, resource="jobs", accept=METADATA)
+            job = await self._client.get(path, KubeObject, resource="jobs", accept=METADATA)
         except KubeError as error:
             if error.code != 404:
                 raise
             return False
-        if controller_of(job["metadata"], kind="TaskRun") != run.uid:
+        if controller_uid(job["metadata"], kind="TaskRun") != run.uid:
             return False
         self._cache.upserted("jobs", job)
         return True
 
-    async def frozen_spec(self, attempt: AttemptRecord) -> Json | None:
+    async def frozen_spec(self, attempt: AttemptRecord) -> TaskSpecBody | None:
         """From the annotation of the attempt's Job; None when the Job is gone."""
         try:
-            job = await self._client.get(self._job_path(attempt), resource="jobs", accept=METADATA)
+            job = await self._client.get(self._job_path(attempt), KubeObject, resource="jobs", accept=METADATA)
         except KubeError as error:
             if error.code == 404:
                 return None
@@ -126,7 +137,7 @@ class JobExecutor:
         except KubeError as error:
             if (
                 error.code not in (404, 409) and not error.other_uid
-            ):  # gone, or another of the name: the next look tells
+            ):  # gone, or another of the name: the next inspection finds out
                 raise
         self._cache.attempts.stopping(attempt, why, pod=pod)
 
@@ -155,7 +166,7 @@ class JobExecutor:
         path = f"/api/v1/namespaces/{attempt.namespace}/pods"
         params = {"labelSelector": f"{JOB_UID_LABEL}={attempt.job_uid}"}
         listed: set[str] = set()
-        async for items, _ in self._client.pages(path, resource="pods", params=params):
+        async for items, _ in self._client.pages(path, KubeObject, resource="pods", params=params):
             for item in items:
                 listed.add(item["metadata"]["uid"])
                 self._cache.upserted("pods", item)
@@ -163,7 +174,7 @@ class JobExecutor:
             if pod.uid not in listed and not pod.terminal and not await self._is_there(attempt, pod):
                 self._cache.attempts.pod_is_gone(attempt, pod)
 
-    async def recover(self, run: RunRecord, *, number: int, job_name: str, resolved: Json | None) -> bool:
+    async def recover(self, run: RunRecord, *, number: int, job_name: str, resolved: TaskSpecBody | None) -> bool:
         """The Job may only have been missed; else its attempt is over once none of the run's pods may still run."""
         if await self._find(run, f"/apis/batch/v1/namespaces/{run.namespace}/jobs/{job_name}"):
             return True
@@ -191,7 +202,7 @@ class JobExecutor:
 
     async def _is_there(self, attempt: AttemptRecord, pod: PodRecord) -> bool:
         try:
-            body = await self._client.get(self._pod_path(attempt, pod), resource="pods")
+            body = await self._client.get(self._pod_path(attempt, pod), KubeObject, resource="pods")
         except KubeError as error:
             if error.code == 404:
                 return False
@@ -204,7 +215,7 @@ class JobExecutor:
     async def _look_at_job(self, attempt: AttemptRecord) -> None:
         index, now = self._cache.attempts, self._clock()
         try:
-            job = await self._client.get(self._job_path(attempt), resource="jobs")
+            job = await self._client.get(self._job_path(attempt), JobBody, resource="jobs")
         except KubeError as error:
             if error.code != 404:
                 raise
@@ -227,31 +238,31 @@ class JobExecutor:
             index.is_held(attempt, None, at=now)
             return
         said = newest_event(await self._events(attempt.namespace, attempt.job_uid, selector=",reason=FailedCreate"))
-        trouble = refusal_of_pod(said["message"]) if said is not None else None
+        trouble = refusal_of_pod(said.message) if said is not None else None
         index.is_held(attempt, trouble if trouble and trouble.reason == Reason.QUOTA_EXCEEDED else None, at=now)
         if trouble is not None:
             index.has_trouble(attempt, trouble, at=now)
 
-    async def _events(self, namespace: str, uid: str, *, selector: str = "") -> list[Json]:
+    async def _events(self, namespace: str, uid: str, *, selector: str = "") -> list[EventBody]:
         """The Events about an object."""
         params = {"fieldSelector": f"involvedObject.uid={uid}{selector}"}
-        found = await self._client.get(f"/api/v1/namespaces/{namespace}/events", resource="events", params=params)
-        items: list[Json] = found["items"]
-        return items
+        path = f"/api/v1/namespaces/{namespace}/events"
+        found = await self._client.get(path, _EventList, resource="events", params=params)
+        return found["items"]
 
     async def _look_for_unconfirmed(self, attempt: AttemptRecord) -> None:
         """Whether the POST that was never answered has made its Job: then the Job's own record replaces this one."""
         now = self._clock()
         self._cache.attempts.inspected(attempt, at=now, runs=False)
         try:
-            job = await self._client.get(self._job_path(attempt), resource="jobs", accept=METADATA)
+            job = await self._client.get(self._job_path(attempt), KubeObject, resource="jobs", accept=METADATA)
         except KubeError as error:
             if error.code != 404:
                 raise
             if now >= attempt.unconfirmed_until:
                 self._cache.attempts.job_is_gone(attempt)
         else:
-            if controller_of(job["metadata"], kind="TaskRun") == attempt.run_uid:
+            if controller_uid(job["metadata"], kind="TaskRun") == attempt.run_uid:
                 self._cache.upserted("jobs", job)
             else:
                 self._cache.attempts.job_is_gone(attempt)
@@ -281,7 +292,7 @@ class JobExecutor:
 
 
 def pod_runs(attempt: AttemptRecord) -> bool:
-    """Whether a pod of the attempt runs, so that events tell of it: those of a Pending pod aren't watched."""
+    """Whether a pod of the attempt runs, so that events report it: those of a Pending pod aren't watched."""
     pod = attempt.pod
     return pod is not None and pod.running and pod.phase != "Pending" and not attempt.unwatched
 

@@ -1,27 +1,37 @@
 """What Events say about a pod that has a node and doesn't run. Pure."""
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from tidegate_api.names import Reason
+from tidegate_api.objects import EventBody
 
-from tidegate_operator.json_codec import Json
 from tidegate_operator.records.run import Cause
 
 _CONTAINER = re.compile(r"spec\.(initContainers|containers)\{([^{}]+)\}")
 
 
-def newest_event(events: Iterable[Mapping[str, Any]]) -> Json | None:
-    """The last Event, if it says anything: {reason, message, object}."""
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What an Event says."""
+
+    reason: str
+    message: str
+    field_path: str
+    """Which part of its object it is about."""
+
+
+def newest_event(events: Iterable[EventBody]) -> Said | None:
+    """The last Event, if it says anything."""
     newest = max(events, key=_when, default=None)
     if newest is None or not newest.get("message"):
         return None
     about = (newest.get("involvedObject") or {}).get("fieldPath") or ""
-    return {"reason": newest.get("reason") or Reason.SCHEDULING, "message": newest["message"], "object": about}
+    return Said(newest.get("reason") or Reason.SCHEDULING, newest["message"], about)
 
 
-def trouble_of_pod(events: Iterable[Mapping[str, Any]], *, node: str) -> Cause:
+def trouble_of_pod(events: Iterable[EventBody], *, node: str) -> Cause:
     """The newest warning; without one the image that is being pulled; else that the pod starts.
 
     While the kubelet pulls an image it posts no status, so a registry that doesn't answer shows in its Event alone.
@@ -29,11 +39,11 @@ def trouble_of_pod(events: Iterable[Mapping[str, Any]], *, node: str) -> Cause:
     found = list(events)
     warning = newest_event(event for event in found if event.get("type") == "Warning")
     if warning is not None:
-        return Cause(warning["reason"], warning["message"])
+        return Cause(warning.reason, warning.message)
     said = newest_event(found)
-    if said is None or said["reason"] != "Pulling":
+    if said is None or said.reason != "Pulling":
         return Cause(Reason.PULLING_IMAGE, f"starting on node {node}")
-    return Cause(Reason.PULLING_IMAGE, f"{_container(said['object'])}{said['message']} on node {node}")
+    return Cause(Reason.PULLING_IMAGE, f"{_container(said.field_path)}{said.message} on node {node}")
 
 
 def _container(field_path: str) -> str:
@@ -44,8 +54,9 @@ def _container(field_path: str) -> str:
     return f"{'init container' if match[1] == 'initContainers' else 'container'} {match[2]}: "
 
 
-def _when(event: Mapping[str, Any]) -> tuple[str, int]:
+def _when(event: EventBody) -> tuple[str, int]:
     # Events of one second are in the order in which they were written.
     at = str(event.get("lastTimestamp") or event.get("eventTime") or "")
-    version = str((event.get("metadata") or {}).get("resourceVersion") or "")
+    meta = event.get("metadata")
+    version = meta["resourceVersion"] if meta else ""
     return at[:19], int(version) if version.isdecimal() else 0

@@ -3,7 +3,7 @@
 from tidegate_api.names import Reason
 
 from tidegate_operator.executors import StartRefusedError
-from tidegate_operator.kube.client import KubeError
+from tidegate_operator.kube.errors import KubeError
 from tidegate_operator.records.run import Cause
 
 BY_WEBHOOK = "failed calling webhook"
@@ -11,7 +11,7 @@ BY_WEBHOOK = "failed calling webhook"
 
 
 def refusal_of_job(error: KubeError) -> StartRefusedError:
-    """A POST that the apiserver answered with an error. Every one is told, and frees the slot once it is sure."""
+    """A POST that the apiserver answered with an error. Every one is reported, and frees the slot once it is sure."""
     message = error.message or f"{error.code} {error.reason}"
     if error.code in (400, 413, 422):
         return StartRefusedError(Cause(Reason.INVALID_TASK, message), final=True)

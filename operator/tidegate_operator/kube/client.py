@@ -11,18 +11,25 @@ import os
 import ssl
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Required, Self, TypedDict, TypeVar, cast
 
 import aiohttp
 import yaml
+from tidegate_api.objects import KubeObject, TokenReviewBody
 
 from tidegate_operator import json_codec
+from tidegate_operator.kube.errors import KubeError
 from tidegate_operator.metrics import Metrics
 
-Json = dict[str, Any]
+T = TypeVar("T")
+Operation = Mapping[str, object]
+"""One operation of a JSON Patch."""
+
+Kubeconfig = Mapping[str, Any]
+"""A kubeconfig or a section of one, as YAML has it: any program may have written it."""
 
 IN_CLUSTER: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 WRITE_TIMEOUT: Final = 4.0
@@ -33,30 +40,6 @@ METADATA: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 TOKEN_SECONDS: Final = 60.0
 PATIENCE: Final = 5
 """Tries of one request that the server asks to repeat."""
-
-
-class KubeError(Exception):
-    """The apiserver refused a request."""
-
-    def __init__(self, *, code: int, reason: str, message: str) -> None:
-        super().__init__(f"{code} {reason}: {message}")
-        self.code = code
-        self.reason = reason
-        self.message = message
-
-    @property
-    def conflict(self) -> bool:
-        """A write met another: read again and decide again."""
-        return self.code == 409 and self.reason != "AlreadyExists"
-
-    @property
-    def other_uid(self) -> bool:
-        """A patch named the uid of an object whose name another has now. To the apiserver that is a field that can't be changed."""
-        return self.code == 422 and "metadata.uid" in self.message
-
-
-class NotLeadingError(Exception):
-    """A write was refused because this replica can't be sure that it still leads."""
 
 
 class KubeconfigError(Exception):
@@ -162,52 +145,77 @@ class KubeClient:
     async def get(
         self,
         path: str,
+        shape: type[T],
         *,
         resource: str,
         params: Mapping[str, str] | None = None,
         accept: str | None = None,
         seconds: float = READ_TIMEOUT,
-    ) -> Json:
-        """One object, or one page of a list."""
+    ) -> T:
+        """One object, or one page of a list. `shape`: what the apiserver serves at that path."""
         headers = {"Accept": accept} if accept else None
-        return await self._request("GET", path, resource=resource, params=params, headers=headers, seconds=seconds)
+        found = await self._request("GET", path, resource=resource, params=params, headers=headers, seconds=seconds)
+        return cast("T", found)
 
     async def pages(
-        self, path: str, *, resource: str, params: Mapping[str, str] | None = None, accept: str | None = None
-    ) -> AsyncIterator[tuple[list[Json], str]]:
-        """A consistent list in pages: (items, the list's resourceVersion)."""
+        self,
+        path: str,
+        shape: type[T],
+        *,
+        resource: str,
+        params: Mapping[str, str] | None = None,
+        accept: str | None = None,
+    ) -> AsyncIterator[tuple[list[T], str]]:
+        """A consistent list in pages: (items of `shape`, the list's resourceVersion)."""
         query = {**(params or {}), "limit": str(PAGE)}
         while True:
-            page = await self.get(path, resource=resource, params=query, accept=accept)
-            yield page.get("items") or [], page["metadata"]["resourceVersion"]
+            page = await self.get(path, _Page, resource=resource, params=query, accept=accept)
+            yield cast("list[T]", page.get("items") or []), page["metadata"]["resourceVersion"]
             if not (more := page["metadata"].get("continue")):
                 return
             query["continue"] = more
 
     async def create(
-        self, path: str, body: Json, *, resource: str, strict: bool = False, accept: str | None = None
-    ) -> Json:
+        self,
+        path: str,
+        body: Mapping[str, object],
+        *,
+        resource: str,
+        strict: bool = False,
+        accept: str | None = None,
+    ) -> KubeObject:
         """POST. `strict`: unknown and duplicate fields are an error."""
         params = {"fieldValidation": "Strict"} if strict else {}
         return await self._write("POST", path, body, resource=resource, params=params, accept=accept)
 
-    async def review(self, body: Json) -> Json:
+    async def review(self, body: Mapping[str, object]) -> TokenReviewBody:
         """POST a TokenReview. It stores nothing, so it needs no Lease."""
-        return await self._write(
-            "POST", "/apis/authentication.k8s.io/v1/tokenreviews", body, resource="tokenreviews", fenced=False
-        )
+        path = "/apis/authentication.k8s.io/v1/tokenreviews"
+        return cast("TokenReviewBody", await self._write("POST", path, body, resource="tokenreviews", fenced=False))
 
-    async def replace(self, path: str, body: Json, *, resource: str) -> Json:
+    async def replace(self, path: str, body: Mapping[str, object], *, resource: str) -> KubeObject:
         """PUT: the body's resourceVersion guards it."""
         return await self._write("PUT", path, body, resource=resource)
 
-    async def json_patch(self, path: str, patch: list[Json], *, resource: str, accept: str | None = None) -> Json:
-        """PATCH by operations, in which nulls survive."""
+    async def write_status(
+        self, path: str, status: Mapping[str, object], *, version: int, resource: str, accept: str | None = None
+    ) -> KubeObject:
+        """PATCH the whole status of the object at `path`, as it was decided on at `version`: a conflict where it has changed."""
+        # `replace` makes a stale version a 409; `test` would make it a 422. With `add`, nulls in the status survive.
+        patch: list[Operation] = [
+            {"op": "replace", "path": "/metadata/resourceVersion", "value": str(version)},
+            {"op": "add", "path": "/status", "value": status},
+        ]
         return await self._write(
-            "PATCH", path, patch, resource=resource, content="application/json-patch+json", accept=accept
+            "PATCH",
+            f"{path}/status",
+            patch,
+            resource=f"{resource}/status",
+            content="application/json-patch+json",
+            accept=accept,
         )
 
-    async def merge_patch(self, path: str, patch: Json, *, resource: str) -> Json:
+    async def merge_patch(self, path: str, patch: Mapping[str, object], *, resource: str) -> KubeObject:
         """PATCH by merging."""
         return await self._write("PATCH", path, patch, resource=resource, content="application/merge-patch+json")
 
@@ -249,18 +257,18 @@ class KubeClient:
         self,
         method: str,
         path: str,
-        body: Json | list[Json],
+        body: Mapping[str, object] | Sequence[Operation],
         *,
         resource: str,
         params: Mapping[str, str] | None = None,
         content: str = "application/json",
         accept: str | None = None,
         fenced: bool = True,
-    ) -> Json:
+    ) -> KubeObject:
         # The server gives up with us: a write that we have stopped waiting for must not happen later.
         query = {**(params or {}), "timeout": f"{int(WRITE_TIMEOUT)}s"}
         data = json_codec.dumps(body)
-        return await self._request(
+        answer = await self._request(
             method,
             path,
             resource=resource,
@@ -270,6 +278,7 @@ class KubeClient:
             seconds=WRITE_TIMEOUT,
             fenced=fenced,
         )
+        return cast("KubeObject", answer)
 
     async def _request(
         self,
@@ -282,7 +291,7 @@ class KubeClient:
         data: bytes | None = None,
         seconds: float = READ_TIMEOUT,
         fenced: bool = False,
-    ) -> Json:
+    ) -> object:
         for left in range(PATIENCE - 1, -1, -1):
             if fenced and self._guard is not None:
                 self._guard()
@@ -314,29 +323,38 @@ class KubeClient:
         return {**({"Authorization": f"Bearer {self._token}"} if self._token else {}), **(extra or {})}
 
 
-def _decoded(raw: bytes) -> Json:
+_ListMeta = TypedDict("_ListMeta", {"resourceVersion": Required[str], "continue": str}, total=False)
+
+
+class _Page(TypedDict):
+    metadata: _ListMeta
+    items: list[object] | None
+
+
+def _decoded(raw: bytes) -> object:
     try:
-        made: Json = json_codec.loads(raw)
+        return json_codec.loads(raw)
     except ValueError as error:
         # Not from the apiserver: something on the way to it has answered.
         raise KubeError(code=502, reason="NotJSON", message=raw[:500].decode("utf-8", "replace")) from error
-    return made
 
 
 def _error(code: int, raw: bytes) -> KubeError:
     try:
         status = json_codec.loads(raw)
+    except ValueError:
+        status = None
+    if isinstance(status, dict):
         return KubeError(code=code, reason=status.get("reason") or "Unknown", message=status.get("message") or "")
-    except (ValueError, AttributeError):
-        return KubeError(code=code, reason="Unknown", message=raw[:500].decode("utf-8", "replace"))
+    return KubeError(code=code, reason="Unknown", message=raw[:500].decode("utf-8", "replace"))
 
 
-def _named(conf: Json, kind: str, name: str) -> Json:
-    found: Json = next(entry for entry in conf[kind] if entry["name"] == name)
+def _named(conf: Kubeconfig, kind: str, name: str) -> Kubeconfig:
+    found: Kubeconfig = next(entry for entry in conf[kind] if entry["name"] == name)
     return found
 
 
-def _inline(section: Json, key: str, kubeconfig: Path) -> str | None:
+def _inline(section: Kubeconfig, key: str, kubeconfig: Path) -> str | None:
     if data := section.get(f"{key}-data"):
         return base64.b64decode(data).decode("ascii")
     if name := section.get(key):

@@ -1,20 +1,20 @@
 """Objects of one kind, followed without kopf: paged list, then watch with bookmarks; after 410 a list again.
 
-kopf never tells what was deleted while it re-listed, and its per-object machinery costs more than all of our own work on
+kopf never reports what was deleted while it re-listed, and its per-object machinery costs more than all of our own work on
 a pod's event.
 """
 
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Protocol, TypedDict, cast
 
-import aiohttp
 import structlog
+from tidegate_api.objects import KubeObject
 
 from tidegate_operator import json_codec
-from tidegate_operator.json_codec import Json
-from tidegate_operator.kube.client import KubeClient, KubeError
+from tidegate_operator.kube.client import KubeClient
+from tidegate_operator.kube.errors import UNREACHABLE, KubeError
 from tidegate_operator.metrics import Metrics
 
 FIRST_PAUSE = 0.1
@@ -24,14 +24,19 @@ LONGEST_PAUSE = 2.0
 class Sink(Protocol):
     """Where the findings of an informer go."""
 
-    def upserted(self, body: Json) -> None:
+    def upserted(self, body: KubeObject) -> None:
         """An object is as given."""
 
-    def deleted(self, body: Json) -> None:
+    def deleted(self, body: KubeObject) -> None:
         """An object is gone, or has left the selector."""
 
     def listed(self, uids: list[str], *, version: int) -> None:
         """A whole list at `version` is through; it had these objects and no others."""
+
+
+class _WatchEvent(TypedDict):
+    type: str
+    object: KubeObject
 
 
 class Informer:
@@ -64,7 +69,7 @@ class Informer:
                     self._path, params={**self._selector, "resourceVersion": version}, resource=self._resource
                 ):
                     try:
-                        event = json_codec.loads(line)
+                        event = cast("_WatchEvent", json_codec.loads(line))
                     except ValueError:
                         break  # cut off in the middle of an event: the watch goes on from the one before
                     version = self._event(event, version)
@@ -74,11 +79,11 @@ class Informer:
             except KubeError as error:
                 version = None if error.code == 410 else version
                 self._log.warning("watch refused", error=str(error))
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            except UNREACHABLE as error:
                 # A list that failed half-way is made again; a watch goes on from where it was.
                 self._log.info("watch interrupted", error=repr(error))
             except Exception:
-                # Such as an event that is none: what it may have told, a new list does.
+                # Such as an event that is none: a new list has what it may have reported.
                 version = None
                 self._metrics.errors.inc()
                 self._log.exception("watch broke")
@@ -89,7 +94,9 @@ class Informer:
         """Hand everything that is there to the sink; returns the list's version."""
         uids: list[str] = []
         version = "0"
-        async for items, page_version in self._client.pages(self._path, resource=self._resource, params=self._selector):
+        async for items, page_version in self._client.pages(
+            self._path, KubeObject, resource=self._resource, params=self._selector
+        ):
             version = page_version
             for item in items:
                 uids.append(item["metadata"]["uid"])
@@ -98,16 +105,16 @@ class Informer:
         self._metrics.last_event.labels(self._resource).set(self._clock())
         return version
 
-    def _event(self, event: Json, version: str) -> str | None:
+    def _event(self, event: _WatchEvent, version: str) -> str | None:
         """Handle one event; the version to go on from, None after which only a new list helps."""
         kind, body = event["type"], event["object"]
         self._metrics.last_event.labels(self._resource).set(self._clock())
         if kind == "ERROR":
-            self._log.info("watch ended", code=body.get("code"), message=body.get("message"))
+            said: Mapping[str, object] = body  # a Status
+            self._log.info("watch ended", code=said.get("code"), message=said.get("message"))
             return None
         if kind in ("ADDED", "MODIFIED"):
             self._sink.upserted(body)
         elif kind == "DELETED":
             self._sink.deleted(body)
-        made: str = body["metadata"].get("resourceVersion", version)
-        return made
+        return body["metadata"].get("resourceVersion", version)

@@ -9,9 +9,11 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from tidegate_api.objects import KubeObject
 from tidegate_api.pod_security import decides_itself
 
-from tidegate_operator.kube.client import METADATA, KubeClient, KubeError
+from tidegate_operator.kube.client import METADATA, KubeClient
+from tidegate_operator.kube.errors import KubeError
 
 REMEMBERED_SECONDS: Final = 5.0
 
@@ -30,7 +32,9 @@ class NamespaceLabels:
         if (known := self._allowing.get(namespace)) is not None:
             return known[1]
         try:
-            found = await self._client.get(f"/api/v1/namespaces/{namespace}", resource="namespaces", accept=METADATA)
+            found = await self._client.get(
+                f"/api/v1/namespaces/{namespace}", KubeObject, resource="namespaces", accept=METADATA
+            )
         except KubeError as error:
             if error.code == 403:
                 return None

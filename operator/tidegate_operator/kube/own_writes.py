@@ -1,4 +1,4 @@
-"""What a watch only repeats of our own writes, dropped before anybody decodes it.
+"""What a watch only repeats of our own writes, dropped before it is decoded.
 
 The answer to a write is in the cache at once, so its event says nothing new; yet kopf would decode it, make it a queue, a
 task and loggers, and hand it over to be found old. That is half of all events of a run, and an eighth of what it costs.
@@ -8,14 +8,15 @@ A version is that of one write to the whole store: no two objects ever have the 
 
 import re
 from collections.abc import AsyncIterator, Callable
-from typing import Any, Final, cast
+from typing import Final, cast
 
 import aiohttp
+from aiohttp.connector import Connection
 
 from tidegate_operator import json_codec
 
 MOST_NOTED: Final = 10_000
-"""Versions remembered whose events have not come, as when a watch lists anew."""
+"""Versions remembered whose events have not come, as when a watch lists again."""
 
 # The apiserver writes a custom resource with sorted keys: metadata before spec and status, in it resourceVersion after
 # annotations and labels, whose values have their quotes escaped.
@@ -36,7 +37,7 @@ class OwnWrites:
         self._versions[version.encode()] = None
 
     def is_echo(self, line: bytes) -> bool:
-        """Whether a line of a watch tells of one of them; it is forgotten then."""
+        """Whether a line of a watch reports one of them; it is forgotten then."""
         if not self._versions or not line.startswith(_MODIFIED):
             return False
         found = _VERSION.search(line)
@@ -50,7 +51,7 @@ def without_echoes(own_writes: OwnWrites, *, on_echo: Callable[[str], None]) -> 
     """A class of responses whose watches lack echoes. `on_echo` hears the path of the watch that had one."""
 
     class Response(aiohttp.ClientResponse):
-        async def start(self, connection: Any) -> aiohttp.ClientResponse:
+        async def start(self, connection: Connection) -> aiohttp.ClientResponse:
             await super().start(connection)
             if "watch" in self.url.query:
                 path = self.url.path
@@ -58,7 +59,7 @@ def without_echoes(own_writes: OwnWrites, *, on_echo: Callable[[str], None]) -> 
                 self.content = cast("aiohttp.StreamReader", content)
             return self
 
-        async def json(self, **_: Any) -> Any:
+        async def json(self, **_: object) -> object:
             """A list, by the reader that no nesting ends: kopf's own watch of the kind would end, again after every start."""
             return json_codec.loads(await self.read())
 
@@ -66,7 +67,7 @@ def without_echoes(own_writes: OwnWrites, *, on_echo: Callable[[str], None]) -> 
 
 
 class _Lines:
-    """A stream of lines without those that are to be dropped. Whoever reads it gets whole lines at a time."""
+    """A stream of lines without those that are to be dropped. A reader gets whole lines at a time."""
 
     def __init__(
         self, inner: aiohttp.StreamReader, *, drop: Callable[[bytes], bool], on_drop: Callable[[], None]
@@ -85,5 +86,6 @@ class _Lines:
         if rest:
             yield rest
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
+    def __getattr__(self, name: str) -> object:
+        found: object = getattr(self._inner, name)
+        return found

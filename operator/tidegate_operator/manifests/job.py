@@ -1,6 +1,6 @@
 """From a run to its Job: a pure builder.
 
-The pod gets its payload through a downward-API file of an annotation, tells its result through the termination log, and
+The pod gets its payload through a downward-API file of an annotation, returns its result through the termination log, and
 holds no credential but, where there is a web app, a token that is good for this pod alone. Three layers make a pod: what
 Tidegate sets by default, over it the task's `podTemplate`, over both what has to be Tidegate's own.
 """
@@ -8,8 +8,9 @@ Tidegate sets by default, over it the task's `podTemplate`, over both what has t
 from collections.abc import Mapping
 from dataclasses import dataclass
 from posixpath import normpath
-from typing import Any, Final
+from typing import Final
 
+from tidegate_api.bodies import JsonObject, ResourcesBody, TaskRunBody, TaskRunSpecBody, TaskSpecBody
 from tidegate_api.job_names import job_name
 from tidegate_api.names import (
     AFTER_OOM_ANNOTATION,
@@ -31,6 +32,7 @@ from tidegate_api.names import (
     TOKEN_AUDIENCE,
     Env,
 )
+from tidegate_api.objects import ObjectMeta
 from tidegate_api.spec_hash import spec_text
 
 from tidegate_operator import json_codec
@@ -38,8 +40,6 @@ from tidegate_operator.manifests.pod_template import merge_template, put_own
 from tidegate_operator.policies.outcome import result_limit
 from tidegate_operator.policies.payload import encode_payload
 from tidegate_operator.records.parsing import count_containers
-
-Json = dict[str, Any]
 
 PAYLOAD_DIR: Final = "/tidegate"
 TOKEN_DIR: Final = "/var/run/secrets/tidegate"  # noqa: S105 - a folder
@@ -69,13 +69,13 @@ class PodDefaults:
 
 
 def build_job(
-    run: Mapping[str, Any],
-    resolved: Mapping[str, Any],
+    run: TaskRunBody,
+    resolved: TaskSpecBody,
     *,
     number: int,
     defaults: PodDefaults,
     after_oom: bool = False,
-) -> Json:
+) -> JsonObject:
     """The Job of attempt `number` of `run` (a TaskRun) under `resolved`, the TaskSpec its attempts follow.
 
     `after_oom`: an attempt before this one ran out of memory. Raises ReservedPathError or TooDeepError.
@@ -83,12 +83,12 @@ def build_job(
     meta, spec = run["metadata"], run["spec"]
     key = {CONCURRENCY_KEY_ANNOTATION: spec["concurrencyKey"]} if spec.get("concurrencyKey") else {}
     labels, copied = _labels(meta, spec, resolved, number=number), _copied(meta.get("labels") or {})
-    pod: Json = {"metadata": {"labels": copied}, "spec": _pod(resolved, defaults=defaults)}
+    pod: JsonObject = {"metadata": {"labels": copied}, "spec": _pod(resolved, defaults=defaults)}
     if resolved.get("podTemplate"):
         pod = merge_template(pod, resolved["podTemplate"])
     if isinstance(pod["metadata"], dict):
-        annotations = {PAYLOAD_ANNOTATION: encode_payload(spec.get("payload") or {}), **key}
-        pod["metadata"] = _own_metadata(pod["metadata"], labels, annotations)
+        carried = {PAYLOAD_ANNOTATION: encode_payload(spec.get("payload") or {}), **key}
+        pod["metadata"] = _own_metadata(pod["metadata"], labels, carried)
     if isinstance(pod["spec"], dict):
         oom = ((resolved.get("retry") or {}).get("outOfMemory") or {}) if after_oom else {}
         pod["spec"] = _own_spec(
@@ -98,18 +98,18 @@ def build_job(
             resources=oom.get("resources") or {},
             token=bool(defaults.api_url),
         )
+    annotations = {TASK_SPEC_ANNOTATION: encode_spec(resolved), **key}
+    if after_oom:
+        annotations[AFTER_OOM_ANNOTATION] = "true"
+    own_labels: JsonObject = {**copied, **labels}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {
             "name": job_name(run=meta["name"], run_uid=meta["uid"], number=number),
             "namespace": meta["namespace"],
-            "labels": {**copied, **labels},
-            "annotations": {
-                TASK_SPEC_ANNOTATION: encode_spec(resolved),
-                **key,
-                **({AFTER_OOM_ANNOTATION: "true"} if after_oom else {}),
-            },
+            "labels": own_labels,
+            "annotations": annotations,
             "ownerReferences": [
                 {
                     "apiVersion": API_VERSION,
@@ -132,7 +132,7 @@ def build_job(
     }
 
 
-def encode_spec(resolved: Mapping[str, Any]) -> str:
+def encode_spec(resolved: Mapping[str, object]) -> str:
     """A TaskSpec as its Jobs carry it. Raises TooDeepError."""
     try:
         text = spec_text(resolved)
@@ -143,14 +143,12 @@ def encode_spec(resolved: Mapping[str, Any]) -> str:
     return text
 
 
-def _copied(found: Mapping[str, Any]) -> Json:
+def _copied(found: Mapping[str, object]) -> JsonObject:
     """Those labels or annotations of others that a pod may carry."""
     return {k: v for k, v in found.items() if k not in FORBIDDEN_LABELS and not k.startswith(FORBIDDEN_PREFIXES)}
 
 
-def _labels(
-    meta: Mapping[str, Any], spec: Mapping[str, Any], resolved: Mapping[str, Any], *, number: int
-) -> dict[str, str]:
+def _labels(meta: ObjectMeta, spec: TaskRunSpecBody, resolved: TaskSpecBody, *, number: int) -> dict[str, str]:
     task = (spec.get("taskRef") or {}).get("name")
     return {
         MANAGED_BY_LABEL: MANAGED_BY,
@@ -162,15 +160,15 @@ def _labels(
     }
 
 
-# What Tidegate sets where nobody says otherwise: the pod's template is laid over this.
+# Tidegate's defaults: the pod's template is laid over these.
 
 
-def _pod(resolved: Mapping[str, Any], *, defaults: PodDefaults) -> Json:
-    security: Json = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+def _pod(resolved: TaskSpecBody, *, defaults: PodDefaults) -> JsonObject:
+    security: JsonObject = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
     if defaults.run_as_user >= 0:
         user = defaults.run_as_user
         security |= {"runAsUser": user, "runAsGroup": user, "fsGroup": user}
-    pod: Json = {
+    pod: JsonObject = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "securityContext": security,
@@ -181,8 +179,8 @@ def _pod(resolved: Mapping[str, Any], *, defaults: PodDefaults) -> Json:
     return pod
 
 
-def _container(resolved: Mapping[str, Any]) -> Json:
-    container: Json = {
+def _container(resolved: TaskSpecBody) -> JsonObject:
+    container: JsonObject = {
         "name": TASK_CONTAINER,
         "image": resolved["image"],
         "terminationMessagePath": RESULT_FILE,
@@ -198,10 +196,10 @@ def _container(resolved: Mapping[str, Any]) -> Json:
     return container
 
 
-# What is Tidegate's own: nobody says otherwise. Parts that can't be understood are left for the apiserver to refuse.
+# What is Tidegate's own: no template overrides it. Parts that can't be understood are left for the apiserver to refuse.
 
 
-def _own_metadata(meta: Json, labels: Mapping[str, str], annotations: Mapping[str, str]) -> Json:
+def _own_metadata(meta: JsonObject, labels: Mapping[str, str], annotations: Mapping[str, str]) -> JsonObject:
     made = {**meta}
     for field, own in (("labels", labels), ("annotations", annotations)):
         if isinstance(others := made.get(field) or {}, dict):
@@ -209,13 +207,15 @@ def _own_metadata(meta: Json, labels: Mapping[str, str], annotations: Mapping[st
     return made
 
 
-def _own_spec(pod: Json, *, deadline: int, env: Json, resources: Mapping[str, Any], token: bool) -> Json:
+def _own_spec(
+    pod: JsonObject, *, deadline: int, env: Mapping[str, str], resources: ResourcesBody, token: bool
+) -> JsonObject:
     made = {**pod, "restartPolicy": "Never", "activeDeadlineSeconds": deadline}
     if not deadline:
         del made["activeDeadlineSeconds"]
     payload = {"path": "payload.json", "fieldRef": {"fieldPath": f"metadata.annotations['{PAYLOAD_ANNOTATION}']"}}
-    volumes: list[Json] = [{"name": "tidegate-payload", "downwardAPI": {"items": [payload]}}]
-    mounts: list[Json] = [{"name": "tidegate-payload", "mountPath": PAYLOAD_DIR, "readOnly": True}]
+    volumes: list[JsonObject] = [{"name": "tidegate-payload", "downwardAPI": {"items": [payload]}}]
+    mounts: list[JsonObject] = [{"name": "tidegate-payload", "mountPath": PAYLOAD_DIR, "readOnly": True}]
     if token:
         source = {"audience": TOKEN_AUDIENCE, "expirationSeconds": TOKEN_LIFETIME, "path": "token"}
         volumes.append({"name": "tidegate-token", "projected": {"sources": [{"serviceAccountToken": source}]}})
@@ -231,7 +231,9 @@ def _own_spec(pod: Json, *, deadline: int, env: Json, resources: Mapping[str, An
     return made
 
 
-def _own_container(container: Json, *, env: Json, mounts: list[Json], resources: Mapping[str, Any]) -> Json:
+def _own_container(
+    container: JsonObject, *, env: Mapping[str, str], mounts: list[JsonObject], resources: ResourcesBody
+) -> JsonObject:
     # The template may have moved the termination log: the result still has to go there.
     values = {**env, Env.RESULT_FILE: container.get("terminationMessagePath") or RESULT_FILE}
     made = {**container}
@@ -250,7 +252,7 @@ def _plain_path(path: str) -> str:
     )  # POSIX gives two slashes at the beginning a meaning of their own; Linux doesn't
 
 
-def _refuse_below(found: Any, mounts: list[Json]) -> None:
+def _refuse_below(found: object, mounts: list[JsonObject]) -> None:
     """Our folders can't be written to: no mount point can be made in them, and one that is there would hide a file of ours."""
     paths = [m.get("mountPath") for m in found if isinstance(m, dict)] if isinstance(found, list) else []
     for own in (m["mountPath"] for m in mounts):
@@ -261,28 +263,28 @@ def _refuse_below(found: Any, mounts: list[Json]) -> None:
                 )
 
 
-def _over(present: Json, resources: Mapping[str, Any]) -> Json:
+def _over(present: JsonObject, resources: ResourcesBody) -> JsonObject:
     return {
         part: {**before, **values} if isinstance(before := present.get(part) or {}, dict) else before
         for part, values in resources.items()
     }
 
 
-def _deadline(resolved: Mapping[str, Any]) -> int:
+def _deadline(resolved: TaskSpecBody) -> int:
     """The kubelet ends the pod by then even if no operator lives; 0: never."""
     timeout: int = resolved.get("timeoutSeconds", 3600)
     return timeout + int(resolved.get("startTimeoutSeconds", 300)) if timeout else 0
 
 
 def _env(
-    meta: Mapping[str, Any],
-    spec: Mapping[str, Any],
-    resolved: Mapping[str, Any],
+    meta: ObjectMeta,
+    spec: TaskRunSpecBody,
+    resolved: TaskSpecBody,
     *,
     number: int,
     defaults: PodDefaults,
     containers: int,
-) -> Json:
+) -> dict[str, str]:
     timeout = resolved.get("timeoutSeconds", 3600)
     return {
         Env.RUN: meta["name"],

@@ -6,9 +6,9 @@ own words when the Job is made.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Final
 
-Json = dict[str, Any]
+from tidegate_api.bodies import JsonObject
 
 MERGE_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "containers": ("name",),
@@ -28,11 +28,11 @@ MERGE_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """The lists of a pod that are merged item by item (patchStrategy and patchMergeKey in Kubernetes' core/v1 types).
 
-Where the apiserver tells items apart by a second field (listMapKey), that counts too. All other lists are replaced.
+Where the apiserver distinguishes items by a second field (listMapKey), that counts too. All other lists are replaced.
 """
 
 
-def merge_template(pod: Json, template: Mapping[str, Any]) -> Json:
+def merge_template(pod: JsonObject, template: Mapping[str, object]) -> JsonObject:
     """The PodTemplateSpec `pod` with what `template` says. Neither is changed."""
     said = {field: value for field, value in template.items() if value is not None}
     spec = said.get("spec")
@@ -42,13 +42,15 @@ def merge_template(pod: Json, template: Mapping[str, Any]) -> Json:
     return _merge_maps(pod, said)
 
 
-def put_own(owner: Json, field: str, own: list[Json], *, key: str, same: Callable[[str], str] = str) -> None:
+def put_own(
+    owner: JsonObject, field: str, own: list[JsonObject], *, key: str, same: Callable[[str], str] = str
+) -> None:
     """Put items of ours first into a list, in place of those with the same key; `same` brings keys into one form."""
     others = owner.get(field)
     if others is None:
         others = []
     if isinstance(others, list):
-        taken = {same(item[key]) for item in own}
+        taken = {same(str(item[key])) for item in own}
         owner[field] = [*own, *(item for item in others if not _is_taken(item, key, taken, same))]
 
 
@@ -58,7 +60,7 @@ def _is_taken(item: object, key: str, taken: set[str], same: Callable[[str], str
     return same(value) in taken
 
 
-def _merge_maps(ours: Json, theirs: Mapping[str, Any]) -> Json:
+def _merge_maps(ours: JsonObject, theirs: Mapping[str, object]) -> JsonObject:
     merged = dict(ours)
     for field, value in theirs.items():
         if value is None:
@@ -68,7 +70,7 @@ def _merge_maps(ours: Json, theirs: Mapping[str, Any]) -> Json:
     return merged
 
 
-def _merge(field: str, ours: Any, theirs: Any) -> Any:
+def _merge(field: str, ours: object, theirs: object) -> object:
     if isinstance(ours, dict) and isinstance(theirs, dict):
         return _merge_maps(ours, theirs)
     if field in MERGE_KEYS and isinstance(ours, list) and isinstance(theirs, list):
@@ -76,22 +78,23 @@ def _merge(field: str, ours: Any, theirs: Any) -> Any:
     return theirs
 
 
-def _merge_lists(ours: list[Any], theirs: list[Any], keys: tuple[str, ...]) -> list[Any]:
+def _merge_lists(ours: list[object], theirs: list[object], keys: tuple[str, ...]) -> list[object]:
     merged = list(ours)
     places = {key: place for place, item in enumerate(ours) if (key := _key(item, keys)) is not None}
     for item in theirs:
         key = _key(item, keys)
         # Each of ours is met once: a key that the template has twice is the apiserver's to refuse.
         place = places.pop(key, None) if key is not None else None
-        if place is None:
-            merged.append(item)
+        before = merged[place] if place is not None else None
+        if place is not None and isinstance(before, dict) and isinstance(item, dict):
+            merged[place] = _merge_maps(before, item)
         else:
-            merged[place] = _merge_maps(ours[place], item)
+            merged.append(item)
     return merged
 
 
 def _key(item: object, keys: tuple[str, ...]) -> tuple[str | int | None, ...] | None:
-    """What tells the item from others; None for what has no key, or one that can't be."""
+    """What distinguishes the item from others; None for what has no key, or one that can't be."""
     if not isinstance(item, dict) or item.get(keys[0]) is None:
         return None
     values = tuple(item.get(key) for key in keys)

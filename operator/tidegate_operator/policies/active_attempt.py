@@ -1,4 +1,4 @@
-"""An attempt under way: judge its end, hold it to its limits, tell where it stands."""
+"""An attempt under way: judge its end, hold it to its limits, report where it stands."""
 
 from tidegate_api.names import Outcome, Phase, Reason
 
@@ -31,7 +31,7 @@ LONGEST_LOOK_SECONDS = 60.0
 
 
 def follow(run: RunRecord, attempt: AttemptRecord, context: DecisionContext, now: float) -> Decision:
-    """An attempt is under way: judge its end, hold it to its limits, tell where it stands."""
+    """An attempt is under way: judge its end, hold it to its limits, report where it stands."""
     if not attempt.plan_known:
         return Decision([InspectAttempt(attempt)])  # its limits aren't known yet
     deadline = run_deadline(run, context)
@@ -98,7 +98,7 @@ def _hold_to_limits(
 def _report_state(run: RunRecord, attempt: AttemptRecord, now: float, decision: Decision) -> None:
     pod = attempt.pod
     if pod is not None and pod.phase == UNKNOWN:
-        return  # it is being looked into: what is told next is what that finds
+        return  # it is being inspected: what that finds is reported next
     reason: str | None = Reason.CANCELLING if run.cancel else None
     message: str | None = None
     if pod is not None and pod.running:

@@ -21,15 +21,15 @@ HOPELESS = frozenset({Reason.INVALID_IMAGE_NAME, Reason.POD_REJECTED})
 def started_at(attempt: AttemptRecord, pod: PodRecord) -> float:
     """Start of the task's container.
 
-    Where its node tells a time at which it can't have started, the node's clock is off: then what was told of it counts, or
+    Where its node reports a time at which it can't have started, the node's clock is off: then what was recorded counts, or
     the moment we heard of it, so that no timeout is cut short or prolonged.
     """
     low, high = _not_started_at(attempt, pod), pod.received
     if pod.started is not None and low <= pod.started <= high:
         return pod.started
     ran = max(0.0, pod.finished - pod.started) if pod.started is not None and pod.finished is not None else 0.0
-    told = attempt.recorded_start
-    return clamp(high - ran if told is None else told, low=low, high=high)
+    recorded = attempt.recorded_start
+    return clamp(high - ran if recorded is None else recorded, low=low, high=high)
 
 
 def stop_other_containers(pod: PodRecord, now: float) -> tuple[Cause | None, float | None]:
@@ -90,7 +90,7 @@ def _stop_for_own_limits(attempt: AttemptRecord, now: float) -> tuple[Cause | No
             return trouble, None
         return None, attempt.trouble_since + CONFIG_ERROR_SECONDS
     if attempt.hold is not None:
-        return None, None  # the clock stands still, and the next look tells when it goes on
+        return None, None  # the clock stands still, and the next inspection finds when it goes on
     if pod is not None and not pod.terminal:
         begin = max(attempt.created, pod.created)
     else:

@@ -4,9 +4,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from tidegate_api.bodies import TaskRunStatusBody
 from tidegate_api.names import DEFAULT_QUEUE
 
-from tidegate_operator.json_codec import Json
 from tidegate_operator.queueing.fair_queue import QueueEntry
 from tidegate_operator.records.attempt import AttemptRecord
 from tidegate_operator.records.definitions import TaskRecord
@@ -37,11 +37,11 @@ class CheckPayload:
 class WriteStatus:
     """Write the whole status."""
 
-    status: Json
+    status: TaskRunStatusBody
     decided_on: int
     """Version of the run that says so: on top of a later one the status would be written over what it doesn't know."""
     lazy: bool = False
-    """It only tells where the run stands: nothing follows from it, so it may wait while the apiserver is busy."""
+    """It only reports where the run stands: nothing follows from it, so it may wait while the apiserver is busy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class InspectAttempt:
 
 @dataclass(frozen=True, slots=True)
 class RecoverAttempt:
-    """The status tells of an attempt whose Job is gone: read what is needed to judge it."""
+    """The status has an attempt whose Job is gone: read what is needed to judge it."""
 
     number: int
 
@@ -140,7 +140,7 @@ class DecisionContext:
     deletes_due_by: float = math.inf
     """Finished runs that were due by then are the operator's to delete (the mirror deletes, where there is one)."""
     held: bool = False
-    """The run's Schedule doesn't tell of its tick yet: were the run gone, it could be made again."""
+    """The run's Schedule doesn't record its tick yet: were the run gone, it could be made again."""
 
 
 def queue_name(run: RunRecord, task: TaskRecord | None) -> str:

@@ -1,7 +1,7 @@
 """Whether the runs that a run depends on let it go: all that it names have to succeed, or just to end.
 
 A run may depend on one that isn't there yet. A cycle can only be closed by its newest member, so the way back to a run is
-looked for when the run is new and somebody depends on it; its other members learn of it from the one that found it.
+looked for when the run is new and another depends on it; its other members learn of it from the one that found it.
 """
 
 from collections.abc import Callable
@@ -53,8 +53,8 @@ def judge_dependencies(run: RunRecord, find: Find, *, has_dependents: bool, now:
         return Verdict(since=since)
     wake_at = run.created + run.dependency_timeout if missing and run.dependency_timeout else None
     if wake_at is not None and now >= wake_at:
-        told = f"run {missing[0]} was not there within {run.dependency_timeout} s"
-        return Verdict(ended=Cause(Reason.DEPENDENCY_FAILED, told))
+        message = f"run {missing[0]} was not there within {run.dependency_timeout} s"
+        return Verdict(ended=Cause(Reason.DEPENDENCY_FAILED, message))
     names = [*open_, *(f"{name} (not there yet)" for name in missing)]
     more = f" and {len(names) - NAMES_TOLD} more" if len(names) > NAMES_TOLD else ""
     message = f"waits for run {', '.join(names[:NAMES_TOLD])}{more}"

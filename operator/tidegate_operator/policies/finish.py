@@ -1,10 +1,10 @@
 """The end of a run, as a status that is written once and never changes."""
 
+from tidegate_api.bodies import AttemptBody
 from tidegate_api.names import Phase
 
-from tidegate_operator.json_codec import Json
 from tidegate_operator.policies.decision import Decision, DecisionContext, WriteStatus
-from tidegate_operator.policies.outcome import End
+from tidegate_operator.policies.outcome import ABSENT, End
 from tidegate_operator.policies.status import build_status
 from tidegate_operator.records.run import RunRecord
 
@@ -17,7 +17,7 @@ def finish(
     phase: Phase,
     reason: str | None,
     message: str | None,
-    attempts: list[Json] | None = None,
+    attempts: list[AttemptBody] | None = None,
     end: End | None = None,
     disruptions: int | None = None,
 ) -> Decision:
@@ -25,9 +25,7 @@ def finish(
     plan = context.attempt.plan if context.attempt is not None else run.plan
     task_ttl = plan.ttl if plan is not None else None
     ttl = next((t for t in (run.ttl, task_ttl) if t is not None), context.default_ttl)
-    result = (
-        {"result": end.result, "result_ref": end.result_ref} if end is not None and phase is Phase.SUCCEEDED else {}
-    )
+    success = end if phase is Phase.SUCCEEDED else None
     status = build_status(
         run,
         phase=phase,
@@ -39,6 +37,7 @@ def finish(
         disruptions=disruptions,
         ttl=ttl,
         now=now,
-        **result,
+        result=success.result if success is not None else ABSENT,
+        result_ref=success.result_ref if success is not None else None,
     )
     return Decision([WriteStatus(status, run.version)])

@@ -5,15 +5,15 @@ namespace is labelled in time if that is done before its run starts, and a run w
 """
 
 from collections.abc import Mapping
-from typing import Any
 
+from tidegate_api.bodies import TaskSpecBody
 from tidegate_api.names import ALLOW_HOST_ACCESS_LABEL, Reason
 from tidegate_api.pod_security import Violation, baseline_violation, decides_itself
 
 from tidegate_operator.records.run import Cause
 
 
-def beyond_baseline(resolved: Mapping[str, Any]) -> Violation | None:
+def beyond_baseline(resolved: TaskSpecBody) -> Violation | None:
     """The first field of the task's pod template that is beyond `baseline`."""
     return baseline_violation(resolved.get("podTemplate"))
 

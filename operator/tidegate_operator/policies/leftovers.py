@@ -1,6 +1,6 @@
 """What is left of a run that has ended or was deleted: its slot is held until nothing of it can run any more.
 
-Its Job is for the cluster to collect, or for whoever left it behind; here it is only watched. A pod that doesn't run yet
+Its Job is for the cluster to collect, or for whatever left it behind; here it is only watched. A pod that doesn't run yet
 isn't in the watch, so it is looked for.
 """
 
@@ -15,7 +15,7 @@ LONGEST_LOOK_SECONDS = 30.0
 
 
 def decide_leftovers(attempts: Iterable[AttemptRecord], decision: Decision, now: float) -> None:
-    """Look into what has not ended, less and less often; events tell of running pods."""
+    """Look into what has not ended, less and less often; events report running pods."""
     for attempt in attempts:
         if is_over(attempt):
             continue

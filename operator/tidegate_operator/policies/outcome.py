@@ -4,18 +4,26 @@ The pod's own end counts, not the Job's: the Job controller marks a Job about a 
 """
 
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from enum import Enum
+from typing import Final
 
+from tidegate_api.bodies import ResultRefBody
 from tidegate_api.names import SECONDS_MAX, ExitCode, Outcome, Reason
 from tidegate_api.times import clamp
 
-from tidegate_operator.json_codec import Json
 from tidegate_operator.policies.deadlines import started_at
 from tidegate_operator.policies.result import RESULT_REF, is_result_ref, read_result
 from tidegate_operator.records.attempt import TASK_ENDED, AttemptRecord, PodRecord
 
-ABSENT: Final = object()
-"""No result, which isn't the same as the result `null`."""
+
+class Absent(Enum):
+    """The type of ABSENT."""
+
+    ABSENT = "absent"
+
+
+ABSENT: Final = Absent.ABSENT
+"""No value, which isn't the same as the value `null`."""
 
 UNKNOWN: Final = "Unknown"
 """Phase of a pod that an event or a list leaves in doubt, until it is looked at."""
@@ -38,8 +46,8 @@ class End:
     """No further attempt, whatever is left."""
     exit_code: int | None = None
     retry_after: int | None = None
-    result: Any = ABSENT
-    result_ref: Json | None = None
+    result: object = ABSENT
+    result_ref: ResultRefBody | None = None
     started: float | None = None
     received: float = 0.0
     """When this process heard of it; back-off counts from here."""
@@ -147,7 +155,7 @@ def _ended_by_itself(pod: PodRecord) -> bool:
         if not pod.stop_reason:
             return _before(pod.finished, pod.deadline_at)
         # The kubelet posts no status while it pulls another container's image: the end of `task` can be older than the stop that
-        # was made because nothing of it was known. The node tells its times in whole seconds.
+        # was made because nothing of it was known. The node reports its times in whole seconds.
         return pod.finished is not None and _before(pod.finished + 1.0, pod.stop_floor)
     if pod.deleting or pod.disrupted:
         return _before(pod.finished, pod.stop_asked)

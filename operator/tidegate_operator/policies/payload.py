@@ -6,7 +6,7 @@ The schema is read until attempt 1 starts, so a check holds for one version of i
 
 import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from tidegate_api.names import JSON_DEPTH_MAX, PAYLOAD_MAX_BYTES, Reason
 
@@ -17,12 +17,12 @@ from tidegate_operator.records.run import Cause, RunRecord
 TOO_DEEP: Final = Cause(Reason.INVALID_PAYLOAD, f"the payload nests deeper than {JSON_DEPTH_MAX} levels")
 
 
-def encode_payload(payload: Mapping[str, Any]) -> str:
+def encode_payload(payload: Mapping[str, object]) -> str:
     """The payload as the pod gets it."""
     return json.dumps(payload, separators=(",", ":"), ensure_ascii=False)
 
 
-def refuse_payload(payload: Mapping[str, Any]) -> Cause | None:
+def refuse_payload(payload: Mapping[str, object]) -> Cause | None:
     """Why the payload can't be run, if so."""
     try:
         text = encode_payload(payload)

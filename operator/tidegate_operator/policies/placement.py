@@ -1,6 +1,6 @@
 """Where runs may be: a pod in a namespace of Kubernetes or of Tidegate itself can use the service accounts and Secrets there.
 
-Whoever names such a namespace in the settings has chosen it.
+An administrator who names such a namespace in the settings has chosen it.
 """
 
 from collections.abc import Collection

@@ -6,20 +6,20 @@ becomes of the Task.
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final, cast
 
-Json = dict[str, Any]
+from tidegate_api.bodies import EnvVarBody, ResourcesBody, RetryBody, TaskRunSpecBody, TaskSpecBody
 
 REFERENCE: Final = re.compile(r"(\$\$)|\$\(([^()]+)\)")
 SCALARS = ("queue", "timeoutSeconds", "startTimeoutSeconds", "deadlineSeconds", "ttlSecondsAfterFinished")
 
 
-def resolve(task: Mapping[str, Any], run: Mapping[str, Any]) -> Json:
+def resolve(task: TaskSpecBody, run: TaskRunSpecBody) -> TaskSpecBody:
     """The TaskSpec that a run's attempts follow, without its payload schema (read until attempt 1 starts, never after)."""
-    resolved = {k: v for k, v in task.items() if k != "payloadSchema"}
-    for field in SCALARS:
-        if run.get(field) is not None:
-            resolved[field] = run[field]
+    given: Mapping[str, object] = run
+    overrides = {field: given[field] for field in SCALARS if given.get(field) is not None}
+    resolved = cast("TaskSpecBody", {**task, **overrides})
+    resolved.pop("payloadSchema", None)
     if run.get("retry"):
         resolved["retry"] = _merge_retry(task.get("retry") or {}, run["retry"])
     if run.get("resources"):
@@ -29,19 +29,19 @@ def resolve(task: Mapping[str, Any], run: Mapping[str, Any]) -> Json:
     return resolved
 
 
-def _merge_retry(task: Mapping[str, Any], run: Mapping[str, Any]) -> Json:
-    merged = {**task, **run}
+def _merge_retry(task: RetryBody, run: RetryBody) -> RetryBody:
+    merged: RetryBody = {**task, **run}
     if task.get("outOfMemory") and run.get("outOfMemory"):
         before, over = task["outOfMemory"]["resources"], run["outOfMemory"]["resources"]
         merged["outOfMemory"] = {"resources": _merge_resources(before, over)}
     return merged
 
 
-def _merge_resources(task: Mapping[str, Any], run: Mapping[str, Any]) -> Json:
+def _merge_resources(task: ResourcesBody, run: ResourcesBody) -> ResourcesBody:
     return {part: {**(task.get(part) or {}), **(run.get(part) or {})} for part in sorted({*task, *run})}
 
 
-def _merge_env(task: list[Json], run: list[Json]) -> list[Json]:
+def _merge_env(task: list[EnvVarBody], run: list[EnvVarBody]) -> list[EnvVarBody]:
     """By name, in the task's order and then the run's.
 
     A container expands `$(OTHER)` only where OTHER stands before it. A variable that the run gives therefore moves before
@@ -49,7 +49,7 @@ def _merge_env(task: list[Json], run: list[Json]) -> list[Json]:
     """
     given = {e["name"] for e in run}
     merged = {e["name"]: e for e in (*task, *run)}
-    ordered: dict[str, Json] = {}
+    ordered: dict[str, EnvVarBody] = {}
 
     def place(name: str, above: frozenset[str]) -> None:
         if name in ordered or name in above:
@@ -64,7 +64,7 @@ def _merge_env(task: list[Json], run: list[Json]) -> list[Json]:
     return list(ordered.values())
 
 
-def _referred_to(variable: Mapping[str, Any]) -> list[str]:
+def _referred_to(variable: EnvVarBody) -> list[str]:
     """Names that a variable's value refers to; `$$(NAME)` is an escape."""
     value = variable.get("value")
     return [name for escaped, name in REFERENCE.findall(value) if not escaped] if isinstance(value, str) else []

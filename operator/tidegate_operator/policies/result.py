@@ -6,7 +6,7 @@ one that overflows or vanishes as a double) makes the text no JSON, and so does 
 
 import json
 import re
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
 from tidegate_api.names import JSON_DEPTH_MAX
 
@@ -19,11 +19,12 @@ INTEGER_DIGITS: Final = 20
 BYTES_MAX: Final = 2**53
 
 
-def read_result(text: str) -> Any:
+def read_result(text: str) -> object:
     """The value. Raises ValueError for what is no JSON, or none that all readers read alike."""
     if json_codec.is_deep(text):
         raise ValueError(f"nested deeper than {JSON_DEPTH_MAX} levels")
-    return json.loads(text, parse_constant=_refuse, parse_int=_integer, parse_float=_float)
+    value: object = json.loads(text, parse_constant=_refuse, parse_int=_integer, parse_float=_float)
+    return value
 
 
 def is_result_ref(value: object) -> bool:

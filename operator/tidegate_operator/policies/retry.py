@@ -2,20 +2,20 @@
 
 import hashlib
 
-from tidegate_api.names import Reason
+from tidegate_api.bodies import AttemptBody
+from tidegate_api.names import Outcome, Reason
 
-from tidegate_operator.json_codec import Json
 from tidegate_operator.records.run import Plan
 
-FAILED_OUTCOMES = frozenset({"Failed", "Timeout"})
+FAILED_OUTCOMES = frozenset({Outcome.FAILED, Outcome.TIMEOUT})
 
 
-def failures(attempts: list[Json]) -> int:
+def failures(attempts: list[AttemptBody]) -> int:
     """Attempts that count against `maxAttempts`: a disruption isn't the task's fault."""
     return sum(a.get("outcome") in FAILED_OUTCOMES for a in attempts)
 
 
-def ran_out_of_memory(attempts: list[Json]) -> bool:
+def ran_out_of_memory(attempts: list[AttemptBody]) -> bool:
     """Whether an attempt was ended for its memory: those after it get the resources of `retry.outOfMemory`."""
     return any(a.get("reason") == Reason.OOM_KILLED for a in attempts)
 

@@ -1,6 +1,6 @@
 """Which runs a Schedule makes, replaces and deletes now, and what its status says.
 
-A tick is dealt with once `lastScheduleTime` has reached it. That is written after the tick's run is made and tells of it, so
+A tick is dealt with once `lastScheduleTime` has reached it. That is written after the tick's run is made and records it, so
 a decision either makes runs or speaks: first the runs, then, with them in the cache, the status. Who dies in between leaves
 a run whose name is the tick's; it counts as made.
 """
@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from tidegate_api.bodies import ScheduleStatusBody
 from tidegate_api.names import Phase, ScheduleReason
+from tidegate_api.objects import Condition
 from tidegate_api.times import format_second, format_time, parse_time
 
-from tidegate_operator.json_codec import Json
 from tidegate_operator.policies.cron import BadCronError, Cron
 from tidegate_operator.records.definitions import ScheduleRecord
 from tidegate_operator.records.run import RunRecord
@@ -24,7 +25,7 @@ ON_TIME_SECONDS: Final = 60.0
 CATCH_UP_MOST: Final = 100
 ACTIVE_MOST: Final = 100
 ACTIVE_LASTS: Final = 1.0
-"""That a run came or went is written once the last write is so long ago; a tick is told of at once."""
+"""That a run came or went is written once the last write is so long ago; a tick is recorded at once."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -39,7 +40,7 @@ SCHEDULED: Final = Standing(ScheduleReason.SCHEDULED, "runs are made at the time
 SUSPENDED: Final = Standing(ScheduleReason.SUSPENDED, "no runs are made while spec.suspend is true")
 READY: Final = frozenset({ScheduleReason.SCHEDULED, ScheduleReason.SUSPENDED})
 MISSED: Final = "MissSchedule"
-"""Reason of the Event that tells of ticks that have no run; a CronJob's has the same."""
+"""Reason of the Event that reports ticks without a run; a CronJob's has the same."""
 
 LASTING: Final = frozenset({ScheduleReason.CREATE_REFUSED, ScheduleReason.NAME_TAKEN})
 """What was said of a tick stands until the next one is dealt with."""
@@ -47,7 +48,7 @@ LASTING: Final = frozenset({ScheduleReason.CREATE_REFUSED, ScheduleReason.NAME_T
 
 @dataclass(slots=True)
 class Progress:
-    """What the operator did for a Schedule and the Schedule doesn't tell yet."""
+    """What the operator did for a Schedule and the Schedule doesn't record yet."""
 
     uid: str
     generation: int
@@ -66,7 +67,7 @@ class Decision:
 
     cancel: list[RunRecord] = field(default_factory=list)
     create: list[float] = field(default_factory=list)
-    status: Json | None = None
+    status: ScheduleStatusBody | None = None
     missed: str | None = None
     """Which ticks are dealt with by this without a run, and why, in a sentence."""
     delete: list[RunRecord] = field(default_factory=list)
@@ -94,7 +95,7 @@ def decide(
     try:
         cron = Cron.parse(spec["cron"], spec.get("timeZone") or "UTC")
         if not spec.get("suspend"):
-            if _counts_anew(schedule, cron):
+            if _counts_from_now(schedule, cron):
                 reached = max([reached, *cron.latest(after=reached, until=now, count=1)])
             reached = _make_due(decision, cron, schedule, active, progress, reached, now)
             if decision.create:
@@ -120,13 +121,13 @@ def _reached(schedule: ScheduleRecord, runs: Sequence[RunRecord], progress: Prog
     return max([schedule.counted_to, progress.reached or 0.0, *made])
 
 
-def _counts_anew(schedule: ScheduleRecord, cron: Cron) -> bool:
-    """Whether other times were told before: a changed cron, a mended one and the end of a suspension count from now on."""
-    told = schedule.status
-    was = parse_time(told.get("nextScheduleTime"))
-    if not told.get("conditions") or was == cron.next(schedule.counted_to):
+def _counts_from_now(schedule: ScheduleRecord, cron: Cron) -> bool:
+    """Whether other times were recorded before: a changed cron, a mended one and the end of a suspension count from now on."""
+    status = schedule.status
+    was = parse_time(status.get("nextScheduleTime"))
+    if not status.get("conditions") or was == cron.next(schedule.counted_to):
         return False
-    return was is None or told.get("observedGeneration") != schedule.generation
+    return was is None or status.get("observedGeneration") != schedule.generation
 
 
 def _make_due(
@@ -215,16 +216,13 @@ def _status(
     upcoming: float | None,
     ready: Standing,
     now: float,
-) -> Json:
+) -> ScheduleStatusBody:
     state = "True" if ready.reason in READY else "False"
-    before: Json = next(iter(schedule.status.get("conditions") or ()), {})
+    before = next(iter(schedule.status.get("conditions") or ()), Condition())
     since = before.get("lastTransitionTime") if before.get("status") == state else None
     counted = reached > schedule.counted_to or "lastScheduleTime" in schedule.status
-    status: Json = {
+    status: ScheduleStatusBody = {
         "observedGeneration": schedule.generation,
-        "lastScheduleTime": format_second(reached) if counted else None,
-        "nextScheduleTime": format_second(upcoming) if upcoming is not None else None,
-        "active": [{"name": r.name, "uid": r.uid} for r in active[:ACTIVE_MOST]] or None,
         "conditions": [
             {
                 "type": "Ready",
@@ -236,14 +234,22 @@ def _status(
             }
         ],
     }
-    return {k: v for k, v in status.items() if v is not None}
+    if counted:
+        status["lastScheduleTime"] = format_second(reached)
+    if upcoming is not None:
+        status["nextScheduleTime"] = format_second(upcoming)
+    if active:
+        status["active"] = [{"name": r.name, "uid": r.uid} for r in active[:ACTIVE_MOST]]
+    return status
 
 
 def _surplus(schedule: ScheduleRecord, runs: Sequence[RunRecord]) -> list[RunRecord]:
-    """Finished runs beyond the history limits, oldest first; none whose tick the status doesn't tell of yet."""
+    """Finished runs beyond the history limits, oldest first; none whose tick the status doesn't record yet."""
     beyond: list[RunRecord] = []
-    for limit, succeeded in (("successfulRunsHistoryLimit", True), ("failedRunsHistoryLimit", False)):
-        if (most := schedule.spec.get(limit)) is None:
+    spec = schedule.spec
+    limits = ((spec.get("successfulRunsHistoryLimit"), True), (spec.get("failedRunsHistoryLimit"), False))
+    for most, succeeded in limits:
+        if most is None:
             continue
         ended = [r for r in runs if r.status.phase.terminal and (r.status.phase is Phase.SUCCEEDED) is succeeded]
         ended.sort(key=lambda r: (r.created, r.name))

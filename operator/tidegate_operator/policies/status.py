@@ -1,15 +1,17 @@
 """The status as it is written: pure builders of the JSON that people and programs read."""
 
 import math
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Final, cast
 
 from pydantic.alias_generators import to_camel
+from tidegate_api.bodies import AttemptBody, QueueStatusBody, ResultRefBody, TaskRunStatusBody
 from tidegate_api.names import ATTEMPTS_KEPT, DEFAULT_QUEUE, Phase, Reason
+from tidegate_api.objects import Condition
 from tidegate_api.taskrun import TaskRunStatus
 from tidegate_api.times import format_duration, format_time, parse_time
 
-from tidegate_operator.json_codec import Json
-from tidegate_operator.policies.outcome import ABSENT, End
+from tidegate_operator.policies.outcome import ABSENT, Absent, End
 from tidegate_operator.queueing.admission import QueueState
 from tidegate_operator.records.attempt import AttemptRecord
 from tidegate_operator.records.definitions import QueueRecord
@@ -20,10 +22,10 @@ REASON_MAX: Final = 256
 MESSAGE_MAX: Final = 1024
 
 
-def attempt_entry(attempt: AttemptRecord, *, end: End | None, started: float | None) -> Json:
+def attempt_entry(attempt: AttemptRecord, *, end: End | None, started: float | None) -> AttemptBody:
     """The attempt's line in `status.attempts`."""
     pod = attempt.pod
-    fields: Json = {
+    fields: dict[str, object] = {
         "number": attempt.number,
         "jobName": attempt.job_name,
         "podName": pod.name if pod else None,
@@ -41,10 +43,15 @@ def attempt_entry(attempt: AttemptRecord, *, end: End | None, started: float | N
             "exitCode": end.exit_code,
             "finishedAt": format_time(end.finished),
         }
-    return {k: v for k, v in fields.items() if v is not None}
+    return cast("AttemptBody", _present(fields))
 
 
-def with_attempt(attempts: list[Json], entry: Json) -> list[Json]:
+def _present(fields: Mapping[str, object]) -> dict[str, object]:
+    """Without fields that have no value: an absent field and a null are not the same to the apiserver."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def with_attempt(attempts: list[AttemptBody], entry: AttemptBody) -> list[AttemptBody]:
     """The history with one line added or replaced; the last 100 are kept."""
     return [*(a for a in attempts if a["number"] != entry["number"]), entry][-ATTEMPTS_KEPT:]
 
@@ -56,24 +63,24 @@ def build_status(
     now: float,
     reason: str | None = None,
     message: str | None = None,
-    attempts: list[Json] | None = None,
+    attempts: list[AttemptBody] | None = None,
     started: float | None = None,
     finished: float | None = None,
     disruptions: int | None = None,
     next_attempt: float | None = None,
     ttl: int | None = None,
-    result: Any = ABSENT,
-    result_ref: Json | None = None,
-    queued_at: Any = ABSENT,
+    result: object = ABSENT,
+    result_ref: ResultRefBody | None = None,
+    queued_at: float | Absent | None = ABSENT,
     queue: str | None = None,
-) -> Json:
+) -> TaskRunStatusBody:
     """The whole status. What is set once (startedAt; queuedAt unless given) is taken over from the run.
 
     `queued_at`: None for a run that something else than its queue holds.
     """
     before = run.status
     first_start = before.started_at or (format_time(started) if started is not None else None)
-    status: Json = {
+    fields: dict[str, object] = {
         "phase": str(phase),
         "reason": str(reason)[:REASON_MAX] if reason else None,
         "message": message[:MESSAGE_MAX] if message else None,
@@ -88,42 +95,44 @@ def build_status(
     }
     if finished is not None:
         begun = parse_time(first_start)
-        status |= {
+        fields |= {
             "finishedAt": format_time(max(finished, begun or 0.0)),
             "duration": format_duration(finished - begun) if begun is not None else None,
             "ttlSecondsAfterFinished": ttl,
         }
-    status = {k: v for k, v in status.items() if v is not None}
+    status = cast("TaskRunStatusBody", _present(fields))
     if result is not ABSENT:
         status["result"] = result
     status["conditions"] = _conditions(run, phase=phase, reason=reason, message=message, now=now)
     return status
 
 
-def failed_by_fault(run: RunRecord, *, message: str, ttl: int | None, now: float) -> Json:
+def failed_by_fault(run: RunRecord, *, message: str, ttl: int | None, now: float) -> TaskRunStatusBody:
     """The end of a run that is set aside: no more than can be said of a record that can't be relied on."""
-    status: Json = {
+    status: TaskRunStatusBody = {
         "phase": str(Phase.FAILED),
         "reason": str(Reason.INTERNAL_ERROR),
         "message": message[:MESSAGE_MAX],
         "finishedAt": format_time(now),
         "conditions": _conditions(run, phase=Phase.FAILED, reason=Reason.INTERNAL_ERROR, message=message, now=now),
     }
-    return {**status, "ttlSecondsAfterFinished": ttl} if ttl is not None else status
+    if ttl is not None:
+        status["ttlSecondsAfterFinished"] = ttl
+    return status
 
 
-def queue_status(queue: QueueRecord, state: QueueState, *, now: float) -> Json:
+def queue_status(queue: QueueRecord, state: QueueState, *, now: float) -> QueueStatusBody:
     """The status of a Queue, built on what stands there."""
-    ready = {
+    ready: Condition = {
         "type": "Ready",
         "status": "True",
         "reason": "Ready",
         "message": "its limits are kept",
         "observedGeneration": queue.generation,
     }
-    before: Json = next((c for c in queue.status.get("conditions") or () if c["type"] == "Ready"), {})
+    before = next((c for c in queue.status.get("conditions") or () if c["type"] == "Ready"), Condition())
     since = before.get("lastTransitionTime") if before.get("status") == "True" else None
-    status: Json = {
+    status: QueueStatusBody = {
         "observedGeneration": queue.generation,
         "pending": len(state.waiting),
         "running": len(state.holders),
@@ -138,7 +147,7 @@ def queue_status(queue: QueueRecord, state: QueueState, *, now: float) -> Json:
     return status
 
 
-def _queued_at(run: RunRecord, given: Any) -> str | None:
+def _queued_at(run: RunRecord, given: float | Absent | None) -> str | None:
     if given is None:
         return None
     if given is not ABSENT:
@@ -152,14 +161,18 @@ def _queued_at(run: RunRecord, given: Any) -> str | None:
     )
 
 
-def _conditions(run: RunRecord, *, phase: Phase, reason: str | None, message: str | None, now: float) -> list[Json]:
+def _conditions(
+    run: RunRecord, *, phase: Phase, reason: str | None, message: str | None, now: float
+) -> list[Condition]:
     # A run's conditions change once: from what they were at its creation to what they are at its end.
     since = format_time(now if phase.terminal else run.created)
     succeeded = ("True" if phase is Phase.SUCCEEDED else "False") if phase.terminal else "Unknown"
 
-    def condition(kind: str, state: str) -> Json:
+    def condition(kind: str, state: str) -> Condition:
         why = str(reason or phase)[:REASON_MAX]
-        made = {"type": kind, "status": state, "reason": why, "lastTransitionTime": since}
-        return {**made, "message": message[:MESSAGE_MAX]} if message else made
+        made: Condition = {"type": kind, "status": state, "reason": why, "lastTransitionTime": since}
+        if message:
+            made["message"] = message[:MESSAGE_MAX]
+        return made
 
     return [condition("Finished", "True" if phase.terminal else "False"), condition("Succeeded", succeeded)]

@@ -92,7 +92,7 @@ def _queue(
     number = max(numbers, default=0) + 1
     queue = queue_name(run, context.task)
     if context.queue_cause is None:
-        decision = Decision(wake_at=now + PENDING_LASTS)  # if it still waits then, that is told
+        decision = Decision(wake_at=now + PENDING_LASTS)  # if it still waits then, that is written
     else:
         decision = _hold(run, now, context.queue_cause, queued_at=queued_at, queue=queue)
     decision.entry = QueueEntry(
@@ -110,10 +110,12 @@ def _queue(
 
 
 def _hold(run: RunRecord, now: float, why: Cause, *, queued_at: float | None, queue: str | None = None) -> Decision:
-    """Tell what holds the run, once it has for a moment."""
+    """Report what holds the run, once it has for a moment."""
     phase = Phase.RETRYING if run.status.attempts else Phase.PENDING
-    told = run.status.reason
-    if run.status.phase is phase and (told == why.reason or (told in LINE_REASONS and why.reason in LINE_REASONS)):
+    written = run.status.reason
+    if run.status.phase is phase and (
+        written == why.reason or (written in LINE_REASONS and why.reason in LINE_REASONS)
+    ):
         return Decision()
     lasted = max(run.seen, run.tracked.in_line_since) + PENDING_LASTS
     if now < lasted:

@@ -1,4 +1,4 @@
-"""What a run waits for right now, for whoever asks. Nothing is written for it: the answer changes with every other run."""
+"""What a run waits for right now, computed on request. Nothing is written for it: the answer changes with every other run."""
 
 from tidegate_api.names import Phase, Reason
 from tidegate_api.times import format_time
@@ -11,13 +11,13 @@ from tidegate_operator.records.run import Cause, RunRecord
 def explain(run: RunRecord, context: DecisionContext, now: float) -> Cause:
     """Reason and message; of a run that doesn't wait, what its status says."""
     status, attempt = run.status, context.attempt
-    told = Cause(status.reason or str(status.phase), status.message or "")
+    reported = Cause(status.reason or str(status.phase), status.message or "")
     if status.phase.terminal:
-        return told
+        return reported
     if attempt is not None and not status.ended(attempt.number):
         pod = attempt.pod
         if pod is not None and pod.running:
-            return Cause(Reason.NODE_UNREACHABLE if pod.unreachable else str(Phase.RUNNING), told.message)
+            return Cause(Reason.NODE_UNREACHABLE if pod.unreachable else str(Phase.RUNNING), reported.message)
         return attempt.trouble or Cause(Reason.SCHEDULING, "its pod has not started yet")
     if run.tracked.starting:
         return Cause(Reason.SCHEDULING, "its turn has come: its Job is being created")
@@ -33,4 +33,4 @@ def explain(run: RunRecord, context: DecisionContext, now: float) -> Cause:
     held = clear(run, context.find, has_dependents=context.has_dependents, now=now).held
     if held is None and run.task_ref is not None and context.task is None:
         held = Cause(Reason.TASK_NOT_FOUND, f"there is no Task {run.task_ref} in namespace {run.namespace}")
-    return held or told
+    return held or reported

@@ -7,10 +7,11 @@ or lend one out a second time.
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Self
 
+from tidegate_api.bodies import QueueSpecBody, RateBucketBody
 from tidegate_api.names import DEFAULT_QUEUE, Reason
 from tidegate_api.times import format_time
 
@@ -33,7 +34,7 @@ class Limits:
     paused: bool = False
 
     @classmethod
-    def of(cls, spec: Mapping[str, Any]) -> Self:
+    def of(cls, spec: QueueSpecBody) -> Self:
         """From a Queue's spec."""
         return cls(
             runs=count(spec.get("concurrencyLimit")),
@@ -101,7 +102,7 @@ class Admission:
         self._holds: dict[str, QueueState] = {}
         self._running: Counter[str] = Counter()
         self.changed: set[QueueKey] = set()
-        """Queues whose numbers have changed since somebody last took note."""
+        """Queues whose numbers have changed since `take_changed` was last called."""
         self._ready: dict[QueueKey, None] = {}
         """Queues in which something may have changed, in turns."""
         self._held_back: dict[QueueKey, None] = {}
@@ -114,9 +115,7 @@ class Admission:
 
     # Queues
 
-    def set_queue(
-        self, namespace: str, name: str, *, spec: Mapping[str, Any], bucket: Mapping[str, Any] | None
-    ) -> None:
+    def set_queue(self, namespace: str, name: str, *, spec: QueueSpecBody, bucket: RateBucketBody | None) -> None:
         """A Queue is there, or has changed. `bucket`: its status' rateBucket, read where ours isn't better."""
         state = self._queue(namespace, name)
         before, rate = state.bucket, spec.get("rateLimit")
@@ -162,7 +161,7 @@ class Admission:
             bucket.tokens -= 1.0
 
     def queue(self, namespace: str, name: str) -> QueueState | None:
-        """The queue, where there is anything to tell of it."""
+        """The queue, where it exists or has runs."""
         return self._queues.get((namespace, name))
 
     def take_changed(self) -> set[QueueKey]:
@@ -177,7 +176,7 @@ class Admission:
 
     @property
     def queues(self) -> Iterable[QueueState]:
-        """Those that exist, or that somebody waits for or runs in."""
+        """Those that exist, or that have waiting or running runs."""
         return self._queues.values()
 
     def _queue(self, namespace: str, name: str) -> QueueState:
@@ -286,7 +285,7 @@ class Admission:
 
     @property
     def wake_at(self) -> float | None:
-        """When a token comes that somebody waits for."""
+        """When a token comes that a run waits for."""
         return self._refills[0][0] if self._refills else None
 
     def _touch(self, state: QueueState) -> None:

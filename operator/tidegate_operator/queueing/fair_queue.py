@@ -32,7 +32,7 @@ class QueueEntry:
 
     @property
     def order(self) -> tuple[int, float, str]:
-        """Smaller goes first, keys aside. Kubernetes tells times in whole seconds: within one, names are in order."""
+        """Smaller goes first, keys aside. Kubernetes writes times in whole seconds: within one, names are in order."""
         return (-self.priority, self.queued_at, self.name)
 
 

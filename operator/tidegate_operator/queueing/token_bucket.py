@@ -4,10 +4,10 @@ What it knows can be rebuilt after a restart: the bucket in the Queue's status, 
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
+from tidegate_api.bodies import RateBucketBody, RateLimitBody
 from tidegate_api.names import COUNT_MAX
 from tidegate_api.times import parse_time
 
@@ -26,7 +26,7 @@ class TokenBucket:
     """The moment (seconds since the epoch) that `tokens` speaks of."""
 
     @classmethod
-    def of(cls, limit: Mapping[str, Any], *, tokens: float | None = None, at: float = 0.0) -> Self:
+    def of(cls, limit: RateLimitBody, *, tokens: float | None = None, at: float = 0.0) -> Self:
         """From a Queue's `rateLimit`; full unless `tokens` says what was left at `at`."""
         runs = count(limit.get("runs"), low=1) or 1
         burst = count(limit.get("burst"), low=1) or runs
@@ -36,10 +36,12 @@ class TokenBucket:
         )
 
     @classmethod
-    def restored(cls, limit: Mapping[str, Any], bucket: Mapping[str, Any] | None) -> Self:
+    def restored(cls, limit: RateLimitBody, bucket: RateBucketBody | None) -> Self:
         """With what a Queue's status says was left. What can't be read says nothing: the bucket is full."""
         try:
-            tokens, at = float((bucket or {})["tokens"]), parse_time((bucket or {})["at"])
+            if bucket is None:
+                return cls.of(limit)
+            tokens, at = float(bucket["tokens"]), parse_time(bucket["at"])
         except (KeyError, TypeError, ValueError, OverflowError):
             return cls.of(limit)
         return cls.of(limit) if at is None or math.isnan(tokens) else cls.of(limit, tokens=tokens, at=at)

@@ -96,11 +96,11 @@ class AttemptRecord:
     created: float
     plan: Plan
     key: str = ""
-    """concurrencyKey of its run, which the run may not be there any more to tell."""
+    """concurrencyKey of its run. The run may be gone."""
     after_oom: bool = False
     """Whether an attempt before it ran out of memory."""
     plan_known: bool = True
-    """False while the Job that tells the plan hasn't been read."""
+    """False while the Job that holds the plan hasn't been read."""
     unconfirmed_until: float = 0.0
     """Its Job was sent and never answered, and its run is gone: until then it may still appear. 0: it is known."""
     pods: dict[str, PodRecord] = field(default_factory=dict)
@@ -111,7 +111,7 @@ class AttemptRecord:
     inspections: int = 0
     """Looks in a row that found no running pod: each waits longer than the one before."""
     unwatched: bool = False
-    """A pod of it has left the watch's selector while it lived: no event will tell of its end."""
+    """A pod of it has left the watch's selector while it lived: no event will report its end."""
     trouble: Cause | None = None
     """What the cluster says about a pod that isn't there or doesn't start."""
     trouble_since: float = 0.0
@@ -124,11 +124,11 @@ class AttemptRecord:
     """Whether its Job was suspended by another controller when it was last looked at: it makes another pod once it is resumed."""
     spec_hash: str | None = None
     """Of the TaskSpec that its Job carries."""
-    recorded_start: float | None = None  # when its container started, as its run's status tells
+    recorded_start: float | None = None  # when its container started, by its run's status
     stop: Cause | None = None
     """Why it is being stopped."""
     stopped_pod: str | None = None
-    """The pod that has been told to stop; empty when the Job was deleted instead."""
+    """The pod that was asked to stop; empty when the Job was deleted instead."""
 
     @property
     def pod(self) -> PodRecord | None:

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from tidegate_api import ticks
+from tidegate_api.bodies import QueueSpecBody, QueueStatusBody, ScheduleSpecBody, ScheduleStatusBody, TaskSpecBody
 from tidegate_api.times import parse_time
 
-from tidegate_operator.json_codec import Json
 from tidegate_operator.records.faults import Fault
 
 
@@ -17,7 +17,7 @@ class TaskRecord:
     namespace: str
     name: str
     version: int
-    spec: Json
+    spec: TaskSpecBody
 
 
 @dataclass(slots=True, frozen=True)
@@ -29,8 +29,8 @@ class QueueRecord:
     name: str
     version: int
     generation: int
-    spec: Json
-    status: Json
+    spec: QueueSpecBody
+    status: QueueStatusBody
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -43,8 +43,8 @@ class ScheduleRecord:
     version: int
     generation: int
     created: float
-    spec: Json
-    status: Json
+    spec: ScheduleSpecBody
+    status: ScheduleStatusBody
     fault: Fault | None = None
     """Why it can't be read."""
 

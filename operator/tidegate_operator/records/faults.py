@@ -4,7 +4,7 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
 MESSAGE_MAX: Final = 512
 READING: Final = "reading it"
@@ -54,7 +54,7 @@ class Ref:
     uid: str
 
     @classmethod
-    def of(cls, kind: str, meta: Mapping[str, Any]) -> Self:
+    def of(cls, kind: str, meta: Mapping[str, object]) -> Self:
         """From an object's metadata, of which nothing is taken for granted."""
         return cls(
             kind=kind,

@@ -3,13 +3,15 @@
 import json
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final, cast
 
+from tidegate_api.bodies import TaskSpecBody
 from tidegate_api.names import TASK_CONTAINER, TASK_SPEC_ANNOTATION, TTL_SECONDS_MAX
+from tidegate_api.objects import Condition, ContainerStatus, JobBody, ObjectMeta, PodBody, PodSpec, PodStatus
+from tidegate_api.ownership import controller_of
 from tidegate_api.times import parse_time
 
 from tidegate_operator import json_codec
-from tidegate_operator.json_codec import Json
 from tidegate_operator.records.attempt import PodRecord
 from tidegate_operator.records.lenient import bounded, bounded_or
 from tidegate_operator.records.run import STOP_ANNOTATION, STOP_FLOOR_ANNOTATION, Cause
@@ -22,10 +24,12 @@ NOT_YET: Final = frozenset({"ContainerCreating", "PodInitializing"})
 GRACE_SECONDS: Final = 30
 
 
-def parse_pod(body: Mapping[str, Any], *, job_uid: str, received: float) -> PodRecord:
+def parse_pod(body: PodBody, *, job_uid: str, received: float) -> PodRecord:
     """A pod as the policies see it. `received`: when this state came in."""
     meta, status = body["metadata"], body.get("status") or {}
-    container: Json = next((c for c in status.get("containerStatuses") or () if c["name"] == TASK_CONTAINER), {})
+    container = next(
+        (c for c in status.get("containerStatuses") or () if c["name"] == TASK_CONTAINER), ContainerStatus()
+    )
     state = container.get("state") or {}
     terminated = state.get("terminated") or {}
     conditions = {c["type"]: c for c in status.get("conditions") or ()}
@@ -55,7 +59,7 @@ def parse_pod(body: Mapping[str, Any], *, job_uid: str, received: float) -> PodR
         waiting=_waiting(status),
         others=_others(status),
         grace=bounded_or(GRACE_SECONDS, spec.get("terminationGracePeriodSeconds")),
-        stop_asked=_stop_asked(meta, disruption if disrupted else {}),
+        stop_asked=_stop_asked(meta, disruption.get("lastTransitionTime") if disrupted else None),
         deadline_at=_deadline_at(spec, status),
         accepted=accepted,
         accepted_seen=received if accepted is not None else None,
@@ -73,7 +77,7 @@ def parse_pod(body: Mapping[str, Any], *, job_uid: str, received: float) -> PodR
     )
 
 
-def pod_in_doubt(meta: Mapping[str, Any], *, phase: object, job_uid: str, received: float) -> PodRecord:
+def pod_in_doubt(meta: ObjectMeta, *, phase: object, job_uid: str, received: float) -> PodRecord:
     """In place of a pod that can't be parsed: whether it may still run has to be known all the same."""
     return PodRecord(
         uid=str(meta["uid"]),
@@ -87,12 +91,15 @@ def pod_in_doubt(meta: Mapping[str, Any], *, phase: object, job_uid: str, receiv
     )
 
 
-def _waiting(status: Mapping[str, Any]) -> Cause | None:
+def _waiting(status: PodStatus) -> Cause | None:
     """What a container can't be started for: `task` first, then those before and beside it."""
-    kinds = (("containerStatuses", "container"), ("initContainerStatuses", "init container"))
+    kinds = (
+        ("container", status.get("containerStatuses")),
+        ("init container", status.get("initContainerStatuses")),
+    )
     found: Cause | None = None
-    for field, kind in kinds:
-        for container in status.get(field) or ():
+    for kind, containers in kinds:
+        for container in containers or ():
             waiting = (container.get("state") or {}).get("waiting") or {}
             reason = waiting.get("reason")
             if not reason or reason in NOT_YET:
@@ -103,7 +110,7 @@ def _waiting(status: Mapping[str, Any]) -> Cause | None:
     return found
 
 
-def _others(status: Mapping[str, Any]) -> str | None:
+def _others(status: PodStatus) -> str | None:
     """Ordinary containers beside `task` that have not ended, each with what it waits for."""
     found = []
     for container in status.get("containerStatuses") or ():
@@ -116,12 +123,12 @@ def _others(status: Mapping[str, Any]) -> str | None:
     return ", ".join(found) or None
 
 
-def _stop_asked(meta: Mapping[str, Any], disruption: Mapping[str, Any]) -> float | None:
+def _stop_asked(meta: ObjectMeta, disrupted_at: str | None) -> float | None:
     # The deletion's timestamp is its end: the grace period lies before it.
     deleted = parse_time(meta.get("deletionTimestamp"))
     if deleted is not None:
         deleted -= bounded_or(0, meta.get("deletionGracePeriodSeconds"))
-    times = [at for at in (deleted, parse_time(disruption.get("lastTransitionTime"))) if at is not None]
+    times = [at for at in (deleted, parse_time(disrupted_at)) if at is not None]
     return min(times, default=None)
 
 
@@ -133,7 +140,7 @@ def _stop_floor(text: str | None) -> float | None:
         return None
 
 
-def _deadline_at(spec: Mapping[str, Any], status: Mapping[str, Any]) -> float | None:
+def _deadline_at(spec: PodSpec, status: PodStatus) -> float | None:
     began, seconds = (
         parse_time(status.get("startTime")),
         bounded(spec.get("activeDeadlineSeconds"), high=TTL_SECONDS_MAX),
@@ -141,20 +148,20 @@ def _deadline_at(spec: Mapping[str, Any], status: Mapping[str, Any]) -> float | 
     return began + seconds if began is not None and seconds is not None else None
 
 
-def _unreachable(conditions: Mapping[str, Json]) -> bool:
+def _unreachable(conditions: Mapping[str, Condition]) -> bool:
     """The node controller marks pods of a silent node not ready, and leaves what the kubelet last said of the containers."""
     ready, containers = conditions.get("Ready") or {}, conditions.get("ContainersReady") or {}
-    silent: bool = ready.get("status") == "False" and containers.get("status") == "True"
+    silent = ready.get("status") == "False" and containers.get("status") == "True"
     return silent and ready.get("reason") != "ReadinessGatesNotReady"
 
 
-def count_containers(spec: Mapping[str, Any]) -> int:
+def count_containers(spec: Mapping[str, object]) -> int:
     """Containers of a pod among which the kubelet divides what it keeps of termination messages: those of every kind."""
     kinds = (spec.get(kind) for kind in ("containers", "initContainers", "ephemeralContainers"))
     return max(1, sum(len(found) for found in kinds if isinstance(found, list)))
 
 
-def _failed_before(status: Mapping[str, Any]) -> str | None:
+def _failed_before(status: PodStatus) -> str | None:
     """Which init container made the pod fail, where `task` never ran."""
     if status.get("phase") != "Failed":
         return None
@@ -167,36 +174,23 @@ def _failed_before(status: Mapping[str, Any]) -> str | None:
     return None
 
 
-def controller_of(meta: Mapping[str, Any], *, kind: str) -> str | None:
-    """uid of the object's controller when it is of `kind`. Labels only select; ownership is what counts."""
-    for owner in meta.get("ownerReferences") or ():
-        if owner.get("controller") and owner.get("kind") == kind:
-            uid: str = owner["uid"]
-            return uid
-    return None
-
-
-def attempt_number(meta: Mapping[str, Any]) -> int | None:
+def attempt_number(meta: ObjectMeta) -> int | None:
     """The attempt's number of a Job, or of the Job that controls a pod; None for one that isn't ours.
 
     It is read from the Job's name, which can't be edited as its label can.
     """
-    name = next((o.get("name") for o in meta.get("ownerReferences") or () if _controls(o, "Job")), meta["name"])
-    found = JOB_NAME.fullmatch(str(name))
+    job = controller_of(meta, kind="Job")
+    found = JOB_NAME.fullmatch(str(job.get("name") if job is not None else meta["name"]))
     return int(found[1]) if found is not None else None
 
 
-def _controls(owner: Mapping[str, Any], kind: str) -> bool:
-    return bool(owner.get("controller")) and owner.get("kind") == kind
-
-
-def job_ended(body: Json) -> bool:
+def job_ended(body: JobBody) -> bool:
     """Whether the Job is complete or has failed: either comes once all of its pods have ended."""
     conditions = (body.get("status") or {}).get("conditions") or ()
     return any(c.get("type") in ("Complete", "Failed") and c.get("status") == "True" for c in conditions)
 
 
-def task_spec_of(meta: Mapping[str, Any]) -> Json | None:
+def task_spec_of(meta: ObjectMeta) -> TaskSpecBody | None:
     """The TaskSpec that a Job carries in its annotation; None where there is none, or an edit has broken it."""
     text = (meta.get("annotations") or {}).get(TASK_SPEC_ANNOTATION)
     if not text or json_codec.is_deep(text):
@@ -205,4 +199,4 @@ def task_spec_of(meta: Mapping[str, Any]) -> Json | None:
         spec = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    return spec if isinstance(spec, dict) and isinstance(spec.get("image"), str) else None
+    return cast("TaskSpecBody", spec) if isinstance(spec, dict) and isinstance(spec.get("image"), str) else None

@@ -4,15 +4,14 @@ A body is a hundred times larger than what a decision reads (a 1.3 kB Job is 10 
 waiting or done. Parsing happens once, when an event comes in.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from sys import intern
-from typing import Any
 
+from tidegate_api.bodies import AttemptBody, TaskRunBody, TaskRunStatusBody, TaskSpecBody
 from tidegate_api.names import DEFAULT_QUEUE, TTL_SECONDS_MAX, Phase, Reason
+from tidegate_api.objects import ObjectMeta
 from tidegate_api.times import parse_time
 
-from tidegate_operator.json_codec import Json
 from tidegate_operator.records.faults import Fault
 from tidegate_operator.records.lenient import as_map, as_text, bounded, bounded_or, count
 
@@ -50,7 +49,7 @@ class Plan:
     queue: str = DEFAULT_QUEUE
 
     @classmethod
-    def of(cls, resolved: Mapping[str, Any]) -> "Plan":
+    def of(cls, resolved: TaskSpecBody) -> "Plan":
         """From a resolved TaskSpec, which may have been edited where it is kept."""
         retry = as_map(resolved.get("retry"))
         codes = retry.get("nonRetryableExitCodes", (64,))
@@ -82,10 +81,10 @@ class StatusRecord:
     next_attempt_at: float | None = None
     disruptions: int = 0
     ttl: int | None = None
-    attempts: list[Json] = field(default_factory=list)
+    attempts: list[AttemptBody] = field(default_factory=list)
 
     @classmethod
-    def parse(cls, status: Mapping[str, Any]) -> "StatusRecord":
+    def parse(cls, status: TaskRunStatusBody) -> "StatusRecord":
         """From a TaskRun's status."""
         phase = Phase(status.get("phase") or Phase.PENDING)
         attempts = [] if phase.terminal else (status.get("attempts") or [])
@@ -113,9 +112,8 @@ class StatusRecord:
         return any(a["number"] > number or (a["number"] == number and a.get("outcome")) for a in self.attempts)
 
 
-def _number(attempt: Json) -> int:
-    number: int = attempt["number"]
-    return number
+def _number(attempt: AttemptBody) -> int:
+    return attempt["number"]
 
 
 @dataclass(slots=True, frozen=True)
@@ -136,7 +134,7 @@ VAGUE = frozenset({NOT_LOOKED, NO_NODE})
 class RunTracking:
     """What this process has done about a run, or knows of it, and the cluster doesn't say."""
 
-    body: Json | None = None
+    body: TaskRunBody | None = None
     """Kept only until the first decision: a run that is admitted at once needs no read."""
     queued_at: float | None = None
     """Since when only its queue holds it, as far as this process has come to know."""
@@ -192,7 +190,7 @@ class RunRecord:
     has_schema: bool = False
     """Whether its inline task has a payloadSchema."""
     schedule: str | None = None
-    """The Schedule that its label names: the one that made it, or that somebody triggered by hand."""
+    """The Schedule that its label names: the one that made it, or that a user triggered."""
     deleting: bool = False
     """It is being deleted, and a finalizer keeps it: nothing new of it starts."""
     fault: Fault | None = None
@@ -200,7 +198,7 @@ class RunRecord:
     tracked: RunTracking = field(default_factory=RunTracking)
 
     @classmethod
-    def parse(cls, body: Json, *, now: float) -> "RunRecord":
+    def parse(cls, body: TaskRunBody, *, now: float) -> "RunRecord":
         """From a TaskRun, first seen at `now`."""
         meta, spec = body["metadata"], body["spec"]
         made = cls(
@@ -226,7 +224,7 @@ class RunRecord:
         made.update(body, now=now)
         return made
 
-    def update(self, body: Json, *, now: float) -> None:
+    def update(self, body: TaskRunBody, *, now: float) -> None:
         """Take over what may change. Raises before anything is taken over."""
         meta, spec = body["metadata"], body["spec"]
         version, status = int(meta["resourceVersion"]), StatusRecord.parse(body.get("status") or {})
@@ -242,7 +240,7 @@ class RunRecord:
         self.suspend = suspend
 
     @classmethod
-    def unreadable(cls, meta: Json, *, phase: Phase, fault: Fault, now: float) -> "RunRecord":
+    def unreadable(cls, meta: ObjectMeta, *, phase: Phase, fault: Fault, now: float) -> "RunRecord":
         """In place of a TaskRun that can't be parsed."""
         return cls(
             uid=meta["uid"],
@@ -262,7 +260,7 @@ class RunRecord:
             fault=fault,
         )
 
-    def take_status(self, meta: Json, status: Json) -> None:
+    def take_status(self, meta: ObjectMeta, status: TaskRunStatusBody) -> None:
         """Take over a version's status."""
         self.version, self.generation = int(meta["resourceVersion"]), meta.get("generation", 1)
         self.status = StatusRecord.parse(status)

@@ -5,8 +5,9 @@ outlive their run here: a slot is held until every pod is terminal or gone, also
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import cast
 
+from tidegate_api.bodies import TaskSpecBody
 from tidegate_api.job_names import job_name
 from tidegate_api.names import (
     AFTER_OOM_ANNOTATION,
@@ -16,14 +17,15 @@ from tidegate_api.names import (
     RUN_LABEL,
     RUN_UID_LABEL,
 )
+from tidegate_api.objects import ObjectMeta, PodBody
+from tidegate_api.ownership import controller_of, controller_uid
 from tidegate_api.spec_hash import spec_hash
 from tidegate_api.times import parse_time
 
-from tidegate_operator.json_codec import Json
 from tidegate_operator.policies.outcome import UNKNOWN, is_over
 from tidegate_operator.records.attempt import AttemptRecord, PodRecord
 from tidegate_operator.records.faults import READING, Fault, Ref
-from tidegate_operator.records.parsing import attempt_number, controller_of, parse_pod, pod_in_doubt, task_spec_of
+from tidegate_operator.records.parsing import attempt_number, parse_pod, pod_in_doubt, task_spec_of
 from tidegate_operator.records.run import LATE_WRITE_SECONDS, Cause, Plan, RunRecord
 from tidegate_operator.state.quarantine import Quarantine
 
@@ -43,7 +45,7 @@ class AttemptIndex:
         """By run and Job: two Jobs can have one number, where the first was deleted before anything was written of it."""
         self._by_job: dict[str, AttemptRecord] = {}
         self._by_pod: dict[str, AttemptRecord] = {}
-        self._orphans: dict[str, dict[str, tuple[PodRecord, Json]]] = {}
+        self._orphans: dict[str, dict[str, tuple[PodRecord, ObjectMeta]]] = {}
         """Pods of Jobs that aren't known yet, with their metadata, by the run that they claim."""
         self._plans: dict[Plan, Plan] = {}
 
@@ -76,7 +78,7 @@ class AttemptIndex:
                 return attempt.namespace, attempt.plan.queue, attempt.key
         for pod, meta in self._orphans.get(run_uid, {}).values():
             if not pod.terminal:
-                return meta["namespace"], _queue_of(meta), _key_of(meta)
+                return meta["namespace"], queue_of(meta), _key_of(meta)
         return None
 
     def _is_over(self, attempt: AttemptRecord) -> bool:
@@ -93,9 +95,9 @@ class AttemptIndex:
 
     # Jobs
 
-    def put_job(self, meta: Mapping[str, Any], *, now: float, spec: Json | None = None) -> Uids:
+    def put_job(self, meta: ObjectMeta, *, now: float, spec: TaskSpecBody | None = None) -> Uids:
         """A Job was seen or made. Only its metadata is looked at. `spec`: the TaskSpec that it was made with just now."""
-        run_uid, number = controller_of(meta, kind="TaskRun"), attempt_number(meta)
+        run_uid, number = controller_uid(meta, kind="TaskRun"), attempt_number(meta)
         if run_uid is None or number is None:
             return ()
         run = self._runs.get(run_uid)
@@ -107,7 +109,7 @@ class AttemptIndex:
         if spec is None:
             spec = task_spec_of(meta)
         # One that was edited into no spec at all still says by its label which queue's slot its pod holds.
-        plan = Plan.of(spec) if spec is not None else Plan(queue=_queue_of(meta))
+        plan = Plan.of(spec) if spec is not None else Plan(queue=queue_of(meta))
         plan = self._plans.setdefault(plan, plan)
         if known is not None:
             known.plan, known.plan_known, known.spec_hash = plan, True, spec_hash(spec) if spec is not None else None
@@ -162,10 +164,10 @@ class AttemptIndex:
 
     # Pods
 
-    def put_pod(self, body: Json, *, now: float) -> Uids:
+    def put_pod(self, body: PodBody, *, now: float) -> Uids:
         """A pod was seen. It belongs to an attempt when its controller is that attempt's Job, and stays so by its uid."""
         meta = body["metadata"]
-        job_uid = controller_of(meta, kind="Job")
+        job_uid = controller_uid(meta, kind="Job")
         attempt = self._by_pod.get(meta["uid"]) or (self._by_job.get(job_uid) if job_uid else None)
         if attempt is None:
             return self._put_orphan(body, job_uid=job_uid, now=now)
@@ -177,7 +179,7 @@ class AttemptIndex:
         self._by_pod[pod.uid] = attempt
         return (attempt.run_uid,)
 
-    def pod_deleted(self, body: Json, *, now: float) -> Uids:
+    def pod_deleted(self, body: PodBody, *, now: float) -> Uids:
         """The watch says that a pod is gone, or that it has only left the selector."""
         meta = body["metadata"]
         uids = self.put_pod(body, now=now)
@@ -214,7 +216,7 @@ class AttemptIndex:
                 marked.append(run_uid)
         return tuple(marked)
 
-    def _put_orphan(self, body: Json, *, job_uid: str | None, now: float) -> Uids:
+    def _put_orphan(self, body: PodBody, *, job_uid: str | None, now: float) -> Uids:
         # The watch can be faster than the answer to our own POST of the Job, and the first list of pods than that of
         # Jobs and runs.
         meta = body["metadata"]
@@ -225,10 +227,10 @@ class AttemptIndex:
         known, pod = orphans.get(meta["uid"]), self._parse_pod(body, job_uid=job_uid, now=now)
         if known is not None and not _is_news(pod, known[0]):
             return ()
-        orphans[pod.uid] = (pod, {k: meta[k] for k in KEPT_OF_ORPHANS if k in meta})
+        orphans[pod.uid] = (pod, cast("ObjectMeta", {k: v for k, v in meta.items() if k in KEPT_OF_ORPHANS}))
         return (run_uid,)
 
-    def _parse_pod(self, body: Json, *, job_uid: str, now: float) -> PodRecord:
+    def _parse_pod(self, body: PodBody, *, job_uid: str, now: float) -> PodRecord:
         """One that can't be parsed keeps its slot: what is left of it is its phase."""
         meta = body["metadata"]
         try:
@@ -244,11 +246,11 @@ class AttemptIndex:
     # What the executor has found out or done
 
     def inspect_soon(self, attempt: AttemptRecord) -> None:
-        """Something may have happened to it that no event tells."""
+        """Something may have happened to it that no event reports."""
         attempt.inspected_at = float("-inf")
 
     def inspected(self, attempt: AttemptRecord, *, at: float, runs: bool) -> None:
-        """It was looked into. `runs`: a pod of it runs, of whose end an event will tell."""
+        """It was looked into. `runs`: a pod of it runs, whose end an event will report."""
         attempt.inspected_at, attempt.inspections = at, 0 if runs else attempt.inspections + 1
 
     def job_is_gone(self, attempt: AttemptRecord) -> None:
@@ -264,7 +266,7 @@ class AttemptIndex:
         pod.gone = True
 
     def stopping(self, attempt: AttemptRecord, why: Cause, *, pod: PodRecord | None) -> None:
-        """Its pod has been told to end, or its Job was deleted."""
+        """Its pod was asked to end, or its Job was deleted."""
         attempt.stop, attempt.stopped_pod = why, pod.uid if pod is not None else ""
 
     def has_trouble(self, attempt: AttemptRecord, trouble: Cause | None, *, at: float) -> None:
@@ -284,7 +286,7 @@ class AttemptIndex:
     # What has lost its owner
 
     def adopt(self, run_uid: str) -> None:
-        """Make attempts of pods whose Job isn't there: somebody deleted it while nobody watched.
+        """Make attempts of pods whose Job isn't there: it was deleted while no operator watched.
 
         Not while an attempt is being started: its pod can be seen before the answer to our own POST.
         """
@@ -304,7 +306,7 @@ class AttemptIndex:
                     job_name=job_name(run=meta["labels"][RUN_LABEL], run_uid=run_uid, number=number),
                     job_uid=pod.job_uid,
                     created=pod.created,
-                    plan=Plan(queue=_queue_of(meta)),
+                    plan=Plan(queue=queue_of(meta)),
                     key=_key_of(meta),
                     plan_known=False,
                     inspected_at=float("-inf"),
@@ -356,25 +358,24 @@ def _stage(pod: PodRecord) -> tuple[str, bool, bool]:
     return pod.phase, pod.started is None, pod.exit_code is None
 
 
-def _claimed_run(meta: Mapping[str, Any]) -> str:
-    uid: str = (meta.get("labels") or {}).get(RUN_UID_LABEL, "")
-    return uid
+def _claimed_run(meta: ObjectMeta) -> str:
+    return (meta.get("labels") or {}).get(RUN_UID_LABEL, "")
 
 
-def _queue_of(meta: Mapping[str, Any]) -> str:
-    name: str = (meta.get("labels") or {}).get(QUEUE_LABEL) or DEFAULT_QUEUE
-    return name
+def queue_of(meta: ObjectMeta) -> str:
+    """The queue that a Job or pod says by its label that it was started in."""
+    return (meta.get("labels") or {}).get(QUEUE_LABEL) or DEFAULT_QUEUE
 
 
-def _key_of(meta: Mapping[str, Any]) -> str:
-    key: str = (meta.get("annotations") or {}).get(CONCURRENCY_KEY_ANNOTATION, "")
-    return key
+def _key_of(meta: ObjectMeta) -> str:
+    return (meta.get("annotations") or {}).get(CONCURRENCY_KEY_ANNOTATION, "")
 
 
-def _is_named_for(meta: Mapping[str, Any]) -> bool:
+def _is_named_for(meta: ObjectMeta) -> bool:
     """Whether the pod's controller has the name of one of the run's Jobs: a label alone says nothing."""
     number, run = attempt_number(meta), (meta.get("labels") or {}).get(RUN_LABEL)
     if number is None or not run:
         return False
     wanted = job_name(run=run, run_uid=_claimed_run(meta), number=number)
-    return any(o.get("controller") and o.get("name") == wanted for o in meta.get("ownerReferences") or ())
+    job = controller_of(meta, kind="Job")
+    return job is not None and job.get("name") == wanted

@@ -9,12 +9,14 @@ to be looked at again: `Cache(on_change=workqueue.add)`. An object that can't be
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Final
+from typing import Final, cast
 
-from tidegate_api.names import DEFAULT_QUEUE, QUEUE_LABEL, Phase
+from tidegate_api.bodies import QueueBody, ScheduleBody, TaskBody, TaskRunBody, TaskRunStatusBody, TaskSpecBody
+from tidegate_api.names import Phase
+from tidegate_api.objects import KubeObject, ObjectMeta, PodBody
+from tidegate_api.ownership import controller_uid
 from tidegate_api.times import parse_time
 
-from tidegate_operator.json_codec import Json
 from tidegate_operator.metrics import Metrics
 from tidegate_operator.policies.decision import queue_name
 from tidegate_operator.policies.payload import refuse_payload
@@ -22,9 +24,10 @@ from tidegate_operator.queueing.admission import Admission
 from tidegate_operator.records.attempt import AttemptRecord
 from tidegate_operator.records.definitions import QueueRecord, ScheduleRecord, TaskRecord
 from tidegate_operator.records.faults import READING, Fault, Ref
-from tidegate_operator.records.parsing import attempt_number, controller_of
+from tidegate_operator.records.lenient import as_map, metadata_of
+from tidegate_operator.records.parsing import attempt_number
 from tidegate_operator.records.run import Plan, Projects, RunRecord
-from tidegate_operator.state.attempts import AttemptIndex, Uids
+from tidegate_operator.state.attempts import AttemptIndex, Uids, queue_of
 from tidegate_operator.state.definition_index import DefinitionIndex, name_of
 from tidegate_operator.state.dependents import Dependents
 from tidegate_operator.state.keys import Key, queue_key, run_key, schedule_key
@@ -37,10 +40,6 @@ KINDS: Final = frozenset({"taskruns", "tasks", "queues", "schedules", "jobs", "p
 Record = RunRecord | TaskRecord | QueueRecord | ScheduleRecord
 
 
-def _ignore(_: Key) -> None:
-    """Nothing listens."""
-
-
 class Cache:
     """Records of runs, what they refer to, and their attempts."""
 
@@ -48,7 +47,7 @@ class Cache:
         self,
         admission: Admission | None = None,
         *,
-        on_change: Callable[[Key], None] = _ignore,
+        on_change: Callable[[Key], None] = lambda _: None,
         quarantine: Quarantine | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -78,35 +77,34 @@ class Cache:
 
     # The door
 
-    def upserted(self, kind: str, body: Json) -> None:
+    def upserted(self, kind: str, body: KubeObject) -> None:
         """An object of `kind` (a plural) is as given. Never raises."""
         try:
             match kind:
                 case "taskruns":
-                    self._put_run(body)
+                    self._put_run(cast("TaskRunBody", body))
                 case "tasks":
-                    self._put_task(body)
+                    self._put_task(cast("TaskBody", body))
                 case "queues":
-                    self._put_queue(body)
+                    self._put_queue(cast("QueueBody", body))
                 case "schedules":
-                    self._changed(self.schedules.put(body))
+                    self._changed(self.schedules.put(cast("ScheduleBody", body)))
                 case "jobs":
                     self._put_job(body["metadata"], spec=None)
                 case "pods":
-                    self._settled(self.attempts.put_pod(body, now=self._clock()))
+                    self._settled(self.attempts.put_pod(cast("PodBody", body), now=self._clock()))
         except Exception as error:
             self._set_aside(kind, body, error)
         else:
             if not self.quarantine.is_empty and kind != "pods":
                 self.quarantine.release(kind, body["metadata"]["uid"], doing=READING)
 
-    def deleted(self, kind: str, body: Json) -> None:
+    def deleted(self, kind: str, body: KubeObject) -> None:
         """An object of `kind` is gone, or has left the selector of its watch. Never raises."""
-        meta = body.get("metadata") or {}
-        ref = Ref.of(kind, meta)
+        ref = Ref.of(kind, metadata_of(body))
         try:
             if kind == "pods":
-                self._settled(self.attempts.pod_deleted(body, now=self._clock()))
+                self._settled(self.attempts.pod_deleted(cast("PodBody", body), now=self._clock()))
             else:
                 self.forget(kind, namespace=ref.namespace, name=ref.name, uid=ref.uid)
             self.quarantine.release(kind, ref.uid)
@@ -125,12 +123,12 @@ class Cache:
         """Every run has to be decided on."""
         self._changed(tuple(self.runs))
 
-    def _set_aside(self, kind: str, body: Json, error: Exception) -> None:
+    def _set_aside(self, kind: str, body: KubeObject, error: Exception) -> None:
         """Keep an object that can't be parsed, so that whatever depends on it knows."""
         fault = Fault.of(READING, error)
-        meta = body.get("metadata") or {}
+        meta = metadata_of(body)
         ref = Ref.of(kind, meta)
-        said = (body.get("status") or {}).get("phase")
+        said = as_map(as_map(body).get("status")).get("phase")
         phase = next((phase for phase in Phase if phase == said), Phase.PENDING)
         if kind != "taskruns" or not phase.terminal:  # nothing has to be done for a run that has ended
             self.quarantine.put(ref, fault, error)
@@ -156,7 +154,7 @@ class Cache:
 
     # Runs
 
-    def _put_run(self, body: Json) -> None:
+    def _put_run(self, body: TaskRunBody) -> None:
         now, meta, spec = self._clock(), body["metadata"], body["spec"]
         if not self._is_news(meta):
             return
@@ -174,7 +172,7 @@ class Cache:
         run.tracked.body = body if fresh and latest is None and self.attempts.settled else None
         self._took(run, meta, was)
 
-    def _put_unreadable_run(self, meta: Json, *, phase: Phase, fault: Fault) -> None:
+    def _put_unreadable_run(self, meta: ObjectMeta, *, phase: Phase, fault: Fault) -> None:
         if not self._is_news(meta, again=True):
             return
         known = self.runs.get(meta["uid"])
@@ -185,7 +183,7 @@ class Cache:
         self._names[(run.namespace, run.name)] = run.uid
         self._took(run, meta, known.status.phase if known is not None else None)
 
-    def _is_news(self, meta: Json, *, again: bool = False) -> bool:
+    def _is_news(self, meta: ObjectMeta, *, again: bool = False) -> bool:
         """Whether a TaskRun says more than its record. A record of another run that had the name is dropped.
 
         `again`: the version of the record counts as news.
@@ -201,7 +199,7 @@ class Cache:
             self.drop_run(before)
         return True
 
-    def wrote_status(self, run: RunRecord, meta: Json, status: Json, *, written_on: int) -> None:
+    def wrote_status(self, run: RunRecord, meta: ObjectMeta, status: TaskRunStatusBody, *, written_on: int) -> None:
         """Our own write of the status is through, made on version `written_on`: all else is as it was at that version.
 
         `meta`: the object's metadata in the answer.
@@ -212,7 +210,7 @@ class Cache:
         run.take_status(meta, status)
         self._took(run, meta, was)
 
-    def _took(self, run: RunRecord, meta: Json, was: Phase | None) -> None:
+    def _took(self, run: RunRecord, meta: ObjectMeta, was: Phase | None) -> None:
         """What follows from a run's new state; `was`: its phase before, None for one never seen."""
         uid, ended = run.uid, run.status.phase.terminal
         latest = self.attempts.latest(uid)
@@ -293,7 +291,7 @@ class Cache:
 
     # What runs refer to
 
-    def _put_task(self, body: Json) -> None:
+    def _put_task(self, body: TaskBody) -> None:
         """A Task was seen: runs that waited for it can go on."""
         if (task := self._definitions.put_task(body)) is None:
             return
@@ -304,7 +302,7 @@ class Cache:
         """The Task that a run refers to, when it is there."""
         return self._definitions.tasks.get((run.namespace, run.task_ref)) if run.task_ref else None
 
-    def _put_queue(self, body: Json) -> None:
+    def _put_queue(self, body: QueueBody) -> None:
         key = name_of(body["metadata"])
         is_new = key not in self._definitions.queues
         set_aside = self.quarantine.find("queues", body["metadata"]["uid"]) is not None
@@ -348,20 +346,19 @@ class Cache:
 
     # Attempts
 
-    def made_job(self, meta: Json, *, spec: Json) -> None:
+    def made_job(self, meta: ObjectMeta, *, spec: TaskSpecBody) -> None:
         """We have made a Job with this TaskSpec: known at once, so that counts never lag the watch."""
         self._put_job(meta, spec=spec)
 
-    def _put_job(self, meta: Json, *, spec: Json | None) -> None:
+    def _put_job(self, meta: ObjectMeta, *, spec: TaskSpecBody | None) -> None:
         """A Job was seen or made. Only its metadata is looked at."""
         now = self._clock()
-        uid = controller_of(meta, kind="TaskRun") or ""
+        uid = controller_uid(meta, kind="TaskRun") or ""
         run, number = self.runs.get(uid), attempt_number(meta)
         if spec is None and number == 1 and not self.attempts.settled:
             # Before this process was there another started it, and may not have written what is left of the rate.
-            queue = (meta.get("labels") or {}).get(QUEUE_LABEL) or DEFAULT_QUEUE
             created = parse_time(meta["creationTimestamp"]) or now
-            self.admission.started_before(meta["namespace"], queue, created=created)
+            self.admission.started_before(meta["namespace"], queue_of(meta), created=created)
         marked = self.attempts.put_job(meta, now=now, spec=spec)
         if run is not None and number is not None and number == run.tracked.starting:
             run.tracked.starting, run.tracked.posted_at = 0, 0.0
@@ -376,8 +373,8 @@ class Cache:
             self._is_under_way(run, attempt)
         self.settle(attempt.run_uid)
 
-    def planned(self, attempt: AttemptRecord, resolved: Json) -> None:
-        """An attempt whose Job can't tell its plan is treated by this TaskSpec. It holds its slot where it did."""
+    def planned(self, attempt: AttemptRecord, resolved: TaskSpecBody) -> None:
+        """An attempt whose Job doesn't hold its plan is treated by this TaskSpec. It holds its slot where it did."""
         attempt.plan, attempt.plan_known = replace(Plan.of(resolved), queue=attempt.plan.queue), True
         if (run := self.runs.get(attempt.run_uid)) is not None and self.attempts.latest(run.uid) is attempt:
             run.plan = attempt.plan

@@ -1,9 +1,10 @@
 """Tasks and Queues by namespace and name. A record is never replaced by an older one."""
 
 from collections.abc import Iterable
-from typing import Any
 
-from tidegate_operator.json_codec import Json
+from tidegate_api.bodies import QueueBody, TaskBody
+from tidegate_api.objects import ObjectMeta
+
 from tidegate_operator.records.definitions import QueueRecord, TaskRecord
 
 Name = tuple[str, str]
@@ -16,7 +17,7 @@ class DefinitionIndex:
         self.tasks: dict[Name, TaskRecord] = {}
         self.queues: dict[Name, QueueRecord] = {}
 
-    def put_task(self, body: Json) -> TaskRecord | None:
+    def put_task(self, body: TaskBody) -> TaskRecord | None:
         """A Task was seen; None where that is no news."""
         meta = body["metadata"]
         key, version = name_of(meta), int(meta["resourceVersion"])
@@ -26,7 +27,7 @@ class DefinitionIndex:
         self.tasks[key] = made
         return made
 
-    def put_queue(self, body: Json, *, again: bool) -> QueueRecord | None:
+    def put_queue(self, body: QueueBody, *, again: bool) -> QueueRecord | None:
         """A Queue was seen; None where that is no news. `again`: also the version that is known."""
         meta = body["metadata"]
         key, version = name_of(meta), int(meta["resourceVersion"])
@@ -65,6 +66,6 @@ class DefinitionIndex:
         return list(self.tasks.values()) if kind == "tasks" else list(self.queues.values())
 
 
-def name_of(meta: Any) -> Name:
+def name_of(meta: ObjectMeta) -> Name:
     """Namespace and name."""
     return meta["namespace"], meta["name"]

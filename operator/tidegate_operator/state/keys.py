@@ -1,7 +1,7 @@
 """Keys of the workqueue: which object has to be looked at."""
 
 Key = tuple[str, str]
-"""Kind (a plural) and what tells one object of the kind from others: a run's uid, else `namespace/name`."""
+"""Kind (a plural) and what distinguishes one object of the kind from others: a run's uid, else `namespace/name`."""
 
 
 def run_key(uid: str) -> Key:

@@ -1,8 +1,9 @@
-"""What this process has done about a run, and the cluster doesn't tell: the tracked half of its record."""
+"""What this process has done about a run, and the cluster doesn't record: the tracked half of its record."""
 
 from collections.abc import Callable
 
-from tidegate_operator.json_codec import Json
+from tidegate_api.bodies import TaskRunBody
+
 from tidegate_operator.policies.decision import queue_name
 from tidegate_operator.queueing.admission import Admission
 from tidegate_operator.records.definitions import TaskRecord
@@ -59,12 +60,12 @@ class RunTracker:
         """The payload isn't checked before `at`."""
         run.tracked.check_at = at
 
-    def payload_matches(self, run: RunRecord, *, version: str, body: Json) -> None:
+    def payload_matches(self, run: RunRecord, *, version: str, body: TaskRunBody) -> None:
         """The payload matches that version of its schema. The body spares the start a second read."""
         run.tracked.checked_for, run.tracked.body = version, run.tracked.body or body
 
     def queues_up(self, run: RunRecord, *, queued_at: float | None, first_asked: bool) -> None:
-        """The run waits in its queue's line. `queued_at`: since when only that holds it, where it is told."""
+        """The run waits in its queue's line. `queued_at`: since when only that holds it, where it is given."""
         if first_asked:
             run.tracked.in_line_since = self._clock()
         if queued_at is not None:

@@ -1,13 +1,13 @@
 """Schedules and the runs that carry their label: a part of the cache of its own, so that nothing here asks all runs."""
 
 import sys
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
+from tidegate_api.bodies import ScheduleBody
 from tidegate_api.names import SCHEDULE_LABEL
+from tidegate_api.objects import ObjectMeta
 from tidegate_api.times import parse_time
 
-from tidegate_operator.json_codec import Json
 from tidegate_operator.records.definitions import ScheduleRecord
 from tidegate_operator.records.faults import Fault
 from tidegate_operator.records.run import RunRecord
@@ -20,7 +20,7 @@ class ScheduleIndex:
     """Records by namespace and name, and the runs of each.
 
     Everything that changes a run comes through the cache, the answers to our own writes included, whose echo in the watch
-    is no news. So it is here that a Schedule is told of its runs.
+    is no news. So this index is what connects a Schedule with its runs.
     """
 
     def __init__(self, *, on_change: Callable[[Key], None]) -> None:
@@ -29,7 +29,7 @@ class ScheduleIndex:
         self.on_change = on_change
         self._runs: dict[Key, dict[str, RunRecord]] = {}
 
-    def put(self, body: Json) -> Uids:
+    def put(self, body: ScheduleBody) -> Uids:
         """A Schedule was seen. Answers with its runs that were held for it and are no longer."""
         meta = body["metadata"]
         key, version = (meta["namespace"], meta["name"]), int(meta["resourceVersion"])
@@ -52,7 +52,7 @@ class ScheduleIndex:
         self.on_change(key)
         return tuple(r.uid for r in self.runs_of(key) if r.uid in held and not self.holds(r))
 
-    def put_unreadable(self, meta: Mapping[str, Any], *, fault: Fault) -> None:
+    def put_unreadable(self, meta: ObjectMeta, *, fault: Fault) -> None:
         """A Schedule was seen that can't be parsed: it makes no runs, and holds those that it has made."""
         key = (meta["namespace"], meta["name"])
         self.records[key] = ScheduleRecord(
@@ -87,7 +87,7 @@ class ScheduleIndex:
         record = self.records.get((run.namespace, run.schedule)) if run.schedule else None
         return record is not None and record.holds(run.name)
 
-    def note(self, run: RunRecord, meta: Mapping[str, Any], *, ended: bool) -> None:
+    def note(self, run: RunRecord, meta: ObjectMeta, *, ended: bool) -> None:
         """A run was seen, and has just `ended` or not. Its label may have changed."""
         name = (meta.get("labels") or {}).get(SCHEDULE_LABEL)
         if run.schedule != name:

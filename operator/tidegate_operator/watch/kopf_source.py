@@ -15,6 +15,7 @@ import kopf
 # The type of an argument of `kopf.operator`, which kopf gives no public name.
 from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 from tidegate_api.names import GROUP, VERSION
+from tidegate_api.objects import KubeObject
 
 from tidegate_operator.kube.client import PAGE, Cluster
 from tidegate_operator.kube.own_writes import OwnWrites, without_echoes
@@ -32,41 +33,39 @@ BACKOFFS: Final = (0.1, 0.2, 0.5, 1, *[2] * 30)
 class NoDiffBase(kopf.DiffBaseStorage):
     """Keeps no last-seen state: nothing here asks for differences."""
 
-    def build(self, *, body: kopf.Body, extra_fields: Any = None, **_: Any) -> Any:
+    def build(self, *, body: kopf.Body, extra_fields: object = None, **_: object) -> kopf.BodyEssence:
         """An empty essence."""
-        return {}
+        return kopf.BodyEssence()
 
-    def fetch(self, *, body: kopf.Body) -> Any:
+    def fetch(self, *, body: kopf.Body) -> None:
         """Nothing was stored."""
-        return None
 
-    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: Any) -> None:
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: object) -> None:
         """Store nothing."""
 
 
 class NoProgress(kopf.ProgressStorage):
     """Keeps no handler progress: event handlers have none."""
 
-    def fetch(self, *, key: Any, body: kopf.Body) -> Any:
+    def fetch(self, *, key: object, body: kopf.Body) -> None:
         """Nothing was stored."""
-        return None
 
-    def store(self, *, key: Any, record: Any, body: kopf.Body, patch: kopf.Patch) -> None:
+    def store(self, *, key: object, record: object, body: kopf.Body, patch: kopf.Patch) -> None:
         """Store nothing."""
 
-    def purge(self, *, key: Any, body: kopf.Body, patch: kopf.Patch) -> None:
+    def purge(self, *, key: object, body: kopf.Body, patch: kopf.Patch) -> None:
         """There is nothing to purge."""
 
-    def touch(self, *, body: kopf.Body, patch: kopf.Patch, value: Any) -> None:
+    def touch(self, *, body: kopf.Body, patch: kopf.Patch, value: object) -> None:
         """Leave the object alone."""
 
-    def clear(self, *, essence: Any) -> Any:
+    def clear(self, *, essence: kopf.BodyEssence) -> kopf.BodyEssence:
         """Nothing of ours is in it."""
         return essence
 
 
 class NoMemories(ResourceMemories):
-    """Remembers nothing of an object between its events: only daemons and memos, which nobody has here, need that."""
+    """Remembers nothing of an object between its events: only daemons and memos, which are not used here, need that."""
 
     async def recall(
         self, raw_body: Any, *, memobase: Any = None, noticed_by_listing: bool = False, ephemeral: bool = False
@@ -111,7 +110,7 @@ def configure_kopf(settings: kopf.OperatorSettings) -> None:
     settings.queueing.idle_timeout = 0.1
     # Else it has them all in hand at once, bodies and all.
     settings.watching.chunk_size = PAGE
-    # Else kopf has the process killed ten minutes after an error has ended it, although it is started anew.
+    # Else kopf has the process killed ten minutes after an error has ended it, although it is started again.
     settings.process.ultimate_exiting_timeout = None
 
 
@@ -128,14 +127,14 @@ def build_registry(
     response_class = without_echoes(own_writes, on_echo=lambda path: _note_event(metrics, path.rpartition("/")[2]))
 
     @kopf.on.login(registry=registry)
-    async def login(**_: Any) -> kopf.AiohttpSession:
+    async def login(**_: object) -> kopf.AiohttpSession:
         # Asked again whenever the apiserver answers 401: the kubelet renews the token's file.
         return kopf.AiohttpSession(
             server=cluster.server, aiohttp_session=open_session(cluster, response_class=response_class, on_list=on_list)
         )
 
     @kopf.on.startup(registry=registry)
-    def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
+    def configure(settings: kopf.OperatorSettings, **_: object) -> None:
         configure_kopf(settings)
 
     for kind in KINDS:
@@ -145,12 +144,13 @@ def build_registry(
 
 def _register(registry: kopf.OperatorRegistry, kind: str, cache: Cache, metrics: Metrics) -> None:
     @kopf.on.event(GROUP, VERSION, kind, registry=registry, id=f"see-{kind}")
-    async def see(event: Any, **_: Any) -> None:
+    async def see(event: kopf.RawEvent, **_: object) -> None:
         _note_event(metrics, kind)
+        body = cast("KubeObject", event["object"])
         if event["type"] == "DELETED":
-            cache.deleted(kind, event["object"])
+            cache.deleted(kind, body)
         else:
-            cache.upserted(kind, event["object"])
+            cache.upserted(kind, body)
 
 
 def _note_event(metrics: Metrics, kind: str) -> None:
@@ -171,7 +171,7 @@ async def watch_own_kinds(
 ) -> None:
     """Run kopf until `stop` is set. Raises what ends it before: any error of a watch but 410.
 
-    `on_list` hears of every list it makes: what was deleted before one, kopf never tells. `on_spawned` is called once kopf
+    `on_list` is called for every list it makes: kopf never reports what was deleted before one. `on_spawned` is called once kopf
     has put its own handlers of signals in place.
     """
     tasks = await kopf.spawn_tasks(
@@ -193,7 +193,7 @@ async def watch_own_kinds(
         task.result()
 
 
-async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+async def _to_its_end(work: Coroutine[object, None, None]) -> None:
     """Wait for `work` also when cancelled meanwhile. A loop that closes cancels all at once, and would wait for kopf for ever."""
     task, cancelled = asyncio.create_task(work), False
     while not task.done():
@@ -224,6 +224,6 @@ async def _end_kopf() -> None:
     raise RuntimeError("kopf did not end")
 
 
-def _is_kopfs(task: "asyncio.Task[Any]") -> bool:
+def _is_kopfs(task: "asyncio.Task[object]") -> bool:
     code = getattr(task.get_coro(), "cr_code", None)
     return code is not None and KOPF in Path(code.co_filename).parents

@@ -1,6 +1,7 @@
 """Pods that informers have seen, handed to the cache."""
 
-from tidegate_operator.json_codec import Json
+from tidegate_api.objects import KubeObject
+
 from tidegate_operator.state.cache import Cache
 
 
@@ -11,11 +12,11 @@ class PodSink:
         """`namespace`: the one that the informer follows; `unlisted`: those that no informer has listed yet, this included."""
         self._cache, self._namespace, self._unlisted = cache, namespace, unlisted
 
-    def upserted(self, body: Json) -> None:
+    def upserted(self, body: KubeObject) -> None:
         """A pod is as given."""
         self._cache.upserted("pods", body)
 
-    def deleted(self, body: Json) -> None:
+    def deleted(self, body: KubeObject) -> None:
         """A pod is gone, or has left the selector."""
         self._cache.deleted("pods", body)
 

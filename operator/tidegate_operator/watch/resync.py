@@ -1,7 +1,7 @@
 """List everything: at the start, so that nothing is decided on half a picture, and then now and again.
 
-Watches lose things: after a re-list kopf never tells what was deleted meanwhile, and every restart of the apiserver causes
-one. A sweep finds what no event told. It lists consistently and never replaces a newer record with an older one.
+Watches lose things: after a re-list kopf never reports what was deleted meanwhile, and every restart of the apiserver causes
+one. A sweep finds what no event reported. It lists consistently and never replaces a newer record with an older one.
 """
 
 import asyncio
@@ -9,12 +9,14 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-import aiohttp
 import structlog
-from tidegate_api.names import GROUP, MANAGED_BY, MANAGED_BY_LABEL, VERSION
+from tidegate_api.names import MANAGED_BY, MANAGED_BY_LABEL
+from tidegate_api.objects import KubeObject
 from tidegate_api.projects import PROJECT_SELECTOR, may_be_project
 
-from tidegate_operator.kube.client import KubeClient, KubeError
+from tidegate_operator.kube.client import KubeClient
+from tidegate_operator.kube.errors import REQUEST_FAILED
+from tidegate_operator.kube.paths import OWN_GROUP
 from tidegate_operator.memory import give_back
 from tidegate_operator.metrics import Metrics
 from tidegate_operator.records.run import Projects
@@ -26,14 +28,13 @@ RUNNING: Final = "status.phase!=Pending,status.phase!=Succeeded,status.phase!=Fa
 OURS: Final = {"labelSelector": f"{MANAGED_BY_LABEL}={MANAGED_BY}"}
 # What a run refers to comes first, so that no run is judged by a Task that only wasn't read yet.
 OWN_KINDS: Final = ("tasks", "queues", "schedules", "taskruns")
-OWN_GROUP: Final = f"/apis/{GROUP}/{VERSION}"
 RETRY_SECONDS: Final = 1.0
 BROKEN_SECONDS: Final = 30.0
 GIVE_BACK_SECONDS: Final = 3.0
 """After a sweep: kopf lists beside the first one, and has worked through it by then."""
 
 SETTLE_SECONDS: Final = 0.2
-"""Where one watch begins anew, others do too: one sweep does for all."""
+"""Where one watch starts again, others do too: one sweep does for all."""
 
 
 class SteppedBackError(Exception):
@@ -88,14 +89,14 @@ class Sweeper:
                 self.swept.set()
                 asyncio.get_running_loop().call_later(GIVE_BACK_SECONDS, self._give_back)
                 pause = self._seconds
-            except (KubeError, aiohttp.ClientError, TimeoutError, OSError) as error:
+            except REQUEST_FAILED as error:
                 self._metrics.sweeps.labels("failed").inc()
                 self._log.warning("sweep failed", error=str(error) or repr(error))
                 pause = RETRY_SECONDS
             except SteppedBackError:
                 raise
             except Exception:
-                # A list that can't be gone through says nothing of what events tell: those go on.
+                # A list that can't be processed says nothing about events: those are still handled.
                 self._metrics.sweeps.labels("broken").inc()
                 self._log.exception("sweep broke")
                 pause = min(self._seconds, BROKEN_SECONDS) if self._cache.complete else RETRY_SECONDS
@@ -127,7 +128,7 @@ class Sweeper:
             return
         query, names, at = {"labelSelector": PROJECT_SELECTOR}, set[str](), self._clock()
         async for items, _ in self._client.pages(
-            "/api/v1/namespaces", resource="namespaces", params=query, accept=METADATA_LIST
+            "/api/v1/namespaces", KubeObject, resource="namespaces", params=query, accept=METADATA_LIST
         ):
             names.update(item["metadata"]["name"] for item in items)
         own = self._own_namespace
@@ -139,7 +140,7 @@ class Sweeper:
             newest = max(before.values(), default=0)
             seen: set[str] = set()
             version = 0
-            async for items, text in self._client.pages(path, resource=kind):
+            async for items, text in self._client.pages(path, KubeObject, resource=kind):
                 version = int(text)
                 if version < newest:
                     raise SteppedBackError(f"{kind} were seen at version {newest}, the cluster is at {version}")
@@ -156,7 +157,9 @@ class Sweeper:
         seen: set[str] = set()
         started = {a.job_uid for a in self._cache.attempts.all()}
         for path in self._paths("/apis/batch/v1", "jobs"):
-            async for items, _ in self._client.pages(path, resource="jobs", params=OURS, accept=METADATA_LIST):
+            async for items, _ in self._client.pages(
+                path, KubeObject, resource="jobs", params=OURS, accept=METADATA_LIST
+            ):
                 for item in items:
                     seen.add(item["metadata"]["uid"])
                     self._cache.upserted("jobs", item)
@@ -172,17 +175,21 @@ class Sweeper:
         """Once, at the start: the informer doesn't follow pods that don't run yet, and their Job may be gone already."""
         query = {**OURS, "fieldSelector": "status.phase=Pending"}
         for path in self._paths("/api/v1", "pods"):
-            async for items, _ in self._client.pages(path, resource="pods", params=query, accept=METADATA_LIST):
+            async for items, _ in self._client.pages(
+                path, KubeObject, resource="pods", params=query, accept=METADATA_LIST
+            ):
                 for item in items:
                     self._cache.upserted("pods", item)
 
     async def _list_running_pods(self) -> None:
-        """Which pods run: of one that no longer does, no event may have told."""
+        """Which pods run: the event of one that no longer does may have been lost."""
         query = {**OURS, "fieldSelector": RUNNING}
         for path in self._paths("/api/v1", "pods"):
             listed: list[str] = []
             version = 0
-            async for items, text in self._client.pages(path, resource="pods", params=query, accept=METADATA_LIST):
+            async for items, text in self._client.pages(
+                path, KubeObject, resource="pods", params=query, accept=METADATA_LIST
+            ):
                 version = int(text)
                 listed += [item["metadata"]["uid"] for item in items]
             namespace = path.split("/")[4] if "/namespaces/" in path else None

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import Counter
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import yaml
@@ -235,7 +235,8 @@ class OddObjects:
         """Metadata only: the bodies may be deeper than can be read."""
         accept = {"Accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}
         async with http.get(self._cluster.server + path, headers=accept) as answer:
-            found: list[Json] = json_codec.loads(await answer.read()).get("items") or []
+            page = cast("Json", json_codec.loads(await answer.read()))
+            found: list[Json] = page.get("items") or []
             return found
 
 

@@ -3,12 +3,13 @@
 import io
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import click
 import pytest
 import urllib3
-from tidegate_cli import following, output, times
-from tidegate_cli.backends.base import Json, RunFilter
+from tidegate_cli import output, run_watch, times
+from tidegate_cli.backends.base import RunFilter
 from tidegate_cli.backends.filtering import fits
 from tidegate_cli.backends.http import Stream
 from tidegate_cli.backends.responses import run_of
@@ -21,9 +22,9 @@ from tidegate_cli.options import read_payload
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 
 
-def a_run(**fields: object) -> Json:
+def a_run(**fields: object) -> Any:
     """A run as both ways tell of one."""
-    resource: Json = {
+    resource: Any = {
         "metadata": {"uid": "u", "name": "r", "namespace": "work", "creationTimestamp": "2026-11-25T11:00:00Z"},
         "spec": {"taskRef": {"name": "resize"}, "tags": ["red"]},
         "status": {"phase": "Running"},
@@ -105,22 +106,23 @@ def test_a_filter_lets_through_what_it_says(wanted: RunFilter, fitting: bool) ->
         ({"phase": "Cancelled", "reason": "Cancelled"}, "Cancelled"),
     ],
 )
-def test_a_run_is_told_in_a_line(fields: Json, text: str) -> None:
-    assert following.summary(a_run(**fields)) == text
+def test_a_run_is_told_in_a_line(fields: dict[str, Any], text: str) -> None:
+    assert run_watch.summary(a_run(**fields)) == text
 
 
 def test_what_a_run_says_cant_steer_the_terminal() -> None:
     assert times.one_line("a\x1b[2Jb\r\nc\x9bd") == "a [2Jb c d"
-    assert "\x1b" not in following.summary(a_run(phase="Failed", message="\x1b]0;title\x07"))
+    assert "\x1b" not in run_watch.summary(a_run(phase="Failed", message="\x1b]0;title\x07"))
 
 
 def test_a_table_outside_of_a_terminal_is_neither_cut_nor_wrapped(capsys: pytest.CaptureFixture[str]) -> None:
-    columns = (
+    columns: tuple[output.Column[dict[str, object]], ...] = (
         output.Column(head="NAME", cell=lambda item: item["name"]),
         output.Column(head="MESSAGE", cell=lambda item: item["said"]),
         output.Column(head="MORE", cell=lambda item: "more", wide=True),
     )
-    output.show_list([{"name": "a", "said": "x" * 500}, {"name": "long", "said": None}], columns, form=None, none="")
+    items: list[dict[str, object]] = [{"name": "a", "said": "x" * 500}, {"name": "long", "said": None}]
+    output.show_list(items, columns, form=None, none="")
     assert capsys.readouterr().out == f"NAME   MESSAGE\na      {'x' * 500}\nlong\n"
 
 

@@ -3,8 +3,10 @@
 from typing import Any
 
 import pytest
+from tidegate import runs
 from tidegate_api.crd import KINDS, structural_schema
 from tidegate_api.names import TERMINAL_PHASES, Outcome, Phase, Reason
+from tidegate_demo import watch
 
 YEAR = 31_536_000
 COUNT = 1_000_000
@@ -110,3 +112,9 @@ def test_phases_reasons_and_outcomes_are_those_that_others_know() -> None:
     )
     others = "Cancelled StartDeadlineExceeded DependencyFailed"
     assert sorted(Reason) == sorted(f"{held} {failed} {others}".split())
+
+
+def test_those_that_cannot_import_the_contract_have_its_terminal_phases() -> None:
+    terminal = {str(phase) for phase in TERMINAL_PHASES}
+    assert terminal == runs.TERMINAL
+    assert terminal == watch.TERMINAL

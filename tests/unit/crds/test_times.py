@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tidegate_api.times import EARLIEST, LATEST, format_second, format_time, parse_time
+from tidegate_api.times import EARLIEST, LATEST, format_micro, format_second, format_time, parse_time
 
 NOON = datetime(2026, 11, 26, 12, tzinfo=UTC).timestamp()
 
@@ -61,3 +61,10 @@ def test_every_moment_can_be_written_and_read_again(seconds: float) -> None:
     held = min(max(seconds, EARLIEST), LATEST)
     assert parse_time(format_time(seconds)) == pytest.approx(held, abs=0.001)
     assert parse_time(format_second(seconds)) == pytest.approx(held, abs=1.0)
+
+
+def test_a_time_has_the_fraction_that_its_reader_wants() -> None:
+    moment = NOON + 0.123456
+    assert format_second(moment) == "2026-11-26T12:00:00Z"
+    assert format_time(moment) == "2026-11-26T12:00:00.123Z"
+    assert format_micro(moment) == "2026-11-26T12:00:00.123456Z"

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from support.records import NOW, a_run_record, an_attempt
+from tidegate_api.bodies import AttemptBody, TaskRunStatusBody
 from tidegate_api.names import Phase
 from tidegate_api.times import format_time
 from tidegate_operator.policies.decide import decide
@@ -19,10 +20,10 @@ from tidegate_operator.policies.decision import (
 from tidegate_operator.records.attempt import AttemptRecord
 from tidegate_operator.records.run import Cause, Plan, RunRecord
 
-FAILED = {"number": 1, "outcome": "Failed"}
+FAILED: AttemptBody = {"number": 1, "outcome": "Failed"}
 
 
-def written(decision: Decision) -> dict[str, Any]:
+def written(decision: Decision) -> TaskRunStatusBody:
     (action,) = [a for a in decision.actions if isinstance(a, WriteStatus)]
     return action.status
 
@@ -31,7 +32,7 @@ def inspections(decision: Decision) -> list[InspectAttempt]:
     return [a for a in decision.actions if isinstance(a, InspectAttempt)]
 
 
-def told(attempt: AttemptRecord, *, now: float = NOW, **run: Any) -> dict[str, Any]:
+def told(attempt: AttemptRecord, *, now: float = NOW, **run: Any) -> TaskRunStatusBody:
     return written(decide(a_run_record(**run), DecisionContext(attempt=attempt), now))
 
 

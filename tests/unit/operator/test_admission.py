@@ -5,6 +5,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from tidegate_api.bodies import QueueSpecBody
 from tidegate_operator.queueing.admission import Admission
 from tidegate_operator.queueing.fair_queue import FairQueue, QueueEntry
 
@@ -26,7 +27,7 @@ def a_ticket(uid: str, **fields: Any) -> QueueEntry:
     return QueueEntry(**{**base, **fields})
 
 
-def with_queue(spec: dict[str, Any] | None = None, **limits: int | None) -> Admission:
+def with_queue(spec: QueueSpecBody | None = None, **limits: int | None) -> Admission:
     admission = Admission(**limits)
     admission.set_queue("default", "q", spec=spec or {}, bucket=None)
     return admission
@@ -161,7 +162,7 @@ def test_a_start_that_was_refused_gives_its_token_back() -> None:
 
 
 def test_after_a_restart_the_written_bucket_and_the_jobs_since_say_what_is_left() -> None:
-    rate = {"rateLimit": {"runs": 5, "perSeconds": 100}}
+    rate: QueueSpecBody = {"rateLimit": {"runs": 5, "perSeconds": 100}}
     admission = Admission()
     admission.set_queue("default", "q", spec=rate, bucket={"tokens": "3", "at": "1970-01-12T13:46:40Z"})
     for created in (NOW - 5, NOW, NOW + 1):
@@ -227,7 +228,7 @@ def test_limits_hold_and_nobody_is_forgotten_whatever_happens() -> None:
     admission = Admission(cluster_limit=7)
     limits = {"q0": 3, "q1": 2, "q2": None}
     for name, limit in limits.items():
-        spec = {"concurrencyLimitPerKey": 2} if limit is None else {"concurrencyLimit": limit}
+        spec: QueueSpecBody = {"concurrencyLimitPerKey": 2} if limit is None else {"concurrencyLimit": limit}
         admission.set_queue("default", name, spec=spec, bucket=None)
     running: dict[str, QueueEntry] = {}
     waiting: set[str] = set()

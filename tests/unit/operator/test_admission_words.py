@@ -4,6 +4,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from tidegate_api.bodies import QueueSpecBody
 from tidegate_api.times import format_time
 from tidegate_operator.queueing.admission import Admission, Limits
 from tidegate_operator.queueing.fair_queue import QueueEntry
@@ -12,7 +13,7 @@ from tidegate_operator.records.faults import Fault
 from tidegate_operator.records.run import Cause
 
 NOW = 1_000_000.0
-RATE = {"rateLimit": {"runs": 1, "perSeconds": 60}}
+RATE: QueueSpecBody = {"rateLimit": {"runs": 1, "perSeconds": 60}}
 
 
 def ask(admission: Admission, uid: str, *, namespace: str = "default", queue: str = "q", **fields: Any) -> bool:
@@ -20,7 +21,7 @@ def ask(admission: Admission, uid: str, *, namespace: str = "default", queue: st
     return admission.ask(QueueEntry(uid=uid, name=uid, namespace=namespace, queue=queue, **{**base, **fields}))
 
 
-def with_queue(spec: dict[str, Any] | None = None, **limits: int | None) -> Admission:
+def with_queue(spec: QueueSpecBody | None = None, **limits: int | None) -> Admission:
     admission = Admission(**limits)
     admission.set_queue("default", "q", spec=spec or {}, bucket=None)
     return admission
@@ -127,7 +128,7 @@ def test_a_rate_that_was_raised_is_waited_for_at_its_new_time() -> None:
 
 def test_jobs_that_this_process_did_not_start_take_a_token_each() -> None:
     admission = Admission()
-    rate = {"rateLimit": {"runs": 5, "perSeconds": 1000}}
+    rate: QueueSpecBody = {"rateLimit": {"runs": 5, "perSeconds": 1000}}
     admission.set_queue("default", "q", spec=rate, bucket={"tokens": "3", "at": format_time(NOW)})
     admission.started_before("default", "q", created=NOW)
     admission.started_before("default", "without-a-rate", created=NOW)

@@ -4,25 +4,26 @@ from typing import Any
 
 from support.builders import a_run, a_task
 from support.caches import a_cache, listed_whole, lost, saw, touched
-from tidegate_operator.manifests.job import PodDefaults, build_job
+from support.jobs import a_job
+from tidegate_api.bodies import TaskRunStatusBody
 from tidegate_operator.state.cache import Cache
 
 NOW = 1_000_000.0
 CREATED = "1970-01-12T13:46:40Z"
 
 
-def seen(manifest: dict[str, Any], *, version: int, uid: str = "run-1", **more: Any) -> dict[str, Any]:
+def seen(manifest: Any, *, version: int, uid: str = "run-1", **more: Any) -> Any:
     meta = {**manifest["metadata"], "uid": uid, "resourceVersion": str(version), "creationTimestamp": CREATED}
     return {**manifest, "metadata": meta, **more}
 
 
-def job_of(run: dict[str, Any], *, number: int = 1, version: int = 50) -> dict[str, Any]:
-    job = build_job(run, {"image": "x"}, number=number, defaults=PodDefaults())
+def job_of(run: Any, *, number: int = 1, version: int = 50) -> Any:
+    job = a_job(run, {"image": "x"}, number=number)
     meta = {"uid": f"job-{number}", "resourceVersion": str(version), "creationTimestamp": CREATED}
     return {**job["metadata"], **meta}
 
 
-def pod_of(job: dict[str, Any], *, version: int, phase: str, uid: str = "pod-1", **meta: Any) -> dict[str, Any]:
+def pod_of(job: Any, *, version: int, phase: str, uid: str = "pod-1", **meta: Any) -> Any:
     owner = {"kind": "Job", "name": job["name"], "uid": job["uid"], "controller": True}
     return {
         "metadata": {
@@ -40,7 +41,7 @@ def pod_of(job: dict[str, Any], *, version: int, phase: str, uid: str = "pod-1",
     }
 
 
-def made(cache: Cache, job: dict[str, Any]) -> tuple[str, ...]:
+def made(cache: Cache, job: Any) -> tuple[str, ...]:
     """We have made a Job ourselves."""
     return touched(cache, lambda: cache.made_job(job, spec={"image": "x"}))
 
@@ -49,7 +50,7 @@ def missing(cache: Cache, listed: list[str], *, version: int) -> tuple[str, ...]
     return touched(cache, lambda: cache.missing_pods(listed, version=version))
 
 
-def filled() -> tuple[Cache, dict[str, Any], dict[str, Any]]:
+def filled() -> tuple[Cache, Any, Any]:
     cache = a_cache(now=NOW)
     run = seen(a_run("r").built, version=10)
     job = job_of(run)
@@ -69,8 +70,8 @@ def test_a_status_of_our_own_is_known_without_its_echo() -> None:
     cache, run, job = filled()
     saw(cache, "pods", pod_of(job, version=11, phase="Succeeded"))
     record = cache.runs["run-1"]
-    ended = {"phase": "Succeeded", "attempts": [{"number": 1, "outcome": "Succeeded"}]}
-    meta = {**run["metadata"], "resourceVersion": "12"}
+    ended: TaskRunStatusBody = {"phase": "Succeeded", "attempts": [{"number": 1, "outcome": "Succeeded"}]}
+    meta: Any = {**run["metadata"], "resourceVersion": "12"}
     assert "run-1" in touched(cache, lambda: cache.wrote_status(record, meta, ended, written_on=10))
     assert (record.version, record.status.phase) == (12, "Succeeded")
     assert cache.attempts.latest("run-1") is None  # it is done with
@@ -80,7 +81,7 @@ def test_a_status_of_our_own_never_replaces_what_a_faster_watch_told() -> None:
     cache, run, _ = filled()
     record = cache.runs["run-1"]
     saw(cache, "taskruns", seen(a_run("r").spec(cancel=True).built, version=13, status={"phase": "Running"}))
-    meta = {**run["metadata"], "resourceVersion": "12"}
+    meta: Any = {**run["metadata"], "resourceVersion": "12"}
     assert touched(cache, lambda: cache.wrote_status(record, meta, {"phase": "Starting"}, written_on=10)) == ()
     assert (record.version, record.status.phase, record.cancel) == (13, "Running", True)
 
@@ -163,7 +164,7 @@ def test_a_slot_is_held_until_the_pod_is_gone_also_when_its_run_was_deleted() ->
 def test_after_a_restart_a_pod_of_a_deleted_run_holds_its_slot_by_queue_and_key() -> None:
     cache = a_cache(now=NOW)
     run = seen(a_run("r").spec(queue="mail", concurrencyKey="anna").built, version=10)
-    job = build_job(run, {"image": "x", "queue": "mail"}, number=1, defaults=PodDefaults())["metadata"]
+    job = a_job(run, {"image": "x", "queue": "mail"})["metadata"]
     meta = {**job, "uid": "job-1", "resourceVersion": "50", "creationTimestamp": CREATED}
     pod = pod_of(meta, version=60, phase="Running", annotations=job["annotations"])
     saw(cache, "pods", pod)
@@ -224,7 +225,7 @@ def test_a_pod_that_is_read_again_unchanged_asks_for_no_decision() -> None:
 
 def test_after_a_restart_an_ended_attempt_whose_pod_is_gone_holds_no_slot() -> None:
     """Its Job is still there: the run would wait for its own slot for ever."""
-    ended = {"phase": "Retrying", "attempts": [{"number": 1, "outcome": "Failed"}]}
+    ended: TaskRunStatusBody = {"phase": "Retrying", "attempts": [{"number": 1, "outcome": "Failed"}]}
     for status, slots in (({"phase": "Starting", "attempts": [{"number": 1}]}, ["run-1"]), (ended, [])):
         cache = a_cache(now=NOW)
         run = seen(a_run("r").built, version=10, status=status)
@@ -280,7 +281,7 @@ def test_a_frozen_spec_makes_the_plan_after_a_restart() -> None:
     cache = a_cache(now=NOW)
     run = seen(a_run("r").built, version=10)
     saw(cache, "taskruns", run)
-    job = build_job(run, {"image": "x", "timeoutSeconds": 7}, number=1, defaults=PodDefaults())["metadata"]
+    job = a_job(run, {"image": "x", "timeoutSeconds": 7})["metadata"]
     saw(cache, "jobs", {"metadata": {**job, "uid": "job-1", "creationTimestamp": CREATED}})
     attempt = cache.attempts.latest("run-1")
     assert attempt is not None

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from support.records import NOW, a_run_record, an_attempt
+from tidegate_api.bodies import AttemptBody, TaskRunStatusBody
 from tidegate_api.names import Phase
 from tidegate_api.times import format_time
 from tidegate_operator.policies.decide import decide
@@ -28,7 +29,7 @@ from tidegate_operator.records.definitions import TaskRecord
 from tidegate_operator.records.run import NOT_LOOKED, Cause
 
 
-def written(actions: list[Action]) -> dict[str, Any]:
+def written(actions: list[Action]) -> TaskRunStatusBody:
     (action,) = actions
     assert isinstance(action, WriteStatus)
     return action.status
@@ -40,7 +41,7 @@ def entry(decision: Decision) -> QueueEntry:
     return decision.entry
 
 
-def failed(number: int, outcome: str = "Failed") -> dict[str, Any]:
+def failed(number: int, outcome: str = "Failed") -> AttemptBody:
     return {"number": number, "outcome": outcome}
 
 

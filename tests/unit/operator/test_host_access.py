@@ -1,9 +1,10 @@
 """Which pod templates may run where."""
 
 import pytest
+from tidegate_api.bodies import TaskSpecBody
 from tidegate_operator.policies.host_access import beyond_baseline, refuse_host_access
 
-PRIVILEGED = {"podTemplate": {"spec": {"containers": [{"securityContext": {"privileged": True}}]}}}
+PRIVILEGED: TaskSpecBody = {"podTemplate": {"spec": {"containers": [{"securityContext": {"privileged": True}}]}}}
 
 
 def test_a_task_without_a_template_is_within_baseline() -> None:

@@ -4,8 +4,9 @@ import json
 from typing import Any
 
 from support.builders import a_run
+from support.jobs import a_job
 from tidegate_api.job_names import job_name
-from tidegate_operator.manifests.job import PodDefaults, build_job
+from tidegate_operator.manifests.job import PodDefaults
 
 RESOLVED: dict[str, Any] = {
     "image": "img:1",
@@ -44,7 +45,7 @@ def test_the_job_of_an_attempt() -> None:
         "tidegate.dev/attempt": "2",
         "tidegate.dev/queue": "default",
     }
-    job = build_job(run(), RESOLVED, number=2, defaults=PodDefaults(api_url="http://web"))
+    job = a_job(run(), RESOLVED, number=2, defaults=PodDefaults(api_url="http://web"))
     assert json.loads(job["metadata"]["annotations"]["tidegate.dev/task-spec"]) == RESOLVED
     del job["metadata"]["annotations"]
     assert job == {
@@ -150,7 +151,7 @@ def test_the_job_of_an_attempt() -> None:
 
 
 def test_without_the_web_part_a_pod_gets_no_token() -> None:
-    pod = build_job(run(), RESOLVED, number=1, defaults=PodDefaults())["spec"]["template"]["spec"]
+    pod = a_job(run(), RESOLVED)["spec"]["template"]["spec"]
     assert [v["name"] for v in pod["volumes"]] == ["tidegate-payload"]
     assert not {e["name"] for e in pod["containers"][0]["env"]} & {"TIDEGATE_API_URL", "TIDEGATE_TOKEN_FILE"}
 
@@ -165,20 +166,20 @@ def test_fields_of_a_container_come_through_as_they_are() -> None:
     }
     spec = {**RESOLVED, **fields}
     spec.pop("entrypoint", None)
-    (container,) = build_job(run(), spec, number=1, defaults=PodDefaults())["spec"]["template"]["spec"]["containers"]
+    (container,) = a_job(run(), spec)["spec"]["template"]["spec"]["containers"]
     assert container.items() >= fields.items()
 
 
 def test_the_concurrency_key_stands_on_job_and_pod() -> None:
     keyed = run()
     keyed["spec"]["concurrencyKey"] = "customer 7"
-    job = build_job(keyed, RESOLVED, number=1, defaults=PodDefaults())
+    job = a_job(keyed, RESOLVED)
     for annotations in (job["metadata"]["annotations"], job["spec"]["template"]["metadata"]["annotations"]):
         assert annotations["tidegate.dev/concurrency-key"] == "customer 7"
 
 
 def test_user_ids_can_be_left_to_the_cluster() -> None:
-    pod = build_job(run(), RESOLVED, number=1, defaults=PodDefaults(run_as_user=-1))["spec"]["template"]["spec"]
+    pod = a_job(run(), RESOLVED, number=1, defaults=PodDefaults(run_as_user=-1))["spec"]["template"]["spec"]
     assert pod["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
 
 

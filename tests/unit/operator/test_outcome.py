@@ -220,7 +220,7 @@ def test_a_node_whose_clock_is_ten_minutes_off_makes_no_negative_duration(skew: 
     assert NOW - 20 <= end.started <= end.finished <= NOW
 
 
-def ended(name: str, code: int, message: str = "") -> dict[str, Any]:
+def ended(name: str, code: int, message: str = "") -> Any:
     return {"name": name, "state": {"terminated": {"exitCode": code, "message": message}}}
 
 
@@ -240,9 +240,12 @@ def ended(name: str, code: int, message: str = "") -> dict[str, Any]:
         ),
     ],
 )
-def test_a_pod_that_another_container_made_fail_says_so(status: dict[str, Any], message: str) -> None:
+def test_a_pod_that_another_container_made_fail_says_so(status: Any, message: str) -> None:
     attempt = an_attempt().built
-    body = {"metadata": {"uid": "pod-1", "name": "p", "resourceVersion": "1"}, "status": {"phase": "Failed", **status}}
+    body: Any = {
+        "metadata": {"uid": "pod-1", "name": "p", "resourceVersion": "1"},
+        "status": {"phase": "Failed", **status},
+    }
     attempt.pods["pod-1"] = parse_pod(body, job_uid=attempt.job_uid, received=NOW)
     end = end_of(attempt, cancelled=False, now=NOW)
     assert end is not None

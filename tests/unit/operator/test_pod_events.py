@@ -6,7 +6,7 @@ import pytest
 from tidegate_operator.executors.pod_events import newest_event, trouble_of_pod
 
 
-def event(reason: str, message: str = "", *, at: int = 0, version: int = 1, **fields: Any) -> dict[str, Any]:
+def event(reason: str, message: str = "", *, at: int = 0, version: int = 1, **fields: Any) -> Any:
     return {
         "type": "Normal",
         "reason": reason,
@@ -37,9 +37,7 @@ MOUNT = event("FailedMount", 'secret "nowhere" not found', at=1, type="Warning")
         ([PULLING | {"involvedObject": None}], "PullingImage", 'Pulling image "registry.invalid/migrate:1" on node n1'),
     ],
 )
-def test_warnings_come_first_and_then_the_image_that_is_pulled(
-    events: list[dict[str, Any]], reason: str, message: str
-) -> None:
+def test_warnings_come_first_and_then_the_image_that_is_pulled(events: Any, reason: str, message: str) -> None:
     trouble = trouble_of_pod(events, node="n1")
     assert (trouble.reason, trouble.message) == (reason, message)
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 from support.builders import a_run
-from tidegate_operator.manifests.job import PodDefaults, ReservedPathError, build_job
+from support.jobs import a_job
+from tidegate_operator.manifests.job import PodDefaults, ReservedPathError
 from tidegate_operator.manifests.pod_template import merge_template, put_own
 
 Json = dict[str, Any]
@@ -173,7 +174,7 @@ def pod_of(template: Json, *, after_oom: bool = False, api_url: str = "http://we
     oom = {"outOfMemory": {"resources": {"limits": {"memory": "4Gi"}}}}
     resolved = {"image": "img:1", "timeoutSeconds": 60, "retry": oom, "podTemplate": template, **task}
     before = copy.deepcopy(resolved)
-    job = build_job(run, resolved, number=1, defaults=PodDefaults(api_url=api_url), after_oom=after_oom)
+    job = a_job(run, resolved, number=1, defaults=PodDefaults(api_url=api_url), after_oom=after_oom)
     assert resolved == before, "the resolved task was changed"
     made: Json = job["spec"]["template"]
     assert set(job["metadata"]["labels"]) == {"team", *LABELS}, "the template's labels are the pod's alone"

@@ -1,7 +1,6 @@
 """status: what is written about a Queue."""
 
-from typing import Any
-
+from tidegate_api.bodies import QueueSpecBody, QueueStatusBody
 from tidegate_api.times import format_time
 from tidegate_operator.policies.status import queue_status
 from tidegate_operator.queueing.admission import Admission, QueueState
@@ -11,11 +10,11 @@ from tidegate_operator.records.definitions import QueueRecord
 NOW = 1_000_000.0
 
 
-def a_queue_record(spec: dict[str, Any], status: dict[str, Any] | None = None) -> QueueRecord:
+def a_queue_record(spec: QueueSpecBody, status: QueueStatusBody | None = None) -> QueueRecord:
     return QueueRecord("uid", "default", "q", 5, 3, spec, status or {})
 
 
-def state_of(spec: dict[str, Any], *waiting_since: float, running: int = 0) -> QueueState:
+def state_of(spec: QueueSpecBody, *waiting_since: float, running: int = 0) -> QueueState:
     admission = Admission()
     admission.set_queue("default", "q", spec=spec, bucket=None)
     for i in range(running):
@@ -40,7 +39,7 @@ def state_of(spec: dict[str, Any], *waiting_since: float, running: int = 0) -> Q
 
 
 def test_it_counts_who_waits_and_who_runs_and_since_when() -> None:
-    spec = {"concurrencyLimit": 2}
+    spec: QueueSpecBody = {"concurrencyLimit": 2}
     status = queue_status(a_queue_record(spec), state_of(spec, NOW - 9, NOW - 30, running=2), now=NOW)
     assert status == {
         "observedGeneration": 3,
@@ -66,7 +65,7 @@ def test_the_same_state_is_the_same_status_so_that_nothing_is_written() -> None:
 
 
 def test_what_is_left_of_the_rate_is_never_rounded_up() -> None:
-    spec = {"rateLimit": {"runs": 3, "perSeconds": 1}}
+    spec: QueueSpecBody = {"rateLimit": {"runs": 3, "perSeconds": 1}}
     state = state_of(spec)
     assert state.bucket is not None
     state.bucket.tokens, state.bucket.at = 1.9999, NOW

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from support.builders import a_queue, a_run, a_schedule, a_task
 from support.caches import a_cache, saw, touched
+from support.jobs import a_job
 from tidegate_api.names import COUNT_MAX, SECONDS_MAX, TTL_SECONDS_MAX, Phase
-from tidegate_operator.manifests.job import PodDefaults, build_job
 from tidegate_operator.records.run import Plan
 from tidegate_operator.state.cache import Cache
 
@@ -16,7 +16,7 @@ HUGE = 2**63 - 1
 DEEP = '{"image": "x", "a": ' + '{"a":' * 600 + "1" + "}" * 601
 
 
-def stored(body: dict[str, Any], *, uid: str, version: int = 10, **more: Any) -> dict[str, Any]:
+def stored(body: Any, *, uid: str, version: int = 10, **more: Any) -> Any:
     meta = {**body["metadata"], "uid": uid, "resourceVersion": str(version), "creationTimestamp": CREATED}
     return {**body, "metadata": meta, **more}
 
@@ -57,8 +57,9 @@ def test_a_known_run_that_cant_be_parsed_any_more_keeps_its_slot_while_its_pod_l
     cache = a_cache(now=NOW, at_once=True)
     run = stored(a_run("r").built, uid="r")
     saw(cache, "taskruns", run)
-    job = build_job(run, {"image": "x"}, number=1, defaults=PodDefaults())["metadata"]
-    cache.made_job({**job, "uid": "job", "creationTimestamp": CREATED}, spec={"image": "x"})
+    job: Any = a_job(run, {"image": "x"})["metadata"]
+    job |= {"uid": "job", "creationTimestamp": CREATED}
+    cache.made_job(job, spec={"image": "x"})
     odd = stored(a_run("r").spec(startAfter="soon").built, uid="r", version=11, status={"phase": "Running"})
     saw(cache, "taskruns", odd)
     assert cache.runs["r"].fault is not None
@@ -67,7 +68,7 @@ def test_a_known_run_that_cant_be_parsed_any_more_keeps_its_slot_while_its_pod_l
 
 @pytest.mark.parametrize("kind", ["taskruns", "tasks", "queues", "schedules", "jobs", "pods"])
 @pytest.mark.parametrize("body", [{}, {"metadata": {}}, {"metadata": {"uid": "u", "resourceVersion": "x"}}])
-def test_no_object_breaks_the_door(kind: str, body: dict[str, Any]) -> None:
+def test_no_object_breaks_the_door(kind: str, body: Any) -> None:
     cache = a_cache(now=NOW)
     cache.upserted(kind, body)
     cache.deleted(kind, body)
@@ -94,8 +95,9 @@ def test_a_schedule_that_cant_be_parsed_says_so() -> None:
 
 
 def test_numbers_beyond_their_bounds_count_as_the_bounds() -> None:
-    spec = {"retry": {"maxAttempts": HUGE, "factor": HUGE, "initialDelaySeconds": -5}, "timeoutSeconds": HUGE}
-    plan = Plan.of({**spec, "ttlSecondsAfterFinished": HUGE, "deadlineSeconds": HUGE, "startTimeoutSeconds": 0})
+    spec: Any = {"retry": {"maxAttempts": HUGE, "factor": HUGE, "initialDelaySeconds": -5}, "timeoutSeconds": HUGE}
+    spec |= {"ttlSecondsAfterFinished": HUGE, "deadlineSeconds": HUGE, "startTimeoutSeconds": 0}
+    plan = Plan.of(spec)
     assert (plan.max_attempts, plan.factor, plan.initial_delay) == (100, 100, 0)
     assert (plan.timeout, plan.start_timeout, plan.deadline, plan.ttl) == (SECONDS_MAX, 1, SECONDS_MAX, TTL_SECONDS_MAX)
     cache = a_cache(now=NOW)
@@ -104,7 +106,7 @@ def test_numbers_beyond_their_bounds_count_as_the_bounds() -> None:
 
 
 @pytest.mark.parametrize("spec", [{}, {"retry": 5}, {"retry": {"maxAttempts": "x", "nonRetryableExitCodes": 7}}])
-def test_a_spec_that_was_edited_into_nonsense_counts_as_the_defaults(spec: dict[str, Any]) -> None:
+def test_a_spec_that_was_edited_into_nonsense_counts_as_the_defaults(spec: Any) -> None:
     assert Plan.of(spec) == Plan()
 
 
@@ -124,7 +126,7 @@ def test_a_job_whose_task_spec_was_edited_is_an_attempt_with_default_limits(text
     cache = a_cache(now=NOW, at_once=True)
     run = stored(a_run("r").built, uid="r")
     saw(cache, "taskruns", run)
-    job = build_job(run, {"image": "x", "queue": "mail"}, number=3, defaults=PodDefaults())
+    job = a_job(run, {"image": "x", "queue": "mail"}, number=3)
     meta = {**job["metadata"], "uid": "job", "creationTimestamp": CREATED, "resourceVersion": "12"}
     meta["annotations"] = {"tidegate.dev/task-spec": text}
     meta["labels"] = {**meta["labels"], "tidegate.dev/attempt": "x"}
@@ -138,8 +140,9 @@ def test_a_pod_that_cant_be_parsed_holds_its_slot_until_it_has_ended() -> None:
     cache = a_cache(now=NOW, at_once=True)
     run = stored(a_run("r").built, uid="r")
     saw(cache, "taskruns", run)
-    job = build_job(run, {"image": "x"}, number=1, defaults=PodDefaults())["metadata"]
-    cache.made_job({**job, "uid": "job", "creationTimestamp": CREATED}, spec={"image": "x"})
+    job: Any = a_job(run, {"image": "x"})["metadata"]
+    job |= {"uid": "job", "creationTimestamp": CREATED}
+    cache.made_job(job, spec={"image": "x"})
     owner = {"kind": "Job", "name": job["name"], "uid": "job", "controller": True}
     pod: dict[str, Any] = {
         "metadata": {"name": "p", "namespace": "default", "labels": job["labels"], "ownerReferences": [owner]},

@@ -2,7 +2,7 @@
 
 import pytest
 from tidegate_operator.executors.refusals import refusal_of_job, refusal_of_pod
-from tidegate_operator.kube.client import KubeError
+from tidegate_operator.kube.errors import KubeError
 
 
 @pytest.mark.parametrize(

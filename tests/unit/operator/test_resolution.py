@@ -2,9 +2,10 @@
 
 from typing import Any
 
+from tidegate_api.bodies import EnvVarBody, TaskRunSpecBody, TaskSpecBody
 from tidegate_operator.policies.resolution import resolve
 
-TASK: dict[str, Any] = {
+TASK: Any = {
     "image": "img",
     "queue": "default",
     "timeoutSeconds": 3600,
@@ -21,7 +22,8 @@ def test_without_overrides_the_task_stands_but_for_its_schema() -> None:
 
 def test_scalars_are_replaced_also_by_zero() -> None:
     assert resolve(TASK, {"timeoutSeconds": 0})["timeoutSeconds"] == 0
-    assert resolve(TASK, {"timeoutSeconds": None})["timeoutSeconds"] == 3600
+    null: Any = {"timeoutSeconds": None}
+    assert resolve(TASK, null)["timeoutSeconds"] == 3600
 
 
 def test_retry_and_resources_are_overridden_field_by_field() -> None:
@@ -31,8 +33,10 @@ def test_retry_and_resources_are_overridden_field_by_field() -> None:
 
 
 def test_resources_after_an_oom_kill_are_overridden_field_by_field() -> None:
-    task = {**TASK, "retry": {"outOfMemory": {"resources": {"limits": {"memory": "4Gi", "cpu": "2"}}}}}
-    run = {"retry": {"outOfMemory": {"resources": {"limits": {"memory": "8Gi"}, "requests": {"memory": "8Gi"}}}}}
+    task: Any = {**TASK, "retry": {"outOfMemory": {"resources": {"limits": {"memory": "4Gi", "cpu": "2"}}}}}
+    run: TaskRunSpecBody = {
+        "retry": {"outOfMemory": {"resources": {"limits": {"memory": "8Gi"}, "requests": {"memory": "8Gi"}}}}
+    }
     merged = {"limits": {"memory": "8Gi", "cpu": "2"}, "requests": {"memory": "8Gi"}}
     assert resolve(task, run)["retry"] == {"outOfMemory": {"resources": merged}}
     assert resolve(task, {"retry": {"factor": 3}})["retry"] == {**task["retry"], "factor": 3}
@@ -45,14 +49,25 @@ def test_env_is_overridden_by_name_in_the_tasks_order() -> None:
 
 
 def test_each_number_of_a_run_replaces_the_tasks() -> None:
-    task = {"image": "x", "startTimeoutSeconds": 1, "deadlineSeconds": 2, "ttlSecondsAfterFinished": 3, "queue": "a"}
-    run = {"startTimeoutSeconds": 10, "deadlineSeconds": 20, "ttlSecondsAfterFinished": 30, "queue": "b"}
+    task: TaskSpecBody = {
+        "image": "x",
+        "startTimeoutSeconds": 1,
+        "deadlineSeconds": 2,
+        "ttlSecondsAfterFinished": 3,
+        "queue": "a",
+    }
+    run: TaskRunSpecBody = {
+        "startTimeoutSeconds": 10,
+        "deadlineSeconds": 20,
+        "ttlSecondsAfterFinished": 30,
+        "queue": "b",
+    }
     assert resolve(task, run) == {"image": "x", **run}
     assert resolve({"image": "x"}, run) == {"image": "x", **run}
 
 
 def env_of(task: list[tuple[str, str]], run: list[tuple[str, str]]) -> list[str]:
-    def made(pairs: list[tuple[str, str]]) -> list[dict[str, str]]:
+    def made(pairs: list[tuple[str, str]]) -> list[EnvVarBody]:
         return [{"name": name, "value": value} for name, value in pairs]
 
     return [e["name"] for e in resolve({"image": "x", "env": made(task)}, {"env": made(run)})["env"]]
@@ -75,6 +90,6 @@ def test_variables_that_refer_to_each_other_are_all_there() -> None:
 
 
 def test_a_variable_that_is_read_from_elsewhere_refers_to_none() -> None:
-    secret = {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}
+    secret: EnvVarBody = {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}
     resolved = resolve({"image": "x", "env": [secret]}, {"env": [{"name": "A", "value": "1"}]})
     assert resolved["env"] == [secret, {"name": "A", "value": "1"}]

@@ -2,6 +2,7 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
+from tidegate_api.bodies import AttemptBody
 from tidegate_operator.policies.retry import delay, failures, ran_out_of_memory
 from tidegate_operator.records.run import Plan
 
@@ -36,8 +37,14 @@ def test_jitter_takes_up_all_of_its_range() -> None:
 
 
 def test_disruptions_and_what_goes_on_do_not_count() -> None:
-    outcomes = ["Failed", "Disrupted", "Timeout", None, "Cancelled"]
-    assert failures([{"number": i, "outcome": o} for i, o in enumerate(outcomes)]) == 2
+    attempts: list[AttemptBody] = [
+        {"number": 1, "outcome": "Failed"},
+        {"number": 2, "outcome": "Disrupted"},
+        {"number": 3, "outcome": "Timeout"},
+        {"number": 4},
+        {"number": 5, "outcome": "Cancelled"},
+    ]
+    assert failures(attempts) == 2
 
 
 def test_an_oom_kill_of_any_attempt_counts() -> None:

@@ -1,14 +1,16 @@
 """policies/schedule: which runs are made, when, and what the status says of it."""
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.records import NOW, a_run_record, a_schedule_record
 from support.ticks import MINUTE, TICK, decided, of_tick, since, told
+from tidegate_api.bodies import ScheduleStatusBody
 from tidegate_api.names import Phase, ScheduleReason
+from tidegate_api.objects import Condition
 from tidegate_api.times import format_second, parse_time
 from tidegate_operator.policies.schedule import Decision, Progress, Standing, decide
 from tidegate_operator.records.definitions import ScheduleRecord
@@ -173,7 +175,7 @@ def test_another_template_changes_nothing_about_what_was_missed() -> None:
 
 
 def test_what_an_earlier_version_did_not_support_begins_now() -> None:
-    condition = {"type": "Ready", "status": "False", "reason": "Odd", "observedGeneration": 1}
+    condition: Condition = {"type": "Ready", "status": "False", "reason": "Odd", "observedGeneration": 1}
     assert decided(a_schedule_record(catchUp="All", status={"conditions": [condition]})).create == []
 
 
@@ -255,7 +257,7 @@ class DecisionContext:
                     self.runs[run.name] = run
                     self.made.append(run.name)
                 case dict():
-                    self.schedule = replace(self.schedule, status=step)
+                    self.schedule = replace(self.schedule, status=cast("ScheduleStatusBody", step))
                 case RunRecord() if step.status.phase.terminal:
                     del self.runs[step.name]
                 case RunRecord():
@@ -273,9 +275,9 @@ class DecisionContext:
 def test_no_tick_makes_two_runs_whatever_dies_when(
     data: st.DataObject, policy: str, catch_up: str, limit: int | None
 ) -> None:
-    spec = {"concurrencyPolicy": policy, "catchUp": catch_up, "successfulRunsHistoryLimit": limit}
-    schedule = a_schedule_record(created=NOW)
-    context = DecisionContext(replace(schedule, spec=schedule.spec | spec))
+    spec: dict[str, Any] = {"concurrencyPolicy": policy, "catchUp": catch_up, "successfulRunsHistoryLimit": limit}
+    schedule = a_schedule_record(created=NOW, **spec)
+    context = DecisionContext(schedule)
     for _ in range(data.draw(st.integers(1, 40), label="steps")):
         match data.draw(st.sampled_from(["step", "step", "die", "wait", "down", "end"])):
             case "step":

@@ -12,17 +12,17 @@ CREATED = "1970-01-12T13:47:00Z"
 KEY = ("default", "tick")
 
 
-def meta(body: dict[str, Any], *, version: int, uid: str) -> dict[str, Any]:
+def meta(body: Any, *, version: int, uid: str) -> Any:
     more = {"uid": uid, "resourceVersion": str(version), "creationTimestamp": CREATED, "generation": 1}
     return {**body, "metadata": {**body["metadata"], **more}}
 
 
-def run(name: str, *, version: int, label: str | None = "tick", phase: str = "Pending") -> dict[str, Any]:
+def run(name: str, *, version: int, label: str | None = "tick", phase: str = "Pending") -> Any:
     built = a_run(name).labels({"tidegate.dev/schedule": label} if label else {}).built
     return {**meta(built, version=version, uid=name), "status": {"phase": phase}}
 
 
-def schedule(*, version: int, last: str | None = None) -> dict[str, Any]:
+def schedule(*, version: int, last: str | None = None) -> Any:
     status = {"lastScheduleTime": last} if last else {}
     return {**meta(a_schedule("tick"), version=version, uid="schedule"), "status": status}
 

@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 from support.records import NOW, a_run_record, an_attempt
+from tidegate_api.bodies import AttemptBody, TaskRunStatusBody
 from tidegate_api.names import Phase
+from tidegate_api.taskrun import TaskRunStatus
 from tidegate_api.times import format_time
 from tidegate_operator.policies.outcome import end_of
 from tidegate_operator.policies.status import (
@@ -59,10 +61,10 @@ def test_an_attempt_tells_which_image_and_which_spec_ran() -> None:
 
 
 def test_the_last_hundred_attempts_are_kept() -> None:
-    history = [{"number": n, "outcome": "Failed"} for n in range(1, 101)]
+    history: list[AttemptBody] = [{"number": n, "outcome": "Failed"} for n in range(1, 101)]
     kept = with_attempt(history, {"number": 101, "outcome": "Failed"})
     assert [a["number"] for a in kept] == list(range(2, 102))
-    again = {"number": 101, "outcome": "Timeout"}
+    again: AttemptBody = {"number": 101, "outcome": "Timeout"}
     assert with_attempt(kept, again) == [*kept[:-1], again]
 
 
@@ -188,3 +190,29 @@ def test_the_end_of_a_run_that_is_set_aside() -> None:
         "conditions": conditions("InternalError", at=NOW, finished="True", succeeded="False", message=words),
     }
     assert "ttlSecondsAfterFinished" not in failed_by_fault(a_run_record(), message="m", ttl=None, now=NOW)
+
+
+def test_a_status_with_all_that_can_be_written_has_the_fields_of_the_crd() -> None:
+    attempt = an_attempt().pod(phase="Failed", started=NOW - 9, exit_code=1, image="x", image_id="x@sha256:ab").built
+    attempt.spec_hash = "ab" * 32
+    entry = attempt_entry(attempt, end=end_of(attempt, cancelled=False, now=NOW), started=NOW - 9)
+    whole = build_status(
+        a_run_record(queue="mail"),
+        phase=Phase.FAILED,
+        reason="Error",
+        message="no",
+        attempts=[entry],
+        started=NOW - 9,
+        finished=NOW,
+        disruptions=1,
+        next_attempt=NOW + 9,
+        ttl=60,
+        result={"a": 1},
+        result_ref={"bytes": 1, "sha256": "ab" * 32},
+        queued_at=NOW - 20,
+        now=NOW,
+    )
+    assert set(whole) == set(TaskRunStatusBody.__annotations__)
+    assert set(entry) == set(AttemptBody.__annotations__)
+    TaskRunStatus.model_validate(whole)
+    TaskRunStatus.model_validate(failed_by_fault(a_run_record(), message="no", ttl=1, now=NOW))

@@ -1,5 +1,7 @@
 """policies/rate: a token bucket that is right again after a restart."""
 
+from typing import Any
+
 import pytest
 from tidegate_operator.queueing.token_bucket import TokenBucket
 
@@ -7,7 +9,8 @@ NOW = 1_000_000.0
 
 
 def a_bucket(*, tokens: float | None = None, at: float = NOW, **limit: int) -> TokenBucket:
-    return TokenBucket.of({"runs": 2, "perSeconds": 10, **limit}, tokens=tokens, at=at)
+    whole: Any = {"runs": 2, "perSeconds": 10, **limit}
+    return TokenBucket.of(whole, tokens=tokens, at=at)
 
 
 def test_a_new_bucket_is_full_and_its_burst_is_its_runs_unless_said() -> None:
@@ -61,5 +64,6 @@ def test_a_token_that_is_there_is_there_now_also_after_the_clock_was_set_back() 
 def test_numbers_beyond_their_bounds_count_as_the_bound_and_what_is_no_number_as_absent() -> None:
     odd = TokenBucket.of({"runs": 0, "perSeconds": 0, "burst": 0})
     assert (odd.runs, odd.per_seconds, odd.burst, odd.tokens) == (1, 1, 1, 1)
-    absent = TokenBucket.of({"runs": "many", "perSeconds": None})
+    nonsense: Any = {"runs": "many", "perSeconds": None}
+    absent = TokenBucket.of(nonsense)
     assert (absent.runs, absent.per_seconds, absent.burst) == (1, 1, 1)

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from support.records import NOW, a_run_record, an_attempt
+from tidegate_api.bodies import AttemptBody, TaskRunStatusBody
 from tidegate_api.names import Phase
 from tidegate_api.times import format_time
 from tidegate_operator.policies.decide import decide
@@ -15,7 +16,7 @@ from tidegate_operator.records.run import Cause, Plan, RunRecord, StatusRecord
 FULL = Cause("ConcurrencyLimit", "Queue q runs 1 of 1 at once")
 
 
-def told(decision: Decision) -> dict[str, Any]:
+def told(decision: Decision) -> TaskRunStatusBody:
     (action,) = decision.actions
     assert isinstance(action, WriteStatus)
     return action.status
@@ -82,7 +83,7 @@ def test_a_run_not_started_in_time_expires() -> None:
 
 
 def test_a_run_whose_first_job_was_made_expires_no_more() -> None:
-    failed = [{"number": 1, "outcome": "Failed"}]
+    failed: list[AttemptBody] = [{"number": 1, "outcome": "Failed"}]
     run = a_run_record(phase=Phase.RETRYING, attempts=failed, next_attempt_at=NOW - 1, start_deadline=1)
     decision = decide(run, DecisionContext(), NOW)
     assert (decision.actions, decision.entry is not None) == ([], True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tidegate_operator.control.workqueue import FAULTS_TRIED, NOTHING, STEPS_IN_A_ROW, Work, Workqueue
-from tidegate_operator.kube.client import KubeError, NotLeadingError
+from tidegate_operator.kube.errors import KubeError, NotLeadingError
 from tidegate_operator.metrics import Metrics
 from tidegate_operator.records.faults import Fault, Ref
 from tidegate_operator.state.keys import Key

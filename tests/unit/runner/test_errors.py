@@ -14,7 +14,8 @@ import pytest
 import tidegate
 from support.runner import RunnerPod, interpreter
 from tidegate import AbortRun, ApiError, NeedsApi, RetryAfter, RunFailed
-from tidegate.client import Client, Handle, RunState, SubmitManyFailed
+from tidegate.api import ApiClient
+from tidegate.client import Handle, RunState, SubmitManyFailed
 from tidegate.errors import TidegateError
 from tidegate.failures import failure
 
@@ -100,7 +101,10 @@ MADE: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "ApiError": (("away",), {"status": 503, "tries": 2, "lost": True}),
     "RunFailed": (("r", "Failed", "Error", "no way"), {}),
     "SubmitManyFailed": (
-        ([Handle(Client(), RunState("r", "u", "Pending")), None], {1: ApiError("away", status=503)}),
+        (
+            [Handle(ApiClient("http://api", "key"), RunState("r", "u", "Pending")), None],
+            {1: ApiError("away", status=503)},
+        ),
         {},
     ),
     "_Refused": ((404, "not there", 1.5), {}),

@@ -9,8 +9,9 @@ from typing import Final, Protocol, Self
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from tidegate_api.names import TERMINAL_PHASES, Phase
+from tidegate_api.run_json import RunJson
 
-from tidegate_cli.backends.base import Backend, Json
+from tidegate_cli.backends.base import Backend
 from tidegate_cli.deadlines import Deadline
 from tidegate_cli.errors import INTERRUPTED, TIMED_OUT, AwayError, CommandError
 from tidegate_cli.output import console, phase_style
@@ -30,11 +31,11 @@ class Display(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
-    def seen(self, run: Json) -> None:
+    def seen(self, run: RunJson) -> None:
         """A run as it is now."""
 
     def away(self, name: str, why: str) -> None:
-        """Nobody answers; it is asked again."""
+        """There is no answer; it is asked again."""
 
 
 def display() -> Display:
@@ -43,14 +44,14 @@ def display() -> Display:
     return Bars() if out.is_terminal and not out.is_dumb_terminal else Lines()
 
 
-def ended(run: Json) -> bool:
+def ended(run: RunJson) -> bool:
     return run["phase"] in TERMINAL_PHASES
 
 
-def until_end(
-    backend: Backend, runs: Sequence[Json], *, seconds: float | None, show: Callable[[], Display] = display
-) -> list[Json]:
-    """Each of the runs as it ended. Raises CommandError with 124 when the time is over, 130 when somebody interrupts, 128 and
+def wait_for_end(
+    backend: Backend, runs: Sequence[RunJson], *, seconds: float | None, show: Callable[[], Display] = display
+) -> list[RunJson]:
+    """Each of the runs as it ended. Raises CommandError with 124 when the time is over, 130 when the user interrupts, 128 and
     the signal's number for one that says to end."""
     deadline = Deadline(seconds)
     names = " ".join(run["name"] for run in runs)
@@ -65,7 +66,7 @@ def until_end(
         ) from None
 
 
-def _until_end(backend: Backend, run: Json, deadline: Deadline, shown: Display) -> Json:
+def _until_end(backend: Backend, run: RunJson, deadline: Deadline, shown: Display) -> RunJson:
     pause = _LEAST_SECONDS
     while True:
         begun = time.monotonic()
@@ -85,7 +86,7 @@ def _until_end(backend: Backend, run: Json, deadline: Deadline, shown: Display) 
             time.sleep(deadline.at_most(pause))
 
 
-def summary(run: Json) -> str:
+def summary(run: RunJson) -> str:
     """Where a run is, in a few words."""
     parts = [run["phase"]]
     if run.get("reason") and run["reason"] != run["phase"]:
@@ -113,7 +114,7 @@ class Lines:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def seen(self, run: Json) -> None:
+    def seen(self, run: RunJson) -> None:
         self._say(run["name"], summary(run))
 
     def away(self, name: str, why: str) -> None:
@@ -126,7 +127,7 @@ class Lines:
 
 
 class Bars:
-    """For terminals: a bar a run, which pulses while nobody tells how far it is."""
+    """For terminals: a bar a run, which pulses while no progress is known."""
 
     def __init__(self) -> None:
         self._progress = Progress(
@@ -151,7 +152,7 @@ class Bars:
         with suppress(OSError):  # a terminal that has hung up
             self._progress.stop()
 
-    def seen(self, run: Json) -> None:
+    def seen(self, run: RunJson) -> None:
         style = phase_style(run["phase"])
         phase = f"[{style}]{run['phase']}[/]" if style else run["phase"]
         over = ended(run)
