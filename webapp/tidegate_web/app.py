@@ -57,8 +57,8 @@ from tidegate_web.shared.clock import Clock, SystemClock
 from tidegate_web.shared.problems import Problem, postgres_away
 from tidegate_web.shared.sealing import Sealer
 from tidegate_web.store.engine import at_once, is_unavailable, make_engine
-from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import keys, new_runs
+from tidegate_web.store.queries.keys import GoodKeyRow
 from tidegate_web.store.queries.new_runs import NewRun
 
 log = structlog.stdlib.get_logger(__name__)
@@ -140,7 +140,7 @@ def make_services(
     )
 
 
-def _good_keys(engine: Engine, clock: Clock, hashes: Sequence[bytes]) -> list[AnyRow | None]:
+def _good_keys(engine: Engine, clock: Clock, hashes: Sequence[bytes]) -> list[GoodKeyRow | None]:
     with at_once(engine) as connection:
         found = keys.good(connection, key_hashes=set(hashes), now=clock.now())
     return [found.get(each) for each in hashes]

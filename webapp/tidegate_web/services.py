@@ -29,7 +29,7 @@ from tidegate_web.settings import WebSettings
 from tidegate_web.shared.batcher import Batcher
 from tidegate_web.shared.clock import Clock
 from tidegate_web.shared.sealing import Sealer
-from tidegate_web.store.models import AnyRow
+from tidegate_web.store.queries.keys import GoodKeyRow
 from tidegate_web.store.queries.new_runs import NewRun
 
 KEY = "tidegate"
@@ -63,7 +63,7 @@ class Services:
     schemas: SchemaWorker
     audit: AuditSpool
     cluster_runs: ClusterRuns
-    good_key: Batcher[bytes, AnyRow | None]
+    good_key: Batcher[bytes, GoodKeyRow | None]
     """The API key of a hash, None when it may not be used."""
     keep_run: Batcher[NewRun, None]
     """Writes a run that the apiserver has just made."""

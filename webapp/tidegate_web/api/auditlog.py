@@ -12,8 +12,8 @@ from tidegate_web.services import Services
 from tidegate_web.shared.paging import cut
 from tidegate_web.shared.permissions import Permission, requires
 from tidegate_web.shared.times import rfc3339
-from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import audit
+from tidegate_web.store.queries.audit import AuditRow
 
 ACTOR = Text(name="actor", description="Of whom.")
 ACTION = Text(name="action", description="Of what, such as `run.create`.")
@@ -21,7 +21,7 @@ PROJECT = Text(name="project", description="In which project.")
 ENTRIES = (ACTOR, ACTION, LIMIT, BEFORE_ID)
 
 
-def entry_json(row: AnyRow) -> AuditEntry:
+def entry_json(row: AuditRow) -> AuditEntry:
     return {
         "id": row.id,
         "at": rfc3339(row.at),
@@ -35,7 +35,7 @@ def entry_json(row: AnyRow) -> AuditEntry:
     }
 
 
-def wanted_entries(made: Services, *, project: str | None, limit: int) -> tuple[list[AnyRow], int | None]:
+def wanted_entries(made: Services, *, project: str | None, limit: int) -> tuple[list[AuditRow], int | None]:
     """A piece of the log, newest first, and where the next begins."""
     before = BEFORE_ID.asked()
     with made.engine.connect() as connection:

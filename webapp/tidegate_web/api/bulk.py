@@ -20,8 +20,9 @@ from tidegate_web.services import Services
 from tidegate_web.shared.permissions import Permission, requires
 from tidegate_web.shared.problems import Problem
 from tidegate_web.shared.times import rfc3339
-from tidegate_web.store.models import ACTIVE_PHASES, AnyRow
+from tidegate_web.store.models import ACTIVE_PHASES
 from tidegate_web.store.queries import bulk, run_list
+from tidegate_web.store.queries.bulk import OperationRow
 from tidegate_web.store.queries.run_list import RunFilter
 
 MOST_MATCHING = 100_000
@@ -71,7 +72,7 @@ def wanted_filter(told: RunConditions) -> RunFilter:
     return parse_filter(arguments)
 
 
-def operation_json(made: Services, row: AnyRow) -> BulkOperation:
+def operation_json(made: Services, row: OperationRow) -> BulkOperation:
     """How far it is."""
     with made.engine.connect() as connection:
         failed = bulk.problems(connection, operation=row.id, limit=PROBLEMS_TOLD)
@@ -82,14 +83,14 @@ def operation_json(made: Services, row: AnyRow) -> BulkOperation:
         "total": row.total,
         "done": row.done,
         "failed": row.failed,
-        "problems": [{"uid": one.uid, "message": one.problem} for one in failed],
+        "problems": [{"uid": one.uid, "message": one.problem or ""} for one in failed],
         "requestedBy": row.requested_by,
         "createdAt": rfc3339(row.created),
         "finishedAt": rfc3339(row.finished),
     }
 
 
-def find(made: Services, project: str, number: int) -> AnyRow:
+def find(made: Services, project: str, number: int) -> OperationRow:
     with made.engine.connect() as connection:
         row = bulk.get(connection, project=project, operation=number)
     if row is None:
@@ -97,7 +98,7 @@ def find(made: Services, project: str, number: int) -> AnyRow:
     return row
 
 
-def abort(made: Services, project: str, number: int) -> AnyRow:
+def abort(made: Services, project: str, number: int) -> OperationRow:
     """End it; what is done stays done. 409 when it has ended."""
     row = find(made, project, number)
     asks = caller()
@@ -112,7 +113,7 @@ def abort(made: Services, project: str, number: int) -> AnyRow:
     return find(made, project, number)
 
 
-def may_abort(asks: Caller, operation: AnyRow) -> bool:
+def may_abort(asks: Caller, operation: OperationRow) -> bool:
     """A key that is limited to some tasks ends what it began itself, and nothing of others."""
     return asks.tasks is None or operation.requested_by == asks.name
 

@@ -14,8 +14,9 @@ from tidegate_web.cluster.client import ClusterError
 from tidegate_web.cluster.problems import from_cluster
 from tidegate_web.services import Services
 from tidegate_web.shared.permissions import is_dns_label
-from tidegate_web.store.models import TERMINAL_PHASES, AnyRow
-from tidegate_web.store.records import objects
+from tidegate_web.shared.run_status import attempts_of
+from tidegate_web.store.models import TERMINAL_PHASES
+from tidegate_web.store.run_rows import RunRow
 
 ATTEMPTS = 3
 """So many of the latest attempts are asked about."""
@@ -23,11 +24,11 @@ PODS = 6
 _CREATED = re.compile(r"Created pod: ([a-z0-9.-]{1,253})")
 
 
-def events(made: Services, row: AnyRow) -> list[KubernetesEvent]:
+def events(made: Services, row: RunRow) -> list[KubernetesEvent]:
     """Oldest first; empty when they are gone."""
     try:
         found = made.cluster.events_of(row.project, kind="TaskRun", uid=row.uid)
-        pods = {a["podName"]: None for a in objects(row.status.get("attempts"))[-ATTEMPTS:] if a.get("podName")}
+        pods = {attempt.pod_name: None for attempt in attempts_of(row.status)[-ATTEMPTS:] if attempt.pod_name}
         # The status is written a little later than a Job is made.
         last = row.attempt + (row.phase not in TERMINAL_PHASES)
         for attempt in range(max(1, last - ATTEMPTS + 1), last + 1):

@@ -17,13 +17,13 @@ from tidegate_web.services import Services
 from tidegate_web.shared.permissions import Permission, Role, requires
 from tidegate_web.shared.problems import Problem, invalid
 from tidegate_web.shared.times import rfc3339
-from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import keys
+from tidegate_web.store.queries.keys import KeyRow, OwnedKeyRow
 
 PREFIX = Text(name="prefix", description="How the key begins; a whole key may be given.")
 
 
-def key_json(row: AnyRow) -> ApiKey:
+def key_json(row: KeyRow) -> ApiKey:
     return {
         "id": row.id,
         "name": row.name,
@@ -37,11 +37,11 @@ def key_json(row: AnyRow) -> ApiKey:
     }
 
 
-def owned_key_json(row: AnyRow) -> OwnedApiKey:
+def owned_key_json(row: OwnedKeyRow) -> OwnedApiKey:
     return {**key_json(row), "project": row.project}
 
 
-def create_key(made: Services, project: str, new: NewApiKey) -> tuple[AnyRow, str]:
+def create_key(made: Services, project: str, new: NewApiKey) -> tuple[KeyRow, str]:
     """A new key: what is kept of it, and the key itself, which nobody can tell again."""
     require_project(made, project, to_write=True)
     asks = caller()
@@ -86,7 +86,7 @@ def revoke_key(made: Services, project: str, key_id: int) -> None:
         made.callers.forget(row.key_hash)
 
 
-def take_over(made: Services, project: str, key_id: int) -> AnyRow:
+def take_over(made: Services, project: str, key_id: int) -> KeyRow:
     """Become the user who answers for a key. It goes on when the one who made it has left the project."""
     require_project(made, project, to_write=True)
     asks = caller()

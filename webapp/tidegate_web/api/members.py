@@ -19,11 +19,11 @@ from tidegate_web.services import Services
 from tidegate_web.shared.permissions import Permission, Role, requires
 from tidegate_web.shared.problems import Problem
 from tidegate_web.shared.times import rfc3339
-from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import members, users
+from tidegate_web.store.queries.members import InvitationRow, MemberRow
 
 
-def member_json(row: AnyRow) -> Member:
+def member_json(row: MemberRow) -> Member:
     return {
         "id": row.id,
         "email": row.email,
@@ -35,7 +35,7 @@ def member_json(row: AnyRow) -> Member:
     }
 
 
-def invitation_json(row: AnyRow) -> Invitation:
+def invitation_json(row: InvitationRow) -> Invitation:
     return {
         "id": row.id,
         "email": row.email,
@@ -53,7 +53,7 @@ def role_named(label: str) -> Role:
     return role
 
 
-def put_member(made: Services, project: str, user_id: int, role: Role) -> AnyRow:
+def put_member(made: Services, project: str, user_id: int, role: Role) -> MemberRow:
     """Give a member another role. An admin of the installation, who sees all users, makes any of them a member so; others invite
     by address, since the answer has a user's address and name."""
     require_project(made, project, to_write=True)
@@ -82,7 +82,7 @@ def remove_member(made: Services, project: str, user_id: int) -> None:
             raise Problem(404, "There is no such member.")
 
 
-def invite(made: Services, project: str, new: NewInvitation) -> tuple[AnyRow, Sent]:
+def invite(made: Services, project: str, new: NewInvitation) -> tuple[InvitationRow, Sent]:
     """Ask somebody to join; they need not be a user yet."""
     require_project(made, project, to_write=True)
     check_lasting("invite anybody")

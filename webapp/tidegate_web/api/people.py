@@ -25,11 +25,11 @@ from tidegate_web.shared.paging import cut
 from tidegate_web.shared.permissions import Permission, requires
 from tidegate_web.shared.problems import Problem
 from tidegate_web.shared.times import rfc3339
-from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import keys, users
+from tidegate_web.store.queries.users import AccountRow
 
 
-def user_json(row: AnyRow) -> User:
+def user_json(row: AccountRow) -> User:
     return {
         "id": row.id,
         "email": row.email,
@@ -41,7 +41,7 @@ def user_json(row: AnyRow) -> User:
     }
 
 
-def create_user(made: Services, new: NewUser) -> tuple[AnyRow, Sent]:
+def create_user(made: Services, new: NewUser) -> tuple[AccountRow, Sent]:
     """Make a user, and the link with which they choose a password."""
     with audited(made, actor(), "user.create", target=new.email, detail={"instanceAdmin": new.instance_admin}):
         with made.engine.begin() as connection:
@@ -61,7 +61,7 @@ def create_user(made: Services, new: NewUser) -> tuple[AnyRow, Sent]:
         return row, hand_over(made, to=new.email, subject=subject, text=text, link=link, may_see=True)
 
 
-def change_user(made: Services, user_id: int, change: UserChange) -> AnyRow:
+def change_user(made: Services, user_id: int, change: UserChange) -> AccountRow:
     """Rename, disable or enable somebody, give them another address, make them an admin of the installation or no longer one."""
     named = change.model_dump(exclude_none=True, by_alias=True)
     ended: Sequence[bytes] = ()

@@ -17,20 +17,21 @@ from tidegate_web.projects.existing import require_project
 from tidegate_web.runs.lookup import details_of, find, why
 from tidegate_web.runs.why import WhyAnswer
 from tidegate_web.services import Services
+from tidegate_web.shared.json_types import as_object, whole_number
 from tidegate_web.shared.permissions import Permission, requires
 from tidegate_web.shared.problems import Problem
 from tidegate_web.shared.task_spec import run_spec_shown, sees_values
 from tidegate_web.store.engine import with_fallback
 from tidegate_web.store.queries import logs, results, run_list
 from tidegate_web.store.queries.run_list import RunFilter
-from tidegate_web.store.records import RunLike, whole_number
+from tidegate_web.store.run_rows import ListedRunRow, RunRow
 
 ATTEMPT = WholeNumber(name="attempt", description="Of this attempt; 0: of all.", default=0, least=0, most=2**31 - 1)
 POD = Text(name="pod", description="Of the pod of this name.")
 AFTER_CHUNK = WholeNumber(name="after", description="What comes after this one.", default=0, least=0, most=2**62)
 
 
-def as_json(made: Services, row: RunLike) -> Run:
+def as_json(made: Services, row: RunRow) -> Run:
     told = details_of(made, row)
     answer = responses.whole(row, responses.attempts(row, told.progress), metadata=told.metadata)
     answer["spec"] = run_spec_shown(answer["spec"], whole=sees_values(role_here(row.project)))
@@ -55,15 +56,15 @@ def listed(made: Services, project: str, wanted: RunFilter, *, limit: int, after
         raise Problem(422, str(error)) from error
 
 
-def listed_json(page: run_list.Page) -> PageOfRuns:
+def listed_json(page: run_list.Page[ListedRunRow]) -> PageOfRuns:
     return {"items": [responses.listed(row) for row in page.rows], "after": page.after}
 
 
-def result(made: Services, row: RunLike) -> Response:
+def result(made: Services, row: RunRow) -> Response:
     """What a run gave back: from its status, or from the store when it was too large for that."""
     if "result" in row.status:
         return jsonify(row.status["result"])
-    referred = row.status.get("resultRef")
+    referred = as_object(row.status.get("resultRef"))
     if not referred:
         raise Problem(404, "The run has no result.")
     reference = results.Reference(

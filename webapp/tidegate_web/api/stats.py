@@ -53,8 +53,8 @@ def stats_json(made: Services, window: Window) -> Stats:
         with stats.counting(made.engine) as connection:
             created = stats.created(connection, window)
             ended = stats.ended(connection, window)
-            (whole,) = stats.times(connection, window, by_bucket=False)
-            times = {row.at: row for row in stats.times(connection, window, by_bucket=True)}
+            whole = stats.times(connection, window)
+            times = stats.times_by_bucket(connection, window)
     except TooMuchError as error:
         raise too_much() from error
     phases: dict[datetime, dict[str, int]] = {}

@@ -17,8 +17,8 @@ from tidegate_web.shared.paging import cut
 from tidegate_web.shared.permissions import Permission, requires
 from tidegate_web.shared.problems import Problem, invalid
 from tidegate_web.shared.times import rfc3339
-from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import webhooks
+from tidegate_web.store.queries.webhooks import DeliveryRow, WebhookRow
 from tidegate_web.webhooks.addresses import BadUrlError, check_url
 from tidegate_web.webhooks.signing import new_secret
 
@@ -26,7 +26,7 @@ MOST = 50
 """Webhooks of a project."""
 
 
-def webhook_json(row: AnyRow) -> Webhook:
+def webhook_json(row: WebhookRow) -> Webhook:
     return {
         "id": row.id,
         "url": row.url,
@@ -39,7 +39,7 @@ def webhook_json(row: AnyRow) -> Webhook:
     }
 
 
-def delivery_json(row: AnyRow) -> Delivery:
+def delivery_json(row: DeliveryRow) -> Delivery:
     return {
         "id": row.id,
         "run": row.run_uid,
@@ -65,7 +65,7 @@ def _no_webhook() -> Problem:
     return Problem(404, "There is no such webhook.")
 
 
-def find(made: Services, project: str, webhook_id: int) -> AnyRow:
+def find(made: Services, project: str, webhook_id: int) -> WebhookRow:
     with made.engine.connect() as connection:
         row = webhooks.find(connection, project=project, webhook_id=webhook_id)
     if row is None:
@@ -73,7 +73,7 @@ def find(made: Services, project: str, webhook_id: int) -> AnyRow:
     return row
 
 
-def create(made: Services, project: str, new: NewWebhook) -> tuple[AnyRow, str]:
+def create(made: Services, project: str, new: NewWebhook) -> tuple[WebhookRow, str]:
     """A new webhook, and its secret, which nobody can tell again."""
     require_project(made, project, to_write=True)
     _check(made, new.url)
@@ -93,7 +93,7 @@ def create(made: Services, project: str, new: NewWebhook) -> tuple[AnyRow, str]:
     return row, secret
 
 
-def change(made: Services, project: str, webhook_id: int, wanted: WebhookChange) -> AnyRow:
+def change(made: Services, project: str, webhook_id: int, wanted: WebhookChange) -> WebhookRow:
     """Lead it elsewhere, ask for other runs, switch it off or on."""
     values = wanted.model_dump(include=wanted.model_fields_set & {"url", "phases", "tasks"})
     if values.get("url", "") is None:
@@ -139,7 +139,7 @@ def remove(made: Services, project: str, webhook_id: int) -> None:
             raise _no_webhook()
 
 
-def send_test(made: Services, project: str, webhook_id: int) -> AnyRow:
+def send_test(made: Services, project: str, webhook_id: int) -> DeliveryRow:
     """Have a delivery sent that tells of nothing."""
     find(made, project, webhook_id)
     at = rfc3339(made.clock.now())
@@ -151,7 +151,7 @@ def send_test(made: Services, project: str, webhook_id: int) -> AnyRow:
         return webhooks.add_test(connection, webhook_id=webhook_id, at=at)
 
 
-def replay(made: Services, project: str, webhook_id: int, delivery_id: int) -> AnyRow:
+def replay(made: Services, project: str, webhook_id: int, delivery_id: int) -> DeliveryRow:
     """Have a delivery sent once more."""
     find(made, project, webhook_id)
     with (

@@ -11,8 +11,8 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from tidegate_web.auth.memory import CallerMemory
-from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import audit, keys, members, users
+from tidegate_web.store.queries.keys import RevokedKeyRow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +20,7 @@ class EndedAccess:
     """What was made before the address was proved."""
 
     sessions: tuple[bytes, ...] = ()
-    api_keys: tuple[AnyRow, ...] = ()
+    api_keys: tuple[RevokedKeyRow, ...] = ()
 
     def forget(self, callers: CallerMemory) -> None:
         """To be called after the commit: what Redis remembers of it goes too."""

@@ -5,11 +5,11 @@ from collections.abc import Iterable
 from sqlalchemy import Connection
 
 from tidegate_web.auth.groups import GroupRoles
-from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import members, users
+from tidegate_web.store.queries.users import AccountRow
 
 
-def follow_groups(connection: Connection, *, mapping: GroupRoles, user: AnyRow, groups: Iterable[str]) -> bool:
+def follow_groups(connection: Connection, *, mapping: GroupRoles, user: AccountRow, groups: Iterable[str]) -> bool:
     """Make what groups give exactly this; whether the user is an admin of the installation now."""
     grants = mapping.grants(groups)
     admin: bool = user.instance_admin

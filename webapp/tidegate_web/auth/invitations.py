@@ -5,12 +5,12 @@ from sqlalchemy import Connection
 from tidegate_web.auth.tokens import token_hash
 from tidegate_web.services import Services
 from tidegate_web.shared.problems import Problem
-from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import audit, members, users
+from tidegate_web.store.queries.members import InvitationRow, OpenInvitationRow
 from tidegate_web.store.queries.users import UserRow
 
 
-def opened(made: Services, token: str) -> AnyRow | None:
+def opened(made: Services, token: str) -> OpenInvitationRow | None:
     """The invitation of a link while it is good; ``known`` tells whether the invited address is a user's."""
     with made.engine.connect() as connection:
         return members.invitation(connection, token_hash=token_hash(token), now=made.clock.now())
@@ -59,7 +59,7 @@ def accept_all(made: Services, connection: Connection, *, email: str, user_id: i
         _join(made, connection, row, user_id=user_id, address=address)
 
 
-def _join(made: Services, connection: Connection, row: AnyRow, *, user_id: int, address: str) -> None:
+def _join(made: Services, connection: Connection, row: InvitationRow, *, user_id: int, address: str) -> None:
     members.put(connection, project=row.project, user_id=user_id, role=row.role, by=row.created_by)
     members.accepted(connection, invitation_id=row.id, now=made.clock.now())
     audit.write(

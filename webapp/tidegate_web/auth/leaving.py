@@ -7,12 +7,13 @@ from sqlalchemy import Connection
 
 from tidegate_web.shared.permissions import Role
 from tidegate_web.shared.problems import Problem
-from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import audit, keys, members, users
+from tidegate_web.store.queries.keys import OwnedKeyRow
+from tidegate_web.store.queries.users import AccountRow
 
 
 def part_from_keys(
-    connection: Connection, *, owner: AnyRow, to: int | None, now: datetime, actor: str, address: str
+    connection: Connection, *, owner: AccountRow, to: int | None, now: datetime, actor: str, address: str
 ) -> Sequence[bytes]:
     """End the keys of a user, or hand them over; the hashes of those that ended. 422 when the other may not have them."""
     rows = keys.owned(connection, owner_id=owner.id, lock=True)
@@ -35,7 +36,7 @@ def part_from_keys(
     return [row.key_hash for row in rows] if heir is None else []
 
 
-def _heir(connection: Connection, *, to: int, owner: AnyRow, rows: Sequence[AnyRow]) -> AnyRow:
+def _heir(connection: Connection, *, to: int, owner: AccountRow, rows: Sequence[OwnedKeyRow]) -> AccountRow:
     """Who takes the keys over: somebody else who may sign in and is as much in each project as the keys are."""
     heir = users.shown(connection, user_id=to)
     if heir is None or heir.disabled_at is not None or heir.id == owner.id:

@@ -27,8 +27,10 @@ from tidegate_web.runs.replay import replayed
 from tidegate_web.services import Services
 from tidegate_web.shared.problems import Problem
 from tidegate_web.store.engine import is_unavailable
-from tidegate_web.store.models import TERMINAL_PHASES, AnyRow
+from tidegate_web.store.models import TERMINAL_PHASES
 from tidegate_web.store.queries import audit, bulk, runs
+from tidegate_web.store.queries.bulk import OperationRow
+from tidegate_web.store.run_rows import RunRow
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -121,7 +123,7 @@ class BulkWorker(threading.Thread):
                 )
         return True if len(known) == len(uids) else None
 
-    def _act(self, operation: AnyRow, uid: str) -> Problem | None:
+    def _act(self, operation: OperationRow, uid: str) -> Problem | None:
         """Do it to one run; None when it is done, or was."""
         try:
             with self._made.engine.connect() as connection:
@@ -144,7 +146,7 @@ class BulkWorker(threading.Thread):
         return None
 
 
-def _end(connection: Connection, operation: AnyRow, *, now: datetime) -> None:
+def _end(connection: Connection, operation: OperationRow, *, now: datetime) -> None:
     """What its author may do no more isn't done."""
     bulk.abort(connection, project=operation.project, operation=operation.id, now=now)
     audit.write(
@@ -159,19 +161,19 @@ def _end(connection: Connection, operation: AnyRow, *, now: datetime) -> None:
     )
 
 
-def _broken(operation: AnyRow, uid: str, error: Exception) -> Problem:
+def _broken(operation: OperationRow, uid: str, error: Exception) -> Problem:
     """One item with which the act breaks is noted as failed; the others don't wait for it."""
     log.error("an item of a bulk operation", operation=operation.id, uid=uid, exc_info=error)
     return Problem(500, f"Something went wrong with this run: {type(error).__name__}.")
 
 
-def _cancel(made: Services, operation: AnyRow, row: AnyRow) -> None:
+def _cancel(made: Services, operation: OperationRow, row: RunRow) -> None:
     del operation
     if row.phase not in TERMINAL_PHASES and row.deleted_at is None:
         cancel_row(made, row)
 
 
-def _replay(made: Services, operation: AnyRow, row: AnyRow) -> None:
+def _replay(made: Services, operation: OperationRow, row: RunRow) -> None:
     wanted = replayed(row)
     # The name follows from operation and run, so that doing it twice makes one.
     stem = wanted.run.name.rpartition("-")[0]
@@ -186,12 +188,12 @@ def _replay(made: Services, operation: AnyRow, row: AnyRow) -> None:
             raise
 
 
-def _delete(made: Services, operation: AnyRow, row: AnyRow) -> None:
+def _delete(made: Services, operation: OperationRow, row: RunRow) -> None:
     del operation
     erase(made, row)
 
 
-ACTS: Mapping[str, Callable[[Services, AnyRow, AnyRow], None]] = {
+ACTS: Mapping[str, Callable[[Services, OperationRow, RunRow], None]] = {
     "cancel": _cancel,
     "replay": _replay,
     "delete": _delete,

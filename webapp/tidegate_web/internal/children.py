@@ -28,13 +28,13 @@ from tidegate_web.projects.existing import require_project
 from tidegate_web.runs.actions import cancel_row
 from tidegate_web.runs.create import create, wanted_run
 from tidegate_web.services import Services
+from tidegate_web.shared.json_types import as_object
 from tidegate_web.shared.permissions import Permission, requires
 from tidegate_web.shared.problems import Problem
 from tidegate_web.shared.times import rfc3339
 from tidegate_web.store.engine import with_fallback
-from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import met_runs, run_list, runs
-from tidegate_web.store.records import RunLike
+from tidegate_web.store.run_rows import RunRow, RunStatusRow
 
 CHILDREN = WholeNumber(name="limit", description="So many items at most.", default=100, least=1, most=500)
 
@@ -118,7 +118,7 @@ def actor_of(identity: RunIdentity) -> Actor:
     return run_actor(identity.run_name, project=identity.project, address=request.remote_addr or "")
 
 
-def create_child(made: Services, identity: RunIdentity, body: dict[str, Any]) -> RunLike:
+def create_child(made: Services, identity: RunIdentity, body: dict[str, Any]) -> RunRow:
     """A run of the same project, made with an operator's rights; whose child it is, is ours to say."""
     require_project(made, identity.project, to_write=True)
     actor = actor_of(identity)
@@ -133,7 +133,7 @@ def create_child(made: Services, identity: RunIdentity, body: dict[str, Any]) ->
     return answer.row
 
 
-def own_or_met(made: Services, identity: RunIdentity, uid: str) -> RunLike:
+def own_or_met(made: Services, identity: RunIdentity, uid: str) -> RunRow:
     """A child, or a run of the project that a key of this run has met; 403 for everything else."""
 
     def has_met() -> bool:
@@ -147,7 +147,7 @@ def own_or_met(made: Services, identity: RunIdentity, uid: str) -> RunLike:
     return own_child(made, identity, uid)
 
 
-def own_child(made: Services, identity: RunIdentity, uid: str) -> RunLike:
+def own_child(made: Services, identity: RunIdentity, uid: str) -> RunRow:
     """The child of that uid; 403 for everything else."""
     row = _look(made, identity.project, uid) if runs.is_uid(uid) else None
     if row is not None and row.parent_run == identity.run_name:
@@ -159,10 +159,10 @@ def own_child(made: Services, identity: RunIdentity, uid: str) -> RunLike:
     raise Problem(403, "This token opens the children of its own run alone, and that is none.")
 
 
-def _look(made: Services, project: str, uid: str) -> RunLike | None:
+def _look(made: Services, project: str, uid: str) -> RunRow | None:
     """A run as the archive has it, else as the cluster has."""
 
-    def stored() -> AnyRow | None:
+    def stored() -> RunRow | None:
         with made.engine.connect() as connection:
             return runs.find(connection, project=project, reference=uid)
 
@@ -172,7 +172,7 @@ def _look(made: Services, project: str, uid: str) -> RunLike | None:
         raise from_cluster(error) from error
 
 
-def as_child(row: RunLike) -> ChildRun:
+def as_child(row: RunStatusRow) -> ChildRun:
     """A child as its parent needs to know it."""
     return {
         "uid": row.uid,
@@ -183,5 +183,5 @@ def as_child(row: RunLike) -> ChildRun:
         "createdAt": rfc3339(row.created),
         "finishedAt": rfc3339(row.finished_at),
         "result": row.status.get("result"),
-        "resultRef": row.status.get("resultRef"),
+        "resultRef": as_object(row.status.get("resultRef")) or None,
     }

@@ -23,8 +23,8 @@ from tidegate_web.services import Services
 from tidegate_web.shared.permissions import Permission, Role, requires
 from tidegate_web.shared.problems import Problem
 from tidegate_web.store.engine import is_unavailable
-from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import logs, runs
+from tidegate_web.store.run_rows import RunRow
 
 RETRY_MS = 2000
 STREAM = "text/event-stream"
@@ -166,7 +166,7 @@ def _events(
                     yield event.text
 
 
-def _logs(made: Services, run: AnyRow, after: int | None, watch: Watch) -> Iterator[str]:
+def _logs(made: Services, run: RunRow, after: int | None, watch: Watch) -> Iterator[str]:
     """Stored chunks, then live ones; a live chunk that doesn't follow the last one sends us back to what is stored. Whoever
     comes with a chunk that the run doesn't have gets ``reset``, and all of it."""
     with made.hub.subscribe(LOGS_CHANNEL + run.uid) as stream:
@@ -216,12 +216,12 @@ def _logs(made: Services, run: AnyRow, after: int | None, watch: Watch) -> Itera
                 yield event_text(data=chunk, event="chunk", number=last)
 
 
-def _has_chunk(made: Services, run: AnyRow, number: int) -> bool:
+def _has_chunk(made: Services, run: RunRow, number: int) -> bool:
     with made.engine.connect() as connection:
         return logs.has_chunk(connection, run_uid=run.uid, run_created=run.created, chunk_id=number)
 
 
-def _stored(made: Services, run: AnyRow, last: int, told: set[str]) -> Iterator[tuple[str, int]]:
+def _stored(made: Services, run: RunRow, last: int, told: set[str]) -> Iterator[tuple[str, int]]:
     while True:
         with made.engine.connect() as connection:
             found = logs.chunks(connection, run_uid=run.uid, run_created=run.created, after=last)

@@ -26,8 +26,8 @@ from tidegate_web.shared.clock import Clock
 from tidegate_web.shared.times import parse_time
 from tidegate_web.shared.worker import beat_here
 from tidegate_web.store.engine import is_unavailable
-from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import audit, project_moves, project_namespaces
+from tidegate_web.store.queries.project_moves import MoveRow
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -142,7 +142,7 @@ class NamespaceUids:
                 self._watched_until[project] = self._clock.now() + LATE_RUNS
         return True
 
-    def _steps(self, move: AnyRow) -> bool:
+    def _steps(self, move: MoveRow) -> bool:
         for _ in range(STEPS_AT_ONCE):
             if self._stop.is_set():
                 return False

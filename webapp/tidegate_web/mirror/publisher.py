@@ -17,8 +17,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from tidegate_web.events.channels import EventLog
 from tidegate_web.mirror.quarantine import Quarantine
 from tidegate_web.shared.worker import Worker
-from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import outbox
+from tidegate_web.store.queries.outbox import EventRow
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -71,7 +71,7 @@ class Publisher(Worker):
             rows = outbox.waiting(connection, but=self._left_out)
             if not rows:
                 return False
-            projects: dict[str, list[AnyRow]] = {}
+            projects: dict[str, list[EventRow]] = {}
             for row in rows:
                 projects.setdefault(row.project, []).append(row)
             for project, waiting in projects.items():

@@ -12,10 +12,9 @@ from tidegate_api import ticks
 
 from tidegate_web.cluster.client import Cluster, schedules_path
 from tidegate_web.mirror.quarantine import Quarantine
+from tidegate_web.shared.json_types import whole_number
 from tidegate_web.shared.times import parse_time
-from tidegate_web.store.models import AnyRow
-from tidegate_web.store.queries.retention import HistoryLimit
-from tidegate_web.store.records import whole_number
+from tidegate_web.store.queries.retention import CandidateRow, HistoryLimit
 
 KIND = "Schedule"
 
@@ -70,8 +69,10 @@ class Schedules:
                     quarantine.set_aside(KIND, metadata["uid"], error, name="/".join(place), version=version)
         return cls(found, unread=unread)
 
-    def hold(self, row: AnyRow) -> bool:
+    def hold(self, row: CandidateRow) -> bool:
         """Whether a run must stay until its Schedule tells of it. A Schedule that is gone holds nothing."""
+        if row.schedule is None:
+            return False
         if (row.project, row.schedule) in self._unread:
             return True
         schedule = self._found.get((row.project, row.schedule))

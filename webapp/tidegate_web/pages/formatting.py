@@ -7,8 +7,8 @@ from typing import Any
 
 from markupsafe import Markup
 
+from tidegate_web.shared.json_types import LARGEST_VERSION, whole_number
 from tidegate_web.shared.times import parse_time
-from tidegate_web.store.records import LARGEST_VERSION, whole_number
 
 _TONES = {
     "Pending": "waiting",

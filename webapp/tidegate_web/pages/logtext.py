@@ -11,15 +11,15 @@ from tidegate_web.services import Services
 from tidegate_web.shared.permissions import Permission, requires
 from tidegate_web.store.queries import logs
 from tidegate_web.store.queries.logs import StoredChunk
-from tidegate_web.store.records import RunLike
+from tidegate_web.store.run_rows import RunRow
 
 
-def _chunks(made: Services, row: RunLike, *, attempt: int | None, after: int = 0) -> list[StoredChunk]:
+def _chunks(made: Services, row: RunRow, *, attempt: int | None, after: int = 0) -> list[StoredChunk]:
     with made.engine.connect() as connection:
         return logs.chunks(connection, run_uid=row.uid, run_created=row.created, after=after, attempt=attempt)
 
 
-def _text(made: Services, row: RunLike, found: list[StoredChunk], *, attempt: int | None) -> Iterator[str]:
+def _text(made: Services, row: RunRow, found: list[StoredChunk], *, attempt: int | None) -> Iterator[str]:
     """Piece by piece: a log may be larger than what a process should hold. Each pod's begins on a line of its own."""
     pod, ended = "", True
     while found:

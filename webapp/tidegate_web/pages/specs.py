@@ -9,20 +9,20 @@ from tidegate_web.shared.permissions import Role
 from tidegate_web.shared.task_spec import sees_values, shown
 from tidegate_web.store.engine import with_fallback
 from tidegate_web.store.queries import task_specs
-from tidegate_web.store.records import RunLike, is_from_cluster
+from tidegate_web.store.run_rows import RunRow
 
 
-def spec_shown(made: Services, run: RunLike, attempts: Sequence[Mapping[str, Any]], *, role: Role | None) -> Any:
+def spec_shown(made: Services, run: RunRow, attempts: Sequence[Mapping[str, Any]], *, role: Role | None) -> Any:
     """A run's own task, or what is kept of its Task; None without either. Viewers don't see literal values of the environment."""
     text = _text(made, run, attempts)
     return None if text is None else shown(text, whole=sees_values(role))
 
 
-def _text(made: Services, run: RunLike, attempts: Sequence[Mapping[str, Any]]) -> str | None:
+def _text(made: Services, run: RunRow, attempts: Sequence[Mapping[str, Any]]) -> str | None:
     if own := run.spec.get("task"):
         return json.dumps(own)
     hashes = [attempt["specHash"] for attempt in attempts if isinstance(attempt.get("specHash"), str)]
-    if not hashes or is_from_cluster(run):
+    if not hashes or run.from_cluster:
         return None
 
     def stored() -> str | None:

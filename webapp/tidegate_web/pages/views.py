@@ -34,7 +34,7 @@ from tidegate_web.store.engine import with_fallback
 from tidegate_web.store.models import ACTIVE_PHASES, TERMINAL_PHASES
 from tidegate_web.store.queries import run_list, runs
 from tidegate_web.store.queries.run_list import RunFilter
-from tidegate_web.store.records import RunLike, is_from_cluster
+from tidegate_web.store.run_rows import RunRow, RunSummaryRow
 
 PAGE = 50
 ATTENTION_PHASES = ("Failed", "Expired", "Skipped")
@@ -72,13 +72,13 @@ def runs_shown(made: Services, project: str, wanted: RunFilter, *, after: str | 
         raise Problem(422, str(error)) from error
 
 
-def run_tree_shown(made: Services, run: RunLike, *, now: datetime) -> RunTree:
+def run_tree_shown(made: Services, run: RunRow, *, now: datetime) -> RunTree:
     """What a run has started; while Postgres is away, as far as the cluster has it."""
 
     def stored() -> RunTree:
         with made.engine.connect() as connection:
 
-            def ask(parents: Collection[str], since: datetime, until: datetime, limit: int) -> Sequence[RunLike]:
+            def ask(parents: Collection[str], since: datetime, until: datetime, limit: int) -> Sequence[RunSummaryRow]:
                 return run_list.started_by(
                     connection, project=run.project, parents=parents, since=since, until=until, limit=limit
                 )
@@ -164,7 +164,7 @@ def blueprint() -> Blueprint:
             last=attempts[-1] if attempts else {},
             ends={end.attempt: end for end in told.ends},
             metadata=told.metadata,
-            away=is_from_cluster(row),
+            away=row.from_cluster,
             requester=responses.requester(row),
             task_spec=spec_shown(made, row, attempts, role=role),
             may_act=role is not None and role >= Role.OPERATOR,
@@ -207,7 +207,7 @@ def blueprint() -> Blueprint:
     return area
 
 
-def kubectl_commands(project: str, row: RunLike) -> list[tuple[str, str]]:
+def kubectl_commands(project: str, row: RunRow) -> list[tuple[str, str]]:
     """What to type for the same in a terminal."""
     where = f"kubectl -n {shlex.quote(project)}"
     selector = f"-l tidegate.dev/run-uid={row.uid}"

@@ -18,10 +18,10 @@ from tidegate_web.runs.replay import replayed
 from tidegate_web.services import Services
 from tidegate_web.shared.problems import Problem
 from tidegate_web.store.models import TERMINAL_PHASES
-from tidegate_web.store.records import RunLike
+from tidegate_web.store.run_rows import RunRow
 
 
-def cancel(made: Services, actor: Actor, project: str, reference: str) -> RunLike:
+def cancel(made: Services, actor: Actor, project: str, reference: str) -> RunRow:
     """Ask for a run's end; it is cancelled when the operator has seen to it."""
     require_project(made, project, to_write=True)
     row = find(made, project, reference)
@@ -30,12 +30,12 @@ def cancel(made: Services, actor: Actor, project: str, reference: str) -> RunLik
         return cancel_row(made, row)
 
 
-def cancel_row(made: Services, row: RunLike) -> RunLike:
+def cancel_row(made: Services, row: RunRow) -> RunRow:
     """Ask for its end, and keep that; the row that it has then. 409 when there is nothing left to end."""
     return _changed(made, row, partial(made.cluster.cancel_run, row.project, row.name, uid=row.uid))
 
 
-def suspend(made: Services, actor: Actor, project: str, reference: str, *, hold: bool) -> RunLike:
+def suspend(made: Services, actor: Actor, project: str, reference: str, *, hold: bool) -> RunRow:
     """Hold a run, of one that has started the next attempt; or release it. What is so already stays so."""
     require_project(made, project, to_write=True)
     row = find(made, project, reference)
@@ -46,7 +46,7 @@ def suspend(made: Services, actor: Actor, project: str, reference: str, *, hold:
         return _changed(made, row, change)
 
 
-def _changed(made: Services, row: RunLike, change: Callable[[], dict[str, Any]]) -> RunLike:
+def _changed(made: Services, row: RunRow, change: Callable[[], dict[str, Any]]) -> RunRow:
     """The row that a run has after a change of its spec; 409 when it has ended or is gone."""
     if row.phase in TERMINAL_PHASES or row.deleted_at is not None:
         raise Problem(409, "The run has ended already.")
@@ -92,7 +92,7 @@ def replay(
         return create(made, project, wanted, who=actor.name, action=action)
 
 
-def reschedule(made: Services, actor: Actor, project: str, reference: str, *, start_after: str | None) -> RunLike:
+def reschedule(made: Services, actor: Actor, project: str, reference: str, *, start_after: str | None) -> RunRow:
     """Start it later, or now; 409 when it has begun."""
     require_project(made, project, to_write=True)
     row = find(made, project, reference)
@@ -109,7 +109,7 @@ def reschedule(made: Services, actor: Actor, project: str, reference: str, *, st
     return written(made, resource)
 
 
-def _reschedule(made: Services, row: RunLike, start_after: str | None) -> dict[str, Any]:
+def _reschedule(made: Services, row: RunRow, start_after: str | None) -> dict[str, Any]:
     resource = made.cluster.get_run(row.project, row.name)
     if resource["metadata"]["uid"] != row.uid:
         raise Problem(409, "The run is gone from the cluster.")

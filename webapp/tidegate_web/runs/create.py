@@ -23,7 +23,8 @@ from tidegate_web.shared.permissions import refused_fields
 from tidegate_web.shared.problems import Problem, invalid
 from tidegate_web.store.engine import is_unavailable
 from tidegate_web.store.queries import new_runs, runs
-from tidegate_web.store.records import RunLike, RunRecord, as_row, run_record
+from tidegate_web.store.records import RunRecord, run_record
+from tidegate_web.store.run_rows import RunRow, as_row
 
 FULL_RETRY_SECONDS = "5"
 AT_ONCE = 8
@@ -44,7 +45,7 @@ class RequestedRun:
 class CreatedRun:
     """A run as the archive has it. Not ``new``: an earlier request of its idempotency key made it."""
 
-    row: RunLike
+    row: RunRow
     new: bool
 
 

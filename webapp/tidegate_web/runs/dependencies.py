@@ -13,8 +13,8 @@ from tidegate_web.services import Services
 from tidegate_web.shared.permissions import is_dns_label
 from tidegate_web.shared.problems import invalid
 from tidegate_web.store.engine import is_unavailable
-from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import runs
+from tidegate_web.store.run_rows import RunRow
 
 MOST = 64
 
@@ -43,7 +43,7 @@ def _satisfied(made: Services, project: str, dependency: object) -> bool:
     raise invalid("dependsOn", f"run {name} has ended as {row.phase} and can't succeed any more")
 
 
-def _archived(made: Services, project: str, name: str) -> AnyRow | None:
+def _archived(made: Services, project: str, name: str) -> RunRow | None:
     """The newest run of that name, when the cluster hasn't one."""
     try:
         with made.engine.connect() as connection:

@@ -11,11 +11,12 @@ from tidegate_web.cluster.problems import from_cluster
 from tidegate_web.services import Services
 from tidegate_web.shared.problems import Problem
 from tidegate_web.shared.times import parse_time
-from tidegate_web.store.models import TERMINAL_PHASES, AnyRow
+from tidegate_web.store.models import TERMINAL_PHASES
 from tidegate_web.store.queries import erasure, retention
+from tidegate_web.store.run_rows import RunRow
 
 
-def erase(made: Services, row: AnyRow) -> None:
+def erase(made: Services, row: RunRow) -> None:
     """Delete it; 409 for one that others still need."""
     if row.deleted_at is None:
         _check_needed(made, row)
@@ -34,7 +35,7 @@ def erase(made: Services, row: AnyRow) -> None:
         erasure.erase(connection, uids=[row.uid])
 
 
-def _check_needed(made: Services, row: AnyRow) -> None:
+def _check_needed(made: Services, row: RunRow) -> None:
     if row.phase in TERMINAL_PHASES:
         with made.engine.connect() as connection:
             if retention.needed_by_live_runs(connection, project=row.project, name=row.name):

@@ -17,10 +17,10 @@ from tidegate_api.run_names import name_of_key
 from tidegate_web.services import Services
 from tidegate_web.shared.permissions import is_dns_label
 from tidegate_web.shared.problems import Problem, invalid
-from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import idempotency, runs
 from tidegate_web.store.queries.idempotency import KEPT
 from tidegate_web.store.queries.new_runs import UsedKey
+from tidegate_web.store.run_rows import RunRow
 
 MAY_DIFFER = frozenset(
     {"cancel", "suspend", "priority", "startAfter", "ttlSecondsAfterFinished", "dependsOn", "parentRun"}
@@ -86,7 +86,7 @@ def another_body() -> Problem:
 
 def reserve(
     connection: Connection, made: Services, project: str, wanted: KeyedRequest, spec: Mapping[str, Any]
-) -> AnyRow | None:
+) -> RunRow | None:
     """Take the key for this request; the run that it has made before, None when it is still to be made."""
     now = made.clock.now()
     place = {"project": project, "task": wanted.task, "key": wanted.key}

@@ -11,17 +11,20 @@ from tidegate_web.services import Services
 from tidegate_web.shared.permissions import is_dns_label
 from tidegate_web.shared.problems import Problem, postgres_away
 from tidegate_web.store.engine import with_fallback
-from tidegate_web.store.models import TERMINAL_PHASES, AnyRow
+from tidegate_web.store.models import TERMINAL_PHASES
 from tidegate_web.store.queries import logs, metadata, runs
-from tidegate_web.store.records import RunLike, is_from_cluster, run_record
+from tidegate_web.store.queries.logs import LogEndRow
+from tidegate_web.store.queries.runs import ProgressRow
+from tidegate_web.store.records import run_record
+from tidegate_web.store.run_rows import RunRow
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunDetails:
     """What pods and the mirror have told of a run."""
 
-    progress: dict[int, AnyRow] = field(default_factory=dict)
-    ends: Sequence[AnyRow] = ()
+    progress: dict[int, ProgressRow] = field(default_factory=dict)
+    ends: Sequence[LogEndRow] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -38,13 +41,13 @@ def remember(made: Services, resource: dict[str, Any]) -> bool:
     return with_fallback(write, lambda: False)
 
 
-def written(made: Services, resource: dict[str, Any]) -> RunLike:
+def written(made: Services, resource: dict[str, Any]) -> RunRow:
     """Write a TaskRun that the apiserver has just answered to a change of it; the row that it has now."""
     remember(made, resource)
     metadata = resource["metadata"]
     made.cluster_runs.forget(metadata["namespace"])
 
-    def stored() -> RunLike:
+    def stored() -> RunRow:
         with made.engine.connect() as connection:
             found = runs.find(connection, project=metadata["namespace"], reference=metadata["uid"])
         return found or made.cluster_runs.row(resource)
@@ -52,7 +55,7 @@ def written(made: Services, resource: dict[str, Any]) -> RunLike:
     return with_fallback(stored, lambda: made.cluster_runs.row(resource))
 
 
-def details_of(made: Services, row: RunLike) -> RunDetails:
+def details_of(made: Services, row: RunRow) -> RunDetails:
     """What isn't in the row; nothing while Postgres is away."""
 
     def ask() -> RunDetails:
@@ -63,16 +66,16 @@ def details_of(made: Services, row: RunLike) -> RunDetails:
                 metadata=metadata.of_run(connection, run_uid=row.uid),
             )
 
-    return RunDetails() if is_from_cluster(row) else with_fallback(ask, RunDetails)
+    return RunDetails() if row.from_cluster else with_fallback(ask, RunDetails)
 
 
-def find(made: Services, project: str, reference: str) -> RunLike:
+def find(made: Services, project: str, reference: str) -> RunRow:
     """One run from the archive, else from the cluster (and then it is in the archive). While Postgres is away it is as the
     cluster has it."""
     return with_fallback(lambda: _find(made, project, reference), lambda: find_in_cluster(made, project, reference))
 
 
-def find_in_cluster(made: Services, project: str, reference: str) -> RunLike:
+def find_in_cluster(made: Services, project: str, reference: str) -> RunRow:
     """503 when the cluster hasn't it: the archive may."""
     row = made.cluster_runs.one(project, reference)
     if row is None:
@@ -80,7 +83,7 @@ def find_in_cluster(made: Services, project: str, reference: str) -> RunLike:
     return row
 
 
-def _find(made: Services, project: str, reference: str) -> AnyRow:
+def _find(made: Services, project: str, reference: str) -> RunRow:
     with made.engine.connect() as connection:
         found = runs.find(connection, project=project, reference=reference)
     if found is not None:
@@ -100,7 +103,7 @@ def _find(made: Services, project: str, reference: str) -> AnyRow:
     return found
 
 
-def why(made: Services, row: RunLike) -> Why:
+def why(made: Services, row: RunRow) -> Why:
     """What holds a run right now; what its status says of one that has ended."""
     if row.phase in TERMINAL_PHASES:
         return Why(reason=row.reason or row.phase, message=row.message or "")

@@ -8,11 +8,11 @@ from tidegate_api.replay import replayed_labels, replayed_spec
 from tidegate_web.runs.create import RequestedRun
 from tidegate_web.runs.new_run import NewRun, check_payload, generated_name
 from tidegate_web.shared.problems import invalid
-from tidegate_web.store.models import AnyRow
 from tidegate_web.store.records import NOT_STORED, is_stored_whole
+from tidegate_web.store.run_rows import RunRow
 
 
-def replayed(row: AnyRow, *, name: str | None = None, payload: Mapping[str, Any] | None = None) -> RequestedRun:
+def replayed(row: RunRow, *, name: str | None = None, payload: Mapping[str, Any] | None = None) -> RequestedRun:
     """The run that does the same again. `name` and `payload`: another one than the old run had."""
     spec = replayed_spec(row.spec)
     for field, value in spec.items():

@@ -20,6 +20,7 @@ from tidegate_web.mirror.logs.log_stream import LogStream
 from tidegate_web.mirror.logs.writer import LogCutError, LogWriter
 from tidegate_web.mirror.pods import Owner, Owners, Pod
 from tidegate_web.shared.times import parse_time
+from tidegate_web.store.models.runs import LogMark
 from tidegate_web.store.queries import logs, run_keys
 from tidegate_web.store.queries.logs import Chunk, End, Place
 
@@ -201,7 +202,7 @@ class Follower:
                 self._wait(delay)
                 delay = min(delay * 2, 2)
 
-    def _read_all(self) -> tuple[str, str | None]:
+    def _read_all(self) -> tuple[LogMark, str | None]:
         """Read until the end; the end mark and why."""
         delay, waited, followed = 0.2, 0.0, False
         while True:
@@ -277,7 +278,7 @@ class Follower:
         self._place = piece.place
         self._total += len(piece.data)
 
-    def _end(self, mark: str, reason: str | None) -> None:
+    def _end(self, mark: LogMark, reason: str | None) -> None:
         assert self._owner is not None
         self._writer.put(
             End(

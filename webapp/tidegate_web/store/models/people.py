@@ -1,12 +1,12 @@
 """People, pipelines, and what they have done."""
 
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import BigInteger, Boolean, ForeignKey, Identity, Index, LargeBinary, SmallInteger, Text, func, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
+from tidegate_web.shared.json_types import JsonObject
 from tidegate_web.store.models.base import Base, Timestamp
 
 
@@ -131,7 +131,7 @@ class Audit(Base):
     project: Mapped[str | None] = mapped_column(Text)
     target: Mapped[str | None] = mapped_column(Text)
     outcome: Mapped[str] = mapped_column(Text)
-    detail: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    detail: Mapped[JsonObject] = mapped_column(JSONB)
     counted_since: Mapped[datetime | None] = mapped_column(Timestamp)
     """Of an entry that stands for several alike: the beginning of the window in which they are counted."""
 

@@ -5,14 +5,18 @@ throughout them must have that time in it; that no uid is there twice is seen to
 """
 
 from datetime import datetime
-from typing import Any
+from typing import Literal
 
 from sqlalchemy import BigInteger, Double, Index, Integer, LargeBinary, SmallInteger, Text, func, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
+from tidegate_api.names import Phase
 
+from tidegate_web.shared.json_types import JsonObject
 from tidegate_web.store.models.base import Base, Timestamp, Uid
 
+LogMark = Literal["complete", "truncated", "lost"]
+"""How the log of a pod ended."""
 _ACTIVE_SQL = text("phase IN ('Pending', 'Starting', 'Running', 'Retrying')")
 
 
@@ -40,7 +44,7 @@ class Run(Base):
     name: Mapped[str] = mapped_column(Text)
     created: Mapped[datetime] = mapped_column(Timestamp, primary_key=True)
     resource_version: Mapped[int] = mapped_column(BigInteger)
-    phase: Mapped[str] = mapped_column(Text)
+    phase: Mapped[Phase] = mapped_column(Text)
     reason: Mapped[str | None] = mapped_column(Text)
     message: Mapped[str | None] = mapped_column(Text)
     task: Mapped[str | None] = mapped_column(Text)
@@ -59,8 +63,8 @@ class Run(Base):
     requested_by: Mapped[str | None] = mapped_column(Text)
     submitted_by: Mapped[str | None] = mapped_column(Text)
     labels: Mapped[dict[str, str]] = mapped_column(JSONB)
-    spec: Mapped[dict[str, Any]] = mapped_column(JSONB)
-    status: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    spec: Mapped[JsonObject] = mapped_column(JSONB)
+    status: Mapped[JsonObject] = mapped_column(JSONB)
 
     __table_args__ = (
         Index("ix_runs_project_created_uid", "project", text("created DESC"), text("uid DESC")),
@@ -166,7 +170,7 @@ class RunMetadata(Base):
 
     __tablename__ = "run_metadata"
     run_uid: Mapped[str] = mapped_column(Uid, primary_key=True)
-    data: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    data: Mapped[JsonObject] = mapped_column(JSONB)
     at: Mapped[datetime] = mapped_column(Timestamp)
 
 
@@ -198,14 +202,14 @@ class LogChunk(Base):
 
 
 class LogEnd(Base):
-    """How the log of a pod ended for us: ``complete``, ``truncated`` or ``lost``. Without it the run isn't deleted."""
+    """How the log of a pod ended. Without it the run isn't deleted."""
 
     __tablename__ = "log_ends"
     run_uid: Mapped[str] = mapped_column(Uid, primary_key=True)
     attempt: Mapped[int] = mapped_column(Integer, primary_key=True)
     pod_uid: Mapped[str] = mapped_column(Text, primary_key=True)
     pod_name: Mapped[str] = mapped_column(Text)
-    mark: Mapped[str] = mapped_column(Text)
+    mark: Mapped[LogMark] = mapped_column(Text)
     reason: Mapped[str | None] = mapped_column(Text)
     at: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
 

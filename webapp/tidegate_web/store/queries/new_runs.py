@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import Any
 
 from sqlalchemy import Connection, Engine, TextClause, text
 from sqlalchemy.exc import IntegrityError
@@ -42,7 +41,7 @@ class NewRun:
     record: RunRecord
     submitted_by: str
     key: UsedKey | None = None
-    audit: Mapping[str, Any] | None = None
+    audit: Mapping[str, object] | None = None
     """The audit row of its creation, where that is its own."""
 
 
@@ -71,7 +70,7 @@ def _write(engine: Engine, values: Mapping[str, str]) -> None:
         connection.execute(_keep(), values)
 
 
-def _json(rows: Iterable[Mapping[str, Any]]) -> str:
+def _json(rows: Iterable[Mapping[str, object]]) -> str:
     return json.dumps(list(rows), default=datetime.isoformat, separators=(",", ":"))
 
 
