@@ -50,7 +50,10 @@ class RunMaker:
             "metadata": {"name": name, "labels": dict(labels or {})},
             "spec": spec or {"task": {"image": "busybox"}},
         }
-        return self.admin.create_run(self.project, body)
+        return self.admin.request("POST", runs_path(self.project), body=body)
+
+    def get(self, name: str) -> Json:
+        return self.admin.request("GET", f"{runs_path(self.project)}/{name}")
 
     def status(self, name: str, **status: Any) -> Json:
         path = f"{runs_path(self.project)}/{name}/status"

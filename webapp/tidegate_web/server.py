@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
@@ -19,6 +19,10 @@ from tidegate_web.app import create_app, create_internal_app, make_services
 from tidegate_web.health.probes import ProbeServer, SchemaCheck, make_registry
 from tidegate_web.serving.request_metrics import RequestMetrics
 from tidegate_web.settings import WebSettings
+from tidegate_web.shared.json_types import JsonObject
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 
 class GunicornLogger(Logger):  # type: ignore[misc]
@@ -44,7 +48,7 @@ class ByPort:
         self._internal_port = str(internal_port)
         self.extensions = public.extensions
 
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         app = self._public
         if self._internal is not None and environ["SERVER_PORT"] == self._internal_port:
             app = self._internal
@@ -54,7 +58,7 @@ class ByPort:
 class Server(BaseApplication):  # type: ignore[misc]
     """gunicorn with our settings and none of its own files or arguments."""
 
-    def __init__(self, load: Callable[[], ByPort], options: dict[str, Any]) -> None:
+    def __init__(self, load: Callable[[], ByPort], options: JsonObject) -> None:
         self._load = load
         self._options = options
         super().__init__()
@@ -110,7 +114,7 @@ def serve(settings: WebSettings, *, web: bool, live: bool, name: str) -> None:
         for stop in worker.wsgi.extensions["tidegate.exit"] if worker.wsgi is not None else ():
             stop()
 
-    options: dict[str, Any] = {
+    options: JsonObject = {
         "bind": [f"{settings.host}:{port}" for port in (settings.port, *((settings.internal_port,) if web else ()))],
         "workers": 1,
         "worker_class": "gevent" if live else "gthread",

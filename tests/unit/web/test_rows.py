@@ -4,7 +4,7 @@ import importlib
 import pkgutil
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass
-from typing import get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import pytest
 from sqlalchemy.orm import InstrumentedAttribute
@@ -23,7 +23,7 @@ from tidegate_web.store.queries import (
 from tidegate_web.store.queries.members import OpenInvitationRow
 from tidegate_web.store.queries.users import AccountRow, SessionRow
 
-Columns = Sequence[ColumnElement[object] | InstrumentedAttribute[object]]
+Columns = Sequence[InstrumentedAttribute[Any] | ColumnElement[Any]]
 
 SHAPES: dict[type, Columns] = {
     AccountRow: users.SHOWN,

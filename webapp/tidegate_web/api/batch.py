@@ -3,7 +3,6 @@
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from flask import Blueprint, Response, jsonify
 from pydantic import ValidationError
@@ -19,6 +18,7 @@ from tidegate_web.openapi.operations import describes
 from tidegate_web.projects.existing import require_project
 from tidegate_web.runs.create import CreatedRun, RequestedRun, check_task, create_all, wanted_run
 from tidegate_web.services import Services
+from tidegate_web.shared.json_types import JsonObject
 from tidegate_web.shared.permissions import Permission, requires
 from tidegate_web.shared.problems import FieldError, Problem, invalid
 
@@ -27,7 +27,7 @@ CHECK_SECONDS = 5.0
 checks of a process go one after the other, and others wait for them."""
 
 
-def wanted_runs(made: Services, project: str, body: Mapping[str, Any]) -> list[RequestedRun]:
+def wanted_runs(made: Services, project: str, body: Mapping[str, object]) -> list[RequestedRun]:
     """The runs of ``{"runs": […]}``; a Problem names the place of the first that can't be made."""
     items = body.get("runs")
     if set(body) != {"runs"} or not isinstance(items, list) or not 1 <= len(items) <= MOST_RUNS:
@@ -52,7 +52,7 @@ def wanted_runs(made: Services, project: str, body: Mapping[str, Any]) -> list[R
     return wanted
 
 
-def check_spec(spec: Mapping[str, Any]) -> None:
+def check_spec(spec: Mapping[str, object]) -> None:
     """422 for what the apiserver would refuse by its schema."""
     try:
         TaskRunSpec.model_validate(spec)
@@ -76,7 +76,7 @@ def create_batch(made: Services, project: str) -> list[CreatedRun | Problem]:
     """Make the runs that the request asks for."""
     require_project(made, project, to_write=True)
     wanted = wanted_runs(made, project, bodies.json_object(limit=bodies.MAX_BATCH_BYTES))
-    detail: dict[str, Any] = {"count": len(wanted)}
+    detail: JsonObject = {"count": len(wanted)}
     with audited(made, actor(), "run.create-batch", project=project, detail=detail):
         answers = create_all(made, project, wanted, who=actor().name)
         detail["made"] = [one.row.name for one in answers if isinstance(one, CreatedRun) and one.new]

@@ -1,6 +1,6 @@
 """Tasks, Queues and Schedules over HTTP. They live in the cluster alone: what is answered is what the apiserver says."""
 
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from flask import Blueprint, Response, jsonify, request
 from tidegate_api.run_json import definition_json
@@ -15,6 +15,7 @@ from tidegate_web.auth.guard import actor, caller, role_here
 from tidegate_web.cluster import definitions
 from tidegate_web.cluster.client import ClusterError
 from tidegate_web.cluster.definitions import KINDS, Definition, Kind, StaleError
+from tidegate_web.cluster.objects import KubeObject
 from tidegate_web.cluster.problems import from_cluster
 from tidegate_web.current_app import services
 from tidegate_web.openapi.operations import By, describes
@@ -33,14 +34,14 @@ PAGE = By(argument="kind", types={plural: Page[one] for plural, one in ONE.types
 BODY = By(argument="kind", types={"tasks": TaskBody, "queues": QueueBody, "schedules": ScheduleBody})
 
 
-def _told(resource: dict[str, Any]) -> DefinitionAnswer:
+def _told(resource: KubeObject) -> DefinitionAnswer:
     """One object as whoever asks may see it."""
     told = definition_json(resource)
     told["spec"] = definition_spec_shown(told["spec"], whole=sees_values(role_here(told["project"])))
     return told
 
 
-def answered(resource: dict[str, Any], status: int = 200) -> tuple[Response, int]:
+def answered(resource: KubeObject, status: int = 200) -> tuple[Response, int]:
     """One object, with its version as ETag."""
     response = jsonify(_told(resource))
     response.set_etag(resource["metadata"]["resourceVersion"])
@@ -92,7 +93,7 @@ def listed(made: Services, kind: Kind, project: str) -> Page[DefinitionAnswer]:
     if after is not None and (len(after) > 4096 or not after.isascii() or not after.isprintable()):
         raise Problem(422, "'after' is not a cursor of this list")
     try:
-        found = made.cluster.request("GET", kind.path(project), query={"limit": limit, "continue": after})
+        found = made.cluster.read_list(kind.path(project), query={"limit": limit, "continue": after})
     except ClusterError as error:
         if after is not None and error.status in (400, 410):
             raise Problem(422, "'after' is not a cursor of this list, or too old. Begin again.") from error
@@ -135,7 +136,7 @@ def delete(made: Services, kind: Kind, project: str, name: str) -> None:
             refused(error, kind)
 
 
-def change(made: Services, kind: Kind, project: str, name: str, act: str, **spec: Any) -> tuple[Response, int]:
+def change(made: Services, kind: Kind, project: str, name: str, act: str, **spec: object) -> tuple[Response, int]:
     """Pause, suspend, and take it back."""
     check(made, project, name, to_write=True)
     with audited(made, actor(), f"{kind.name.lower()}.{act}", project=project, target=name):
@@ -170,7 +171,7 @@ def add_routes(area: Blueprint) -> None:
         made = services()
         check(made, project, name)
         try:
-            found = made.cluster.request("GET", KINDS[kind].path(project, name))
+            found = made.cluster.get(KINDS[kind].path(project, name))
         except ClusterError as error:
             refused(error, KINDS[kind])
         return answered(found)

@@ -5,12 +5,12 @@ it created.
 """
 
 import re
-from typing import Any
 
 from tidegate_api.job_names import job_name
 
 from tidegate_web.api.response_types import KubernetesEvent
 from tidegate_web.cluster.client import ClusterError
+from tidegate_web.cluster.objects import Event
 from tidegate_web.cluster.problems import from_cluster
 from tidegate_web.services import Services
 from tidegate_web.shared.permissions import is_dns_label
@@ -44,7 +44,7 @@ def events(made: Services, row: RunRow) -> list[KubernetesEvent]:
     )
 
 
-def event_json(event: dict[str, Any]) -> KubernetesEvent:
+def event_json(event: Event) -> KubernetesEvent:
     """An Event; one of either kind of reporter."""
     about, series = event.get("involvedObject") or {}, event.get("series") or {}
     first = event.get("firstTimestamp") or event.get("eventTime") or event["metadata"].get("creationTimestamp")

@@ -1,12 +1,11 @@
 """The parameters that the API's calls have in common."""
 
-from typing import Any
-
 from tidegate_web.openapi.parameters import Parameter, Text, WholeNumber
+from tidegate_web.shared.json_types import JsonObject
 from tidegate_web.store.models import ACTIVE_PHASES, TERMINAL_PHASES
 
 PHASES = (*ACTIVE_PHASES, *TERMINAL_PHASES)
-_TIME: dict[str, Any] = {"type": "string", "format": "date-time"}
+_TIME: JsonObject = {"type": "string", "format": "date-time"}
 
 LIMIT = WholeNumber(name="limit", description="So many items at most.", default=50, least=1, most=500)
 AFTER = Parameter(name="after", description="The cursor `after` of the piece before.")

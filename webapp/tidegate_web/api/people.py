@@ -1,7 +1,6 @@
 """People over HTTP: oneself and one's sessions; users, for admins of the installation."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
@@ -21,6 +20,7 @@ from tidegate_web.auth.tokens import token_hash
 from tidegate_web.current_app import services
 from tidegate_web.openapi.operations import describes
 from tidegate_web.services import Services
+from tidegate_web.shared.json_types import JsonObject
 from tidegate_web.shared.paging import cut
 from tidegate_web.shared.permissions import Permission, requires
 from tidegate_web.shared.problems import Problem
@@ -73,7 +73,7 @@ def change_user(made: Services, user_id: int, change: UserChange) -> AccountRow:
             loses = row.instance_admin and (change.instance_admin is False or change.disabled)
             if loses and not users.other_admins(connection, than=user_id):
                 raise Problem(409, "This is the last admin of the installation.")
-            values: dict[str, Any] = {}
+            values: JsonObject = {}
             if change.name is not None:
                 values["name"] = change.name
             if change.email is not None and change.email != row.email:

@@ -2,7 +2,7 @@
 is made from them.
 """
 
-from typing import Annotated, Any, Generic, Literal, NotRequired, TypeVar
+from typing import Annotated, Generic, Literal, NotRequired, TypeVar
 
 from pydantic import Field
 from tidegate_api.names import Phase
@@ -15,13 +15,13 @@ from typing_extensions import TypedDict
 from tidegate_web.api.models import RoleName
 from tidegate_web.openapi.schemas import JsonOf, or_null
 from tidegate_web.shared.documented import documented
+from tidegate_web.shared.json_types import JsonObject
 from tidegate_web.shared.problems import ProblemBody
 from tidegate_web.shared.run_summary import Brief
 from tidegate_web.shared.times import Time
 from tidegate_web.store.queries.logs import LogPiece
 
 Item = TypeVar("Item")
-JsonObject = dict[str, Any]
 
 
 class Items(TypedDict, Generic[Item]):
@@ -106,7 +106,7 @@ class ChildRun(TypedDict):
     message: str | None
     createdAt: Time
     finishedAt: Time | None
-    result: Any
+    result: object
     resultRef: Annotated[JsonObject | None, JsonOf(ResultRef | None)]
 
 

@@ -5,9 +5,9 @@ from typing import Literal
 from typing_extensions import TypedDict
 
 from tidegate_web.api.models import Phases, RoleName
-from tidegate_web.api.response_types import JsonObject
 from tidegate_web.auth.links import SentLink
 from tidegate_web.shared.documented import documented
+from tidegate_web.shared.json_types import JsonObject
 from tidegate_web.shared.times import Time
 
 

@@ -1,10 +1,10 @@
 """What goes out: rows of Postgres as the API's JSON."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from tidegate_web.api.response_types import FromCluster, ListedRun, Requester, Run, RunSummary
-from tidegate_web.shared.json_types import as_objects, whole_number
+from tidegate_web.shared.json_types import JsonObject, as_objects, whole_number
+from tidegate_web.shared.run_status import attempts_of
 from tidegate_web.shared.run_summary import run_summary
 from tidegate_web.shared.times import rfc3339
 from tidegate_web.store.queries.runs import ProgressRow
@@ -39,14 +39,15 @@ def listed(row: ListedRunRow) -> ListedRun:
     return {**summary(row), "progress": row.progress, "progressMessage": row.progress_message}
 
 
-def whole(row: RunRow, attempts: list[dict[str, Any]], *, metadata: Mapping[str, Any] | None = None) -> Run:
-    """A run by itself."""
-    last = attempts[-1] if attempts else {}
+def whole(row: RunRow, progress: Mapping[int, ProgressRow], *, metadata: Mapping[str, object] | None = None) -> Run:
+    """A run by itself, with the progress of its last attempt."""
+    numbers = {*progress, *(attempt.number for attempt in attempts_of(row.status))}
+    last = progress.get(max(numbers, default=0))
     return {
         **summary(row),
         **source(row.from_cluster),
-        "progress": last.get("progress"),
-        "progressMessage": last.get("progressMessage"),
+        "progress": None if last is None else last.progress,
+        "progressMessage": None if last is None else last.message,
         "metadata": dict(metadata or {}),
         "labels": row.labels,
         "spec": row.spec,
@@ -54,7 +55,7 @@ def whole(row: RunRow, attempts: list[dict[str, Any]], *, metadata: Mapping[str,
     }
 
 
-def attempts(row: RunRow, told: dict[int, ProgressRow]) -> list[dict[str, Any]]:
+def attempts(row: RunRow, told: Mapping[int, ProgressRow]) -> list[JsonObject]:
     """A run's attempts, each with the last progress it told. One that told some but isn't in the status yet is there
     too: the status is written a little later than the pod starts."""
     stored = as_objects(row.status.get("attempts"))

@@ -17,7 +17,7 @@ from tidegate_web.shared.permissions import Permission, requires
 
 def made_json(project: str, answer: CreatedRun) -> tuple[Response, int]:
     """A run that was made, or met, as it is answered."""
-    response = jsonify(responses.whole(answer.row, responses.attempts(answer.row, {})))
+    response = jsonify(responses.whole(answer.row, {}))
     response.headers["Location"] = f"/api/v1/projects/{project}/runs/{answer.row.uid}"
     return response, 201 if answer.new else 200
 

@@ -1,7 +1,5 @@
 """Runs over HTTP: listed and looked at."""
 
-from typing import Any
-
 from flask import Blueprint, Response, jsonify, request
 
 from tidegate_web.api import responses
@@ -33,7 +31,7 @@ AFTER_CHUNK = WholeNumber(name="after", description="What comes after this one."
 
 def as_json(made: Services, row: RunRow) -> Run:
     told = details_of(made, row)
-    answer = responses.whole(row, responses.attempts(row, told.progress), metadata=told.metadata)
+    answer = responses.whole(row, told.progress, metadata=told.metadata)
     answer["spec"] = run_spec_shown(answer["spec"], whole=sees_values(role_here(row.project)))
     return answer
 
@@ -106,7 +104,7 @@ def add_routes(area: Blueprint) -> None:
 
     @area.get("/projects/<project>/runs/<run>/result")
     @requires(Permission.VIEWER)
-    @describes("Read what a run gave back", answer=Any, problems=(502,))
+    @describes("Read what a run gave back", answer=object, problems=(502,))
     def get_result(project: str, run: str) -> Response:
         made = services()
         return result(made, find(made, project, run))

@@ -1,8 +1,5 @@
 """A Schedule triggered by hand: a run of its template now, with another payload at most. What its cron does stays as it is."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from flask import Blueprint, Response
 from tidegate_api.names import SCHEDULE_LABEL
 from tidegate_api.run_names import triggered_name
@@ -16,6 +13,7 @@ from tidegate_web.auth.guard import actor
 from tidegate_web.cluster import definitions
 from tidegate_web.cluster.client import ClusterError
 from tidegate_web.cluster.definitions import KINDS
+from tidegate_web.cluster.objects import KubeObject
 from tidegate_web.cluster.problems import from_cluster
 from tidegate_web.current_app import services
 from tidegate_web.openapi.operations import describes
@@ -23,25 +21,35 @@ from tidegate_web.projects.existing import require_project
 from tidegate_web.runs.create import CreatedRun, RequestedRun, create
 from tidegate_web.runs.new_run import NewRun, check_payload
 from tidegate_web.services import Services
+from tidegate_web.shared.json_types import JsonObject, as_object, as_text
 from tidegate_web.shared.permissions import Permission, is_dns_label, requires
 from tidegate_web.shared.problems import Problem
 
 TRIES = 5
 
 
-def triggered(schedule: Mapping[str, Any], wish: TriggerRequest, *, name: str) -> NewRun:
+def triggered(schedule: KubeObject, wish: TriggerRequest, *, name: str) -> NewRun:
     """The run of a Schedule's template."""
-    template = schedule["spec"]["template"]
-    metadata, spec = template.get("metadata") or {}, dict(template["spec"])
+    template = template_of(schedule)
+    metadata, spec = as_object(template.get("metadata")), dict(as_object(template.get("spec")))
     if "payload" in wish.model_fields_set:
         check_payload(wish.payload)
         spec["payload"] = wish.payload
     return NewRun(
         name=name,
-        labels={**(metadata.get("labels") or {}), SCHEDULE_LABEL: schedule["metadata"]["name"]},
-        annotations=metadata.get("annotations") or {},
+        labels={**_texts(metadata.get("labels")), SCHEDULE_LABEL: schedule["metadata"]["name"]},
+        annotations=_texts(metadata.get("annotations")),
         spec=spec,
     )
+
+
+def template_of(schedule: KubeObject) -> JsonObject:
+    """What a Schedule makes its runs from."""
+    return as_object(schedule.get("spec", {}).get("template"))
+
+
+def _texts(value: object) -> dict[str, str]:
+    return {key: text for key, text in as_object(value).items() if isinstance(text, str)}
 
 
 def trigger(made: Services, project: str, name: str, wish: TriggerRequest) -> CreatedRun:
@@ -53,7 +61,8 @@ def trigger(made: Services, project: str, name: str, wish: TriggerRequest) -> Cr
         raise from_cluster(error) from error
     if schedule is None:
         raise Problem(404, "There is no such Schedule.")
-    actor().check_task((schedule["spec"]["template"]["spec"].get("taskRef") or {}).get("name"))
+    reference = as_object(as_object(template_of(schedule).get("spec")).get("taskRef"))
+    actor().check_task(as_text(reference.get("name")))
     now = int(made.clock.now().timestamp() * 1000)
     run = triggered(schedule, wish, name=triggered_name(name, now))
     with audited(made, actor(), "schedule.trigger", project=project, target=name, detail={"run": run.name}) as action:

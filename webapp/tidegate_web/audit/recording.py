@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, Self
+from typing import Self
 
 import structlog
 from redis import Redis
@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 from sqlalchemy import Engine
 
 from tidegate_web.shared.clock import Clock
+from tidegate_web.shared.json_types import JsonObject
 from tidegate_web.shared.times import parse_time
 from tidegate_web.store.engine import is_of_the_data
 from tidegate_web.store.queries import audit
@@ -38,7 +39,7 @@ class Entry:
     outcome: str
     project: str | None
     target: str | None
-    detail: dict[str, Any]
+    detail: JsonObject
 
     def as_text(self) -> str:
         return json.dumps(asdict(self) | {"at": self.at.isoformat()})
@@ -65,7 +66,7 @@ class AuditAction:
     action: str
     project: str | None
     target: str | None
-    detail: Mapping[str, Any]
+    detail: Mapping[str, object]
     written: bool = False
     """Whoever writes its entry together with something else says so here."""
     _at: datetime | None = None

@@ -1,6 +1,6 @@
 """Signing in through a provider: who it vouches for becomes one of our users, or is refused."""
 
-from typing import Any
+from typing import Protocol
 
 import requests
 import structlog
@@ -105,7 +105,13 @@ def _ask(provider: Provider) -> Person:
         raise SignInRefusedError(f"{provider.label} doesn't answer as it should. Try again later.") from error
 
 
-def add_routes(area: Blueprint, *, login_page: Any) -> None:
+class LoginPage(Protocol):
+    """Renders the sign-in page."""
+
+    def __call__(self, *, target: str | None, error: str) -> str: ...
+
+
+def add_routes(area: Blueprint, *, login_page: LoginPage) -> None:
     """``/login/<provider>`` and its callback. ``login_page`` renders the sign-in page with an error."""
 
     @area.get("/login/<provider>")

@@ -8,9 +8,11 @@ reader that comes back with an old one is told to start again instead of missing
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import cast
 
 from redis import Redis
+
+from tidegate_web.shared.json_types import JsonObject
 
 EVENTS_CHANNEL = "tg:events:"
 LOGS_CHANNEL = "tg:logs:"
@@ -41,7 +43,7 @@ class EventLog:
         self._history = history
         self._script = redis.register_script(_PUBLISH)
 
-    def publish(self, project: str, events: Sequence[Mapping[str, Any]]) -> None:
+    def publish(self, project: str, events: Sequence[Mapping[str, object]]) -> None:
         """Publish events of one project, in this order."""
         if not events:
             return
@@ -75,7 +77,7 @@ class EventLog:
         return found[1:]
 
 
-def publish_logs(redis: Redis, messages: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+def publish_logs(redis: Redis, messages: Sequence[tuple[str, Mapping[str, object]]]) -> None:
     """Tell viewers of (run uid, message): chunks and end marks that Postgres has."""
     pipeline = redis.pipeline(transaction=False)
     for run_uid, message in messages:
@@ -83,12 +85,12 @@ def publish_logs(redis: Redis, messages: Sequence[tuple[str, Mapping[str, Any]]]
     pipeline.execute()
 
 
-def keep_progress(redis: Redis, *, run_uid: str, progress: Mapping[str, Any]) -> None:
+def keep_progress(redis: Redis, *, run_uid: str, progress: Mapping[str, object]) -> None:
     """Keep the latest progress of a run for a day."""
     redis.set(f"tg:progress:{run_uid}", json.dumps(progress), ex=PROGRESS_SECONDS)
 
 
-def public_event(seq: int, event: Mapping[str, Any]) -> dict[str, Any]:
+def public_event(seq: int, event: Mapping[str, object]) -> JsonObject:
     """An event as readers get it."""
     names = ("uid", "name", "phase", "reason", "attempt", "progress", "message", "metadata")
     return {name: event[name] for name in names if name in event} | {"seq": seq}

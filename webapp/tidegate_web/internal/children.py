@@ -6,7 +6,6 @@ when it happens. All others are refused alike, so that nothing is learned of run
 """
 
 from dataclasses import replace
-from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
@@ -28,7 +27,7 @@ from tidegate_web.projects.existing import require_project
 from tidegate_web.runs.actions import cancel_row
 from tidegate_web.runs.create import create, wanted_run
 from tidegate_web.services import Services
-from tidegate_web.shared.json_types import as_object
+from tidegate_web.shared.json_types import JsonObject, as_object
 from tidegate_web.shared.permissions import Permission, requires
 from tidegate_web.shared.problems import Problem
 from tidegate_web.shared.times import rfc3339
@@ -56,7 +55,7 @@ def add_routes(area: Blueprint) -> None:
         made = services()
         identity = identify(made, uid, look_now=True)
         row = create_child(made, identity, bodies.json_object())
-        return jsonify(responses.whole(row, responses.attempts(row, {}))), 201
+        return jsonify(responses.whole(row, {})), 201
 
     @area.get("/runs/<uid>/children")
     @requires(Permission.RUN_TOKEN)
@@ -96,7 +95,7 @@ def add_routes(area: Blueprint) -> None:
 
     @area.get("/runs/<uid>/children/<child>/result")
     @requires(Permission.RUN_TOKEN)
-    @describes("Read what a child of the run gave back", answer=Any, problems=(502,))
+    @describes("Read what a child of the run gave back", answer=object, problems=(502,))
     def get_child_result(uid: str, child: str) -> Response:
         made = services()
         return result(made, own_child(made, identify(made, uid), child))
@@ -118,7 +117,7 @@ def actor_of(identity: RunIdentity) -> Actor:
     return run_actor(identity.run_name, project=identity.project, address=request.remote_addr or "")
 
 
-def create_child(made: Services, identity: RunIdentity, body: dict[str, Any]) -> RunRow:
+def create_child(made: Services, identity: RunIdentity, body: JsonObject) -> RunRow:
     """A run of the same project, made with an operator's rights; whose child it is, is ours to say."""
     require_project(made, identity.project, to_write=True)
     actor = actor_of(identity)

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
@@ -21,6 +20,7 @@ from tidegate_web.internal.identity import identify
 from tidegate_web.openapi.operations import describes
 from tidegate_web.runs.progress_pacing import ProgressReport
 from tidegate_web.services import Services
+from tidegate_web.shared.json_types import JsonObject
 from tidegate_web.shared.permissions import Permission, requires
 from tidegate_web.shared.problems import Problem, invalid
 from tidegate_web.store.queries import metadata as stored_metadata
@@ -55,7 +55,7 @@ def blueprint() -> Blueprint:
 
     @area.route("/runs/<uid>/result", methods=["PUT", "POST"])
     @requires(Permission.RUN_TOKEN)
-    @describes("Keep the run's result", name="{method}_result", body=Any, answer=results.Reference)
+    @describes("Keep the run's result", name="{method}_result", body=object, answer=results.Reference)
     def put_result(uid: str) -> Response:
         made = services()
         identity = identify(made, uid)
@@ -74,7 +74,7 @@ def blueprint() -> Blueprint:
 
     @area.route("/runs/<uid>/checkpoint", methods=["PUT", "POST"])
     @requires(Permission.RUN_TOKEN)
-    @describes("Keep the run's checkpoint", name="{method}_checkpoint", body=Any, status=204, problems=(409,))
+    @describes("Keep the run's checkpoint", name="{method}_checkpoint", body=object, status=204, problems=(409,))
     def put_checkpoint(uid: str) -> tuple[str, int]:
         made = services()
         identity = identify(made, uid)
@@ -95,7 +95,7 @@ def blueprint() -> Blueprint:
 
     @area.get("/runs/<uid>/checkpoint")
     @requires(Permission.RUN_TOKEN)
-    @describes("Read the run's checkpoint", answer=Any)
+    @describes("Read the run's checkpoint", answer=object)
     def get_checkpoint(uid: str) -> Response:
         made = services()
         identify(made, uid)
@@ -128,7 +128,7 @@ def _within_bound(what: str, made: Services, identity: RunIdentity) -> Iterator[
         raise Problem(413, bound.refusal(what, project=project, used=error.used)) from error
 
 
-def change_metadata(made: Services, identity: RunIdentity, body: dict[str, Any]) -> dict[str, Any]:
+def change_metadata(made: Services, identity: RunIdentity, body: JsonObject) -> JsonObject:
     """Apply all of a request, or nothing; what the metadata is then."""
     try:
         change = metadata.parse(clean(body))

@@ -5,13 +5,14 @@ pod it is. Labels only select; a pod is a run's when its Job is, by name and uid
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 from tidegate_api.job_names import attempt_of_job
 
-from tidegate_web.cluster.client import Cluster, ClusterError, controller_of, jobs_path
+from tidegate_web.cluster.client import Cluster, ClusterError, jobs_path
+from tidegate_web.cluster.objects import KubeObject, controller_of, labels_of
 from tidegate_web.mirror.quarantine import Quarantine
 from tidegate_web.mirror.specs import SpecKeeper
+from tidegate_web.shared.json_types import as_object, as_objects
 
 CONTAINER = "task"
 KIND = "Pod"
@@ -43,15 +44,15 @@ class Owner:
     attempt: int
 
 
-def reduce_pod(item: dict[str, Any]) -> Pod:
+def reduce_pod(item: KubeObject) -> Pod:
     """What is kept of a pod."""
     metadata, status = item["metadata"], item.get("status") or {}
     started = ended = False
-    for container in status.get("containerStatuses") or []:
+    for container in as_objects(status.get("containerStatuses")):
         if container.get("name") == CONTAINER:
-            state = container.get("state") or {}
+            state = as_object(container.get("state"))
             ended = "terminated" in state
-            started = ended or "running" in state or "terminated" in (container.get("lastState") or {})
+            started = ended or "running" in state or "terminated" in as_object(container.get("lastState"))
     if status.get("phase") in ("Succeeded", "Failed"):
         ended = True
     return Pod(
@@ -59,7 +60,7 @@ def reduce_pod(item: dict[str, Any]) -> Pod:
         name=metadata["name"],
         project=metadata["namespace"],
         job=controller_of(item, kind="Job"),
-        claimed_run=(metadata.get("labels") or {}).get("tidegate.dev/run-uid", ""),
+        claimed_run=labels_of(item).get("tidegate.dev/run-uid", ""),
         started=started,
         ended=ended,
     )
@@ -117,13 +118,13 @@ class PodHandler:
         self._quarantine = quarantine
         self._project = project
 
-    def put(self, item: dict[str, Any], *, listed: bool, retry: Callable[[], None]) -> None:
+    def put(self, item: KubeObject, *, listed: bool, retry: Callable[[], None]) -> None:
         del listed, retry
         pod = reduce_pod(item)
         self._table.put(pod)
         self._quarantine.release(KIND, pod.uid)
 
-    def deleted(self, item: dict[str, Any]) -> None:
+    def deleted(self, item: KubeObject) -> None:
         pod = reduce_pod(item)
         self._table.remove(pod)
         self._quarantine.release(KIND, pod.uid)
@@ -152,7 +153,7 @@ class Owners:
             if uid in self._jobs:
                 return self._jobs[uid]
         try:
-            job = self._cluster.request("GET", f"{jobs_path(pod.project)}/{name}")
+            job = self._cluster.get(f"{jobs_path(pod.project)}/{name}")
         except ClusterError as error:
             if error.status == 404:
                 return None

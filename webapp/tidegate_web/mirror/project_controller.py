@@ -8,7 +8,6 @@ put right.
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import structlog
 from sqlalchemy import Engine
@@ -16,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tidegate_api.projects import PROJECT_SELECTOR, may_be_project
 
 from tidegate_web.cluster.client import NAMESPACES, Cluster, ClusterError
+from tidegate_web.cluster.objects import KubeObject
 from tidegate_web.mirror.bindings import Bindings
 from tidegate_web.mirror.informer import Informer
 from tidegate_web.mirror.namespace_uids import NamespaceUids, ProjectNamespace, try_to_settle
@@ -77,7 +77,7 @@ class ProjectKeeper(Worker):
 
     # What the informer tells.
 
-    def put(self, item: dict[str, Any], *, listed: bool, retry: Callable[[], None]) -> None:
+    def put(self, item: KubeObject, *, listed: bool, retry: Callable[[], None]) -> None:
         del listed, retry
         metadata = item["metadata"]
         if may_be_project(metadata["name"], own=self._own):
@@ -87,7 +87,7 @@ class ProjectKeeper(Worker):
         self._quarantine.release(KIND, metadata["uid"])
         self._news.set()
 
-    def deleted(self, item: dict[str, Any]) -> None:
+    def deleted(self, item: KubeObject) -> None:
         metadata = item["metadata"]
         with self._lock:
             self._labelled.pop(metadata["uid"], None)

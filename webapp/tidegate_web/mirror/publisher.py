@@ -7,7 +7,6 @@ that doesn't help it is left out for a while, and the others go on.
 
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import structlog
 from redis.exceptions import NoPermissionError, OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
@@ -79,7 +78,7 @@ class Publisher(Worker):
                     outbox.published(connection, [row.id for row in waiting])
         return True
 
-    def _publish_to(self, project: str, events: Sequence[Mapping[str, Any]]) -> bool:
+    def _publish_to(self, project: str, events: Sequence[Mapping[str, object]]) -> bool:
         """Publish a project's events; False when they have to wait for a better time."""
         try:
             try:

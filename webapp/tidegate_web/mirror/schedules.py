@@ -4,13 +4,13 @@ They are listed anew in each sweep, after the candidates were read from Postgres
 none that holds one of them is missed, which nothing that is remembered could promise.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from tidegate_api import ticks
 
 from tidegate_web.cluster.client import Cluster, schedules_path
+from tidegate_web.cluster.objects import KubeObject
 from tidegate_web.mirror.quarantine import Quarantine
 from tidegate_web.shared.json_types import whole_number
 from tidegate_web.shared.times import parse_time
@@ -31,7 +31,7 @@ class Schedule:
     keep_failed: int | None
 
     @classmethod
-    def parse(cls, resource: Mapping[str, Any]) -> "Schedule":
+    def parse(cls, resource: KubeObject) -> "Schedule":
         metadata, spec, status = resource["metadata"], resource.get("spec") or {}, resource.get("status") or {}
         counted = parse_time(status.get("lastScheduleTime")) or parse_time(metadata["creationTimestamp"])
         return cls(
@@ -57,7 +57,7 @@ class Schedules:
         found: list[Schedule] = []
         unread: list[tuple[str, str]] = []
         for page in cluster.pages(schedules_path(project)):
-            for item in page.get("items") or []:
+            for item in page["items"]:
                 metadata = item["metadata"]
                 place = (str(metadata.get("namespace")), str(metadata.get("name")))
                 try:

@@ -15,7 +15,8 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from tidegate_web.audit.recording import AuditSpool
-from tidegate_web.cluster.client import Cluster, ClusterError, controller_of, jobs_path, runs_path
+from tidegate_web.cluster.client import Cluster, ClusterError, jobs_path, runs_path
+from tidegate_web.cluster.objects import controller_of
 from tidegate_web.mirror.archive_metrics import ArchiveMetrics
 from tidegate_web.mirror.pods import Owners, PodTable
 from tidegate_web.mirror.quarantine import Quarantine
@@ -188,7 +189,7 @@ class Sweeper(Worker):
     def _delete_job(self, row: CandidateRow, name: str) -> None:
         path = f"{jobs_path(row.project)}/{name}"
         try:
-            job = self._cluster.request("GET", path)
+            job = self._cluster.get(path)
             owner = controller_of(job, kind="TaskRun")
             if owner is not None and owner[1] == row.uid:
                 self._specs.keep(job)  # of an attempt whose pod was never seen

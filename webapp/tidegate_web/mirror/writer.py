@@ -12,12 +12,12 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import structlog
 from sqlalchemy import Connection, Engine
 
 from tidegate_web.cluster.client import Cluster, ClusterError
+from tidegate_web.cluster.objects import KubeObject
 from tidegate_web.mirror.quarantine import Quarantine
 from tidegate_web.shared.archive_bound import ArchiveBound
 from tidegate_web.shared.clock import Clock
@@ -99,7 +99,7 @@ class RunWriter(Worker):
                 continue
             return
 
-    def record(self, item: dict[str, Any]) -> RunRecord:
+    def record(self, item: KubeObject) -> RunRecord:
         """The row for an object."""
         return run_record(item, default_ttl_seconds=self._default_ttl)
 
@@ -256,10 +256,10 @@ class RunHandler:
         self._writer = writer
         self._project = project
 
-    def put(self, item: dict[str, Any], *, listed: bool, retry: Callable[[], None]) -> None:
+    def put(self, item: KubeObject, *, listed: bool, retry: Callable[[], None]) -> None:
         self._writer.put(Change(record=self._writer.record(item), relist=listed, retry=retry))
 
-    def deleted(self, item: dict[str, Any]) -> None:
+    def deleted(self, item: KubeObject) -> None:
         try:
             record = self._writer.record(item)
         except Exception:

@@ -1,11 +1,9 @@
 """Who may call, in the description's words, and which errors follow from that."""
 
 from collections.abc import Iterator
-from typing import Any
 
+from tidegate_web.openapi.schemas import Schema
 from tidegate_web.shared.permissions import Permission, Role
-
-Schema = dict[str, Any]
 
 READING = ("GET", "HEAD", "OPTIONS")
 

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from flask import Blueprint, render_template, request, url_for
 from werkzeug.wrappers import Response
@@ -43,7 +42,7 @@ def _page(kind: str, project: str, shown: Shown) -> str:
     )
 
 
-def _change(kind: str, project: str, act: str, **spec: Any) -> None:
+def _change(kind: str, project: str, act: str, **spec: object) -> None:
     api.change(services(), KINDS[kind], project, text("name"), act, **spec)
 
 

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 from markupsafe import Markup
 
@@ -122,7 +121,7 @@ def digest(text: object, *, length: int = 12) -> str:
     return f"{algorithm}{colon}{value[:length]}"
 
 
-def pretty(value: Any) -> str:
+def pretty(value: object) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False)
 
 
@@ -130,7 +129,7 @@ def reason(text: str | None) -> str:
     return _REASON_WORDS.get(text or "", text or "")
 
 
-def final(attempt: Mapping[str, Any]) -> bool:
+def final(attempt: Mapping[str, object]) -> bool:
     return bool(attempt.get("outcome"))
 
 

@@ -4,7 +4,6 @@ that sent it, and a secret is shown on the page that answers its making, and now
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
 
 from flask import Blueprint, render_template, request
 from werkzeug.wrappers import Response
@@ -20,6 +19,7 @@ from tidegate_web.current_app import services
 from tidegate_web.pages.forms import Shown, carry_out, number, text
 from tidegate_web.projects.existing import require_project
 from tidegate_web.services import Services
+from tidegate_web.shared.json_types import JsonObject
 from tidegate_web.shared.paging import cut
 from tidegate_web.shared.permissions import Permission, Role, requires
 from tidegate_web.shared.problems import Problem
@@ -76,7 +76,7 @@ def _key_acts(made: Services, project: str) -> dict[str, Callable[[], Shown | No
     def create() -> Shown:
         days = text("days")
         tasks = [task for task in text("tasks").replace(",", " ").split() if task]
-        wanted: dict[str, Any] = {"name": text("name"), "role": text("role"), "tasks": tasks or None}
+        wanted: JsonObject = {"name": text("name"), "role": text("role"), "tasks": tasks or None}
         if days:
             wanted["expiresAt"] = made.clock.now() + timedelta(days=min(number("days"), 3650))
         row, key = api_keys.create_key(made, project, bodies.validated(NewApiKey, wanted))
@@ -174,7 +174,7 @@ def _user_page(user_id: int, shown: Shown) -> str:
 
 def _disabling(made: Services, user_id: int) -> dict[str, Callable[[], Shown | None]]:
     def disable() -> None:
-        wanted: dict[str, Any] = {"disabled": True}
+        wanted: JsonObject = {"disabled": True}
         if text("keys") == "hand-over":
             with made.engine.connect() as connection:
                 heir = users.any_by_email(connection, text("heir"))

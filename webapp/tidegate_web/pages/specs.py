@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from tidegate_web.services import Services
 from tidegate_web.shared.permissions import Role
@@ -12,16 +11,16 @@ from tidegate_web.store.queries import task_specs
 from tidegate_web.store.run_rows import RunRow
 
 
-def spec_shown(made: Services, run: RunRow, attempts: Sequence[Mapping[str, Any]], *, role: Role | None) -> Any:
+def spec_shown(made: Services, run: RunRow, attempts: Sequence[Mapping[str, object]], *, role: Role | None) -> object:
     """A run's own task, or what is kept of its Task; None without either. Viewers don't see literal values of the environment."""
     text = _text(made, run, attempts)
     return None if text is None else shown(text, whole=sees_values(role))
 
 
-def _text(made: Services, run: RunRow, attempts: Sequence[Mapping[str, Any]]) -> str | None:
+def _text(made: Services, run: RunRow, attempts: Sequence[Mapping[str, object]]) -> str | None:
     if own := run.spec.get("task"):
         return json.dumps(own)
-    hashes = [attempt["specHash"] for attempt in attempts if isinstance(attempt.get("specHash"), str)]
+    hashes = [used for attempt in attempts if isinstance(used := attempt.get("specHash"), str)]
     if not hashes or run.from_cluster:
         return None
 

@@ -3,7 +3,6 @@
 import shlex
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any
 
 from flask import Blueprint, redirect, render_template, request, url_for
 from flask_wtf.csrf import generate_csrf  # type: ignore[import-untyped]
@@ -28,6 +27,7 @@ from tidegate_web.runs.actions import cancel, replay, suspend
 from tidegate_web.runs.lookup import details_of, find
 from tidegate_web.runs.run_tree import RunTree, run_tree_of
 from tidegate_web.services import Services
+from tidegate_web.shared.json_types import JsonObject
 from tidegate_web.shared.permissions import Permission, Role, requires
 from tidegate_web.shared.problems import Problem
 from tidegate_web.store.engine import with_fallback
@@ -49,17 +49,17 @@ def last_event(project: str) -> int | None:
         return None
 
 
-def runs_shown(made: Services, project: str, wanted: RunFilter, *, after: str | None, now: datetime) -> dict[str, Any]:
+def runs_shown(made: Services, project: str, wanted: RunFilter, *, after: str | None, now: datetime) -> JsonObject:
     """What the list's page has to show; while Postgres is away, of the runs that the cluster has."""
 
-    def stored() -> dict[str, Any]:
+    def stored() -> JsonObject:
         with made.engine.connect() as connection:
             page = run_list.page(connection, project=project, wanted=wanted, limit=PAGE, after=after)
             counts = run_list.counts(connection, project=project, now=now)
             tasks, queues = run_list.choices(connection, project=project)
         return {"page": page, "counts": counts, "tasks": tasks, "queues": queues}
 
-    def in_cluster() -> dict[str, Any]:
+    def in_cluster() -> JsonObject:
         found = made.cluster_runs.of(project)
         tasks, queues = found.choices()
         page, counts = found.page(wanted, limit=PAGE, after=after), found.counts(now=now)
@@ -102,7 +102,7 @@ def blueprint() -> Blueprint:
     settings.add_routes(area)
 
     @area.app_context_processor
-    def common() -> dict[str, Any]:
+    def common() -> JsonObject:
         return {
             "user": signed_in(),
             "projects": list(my_projects(services())),

@@ -1,7 +1,6 @@
 """The pages of a project's webhooks and of what was sent to each."""
 
 from collections.abc import Callable
-from typing import Any
 
 from flask import Blueprint, render_template, request
 from werkzeug.wrappers import Response
@@ -13,6 +12,7 @@ from tidegate_web.current_app import services
 from tidegate_web.pages.forms import Shown, carry_out, number, text
 from tidegate_web.projects.existing import require_project
 from tidegate_web.services import Services
+from tidegate_web.shared.json_types import JsonObject
 from tidegate_web.shared.permissions import Permission, requires
 from tidegate_web.store.models import TERMINAL_PHASES
 from tidegate_web.store.queries import webhooks
@@ -33,7 +33,7 @@ def _list_acts(made: Services, project: str) -> dict[str, Callable[[], Shown | N
     def create() -> Shown:
         tasks = [task for task in text("tasks").replace(",", " ").split() if task]
         phases = [phase for phase in request.form.getlist("phase") if phase]
-        wanted: dict[str, Any] = {"url": text("url").strip(), "phases": phases or None, "tasks": tasks or None}
+        wanted: JsonObject = {"url": text("url").strip(), "phases": phases or None, "tasks": tasks or None}
         row, secret = api.create(made, project, bodies.validated(NewWebhook, wanted))
         return {"made": row, "secret": secret}
 

@@ -5,12 +5,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from tidegate_api.names import POD_SECURITY_LABEL, PROJECT_LABEL, REQUESTED_BY_ANNOTATION
 from tidegate_api.projects import may_be_project
 
 from tidegate_web.cluster.client import NAMESPACES, Cluster, ClusterError, queues_path
+from tidegate_web.cluster.objects import KubeObject, labels_of
 from tidegate_web.shared.times import parse_time
 
 READY_SECONDS = 5.0
@@ -112,7 +112,7 @@ class Projects:
         found = self._cluster.get_namespace(name)
         if found is None:
             try:
-                self._cluster.request("POST", NAMESPACES, body=self._namespace(name, who=who))
+                self._cluster.write("POST", NAMESPACES, body=self._namespace(name, who=who))
             except ClusterError as error:
                 # Somebody was quicker.
                 found = self._cluster.get_namespace(name) if error.reason == "AlreadyExists" else None
@@ -122,7 +122,7 @@ class Projects:
         if found is None:
             return True
         metadata = found["metadata"]
-        if (metadata.get("labels") or {}).get(PROJECT_LABEL) != "true":
+        if labels_of(found).get(PROJECT_LABEL) != "true":
             raise NoProjectError(
                 "There is a namespace of this name that is no project. Whoever administers the cluster makes it one: "
                 f"kubectl label namespace {name} {PROJECT_LABEL}=true {POD_SECURITY_LABEL}=baseline"
@@ -138,7 +138,7 @@ class Projects:
     def is_ready(self, project: str) -> bool:
         """Whether we have our rights in it."""
         try:
-            self._cluster.request("GET", queues_path(project), query={"limit": 1})
+            self._cluster.read_list(queues_path(project), query={"limit": 1})
         except ClusterError as error:
             if error.status == 403:
                 return False
@@ -153,7 +153,7 @@ class Projects:
         return ready
 
 
-def _namespace(item: Mapping[str, Any]) -> Namespace | None:
+def _namespace(item: KubeObject) -> Namespace | None:
     """None for an object that lacks what the apiserver gives to each."""
     metadata = item["metadata"]
     created = parse_time(metadata.get("creationTimestamp"))

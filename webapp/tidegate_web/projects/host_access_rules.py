@@ -1,7 +1,6 @@
 """422 for a task that reaches its node, in a project whose namespace doesn't let it: the operator would end its runs."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from tidegate_api.names import ALLOW_HOST_ACCESS_LABEL
 
@@ -12,7 +11,7 @@ from tidegate_web.services import Services
 from tidegate_web.shared.problems import Problem, invalid
 
 
-def check_host_access(made: Services, project: str, task: Mapping[str, Any], *, within: str | None) -> None:
+def check_host_access(made: Services, project: str, task: Mapping[str, object], *, within: str | None) -> None:
     """``within``: where the request has the TaskSpec; None for one that a Task of the project has."""
     try:
         violation = made.host_access.violation(project, task.get("podTemplate"))
@@ -33,12 +32,12 @@ def check_host_access(made: Services, project: str, task: Mapping[str, Any], *, 
     raise invalid(f"{within}.{place}", why)
 
 
-def check_definition(made: Services, project: str, kind: Kind, spec: Mapping[str, Any]) -> None:
+def check_definition(made: Services, project: str, kind: Kind, spec: Mapping[str, object]) -> None:
     """The same for a Task or a Schedule that is written. The rest of the spec is the apiserver's to check."""
     if kind.plural == "tasks":
         check_host_access(made, project, spec, within="spec")
     elif kind.plural == "schedules":
-        task: Any = spec
+        task: object = spec
         for part in ("template", "spec", "task"):
             task = task.get(part) if isinstance(task, Mapping) else None
         if isinstance(task, Mapping):

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
 
 from tidegate_api.job_names import job_name
 
 from tidegate_web.audit.audited import audited
 from tidegate_web.auth.actor import Actor
 from tidegate_web.cluster.client import ClusterError, jobs_path
+from tidegate_web.cluster.objects import KubeObject
 from tidegate_web.cluster.problems import field_of_run, from_cluster
 from tidegate_web.projects.existing import require_project
 from tidegate_web.runs.create import CreatedRun, create, wanted_run
@@ -46,7 +46,7 @@ def suspend(made: Services, actor: Actor, project: str, reference: str, *, hold:
         return _changed(made, row, change)
 
 
-def _changed(made: Services, row: RunRow, change: Callable[[], dict[str, Any]]) -> RunRow:
+def _changed(made: Services, row: RunRow, change: Callable[[], KubeObject]) -> RunRow:
     """The row that a run has after a change of its spec; 409 when it has ended or is gone."""
     if row.phase in TERMINAL_PHASES or row.deleted_at is not None:
         raise Problem(409, "The run has ended already.")
@@ -60,7 +60,7 @@ def _changed(made: Services, row: RunRow, change: Callable[[], dict[str, Any]]) 
 
 
 def create_asked(
-    made: Services, actor: Actor, project: str, body: Mapping[str, Any], *, idempotency_key: str | None = None
+    made: Services, actor: Actor, project: str, body: Mapping[str, object], *, idempotency_key: str | None = None
 ) -> CreatedRun:
     """Make the run that a body asks for. `idempotency_key`: of the request's header."""
     require_project(made, project, to_write=True)
@@ -80,7 +80,7 @@ def replay(
     reference: str,
     *,
     name: str | None = None,
-    payload: Mapping[str, Any] | None = None,
+    payload: Mapping[str, object] | None = None,
 ) -> CreatedRun:
     """Do the same again; the old run is left alone."""
     require_project(made, project, to_write=True)
@@ -109,7 +109,7 @@ def reschedule(made: Services, actor: Actor, project: str, reference: str, *, st
     return written(made, resource)
 
 
-def _reschedule(made: Services, row: RunRow, start_after: str | None) -> dict[str, Any]:
+def _reschedule(made: Services, row: RunRow, start_after: str | None) -> KubeObject:
     resource = made.cluster.get_run(row.project, row.name)
     if resource["metadata"]["uid"] != row.uid:
         raise Problem(409, "The run is gone from the cluster.")

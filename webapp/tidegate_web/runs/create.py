@@ -5,13 +5,13 @@ One way for a single run, a batch, a replay and a Schedule that is triggered by 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from tidegate_web.audit.recording import AuditAction
 from tidegate_web.auth.actor import Actor
 from tidegate_web.cluster.client import ClusterError
+from tidegate_web.cluster.objects import KubeObject
 from tidegate_web.cluster.problems import field_of_run, from_cluster
 from tidegate_web.projects.host_access_rules import check_host_access
 from tidegate_web.runs import idempotency
@@ -51,11 +51,11 @@ class CreatedRun:
 
 @dataclass(frozen=True, kw_only=True)
 class _Created:
-    resource: dict[str, Any]
+    resource: KubeObject
     new: bool
 
 
-def wanted_run(project: str, body: Mapping[str, Any], *, actor: Actor, header: str | None = None) -> RequestedRun:
+def wanted_run(project: str, body: Mapping[str, object], *, actor: Actor, header: str | None = None) -> RequestedRun:
     """What a body asks for: 403 for a field that the actor may not send, 422 for what is no run."""
     refused = refused_fields(body, role=actor.role_in(project), tasks=actor.caller.tasks)
     if refused:
@@ -167,9 +167,9 @@ def _create_one(made: Services, project: str, wanted: RequestedRun, *, who: str)
         found = made.cluster.get_run(project, wanted.run.name)
     except ClusterError as error:
         return from_cluster(error, sent=field_of_run)
-    if found["spec"].get("idempotencyKey") != wanted.once.key:
+    if found.get("spec", {}).get("idempotencyKey") != wanted.once.key:
         return Problem(409, "Another run has the name that this idempotency key stands for.")
-    if not idempotency.asks_for(wanted.run.spec, found["spec"]):
+    if not idempotency.asks_for(wanted.run.spec, found.get("spec", {})):
         return idempotency.another_body()
     return _Created(resource=found, new=False)
 

@@ -3,13 +3,13 @@ before a run is made.
 """
 
 from dataclasses import replace
-from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from tidegate_web.cluster.client import ClusterError, runs_path
 from tidegate_web.runs.new_run import NewRun
 from tidegate_web.services import Services
+from tidegate_web.shared.json_types import JsonObject
 from tidegate_web.shared.permissions import is_dns_label
 from tidegate_web.shared.problems import invalid
 from tidegate_web.store.engine import is_unavailable
@@ -27,7 +27,7 @@ def settled(made: Services, project: str, run: NewRun) -> NewRun:
     left = [one for one in wanted if not _satisfied(made, project, one)]
     if len(left) == len(wanted):
         return run
-    spec: dict[str, Any] = {name: value for name, value in run.spec.items() if name != "dependsOn"}
+    spec: JsonObject = {name: value for name, value in run.spec.items() if name != "dependsOn"}
     return replace(run, spec=spec | ({"dependsOn": left} if left else {}))
 
 

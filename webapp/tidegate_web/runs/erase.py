@@ -42,7 +42,7 @@ def _check_needed(made: Services, row: RunRow) -> None:
                 raise Problem(409, "A run that goes on depends on this one.")
     if row.schedule is not None and ticks.tick_of(row.name, schedule=row.schedule) is not None:
         try:
-            found = made.cluster.request("GET", f"{schedules_path(row.project)}/{row.schedule}")
+            found = made.cluster.get(f"{schedules_path(row.project)}/{row.schedule}")
         except ClusterError as error:
             if error.status == 404:
                 return

@@ -9,7 +9,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 from sqlalchemy import Connection
 from tidegate_api.run_names import name_of_key
@@ -44,7 +43,7 @@ class KeyedRequest:
     name: str
 
 
-def once(project: str, body: Mapping[str, Any], *, header: str | None) -> KeyedRequest | None:
+def once(project: str, body: Mapping[str, object], *, header: str | None) -> KeyedRequest | None:
     """The key of a request: its header, or ``idempotencyKey`` of the body, which is the same; None without one."""
     sent = body.get("idempotencyKey")
     if header is None and sent is None:
@@ -62,12 +61,12 @@ def once(project: str, body: Mapping[str, Any], *, header: str | None) -> KeyedR
     return KeyedRequest(task=task, key=key, digest=_digest(body), name=name_of_key(project, task, key))
 
 
-def _digest(body: Mapping[str, Any]) -> bytes:
+def _digest(body: Mapping[str, object]) -> bytes:
     rest = {name: value for name, value in body.items() if name not in NOT_COMPARED}
     return hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()).digest()
 
 
-def asks_for(wanted: Mapping[str, Any], stored: Mapping[str, Any]) -> bool:
+def asks_for(wanted: Mapping[str, object], stored: Mapping[str, object]) -> bool:
     """Whether a run in the cluster is what this spec asks for: the apiserver has added defaults, and some of it may differ."""
     return all(_same(value, stored.get(name)) for name, value in wanted.items() if name not in MAY_DIFFER)
 
@@ -85,7 +84,7 @@ def another_body() -> Problem:
 
 
 def reserve(
-    connection: Connection, made: Services, project: str, wanted: KeyedRequest, spec: Mapping[str, Any]
+    connection: Connection, made: Services, project: str, wanted: KeyedRequest, spec: Mapping[str, object]
 ) -> RunRow | None:
     """Take the key for this request; the run that it has made before, None when it is still to be made."""
     now = made.clock.now()

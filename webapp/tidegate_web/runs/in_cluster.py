@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from tidegate_web.cluster.client import PAGE, Cluster, ClusterError, runs_path
+from tidegate_web.cluster.objects import KubeObject
 from tidegate_web.shared.permissions import is_dns_label
 from tidegate_web.store.models import ACTIVE_PHASES, TERMINAL_PHASES
 from tidegate_web.store.queries.run_list import Counts, Page, RunFilter, decode_cursor, page_of
@@ -71,7 +72,7 @@ class ClusterRuns:
         self._found: dict[str, Found] = {}
         self._lock = threading.Lock()
 
-    def row(self, resource: dict[str, object]) -> RunRow:
+    def row(self, resource: KubeObject) -> RunRow:
         """One TaskRun, as a row of the archive would say it."""
         return as_row(run_record(resource, default_ttl_seconds=self._default_ttl), from_cluster=True)
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from tidegate_web.cluster.client import ClusterError
+from tidegate_web.cluster.objects import KubeObject
 from tidegate_web.cluster.problems import from_cluster
 from tidegate_web.runs.why import LeaderError, Why
 from tidegate_web.services import Services
@@ -25,10 +25,10 @@ class RunDetails:
 
     progress: dict[int, ProgressRow] = field(default_factory=dict)
     ends: Sequence[LogEndRow] = ()
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, object] = field(default_factory=dict)
 
 
-def remember(made: Services, resource: dict[str, Any]) -> bool:
+def remember(made: Services, resource: KubeObject) -> bool:
     """Write a TaskRun that the apiserver has just answered, so that it can be read at once; False without Postgres,
     where the mirror writes it later."""
     record = run_record(resource, default_ttl_seconds=made.settings.default_ttl_seconds)
@@ -41,7 +41,7 @@ def remember(made: Services, resource: dict[str, Any]) -> bool:
     return with_fallback(write, lambda: False)
 
 
-def written(made: Services, resource: dict[str, Any]) -> RunRow:
+def written(made: Services, resource: KubeObject) -> RunRow:
     """Write a TaskRun that the apiserver has just answered to a change of it; the row that it has now."""
     remember(made, resource)
     metadata = resource["metadata"]

@@ -6,7 +6,6 @@ is kept in the end, and no request waits for it.
 
 import threading
 import time
-from typing import Any
 
 import structlog
 from redis import Redis
@@ -16,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tidegate_web.events.channels import EventLog, keep_progress
 from tidegate_web.runs.progress_pacing import Pacing, ProgressReport
+from tidegate_web.shared.json_types import JsonObject
 from tidegate_web.store.engine import is_unavailable
 from tidegate_web.store.queries import runs
 
@@ -113,7 +113,7 @@ class ProgressWriter:
         return kept
 
 
-def _event(told: ProgressReport) -> dict[str, Any]:
+def _event(told: ProgressReport) -> JsonObject:
     return {
         "uid": told.identity.run_uid,
         "name": told.identity.run_name,

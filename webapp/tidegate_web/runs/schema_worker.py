@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
-from typing import Any
 
 import structlog
 
@@ -31,7 +30,7 @@ class SchemaWorker:
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
 
-    def mismatch(self, schema: Mapping[str, Any], payload: object) -> str | None:
+    def mismatch(self, schema: Mapping[str, object], payload: object) -> str | None:
         """What is wrong with a payload, or with the schema; None when nothing is, or nobody can tell now."""
         try:
             asked = {"schema": json.dumps(schema, separators=(",", ":")), "payload": payload}

@@ -18,7 +18,9 @@ from tidegate_api.names import SET_ASIDE_ANNOTATION
 from typing_extensions import TypedDict
 
 from tidegate_web.cluster.client import Cluster, ClusterError, lease_path, pods_path
+from tidegate_web.cluster.objects import annotations_of
 from tidegate_web.settings import WebSettings
+from tidegate_web.shared.json_types import as_text, whole_number
 from tidegate_web.shared.times import parse_time
 
 log = structlog.stdlib.get_logger(__name__)
@@ -131,7 +133,7 @@ class Leader:
     def lease(self) -> Lease | None:
         """The operator's Lease as it is now, None when there is none; ClusterError when it can't be read."""
         try:
-            found = self._cluster.request("GET", lease_path(self._namespace, self._lease), timeout=SECONDS)
+            found = self._cluster.get(lease_path(self._namespace, self._lease), timeout=SECONDS)
         except ClusterError as error:
             if error.status == 404:
                 return None
@@ -140,8 +142,8 @@ class Leader:
         return Lease(
             holder=str(spec.get("holderIdentity") or ""),
             renewed=parse_time(spec.get("renewTime")),
-            seconds=float(spec.get("leaseDurationSeconds") or 0),
-            set_aside=_count((found["metadata"].get("annotations") or {}).get(SET_ASIDE_ANNOTATION)),
+            seconds=whole_number(spec.get("leaseDurationSeconds")) or 0,
+            set_aside=_count(annotations_of(found).get(SET_ASIDE_ANNOTATION)),
         )
 
     def _token(self) -> str:
@@ -167,18 +169,18 @@ class Leader:
         """The leader's address, else why there is none."""
         nobody = "No operator leads at the moment."
         try:
-            lease = self._cluster.request("GET", lease_path(self._namespace, self._lease), timeout=SECONDS)
-            holder = (lease.get("spec") or {}).get("holderIdentity")
+            lease = self._cluster.get(lease_path(self._namespace, self._lease), timeout=SECONDS)
+            holder = as_text(lease.get("spec", {}).get("holderIdentity"))
             if not holder:
                 return "", nobody
             path = f"{pods_path(self._namespace)}/{quote(holder, safe='')}"
-            status = self._cluster.request("GET", path, timeout=SECONDS).get("status") or {}
+            status = self._cluster.get(path, timeout=SECONDS).get("status") or {}
         except ClusterError as error:
             if error.status == 404:
                 return "", nobody
             log.warning("the leader can't be found", status=error.status, reason=error.message)
             return "", "Kubernetes doesn't tell which operator leads."
-        address = status.get("podIP")
+        address = as_text(status.get("podIP"))
         if status.get("phase") != "Running" or not address:
             return "", nobody
         return (f"[{address}]" if ":" in address else address), ""
