@@ -9,7 +9,7 @@ import pytest
 from support.callers import SignedIn
 from support.servers import wait_until
 from support.web import Parts, Stack, make_parts
-from tidegate_web.api.batch import CHECK_SECONDS
+from tidegate_web.runs.batch import CHECK_SECONDS
 from tidegate_web.runs.schema_worker import SchemaWorker
 
 RUN: dict[str, Any] = {"taskRef": {"name": "resize"}}

@@ -14,7 +14,6 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from tidegate_web import api_description as openapi_views
-from tidegate_web.accounts.mail import Mailer
 from tidegate_web.api import views as api_views
 from tidegate_web.api.bodies import MAX_BATCH_BYTES
 from tidegate_web.api.bulk import WORKER
@@ -23,6 +22,7 @@ from tidegate_web.auth import external, guard
 from tidegate_web.auth import views as auth_views
 from tidegate_web.auth.cookies import SessionCookie, tell_hsts
 from tidegate_web.auth.group_check import GroupCheck
+from tidegate_web.auth.mail import Mailer
 from tidegate_web.auth.memory import CallerMemory
 from tidegate_web.auth.passwords import Passwords
 from tidegate_web.auth.providers import make_providers

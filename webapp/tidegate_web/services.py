@@ -6,9 +6,9 @@ from flask import Flask
 from redis import Redis
 from sqlalchemy import Engine
 
-from tidegate_web.accounts.mail import Mailer
 from tidegate_web.audit.recording import AuditSpool
 from tidegate_web.auth.group_check import GroupCheck
+from tidegate_web.auth.mail import Mailer
 from tidegate_web.auth.memory import CallerMemory
 from tidegate_web.auth.passwords import Passwords
 from tidegate_web.auth.rate_limit import RateLimiter

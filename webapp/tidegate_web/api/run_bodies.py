@@ -15,12 +15,12 @@ from tidegate_api.taskrun import TaskRunSpec
 
 from tidegate_web.api.models import Body, DnsLabel
 from tidegate_web.openapi.schemas import JsonOf, or_null
+from tidegate_web.runs.batch import MOST_RUNS
 from tidegate_web.runs.new_run import LABEL_KEY, LABEL_VALUE, is_text
 from tidegate_web.shared.json_types import JsonObject
 from tidegate_web.shared.times import parse_given_time
 from tidegate_web.store.queries import runs
 
-MOST_RUNS = 1000
 MOST_UIDS = 1000
 
 _RESERVED = "|".join(prefix.replace(".", r"\.") for prefix in RESERVED_LABELS)

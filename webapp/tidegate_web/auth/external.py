@@ -9,11 +9,11 @@ from joserfc.errors import JoseError
 from werkzeug.wrappers import Response
 
 from tidegate_web.auth import invitations
+from tidegate_web.auth.addresses import base_url
 from tidegate_web.auth.client_network import client_network
 from tidegate_web.auth.first_proof import EndedAccess, prove
 from tidegate_web.auth.group_roles import follow_groups
 from tidegate_web.auth.groups import Grants
-from tidegate_web.auth.links import address_of
 from tidegate_web.auth.paths import local_path
 from tidegate_web.auth.providers import OAuthError, Person, Provider, SignInRefusedError
 from tidegate_web.auth.session import open_session
@@ -120,9 +120,8 @@ def add_routes(area: Blueprint, *, login_page: LoginPage) -> None:
         chosen = _provider(provider)
         session["next"] = local_path(request.args.get("next"))
         try:
-            answer: Response = chosen.client.authorize_redirect(
-                address_of(services(), "auth.callback", provider=provider)
-            )
+            back = base_url(services()) + url_for("auth.callback", provider=provider)
+            answer: Response = chosen.client.authorize_redirect(back)
         except (requests.RequestException, OAuthError, ValueError, KeyError) as error:
             log.warning("a sign-in provider fails", provider=provider, error=str(error))
             raise Problem(503, f"{chosen.label} doesn't answer. Try again later.") from error

@@ -10,12 +10,11 @@ from typing import cast
 from flask import Flask, Response, current_app, g, request
 from flask_login import current_user  # type: ignore[import-untyped]
 from flask_wtf.csrf import CSRFError, CSRFProtect  # type: ignore[import-untyped]
-from sqlalchemy import Connection
 
-from tidegate_web.auth.actor import Actor
+from tidegate_web.auth.actor import Actor, Credential
 from tidegate_web.auth.caller import Caller
 from tidegate_web.auth.keys import caller_of_key
-from tidegate_web.auth.session import caller_of_session, make_login_manager, to_login
+from tidegate_web.auth.session import caller_of_session, make_login_manager, session_token, to_login
 from tidegate_web.auth.tokens import KEY_PREFIX, token_hash
 from tidegate_web.current_app import services
 from tidegate_web.serving.problem_response import problem_response
@@ -23,7 +22,6 @@ from tidegate_web.shared.permissions import Permission, Role, permission_of
 from tidegate_web.shared.problems import Problem
 from tidegate_web.shared.unstorable import check_address, check_form
 from tidegate_web.store.engine import is_unavailable
-from tidegate_web.store.queries import keys, users
 from tidegate_web.store.queries.users import UserRow
 
 API_PREFIXES = ("/api/", "/internal/", "/live/")
@@ -52,7 +50,14 @@ def person() -> UserRow:
 def actor() -> Actor:
     """Who asks, for a service: whom the audit log and what is written to the cluster name."""
     asks = caller() or ANYONE
-    return Actor(name=asks.name, address=request.remote_addr or "", caller=asks)
+    return Actor(name=asks.name, address=request.remote_addr or "", caller=asks, credential=_credential())
+
+
+def _credential() -> Credential | None:
+    if key := _bearer():
+        return Credential(digest=token_hash(key), is_key=True)
+    token = session_token()
+    return None if token is None else Credential(digest=token_hash(token), is_key=False)
 
 
 def role_here(project: str) -> Role | None:
@@ -68,26 +73,6 @@ def asks_again() -> Callable[[], Caller | None]:
         return lambda: caller_of_key(made, key)
     token: str = current_user.token
     return lambda: caller_of_session(made, token)
-
-
-def check_lasting(what: str) -> None:
-    """403 for a key that expires and would make something that stays: else its expiry would be worth nothing."""
-    asks = caller()
-    if asks is not None and asks.expires is not None:
-        raise Problem(403, f"A key that expires can't {what}, which would outlast it.")
-
-
-def check_still_good(connection: Connection) -> None:
-    """To be called where access is made that outlasts the request: 401 when the caller's own has ended since it was checked."""
-    made = services()
-    now = made.clock.now()
-    if key := _bearer():
-        good = bool(keys.good(connection, key_hashes=[token_hash(key)], now=now))
-    else:
-        digest, idle = token_hash(current_user.token), made.settings.session_idle
-        good = users.session_user(connection, token_hash=digest, now=now, idle=idle) is not None
-    if not good:
-        raise Problem(401, "Sign in again.")
 
 
 def wants_json() -> bool:

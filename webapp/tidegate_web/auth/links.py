@@ -7,13 +7,12 @@ else's address one could make an account in their name.
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, NotRequired
+from typing import NotRequired
 
-from flask import request, url_for
 from sqlalchemy import Connection
 from typing_extensions import TypedDict
 
-from tidegate_web.accounts.mail import MailError
+from tidegate_web.auth.mail import MailError
 from tidegate_web.auth.tokens import new_token, token_hash
 from tidegate_web.services import Services
 from tidegate_web.shared.documented import documented
@@ -41,11 +40,14 @@ class Sent:
         return {"mailed": self.mailed} if self.link is None else {"mailed": self.mailed, "link": self.link}
 
 
-def address_of(made: Services, endpoint: str, **values: Any) -> str:
-    """A whole URL of ours. Without a public address it begins with the one that this request came to, which only
-    those may be shown who made the request."""
-    base = made.settings.public_url.rstrip("/") or request.host_url.rstrip("/")
-    return base + url_for(endpoint, **values)
+def password_page(base: str, token: str) -> str:
+    """Where a password is chosen, at the site that begins so."""
+    return f"{base}/password/{token}"
+
+
+def invitation_page(base: str, token: str) -> str:
+    """Where an invitation is accepted."""
+    return f"{base}/invitations/{token}"
 
 
 def hand_over(made: Services, *, to: str, subject: str, text: str, link: str, may_see: bool) -> Sent:
@@ -59,12 +61,12 @@ def hand_over(made: Services, *, to: str, subject: str, text: str, link: str, ma
     return Sent(mailed=True, link=None)
 
 
-def password_link(made: Services, connection: Connection, *, user_id: int, seconds: int) -> str:
+def password_link(made: Services, connection: Connection, *, user_id: int, seconds: int, base: str) -> str:
     """A new link with which this user sets a password; those from before are worth nothing any more."""
     token = new_token()
     users.remove_password_links(connection, user_id=user_id)
     keep_password_link(made, connection, token=token, user_id=user_id, seconds=seconds)
-    return address_of(made, "auth.choose_password", token=token)
+    return password_page(base, token)
 
 
 def keep_password_link(made: Services, connection: Connection, *, token: str, user_id: int, seconds: int) -> None:

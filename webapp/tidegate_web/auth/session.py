@@ -126,19 +126,6 @@ def close_session() -> None:
     session.clear()
 
 
-def end_sessions(made: Services, *, user_id: int, session_id: int | None = None, but_token: str | None = None) -> int:
-    """End one session of a user, or all of them (but one), wherever they are; how many there were."""
-    with made.engine.begin() as connection:
-        ended = users.close_sessions(
-            connection,
-            user_id=user_id,
-            session_id=session_id,
-            but=None if but_token is None else token_hash(but_token),
-        )
-    made.callers.forget(*ended)
-    return len(ended)
-
-
 def to_login() -> Response:
     """Send somebody to sign in, and back here afterwards."""
     here = None

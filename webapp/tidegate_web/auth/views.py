@@ -7,14 +7,16 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from tidegate_web.auth import external, invitations
+from tidegate_web.auth.addresses import base_url
 from tidegate_web.auth.client_network import client_network
 from tidegate_web.auth.devices import device_of_request
 from tidegate_web.auth.first_proof import EndedAccess, prove
 from tidegate_web.auth.guard import signed_in
-from tidegate_web.auth.links import address_of, keep_password_link, password_mail
+from tidegate_web.auth.links import keep_password_link, password_mail, password_page
 from tidegate_web.auth.passwords import LEAST_SIGNS
 from tidegate_web.auth.paths import local_path
-from tidegate_web.auth.session import close_session, end_sessions, open_session
+from tidegate_web.auth.session import close_session, open_session
+from tidegate_web.auth.sign_out import end_sessions
 from tidegate_web.auth.tokens import new_token, token_hash
 from tidegate_web.current_app import services
 from tidegate_web.services import Services
@@ -104,7 +106,7 @@ def _wait_words(seconds: int) -> str:
 def _send_password_link(made: Services, email: str) -> None:
     """Mail a link, when there is such a user, behind the back of whoever asks: the answer tells nothing by its time."""
     token, network = new_token(), client_network(_address())
-    subject, text = password_mail(address_of(made, "auth.choose_password", token=token))
+    subject, text = password_mail(password_page(base_url(made), token))
 
     def send() -> None:
         with made.engine.begin() as connection:

@@ -13,7 +13,6 @@ from tidegate_web import __version__
 from tidegate_web.api import responses
 from tidegate_web.api.common import parse_filter
 from tidegate_web.api.parameters import PHASES
-from tidegate_web.api.projects import my_projects
 from tidegate_web.auth.guard import actor, role_here, signed_in
 from tidegate_web.current_app import services
 from tidegate_web.health.dependencies import dependencies
@@ -23,6 +22,7 @@ from tidegate_web.pages.fragments import fragment_wanted
 from tidegate_web.pages.projects import projects_page
 from tidegate_web.pages.specs import spec_shown
 from tidegate_web.projects.existing import require_project
+from tidegate_web.projects.own_projects import current_projects
 from tidegate_web.runs.actions import cancel, replay, suspend
 from tidegate_web.runs.lookup import details_of, find
 from tidegate_web.runs.run_tree import RunTree, run_tree_of
@@ -105,7 +105,7 @@ def blueprint() -> Blueprint:
     def common() -> JsonObject:
         return {
             "user": signed_in(),
-            "projects": list(my_projects(services())),
+            "projects": list(current_projects(services(), actor().caller)),
             "role_in": role_here,
             "Role": Role,
             "csrf": generate_csrf,
@@ -117,7 +117,7 @@ def blueprint() -> Blueprint:
     @area.get("/")
     @requires(Permission.SIGNED_IN)
     def home() -> Response | str:
-        mine = list(my_projects(services()))
+        mine = list(current_projects(services(), actor().caller))
         if len(mine) == 1:
             return redirect(url_for("pages.list_runs", project=mine[0]))
         return projects_page({})
