@@ -91,11 +91,11 @@ def serve(settings: WebSettings, *, web: bool, live: bool, name: str) -> None:
         )
         probes.start()
         app.extensions["tidegate.stop"] = [made.hub.stop]
-        app.extensions["tidegate.exit"] = [made.progress.stop]
+        app.extensions["tidegate.exit"] = [made.runs.progress.stop]
         if web:
             # Others may have left something to do.
             app.extensions[WORKER].wake()
-            app.extensions["tidegate.stop"] += [app.extensions[WORKER].stop, made.schemas.close]
+            app.extensions["tidegate.stop"] += [app.extensions[WORKER].stop, made.runs.schemas.close]
         return ByPort(app, internal, internal_port=settings.internal_port)
 
     def post_worker_init(worker: Any) -> None:

@@ -33,16 +33,16 @@ def change_password(made: Services, actor: Actor, *, current: str, new: str) -> 
     with audited(made, actor, "user.change-password", target=me.email):
         # By the session alone: failures elsewhere don't hold up a user who is signed in.
         limits = [made.settings.sign_in_limits.known(f"session:{here.digest.hex()}")]
-        wait = made.throttle.take(limits)
+        wait = made.auth.throttle.take(limits)
         if wait:
             raise Problem(429, "Too many wrong passwords.", headers={"Retry-After": str(wait)})
         with made.engine.begin() as connection:
             known = users.by_email(connection, me.email)
-            right = made.hasher.check(known.password_hash if known else None, current)
+            right = made.auth.hasher.check(known.password_hash if known else None, current)
             if known is None or known.password_hash is None or not right:
                 raise Problem(403, "That isn't your password.")
-            made.throttle.succeeded(limits)
-            was, digest = known.password_hash, made.hasher.hash(new)
+            made.auth.throttle.succeeded(limits)
+            was, digest = known.password_hash, made.auth.hasher.hash(new)
             if not users.replace_password_hash(connection, user_id=me.id, was=was, password_hash=digest):
                 raise Problem(409, "This password has just changed. Sign in again.")
         end_sessions(made, user_id=me.id, but=here.digest)

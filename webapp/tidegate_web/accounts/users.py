@@ -129,7 +129,7 @@ def change(made: Services, actor: Actor, user_id: int, change: AccountChange) ->
                 )
             row = users.locked(connection, user_id=user_id)
         # What Redis remembers of them says what they were.
-        made.callers.forget(*ended)
+        made.auth.callers.forget(*ended)
         if change.disabled or change.instance_admin is False:
             end_sessions(made, user_id=user_id)
         return row

@@ -50,7 +50,7 @@ def add_routes(area: Blueprint) -> None:
     def new_project() -> tuple[Response, int]:
         made, wanted = services(), bodies.read(NewProject)
         new = own_projects.create(made, actor(), wanted.name)
-        response = jsonify(project_json(wanted.name, ready=made.projects.gets_ready(wanted.name)))
+        response = jsonify(project_json(wanted.name, ready=made.projects.directory.gets_ready(wanted.name)))
         response.headers["Location"] = f"/api/v1/projects/{wanted.name}"
         return response, 201 if new else 200
 
@@ -60,4 +60,4 @@ def add_routes(area: Blueprint) -> None:
     def get_project(project: str) -> Response:
         made = services()
         require_project(made, project)
-        return jsonify(project_json(project, ready=made.projects.is_ready(project)))
+        return jsonify(project_json(project, ready=made.projects.directory.is_ready(project)))

@@ -44,7 +44,7 @@ def listed(made: Services, project: str, wanted: RunFilter, *, limit: int, after
             return listed_json(run_list.page(connection, project=project, wanted=wanted, limit=limit, after=after))
 
     def in_cluster() -> PageOfRuns:
-        found = made.cluster_runs.of(project)
+        found = made.runs.in_cluster.of(project)
         page = listed_json(found.page(wanted, limit=limit, after=after))
         return {**page, **responses.source(True), "truncated": found.truncated}
 

@@ -87,7 +87,7 @@ def take_in(made: Services, provider: str, person: Person) -> UserRow:
             users.add_identity(connection, provider=provider, subject=person.subject, user_id=row.id)
         invitations.accept_all(made, connection, email=person.email, user_id=row.id, address=address)
         admin = follow_groups(connection, mapping=mapping, user=row, groups=person.groups)
-    ended.forget(made.callers)
+    ended.forget(made.auth.callers)
     return UserRow(id=row.id, email=row.email, name=row.name, instance_admin=admin)
 
 

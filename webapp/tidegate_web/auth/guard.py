@@ -118,7 +118,7 @@ def _count(asks: Caller | None) -> None:
         return
     else:
         subject = f"session:{token_hash(current_user.token).hex()[:32]}"
-    bucket = services().limits.take(subject)
+    bucket = services().auth.limits.take(subject)
     if bucket is not None:
         g.rate_headers = bucket.headers()
         if not bucket.taken:
@@ -155,7 +155,7 @@ def _check(csrf: CSRFProtect) -> Response | None:
     if asks is None or not asks.may(permission, arguments):
         raise Problem(403, "You may not do this.")
     if isinstance(project := arguments.get("project"), str):
-        services().namespace_check.check(project)
+        services().projects.namespace_check.check(project)
     return None
 
 

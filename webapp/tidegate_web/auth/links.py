@@ -52,10 +52,10 @@ def invitation_page(base: str, token: str) -> str:
 
 def hand_over(made: Services, *, to: str, subject: str, text: str, link: str, may_see: bool) -> Sent:
     """Mail a link; without a mail server give it to whoever asked, if they ``may_see`` it."""
-    if not made.mailer.configured:
+    if not made.auth.mailer.configured:
         return Sent(mailed=False, link=link if may_see else None)
     try:
-        made.mailer.send(to=to, subject=subject, text=text)
+        made.auth.mailer.send(to=to, subject=subject, text=text)
     except MailError:
         return Sent(mailed=False, link=None, mail_failed=True)
     return Sent(mailed=True, link=None)
@@ -78,7 +78,7 @@ def keep_password_link(made: Services, connection: Connection, *, token: str, us
         token_hash=token_hash(token),
         user_id=user_id,
         expires=expires,
-        mailed=made.mailer.configured,
+        mailed=made.auth.mailer.configured,
     )
 
 

@@ -61,14 +61,14 @@ def caller_of_session(made: Services, token: str) -> Caller | None:
         found = look()
         if found is None or found.user is None or found.user.groups_due is None:
             return found
-        if not made.group_check.is_time(found.user.groups_due):
+        if not made.auth.group_check.is_time(found.user.groups_due):
             return replace(found, user=replace(found.user, groups_due=None))
-        if not made.group_check.still_good(digest):
+        if not made.auth.group_check.still_good(digest):
             return None
         found = look()
         return found and replace(found, user=found.user and replace(found.user, groups_due=None))
 
-    return made.callers.ask(digest, find)
+    return made.auth.callers.ask(digest, find)
 
 
 def open_session(
@@ -81,7 +81,7 @@ def open_session(
     due = now + timedelta(seconds=made.settings.oidc_recheck_seconds)
     groups = None
     if by_groups and refresh_token is not None:
-        groups = users.GroupSource(provider=how, refresh_token=made.sealer.seal(refresh_token), due=due)
+        groups = users.GroupSource(provider=how, refresh_token=made.auth.sealer.seal(refresh_token), due=due)
     elif by_groups:
         longest = min(longest, made.settings.oidc_recheck_seconds)
     token = new_token()
@@ -121,7 +121,7 @@ def close_session() -> None:
             action="session.close",
             outcome="done",
         )
-    made.callers.forget(digest)
+    made.auth.callers.forget(digest)
     logout_user()
     session.clear()
 

@@ -8,5 +8,5 @@ def end_sessions(made: Services, *, user_id: int, session_id: int | None = None,
     """End one session of a user, or all of them (but the one of this token's hash); how many there were."""
     with made.engine.begin() as connection:
         ended = users.close_sessions(connection, user_id=user_id, session_id=session_id, but=but)
-    made.callers.forget(*ended)
+    made.auth.callers.forget(*ended)
     return len(ended)

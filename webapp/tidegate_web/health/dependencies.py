@@ -76,7 +76,7 @@ def _operator(made: Services) -> Dependency:
     """By its Lease, which a leader renews every few seconds."""
     purpose = "starts runs and decides what becomes of them"
     try:
-        lease = made.leader.lease()
+        lease = made.runs.leader.lease()
     except ClusterError as error:
         detail = f"its Lease can't be read ({error.status or 'no answer'}); {purpose}"
         return Dependency(name=OPERATOR, status="degraded", detail=detail)

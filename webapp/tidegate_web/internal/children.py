@@ -166,7 +166,7 @@ def _look(made: Services, project: str, uid: str) -> RunRow | None:
             return runs.find(connection, project=project, reference=uid)
 
     try:
-        return with_fallback(stored, lambda: None) or made.cluster_runs.one(project, uid)
+        return with_fallback(stored, lambda: None) or made.runs.in_cluster.one(project, uid)
     except ClusterError as error:
         raise from_cluster(error) from error
 

@@ -49,7 +49,7 @@ def blueprint() -> Blueprint:
         told = ProgressReport(
             identity=identity, progress=said.progress, message=clean(said.message), at=made.clock.now()
         )
-        if not made.progress.tell(told):
+        if not made.runs.progress.tell(told):
             raise Problem(503, "The progress can't be kept at the moment.", headers={"Retry-After": "5"})
         return "", 204
 

@@ -67,7 +67,7 @@ class Term:
         self._webhooks = Deliverer(
             engine=made.engine,
             clock=made.clock,
-            sealer=made.sealer,
+            sealer=made.auth.sealer,
             allowed=settings.webhook_networks,
             stop=self.stop,
             attempts=webhook_attempts,
@@ -116,7 +116,7 @@ class Term:
         self._fixed: list[str | None] = list(settings.namespaces) or [None]
         self._keeper: ProjectKeeper | None = None
         self._uids = NamespaceUids(
-            engine=made.engine, clock=made.clock, callers=made.callers, events=made.events, stop=self.stop
+            engine=made.engine, clock=made.clock, callers=made.auth.callers, events=made.events, stop=self.stop
         )
         if settings.rights_by_project:
             self._fixed, self._keeper = [], self._make_keeper()

@@ -17,7 +17,7 @@ def projects_page(shown: Shown) -> str:
     made = services()
     return render_template(
         "projects.html",
-        fixed=made.projects.are_fixed,
+        fixed=made.projects.directory.are_fixed,
         former=list(own_projects.former_projects(made, actor().caller)),
         **shown,
     )
@@ -26,7 +26,7 @@ def projects_page(shown: Shown) -> str:
 def _create(made: Services) -> None:
     wanted = bodies.validated(NewProject, {"name": text("name").strip()})
     own_projects.create(made, actor(), wanted.name)
-    made.projects.gets_ready(wanted.name)
+    made.projects.directory.gets_ready(wanted.name)
 
 
 def add_routes(area: Blueprint) -> None:

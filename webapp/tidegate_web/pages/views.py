@@ -60,7 +60,7 @@ def runs_shown(made: Services, project: str, wanted: RunFilter, *, after: str | 
         return {"page": page, "counts": counts, "tasks": tasks, "queues": queues}
 
     def in_cluster() -> JsonObject:
-        found = made.cluster_runs.of(project)
+        found = made.runs.in_cluster.of(project)
         tasks, queues = found.choices()
         page, counts = found.page(wanted, limit=PAGE, after=after), found.counts(now=now)
         shown = {"page": page, "counts": counts, "tasks": tasks, "queues": queues}
@@ -86,7 +86,7 @@ def run_tree_shown(made: Services, run: RunRow, *, now: datetime) -> RunTree:
             return run_tree_of(run, ask, now=now)
 
     def in_cluster() -> RunTree:
-        return run_tree_of(run, made.cluster_runs.of(run.project).started_by, now=now)
+        return run_tree_of(run, made.runs.in_cluster.of(run.project).started_by, now=now)
 
     return with_fallback(stored, in_cluster)
 

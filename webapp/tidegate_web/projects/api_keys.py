@@ -75,7 +75,7 @@ def revoke(made: Services, actor: Actor, project: str, key_id: int) -> None:
             row = keys.revoke(connection, project=project, key_id=key_id, now=made.clock.now())
         if row is None:
             raise Problem(404, "There is no such key.")
-        made.callers.forget(row.key_hash)
+        made.auth.callers.forget(row.key_hash)
 
 
 def take_over(made: Services, actor: Actor, project: str, key_id: int) -> KeyRow:

@@ -14,7 +14,7 @@ from tidegate_web.shared.problems import Problem, invalid
 def check_host_access(made: Services, project: str, task: Mapping[str, object], *, within: str | None) -> None:
     """``within``: where the request has the TaskSpec; None for one that a Task of the project has."""
     try:
-        violation = made.host_access.violation(project, task.get("podTemplate"))
+        violation = made.projects.host_access.violation(project, task.get("podTemplate"))
     except ClusterError as error:
         if error.unavailable:
             raise from_cluster(error) from error

@@ -75,7 +75,7 @@ def invite(
             token_hash=token_hash(token),
             created_by=actor.name,
             expires=made.clock.now() + timedelta(seconds=made.settings.link_seconds),
-            mailed=made.mailer.configured,
+            mailed=made.auth.mailer.configured,
         )
         with made.engine.begin() as connection:
             row = members.invite(connection, wanted)

@@ -17,7 +17,7 @@ from tidegate_web.store.queries import project_namespaces
 
 def current_projects(made: Services, caller: Caller) -> dict[str, Role]:
     """Those that there are now, with the caller's role."""
-    roles = {name: caller.role_in(name) for name in made.projects.names()}
+    roles = {name: caller.role_in(name) for name in made.projects.directory.names()}
     return {name: role for name, role in roles.items() if role is not None}
 
 
@@ -38,7 +38,7 @@ def create(made: Services, actor: Actor, name: str) -> bool:
     """Create a project; False when it is one already."""
     with audited(made, actor, "project.create", project=name):
         try:
-            return made.projects.make(name, who=actor.name)
+            return made.projects.directory.make(name, who=actor.name)
         except NoProjectError as error:
             raise Problem(409, str(error)) from error
         except ClusterError as error:

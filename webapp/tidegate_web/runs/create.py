@@ -74,14 +74,14 @@ def check_task(made: Services, project: str, run: NewRun, *, payload: bool = Tru
     """422 for a task that may not run in the project and, with ``payload``, for a payload that its schema doesn't take. Where the
     Task can't be asked for, the operator tells."""
     try:
-        task = made.queues.task_spec(project, run.spec)
+        task = made.runs.queues.task_spec(project, run.spec)
     except ClusterError:
         return
     inline = isinstance(run.spec.get("task"), dict)
     check_host_access(made, project, task, within="task" if inline else None)
     schema = task.get("payloadSchema")
     if payload and isinstance(schema, dict):
-        wrong = made.schemas.mismatch(schema, run.spec.get("payload", {}))
+        wrong = made.runs.schemas.mismatch(schema, run.spec.get("payload", {}))
         if wrong is not None:
             raise invalid("payload", wrong)
 
@@ -102,7 +102,7 @@ def create_all(
     """Make runs, a few at a time: what became of each. Nothing is made when a queue among theirs has no room."""
     answers: dict[int, CreatedRun | Problem] = _reserve(made, project, wanted)
     todo = [number for number in range(len(wanted)) if number not in answers]
-    full = made.queues.full(project, [wanted[number].run.spec for number in todo])
+    full = made.runs.queues.full(project, [wanted[number].run.spec for number in todo])
     if full is not None:
         _release(made, project, [wanted[number] for number in todo])
         raise Problem(
@@ -202,7 +202,7 @@ def _keep(
         )
         for number, record in records.items()
     }
-    made.cluster_runs.forget(project)
+    made.runs.in_cluster.forget(project)
     new = [number for number in records if kept[number].new]
     met = [number for number in records if not kept[number].new]
     try:
@@ -240,7 +240,7 @@ def _new(
 
 def _write(made: Services, new: Sequence[new_runs.NewRun]) -> None:
     if len(new) == 1:
-        made.keep_run(new[0])
+        made.runs.keep(new[0])
     else:
         new_runs.keep(made.engine, new)
 

@@ -45,14 +45,14 @@ def written(made: Services, resource: KubeObject) -> RunRow:
     """Write a TaskRun that the apiserver has just answered to a change of it; the row that it has now."""
     remember(made, resource)
     metadata = resource["metadata"]
-    made.cluster_runs.forget(metadata["namespace"])
+    made.runs.in_cluster.forget(metadata["namespace"])
 
     def stored() -> RunRow:
         with made.engine.connect() as connection:
             found = runs.find(connection, project=metadata["namespace"], reference=metadata["uid"])
-        return found or made.cluster_runs.row(resource)
+        return found or made.runs.in_cluster.row(resource)
 
-    return with_fallback(stored, lambda: made.cluster_runs.row(resource))
+    return with_fallback(stored, lambda: made.runs.in_cluster.row(resource))
 
 
 def details_of(made: Services, row: RunRow) -> RunDetails:
@@ -77,7 +77,7 @@ def find(made: Services, project: str, reference: str) -> RunRow:
 
 def find_in_cluster(made: Services, project: str, reference: str) -> RunRow:
     """503 when the cluster hasn't it: the archive may."""
-    row = made.cluster_runs.one(project, reference)
+    row = made.runs.in_cluster.one(project, reference)
     if row is None:
         raise postgres_away()
     return row
@@ -108,6 +108,6 @@ def why(made: Services, row: RunRow) -> Why:
     if row.phase in TERMINAL_PHASES:
         return Why(reason=row.reason or row.phase, message=row.message or "")
     try:
-        return made.leader.why(row.project, row.name, uid=row.uid)
+        return made.runs.leader.why(row.project, row.name, uid=row.uid)
     except LeaderError as error:
         return Why(reason="Unknown", message=str(error))

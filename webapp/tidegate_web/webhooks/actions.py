@@ -69,7 +69,7 @@ def create(
             connection,
             project=project,
             url=url,
-            secret=made.sealer.seal(secret),
+            secret=made.auth.sealer.seal(secret),
             phases=phases,
             tasks=tasks,
             created_by=actor.name,
@@ -112,7 +112,7 @@ def change(
 def rotate_secret(made: Services, actor: Actor, project: str, webhook_id: int) -> str:
     """Another secret; what is sent from now on is signed with it."""
     secret = new_secret()
-    values = {"secret": made.sealer.seal(secret)}
+    values = {"secret": made.auth.sealer.seal(secret)}
     with (
         audited(made, actor, "webhook.rotate-secret", project=project, target=str(webhook_id)),
         made.engine.begin() as connection,
