@@ -32,7 +32,7 @@ def add_routes(area: Blueprint) -> None:
     @describes("List one's projects", parameters=[FORMER], answer=Items[ProjectOfCaller])
     def list_projects() -> Response:
         of = own_projects.former_projects if FORMER.asked() else own_projects.current_projects
-        mine = of(services(), actor().caller)
+        mine = of(services(), caller())
         told: Items[ProjectOfCaller] = {"items": [{"name": name, "role": role.label} for name, role in mine.items()]}
         return jsonify(told)
 

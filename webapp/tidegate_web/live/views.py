@@ -19,11 +19,12 @@ from tidegate_web.events.hub import Signal
 from tidegate_web.events.messages import RunEvent, event_text
 from tidegate_web.openapi.operations import describes
 from tidegate_web.openapi.parameters import Parameter
+from tidegate_web.runs import stored_logs
+from tidegate_web.runs.lookup import find_stored
 from tidegate_web.services import Services
 from tidegate_web.shared.permissions import Permission, Role, requires
 from tidegate_web.shared.problems import Problem
 from tidegate_web.store.engine import is_unavailable
-from tidegate_web.store.queries import logs, runs
 from tidegate_web.store.run_rows import RunRow
 
 RETRY_MS = 2000
@@ -120,10 +121,7 @@ def blueprint() -> Blueprint:
     @describes("Follow a run's logs", name="follow_logs", parameters=SEEN, media={STREAM: str})
     def run_logs(project: str, run: str) -> Response:
         made = services()
-        with made.engine.connect() as connection:
-            found = runs.find(connection, project=project, reference=run)
-        if found is None:
-            raise Problem(404, "There is no such run.")
+        found = find_stored(made, project, run)
         made.hub.start()
         watch = Watch(made, asks_again=asks_again(), project=project)
         return sse(stream_with_context(_logs(made, found, last_event_id(), watch)))
@@ -173,7 +171,7 @@ def _logs(made: Services, run: RunRow, after: int | None, watch: Watch) -> Itera
         yield f"retry: {RETRY_MS}\n: welcome\n\n"
         last = after or 0
         try:
-            known = not after or _has_chunk(made, run, after)
+            known = not after or stored_logs.has_chunk(made, run, after)
         except Exception as error:
             if not is_unavailable(error):
                 raise
@@ -216,22 +214,15 @@ def _logs(made: Services, run: RunRow, after: int | None, watch: Watch) -> Itera
                 yield event_text(data=chunk, event="chunk", number=last)
 
 
-def _has_chunk(made: Services, run: RunRow, number: int) -> bool:
-    with made.engine.connect() as connection:
-        return logs.has_chunk(connection, run_uid=run.uid, run_created=run.created, chunk_id=number)
-
-
 def _stored(made: Services, run: RunRow, last: int, told: set[str]) -> Iterator[tuple[str, int]]:
     while True:
-        with made.engine.connect() as connection:
-            found = logs.chunks(connection, run_uid=run.uid, run_created=run.created, after=last)
-            ends = logs.ends(connection, run_uid=run.uid) if not found else []
-        for chunk in found:
+        found = stored_logs.next_chunks(made, run, after=last)
+        for chunk in found.chunks:
             last = chunk.id
             yield event_text(data=chunk.as_json(), event="chunk", number=last), last
-        if not found:
+        if not found.chunks:
             break
-    for end in ends:
+    for end in found.ends:
         key = f"{end.attempt}/{end.pod_uid}"
         if key not in told:
             told.add(key)

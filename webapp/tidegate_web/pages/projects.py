@@ -5,7 +5,7 @@ from werkzeug.wrappers import Response
 
 from tidegate_web.api import bodies
 from tidegate_web.api.models import NewProject
-from tidegate_web.auth.guard import actor
+from tidegate_web.auth.guard import actor, caller
 from tidegate_web.current_app import services
 from tidegate_web.pages.forms import Shown, carry_out, text
 from tidegate_web.projects import own_projects
@@ -18,7 +18,7 @@ def projects_page(shown: Shown) -> str:
     return render_template(
         "projects.html",
         fixed=made.projects.directory.are_fixed,
-        former=list(own_projects.former_projects(made, actor().caller)),
+        former=list(own_projects.former_projects(made, caller())),
         **shown,
     )
 

@@ -3,11 +3,10 @@
 import json
 from collections.abc import Mapping, Sequence
 
+from tidegate_web.runs.lookup import used_spec
 from tidegate_web.services import Services
 from tidegate_web.shared.permissions import Role
 from tidegate_web.shared.task_spec import sees_values, shown
-from tidegate_web.store.engine import with_fallback
-from tidegate_web.store.queries import task_specs
 from tidegate_web.store.run_rows import RunRow
 
 
@@ -21,11 +20,4 @@ def _text(made: Services, run: RunRow, attempts: Sequence[Mapping[str, object]])
     if own := run.spec.get("task"):
         return json.dumps(own)
     hashes = [used for attempt in attempts if isinstance(used := attempt.get("specHash"), str)]
-    if not hashes or run.from_cluster:
-        return None
-
-    def stored() -> str | None:
-        with made.engine.connect() as connection:
-            return task_specs.find(connection, project=run.project, spec_hash=hashes[-1])
-
-    return with_fallback(stored, lambda: None)
+    return used_spec(made, run, hashes[-1]) if hashes else None

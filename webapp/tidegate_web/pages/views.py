@@ -1,8 +1,6 @@
 """The pages. What changes live is rendered by the same templates for the page and for its refreshes."""
 
 import shlex
-from collections.abc import Collection, Sequence
-from datetime import datetime
 
 from flask import Blueprint, redirect, render_template, request, url_for
 from flask_wtf.csrf import generate_csrf  # type: ignore[import-untyped]
@@ -13,7 +11,7 @@ from tidegate_web import __version__
 from tidegate_web.api import responses
 from tidegate_web.api.common import parse_filter
 from tidegate_web.api.parameters import PHASES
-from tidegate_web.auth.guard import actor, role_here, signed_in
+from tidegate_web.auth.guard import actor, caller, role_here, signed_in
 from tidegate_web.current_app import services
 from tidegate_web.health.dependencies import dependencies
 from tidegate_web.pages import definitions, formatting, logtext, people, projects, settings, webhooks
@@ -23,18 +21,14 @@ from tidegate_web.pages.projects import projects_page
 from tidegate_web.pages.specs import spec_shown
 from tidegate_web.projects.existing import require_project
 from tidegate_web.projects.own_projects import current_projects
+from tidegate_web.runs import listing
 from tidegate_web.runs.actions import cancel, replay, suspend
 from tidegate_web.runs.lookup import details_of, find
-from tidegate_web.runs.run_tree import RunTree, run_tree_of
-from tidegate_web.services import Services
 from tidegate_web.shared.json_types import JsonObject
 from tidegate_web.shared.permissions import Permission, Role, requires
-from tidegate_web.shared.problems import Problem
-from tidegate_web.store.engine import with_fallback
 from tidegate_web.store.models import ACTIVE_PHASES, TERMINAL_PHASES
-from tidegate_web.store.queries import run_list, runs
-from tidegate_web.store.queries.run_list import RunFilter
-from tidegate_web.store.run_rows import RunRow, RunSummaryRow
+from tidegate_web.store.queries import runs
+from tidegate_web.store.run_rows import RunRow
 
 PAGE = 50
 ATTENTION_PHASES = ("Failed", "Expired", "Skipped")
@@ -47,48 +41,6 @@ def last_event(project: str) -> int | None:
         return services().events.last(project)
     except RedisError:
         return None
-
-
-def runs_shown(made: Services, project: str, wanted: RunFilter, *, after: str | None, now: datetime) -> JsonObject:
-    """What the list's page has to show; while Postgres is away, of the runs that the cluster has."""
-
-    def stored() -> JsonObject:
-        with made.engine.connect() as connection:
-            page = run_list.page(connection, project=project, wanted=wanted, limit=PAGE, after=after)
-            counts = run_list.counts(connection, project=project, now=now)
-            tasks, queues = run_list.choices(connection, project=project)
-        return {"page": page, "counts": counts, "tasks": tasks, "queues": queues}
-
-    def in_cluster() -> JsonObject:
-        found = made.runs.in_cluster.of(project)
-        tasks, queues = found.choices()
-        page, counts = found.page(wanted, limit=PAGE, after=after), found.counts(now=now)
-        shown = {"page": page, "counts": counts, "tasks": tasks, "queues": queues}
-        return shown | {"away": True, "truncated": found.truncated}
-
-    try:
-        return with_fallback(stored, in_cluster)
-    except run_list.BadCursorError as error:
-        raise Problem(422, str(error)) from error
-
-
-def run_tree_shown(made: Services, run: RunRow, *, now: datetime) -> RunTree:
-    """What a run has started; while Postgres is away, as far as the cluster has it."""
-
-    def stored() -> RunTree:
-        with made.engine.connect() as connection:
-
-            def ask(parents: Collection[str], since: datetime, until: datetime, limit: int) -> Sequence[RunSummaryRow]:
-                return run_list.started_by(
-                    connection, project=run.project, parents=parents, since=since, until=until, limit=limit
-                )
-
-            return run_tree_of(run, ask, now=now)
-
-    def in_cluster() -> RunTree:
-        return run_tree_of(run, made.runs.in_cluster.of(run.project).started_by, now=now)
-
-    return with_fallback(stored, in_cluster)
 
 
 def blueprint() -> Blueprint:
@@ -105,7 +57,7 @@ def blueprint() -> Blueprint:
     def common() -> JsonObject:
         return {
             "user": signed_in(),
-            "projects": list(current_projects(services(), actor().caller)),
+            "projects": list(current_projects(services(), caller())),
             "role_in": role_here,
             "Role": Role,
             "csrf": generate_csrf,
@@ -117,7 +69,7 @@ def blueprint() -> Blueprint:
     @area.get("/")
     @requires(Permission.SIGNED_IN)
     def home() -> Response | str:
-        mine = list(current_projects(services(), actor().caller))
+        mine = list(current_projects(services(), caller()))
         if len(mine) == 1:
             return redirect(url_for("pages.list_runs", project=mine[0]))
         return projects_page({})
@@ -130,11 +82,16 @@ def blueprint() -> Blueprint:
         seq = last_event(project)
         wanted = parse_filter(request.args)
         now = made.clock.now()
-        shown = runs_shown(made, project, wanted, after=request.args.get("after"), now=now)
+        shown = listing.overview(made, project, wanted, limit=PAGE, after=request.args.get("after"), now=now)
         return render_template(
             "_runs.html" if fragment_wanted() else "runs.html",
             project=project,
-            **shown,
+            page=shown.page,
+            counts=shown.counts,
+            tasks=shown.tasks,
+            queues=shown.queues,
+            away=shown.from_cluster,
+            truncated=shown.truncated,
             wanted=wanted,
             query=RunQuery(wanted),
             first_page=not request.args.get("after"),
@@ -169,7 +126,7 @@ def blueprint() -> Blueprint:
             task_spec=spec_shown(made, row, attempts, role=role),
             may_act=role is not None and role >= Role.OPERATOR,
             commands=kubectl_commands(project, row),
-            family=run_tree_shown(made, row, now=now),
+            family=listing.tree(made, row, now=now),
             seq=seq,
             now=now,
         )

@@ -15,14 +15,18 @@ from tidegate_web.store.engine import with_fallback
 from tidegate_web.store.queries import project_namespaces
 
 
-def current_projects(made: Services, caller: Caller) -> dict[str, Role]:
-    """Those that there are now, with the caller's role."""
+def current_projects(made: Services, caller: Caller | None) -> dict[str, Role]:
+    """Those that there are now, with the caller's role; none for who hasn't signed in."""
+    if caller is None:
+        return {}
     roles = {name: caller.role_in(name) for name in made.projects.directory.names()}
     return {name: role for name, role in roles.items() if role is not None}
 
 
-def former_projects(made: Services, caller: Caller) -> dict[str, Role]:
+def former_projects(made: Services, caller: Caller | None) -> dict[str, Role]:
     """Those whose namespace was deleted and whose name another namespace has now: what is kept of them can be read."""
+    if caller is None:
+        return {}
     if caller.instance_admin:
         return dict.fromkeys(with_fallback(lambda: _all_former(made), list), Role.ADMIN)
     roles = {name: caller.role_in(name) for name in sorted(caller.roles) if is_former(name)}

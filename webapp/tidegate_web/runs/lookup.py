@@ -12,7 +12,7 @@ from tidegate_web.shared.permissions import is_dns_label
 from tidegate_web.shared.problems import Problem, postgres_away
 from tidegate_web.store.engine import with_fallback
 from tidegate_web.store.models import TERMINAL_PHASES
-from tidegate_web.store.queries import logs, metadata, runs
+from tidegate_web.store.queries import logs, metadata, runs, task_specs
 from tidegate_web.store.queries.logs import LogEndRow
 from tidegate_web.store.queries.runs import ProgressRow
 from tidegate_web.store.records import run_record
@@ -75,6 +75,15 @@ def find(made: Services, project: str, reference: str) -> RunRow:
     return with_fallback(lambda: _find(made, project, reference), lambda: find_in_cluster(made, project, reference))
 
 
+def find_stored(made: Services, project: str, reference: str) -> RunRow:
+    """One run from the archive alone."""
+    with made.engine.connect() as connection:
+        found = runs.find(connection, project=project, reference=reference)
+    if found is None:
+        raise Problem(404, "There is no such run.")
+    return found
+
+
 def find_in_cluster(made: Services, project: str, reference: str) -> RunRow:
     """503 when the cluster hasn't it: the archive may."""
     row = made.runs.in_cluster.one(project, reference)
@@ -101,6 +110,16 @@ def _find(made: Services, project: str, reference: str) -> RunRow:
     if found is None:
         raise Problem(404, "There is no such run.")
     return found
+
+
+def used_spec(made: Services, run: RunRow, spec_hash: str) -> str | None:
+    """The text of a Task's spec that a run was started with; None where it isn't kept, or while Postgres is away."""
+
+    def stored() -> str | None:
+        with made.engine.connect() as connection:
+            return task_specs.find(connection, project=run.project, spec_hash=spec_hash)
+
+    return None if run.from_cluster else with_fallback(stored, lambda: None)
 
 
 def why(made: Services, row: RunRow) -> Why:
