@@ -12,7 +12,6 @@ from tidegate_web.cluster.client import (
     GROUP_VERSION,
     MERGE_PATCH,
     Cluster,
-    ClusterError,
     jobs_path,
     pods_path,
     queues_path,
@@ -20,6 +19,7 @@ from tidegate_web.cluster.client import (
     schedules_path,
     tasks_path,
 )
+from tidegate_web.cluster.errors import ClusterError
 
 Json = dict[str, Any]
 

@@ -18,11 +18,11 @@ from tidegate_web.cluster.client import (
     MERGE_PATCH,
     NAMESPACES,
     Cluster,
-    ClusterError,
     bindings_path,
     queues_path,
     runs_path,
 )
+from tidegate_web.cluster.errors import ClusterError
 from tidegate_web.mirror.namespace_uids import NamespaceUids, ProjectNamespace
 
 Json = dict[str, Any]

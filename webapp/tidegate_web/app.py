@@ -24,7 +24,8 @@ from tidegate_web.auth.parts import make_auth
 from tidegate_web.auth.passwords import Passwords
 from tidegate_web.auth.providers import make_providers
 from tidegate_web.bulk.worker import BulkWorker
-from tidegate_web.cluster.client import Cluster, ClusterError
+from tidegate_web.cluster.client import Cluster
+from tidegate_web.cluster.errors import ClusterError
 from tidegate_web.cluster.problems import from_cluster
 from tidegate_web.events.channels import EventLog
 from tidegate_web.events.hub import Hub

@@ -18,7 +18,7 @@ from tidegate_api.names import DNS_LABEL
 
 from tidegate_web.auth.passwords import LEAST_SIGNS
 from tidegate_web.shared.permissions import Role, is_dns_label
-from tidegate_web.store.models import TERMINAL_PHASES
+from tidegate_web.shared.phases import TERMINAL_PHASES
 
 _EMAIL = re.compile(r"[^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+")
 

@@ -2,7 +2,7 @@
 
 from tidegate_web.openapi.parameters import Parameter, Text, WholeNumber
 from tidegate_web.shared.json_types import JsonObject
-from tidegate_web.store.models import ACTIVE_PHASES, TERMINAL_PHASES
+from tidegate_web.shared.phases import ACTIVE_PHASES, TERMINAL_PHASES
 
 PHASES = (*ACTIVE_PHASES, *TERMINAL_PHASES)
 _TIME: JsonObject = {"type": "string", "format": "date-time"}

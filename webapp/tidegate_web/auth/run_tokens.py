@@ -15,7 +15,8 @@ from tidegate_api.job_names import attempt_of_job
 from tidegate_web.auth.client_network import client_network
 from tidegate_web.auth.rate_limit import RateLimiter
 from tidegate_web.auth.token_shape import expiry, may_open_a_run
-from tidegate_web.cluster.client import Cluster, ClusterError, jobs_path, pods_path
+from tidegate_web.cluster.client import Cluster, jobs_path, pods_path
+from tidegate_web.cluster.errors import ClusterError
 from tidegate_web.cluster.objects import KubeObject, controller_of
 from tidegate_web.shared.clock import Clock
 from tidegate_web.shared.json_types import as_object
@@ -175,7 +176,7 @@ class RunTokens:
         try:
             found = self._cluster.get(path)
         except ClusterError as error:
-            if error.status == 404:
+            if error.not_found:
                 raise RunTokenError("the pod is gone") from error
             raise
         if found["metadata"]["uid"] != uid:

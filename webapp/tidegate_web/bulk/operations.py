@@ -8,8 +8,8 @@ from tidegate_web.auth.actor import Actor
 from tidegate_web.bulk.authors import ACTIONS
 from tidegate_web.projects.existing import require_project
 from tidegate_web.services import Services
+from tidegate_web.shared.phases import ACTIVE_PHASES
 from tidegate_web.shared.problems import Problem
-from tidegate_web.store.models import ACTIVE_PHASES
 from tidegate_web.store.models.work import BulkAction
 from tidegate_web.store.queries import bulk, run_list
 from tidegate_web.store.queries.bulk import ItemProblemRow, OperationRow

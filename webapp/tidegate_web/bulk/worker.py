@@ -18,16 +18,16 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from tidegate_web.bulk.authors import may_go_on
-from tidegate_web.cluster.client import ClusterError
+from tidegate_web.cluster.errors import ClusterError
 from tidegate_web.cluster.problems import from_cluster
 from tidegate_web.runs.actions import cancel_row
 from tidegate_web.runs.create import create
 from tidegate_web.runs.erase import erase
 from tidegate_web.runs.replay import replayed
 from tidegate_web.services import Services
+from tidegate_web.shared.phases import TERMINAL_PHASES
 from tidegate_web.shared.problems import Problem
 from tidegate_web.store.engine import is_unavailable
-from tidegate_web.store.models import TERMINAL_PHASES
 from tidegate_web.store.queries import audit, bulk, runs
 from tidegate_web.store.queries.bulk import OperationRow
 from tidegate_web.store.run_rows import RunRow

@@ -18,9 +18,10 @@ from kubernetes import client, config
 from kubernetes.config.config_exception import ConfigException
 from tidegate_api.projects import PROJECT_SELECTOR
 
+from tidegate_web.cluster.errors import ClusterError, NoClusterError
 from tidegate_web.cluster.objects import Event, KubeObject, ObjectList
 from tidegate_web.shared import json_text
-from tidegate_web.shared.json_types import JsonObject, as_object, as_objects
+from tidegate_web.shared.json_types import JsonObject
 
 GROUP_VERSION = "tidegate.dev/v1alpha1"
 MERGE_PATCH = "application/merge-patch+json"
@@ -30,34 +31,6 @@ PAGE = 500
 """Objects of a list that are asked for at once."""
 
 _BROKEN = (urllib3.exceptions.HTTPError, OSError)
-
-
-class ClusterError(Exception):
-    """The apiserver refused, or wasn't there (``status`` 0)."""
-
-    def __init__(
-        self, status: int, message: str, *, reason: str = "", body: Mapping[str, object] | None = None
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
-        self.reason = reason
-        self.body = dict(body or {})
-
-    @property
-    def unavailable(self) -> bool:
-        """Whether asking again later may help."""
-        return self.status == 0 or self.status == 429 or self.status >= 500
-
-    @property
-    def causes(self) -> list[tuple[str, str]]:
-        """(field, message) of each thing the apiserver found wrong."""
-        causes = as_objects(as_object(self.body.get("details")).get("causes"))
-        return [(str(cause.get("field") or ""), str(cause.get("message") or "")) for cause in causes]
-
-
-class NoClusterError(RuntimeError):
-    """There is no configuration to reach a cluster with."""
 
 
 class Stream:

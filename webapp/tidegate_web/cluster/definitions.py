@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from tidegate_api.names import REQUESTED_BY_ANNOTATION
 from tidegate_api.replay import RESERVED_LABELS
 
-from tidegate_web.cluster.client import GROUP_VERSION, MERGE_PATCH, Cluster, ClusterError
+from tidegate_web.cluster.client import GROUP_VERSION, MERGE_PATCH, Cluster
+from tidegate_web.cluster.errors import ClusterError
 from tidegate_web.cluster.objects import KubeObject, annotations_of, labels_of
 from tidegate_web.shared.json_types import JsonObject
 
@@ -65,7 +66,7 @@ def put(
             return cluster.write("PUT", kind.path(project, name), body=replaced, query=STRICT), False
         except ClusterError as error:
             # Made, changed or deleted in between: look again.
-            if error.status not in (404, 409) or tried == TRIES - 1:
+            if not error.is_gone or tried == TRIES - 1:
                 raise
             if seen is not None:
                 raise StaleError from error
@@ -76,7 +77,7 @@ def get(cluster: Cluster, kind: Kind, project: str, name: str) -> KubeObject | N
     try:
         return cluster.get(kind.path(project, name))
     except ClusterError as error:
-        if error.status == 404:
+        if error.not_found:
             return None
         raise
 

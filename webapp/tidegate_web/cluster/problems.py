@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 
-from tidegate_web.cluster.client import ClusterError
+from tidegate_web.cluster.errors import ClusterError
 from tidegate_web.shared.problems import FieldError, Problem
 
 _STRICT = re.compile(r'(unknown|duplicate) field "([^"]+)"')

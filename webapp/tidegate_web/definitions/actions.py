@@ -5,8 +5,8 @@ from typing import NoReturn
 from tidegate_web.audit.audited import audited
 from tidegate_web.auth.actor import Actor
 from tidegate_web.cluster import definitions
-from tidegate_web.cluster.client import ClusterError
 from tidegate_web.cluster.definitions import Definition, Kind, StaleError
+from tidegate_web.cluster.errors import ClusterError
 from tidegate_web.cluster.objects import KubeObject, ObjectList
 from tidegate_web.cluster.problems import from_cluster
 from tidegate_web.projects.existing import require_project
@@ -111,6 +111,6 @@ def _require_name(name: str) -> None:
 
 def _refuse(error: ClusterError, kind: Kind) -> NoReturn:
     """What the apiserver won't have, in its words."""
-    if error.status == 404:
+    if error.not_found:
         raise Problem(404, f"There is no such {kind.name}.") from error
     raise from_cluster(error) from error

@@ -6,8 +6,8 @@ from tidegate_api.run_names import triggered_name
 from tidegate_web.audit.audited import audited
 from tidegate_web.auth.actor import Actor
 from tidegate_web.cluster import definitions
-from tidegate_web.cluster.client import ClusterError
 from tidegate_web.cluster.definitions import KINDS
+from tidegate_web.cluster.errors import ClusterError
 from tidegate_web.cluster.objects import KubeObject
 from tidegate_web.cluster.problems import from_cluster
 from tidegate_web.projects.existing import require_project

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from typing_extensions import TypedDict
 
-from tidegate_web.cluster.client import ClusterError
+from tidegate_web.cluster.errors import ClusterError
 from tidegate_web.services import Services
 from tidegate_web.shared.times import Time, rfc3339
 from tidegate_web.store import schema

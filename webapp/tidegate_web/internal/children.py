@@ -16,6 +16,7 @@ from tidegate_web.openapi.parameters import WholeNumber
 from tidegate_web.runs import children
 from tidegate_web.shared.json_types import as_object
 from tidegate_web.shared.permissions import Permission, requires
+from tidegate_web.shared.run_summary import as_phase
 from tidegate_web.shared.times import rfc3339
 from tidegate_web.store.run_rows import RunStatusRow
 
@@ -91,7 +92,7 @@ def as_child(row: RunStatusRow) -> ChildRun:
     return {
         "uid": row.uid,
         "name": row.name,
-        "phase": row.phase,
+        "phase": as_phase(row.phase),
         "reason": row.reason,
         "message": row.message,
         "createdAt": rfc3339(row.created),

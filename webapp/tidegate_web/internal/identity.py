@@ -3,7 +3,7 @@
 from flask import g, request
 
 from tidegate_web.auth.run_tokens import RunIdentity, RunTokenError, TooManyRefusedError
-from tidegate_web.cluster.client import ClusterError
+from tidegate_web.cluster.errors import ClusterError
 from tidegate_web.cluster.problems import from_cluster
 from tidegate_web.services import Services
 from tidegate_web.shared.problems import Problem

@@ -9,7 +9,8 @@ from typing import cast
 
 from tidegate_api.names import MANAGED_BY, MANAGED_BY_LABEL
 
-from tidegate_web.cluster.client import Cluster, ClusterError, bindings_path
+from tidegate_web.cluster.client import Cluster, bindings_path
+from tidegate_web.cluster.errors import ClusterError
 from tidegate_web.cluster.objects import RoleBinding
 
 RBAC = "rbac.authorization.k8s.io"
@@ -51,7 +52,7 @@ class Bindings:
             try:
                 self._cluster.request("DELETE", f"{bindings_path(project)}/{role}")
             except ClusterError as error:
-                if error.status != 404:
+                if not error.not_found:
                     raise
 
     def _body(self, role: str) -> dict[str, object]:

@@ -13,7 +13,8 @@ from typing import Protocol, TypedDict, cast
 
 import structlog
 
-from tidegate_web.cluster.client import Cluster, ClusterError, Stream
+from tidegate_web.cluster.client import Cluster, Stream
+from tidegate_web.cluster.errors import ClusterError
 from tidegate_web.cluster.objects import KubeObject
 from tidegate_web.mirror.quarantine import Quarantine
 from tidegate_web.shared import json_text
@@ -225,6 +226,6 @@ class Informer(Worker):
         try:
             return self._cluster.get(path, timeout=ORDER_SECONDS)
         except ClusterError as error:
-            if error.status != 404:
+            if not error.not_found:
                 raise
         return None

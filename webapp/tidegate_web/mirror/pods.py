@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 from tidegate_api.job_names import attempt_of_job
 
-from tidegate_web.cluster.client import Cluster, ClusterError, jobs_path
+from tidegate_web.cluster.client import Cluster, jobs_path
+from tidegate_web.cluster.errors import ClusterError
 from tidegate_web.cluster.objects import KubeObject, controller_of, labels_of
 from tidegate_web.mirror.quarantine import Quarantine
 from tidegate_web.mirror.specs import SpecKeeper
@@ -155,7 +156,7 @@ class Owners:
         try:
             job = self._cluster.get(f"{jobs_path(pod.project)}/{name}")
         except ClusterError as error:
-            if error.status == 404:
+            if error.not_found:
                 return None
             raise
         owner = None

@@ -14,7 +14,8 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from tidegate_api.projects import PROJECT_SELECTOR, may_be_project
 
-from tidegate_web.cluster.client import NAMESPACES, Cluster, ClusterError
+from tidegate_web.cluster.client import NAMESPACES, Cluster
+from tidegate_web.cluster.errors import ClusterError
 from tidegate_web.cluster.objects import KubeObject
 from tidegate_web.mirror.bindings import Bindings
 from tidegate_web.mirror.informer import Informer

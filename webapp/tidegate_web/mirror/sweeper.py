@@ -15,7 +15,8 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from tidegate_web.audit.recording import AuditSpool
-from tidegate_web.cluster.client import Cluster, ClusterError, jobs_path, runs_path
+from tidegate_web.cluster.client import Cluster, jobs_path, runs_path
+from tidegate_web.cluster.errors import ClusterError
 from tidegate_web.cluster.objects import controller_of
 from tidegate_web.mirror.archive_metrics import ArchiveMetrics
 from tidegate_web.mirror.pods import Owners, PodTable
@@ -174,7 +175,7 @@ class Sweeper(Worker):
             )
         except ClusterError as error:
             # Gone, or changed since it was stored: the watch tells.
-            if error.status not in (404, 409):
+            if not error.is_gone:
                 raise
 
     def _delete_jobs(self, row: CandidateRow, scope: Scope) -> None:
@@ -195,7 +196,7 @@ class Sweeper(Worker):
                 self._specs.keep(job)  # of an attempt whose pod was never seen
                 self._cluster.delete(path, uid=job["metadata"]["uid"])
         except ClusterError as error:
-            if error.status not in (404, 409):
+            if not error.is_gone:
                 raise
 
     def _logs_ended(self, row: CandidateRow, scope: Scope) -> bool:

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 import structlog
 from sqlalchemy import Connection, Engine
 
-from tidegate_web.cluster.client import Cluster, ClusterError
+from tidegate_web.cluster.client import Cluster
+from tidegate_web.cluster.errors import ClusterError
 from tidegate_web.cluster.objects import KubeObject
 from tidegate_web.mirror.quarantine import Quarantine
 from tidegate_web.shared.archive_bound import ArchiveBound
@@ -241,7 +242,7 @@ class RunWriter(Worker):
         try:
             found = self._cluster.get_run(project, name)
         except ClusterError as error:
-            if error.status == 404:
+            if error.not_found:
                 return True
             if error.status == 403:
                 return False  # no longer ours to see; whoever sees it again lists anew

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from markupsafe import Markup
 
 from tidegate_web.shared.json_types import LARGEST_VERSION, whole_number
-from tidegate_web.shared.times import parse_time
+from tidegate_web.shared.times import parse_time, rfc3339_seconds
 
 _TONES = {
     "Pending": "waiting",
@@ -68,7 +68,7 @@ def time_of(text: object) -> datetime | None:
 
 
 def iso(time: datetime) -> str:
-    return time.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return rfc3339_seconds(time)
 
 
 def ago(time: datetime, now: datetime) -> str:

@@ -26,7 +26,7 @@ from tidegate_web.runs.actions import cancel, replay, suspend
 from tidegate_web.runs.lookup import details_of, find
 from tidegate_web.shared.json_types import JsonObject
 from tidegate_web.shared.permissions import Permission, Role, requires
-from tidegate_web.store.models import ACTIVE_PHASES, TERMINAL_PHASES
+from tidegate_web.shared.phases import ACTIVE_PHASES, TERMINAL_PHASES
 from tidegate_web.store.queries import runs
 from tidegate_web.store.run_rows import RunRow
 

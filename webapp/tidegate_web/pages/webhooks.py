@@ -14,7 +14,7 @@ from tidegate_web.projects.existing import require_project
 from tidegate_web.services import Services
 from tidegate_web.shared.json_types import JsonObject
 from tidegate_web.shared.permissions import Permission, requires
-from tidegate_web.store.models import TERMINAL_PHASES
+from tidegate_web.shared.phases import TERMINAL_PHASES
 from tidegate_web.webhooks import actions as webhooks
 
 PAGE = 50

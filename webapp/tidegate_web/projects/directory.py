@@ -9,7 +9,8 @@ from datetime import datetime
 from tidegate_api.names import POD_SECURITY_LABEL, PROJECT_LABEL, REQUESTED_BY_ANNOTATION
 from tidegate_api.projects import may_be_project
 
-from tidegate_web.cluster.client import NAMESPACES, Cluster, ClusterError, queues_path
+from tidegate_web.cluster.client import NAMESPACES, Cluster, queues_path
+from tidegate_web.cluster.errors import ClusterError
 from tidegate_web.cluster.objects import KubeObject, labels_of
 from tidegate_web.shared.times import parse_time
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from tidegate_api.names import ALLOW_HOST_ACCESS_LABEL
 
-from tidegate_web.cluster.client import ClusterError
 from tidegate_web.cluster.definitions import Kind
+from tidegate_web.cluster.errors import ClusterError
 from tidegate_web.cluster.problems import from_cluster
 from tidegate_web.services import Services
 from tidegate_web.shared.problems import Problem, invalid

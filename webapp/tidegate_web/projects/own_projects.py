@@ -5,7 +5,7 @@ from tidegate_api.projects import is_former
 from tidegate_web.audit.audited import audited
 from tidegate_web.auth.actor import Actor
 from tidegate_web.auth.caller import Caller
-from tidegate_web.cluster.client import ClusterError
+from tidegate_web.cluster.errors import ClusterError
 from tidegate_web.cluster.problems import from_cluster
 from tidegate_web.projects.directory import NoProjectError
 from tidegate_web.services import Services

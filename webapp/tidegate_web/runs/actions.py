@@ -7,7 +7,8 @@ from tidegate_api.job_names import job_name
 
 from tidegate_web.audit.audited import audited
 from tidegate_web.auth.actor import Actor
-from tidegate_web.cluster.client import ClusterError, jobs_path
+from tidegate_web.cluster.client import jobs_path
+from tidegate_web.cluster.errors import ClusterError
 from tidegate_web.cluster.objects import KubeObject
 from tidegate_web.cluster.problems import field_of_run, from_cluster
 from tidegate_web.projects.existing import require_project
@@ -16,8 +17,8 @@ from tidegate_web.runs.erase import erase
 from tidegate_web.runs.lookup import find, written
 from tidegate_web.runs.replay import replayed
 from tidegate_web.services import Services
+from tidegate_web.shared.phases import TERMINAL_PHASES
 from tidegate_web.shared.problems import Problem
-from tidegate_web.store.models import TERMINAL_PHASES
 from tidegate_web.store.run_rows import RunRow
 
 
@@ -53,7 +54,7 @@ def _changed(made: Services, row: RunRow, change: Callable[[], KubeObject]) -> R
     try:
         resource = change()
     except ClusterError as error:
-        if error.status in (404, 409):
+        if error.is_gone:
             raise Problem(409, "The run is gone from the cluster.") from error
         raise from_cluster(error, sent=field_of_run) from error
     return written(made, resource)
@@ -103,7 +104,7 @@ def reschedule(made: Services, actor: Actor, project: str, reference: str, *, st
         try:
             resource = _reschedule(made, row, start_after)
         except ClusterError as error:
-            if error.status in (404, 409):
+            if error.is_gone:
                 raise Problem(409, "The run has changed or is gone. Look at it again.") from error
             raise from_cluster(error, sent=field_of_run) from error
     return written(made, resource)

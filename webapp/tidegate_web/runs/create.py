@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tidegate_web.audit.recording import AuditAction
 from tidegate_web.auth.actor import Actor
-from tidegate_web.cluster.client import ClusterError
+from tidegate_web.cluster.errors import ClusterError
 from tidegate_web.cluster.objects import KubeObject
 from tidegate_web.cluster.problems import field_of_run, from_cluster
 from tidegate_web.projects.host_access_rules import check_host_access

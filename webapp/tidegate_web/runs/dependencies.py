@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from tidegate_web.cluster.client import ClusterError, runs_path
+from tidegate_web.cluster.client import runs_path
+from tidegate_web.cluster.errors import ClusterError
 from tidegate_web.runs.new_run import NewRun
 from tidegate_web.services import Services
 from tidegate_web.shared.json_types import JsonObject

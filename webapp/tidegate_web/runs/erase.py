@@ -6,12 +6,13 @@ what is noted, and removes what a transaction that was under way has written non
 
 from tidegate_api import ticks
 
-from tidegate_web.cluster.client import ClusterError, runs_path, schedules_path
+from tidegate_web.cluster.client import runs_path, schedules_path
+from tidegate_web.cluster.errors import ClusterError
 from tidegate_web.cluster.problems import from_cluster
 from tidegate_web.services import Services
+from tidegate_web.shared.phases import TERMINAL_PHASES
 from tidegate_web.shared.problems import Problem
 from tidegate_web.shared.times import parse_time
-from tidegate_web.store.models import TERMINAL_PHASES
 from tidegate_web.store.queries import erasure, retention
 from tidegate_web.store.run_rows import RunRow
 
@@ -27,7 +28,7 @@ def erase(made: Services, row: RunRow) -> None:
             made.cluster.delete(f"{runs_path(row.project)}/{row.name}", uid=row.uid)
     except ClusterError as error:
         # 409: another run has its name by now.
-        if error.status not in (404, 409):
+        if not error.is_gone:
             with made.engine.begin() as connection:
                 erasure.forget_note(connection, uid=row.uid)
             raise from_cluster(error) from error
@@ -44,7 +45,7 @@ def _check_needed(made: Services, row: RunRow) -> None:
         try:
             found = made.cluster.get(f"{schedules_path(row.project)}/{row.schedule}")
         except ClusterError as error:
-            if error.status == 404:
+            if error.not_found:
                 return
             raise from_cluster(error) from error
         counted = parse_time(

@@ -4,13 +4,13 @@ import re
 
 from tidegate_api.job_names import job_name
 
-from tidegate_web.cluster.client import ClusterError
+from tidegate_web.cluster.errors import ClusterError
 from tidegate_web.cluster.objects import Event
 from tidegate_web.cluster.problems import from_cluster
 from tidegate_web.services import Services
 from tidegate_web.shared.permissions import is_dns_label
+from tidegate_web.shared.phases import TERMINAL_PHASES
 from tidegate_web.shared.run_status import attempts_of
-from tidegate_web.store.models import TERMINAL_PHASES
 from tidegate_web.store.run_rows import RunRow
 
 ATTEMPTS = 3

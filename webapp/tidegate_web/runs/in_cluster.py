@@ -13,10 +13,11 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from tidegate_web.cluster.client import PAGE, Cluster, ClusterError, runs_path
+from tidegate_web.cluster.client import PAGE, Cluster, runs_path
+from tidegate_web.cluster.errors import ClusterError
 from tidegate_web.cluster.objects import KubeObject
 from tidegate_web.shared.permissions import is_dns_label
-from tidegate_web.store.models import ACTIVE_PHASES, TERMINAL_PHASES
+from tidegate_web.shared.phases import ACTIVE_PHASES, TERMINAL_PHASES
 from tidegate_web.store.queries.run_list import Counts, Page, RunFilter, decode_cursor, page_of
 from tidegate_web.store.records import run_record
 from tidegate_web.store.run_rows import ListedRunRow, RunRow, as_row
@@ -82,7 +83,7 @@ class ClusterRuns:
             try:
                 return self.row(self._cluster.get_run(project, reference))
             except ClusterError as error:
-                if error.status != 404:
+                if not error.not_found:
                     raise
         return next((row for row in self.of(project).rows if row.uid == reference), None)
 

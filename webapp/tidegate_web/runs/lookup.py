@@ -3,15 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tidegate_web.cluster.client import ClusterError
+from tidegate_web.cluster.errors import ClusterError
 from tidegate_web.cluster.objects import KubeObject
 from tidegate_web.cluster.problems import from_cluster
 from tidegate_web.runs.why import LeaderError, Why
 from tidegate_web.services import Services
 from tidegate_web.shared.permissions import is_dns_label
+from tidegate_web.shared.phases import TERMINAL_PHASES
 from tidegate_web.shared.problems import Problem, postgres_away
 from tidegate_web.store.engine import with_fallback
-from tidegate_web.store.models import TERMINAL_PHASES
 from tidegate_web.store.queries import logs, metadata, runs, task_specs
 from tidegate_web.store.queries.logs import LogEndRow
 from tidegate_web.store.queries.runs import ProgressRow
@@ -101,7 +101,7 @@ def _find(made: Services, project: str, reference: str) -> RunRow:
         try:
             resource = made.cluster.get_run(project, reference)
         except ClusterError as error:
-            if error.status != 404 and not error.unavailable:
+            if not error.not_found and not error.unavailable:
                 raise from_cluster(error) from error
         else:
             remember(made, resource)

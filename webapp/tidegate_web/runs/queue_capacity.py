@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from tidegate_api.names import DEFAULT_QUEUE
 
-from tidegate_web.cluster.client import Cluster, ClusterError, queues_path, tasks_path
+from tidegate_web.cluster.client import Cluster, queues_path, tasks_path
+from tidegate_web.cluster.errors import ClusterError
 from tidegate_web.cluster.objects import KubeObject
 from tidegate_web.shared.json_types import JsonObject, whole_number
 from tidegate_web.shared.permissions import is_dns_label
@@ -87,7 +88,7 @@ class Queues:
         try:
             found = self._cluster.get(path, timeout=PATIENCE_SECONDS)
         except ClusterError as error:
-            if error.status != 404:
+            if not error.not_found:
                 self._known.pop(path, None)
                 raise
             found = None

@@ -17,7 +17,8 @@ import urllib3
 from tidegate_api.names import SET_ASIDE_ANNOTATION
 from typing_extensions import TypedDict
 
-from tidegate_web.cluster.client import Cluster, ClusterError, lease_path, pods_path
+from tidegate_web.cluster.client import Cluster, lease_path, pods_path
+from tidegate_web.cluster.errors import ClusterError
 from tidegate_web.cluster.objects import annotations_of
 from tidegate_web.settings import WebSettings
 from tidegate_web.shared.json_types import as_text, whole_number
@@ -135,7 +136,7 @@ class Leader:
         try:
             found = self._cluster.get(lease_path(self._namespace, self._lease), timeout=SECONDS)
         except ClusterError as error:
-            if error.status == 404:
+            if error.not_found:
                 return None
             raise
         spec = found.get("spec") or {}
@@ -176,7 +177,7 @@ class Leader:
             path = f"{pods_path(self._namespace)}/{quote(holder, safe='')}"
             status = self._cluster.get(path, timeout=SECONDS).get("status") or {}
         except ClusterError as error:
-            if error.status == 404:
+            if error.not_found:
                 return "", nobody
             log.warning("the leader can't be found", status=error.status, reason=error.message)
             return "", "Kubernetes doesn't tell which operator leads."

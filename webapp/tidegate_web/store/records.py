@@ -11,14 +11,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol, TypeVar, cast
 
-from tidegate_api.names import SCHEDULE_LABEL, Phase
+from tidegate_api.names import SCHEDULE_LABEL
 from tidegate_api.run_json import requested_by
 
 from tidegate_web.shared import json_text, times
 from tidegate_web.shared.json_types import LARGEST_VERSION, JsonObject, as_object, as_text, whole_number
+from tidegate_web.shared.phases import TERMINAL_PHASES
 from tidegate_web.shared.run_status import attempts_of
 from tidegate_web.shared.times import parse_time
-from tidegate_web.store.models import TERMINAL_PHASES
 
 NOT_STORED = "tidegate.dev/not-stored"
 """The one key of what stands for a value that the archive can't take."""
@@ -35,7 +35,7 @@ class RunRecord:
     name: str
     created: datetime
     resource_version: int
-    phase: Phase
+    phase: str
     reason: str | None
     message: str | None
     task: str | None
@@ -188,7 +188,7 @@ def run_record(resource: Mapping[str, object], *, default_ttl_seconds: int) -> R
         name=name,
         created=created,
         resource_version=_version(metadata.get("resourceVersion")),
-        phase=cast("Phase", phase),
+        phase=phase,
         reason=_key(status.get("reason")),
         message=as_text(status.get("message")),
         task=_key(as_object(spec.get("taskRef")).get("name")),

@@ -6,8 +6,6 @@ Each shape has the columns of the one before it, so that what needs a summary ta
 from dataclasses import dataclass
 from datetime import datetime
 
-from tidegate_api.names import Phase
-
 from tidegate_web.shared.json_types import JsonObject
 from tidegate_web.store.models import Run
 from tidegate_web.store.records import RunRecord
@@ -31,7 +29,7 @@ class RunSummaryRow:
     project: str
     name: str
     created: datetime
-    phase: Phase
+    phase: str
     reason: str | None
     message: str | None
     task: str | None

@@ -14,7 +14,8 @@ from typing import TypeVar
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from tidegate_web.cluster.client import Cluster, ClusterError
+from tidegate_web.cluster.client import Cluster
+from tidegate_web.cluster.errors import ClusterError
 from tidegate_web.mirror.logs.lines import Piece, whole_characters
 from tidegate_web.mirror.logs.log_stream import LogStream
 from tidegate_web.mirror.logs.writer import LogCutError, LogWriter
@@ -172,7 +173,7 @@ class Follower:
                 # Its pod was seen before it was written.
                 metadata = self._cluster.get_run(self._pod.project, name)["metadata"]
             except ClusterError as error:
-                if error.status == 404:
+                if error.not_found:
                     return None
                 self._wait(delay)
                 delay = min(delay * 2, 5)

@@ -1,10 +1,7 @@
-"""What all tables have in common: how constraints are named, types, the phases of a run."""
+"""What all tables have in common: how constraints are named, and types."""
 
 from sqlalchemy import DateTime, MetaData, Uuid
 from sqlalchemy.orm import DeclarativeBase
-
-TERMINAL_PHASES = ("Succeeded", "Failed", "Cancelled", "Expired", "Skipped")
-ACTIVE_PHASES = ("Pending", "Starting", "Running", "Retrying")
 
 Timestamp = DateTime(timezone=True)
 Uid = Uuid(as_uuid=False)

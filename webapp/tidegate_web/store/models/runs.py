@@ -10,7 +10,6 @@ from typing import Literal
 from sqlalchemy import BigInteger, Double, Index, Integer, LargeBinary, SmallInteger, Text, func, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
-from tidegate_api.names import Phase
 
 from tidegate_web.shared.json_types import JsonObject
 from tidegate_web.store.models.base import Base, Timestamp, Uid
@@ -44,7 +43,7 @@ class Run(Base):
     name: Mapped[str] = mapped_column(Text)
     created: Mapped[datetime] = mapped_column(Timestamp, primary_key=True)
     resource_version: Mapped[int] = mapped_column(BigInteger)
-    phase: Mapped[Phase] = mapped_column(Text)
+    phase: Mapped[str] = mapped_column(Text)
     reason: Mapped[str | None] = mapped_column(Text)
     message: Mapped[str | None] = mapped_column(Text)
     task: Mapped[str | None] = mapped_column(Text)

@@ -8,7 +8,8 @@ from sqlalchemy import BigInteger, Boolean, Connection, Text, and_, cast, column
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from tidegate_web.shared.json_types import JsonObject
-from tidegate_web.store.models import ACTIVE_PHASES, TERMINAL_PHASES, Run
+from tidegate_web.shared.phases import ACTIVE_PHASES, TERMINAL_PHASES
+from tidegate_web.store.models import Run
 from tidegate_web.store.rows import all_rows
 
 CANDIDATE = (

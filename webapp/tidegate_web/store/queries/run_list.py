@@ -30,7 +30,8 @@ from sqlalchemy import (
 from sqlalchemy.orm import InstrumentedAttribute
 
 from tidegate_web.shared.paging import cut
-from tidegate_web.store.models import ACTIVE_PHASES, TERMINAL_PHASES, AttemptProgress, Run
+from tidegate_web.shared.phases import ACTIVE_PHASES, TERMINAL_PHASES
+from tidegate_web.store.models import AttemptProgress, Run
 from tidegate_web.store.rows import WideSelect, all_rows
 from tidegate_web.store.run_rows import SUMMARY, WITH_STATUS, ListedRunRow, RunStatusRow, RunSummaryRow
 

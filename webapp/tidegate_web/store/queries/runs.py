@@ -10,7 +10,8 @@ from sqlalchemy import Connection, Insert, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.sql.dml import ReturningInsert
 
-from tidegate_web.store.models import TERMINAL_PHASES, AttemptProgress, Outbox, Run, RunKey
+from tidegate_web.shared.phases import TERMINAL_PHASES
+from tidegate_web.store.models import AttemptProgress, Outbox, Run, RunKey
 from tidegate_web.store.queries import erasure, run_keys, webhooks
 from tidegate_web.store.records import RunRecord, event_of
 from tidegate_web.store.rows import all_rows, row_or_none

@@ -25,7 +25,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, INTERVAL
 from sqlalchemy.exc import OperationalError
 
-from tidegate_web.store.models import TERMINAL_PHASES, Run
+from tidegate_web.shared.phases import TERMINAL_PHASES
+from tidegate_web.store.models import Run
 from tidegate_web.store.rows import all_rows, row_of
 
 SECONDS: float = 10

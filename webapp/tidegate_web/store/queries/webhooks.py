@@ -8,8 +8,9 @@ from sqlalchemy import Connection, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from tidegate_web.shared.json_types import JsonObject
+from tidegate_web.shared.phases import TERMINAL_PHASES
 from tidegate_web.shared.webhook_events import TEST, run_finished
-from tidegate_web.store.models import TERMINAL_PHASES, Webhook, WebhookDelivery
+from tidegate_web.store.models import Webhook, WebhookDelivery
 from tidegate_web.store.models.work import DeliveryState
 from tidegate_web.store.records import RunRecord
 from tidegate_web.store.rows import all_rows, row_of, row_or_none
