@@ -54,7 +54,7 @@ CONTENT_SECURITY_POLICY = (
 
 
 def make_redis(settings: WebSettings) -> Redis:
-    """A client that gives up soon: whoever uses Redis here can do without."""
+    """A client that gives up soon: what uses Redis here can do without."""
     password = settings.redis_password.get_secret_value() if settings.redis_password else None
     return Redis.from_url(
         settings.redis_url,

@@ -72,7 +72,7 @@ class Server(BaseApplication):  # type: ignore[misc]
 
 
 def serve(settings: WebSettings, *, web: bool, live: bool, name: str) -> None:
-    """Serve until told to stop; SIGTERM lets what has begun be finished."""
+    """Serve until stopped; SIGTERM lets what has begun be finished."""
     settings.require_secret_key()  # before anything is forked
 
     def load() -> ByPort:
@@ -99,7 +99,7 @@ def serve(settings: WebSettings, *, web: bool, live: bool, name: str) -> None:
         return ByPort(app, internal, internal_port=settings.internal_port)
 
     def post_worker_init(worker: Any) -> None:
-        # A worker that is told to stop waits for its requests to end; streams only end when they are told to.
+        # A worker that is stopped waits for its requests to end; streams only end when they are stopped.
         def end_streams() -> None:
             while worker.alive:
                 time.sleep(0.3)

@@ -15,7 +15,7 @@ from tidegate_web.store.queries import keys, users
 from tidegate_web.store.queries.keys import OwnedKeyRow
 from tidegate_web.store.queries.users import AccountRow
 
-TAKEN = "Somebody has this address already."
+TAKEN = "Another user has this address already."
 
 
 @dataclass(frozen=True, kw_only=True)

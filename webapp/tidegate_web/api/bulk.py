@@ -20,10 +20,10 @@ from tidegate_web.store.queries.run_list import RunFilter
 WORKER = "tidegate.bulk"
 
 
-def wanted_filter(told: RunConditions) -> RunFilter:
+def wanted_filter(conditions: RunConditions) -> RunFilter:
     """The filter of a list, as JSON."""
     arguments: MultiDict[str, str] = MultiDict()
-    for name, value in told.model_dump(by_alias=True, exclude_unset=True).items():
+    for name, value in conditions.model_dump(by_alias=True, exclude_unset=True).items():
         arguments.setlist(name, value if isinstance(value, list) else [value])
     return parse_filter(arguments)
 

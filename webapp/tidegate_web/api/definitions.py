@@ -26,16 +26,16 @@ PAGE = By(argument="kind", types={plural: Page[one] for plural, one in ONE.types
 BODY = By(argument="kind", types={"tasks": TaskBody, "queues": QueueBody, "schedules": ScheduleBody})
 
 
-def _told(resource: KubeObject) -> DefinitionAnswer:
-    """One object as whoever asks may see it."""
-    told = definition_json(resource)
-    told["spec"] = definition_spec_shown(told["spec"], whole=sees_values(role_here(told["project"])))
-    return told
+def _shown(resource: KubeObject) -> DefinitionAnswer:
+    """One object as the caller may see it."""
+    shown = definition_json(resource)
+    shown["spec"] = definition_spec_shown(shown["spec"], whole=sees_values(role_here(shown["project"])))
+    return shown
 
 
 def answered(resource: KubeObject, status: int = 200) -> tuple[Response, int]:
     """One object, with its version as ETag."""
-    response = jsonify(_told(resource))
+    response = jsonify(_shown(resource))
     response.set_etag(resource["metadata"]["resourceVersion"])
     return response, status
 
@@ -60,7 +60,7 @@ def seen_version() -> str | None:
 def listed(made: Services, kind: Kind, project: str) -> Page[DefinitionAnswer]:
     """A piece of the list, in the order of names, and where the next begins."""
     found = actions.listed(made, kind, project, limit=LIMIT.asked(), after=request.args.get("after") or None)
-    return {"items": [_told(item) for item in found["items"]], "after": found["metadata"].get("continue") or None}
+    return {"items": [_shown(item) for item in found["items"]], "after": found["metadata"].get("continue") or None}
 
 
 def wanted_definition() -> Definition:

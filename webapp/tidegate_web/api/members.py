@@ -88,7 +88,7 @@ def add_routes(area: Blueprint) -> None:
     @area.post("/projects/<project>/invitations")
     @requires(Permission.ADMIN)
     @describes(
-        "Ask somebody to join", name="create_invitation", body=NewInvitation, answer=NewInvitationAnswer, status=201
+        "Invite an address", name="create_invitation", body=NewInvitation, answer=NewInvitationAnswer, status=201
     )
     def new_invitation(project: str) -> tuple[Response, int]:
         made, new = services(), bodies.read(NewInvitation)

@@ -76,7 +76,7 @@ def add_routes(area: Blueprint) -> None:
 
     @area.get("/me")
     @requires(Permission.SIGNED_IN)
-    @describes("Tell who asks", name="get_me", answer=Me)
+    @describes("Look at the caller", name="get_me", answer=Me)
     def me() -> Response:
         asks = caller()
         assert asks is not None

@@ -1,4 +1,4 @@
-"""Projects over HTTP: which there are for whoever asks, and new ones, made by admins of the installation."""
+"""Projects over HTTP: which there are for the caller, and new ones, made by admins of the installation."""
 
 from flask import Blueprint, Response, jsonify
 
@@ -33,8 +33,8 @@ def add_routes(area: Blueprint) -> None:
     def list_projects() -> Response:
         of = own_projects.former_projects if FORMER.asked() else own_projects.current_projects
         mine = of(services(), caller())
-        told: Items[ProjectOfCaller] = {"items": [{"name": name, "role": role.label} for name, role in mine.items()]}
-        return jsonify(told)
+        found: Items[ProjectOfCaller] = {"items": [{"name": name, "role": role.label} for name, role in mine.items()]}
+        return jsonify(found)
 
     @area.post("/projects")
     @requires(Permission.INSTANCE_ADMIN)
@@ -56,7 +56,7 @@ def add_routes(area: Blueprint) -> None:
 
     @area.get("/projects/<project>")
     @requires(Permission.VIEWER)
-    @describes("Tell of a project", answer=Project)
+    @describes("Look at a project", answer=Project)
     def get_project(project: str) -> Response:
         made = services()
         require_project(made, project)

@@ -50,14 +50,14 @@ class Requester(TypedDict):
 
 @documented
 class FromCluster(TypedDict):
-    """The mark on what the cluster alone has told."""
+    """The mark on what comes from the cluster alone."""
 
     source: NotRequired[Literal["cluster"]]
     """There while Postgres is away: what the archive has beside is missing."""
 
 
 class RunSummary(Brief):
-    """What is told of a run wherever it is named."""
+    """The summary of a run."""
 
     parent: Annotated[str | None, Field(description="The run that submitted this one.")]
     queuedAt: Time | None
@@ -90,7 +90,7 @@ class Run(ListedRun, FromCluster):
 
 
 class RunAttempt(Attempt):
-    """An attempt, with the last progress that it told."""
+    """An attempt, with the last progress that it reported."""
 
     progress: Annotated[float | None, Field(json_schema_extra=or_null)]
     progress_message: Annotated[str | None, Field(json_schema_extra=or_null)]
@@ -274,13 +274,13 @@ class Project(TypedDict):
 
     name: str
     role: RoleName | None
-    """What whoever asks is in it; null for nothing."""
+    """The caller's role in it; null for none."""
     ready: bool
     """Whether the web app has its rights there: the mirror grants them a moment after a project was made."""
 
 
 class ProjectOfCaller(TypedDict):
-    """A project, and what whoever asks is in it."""
+    """A project, and the caller's role in it."""
 
     name: str
     role: RoleName

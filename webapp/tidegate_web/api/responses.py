@@ -30,7 +30,7 @@ def summary(row: RunSummaryRow) -> RunSummary:
 
 
 def source(from_cluster: bool) -> FromCluster:
-    """The mark on what the cluster alone has told, while Postgres is away."""
+    """The mark on what comes from the cluster alone, while Postgres is away."""
     return {"source": "cluster"} if from_cluster else {}
 
 
@@ -55,15 +55,15 @@ def whole(row: RunRow, progress: Mapping[int, ProgressRow], *, metadata: Mapping
     }
 
 
-def attempts(row: RunRow, told: Mapping[int, ProgressRow]) -> list[JsonObject]:
-    """A run's attempts, each with the last progress it told. One that told some but isn't in the status yet is there
+def attempts(row: RunRow, reported: Mapping[int, ProgressRow]) -> list[JsonObject]:
+    """A run's attempts, each with the last progress it reported. One that reported some but isn't in the status yet is there
     too: the status is written a little later than the pod starts."""
     stored = as_objects(row.status.get("attempts"))
     found = {whole_number(attempt.get("number")) or 0: dict(attempt) for attempt in stored}
-    for number in told:
+    for number in reported:
         found.setdefault(number, {"number": number})
     for number, attempt in found.items():
-        progress = told.get(number)
+        progress = reported.get(number)
         attempt["progress"] = progress.progress if progress is not None else None
         attempt["progressMessage"] = progress.message if progress is not None else None
     return [found[number] for number in sorted(found)]

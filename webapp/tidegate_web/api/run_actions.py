@@ -1,4 +1,4 @@
-"""What is done to runs over HTTP: created, cancelled, held, released, replayed, put off, deleted."""
+"""What is done to runs over HTTP: created, cancelled, suspended, resumed, replayed, rescheduled, deleted."""
 
 from flask import Blueprint, Response, jsonify, request
 

@@ -171,7 +171,7 @@ class ScheduleBody(DefinitionBody):
 
 
 class ProgressTold(Body):
-    """What a pod tells of how far it is: a number, some words, or both."""
+    """What a pod reports of its progress: a number, some words, or both."""
 
     model_config = ConfigDict(
         json_schema_extra={

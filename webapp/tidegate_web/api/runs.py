@@ -29,8 +29,8 @@ AFTER_CHUNK = WholeNumber(name="after", description="What comes after this one."
 
 
 def as_json(made: Services, row: RunRow) -> Run:
-    told = details_of(made, row)
-    answer = responses.whole(row, told.progress, metadata=told.metadata)
+    details = details_of(made, row)
+    answer = responses.whole(row, details.progress, metadata=details.metadata)
     answer["spec"] = run_spec_shown(answer["spec"], whole=sees_values(role_here(row.project)))
     return answer
 
@@ -91,7 +91,7 @@ def add_routes(area: Blueprint) -> None:
 
     @area.get("/projects/<project>/runs/<run>/why")
     @requires(Permission.VIEWER)
-    @describes("Tell what a run waits for", answer=WhyAnswer, problems=(502,))
+    @describes("Explain what a run waits for", answer=WhyAnswer, problems=(502,))
     def get_why(project: str, run: str) -> Response:
         made = services()
         return jsonify(why(made, find(made, project, run)).as_json())
@@ -122,7 +122,7 @@ def add_routes(area: Blueprint) -> None:
         chunks = found.chunks
         if request.accept_mimetypes.best_match(["application/json", "text/plain"]) == "text/plain":
             return Response("".join(chunk.text for chunk in chunks), content_type="text/plain; charset=utf-8")
-        told: RunLogs = {
+        found_logs: RunLogs = {
             "items": [chunk.as_json() for chunk in chunks],
             "ends": [
                 {"attempt": end.attempt, "pod": end.pod_name, "end": end.mark, "reason": end.reason}
@@ -131,4 +131,4 @@ def add_routes(area: Blueprint) -> None:
             ],
             "after": chunks[-1].id if chunks else after,
         }
-        return jsonify(told)
+        return jsonify(found_logs)

@@ -39,7 +39,7 @@ def wanted_window(made: Services, project: str, *, default: timedelta, most: tim
 
 
 def percentiles(found: list[float] | None) -> Percentiles | None:
-    """In seconds; None when there is nothing to tell."""
+    """In seconds; None where there are no runs."""
     return None if found is None or found[0] is None else {"p50": round(found[0], 3), "p95": round(found[1], 3)}
 
 
@@ -97,11 +97,11 @@ def cursor(last: datetime, batch: str) -> str:
 
 def wanted_after() -> tuple[datetime, str] | None:
     """The cursor asked for."""
-    told = request.args.get("after")
-    if not told:
+    cursor = request.args.get("after")
+    if not cursor:
         return None
     try:
-        last, batch = json.loads(base64.urlsafe_b64decode(told + "=" * (-len(told) % 4)))
+        last, batch = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         parsed = datetime.fromisoformat(last)
         if parsed.tzinfo is None or not isinstance(batch, str) or "\x00" in batch:
             raise ValueError("no cursor")

@@ -118,7 +118,7 @@ def add_routes(area: Blueprint) -> None:
 
     @area.post("/projects/<project>/webhooks/<id:webhook>:test")
     @requires(Permission.ADMIN)
-    @describes("Send a webhook something that tells of nothing", answer=Delivery, status=202)
+    @describes("Send a webhook a test delivery", answer=Delivery, status=202)
     def test_webhook(project: str, webhook: int) -> tuple[Response, int]:
         return jsonify(delivery_json(webhooks.send_test(services(), actor(), project, webhook))), 202
 

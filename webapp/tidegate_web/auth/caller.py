@@ -23,7 +23,7 @@ class CallerJson(TypedDict):
 
 @dataclass(frozen=True, kw_only=True)
 class Caller:
-    """Whoever a request comes from, and what they are where."""
+    """The user or key that a request comes from, and their roles."""
 
     name: str
     """Whom the audit log and `requested-by` name: an email, or ``api-key:<prefix>``."""
@@ -81,13 +81,13 @@ class Caller:
         }
 
     @classmethod
-    def from_json(cls, told: CallerJson) -> Self:
-        user = told["user"]
+    def from_json(cls, kept: CallerJson) -> Self:
+        user = kept["user"]
         return cls(
-            name=told["name"],
+            name=kept["name"],
             user=None if user is None else UserRow(id=user[0], email=user[1], name=user[2], instance_admin=user[3]),
-            owner_id=told.get("owner"),
-            expires=parse_time(told.get("expires")),
-            roles={project: Role(role) for project, role in told["roles"].items()},
-            tasks=None if told["tasks"] is None else frozenset(told["tasks"]),
+            owner_id=kept.get("owner"),
+            expires=parse_time(kept.get("expires")),
+            roles={project: Role(role) for project, role in kept["roles"].items()},
+            tasks=None if kept["tasks"] is None else frozenset(kept["tasks"]),
         )

@@ -49,7 +49,7 @@ def _provider(name: str) -> Provider:
 
 def take_in(made: Services, provider: str, person: Person) -> UserRow:
     """Our user for whom the provider vouches: known by the provider's subject, else by the verified address, else new
-    where a group of theirs gives them something or the settings let anybody in."""
+    where a group of theirs gives them something or the settings let every user in."""
     settings = made.settings
     domain = person.email.rpartition("@")[2]
     if settings.oidc_allowed_domains and domain not in settings.oidc_allowed_domains:
@@ -98,7 +98,7 @@ def _ask(provider: Provider) -> Person:
     except OAuthError as error:
         log.info("a sign-in was refused", provider=provider.name, error=error.error, detail=error.description)
         if error.error == "access_denied":
-            raise SignInRefusedError("You didn't let the provider tell who you are.") from error
+            raise SignInRefusedError("You didn't let the provider say who you are.") from error
         raise SignInRefusedError("This sign-in is not valid any more. Begin again.") from error
     except (requests.RequestException, JoseError, ValueError, KeyError, TypeError) as error:
         log.warning("a sign-in provider fails", provider=provider.name, error=str(error))

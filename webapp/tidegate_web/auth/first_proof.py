@@ -1,8 +1,8 @@
 """The first proof of an account's address, and what ends with it.
 
 An address is proved when a link that went out by mail alone is used, or when a sign-in provider says that it has verified the
-address. Before that, anybody who held an invitation's link may have made the account and have given it a password. So the
-first proof leaves the account to whoever brings it: password, sessions, links and API keys of before end.
+address. Before that, any client who held an invitation's link may have made the account and have given it a password. So the
+first proof leaves the account to the user who brings it: password, sessions, links and API keys of before end.
 """
 
 from dataclasses import dataclass

@@ -42,7 +42,7 @@ class GroupCheck:
         self._providers = providers
 
     def is_time(self, due: datetime) -> bool:
-        """Whether groups that must be known anew by ``due`` are to be asked for by now."""
+        """Whether groups that must be known again by ``due`` are to be asked for by now."""
         return self._now() > due - timedelta(seconds=self._settings.oidc_recheck_seconds / 4)
 
     def still_good(self, token_hash: bytes) -> bool:
@@ -54,7 +54,7 @@ class GroupCheck:
                 return False
             if not self._may_ask(row, now=now):
                 return bool(now < row.groups_due)
-            # Whoever comes at the same time waits here, and then finds them known.
+            # Other requests of the session wait here, and then find them known.
             user = users.locked(connection, user_id=row.user_id)
             row = users.session_groups(connection, token_hash=token_hash)
             if row is None:
@@ -77,7 +77,7 @@ class GroupCheck:
             person = self._providers[row.provider].again(token)
             known = users.by_identity(connection, provider=row.provider, subject=person.subject)
             if known is None or known.id != user.id:
-                raise SignInRefusedError("The provider's answer is about somebody else.")
+                raise SignInRefusedError("The provider's answer is about another user.")
         except (OAuthError, SignInRefusedError) as error:
             users.close_session(connection, token_hash=token_hash)
             audit.write(

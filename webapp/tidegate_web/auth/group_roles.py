@@ -1,4 +1,4 @@
-"""What groups give and take: memberships and the installation's admins follow what a sign-in provider says of somebody."""
+"""What groups give and take: memberships and the installation's admins follow what a sign-in provider says of a user."""
 
 from collections.abc import Iterable
 
@@ -16,7 +16,7 @@ def follow_groups(connection: Connection, *, mapping: GroupRoles, user: AccountR
     if mapping:
         roles = {project: int(role) for project, role in grants.roles.items()}
         members.follow_groups(connection, user_id=user.id, roles=roles)
-    # The last admin stays one, whatever the groups say: else nobody could mend the setting.
+    # The last admin stays one, whatever the groups say: else no user could correct the setting.
     if (
         mapping.admins
         and admin is not grants.instance_admin

@@ -1,4 +1,4 @@
-"""The check that every request goes through: who asks, the CSRF token of whoever comes by cookie, and whether the route's
+"""The check that every request goes through: who asks, the CSRF token of a caller who comes by cookie, and whether the route's
 declared permission lets them.
 
 A request with an ``Authorization`` header is judged by that alone: a bad key never falls back on a cookie.
@@ -30,7 +30,7 @@ ANYONE = Caller(name="nobody")
 
 
 def caller() -> Caller | None:
-    """Whoever asks, None for a stranger."""
+    """The caller; None for one who hasn't signed in."""
     return cast("Caller | None", g.get("caller"))
 
 
@@ -41,7 +41,7 @@ def signed_in() -> UserRow | None:
 
 
 def person() -> UserRow:
-    """The person who asks, where the route's permission lets nobody else in."""
+    """The person who asks, where the route's permission lets no key in."""
     user = signed_in()
     assert user is not None
     return user
@@ -61,13 +61,13 @@ def _credential() -> Credential | None:
 
 
 def role_here(project: str) -> Role | None:
-    """The role in a project of whoever asks; None without one."""
+    """The caller's role in a project; None without one."""
     asks = caller()
     return None if asks is None else asks.role_in(project)
 
 
 def asks_again() -> Callable[[], Caller | None]:
-    """A way to look later whether whoever asks now still may, as long-lived streams do."""
+    """A way to look later whether the caller still may, as long-lived streams do."""
     made = services()
     if key := _bearer():
         return lambda: caller_of_key(made, key)

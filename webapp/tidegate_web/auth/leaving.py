@@ -1,4 +1,4 @@
-"""What becomes of the API keys of somebody who is disabled: they end, or another user answers for them from now on."""
+"""What becomes of the API keys of a user who is disabled: they end, or another user answers for them from now on."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -37,7 +37,7 @@ def part_from_keys(
 
 
 def _heir(connection: Connection, *, to: int, owner: AccountRow, rows: Sequence[OwnedKeyRow]) -> AccountRow:
-    """Who takes the keys over: somebody else who may sign in and is as much in each project as the keys are."""
+    """Who takes the keys over: another user who may sign in and has the keys' roles in their projects."""
     heir = users.shown(connection, user_id=to)
     if heir is None or heir.disabled_at is not None or heir.id == owner.id:
         raise Problem(422, "keysTo: there is no such user who could take the keys over.")

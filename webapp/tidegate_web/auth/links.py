@@ -1,8 +1,8 @@
 """Links that are good once: to set a password, and to join a project.
 
-Where there is a mail server they go out by mail alone, so that whoever uses one has shown that the mailbox is theirs. Else an
-admin of the installation who asks for one gets it to pass on. Nobody else does: with the link of an invitation to somebody
-else's address one could make an account in their name.
+Where there is a mail server they go out by mail alone, so that the user of one has shown that the mailbox is theirs. Else an
+admin of the installation who asks for one gets it to pass on. No other user does: with the link of an invitation to
+another address one could make an account in their name.
 """
 
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ def invitation_page(base: str, token: str) -> str:
 
 
 def hand_over(made: Services, *, to: str, subject: str, text: str, link: str, may_see: bool) -> Sent:
-    """Mail a link; without a mail server give it to whoever asked, if they ``may_see`` it."""
+    """Mail a link; without a mail server return it to the caller, if they ``may_see`` it."""
     if not made.auth.mailer.configured:
         return Sent(mailed=False, link=link if may_see else None)
     try:
@@ -70,7 +70,7 @@ def password_link(made: Services, connection: Connection, *, user_id: int, secon
 
 
 def keep_password_link(made: Services, connection: Connection, *, token: str, user_id: int, seconds: int) -> None:
-    """Let a link with this token set the user's password. The links from before stay: whoever asks for more must not be able to
+    """Let a link with this token set the user's password. The links from before stay: a client who asks for more must not be able to
     make worthless what the user has just been mailed."""
     expires = made.clock.now() + timedelta(seconds=seconds)
     users.add_password_link(
@@ -86,7 +86,7 @@ def password_mail(link: str) -> tuple[str, str]:
     """Subject and text of the mail with such a link."""
     text = (
         f"With this link you choose a password for Tidegate. It is good once:\n\n{link}\n\n"
-        "If you didn't ask for it, nothing happens until somebody opens it, and you can ignore this mail.\n"
+        "If you didn't ask for it, nothing happens until the link is opened, and you can ignore this mail.\n"
     )
     return "Choose your password for Tidegate", text
 

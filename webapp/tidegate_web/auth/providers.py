@@ -23,19 +23,19 @@ A_PAGE, MOST_PAGES = 100, 10
 
 
 class SignInRefusedError(Exception):
-    """The provider's answer doesn't let anybody in; the message may be shown."""
+    """The provider's answer lets no user in; the message may be shown."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Person:
-    """Somebody as a provider vouches for them."""
+    """A user, as a provider vouches for them."""
 
     subject: str
     email: str
     name: str
     groups: tuple[str, ...] = ()
     refresh_token: str | None = field(default=None, repr=False)
-    """With which the provider tells the groups again later; None where it gave none."""
+    """With which the provider reports the groups again later; None where it gave none."""
 
 
 class Client(Protocol):
@@ -118,7 +118,7 @@ class Provider:
 
 
 def person_of(claims: Mapping[str, object], *, groups_claim: str) -> Person:
-    """The person of OpenID Connect's standard claims. An address that isn't verified says nothing about anybody."""
+    """The person of OpenID Connect's standard claims. An address that isn't verified proves nothing."""
     email = str(claims.get("email") or "").strip().lower()
     if "@" not in email or claims.get("email_verified") is not True:
         raise SignInRefusedError("The provider doesn't vouch for your email address.")

@@ -31,7 +31,7 @@ POD_UID = "authentication.kubernetes.io/pod-uid"
 
 
 class RunTokenError(Exception):
-    """The token opens nothing; the message may be told to whoever holds it."""
+    """The token opens nothing; the message may be shown to the client."""
 
 
 class TooManyRefusedError(Exception):

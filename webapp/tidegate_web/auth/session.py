@@ -74,7 +74,7 @@ def caller_of_session(made: Services, token: str) -> Caller | None:
 def open_session(
     user: UserRow, *, how: str = "password", refresh_token: str | None = None, by_groups: bool = False
 ) -> None:
-    """Sign somebody in: a new token, whatever the browser had before. ``by_groups``: what they are depends on groups of a provider,
+    """Sign a user in: a new token, whatever the browser had before. ``by_groups``: what they are depends on groups of a provider,
     which are asked for again by the ``refresh_token``; without one the session is a short one."""
     made = services()
     now, longest = made.clock.now(), made.settings.session_max_seconds
@@ -127,7 +127,7 @@ def close_session() -> None:
 
 
 def to_login() -> Response:
-    """Send somebody to sign in, and back here afterwards."""
+    """Send a client to sign in, and back here afterwards."""
     here = None
     if request.method == "GET" and request.path != "/":
         here = request.full_path.rstrip("?")
@@ -146,7 +146,7 @@ def _load(token: str) -> SessionUser | None:
 
 
 def make_login_manager() -> LoginManager:
-    """flask-login, told how to find a session's user."""
+    """flask-login, with the way to find a session's user."""
     manager = LoginManager()
     manager.session_protection = None  # the token is what counts; addresses change on the road
     manager.user_loader(_load)

@@ -51,7 +51,7 @@ def _login_page(*, target: str | None, email: str = "", error: str | None = None
 
 
 def _by_password(made: Services, *, email: str, password: str) -> UserRow | None:
-    """Whom email and password stand for. 429 for whoever must wait, 503 when too many sign in at once: both before the hash."""
+    """Whom email and password stand for. 429 for a client that must wait, 503 when too many sign in at once: both before the hash."""
     device = device_of_request(made.settings)
     user = _user_of(made, email) if device is not None else None
     known = device.id if device is not None and user is not None and device.knows(user) else None
@@ -104,7 +104,7 @@ def _wait_words(seconds: int) -> str:
 
 
 def _send_password_link(made: Services, email: str) -> None:
-    """Mail a link, when there is such a user, behind the back of whoever asks: the answer tells nothing by its time."""
+    """Mail a link, when there is such a user, after the answer: so its time reveals nothing."""
     token, network = new_token(), client_network(_address())
     subject, text = password_mail(password_page(base_url(made), token))
 
@@ -186,7 +186,7 @@ def blueprint() -> Blueprint:
         if wait:
             detail = "Too many links were asked for. Try again later."
             raise Problem(429, detail, headers={"Retry-After": str(wait)})
-        # Nobody's mailbox is to be filled from here, and nobody told that it was.
+        # No mailbox is to be filled from here, and no client is to learn that it was.
         if not made.auth.throttle.take(limits.forgot_mail(mail=_digest(email))):
             _send_password_link(made, email)
         return render_template("forgot.html", sent=True, email=email)

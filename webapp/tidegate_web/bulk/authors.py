@@ -1,4 +1,4 @@
-"""Whether whoever asked for a bulk operation may still do it: an operation goes on for minutes, and rights end meanwhile."""
+"""Whether the author of a bulk operation may still do it: an operation goes on for minutes, and rights end meanwhile."""
 
 from collections.abc import Mapping
 from datetime import datetime

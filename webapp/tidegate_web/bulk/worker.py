@@ -1,6 +1,6 @@
 """Carries bulk operations out: a thread of each web process, of which one works at an operation.
 
-Who works at it says so again and again in Postgres; when it has been silent for a while, another goes on where the items tell.
+Who works at it says so again and again in Postgres; when it has been silent for a while, another goes on where the items show.
 An act that was done but not noted is done a second time, and comes to the same.
 """
 
@@ -74,13 +74,13 @@ class BulkWorker(threading.Thread):
                 try:
                     worked = self._work(pool)
                 except SQLAlchemyError as error:
-                    tell = log.warning if is_unavailable(error) else log.error
-                    tell("bulk operations wait", reason=str(error).partition("\n")[0])
+                    write = log.warning if is_unavailable(error) else log.error
+                    write("bulk operations wait", reason=str(error).partition("\n")[0])
                     worked = None
                 except Exception:
                     log.exception("bulk operations")
                     worked = None
-                if worked is None:  # somebody is away
+                if worked is None:  # Postgres or the apiserver is away
                     self._stopped.wait(delay)
                     delay = min(delay * 2, MOST_WAIT)
                     continue
@@ -91,7 +91,7 @@ class BulkWorker(threading.Thread):
             bulk.give_back(connection, worker=self._name)
 
     def _work(self, pool: ThreadPoolExecutor) -> bool | None:
-        """Do a piece of the oldest operation that is ours or nobody's; False when there is none, None to try later."""
+        """Do a piece of the oldest operation that is ours or free; False when there is none, None to try later."""
         now = self._made.clock.now()
         with self._made.engine.begin() as connection:
             operation = bulk.claim(connection, worker=self._name, now=now, silent_since=now - self._silence)
@@ -157,7 +157,7 @@ def _end(connection: Connection, operation: OperationRow, *, now: datetime) -> N
         outcome="refused 403",
         project=operation.project,
         target=str(operation.id),
-        detail={"reason": "whoever asked for it has lost the right to"},
+        detail={"reason": "its author has lost the right to it"},
     )
 
 

@@ -16,7 +16,7 @@ TRIES = 5
 
 
 class StaleError(Exception):
-    """The object isn't in the version that whoever writes it has seen."""
+    """The object isn't in the version that its writer has seen."""
 
 
 @dataclass(frozen=True, kw_only=True)

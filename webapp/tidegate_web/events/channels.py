@@ -3,7 +3,7 @@ and the latest progress. Who publishes and who reads meet here and nowhere else.
 
 An event's number is given when it is published, in one step with its place in the history. Counting begins at the
 current time in milliseconds, so that the numbers of an emptied Redis are beyond all that were given before, and a
-reader that comes back with an old one is told to start again instead of missing something.
+reader that comes back with an old one has to start again instead of missing something.
 """
 
 import json
@@ -36,7 +36,7 @@ PROGRESS_SECONDS = 86400
 
 
 class EventLog:
-    """Publishes the events of projects, and tells what was published after one of them."""
+    """Publishes the events of projects, and gives what was published after one of them."""
 
     def __init__(self, *, redis: Redis, history: int) -> None:
         self._redis = redis
@@ -61,7 +61,7 @@ class EventLog:
         return int(cast("bytes | None", self._redis.get(f"tg:seq:{project}")) or 0)
 
     def after(self, project: str, seq: int) -> list[tuple[int, str]] | None:
-        """What was published after event ``seq``; None when that can't be told any more."""
+        """What was published after event ``seq``; None when that isn't known any more."""
         last = self.last(project)
         if seq == last:
             return []
@@ -78,7 +78,7 @@ class EventLog:
 
 
 def publish_logs(redis: Redis, messages: Sequence[tuple[str, Mapping[str, object]]]) -> None:
-    """Tell viewers of (run uid, message): chunks and end marks that Postgres has."""
+    """Publish to viewers (run uid, message): chunks and end marks that Postgres has."""
     pipeline = redis.pipeline(transaction=False)
     for run_uid, message in messages:
         pipeline.publish(f"{LOGS_CHANNEL}{run_uid}", json.dumps(message, separators=(",", ":")))

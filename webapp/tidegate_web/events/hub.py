@@ -21,7 +21,7 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 class Signal(Enum):
-    """What a stream is told beside messages."""
+    """What a stream gets beside messages."""
 
     QUIET = "nothing came in the time given"
     BROKEN = "messages may have been missed"

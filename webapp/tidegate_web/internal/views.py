@@ -1,4 +1,4 @@
-"""``/internal/v1``: progress, results, checkpoints, metadata and children of runs, asked and told by their pods.
+"""``/internal/v1``: progress, results, checkpoints, metadata and children of runs, read and reported by their pods.
 
 What is answered with success is committed; while Postgres is away the answer is 503, and the pod tries again.
 """
@@ -35,15 +35,15 @@ def blueprint() -> Blueprint:
 
     @area.post("/runs/<uid>/progress")
     @requires(Permission.RUN_TOKEN)
-    @describes("Tell how far the run is", name="tell_progress", body=ProgressTold, status=204)
+    @describes("Report the progress of the run", name="tell_progress", body=ProgressTold, status=204)
     def progress(uid: str) -> tuple[str, int]:
         made = services()
         identity = identify(made, uid)
         said = bodies.read(ProgressTold, nul_too=True)
-        told = ProgressReport(
+        report = ProgressReport(
             identity=identity, progress=said.progress, message=clean(said.message), at=made.clock.now()
         )
-        if not made.runs.progress.tell(told):
+        if not made.runs.progress.report(report):
             raise Problem(503, "The progress can't be kept at the moment.", headers={"Retry-After": "5"})
         return "", 204
 

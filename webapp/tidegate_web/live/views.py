@@ -33,7 +33,7 @@ RUNS = Parameter(name="runs", description="Of these runs: uids with commas.")
 TAG = Parameter(name="tag", description="Of runs with this tag.")
 SEEN = (
     Parameter(name="Last-Event-ID", description="Go on after this event.", place="header"),
-    Parameter(name="after", description="The same, for whoever can't send headers."),
+    Parameter(name="after", description="The same, for clients that can't send headers."),
 )
 
 
@@ -55,7 +55,7 @@ def last_event_id() -> int | None:
 
 
 class Watch:
-    """Tells a stream when to look again whether its user may still read, and when it has been quiet too long."""
+    """Says when a stream has to look again whether its user may still read, and when it has been quiet too long."""
 
     def __init__(self, made: Services, *, asks_again: Callable[[], Caller | None], project: str) -> None:
         self._made = made
@@ -165,8 +165,8 @@ def _events(
 
 
 def _logs(made: Services, run: RunRow, after: int | None, watch: Watch) -> Iterator[str]:
-    """Stored chunks, then live ones; a live chunk that doesn't follow the last one sends us back to what is stored. Whoever
-    comes with a chunk that the run doesn't have gets ``reset``, and all of it."""
+    """Stored chunks, then live ones; a live chunk that doesn't follow the last one sends us back to what is stored. A client
+    that comes with a chunk that the run doesn't have gets ``reset``, and all of it."""
     with made.hub.subscribe(LOGS_CHANNEL + run.uid) as stream:
         yield f"retry: {RETRY_MS}\n: welcome\n\n"
         last = after or 0
@@ -179,12 +179,12 @@ def _logs(made: Services, run: RunRow, after: int | None, watch: Watch) -> Itera
         if not known:
             last = 0
             yield event_text(data={"after": 0}, event="reset", number=0)
-        told: set[str] = set()
+        sent: set[str] = set()
         behind = True
         while watch.still_allowed():
             if behind:
                 try:
-                    for text, number in _stored(made, run, last, told):
+                    for text, number in _stored(made, run, last, sent):
                         last = number
                         yield text
                 except Exception as error:
@@ -214,7 +214,7 @@ def _logs(made: Services, run: RunRow, after: int | None, watch: Watch) -> Itera
                 yield event_text(data=chunk, event="chunk", number=last)
 
 
-def _stored(made: Services, run: RunRow, last: int, told: set[str]) -> Iterator[tuple[str, int]]:
+def _stored(made: Services, run: RunRow, last: int, sent: set[str]) -> Iterator[tuple[str, int]]:
     while True:
         found = stored_logs.next_chunks(made, run, after=last)
         for chunk in found.chunks:
@@ -224,7 +224,7 @@ def _stored(made: Services, run: RunRow, last: int, told: set[str]) -> Iterator[
             break
     for end in found.ends:
         key = f"{end.attempt}/{end.pod_uid}"
-        if key not in told:
-            told.add(key)
+        if key not in sent:
+            sent.add(key)
             data = {"attempt": end.attempt, "pod": end.pod_name, "end": end.mark, "reason": end.reason}
             yield event_text(data=data, event="end"), last

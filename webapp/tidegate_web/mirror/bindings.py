@@ -1,6 +1,6 @@
 """The web app's rights in a project: RoleBindings in its namespace, one for each of our service accounts that has any.
 
-The mirror makes them, which nobody can reach, and not the process that people talk to. It may bind exactly the ClusterRoles
+The mirror creates them, which no client can reach, and not the process that people talk to. It may bind exactly the ClusterRoles
 of the settings.
 """
 
@@ -42,7 +42,7 @@ class Bindings:
             try:
                 self._cluster.write("POST", bindings_path(project), body=self._body(role))
             except ClusterError as error:
-                # Made in between. One of somebody else's making is left alone; the watches then tell what is forbidden.
+                # Made in between. One that another client created is left alone; the watches then show what is forbidden.
                 if error.reason != "AlreadyExists":
                     raise
 

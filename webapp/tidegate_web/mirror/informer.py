@@ -1,7 +1,7 @@
-"""List, then watch, for ever: what a kind of object looks like in the cluster, told as pages, changes and re-lists.
+"""List, then watch, for ever: what a kind of object looks like in the cluster, handed on as pages, changes and re-lists.
 
 A watch goes on from where it broke. When that place is gone (410) everything is listed again, and what isn't listed
-any more was deleted meanwhile: nothing else will ever tell. The same when the cluster is older than that place, as after
+any more was deleted meanwhile: nothing else will ever report it. The same when the cluster is older than that place, as after
 an etcd was restored from a backup: a watch from there would be silent until as much has happened again.
 """
 
@@ -45,7 +45,7 @@ class WatchStatus(TypedDict, total=False):
 
 
 class Handler(Protocol):
-    """What is told of a kind of object. An object with which ``put`` or ``deleted`` breaks is set aside by the informer; the
+    """What gets the objects of a kind. An object with which ``put`` or ``deleted`` breaks is set aside by the informer; the
     handler releases it."""
 
     def put(self, item: KubeObject, *, listed: bool, retry: Callable[[], None]) -> None:

@@ -68,7 +68,7 @@ def reduce_pod(item: KubeObject) -> Pod:
 
 
 class PodTable:
-    """The pods there are, fed by an informer; tells a listener of every change."""
+    """The pods there are, fed by an informer; calls a listener on every change."""
 
     def __init__(self, *, changed: Callable[[Pod], None]) -> None:
         self._changed = changed
@@ -112,7 +112,7 @@ class PodTable:
 
 
 class PodHandler:
-    """What an informer of one scope tells, on its way into the table."""
+    """The handler of one scope's informer: it fills the table."""
 
     def __init__(self, *, table: PodTable, quarantine: Quarantine, project: str | None) -> None:
         self._table = table
@@ -136,7 +136,7 @@ class PodHandler:
 
 
 class Owners:
-    """Finds out whose a pod is: one GET a Job, remembered by its uid. What that tells of its spec is kept."""
+    """Finds out whose a pod is: one GET a Job, remembered by its uid. The spec that the Job carries is kept."""
 
     def __init__(self, cluster: Cluster, *, specs: SpecKeeper, remember: int = 50_000) -> None:
         self._cluster = cluster
@@ -146,7 +146,7 @@ class Owners:
         self._lock = threading.Lock()
 
     def of(self, pod: Pod) -> Owner | None:
-        """The run and attempt of a pod, None when it is nobody's (or its Job is gone). ClusterError and SQLAlchemyError to ask again."""
+        """The run and attempt of a pod, None when it is of no run (or its Job is gone). ClusterError and SQLAlchemyError to ask again."""
         if pod.job is None:
             return None
         name, uid = pod.job

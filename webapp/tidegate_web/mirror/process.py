@@ -1,4 +1,4 @@
-"""The mirror's life: see to the schema, wait to lead, work until the lead is lost or a thread fails, and again, until told to stop."""
+"""The mirror's life: see to the schema, wait to lead, work until the lead is lost or a thread fails, and again, until it is stopped."""
 
 import threading
 import time

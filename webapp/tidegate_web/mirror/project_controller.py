@@ -50,7 +50,7 @@ class ProjectKeeper(Worker):
         quarantine: Quarantine,
         stop: threading.Event,
     ) -> None:
-        """``gone`` is told of projects whose namespace was deleted, and in which version of the cluster."""
+        """``gone`` is called with projects whose namespace was deleted, and in which version of the cluster."""
         super().__init__(name="project keeper", stop=stop)
         self._cluster = cluster
         self._engine = engine
@@ -76,7 +76,7 @@ class ProjectKeeper(Worker):
             label_selector=PROJECT_SELECTOR,
         )
 
-    # What the informer tells.
+    # Called by the informer.
 
     def put(self, item: KubeObject, *, listed: bool, retry: Callable[[], None]) -> None:
         del listed, retry
@@ -171,7 +171,7 @@ class ProjectKeeper(Worker):
             raise failed
 
     def _find_gone(self, wanted: set[str]) -> None:
-        """Of a namespace that was deleted while nobody looked, nothing else will ever tell."""
+        """Nothing else will ever report a namespace that was deleted while no mirror watched."""
         with self._engine.connect() as connection:
             stored = runs.projects_in_cluster(connection)
         for project in sorted(stored - wanted):

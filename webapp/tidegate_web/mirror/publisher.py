@@ -1,4 +1,4 @@
-"""From the outbox to Redis, in order. A row is deleted after Redis has taken it: whoever dies in between publishes it
+"""From the outbox to Redis, in order. A row is deleted after Redis has taken it: a mirror that dies in between publishes it
 again, and readers see the same state twice rather than never.
 
 A project whose history Redis refuses (a key of another type, numbers that were lost) is begun again: its readers get ``reset``. If

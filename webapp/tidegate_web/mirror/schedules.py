@@ -1,6 +1,6 @@
 """What Schedules say of their finished runs: which must stay for now, and how many are kept.
 
-They are listed anew in each sweep, after the candidates were read from Postgres: a Schedule is there before its runs, so
+They are listed again in each sweep, after the candidates were read from Postgres: a Schedule is there before its runs, so
 none that holds one of them is missed, which nothing that is remembered could promise.
 """
 
@@ -26,7 +26,7 @@ class Schedule:
     project: str
     name: str
     counted_to: float
-    """The last tick that its status tells of; before the first one, its creation."""
+    """The last tick in its status; before the first one, its creation."""
     keep_succeeded: int | None
     keep_failed: int | None
 
@@ -37,7 +37,7 @@ class Schedule:
         return cls(
             project=metadata["namespace"],
             name=metadata["name"],
-            # A time that can't be read tells of no tick.
+            # A time that can't be read stands for no tick.
             counted_to=0.0 if counted is None else counted.timestamp(),
             keep_succeeded=whole_number(spec.get("successfulRunsHistoryLimit")),
             keep_failed=whole_number(spec.get("failedRunsHistoryLimit")),
@@ -70,7 +70,7 @@ class Schedules:
         return cls(found, unread=unread)
 
     def hold(self, row: CandidateRow) -> bool:
-        """Whether a run must stay until its Schedule tells of it. A Schedule that is gone holds nothing."""
+        """Whether a run must stay until its Schedule has counted it. A Schedule that is gone holds nothing."""
         if row.schedule is None:
             return False
         if (row.project, row.schedule) in self._unread:

@@ -1,4 +1,4 @@
-"""Keeps the specs of Tasks that runs are started with: a Job, which tells its spec, goes before its run is forgotten."""
+"""Keeps the specs of Tasks that runs are started with: a Job, which carries its spec, goes before its run is forgotten."""
 
 import threading
 from datetime import datetime, timedelta

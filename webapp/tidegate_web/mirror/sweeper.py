@@ -41,7 +41,7 @@ KIND = "Deletion"
 AT_ONCE = 500
 SWEEP_PATIENCE_SECONDS = 120.0
 BULK_KEPT = timedelta(days=30)
-"""How long it is told what became of a bulk operation."""
+"""How long the outcome of a bulk operation is kept."""
 
 
 class Sweeper(Worker):
@@ -174,7 +174,7 @@ class Sweeper(Worker):
                 f"{runs_path(row.project)}/{row.name}", uid=row.uid, resource_version=row.resource_version
             )
         except ClusterError as error:
-            # Gone, or changed since it was stored: the watch tells.
+            # Gone, or changed since it was stored: the watch reports it.
             if not error.is_gone:
                 raise
 

@@ -65,7 +65,7 @@ Item = Change | Gone | Listed
 
 
 class RunWriter(Worker):
-    """Writes what the informers tell. There is one, so that a run's changes keep their order."""
+    """Writes what the informers report. There is one, so that a run's changes keep their order."""
 
     def __init__(
         self,
@@ -148,8 +148,8 @@ class RunWriter(Worker):
             except Exception as error:
                 if is_of_the_data(error):
                     return error
-                tell = log.warning if is_unavailable(error) else log.error
-                tell("waiting to write runs", reason=str(error).partition("\n")[0])
+                write = log.warning if is_unavailable(error) else log.error
+                write("waiting to write runs", reason=str(error).partition("\n")[0])
             else:
                 return None
             self.stop_event.wait(delay)
@@ -245,13 +245,13 @@ class RunWriter(Worker):
             if error.not_found:
                 return True
             if error.status == 403:
-                return False  # no longer ours to see; whoever sees it again lists anew
+                return False  # no longer ours to see; the informer that sees it again lists it
             raise
         return bool(found["metadata"]["uid"] != uid)
 
 
 class RunHandler:
-    """What an informer of TaskRuns tells, on its way to the writer, which releases what it has stored."""
+    """The handler of an informer of TaskRuns: it hands them to the writer, which releases what it has stored."""
 
     def __init__(self, *, writer: RunWriter, project: str | None) -> None:
         self._writer = writer

@@ -52,8 +52,8 @@ class Call:
     @property
     def words(self) -> Mapping[str, str]:
         """What may stand in braces in a summary or name."""
-        told = {**self.place.arguments, "method": self.method.lower()}
-        return told | {"one": told["kind"].removesuffix("s")} if "kind" in told else told
+        words = {**self.place.arguments, "method": self.method.lower()}
+        return words | {"one": words["kind"].removesuffix("s")} if "kind" in words else words
 
     @property
     def name(self) -> str:
@@ -171,8 +171,8 @@ def _problem(status: int) -> Schema:
     return made
 
 
-def _parameter(told: Parameter) -> Schema:
-    return {"name": told.name, "in": told.place, "description": told.description, "schema": dict(told.schema)}
+def _parameter(one: Parameter) -> Schema:
+    return {"name": one.name, "in": one.place, "description": one.description, "schema": dict(one.schema)}
 
 
 def _tag(place: Place) -> str:

@@ -1,4 +1,4 @@
-"""Parameters of a query and headers: said once, read by views and told by the description."""
+"""Parameters of a query and headers: declared once, read by views and listed by the description."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -44,10 +44,10 @@ class WholeNumber(Parameter):
     schema: Mapping[str, object] = field(init=False)
 
     def __post_init__(self) -> None:
-        told: JsonObject = {"type": "integer", "minimum": self.least, "maximum": self.most}
+        schema: JsonObject = {"type": "integer", "minimum": self.least, "maximum": self.most}
         if self.least < self.default < self.most:  # else it stands for "from the beginning"
-            told["default"] = self.default
-        object.__setattr__(self, "schema", told)
+            schema["default"] = self.default
+        object.__setattr__(self, "schema", schema)
 
     def asked(self) -> int:
         """What the request says; 422 for anything else."""

@@ -72,7 +72,7 @@ def schemas_of(types: Sequence[Any]) -> tuple[list[Schema], dict[str, Schema]]:
 
 
 def _plain(node: Any) -> Any:
-    """Without what only a CRD knows, names that are told already, and defaults that mean absence."""
+    """Without what only a CRD knows, titles that repeat a name, and defaults that mean absence."""
     if isinstance(node, list):
         return [_plain(item) for item in node]
     if not isinstance(node, dict):

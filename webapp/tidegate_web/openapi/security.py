@@ -55,7 +55,7 @@ def security_of(permission: Permission, method: str) -> list[dict[str, list[str]
 
 
 def refusals(permission: Permission, method: str) -> Iterator[int]:
-    """Errors of whoever may not call, or calls too often."""
+    """Errors of a caller who may not call, or calls too often."""
     yield 401
     yield 429
     if permission not in (Permission.PUBLIC, Permission.SIGNED_IN) or method not in READING:

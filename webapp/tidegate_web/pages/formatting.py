@@ -39,7 +39,7 @@ def duration(seconds: float | None) -> str:
     if seconds is None or seconds < 0:
         return ""
     if seconds < 1:
-        return "< 1 s"  # a node tells whole seconds
+        return "< 1 s"  # a node reports whole seconds
     if seconds < 10:
         return f"{round(seconds, 1):g} s"
     whole = int(seconds)
@@ -115,7 +115,7 @@ def size(count: object) -> str:
 
 
 def digest(text: object, *, length: int = 12) -> str:
-    """The beginning of a digest in hex, with its algorithm where that is told: enough to tell it from others."""
+    """The beginning of a digest in hex, with its algorithm where that is known: enough to distinguish it."""
     _, _, digest = str(text or "").rpartition("@")
     algorithm, colon, value = digest.rpartition(":")
     return f"{algorithm}{colon}{value[:length]}"
@@ -134,8 +134,8 @@ def final(attempt: Mapping[str, object]) -> bool:
 
 
 def details(detail: Mapping[str, object]) -> str:
-    """What an entry of the audit log tells beside who and what, without what was left open."""
-    told = {name: value for name, value in detail.items() if value is not None}
+    """What an entry of the audit log says beside who and what, without what was left open."""
+    given = {name: value for name, value in detail.items() if value is not None}
     return " · ".join(
-        f"{name}: {', '.join(map(str, value)) if isinstance(value, list) else value}" for name, value in told.items()
+        f"{name}: {', '.join(map(str, value)) if isinstance(value, list) else value}" for name, value in given.items()
     )

@@ -1,4 +1,4 @@
-"""Forms of pages: what they send is bounded and checked here, and what is wrong is told on the page that sent it."""
+"""Forms of pages: what they send is bounded and checked here, and what is wrong is shown on the page that sent it."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""The pages about people and keys. Their forms go through the same functions as the API; what is wrong is told on the page
+"""The pages about people and keys. Their forms go through the same functions as the API; what is wrong is shown on the page
 that sent it, and a secret is shown on the page that answers its making, and nowhere else.
 """
 

@@ -1,4 +1,4 @@
-"""The TaskSpec that a run's page shows: of the newest attempt that tells which it used."""
+"""The TaskSpec that a run's page shows: of the newest attempt that names the one it used."""
 
 import json
 from collections.abc import Mapping, Sequence

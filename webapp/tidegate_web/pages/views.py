@@ -110,17 +110,17 @@ def blueprint() -> Blueprint:
             require_project(made, project)
         seq = last_event(project)
         row = find(made, project, run)
-        told = details_of(made, row)
+        details = details_of(made, row)
         role, now = role_here(project), made.clock.now()
-        attempts = responses.attempts(row, told.progress)
+        attempts = responses.attempts(row, details.progress)
         return render_template(
             "_run.html" if fragment_wanted() else "run.html",
             project=project,
             run=row,
             attempts=attempts,
             last=attempts[-1] if attempts else {},
-            ends={end.attempt: end for end in told.ends},
-            metadata=told.metadata,
+            ends={end.attempt: end for end in details.ends},
+            metadata=details.metadata,
             away=row.from_cluster,
             requester=responses.requester(row),
             task_spec=spec_shown(made, row, attempts, role=role),

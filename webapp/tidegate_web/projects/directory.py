@@ -15,7 +15,7 @@ from tidegate_web.cluster.objects import KubeObject, labels_of
 from tidegate_web.shared.times import parse_time
 
 READY_SECONDS = 5.0
-"""How long whoever makes a project waits for the mirror to grant us our rights in it."""
+"""How long the creation of a project waits for the mirror to grant us our rights in it."""
 
 
 class NoProjectError(Exception):
@@ -115,7 +115,7 @@ class Projects:
             try:
                 self._cluster.write("POST", NAMESPACES, body=self._namespace(name, who=who))
             except ClusterError as error:
-                # Somebody was quicker.
+                # Another request was quicker.
                 found = self._cluster.get_namespace(name) if error.reason == "AlreadyExists" else None
                 if found is None:
                     raise
@@ -125,7 +125,7 @@ class Projects:
         metadata = found["metadata"]
         if labels_of(found).get(PROJECT_LABEL) != "true":
             raise NoProjectError(
-                "There is a namespace of this name that is no project. Whoever administers the cluster makes it one: "
+                "There is a namespace of this name that is no project. An admin of the cluster makes it one: "
                 f"kubectl label namespace {name} {PROJECT_LABEL}=true {POD_SECURITY_LABEL}=baseline"
             )
         if metadata.get("deletionTimestamp"):

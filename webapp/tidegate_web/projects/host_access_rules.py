@@ -18,7 +18,7 @@ def check_host_access(made: Services, project: str, task: Mapping[str, object], 
     except ClusterError as error:
         if error.unavailable:
             raise from_cluster(error) from error
-        # Whoever installs has not granted the read: what can't be known isn't allowed.
+        # The installation has not granted the read: what can't be known isn't allowed.
         raise Problem(422, f"Whether the project allows access to its nodes can't be read: {error.message}") from error
     if violation is None:
         return

@@ -65,7 +65,7 @@ def invite(
 ) -> tuple[InvitationRow, Sent]:
     """Invite an address, which need not be a user's yet. ``base``: how the link begins."""
     require_project(made, project, to_write=True)
-    actor.check_lasting("invite anybody")
+    actor.check_lasting("invite a user")
     token = new_token()
     with audited(made, actor, "invitation.create", project=project, target=email, detail={"role": role.label}):
         wanted = members.NewInvitation(

@@ -114,7 +114,7 @@ def _reschedule(made: Services, row: RunRow, start_after: str | None) -> KubeObj
     resource = made.cluster.get_run(row.project, row.name)
     if resource["metadata"]["uid"] != row.uid:
         raise Problem(409, "The run is gone from the cluster.")
-    # The status tells of its first Job a little later than the Job is there.
+    # The status names its first Job a little later than the Job is there.
     started = (resource.get("status") or {}).get("phase") != "Pending"
     if started or made.cluster.exists(f"{jobs_path(row.project)}/{job_name(row.name, row.uid, 1)}"):
         raise Problem(409, "The run has begun already.")

@@ -20,7 +20,7 @@ COUNTS = frozenset(
     }
 )  # fmt: skip
 OPAQUE = frozenset({"payload", "payloadSchema", "podTemplate", "env", "envFrom", "resources", "labels", "annotations"})
-"""What is within these is somebody else's, and has bounds of its own."""
+"""What is within these isn't ours, and has bounds of its own."""
 
 
 def check_bounds(spec: Mapping[str, object], *, within: str = "") -> None:

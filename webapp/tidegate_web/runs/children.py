@@ -1,7 +1,7 @@
 """Children: runs that a run creates, looks at, cancels and reads, by the token of its pod.
 
 Which runs are its own: they name it as ``parentRun``, were created here in its name, and not before it was there, as names are used
-again. A run may also look at a run that one of its idempotency keys has met, whoever created it: the meeting is noted when it
+again. A run may also look at a run that one of its idempotency keys has met, also of another author: the meeting is noted when it
 happens. All others are refused alike, so that nothing is learned of runs by guessing.
 """
 

@@ -72,7 +72,7 @@ def wanted_run(project: str, body: Mapping[str, object], *, actor: Actor, header
 
 def check_task(made: Services, project: str, run: NewRun, *, payload: bool = True) -> None:
     """422 for a task that may not run in the project and, with ``payload``, for a payload that its schema doesn't take. Where the
-    Task can't be asked for, the operator tells."""
+    Task can't be asked for, the operator checks."""
     try:
         task = made.runs.queues.task_spec(project, run.spec)
     except ClusterError:
@@ -114,7 +114,7 @@ def create_all(
     refused = [
         wanted[number]
         for number, answer in zip(todo, created, strict=True)
-        if isinstance(answer, Problem) and answer.status != 503  # there, nobody knows whether it was made
+        if isinstance(answer, Problem) and answer.status != 503  # there it isn't known whether it was created
     ]
     _release(made, project, refused)
     good = {n: answer for n, answer in zip(todo, created, strict=True) if isinstance(answer, _Created)}

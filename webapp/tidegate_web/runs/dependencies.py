@@ -57,5 +57,5 @@ def _archived(made: Services, project: str, name: str) -> RunRow | None:
         if row is None or row.deleted_at is None or made.cluster.exists(f"{runs_path(project)}/{name}"):
             return None
     except ClusterError:
-        return None  # creating the run will tell
+        return None  # creating the run will show
     return row

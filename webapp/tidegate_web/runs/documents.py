@@ -82,7 +82,7 @@ def change_metadata(made: Services, run: RunIdentity, body: JsonObject) -> JsonO
                 bound=made.settings.archive_bound,
                 apply=lambda before: metadata_change.applied(before, change),
             )
-            metadata.tell(
+            metadata.report(
                 connection,
                 project=run.project,
                 run_uid=run.run_uid,

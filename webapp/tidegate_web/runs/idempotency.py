@@ -26,7 +26,7 @@ MAY_DIFFER = frozenset(
 )
 """What may differ between a request and its run: it can be changed, was settled when the run was made, or says who asked."""
 NOT_COMPARED = frozenset({"idempotencyKey", "startAfter"})
-"""What two requests of one key may have differently: a client that tries again reckons now + delay anew."""
+"""What two requests of one key may have differently: a client that tries again computes now + delay again."""
 SLACK = timedelta(days=1)
 """A run of the same name that is older than its reservation by more than clocks differ is one of an expired key."""
 
@@ -39,7 +39,7 @@ class KeyedRequest:
     """Its Task; empty for an inline one."""
     key: str
     digest: bytes
-    """Of what was sent, by which two requests are told apart."""
+    """Of what was sent, by which two requests are distinguished."""
     name: str
 
 
@@ -97,7 +97,7 @@ def reserve(
         if found is None:
             raise Problem(410, "The run of this idempotency key was deleted for good.")
         return found
-    # Whoever reserved it may have died, or be at work now, or have made the run without this API: its name tells.
+    # The request that reserved it may have died, or be at work now, or the run was made without this API: its name shows.
     found = runs.find(connection, project=project, reference=wanted.name)
     since = now - KEPT if kept is None else kept.created - SLACK
     if found is None or found.spec.get("idempotencyKey") != wanted.key or found.created < since:
@@ -115,7 +115,7 @@ def finish(connection: Connection, made: Services, project: str, wanted: KeyedRe
 
 
 def used(made: Services, project: str, wanted: KeyedRequest, *, run_uid: str) -> UsedKey:
-    """The same, for whoever writes it with its run."""
+    """The same, to be written with its run."""
     return UsedKey(
         project=project,
         task=wanted.task,

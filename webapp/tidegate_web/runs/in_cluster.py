@@ -89,7 +89,7 @@ class ClusterRuns:
 
     def of(self, project: str) -> Found:
         """All of a project."""
-        with self._lock:  # whoever comes while it is asked gets the same answer
+        with self._lock:  # a request that comes while it is asked gets the same answer
             now = time.monotonic()
             self._found = {name: found for name, found in self._found.items() if found.until > now}
             if project not in self._found:

@@ -21,7 +21,7 @@ from tidegate_web.store.run_rows import RunRow
 
 @dataclass(frozen=True, kw_only=True)
 class RunDetails:
-    """What pods and the mirror have told of a run."""
+    """What pods and the mirror have reported of a run."""
 
     progress: dict[int, ProgressRow] = field(default_factory=dict)
     ends: Sequence[LogEndRow] = ()

@@ -1,7 +1,7 @@
 """Whether a queue takes more runs: its ``maxPending`` against what its status says waits.
 
 The status is written once a second and remembered here for another or two, so a burst may overshoot. It is a brake for
-callers, no lock: whoever has rights in the cluster isn't held by it, and where the apiserver doesn't tell, nobody is.
+callers, no lock: clients of the apiserver aren't held by it, and where the apiserver doesn't answer, no caller is.
 """
 
 import math

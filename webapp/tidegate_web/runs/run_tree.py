@@ -13,7 +13,7 @@ from tidegate_web.store.run_rows import RunSummaryRow
 LEVELS = 4
 MOST = 200
 SLACK = timedelta(minutes=1)
-"""By which the clock of a node, which tells when a run ended, may differ from the apiserver's."""
+"""By which the clock of a node, which says when a run ended, may differ from the apiserver's."""
 
 Ask = Callable[[Collection[str], datetime, datetime, int], Sequence[RunSummaryRow]]
 """Runs with one of these parents, made between two times, oldest first; so many at most."""

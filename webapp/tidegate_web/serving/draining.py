@@ -65,7 +65,7 @@ class DrainUnread:
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         length = _length(environ)
-        # Whose end nothing tells is not read: that would wait for ever.
+        # A body without a known end is not read: that would wait for ever.
         if length is None and not environ.get("wsgi.input_terminated"):
             return self._app(environ, start_response)
         counted = CountedInput(environ["wsgi.input"], length=length)

@@ -15,7 +15,7 @@ _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 class Role(IntEnum):
-    """What somebody is in a project; each may do what the one before may."""
+    """The role of a user or a key in a project; each may do what the one before may."""
 
     VIEWER = 1
     OPERATOR = 2
@@ -34,7 +34,7 @@ class Role(IntEnum):
 
 
 class Permission(Enum):
-    """What a route asks of whoever calls it."""
+    """What a route requires of its caller."""
 
     PUBLIC = "anyone, also without signing in"
     SIGNED_IN = "anyone who is signed in, people and API keys"

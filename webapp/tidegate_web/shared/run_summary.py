@@ -1,4 +1,4 @@
-"""A run in a few words, as lists and webhooks tell it. Pure."""
+"""The summary of a run that lists and webhooks give. Pure."""
 
 from datetime import datetime
 from typing import Annotated, Protocol, cast
@@ -66,7 +66,7 @@ class RunColumns(Protocol):
 
 
 def as_phase(text: str) -> Phase:
-    """A phase in an answer, where it is its text: a phase that a client made up is told as it is."""
+    """A phase in an answer, where it is its text: a phase that a client made up is given as it is."""
     return cast("Phase", text)
 
 

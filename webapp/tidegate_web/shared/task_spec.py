@@ -46,7 +46,7 @@ def shown(text: str, *, whole: bool) -> object:
 
 
 def sees_values(role: Role | None) -> bool:
-    """Whether somebody of this role sees literal values of the environment. Viewers don't: people write passwords there."""
+    """Whether a user of this role sees literal values of the environment. Viewers don't: people write passwords there."""
     return role is not None and role >= Role.OPERATOR
 
 

@@ -1,4 +1,4 @@
-"""What a webhook tells: that a run has ended, and how. Pure."""
+"""The body of a webhook: that a run has ended, and how. Pure."""
 
 from tidegate_web.shared.json_types import JsonObject
 from tidegate_web.shared.run_summary import RunColumns, run_summary

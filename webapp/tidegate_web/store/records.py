@@ -117,7 +117,7 @@ T = TypeVar("T")
 
 def clean(value: T) -> T:
     """The same value without what Postgres refuses in text and jsonb: NUL and half characters become U+FFFD."""
-    # Next to none has one; written out, that is told many times sooner than by a walk through it.
+    # Next to none has one; written out, that shows many times sooner than by a walk through it.
     written = json.dumps(value, default=str)
     cleaned = json_text.without_unstorable(written)
     return value if cleaned is written else cast("T", json.loads(cleaned))
@@ -180,7 +180,7 @@ def run_record(resource: Mapping[str, object], *, default_ttl_seconds: int) -> R
         ttl = whole_number(status.get("ttlSecondsAfterFinished"), most=LARGEST_VERSION)
     expires_at = None
     if finished_at is not None:
-        # A time of the end before the creation is somebody's mistake, and no reason to delete the run at once.
+        # A time of the end before the creation is a client's mistake, and no reason to delete the run at once.
         expires_at = times.later(max(finished_at, created), seconds=default_ttl_seconds if ttl is None else ttl)
     return RunRecord(
         uid=uid,

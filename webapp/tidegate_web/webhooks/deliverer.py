@@ -1,4 +1,4 @@
-"""Sends what is due, in the process of the mirror that leads. An attempt that nobody finished is made again: a receiver may
+"""Sends what is due, in the process of the mirror that leads. An attempt that wasn't finished is made again: a receiver may
 get a delivery twice, with one id, and never misses one while it can still be tried.
 """
 
@@ -36,7 +36,7 @@ SWEEP_SECONDS = 600.0
 
 
 class Deliverer(Worker):
-    """Looks every second, and at once when it is told that runs were written."""
+    """Looks every second, and at once when runs were written."""
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
 """Follows the log of a run's pod from its start to its end.
 
-A log's offsets count the bytes of the container's output, and of marks where some of it is missing. Whoever comes back
+A log's offsets count the bytes of the container's output, and of marks where some of it is missing. A reader that comes back
 after a break goes on after the last line that is stored (``lines.py``). A follow that ends is followed by one plain
 read after the container's end: only that says that nothing is missing.
 """
@@ -67,7 +67,7 @@ class Follower:
         self._place = Place()
         self._total = 0
 
-    def tell(self, pod: Pod) -> None:
+    def update(self, pod: Pod) -> None:
         """The pod has changed."""
         # A deletion that was found by a re-list knows no more than we did.
         self._pod = pod
@@ -101,7 +101,7 @@ class Follower:
             reading.close()
 
     def look(self) -> None:
-        """See, from another thread, whether the node has begun a file that the reader wasn't told of."""
+        """See, from another thread, whether the node has begun a file that the reader doesn't know of."""
         reading = self._reading
         if reading is not None:
             reading.look()
@@ -156,7 +156,7 @@ class Follower:
 
     def _find_created(self) -> datetime | None:
         """When the run was created, which says where its logs are kept; None for a run that was never stored and is
-        gone: nobody will ask for its logs."""
+        gone: its logs won't be asked for."""
         assert self._owner is not None
         uid, name = self._owner.run_uid, self._owner.run_name
         delay = 0.2

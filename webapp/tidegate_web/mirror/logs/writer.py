@@ -1,5 +1,5 @@
 """Log chunks into Postgres, many followers' at a time, then to viewers. One writer, so that the chunks of a run are
-stored in the order of their ids and a viewer can tell whether it has missed one.
+stored in the order of their ids and a viewer can see whether it has missed one.
 
 A log of which Postgres refuses a piece is set aside; those of others are stored. A log of a project that has used what the archive
 keeps for it is cut.

@@ -131,7 +131,7 @@ class ProjectBytes(Base):
 
 
 class AttemptProgress(Base):
-    """The last progress that an attempt told."""
+    """The last progress that an attempt reported."""
 
     __tablename__ = "attempt_progress"
     run_uid: Mapped[str] = mapped_column(Uid, primary_key=True)
@@ -165,7 +165,7 @@ class Checkpoint(Base):
 
 
 class RunMetadata(Base):
-    """What a run told of itself."""
+    """The metadata that a run has set."""
 
     __tablename__ = "run_metadata"
     run_uid: Mapped[str] = mapped_column(Uid, primary_key=True)

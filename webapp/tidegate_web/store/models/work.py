@@ -40,7 +40,7 @@ class IdempotencyKey(Base):
 
 
 class MetRun(Base):
-    """A run that an idempotency key of another run has met, whoever made it: that one may look how it fares."""
+    """A run that an idempotency key of another run has met, also of another author: the first may read its status."""
 
     __tablename__ = "met_runs"
     run_uid: Mapped[str] = mapped_column(Uid, primary_key=True)
@@ -88,7 +88,7 @@ class BulkItem(Base):
 
 
 class Outbox(Base):
-    """Events written with the change that they tell of, until they are published."""
+    """Events written with the change that they report, until they are published."""
 
     __tablename__ = "outbox"
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
@@ -114,7 +114,7 @@ class Webhook(Base):
 
 
 class WebhookDelivery(Base):
-    """One thing to tell a webhook: ``pending`` until it is ``delivered`` or ``failed``."""
+    """One request to a webhook: ``pending`` until it is ``delivered`` or ``failed``."""
 
     __tablename__ = "webhook_deliveries"
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)

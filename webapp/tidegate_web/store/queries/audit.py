@@ -70,16 +70,16 @@ def count(
     window_seconds: int,
     detail: Mapping[str, object] | None = None,
 ) -> None:
-    """Write down what anybody may cause as often as they like: one entry for all alike in a window of time, with their number."""
+    """Write down what any client may cause as often as they like: one entry for all alike in a window of time, with their number."""
     since = datetime.fromtimestamp(now.timestamp() // window_seconds * window_seconds, UTC)
-    told = {**clean(detail or {}), "count": 1, "lastAt": rfc3339(now)}
+    counted_detail = {**clean(detail or {}), "count": 1, "lastAt": rfc3339(now)}
     statement = pg_insert(Audit).values(
         at=now,
         actor=clean(actor),
         address=address,
         action=action,
         outcome=outcome,
-        detail=told,
+        detail=counted_detail,
         counted_since=since,
     )
     counted = func.jsonb_build_object("count", cast(Audit.detail["count"].astext, Integer) + 1)
@@ -100,7 +100,7 @@ def forget(connection: Connection, *, before: datetime, limit: int) -> int:
 
 @cache
 def _write() -> Insert:
-    return insert(Audit).inline()  # nobody asks for its number
+    return insert(Audit).inline()  # its number isn't needed
 
 
 def write_late(

@@ -45,7 +45,7 @@ class ItemProblemRow:
 
 
 def create(connection: Connection, **values: object) -> int:
-    """An operation without items yet; nobody sees it before the transaction ends."""
+    """An operation without items yet; it isn't visible before the transaction ends."""
     return connection.execute(insert(BulkOperation).values(**values).returning(BulkOperation.id)).scalar_one()
 
 
@@ -86,7 +86,7 @@ def problems(connection: Connection, *, operation: int, limit: int) -> list[Item
 
 
 def claim(connection: Connection, *, worker: str, now: datetime, silent_since: datetime) -> OperationRow | None:
-    """An operation that goes on and is this worker's, or nobody's, or of one that has been silent; the one that was
+    """An operation that goes on and is this worker's, or free, or of one that has been silent; the one that was
     worked at least lately, so that one that must wait holds up no other."""
     free = or_(
         BulkOperation.worker == worker,

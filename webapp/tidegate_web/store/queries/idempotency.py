@@ -46,7 +46,7 @@ def reserve(
 def finish(
     connection: Connection, *, project: str, task: str, key: str, digest: bytes, run_uid: str, created: datetime
 ) -> None:
-    """Note the run of a key, also when somebody has released it meanwhile."""
+    """Note the run of a key, also when another request has released it meanwhile."""
     statement = pg_insert(IdempotencyKey).values(
         project=project, task=task, key=key, digest=digest, run_uid=run_uid, created=created
     )

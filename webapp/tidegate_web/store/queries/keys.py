@@ -206,7 +206,7 @@ def owned(connection: Connection, *, owner_id: int, lock: bool = False) -> list[
 
 
 def hand_over(connection: Connection, *, owner_id: int, to: int) -> None:
-    """Have somebody else answer for the keys of a user."""
+    """Have another user answer for the keys of a user."""
     connection.execute(update(ApiKey).where(ApiKey.owner_id == owner_id, ApiKey.revoked.is_(None)).values(owner_id=to))
 
 

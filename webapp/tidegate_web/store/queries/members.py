@@ -92,7 +92,7 @@ def listed(connection: Connection, *, project: str) -> list[MemberRow]:
 
 
 def put(connection: Connection, *, project: str, user_id: int, role: int, by: str, by_group: bool = False) -> None:
-    """Make somebody a member, or another kind of one."""
+    """Give a user a role in a project, whether or not they had one."""
     statement = pg_insert(Member).values(project=project, user_id=user_id, role=role, created_by=by, by_group=by_group)
     connection.execute(
         statement.on_conflict_do_update(

@@ -62,7 +62,7 @@ def upsert(
     places = run_keys.keep(connection, ordered)
     rows = [record.columns() | {"created": places[record.uid]} for record in ordered]
     uids = list(connection.execute(_upsert(relist=relist, bare=bare), rows).scalars())
-    _tell(connection, [newest[uid] for uid in uids])
+    _report(connection, [newest[uid] for uid in uids])
     return uids
 
 
@@ -117,14 +117,14 @@ def mark_deleted(connection: Connection, *, uids: Iterable[str], now: datetime) 
         .returning(*SUMMARY)
     )
     cut = all_rows(RunSummaryRow, connection.execute(cut_off))
-    _tell(connection, cut)
+    _report(connection, cut)
     return [*ended, *(row.uid for row in cut)]
 
 
-def _tell(connection: Connection, rows: Sequence[RunRecord | RunSummaryRow]) -> None:
+def _report(connection: Connection, rows: Sequence[RunRecord | RunSummaryRow]) -> None:
     if not rows:
         return
-    webhooks.tell(connection, rows)
+    webhooks.add_deliveries(connection, rows)
     connection.execute(_outbox(), [{"project": row.project, "event": event_of(row)} for row in rows])
 
 

@@ -13,7 +13,7 @@ from tidegate_web.store.rows import all_rows, row_of, row_or_none
 
 @dataclass(frozen=True, kw_only=True)
 class UserRow:
-    """Somebody, as sign-in needs to know them."""
+    """A user, as sign-in needs to know them."""
 
     id: int
     email: str
@@ -93,7 +93,7 @@ class SpentLinkRow:
 
 
 def by_email(connection: Connection, email: str) -> UserRow | None:
-    """Somebody who isn't disabled."""
+    """A user who isn't disabled."""
     row = connection.execute(
         select(*_USER, User.password_hash).where(User.email == email.strip().lower(), User.disabled_at.is_(None))
     ).one_or_none()
@@ -112,7 +112,7 @@ def create(
     instance_admin: bool,
     email_proved: datetime | None = None,
 ) -> int | None:
-    """Make a user and tell its id; None when somebody has that address already."""
+    """Create a user; its id, or None when another user has that address."""
     return connection.execute(
         pg_insert(User)
         .values(
@@ -154,7 +154,7 @@ def by_identity(connection: Connection, *, provider: str, subject: str) -> Accou
 
 
 def add_identity(connection: Connection, *, provider: str, subject: str, user_id: int) -> None:
-    """Remember by what a provider knows somebody."""
+    """Remember by what a provider knows a user."""
     connection.execute(
         pg_insert(ExternalIdentity)
         .values(provider=provider, subject=subject, user_id=user_id)
@@ -202,7 +202,7 @@ def replace_password_hash(connection: Connection, *, user_id: int, was: str, pas
 
 def still_has(connection: Connection, *, user_id: int, password_hash: str | None) -> bool:
     """Whether a user isn't disabled and still has the password that was checked (None: none was). Holds the row, so that
-    a session which is opened now is seen by whoever ends sessions."""
+    a session which is opened now is seen by the request that ends sessions."""
     statement = select(User.id).where(User.id == user_id, User.disabled_at.is_(None))
     if password_hash is not None:
         statement = statement.where(User.password_hash == password_hash)

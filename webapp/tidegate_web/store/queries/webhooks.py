@@ -1,4 +1,4 @@
-"""Webhooks and their deliveries. A delivery is written with the end of the run that it tells of, in one transaction."""
+"""Webhooks and their deliveries. A delivery is written with the end of the run that it reports, in one transaction."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ CLAIMED = (
     Webhook.url, Webhook.secret,
 )  # fmt: skip
 LEASE = timedelta(seconds=60)
-"""So long a delivery that was begun is left to whoever began it."""
+"""So long a delivery that was begun is left to the process that began it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +113,8 @@ def remove(connection: Connection, *, project: str, webhook_id: int) -> bool:
     return connection.execute(statement).first() is not None
 
 
-def tell(connection: Connection, rows: Sequence[RunRecord | RunSummaryRow]) -> None:
-    """Write deliveries for those of the rows that have ended and that somebody wants to hear of; once a run."""
+def add_deliveries(connection: Connection, rows: Sequence[RunRecord | RunSummaryRow]) -> None:
+    """Write deliveries for those of the rows that have ended and that a webhook wants; once a run."""
     ended = {row.uid: row for row in rows if row.phase in TERMINAL_PHASES}
     if not ended:
         return
@@ -140,7 +140,7 @@ def tell(connection: Connection, rows: Sequence[RunRecord | RunSummaryRow]) -> N
 
 
 def add_test(connection: Connection, *, webhook_id: int, at: str) -> DeliveryRow:
-    """A delivery that tells of nothing, to see whether it arrives."""
+    """A test delivery, to see whether it arrives."""
     payload = {"type": TEST, "timestamp": at, "data": {}}
     added = pg_insert(WebhookDelivery).values(webhook_id=webhook_id, payload=payload).returning(*DELIVERY)
     return row_of(DeliveryRow, connection.execute(added).one())
@@ -198,7 +198,7 @@ def due(
 
 
 def claim(connection: Connection, *, ids: Sequence[int], now: datetime) -> list[ClaimedDeliveryRow]:
-    """Those of these deliveries that are still due; for a while they are nobody else's."""
+    """Those of these deliveries that are still due; for a while no other process takes them."""
     mine = connection.execute(
         update(WebhookDelivery)
         .where(WebhookDelivery.id.in_(ids), WebhookDelivery.state == "pending", WebhookDelivery.next_at <= now)
@@ -249,7 +249,7 @@ def disable(connection: Connection, *, webhook_id: int, now: datetime, reason: s
 
 
 def forget_old(connection: Connection, *, before: datetime, limit: int = 5000) -> int:
-    """Drop deliveries that are over for long, and those that nobody will send any more."""
+    """Drop deliveries that are over for long, and those that will never be sent."""
     over = or_(WebhookDelivery.state != "pending", WebhookDelivery.next_at < before)
     ids = select(WebhookDelivery.id).where(WebhookDelivery.created < before, over).limit(limit)
     result = connection.execute(
