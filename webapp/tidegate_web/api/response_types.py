@@ -17,7 +17,7 @@ from tidegate_web.openapi.schemas import JsonOf, or_null
 from tidegate_web.shared.documented import documented
 from tidegate_web.shared.json_types import JsonObject
 from tidegate_web.shared.problems import ProblemBody
-from tidegate_web.shared.run_summary import Brief
+from tidegate_web.shared.run_summary import RunSummaryFields
 from tidegate_web.shared.times import Time
 from tidegate_web.store.queries.logs import LogPiece
 
@@ -56,7 +56,7 @@ class FromCluster(TypedDict):
     """There while Postgres is away: what the archive has beside is missing."""
 
 
-class RunSummary(Brief):
+class RunSummary(RunSummaryFields):
     """The summary of a run."""
 
     parent: Annotated[str | None, Field(description="The run that submitted this one.")]

@@ -34,7 +34,7 @@ LOOK_SECONDS = 30.0
 RETRY_SECONDS = 1.0
 
 
-class ProjectKeeper(Worker):
+class ProjectController(Worker):
     """Looks whenever a namespace gets or loses the label, and now and then."""
 
     def __init__(
@@ -51,7 +51,7 @@ class ProjectKeeper(Worker):
         stop: threading.Event,
     ) -> None:
         """``gone`` is called with projects whose namespace was deleted, and in which version of the cluster."""
-        super().__init__(name="project keeper", stop=stop)
+        super().__init__(name="project controller", stop=stop)
         self._cluster = cluster
         self._engine = engine
         self._bindings = bindings

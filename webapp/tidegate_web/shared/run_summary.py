@@ -10,7 +10,7 @@ from typing_extensions import TypedDict
 from tidegate_web.shared.times import Time, rfc3339
 
 
-class Brief(TypedDict):
+class RunSummaryFields(TypedDict):
     """What lists and webhooks have in common."""
 
     uid: str
@@ -70,7 +70,7 @@ def as_phase(text: str) -> Phase:
     return cast("Phase", text)
 
 
-def run_summary(run: RunColumns) -> Brief:
+def run_summary(run: RunColumns) -> RunSummaryFields:
     """A run as a summary."""
     return {
         "uid": run.uid,
