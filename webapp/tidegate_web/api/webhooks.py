@@ -126,9 +126,9 @@ def add_routes(area: Blueprint) -> None:
     @requires(Permission.ADMIN)
     @describes("List deliveries, newest first", parameters=[LIMIT, BEFORE_ID], answer=Page[Delivery])
     def list_deliveries(project: str, webhook: int) -> Response:
-        webhooks.find(services(), project, webhook)
+        found = webhooks.find(services(), project, webhook)
         limit, before = LIMIT.asked(), BEFORE_ID.asked()
-        rows = webhooks.deliveries(services(), project, webhook, before=before, limit=limit + 1)
+        rows = webhooks.deliveries(services(), found, before=before, limit=limit + 1)
         piece, last = cut(rows, limit)
         page: Page[Delivery] = {
             "items": [delivery_json(row) for row in piece],

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from sqlalchemy import Connection
+
 from tidegate_web.audit.audited import audited
 from tidegate_web.auth.actor import Actor
 from tidegate_web.bulk.authors import ACTIONS
@@ -69,15 +71,14 @@ def accept(
 def find(made: Services, project: str, number: int) -> Operation:
     """How far an operation is."""
     with made.engine.connect() as connection:
-        row = bulk.get(connection, project=project, operation=number)
-        if row is None:
-            raise Problem(404, "There is no such operation.")
+        row = _row(connection, project, number)
         return Operation(row=row, problems=bulk.problems(connection, operation=number, limit=PROBLEMS_SHOWN))
 
 
 def abort(made: Services, actor: Actor, project: str, number: int) -> Operation:
     """End it; what is done stays done. 409 when it has ended."""
-    row = find(made, project, number).row
+    with made.engine.connect() as connection:
+        row = _row(connection, project, number)
     role = actor.role_in(project)
     if role is None or role < ACTIONS[row.action] or not _may_abort(actor, row):
         raise Problem(403, "You may not do this.")
@@ -87,6 +88,13 @@ def abort(made: Services, actor: Actor, project: str, number: int) -> Operation:
         if not ended:
             raise Problem(409, "The operation has ended already.")
     return find(made, project, number)
+
+
+def _row(connection: Connection, project: str, number: int) -> OperationRow:
+    row = bulk.get(connection, project=project, operation=number)
+    if row is None:
+        raise Problem(404, "There is no such operation.")
+    return row
 
 
 def _may_abort(actor: Actor, operation: OperationRow) -> bool:

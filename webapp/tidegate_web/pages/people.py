@@ -34,13 +34,12 @@ PAGE = 50
 
 def _members_page(project: str, shown: Shown) -> str:
     made = services()
+    found, open_ones = members.listed_with_invitations(made, project)
     return render_template(
         "members.html",
         project=project,
-        members=[api_members.member_json(row) for row in members.listed(made, project)],
-        invitations=[
-            api_members.invitation_json(row) | {"expires": row.expires} for row in members.invitations(made, project)
-        ],
+        members=[api_members.member_json(row) for row in found],
+        invitations=[api_members.invitation_json(row) | {"expires": row.expires} for row in open_ones],
         roles=list(Role),
         now=made.clock.now(),
         me=person(),

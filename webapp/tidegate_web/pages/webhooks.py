@@ -45,7 +45,7 @@ def _one_page(project: str, webhook_id: int, shown: Shown) -> str:
     row = webhooks.find(made, project, webhook_id)
     after = request.args.get("after", "")
     before = int(after) if after.isascii() and after.isdecimal() and len(after) <= 15 else 2**62
-    rows = webhooks.deliveries(made, project, webhook_id, before=before, limit=PAGE + 1)
+    rows = webhooks.deliveries(made, row, before=before, limit=PAGE + 1)
     return render_template(
         "webhook.html",
         project=project,

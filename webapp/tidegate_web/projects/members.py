@@ -26,6 +26,12 @@ def invitations(made: Services, project: str) -> list[InvitationRow]:
         return members.invitations(connection, project=project)
 
 
+def listed_with_invitations(made: Services, project: str) -> tuple[list[MemberRow], list[InvitationRow]]:
+    """The members and the open invitations of a project, as its page shows them."""
+    with made.engine.connect() as connection:
+        return members.listed(connection, project=project), members.invitations(connection, project=project)
+
+
 def put(made: Services, actor: Actor, project: str, user_id: int, role: Role) -> MemberRow:
     """Give a member another role. An admin of the installation, who sees all users, makes any of them a member so; others invite
     by address, since the answer has a user's address and name."""

@@ -42,11 +42,10 @@ def find(made: Services, project: str, webhook_id: int) -> WebhookRow:
     return row
 
 
-def deliveries(made: Services, project: str, webhook_id: int, *, before: int, limit: int) -> list[DeliveryRow]:
+def deliveries(made: Services, webhook: WebhookRow, *, before: int, limit: int) -> list[DeliveryRow]:
     """What was sent to it, newest first."""
-    find(made, project, webhook_id)
     with made.engine.connect() as connection:
-        return webhooks.deliveries(connection, webhook_id=webhook_id, before=before, limit=limit)
+        return webhooks.deliveries(connection, webhook_id=webhook.id, before=before, limit=limit)
 
 
 def create(
