@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Flask
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]
+from prometheus_client import Gauge
 
 from tidegate_web.api.bulk import WORKER
 from tidegate_web.app import create_app, create_internal_app, make_services
@@ -83,6 +84,8 @@ def serve(settings: WebSettings, *, web: bool, live: bool, name: str) -> None:
         internal = create_internal_app(made, metrics=metrics) if web else None
         if live:
             made.hub.start()
+            streams = Gauge("tidegate_live_streams", "Open streams and waits for a run's end.", registry=registry)
+            streams.set_function(lambda: made.hub.streams)
         probes = ProbeServer(
             host=settings.host,
             port=settings.metrics_port,

@@ -37,6 +37,13 @@ RUN_FILTER = (
     TO,
 )
 
+WAIT = WholeNumber(
+    name="wait",
+    description="Answer 303 to where the run is answered once it has ended, with its result, or as it is after so many seconds.",
+    default=0,
+    least=1,
+    most=60,
+)
 IDEMPOTENCY_KEY = Parameter(
     name="Idempotency-Key",
     description="Makes the run once in 30 days, however often it is sent.",

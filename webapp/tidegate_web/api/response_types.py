@@ -89,6 +89,13 @@ class Run(ListedRun, FromCluster):
     status: Annotated[JsonObject, JsonOf(TaskRunStatus)]
 
 
+class AwaitedRun(Run):
+    """A run that was waited for."""
+
+    result: NotRequired[object]
+    """What it gave back, once it has succeeded with a result."""
+
+
 class RunAttempt(Attempt):
     """An attempt, with the last progress that it reported."""
 

@@ -5,7 +5,7 @@ from flask import Blueprint, Response, jsonify, request
 from tidegate_web.api import responses
 from tidegate_web.api.common import parse_filter
 from tidegate_web.api.events import events_json
-from tidegate_web.api.parameters import AFTER, LIMIT, RUN_FILTER
+from tidegate_web.api.parameters import AFTER, LIMIT, RUN_FILTER, WAIT
 from tidegate_web.api.response_types import Items, KubernetesEvent, PageOfRuns, Run, RunAttempt, RunLogs
 from tidegate_web.auth.guard import role_here
 from tidegate_web.current_app import services
@@ -13,7 +13,7 @@ from tidegate_web.openapi.operations import describes
 from tidegate_web.openapi.parameters import Text, WholeNumber
 from tidegate_web.projects.existing import require_project
 from tidegate_web.runs import listing, stored_logs
-from tidegate_web.runs.documents import stored_result
+from tidegate_web.runs.documents import find_stored_result, stored_result
 from tidegate_web.runs.events import events_of_run
 from tidegate_web.runs.lookup import details_of, find, why
 from tidegate_web.runs.why import WhyAnswer
@@ -33,6 +33,21 @@ def as_json(made: Services, row: RunRow) -> Run:
     answer = responses.whole(row, details.progress, metadata=details.metadata)
     answer["spec"] = run_spec_shown(answer["spec"], whole=sees_values(role_here(row.project)))
     return answer
+
+
+def awaited(made: Services, row: RunRow) -> Response:
+    """A run that was waited for, with its result where it has one."""
+    inline = {"result": row.status["result"]} if "result" in row.status else {}
+    response = jsonify({**as_json(made, row), **inline})
+    if (stored := find_stored_result(made, row)) is not None:
+        # As it was sent: a number that Python reads and writes again may be another one.
+        response.data = response.data.rstrip()[:-1] + b',"result":' + stored + b"}\n"
+    return response
+
+
+def wait_url(row: RunRow, *, seconds: int) -> str:
+    """Where the end of a run is waited for: streams and waits may have processes of their own."""
+    return f"/live/v1/projects/{row.project}/runs/{row.uid}/wait?seconds={seconds}"
 
 
 def listed(made: Services, project: str, wanted: RunFilter, *, limit: int, after: str | None) -> PageOfRuns:
@@ -69,10 +84,18 @@ def add_routes(area: Blueprint) -> None:
 
     @area.get("/projects/<project>/runs/<run>")
     @requires(Permission.VIEWER)
-    @describes("Look at a run", answer=Run, problems=(502,))
+    @describes(
+        "Look at a run", parameters=[WAIT], answer=Run, status=(200, 303), headers=("Location",), problems=(502,)
+    )
     def get_run(project: str, run: str) -> Response:
         made = services()
-        return jsonify(as_json(made, find(made, project, run)))
+        seconds = WAIT.asked()
+        row = find(made, project, run)
+        response = jsonify(as_json(made, row))
+        if seconds:
+            response.status_code = 303
+            response.headers["Location"] = wait_url(row, seconds=seconds)
+        return response
 
     @area.get("/projects/<project>/runs/<run>/attempts")
     @requires(Permission.VIEWER)

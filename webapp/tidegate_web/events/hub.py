@@ -86,6 +86,11 @@ class Hub:
             self._thread.join(timeout=5)
 
     @property
+    def stopping(self) -> bool:
+        """Whether this process is about to end."""
+        return self._stop.is_set()
+
+    @property
     def streams(self) -> int:
         with self._lock:
             return sum(len(streams) for streams in self._streams.values())

@@ -1,4 +1,4 @@
-"""The streams: Server-Sent Events under ``/live/v1``.
+"""What waits under ``/live/v1``: streams of Server-Sent Events, and requests that are answered at the end of a run.
 
 A stream begins by registering with the hub and only then looks at what is stored, so that nothing can fall between
 the two. While Redis is away a stream ends, the next is refused with 503, and pages poll until it is back.
@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from flask import Blueprint, Response, request, stream_with_context
 from redis.exceptions import RedisError
 
+from tidegate_web.api.response_types import AwaitedRun
+from tidegate_web.api.runs import awaited
 from tidegate_web.auth.caller import Caller
 from tidegate_web.auth.guard import asks_again
 from tidegate_web.current_app import services
@@ -18,9 +20,10 @@ from tidegate_web.events.channels import EVENTS_CHANNEL, LOGS_CHANNEL
 from tidegate_web.events.hub import Signal
 from tidegate_web.events.messages import RunEvent, event_text
 from tidegate_web.openapi.operations import describes
-from tidegate_web.openapi.parameters import Parameter
+from tidegate_web.openapi.parameters import Parameter, WholeNumber
 from tidegate_web.runs import stored_logs
 from tidegate_web.runs.lookup import find_stored
+from tidegate_web.runs.wait_for_end import MOST_SECONDS, wait_for_end
 from tidegate_web.services import Services
 from tidegate_web.shared.permissions import Permission, Role, requires
 from tidegate_web.shared.problems import Problem
@@ -31,6 +34,7 @@ RETRY_MS = 2000
 STREAM = "text/event-stream"
 RUNS = Parameter(name="runs", description="Of these runs: uids with commas.")
 TAG = Parameter(name="tag", description="Of runs with this tag.")
+SECONDS = WholeNumber(name="seconds", description="At most so long.", default=30, least=1, most=MOST_SECONDS)
 SEEN = (
     Parameter(name="Last-Event-ID", description="Go on after this event.", place="header"),
     Parameter(name="after", description="The same, for clients that can't send headers."),
@@ -125,6 +129,17 @@ def blueprint() -> Blueprint:
         made.hub.start()
         watch = Watch(made, asks_again=asks_again(), project=project)
         return sse(stream_with_context(_logs(made, found, last_event_id(), watch)))
+
+    @area.get("/projects/<project>/runs/<run>/wait")
+    @requires(Permission.VIEWER)
+    @describes("Wait for the end of a run", name="wait_for_run", parameters=[SECONDS], answer=AwaitedRun)
+    def run_wait(project: str, run: str) -> Response:
+        made = services()
+        watch = Watch(made, asks_again=asks_again(), project=project)
+        found = wait_for_end(made, project, run, seconds=SECONDS.asked())
+        if not watch.still_allowed():
+            raise Problem(403, "You may no longer read this project.")
+        return awaited(made, found)
 
     return area
 

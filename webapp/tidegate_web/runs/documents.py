@@ -31,14 +31,21 @@ def save_result(made: Services, run: RunIdentity, data: bytes) -> Reference:
         )
 
 
-def stored_result(made: Services, row: RunRow) -> bytes:
-    """The result of a run that was too large for its status; 404 without one."""
+def find_stored_result(made: Services, row: RunRow) -> bytes | None:
+    """The result of a run that was too large for its status, None without one."""
     referred = as_object(row.status.get("resultRef"))
     if not referred:
-        raise Problem(404, "The run has no result.")
+        return None
     reference = Reference(bytes=whole_number(referred.get("bytes")) or 0, sha256=str(referred.get("sha256") or ""))
     with made.engine.connect() as connection:
-        stored = results.find(connection, run_uid=row.uid, reference=reference)
+        return results.find(connection, run_uid=row.uid, reference=reference)
+
+
+def stored_result(made: Services, row: RunRow) -> bytes:
+    """The same; 404 without one."""
+    if not as_object(row.status.get("resultRef")):
+        raise Problem(404, "The run has no result.")
+    stored = find_stored_result(made, row)
     if stored is None:
         raise Problem(404, "The store doesn't hold the result that the run's status refers to.")
     return stored
