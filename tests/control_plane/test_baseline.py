@@ -11,7 +11,7 @@ from support.conformance import pod_security_pods
 from support.operator import Runs
 from tidegate_api.pod_security import CAPABILITIES, SELINUX_TYPES, SYSCTLS, Violation, baseline_violation
 from tidegate_cluster.control_plane import ControlPlane
-from tidegate_web.cluster.client import ClusterError
+from tidegate_web.cluster.errors import ClusterError
 
 Json = dict[str, Any]
 NAMESPACE = "held-to-baseline"

@@ -15,7 +15,7 @@ from typing import Any, Protocol, Self
 
 from tidegate_cluster.control_plane import ControlPlane
 from tidegate_cluster.errors import ClusterError
-from tidegate_web.cluster import client
+from tidegate_web.cluster import errors
 from tidegate_web.cluster.client import MERGE_PATCH, Cluster
 
 from support.servers import wait_until
@@ -40,7 +40,7 @@ def wait_served(plane: ControlPlane) -> None:
 def _listable(api: Cluster, kind: str) -> bool:
     try:
         api.request("GET", f"/apis/tidegate.dev/v1alpha1/{kind}")
-    except client.ClusterError:
+    except errors.ClusterError:
         return False
     return True
 
@@ -249,7 +249,7 @@ class Runs:
         """A write, which fails as kubectl's would."""
         try:
             return self.api.request(method, path, body=body, **options)
-        except client.ClusterError as error:
+        except errors.ClusterError as error:
             raise ClusterError(error.message) from error
 
     def _path(self, kind: str, *, namespace: str | None = None) -> str:

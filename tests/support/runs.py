@@ -12,7 +12,6 @@ from tidegate_web.cluster.client import (
     GROUP_VERSION,
     MERGE_PATCH,
     Cluster,
-    ClusterError,
     jobs_path,
     pods_path,
     queues_path,
@@ -20,6 +19,7 @@ from tidegate_web.cluster.client import (
     schedules_path,
     tasks_path,
 )
+from tidegate_web.cluster.errors import ClusterError
 
 Json = dict[str, Any]
 
@@ -50,7 +50,10 @@ class RunMaker:
             "metadata": {"name": name, "labels": dict(labels or {})},
             "spec": spec or {"task": {"image": "busybox"}},
         }
-        return self.admin.create_run(self.project, body)
+        return self.admin.request("POST", runs_path(self.project), body=body)
+
+    def get(self, name: str) -> Json:
+        return self.admin.request("GET", f"{runs_path(self.project)}/{name}")
 
     def status(self, name: str, **status: Any) -> Json:
         path = f"{runs_path(self.project)}/{name}/status"

@@ -80,7 +80,7 @@ class Stack:
         self.cleanup.callback(made.engine.dispose)
         self.cleanup.callback(made.redis.close)
         self.cleanup.callback(made.hub.stop)
-        self.cleanup.callback(made.schemas.close)
+        self.cleanup.callback(made.runs.schemas.close)
         return made
 
     def parts(self, actor: str, **changes: Any) -> "Parts":

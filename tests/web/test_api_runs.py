@@ -216,7 +216,7 @@ def test_health_tells_of_the_neighbours(stack: Stack, me: SignedIn) -> None:
 def test_a_namespace_without_the_label_is_read_but_not_written_to(stack: Stack, me: SignedIn, parts: Parts) -> None:
     me.post("runs", {"task": TASK, "name": "before"})
     stack.runs.kubectl("label", "namespace", stack.project, "tidegate.dev/project-")
-    parts.services.projects.forget()
+    parts.services.projects.directory.forget()
     assert me.get("runs/before").status_code == 200
     assert me.get("runs").status_code == 200
     assert me.post("runs", {"task": TASK}).status_code == 404

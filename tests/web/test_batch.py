@@ -9,7 +9,7 @@ import pytest
 from support.callers import SignedIn
 from support.servers import wait_until
 from support.web import Parts, Stack, make_parts
-from tidegate_web.api.batch import CHECK_SECONDS
+from tidegate_web.runs.batch import CHECK_SECONDS
 from tidegate_web.runs.schema_worker import SchemaWorker
 
 RUN: dict[str, Any] = {"taskRef": {"name": "resize"}}
@@ -106,7 +106,7 @@ class SlowSchemas(SchemaWorker):
 def test_the_checks_of_a_batch_take_a_bounded_time(stack: Stack, parts: Parts) -> None:
     slow = SlowSchemas()
     stack.cleanup.callback(slow.close)
-    made = make_parts(replace(parts.services, schemas=slow), project=stack.project)
+    made = make_parts(replace(parts.services, runs=replace(parts.services.runs, schemas=slow)), project=stack.project)
     stack.runs.task("report", image="busybox", payloadSchema={"type": "object"})
     runs = [{"name": f"run-{number}", "taskRef": {"name": "report"}} for number in range(30)]
     answer: Any = made.sign_in().post("runs:batch", {"runs": runs}).json

@@ -80,7 +80,7 @@ def test_a_run_is_made_watched_and_told_with_its_progress(
     stack.runs.task("resize", image="busybox")
     with tidegate.start("run", "resize", "--payload", '{"a": 1}', "--name", "watched", "--watch") as command:
         command.has_said("watched Pending")
-        run = stack.runs.admin.get_run(stack.project, "watched")
+        run = stack.runs.get("watched")
         assert run["spec"]["payload"] == {"a": 1}
         pod = pod_of(stack, kubelet, run)
         stack.runs.status("watched", phase="Running", attempts=[{"number": 1, "podName": pod}])
@@ -138,7 +138,7 @@ def test_acts_and_definitions_go_over_http_too(stack: Stack, parts: Parts, tideg
     name = first.strip()
     assert tidegate.ok("replay", name, "--name", "again").out == "again created\n"
     assert tidegate.ok("suspend", name, "again").out == f"{name} suspended\nagain suspended\n"
-    assert stack.runs.admin.get_run(stack.project, "again")["spec"]["suspend"] is True
+    assert stack.runs.get("again")["spec"]["suspend"] is True
     assert tidegate.ok("resume", name, "-o", "json").json["spec"]["suspend"] is False
     assert tidegate.ok("cancel", name).out == f"{name} is to be cancelled\n"
     uid = tidegate.ok("show", name, "-o", "json").json["uid"]

@@ -199,5 +199,5 @@ def test_writes_of_definitions_are_in_the_audit_log(parts: Parts, me: SignedIn) 
 def test_what_a_former_project_has_in_the_cluster_is_not_shown(stack: Stack, me: SignedIn, parts: Parts) -> None:
     me.post("runs", {"task": TASK, "name": "before"})
     stack.runs.kubectl("label", "namespace", stack.project, "tidegate.dev/project-")
-    parts.services.projects.forget()
+    parts.services.projects.directory.forget()
     assert me.get("tasks").status_code == 404

@@ -77,7 +77,7 @@ def test_an_open_form_keeps_its_text_and_the_focus_while_rows_come_and_go(stack:
     assert payload.evaluate("(area) => [area.selectionStart, area.selectionEnd]") == [3, 5]
     form.get_by_role("button", name="Start a run").click()
     name = page.get_by_role("status").get_by_role("link").inner_text()
-    made: Json = stack.runs.admin.get_run(stack.project, name)
+    made: Json = stack.runs.get(name)
     assert made["spec"]["payload"] == {"width": 320}
 
 

@@ -95,7 +95,7 @@ def test_a_burst_costs_one_look(stack: Stack, me: SignedIn, full: str, monkeypat
 
 def test_where_the_apiserver_does_not_tell_they_may_come(stack: Stack, parts: Parts, full: str) -> None:
     spec = {"task": TASK, "queue": full}
-    assert parts.services.queues.full(stack.project, [spec]) is not None
+    assert parts.services.runs.queues.full(stack.project, [spec]) is not None
     stranger = Queues(cluster=Cluster.connect(stack.plane.kubeconfig("mirror")))  # has no right to read Queues
     assert stranger.full(stack.project, [spec]) is None
 

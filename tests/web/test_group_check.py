@@ -157,5 +157,5 @@ def test_a_refresh_token_is_sealed_in_the_database(stack: Stack, provider: OidcP
     parts = app(stack, provider)
     sign_in(parts, provider)
     (row,) = parts.rows("SELECT refresh_token FROM sessions")
-    assert parts.services.sealer.open(row.refresh_token) is not None
+    assert parts.services.auth.sealer.open(row.refresh_token) is not None
     assert bytes(row.refresh_token).startswith(b"gAAAA")

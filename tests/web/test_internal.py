@@ -14,7 +14,7 @@ from support.runs import Json
 from support.servers import wait_until
 from support.web import Parts, Stack, make_parts
 from tidegate_api.job_names import job_name
-from tidegate_web.app import REFUSED_TOKENS
+from tidegate_web.auth.parts import REFUSED_TOKENS
 from tidegate_web.auth.run_tokens import RunTokens
 
 
@@ -64,7 +64,7 @@ def test_what_waits_is_written_when_the_process_ends(stack: Stack) -> None:
     for number in (1, 2, 3):
         assert pod.tell({"progress": number / 10}).status_code == 204
     assert [row.progress for row in parts.rows("SELECT progress FROM attempt_progress")] == [0.1]
-    parts.services.progress.stop()
+    parts.services.runs.progress.stop()
     assert [row.progress for row in parts.rows("SELECT progress FROM attempt_progress")] == [0.3]
 
 
@@ -239,7 +239,7 @@ class HandClock:
 def with_clock(parts: Parts, clock: HandClock) -> Parts:
     """The same, with tokens that are remembered by that clock."""
     tokens = RunTokens(cluster=parts.services.cluster, clock=clock)
-    made = replace(parts.services, run_tokens=tokens)
+    made = replace(parts.services, auth=replace(parts.services.auth, run_tokens=tokens))
     return make_parts(made, project=parts.project)
 
 

@@ -2,13 +2,14 @@
 
 import uuid
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from support.runs import now
 from support.servers import wait_until
 from support.web import MirrorThread, Parts, Stack, finish, row, until
 from tidegate_api.job_names import job_name
+from tidegate_web.cluster.objects import KubeObject
 from tidegate_web.runs.lookup import remember
 from tidegate_web.store.queries import retention, runs
 from tidegate_web.store.queries.logs import Chunk, End, Place, add_chunk, add_end
@@ -120,7 +121,7 @@ def test_an_older_version_never_replaces_a_newer(stack: Stack, parts: Parts, mir
     old = stack.runs.create("guarded")
     stack.runs.status("guarded", phase="Running")
     until(parts, "guarded", lambda row: row.phase == "Running")
-    assert remember(parts.services, old)
+    assert remember(parts.services, cast("KubeObject", old))
     assert row(parts, "guarded").phase == "Running"
 
 

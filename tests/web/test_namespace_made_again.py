@@ -51,7 +51,7 @@ def until_open(parts: Parts, me: SignedIn) -> None:
     """Until the project is the new namespace's, as this process sees it."""
 
     def is_open() -> bool:
-        parts.services.projects.forget()
+        parts.services.projects.directory.forget()
         moves = parts.rows("SELECT * FROM project_moves WHERE completed IS NULL")
         return not moves and me.get("runs").status_code == 200
 
@@ -127,7 +127,7 @@ def test_the_project_is_closed_while_no_mirror_sets_the_old_data_apart(stack: St
     delete_namespace(stack.runs)
     make_namespace(stack.runs)
     for parts in (one, two):
-        parts.services.projects.forget()
+        parts.services.projects.directory.forget()
     for caller in (before.key, beside, before.bob, before.me):
         for answer in (caller.get("runs"), caller.post("runs", BODY)):
             assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2"), answer.text
@@ -148,7 +148,7 @@ def test_it_stays_closed_while_postgres_is_away(stack: Stack) -> None:
     delete_namespace(stack.runs)
     make_namespace(stack.runs)
     stack.postgres.stop()
-    parts.services.projects.forget()
+    parts.services.projects.directory.forget()
     assert before.key.post("runs", BODY).status_code == 503
     stack.postgres.start()
 
@@ -170,7 +170,7 @@ def test_a_move_that_is_cut_off_goes_on_with_the_next_mirror(
     wait_until(lambda: bool(of_project(parts, before.former)), what="the first run to move")
     cut.end()
     if of_project(parts, stack.project):  # it was cut off in between
-        parts.services.projects.forget()
+        parts.services.projects.directory.forget()
         assert before.me.get("runs").status_code == 503
     stack.mirror()
     until_set_apart(before)
@@ -235,7 +235,7 @@ def test_a_restored_namespace_continues_the_one_that_it_names(stack: Stack, part
         lambda: bool(parts.rows("SELECT * FROM project_namespaces WHERE namespace_uid = :uid", uid=uid)),
         what="the new uid",
     )
-    parts.services.projects.forget()
+    parts.services.projects.directory.forget()
     assert_all_is_back(before)
     assert (before.me.get("/api/v1/projects?former=true").json or {})["items"] == []
 

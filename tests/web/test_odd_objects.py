@@ -12,6 +12,7 @@ from support.servers import wait_until
 from support.web import MirrorThread, Parts, Stack, finish, make_quarantine, row, until
 from tidegate_web.audit.recording import KEY
 from tidegate_web.cluster.client import runs_path
+from tidegate_web.cluster.objects import KubeObject
 from tidegate_web.mirror.informer import Informer
 from tidegate_web.mirror.quarantine import Quarantine, Retrier
 from tidegate_web.store.queries import runs
@@ -185,14 +186,14 @@ class Breaks:
         self.gone: list[str] = []
         self.lists = 0
 
-    def put(self, item: Json, *, listed: bool, retry: Callable[[], None]) -> None:
+    def put(self, item: KubeObject, *, listed: bool, retry: Callable[[], None]) -> None:
         name = item["metadata"]["name"]
         if name == "odd" and self.broken:
             raise RecursionError("too deep")
         self.seen.append(name)
         self._quarantine.release("TaskRun", item["metadata"]["uid"])
 
-    def deleted(self, item: Json) -> None:
+    def deleted(self, item: KubeObject) -> None:
         self.gone.append(item["metadata"]["name"])
 
     def listed(self, uids: set[str], resource_version: int) -> None:

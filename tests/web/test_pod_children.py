@@ -158,7 +158,7 @@ def test_a_run_cancels_its_child(stack: Stack, parts: Parts, pod: Pod) -> None:
     assert answer.status_code == 202, answer.text
     assert answer.json is not None
     assert (answer.json["name"], answer.json["phase"]) == ("small", "Pending")
-    assert stack.runs.admin.get_run(stack.project, "small")["spec"]["cancel"] is True
+    assert stack.runs.get("small")["spec"]["cancel"] is True
     audited = parts.rows("SELECT actor, target, outcome FROM audit WHERE action = 'run.cancel'")
     assert [tuple(row) for row in audited] == [("run works", "small", "done")]
 
@@ -174,7 +174,7 @@ def test_a_run_reads_what_its_child_has_stored(stack: Stack, parts: Parts, mirro
     child = made_by(pod, "large")
     assert pod.call("GET", f"children/{child}/result").status_code == 404  # it has none yet
     data = b'{"rows": [1, 2.50, null]}'
-    sent = Pod(stack, parts, "large", run=stack.runs.admin.get_run(stack.project, "large")).send("result", data)
+    sent = Pod(stack, parts, "large", run=stack.runs.get("large")).send("result", data)
     stack.runs.status("large", phase="Succeeded", finishedAt=now(), resultRef=sent.json)
     until(parts, "large", lambda row: row.phase == "Succeeded")
     got = pod.call("GET", f"children/{child}/result")
@@ -204,14 +204,14 @@ def test_runs_that_are_not_its_children_are_closed_to_a_run(stack: Stack, parts:
     assert refuses(pod, mine, token=other.token), "with another run's token"
     assert refuses(pod, mine, token=other.token, of=other.uid)
     for name in ("theirs", "alone", "posing", "mine"):
-        assert stack.runs.admin.get_run(stack.project, name)["spec"]["cancel"] is False
+        assert stack.runs.get(name)["spec"]["cancel"] is False
 
 
 def test_the_children_of_an_older_run_of_its_name_are_not_its_own(stack: Stack, parts: Parts, pod: Pod) -> None:
     child = made_by(pod, "small")
     stack.runs.delete("works")
     # Creation times have whole seconds.
-    before = stack.runs.admin.get_run(stack.project, "small")["metadata"]["creationTimestamp"]
+    before = stack.runs.get("small")["metadata"]["creationTimestamp"]
     wait_until(lambda: now() > before, what="another second")
     assert refuses(Pod(stack, parts, attempt=2), child)
 

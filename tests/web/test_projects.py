@@ -18,11 +18,11 @@ from tidegate_web.cluster.client import (
     MERGE_PATCH,
     NAMESPACES,
     Cluster,
-    ClusterError,
     bindings_path,
     queues_path,
     runs_path,
 )
+from tidegate_web.cluster.errors import ClusterError
 from tidegate_web.mirror.namespace_uids import NamespaceUids, ProjectNamespace
 
 Json = dict[str, Any]
@@ -136,7 +136,7 @@ def test_a_label_makes_no_project_of_what_is_kubernetes_or_ours(stack: Stack, we
     for name in ("kube-public", RELEASE):
         label(stack, name, "true")
     try:
-        wait_until(lambda: web.services.projects.is_ready(stack.project), what="rights in the project beside")
+        wait_until(lambda: web.services.projects.directory.is_ready(stack.project), what="rights in the project beside")
         names = [item["name"] for item in (web.sign_in().get("/api/v1/projects").json or {})["items"]]
         assert stack.project in names
         for name in ("kube-public", RELEASE):
@@ -174,7 +174,7 @@ def test_without_a_mirror_a_new_project_says_that_it_is_not_ready(
 
 
 def test_we_may_do_nothing_outside_of_projects(stack: Stack, web: Parts, keeper: MirrorThread) -> None:
-    wait_until(lambda: web.services.projects.is_ready(stack.project), what="rights in the project")
+    wait_until(lambda: web.services.projects.directory.is_ready(stack.project), what="rights in the project")
     elsewhere = plain_namespace(stack, "elsewhere")
     run: Json = {"apiVersion": GROUP_VERSION, "kind": "TaskRun", "metadata": {"name": "x"}}
     run["spec"] = {"task": {"image": "busybox"}}
@@ -204,7 +204,7 @@ def test_a_project_that_loses_its_label_is_left_alone(stack: Stack, web: Parts, 
     stack.runs.create("before")
     until(web, "before", lambda found: True)
     label(stack, stack.project, None)
-    wait_until(lambda: not web.services.projects.is_ready(stack.project), what="the rights to go")
+    wait_until(lambda: not web.services.projects.directory.is_ready(stack.project), what="the rights to go")
     wait_until(lambda: not bindings(stack, stack.project), what="our RoleBindings to go")
     stack.runs.status("before", phase="Running")
     stack.runs.create("meanwhile")
@@ -222,7 +222,7 @@ def test_a_binding_that_somebody_takes_away_comes_back(
 ) -> None:
     monkeypatch.setattr("tidegate_web.mirror.project_controller.LOOK_SECONDS", 0.2)
     granting_mirror(stack)
-    wait_until(lambda: web.services.projects.is_ready(stack.project), what="the rights")
+    wait_until(lambda: web.services.projects.directory.is_ready(stack.project), what="the rights")
     stack.runs.kubectl("delete", "rolebindings", "-l", "app.kubernetes.io/managed-by=tidegate")
     stack.runs.create("after")
     wait_until(lambda: len(bindings(stack, stack.project)) == 2, what="both RoleBindings")
@@ -270,7 +270,7 @@ def test_no_rights_are_granted_in_a_namespace_made_again_before_the_old_data_is_
     assert bindings(stack, stack.project) == []
     may_settle.set()
     wait_until(lambda: len(bindings(stack, stack.project)) == 2, what="rights in the new project")
-    web.services.projects.forget()
+    web.services.projects.directory.forget()
     assert bob.get("runs").status_code == 403
     assert (web.sign_in().get("runs").json or {})["items"] == []
 

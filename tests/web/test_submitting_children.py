@@ -77,7 +77,7 @@ def test_a_run_starts_children_and_reads_what_they_return(
     process = container.start("tasks:starts")
     assert process.stdout is not None
     name = process.stdout.readline().strip()
-    made: Any = stack.runs.admin.get_run(stack.project, name)
+    made: Any = stack.runs.get(name)
     assert (made["spec"]["parentRun"], made["spec"]["priority"]) == ("works", 5)
     succeed(stack, name, result={"n": 1})
     ended = container.ended(process)
@@ -115,7 +115,7 @@ def test_a_run_reads_a_child_whose_result_is_large(
     process = container.start("tasks:starts")
     assert process.stdout is not None
     name = process.stdout.readline().strip()
-    child = Pod(stack, parts, name, run=stack.runs.admin.get_run(stack.project, name))
+    child = Pod(stack, parts, name, run=stack.runs.get(name))
     sent = child.send("result", json.dumps(["x" * 6000]).encode())
     succeed(stack, name, resultRef=sent.json)
     ended = container.ended(process)
@@ -127,7 +127,7 @@ def test_a_run_cancels_its_child(stack: Stack, parts: Parts, mirror: MirrorThrea
     process = container.start("tasks:cancels")
     assert process.stdout is not None
     name = process.stdout.readline().strip()
-    assert stack.runs.admin.get_run(stack.project, name)["spec"]["cancel"] is True
+    assert stack.runs.get(name)["spec"]["cancel"] is True
     stack.runs.status(name, phase="Cancelled", reason="Cancelled", finishedAt=now())
     ended = container.ended(process)
     assert (ended.code, ended.value) == (0, "Cancelled"), ended.err

@@ -187,7 +187,7 @@ def test_a_project_whose_receivers_drip_holds_up_no_other_project(stack: Stack, 
             finish(stack, f"slow-{number}")
         wait_until(lambda: drip.connections >= PER_PROJECT, what="the project's share to be taken")
         with parts.engine.begin() as connection:
-            sealed = parts.services.sealer.seal(signing.new_secret())
+            sealed = parts.services.auth.sealer.seal(signing.new_secret())
             webhook = connection.execute(
                 text(
                     "INSERT INTO webhooks (project, url, secret, created_by) VALUES ('other', :url, :secret, 'x') RETURNING id"

@@ -79,7 +79,7 @@ def test_the_hash_is_that_of_the_operator(spec: Json) -> None:
 @pytest.mark.parametrize("text", [None, "", "[", "[]", "1", '{"a":' * 600 + "1" + "}" * 600, '{"a":' * 20_000])
 def test_an_annotation_that_is_no_spec_is_none(text: str | None) -> None:
     annotations = {} if text is None else {"tidegate.dev/task-spec": text}
-    assert spec_of_job({"metadata": {"annotations": annotations}}) is None
+    assert spec_of_job(annotations) is None
 
 
 def test_image_and_spec_of_a_run_of_a_task_are_told_when_both_are_gone(

@@ -165,7 +165,7 @@ def test_nobody_leads(asked: Asked) -> None:
     me = asked.me()
     until_told(me, "leaderless", "ConcurrencyLimit")
     assert unknown(asked.me(operator_lease_name="another"), "leaderless") == (
-        "Kubernetes doesn't tell which operator leads."
+        "Kubernetes doesn't say which operator leads."
     )  # one that we may not read
     asked.operator.stop()
     wait_until(lambda: unknown(me, "leaderless") == "No operator leads at the moment.", what="the Lease's release")

@@ -1,4 +1,4 @@
-"""The description over HTTP, for everybody: it tells what there is, and nothing of anybody."""
+"""The description over HTTP, without sign-in: it names routes, and no data."""
 
 from functools import cache
 
@@ -29,7 +29,7 @@ def blueprint() -> Blueprint:
 
 
 def description() -> Schema:
-    """What is told of all areas, also by a process that serves only some of them."""
+    """The description of all areas, also by a process that serves only some of them."""
     app = Flask("tidegate_web", static_folder=None)
     add_converters(app)
     for area in (api_views, internal_views, live_views):

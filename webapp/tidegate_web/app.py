@@ -1,6 +1,6 @@
 """The Flask app: its parts, what every answer carries, and how errors leave it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 
@@ -9,12 +9,10 @@ from flask import Flask, Response, g, render_template, request
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from sqlalchemy import Engine
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from tidegate_web import api_description as openapi_views
-from tidegate_web.accounts.mail import Mailer
 from tidegate_web.api import views as api_views
 from tidegate_web.api.bodies import MAX_BATCH_BYTES
 from tidegate_web.api.bulk import WORKER
@@ -22,15 +20,12 @@ from tidegate_web.audit.recording import AuditSpool
 from tidegate_web.auth import external, guard
 from tidegate_web.auth import views as auth_views
 from tidegate_web.auth.cookies import SessionCookie, tell_hsts
-from tidegate_web.auth.group_check import GroupCheck
-from tidegate_web.auth.memory import CallerMemory
+from tidegate_web.auth.parts import make_auth
 from tidegate_web.auth.passwords import Passwords
 from tidegate_web.auth.providers import make_providers
-from tidegate_web.auth.rate_limit import Limit, RateLimiter
-from tidegate_web.auth.run_tokens import RunTokens
-from tidegate_web.auth.throttle import Throttle
 from tidegate_web.bulk.worker import BulkWorker
-from tidegate_web.cluster.client import Cluster, ClusterError
+from tidegate_web.cluster.client import Cluster
+from tidegate_web.cluster.errors import ClusterError
 from tidegate_web.cluster.problems import from_cluster
 from tidegate_web.events.channels import EventLog
 from tidegate_web.events.hub import Hub
@@ -38,33 +33,19 @@ from tidegate_web.health.probes import make_registry
 from tidegate_web.internal import views as internal_views
 from tidegate_web.live import views as live_views
 from tidegate_web.pages import views as pages_views
-from tidegate_web.projects.directory import Projects
-from tidegate_web.projects.host_access import HostAccess
-from tidegate_web.projects.namespace_check import NamespaceCheck
-from tidegate_web.runs.in_cluster import ClusterRuns
-from tidegate_web.runs.progress import ProgressWriter
-from tidegate_web.runs.queue_capacity import Queues
-from tidegate_web.runs.schema_worker import SchemaWorker
-from tidegate_web.runs.why import Leader
+from tidegate_web.projects.parts import make_projects
+from tidegate_web.runs.parts import make_runs
 from tidegate_web.services import Services
 from tidegate_web.serving.draining import DrainUnread
 from tidegate_web.serving.problem_response import problem_response
 from tidegate_web.serving.request_metrics import RequestMetrics
 from tidegate_web.serving.routing import add_converters
 from tidegate_web.settings import WebSettings
-from tidegate_web.shared.batcher import Batcher
 from tidegate_web.shared.clock import Clock, SystemClock
 from tidegate_web.shared.problems import Problem, postgres_away
-from tidegate_web.shared.sealing import Sealer
-from tidegate_web.store.engine import at_once, is_unavailable, make_engine
-from tidegate_web.store.models import AnyRow
-from tidegate_web.store.queries import keys, new_runs
-from tidegate_web.store.queries.new_runs import NewRun
+from tidegate_web.store.engine import is_unavailable, make_engine
 
 log = structlog.stdlib.get_logger(__name__)
-
-REFUSED_TOKENS = Limit(requests=60, seconds=60)
-"""Tokens that open nothing, which one address may have looked at by the apiserver."""
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -73,7 +54,7 @@ CONTENT_SECURITY_POLICY = (
 
 
 def make_redis(settings: WebSettings) -> Redis:
-    """A client that gives up soon: whoever uses Redis here can do without."""
+    """A client that gives up soon: what uses Redis here can do without."""
     password = settings.redis_password.get_secret_value() if settings.redis_password else None
     return Redis.from_url(
         settings.redis_url,
@@ -100,55 +81,20 @@ def make_services(
     clock = clock or SystemClock()
     cluster = cluster or Cluster.connect(settings.kubeconfig)
     engine = make_engine(settings, name=name, for_requests=for_requests)
-    sealer = Sealer(settings.secret_key.get_secret_value())
     events = EventLog(redis=redis, history=settings.stream_history)
-    projects = Projects(
-        cluster=cluster,
-        namespaces=settings.namespaces,
-        own_namespace=settings.release_namespace,
-        pod_security=settings.project_pod_security,
-    )
     return Services(
         settings=settings,
+        clock=clock,
         engine=engine,
         redis=redis,
         cluster=cluster,
-        clock=clock,
-        hub=Hub(redis=redis, room=settings.stream_queue),
         events=events,
-        throttle=Throttle(redis=redis),
-        hasher=hasher or Passwords(at_once=settings.password_hashes),
-        callers=CallerMemory(redis=redis, seconds=settings.honour_seconds),
-        mailer=Mailer(settings),
-        sealer=sealer,
-        group_check=GroupCheck(engine=engine, settings=settings, sealer=sealer, now=clock.now),
-        progress=ProgressWriter(engine=engine, redis=redis, events=events, seconds=settings.progress_seconds),
-        run_tokens=RunTokens(cluster=cluster, clock=clock, refusals=RateLimiter(redis=redis, limit=REFUSED_TOKENS)),
-        projects=projects,
-        namespace_check=NamespaceCheck(projects=projects, engine=engine),
-        leader=Leader(cluster=cluster, settings=settings),
-        queues=Queues(cluster=cluster),
-        host_access=HostAccess(cluster=cluster, required=settings.require_baseline),
-        limits=RateLimiter(
-            redis=redis, limit=Limit(requests=settings.rate_limit_requests, seconds=settings.rate_limit_seconds)
-        ),
-        schemas=SchemaWorker(),
+        hub=Hub(redis=redis, room=settings.stream_queue),
         audit=AuditSpool(redis),
-        cluster_runs=ClusterRuns(cluster=cluster, default_ttl_seconds=settings.default_ttl_seconds),
-        good_key=Batcher(partial(_good_keys, engine, clock), all_alike=is_unavailable),
-        keep_run=Batcher(partial(_keep_runs, engine), all_alike=is_unavailable),
+        auth=make_auth(settings, engine=engine, redis=redis, cluster=cluster, clock=clock, hasher=hasher),
+        projects=make_projects(settings, engine=engine, cluster=cluster),
+        runs=make_runs(settings, engine=engine, redis=redis, cluster=cluster, events=events),
     )
-
-
-def _good_keys(engine: Engine, clock: Clock, hashes: Sequence[bytes]) -> list[AnyRow | None]:
-    with at_once(engine) as connection:
-        found = keys.good(connection, key_hashes=set(hashes), now=clock.now())
-    return [found.get(each) for each in hashes]
-
-
-def _keep_runs(engine: Engine, made: Sequence[NewRun]) -> list[None]:
-    new_runs.keep(engine, made)
-    return [None] * len(made)
 
 
 def create_app(made: Services, *, web: bool = True, live: bool = True, metrics: RequestMetrics | None = None) -> Flask:
@@ -172,7 +118,7 @@ def create_app(made: Services, *, web: bool = True, live: bool = True, metrics: 
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
     _install(app, made, metrics)
     app.extensions[external.EXTENSION] = found = make_providers(app, settings)
-    made.group_check.use(found)
+    made.auth.group_check.use(found)
     if web:
         app.register_blueprint(auth_views.blueprint())
         app.register_blueprint(pages_views.blueprint())

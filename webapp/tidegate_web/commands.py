@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tidegate_web.app import make_services
 from tidegate_web.auth.admin import AdminSettingsError
-from tidegate_web.cluster.client import NoClusterError
+from tidegate_web.cluster.errors import NoClusterError
 from tidegate_web.health.probes import ProbeServer, SchemaCheck, make_registry
 from tidegate_web.install import bring_up_to_date, make_admin
 from tidegate_web.mirror.process import Mirror

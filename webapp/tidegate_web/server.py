@@ -8,17 +8,22 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]
+from prometheus_client import Gauge
 
 from tidegate_web.api.bulk import WORKER
 from tidegate_web.app import create_app, create_internal_app, make_services
 from tidegate_web.health.probes import ProbeServer, SchemaCheck, make_registry
 from tidegate_web.serving.request_metrics import RequestMetrics
 from tidegate_web.settings import WebSettings
+from tidegate_web.shared.json_types import JsonObject
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 
 class GunicornLogger(Logger):  # type: ignore[misc]
@@ -44,7 +49,7 @@ class ByPort:
         self._internal_port = str(internal_port)
         self.extensions = public.extensions
 
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         app = self._public
         if self._internal is not None and environ["SERVER_PORT"] == self._internal_port:
             app = self._internal
@@ -54,7 +59,7 @@ class ByPort:
 class Server(BaseApplication):  # type: ignore[misc]
     """gunicorn with our settings and none of its own files or arguments."""
 
-    def __init__(self, load: Callable[[], ByPort], options: dict[str, Any]) -> None:
+    def __init__(self, load: Callable[[], ByPort], options: JsonObject) -> None:
         self._load = load
         self._options = options
         super().__init__()
@@ -68,7 +73,7 @@ class Server(BaseApplication):  # type: ignore[misc]
 
 
 def serve(settings: WebSettings, *, web: bool, live: bool, name: str) -> None:
-    """Serve until told to stop; SIGTERM lets what has begun be finished."""
+    """Serve until stopped; SIGTERM lets what has begun be finished."""
     settings.require_secret_key()  # before anything is forked
 
     def load() -> ByPort:
@@ -79,6 +84,8 @@ def serve(settings: WebSettings, *, web: bool, live: bool, name: str) -> None:
         internal = create_internal_app(made, metrics=metrics) if web else None
         if live:
             made.hub.start()
+            streams = Gauge("tidegate_live_streams", "Open streams and waits for a run's end.", registry=registry)
+            streams.set_function(lambda: made.hub.streams)
         probes = ProbeServer(
             host=settings.host,
             port=settings.metrics_port,
@@ -87,15 +94,15 @@ def serve(settings: WebSettings, *, web: bool, live: bool, name: str) -> None:
         )
         probes.start()
         app.extensions["tidegate.stop"] = [made.hub.stop]
-        app.extensions["tidegate.exit"] = [made.progress.stop]
+        app.extensions["tidegate.exit"] = [made.runs.progress.stop]
         if web:
             # Others may have left something to do.
             app.extensions[WORKER].wake()
-            app.extensions["tidegate.stop"] += [app.extensions[WORKER].stop, made.schemas.close]
+            app.extensions["tidegate.stop"] += [app.extensions[WORKER].stop, made.runs.schemas.close]
         return ByPort(app, internal, internal_port=settings.internal_port)
 
     def post_worker_init(worker: Any) -> None:
-        # A worker that is told to stop waits for its requests to end; streams only end when they are told to.
+        # A worker that is stopped waits for its requests to end; streams only end when they are stopped.
         def end_streams() -> None:
             while worker.alive:
                 time.sleep(0.3)
@@ -110,7 +117,7 @@ def serve(settings: WebSettings, *, web: bool, live: bool, name: str) -> None:
         for stop in worker.wsgi.extensions["tidegate.exit"] if worker.wsgi is not None else ():
             stop()
 
-    options: dict[str, Any] = {
+    options: JsonObject = {
         "bind": [f"{settings.host}:{port}" for port in (settings.port, *((settings.internal_port,) if web else ()))],
         "workers": 1,
         "worker_class": "gevent" if live else "gthread",

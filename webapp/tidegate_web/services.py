@@ -1,4 +1,7 @@
-"""What the views work with, made once a process and handed over by the app: there is no module-level state."""
+"""What a process works with, created once by ``app.make_services`` and handed to those that need it: there is no module-level state.
+
+Its connections are here; what one package needs of its own is a part that this package makes.
+"""
 
 from dataclasses import dataclass
 
@@ -6,67 +9,34 @@ from flask import Flask
 from redis import Redis
 from sqlalchemy import Engine
 
-from tidegate_web.accounts.mail import Mailer
 from tidegate_web.audit.recording import AuditSpool
-from tidegate_web.auth.group_check import GroupCheck
-from tidegate_web.auth.memory import CallerMemory
-from tidegate_web.auth.passwords import Passwords
-from tidegate_web.auth.rate_limit import RateLimiter
-from tidegate_web.auth.run_tokens import RunTokens
-from tidegate_web.auth.throttle import Throttle
+from tidegate_web.auth.parts import AuthParts
 from tidegate_web.cluster.client import Cluster
 from tidegate_web.events.channels import EventLog
 from tidegate_web.events.hub import Hub
-from tidegate_web.projects.directory import Projects
-from tidegate_web.projects.host_access import HostAccess
-from tidegate_web.projects.namespace_check import NamespaceCheck
-from tidegate_web.runs.in_cluster import ClusterRuns
-from tidegate_web.runs.progress import ProgressWriter
-from tidegate_web.runs.queue_capacity import Queues
-from tidegate_web.runs.schema_worker import SchemaWorker
-from tidegate_web.runs.why import Leader
+from tidegate_web.projects.parts import ProjectParts
+from tidegate_web.runs.parts import RunParts
 from tidegate_web.settings import WebSettings
-from tidegate_web.shared.batcher import Batcher
 from tidegate_web.shared.clock import Clock
-from tidegate_web.shared.sealing import Sealer
-from tidegate_web.store.models import AnyRow
-from tidegate_web.store.queries.new_runs import NewRun
 
 KEY = "tidegate"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Services:
-    """One process's connections and helpers."""
+    """One process's connections and parts."""
 
     settings: WebSettings
+    clock: Clock
     engine: Engine
     redis: Redis
     cluster: Cluster
-    clock: Clock
-    hub: Hub
     events: EventLog
-    throttle: Throttle
-    hasher: Passwords
-    group_check: GroupCheck
-    callers: CallerMemory
-    mailer: Mailer
-    sealer: Sealer
-    progress: ProgressWriter
-    run_tokens: RunTokens
-    projects: Projects
-    namespace_check: NamespaceCheck
-    leader: Leader
-    queues: Queues
-    host_access: HostAccess
-    limits: RateLimiter
-    schemas: SchemaWorker
+    hub: Hub
     audit: AuditSpool
-    cluster_runs: ClusterRuns
-    good_key: Batcher[bytes, AnyRow | None]
-    """The API key of a hash, None when it may not be used."""
-    keep_run: Batcher[NewRun, None]
-    """Writes a run that the apiserver has just made."""
+    auth: AuthParts
+    projects: ProjectParts
+    runs: RunParts
 
     def attach(self, app: Flask) -> None:
         app.extensions[KEY] = self

@@ -62,7 +62,7 @@ def parse_rights(text: str) -> dict[str, str]:
 
 
 class WebSettings(BaseSettings):
-    """What ``tidegate-web`` is told by its environment (``TIDEGATE_…``, or ``TIDEGATE_…_FILE`` for any of them)."""
+    """What ``tidegate-web`` reads from its environment (``TIDEGATE_…``, or ``TIDEGATE_…_FILE`` for any of them)."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", use_attribute_docstrings=True)
 
@@ -79,7 +79,7 @@ class WebSettings(BaseSettings):
     secret_key: SecretStr = SecretStr("")
     """Signs cookies and CSRF tokens; the same in every web and live process. At least 32 characters."""
     admin_email: str | None = None
-    """The first admin, made by `migrate` and `create-admin` when nobody has this address yet."""
+    """The first admin, made by `migrate` and `create-admin` when no user has this address yet."""
     admin_password: SecretStr | None = None
     """That admin's first password; an existing user's password is never changed by it."""
 
@@ -107,7 +107,7 @@ class WebSettings(BaseSettings):
     """The namespace that Tidegate itself is in, which is never a project."""
     project_rights: str = ""
     """Where rights are granted project by project: each service account of `RELEASE_NAMESPACE` and the ClusterRole that the
-    mirror binds it to in every project, `account=role, account=role`. Empty: whoever installs grants them."""
+    mirror binds it to in every project, `account=role, account=role`. Empty: the installation grants them."""
     project_pod_security: Literal["privileged", "baseline", "restricted"] = "baseline"
     """The Pod Security level that the namespaces of new projects enforce."""
     require_baseline: bool = True
@@ -117,13 +117,13 @@ class WebSettings(BaseSettings):
     """A kubeconfig to use; without one the pod's service account, or the user's own kubeconfig outside a pod."""
     operator_token_file: Path | None = None
     """A service account token of audience `tidegate-operator`, shown to the operator when it is asked what a run waits
-    for; read each time. Without it nobody is asked, and `why` is unknown."""
+    for; read each time. Without it the operator isn't asked, and `why` is unknown."""
     operator_lease_namespace: str = "default"
     """Namespace of the operator's Lease and pods."""
     operator_lease_name: str = "tidegate-operator"
     """The Lease by which the operator's leader is found: its holder is the name of a pod."""
     operator_port: int = Field(default=8081, ge=1, le=65535)
-    """Port on which the leader tells what a run waits for."""
+    """Port on which the leader says what a run waits for."""
 
     session_idle_seconds: int = Field(default=12 * 3600, ge=60)
     """A session that isn't used for so long ends."""
@@ -169,7 +169,7 @@ class WebSettings(BaseSettings):
     oidc_client_secret: SecretStr | None = None
     """Our secret there."""
     oidc_scopes: str = "openid email profile"
-    """What is asked for; some providers want one more scope to tell groups."""
+    """What is asked for; some providers want one more scope to report groups."""
     oidc_groups_claim: str = "groups"
     """The claim that has a person's groups."""
     oidc_group_roles: str = ""
@@ -179,7 +179,7 @@ class WebSettings(BaseSettings):
     """Where `OIDC_GROUP_ROLES` gives roles: a session through a provider is good for so long, unless the provider gave a refresh token,
     by which the groups are asked for again each time."""
     oidc_sign_up: bool = False
-    """Whether anybody whom a provider vouches for becomes a user; else only who was made, invited, or has a group with a
+    """Whether every person whom a provider vouches for becomes a user; else only who was made, invited, or has a group with a
     role."""
     oidc_allowed_domains: Annotated[list[str], NoDecode] = Field(default_factory=list)
     """Domains of addresses that may sign in through a provider, comma-separated; empty: all."""

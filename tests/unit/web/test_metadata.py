@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from tidegate_web.internal.metadata import MAX_BYTES, MAX_KEYS, MetadataError, applied, parse
+from tidegate_web.runs.metadata_change import MAX_BYTES, MAX_KEYS, MetadataError, applied, parse
 
 
 def changed(before: dict[str, Any], **body: Any) -> dict[str, Any]:

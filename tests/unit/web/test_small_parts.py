@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from tidegate_web.auth.paths import local_path
+from tidegate_web.cluster.objects import KubeObject
 from tidegate_web.events.channels import public_event
 from tidegate_web.events.messages import event_text
 from tidegate_web.mirror.logs.writer import CHUNK_BYTES, merged
@@ -123,10 +124,16 @@ def test_events_as_readers_get_them() -> None:
     assert event_text(data={"a": "x\ny"}, event="run", number=7) == 'event: run\nid: 7\ndata: {"a":"x\\ny"}\n\n'
 
 
-def pod_with(state: dict[str, object], *, phase: str = "Running") -> dict[str, object]:
+def pod_with(state: dict[str, object], *, phase: str = "Running") -> KubeObject:
     containers = [{"name": "sidecar", "state": {"running": {}}}, {"name": "task", "state": state}]
     return {
-        "metadata": {"uid": "u", "name": "n", "namespace": "p"},
+        "metadata": {
+            "uid": "u",
+            "name": "n",
+            "namespace": "p",
+            "resourceVersion": "1",
+            "creationTimestamp": "2026-11-25T12:00:00Z",
+        },
         "status": {"phase": phase, "containerStatuses": containers},
     }
 

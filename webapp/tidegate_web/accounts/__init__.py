@@ -1,1 +1,1 @@
-"""Users, invitations and mail to them."""
+"""Accounts: users, their passwords and their sessions."""

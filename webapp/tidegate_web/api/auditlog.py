@@ -5,15 +5,13 @@ from flask import Blueprint, Response, jsonify
 from tidegate_web.api.parameters import BEFORE_ID, LIMIT
 from tidegate_web.api.response_types import Page
 from tidegate_web.api.response_types_people import AuditEntry
+from tidegate_web.audit import entries
 from tidegate_web.current_app import services
 from tidegate_web.openapi.operations import describes
 from tidegate_web.openapi.parameters import Text
-from tidegate_web.services import Services
-from tidegate_web.shared.paging import cut
 from tidegate_web.shared.permissions import Permission, requires
 from tidegate_web.shared.times import rfc3339
-from tidegate_web.store.models import AnyRow
-from tidegate_web.store.queries import audit
+from tidegate_web.store.queries.audit import AuditRow
 
 ACTOR = Text(name="actor", description="Of whom.")
 ACTION = Text(name="action", description="Of what, such as `run.create`.")
@@ -21,7 +19,7 @@ PROJECT = Text(name="project", description="In which project.")
 ENTRIES = (ACTOR, ACTION, LIMIT, BEFORE_ID)
 
 
-def entry_json(row: AnyRow) -> AuditEntry:
+def entry_json(row: AuditRow) -> AuditEntry:
     return {
         "id": row.id,
         "at": rfc3339(row.at),
@@ -35,19 +33,14 @@ def entry_json(row: AnyRow) -> AuditEntry:
     }
 
 
-def wanted_entries(made: Services, *, project: str | None, limit: int) -> tuple[list[AnyRow], int | None]:
-    """A piece of the log, newest first, and where the next begins."""
-    before = BEFORE_ID.asked()
-    with made.engine.connect() as connection:
-        rows = audit.page(
-            connection, project=project, before=before, limit=limit + 1, actor=ACTOR.asked(), action=ACTION.asked()
-        )
-    piece, last = cut(rows, limit)
-    return piece, None if last is None else last.id
+def wanted_entries(*, project: str | None, limit: int) -> tuple[list[AuditRow], int | None]:
+    """The piece of the log that the request asks for, and where the next begins."""
+    before, of, action = BEFORE_ID.asked(), ACTOR.asked(), ACTION.asked()
+    return entries.page(services(), project=project, before=before, limit=limit, actor=of, action=action)
 
 
 def _answer(project: str | None) -> Response:
-    rows, after = wanted_entries(services(), project=project, limit=LIMIT.asked())
+    rows, after = wanted_entries(project=project, limit=LIMIT.asked())
     page: Page[AuditEntry] = {
         "items": [entry_json(row) for row in rows],
         "after": None if after is None else str(after),

@@ -3,12 +3,13 @@
 import json
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, NoReturn, TypeVar
+from typing import NoReturn, TypeVar
 
 from flask import request
 from pydantic import BaseModel, ValidationError
 
 from tidegate_web.shared import json_text, unstorable
+from tidegate_web.shared.json_types import JsonObject
 from tidegate_web.shared.problems import FieldError, Problem, invalid
 
 M = TypeVar("M", bound=BaseModel)
@@ -38,7 +39,7 @@ def _read(limit: int) -> bytes:
     return b"".join(pieces)
 
 
-def json_object(*, limit: int = MAX_BODY_BYTES, nul_too: bool = False) -> dict[str, Any]:
+def json_object(*, limit: int = MAX_BODY_BYTES, nul_too: bool = False) -> JsonObject:
     """The request's body, which must be one JSON object. ``nul_too``: also one with NUL, which the caller replaces: a pod's work
     isn't lost for it."""
     text = _text(_read(limit))
@@ -72,7 +73,7 @@ def _text(data: bytes) -> str:
     return text
 
 
-def optional_object() -> dict[str, Any]:
+def optional_object() -> JsonObject:
     """The same, empty when there is no body."""
     return {} if request.content_length in (None, 0) and not request.mimetype else json_object()
 
@@ -87,7 +88,7 @@ def read_optional(model: type[M]) -> M:
     return validated(model, optional_object())
 
 
-def validated(model: type[M], body: Mapping[str, Any]) -> M:
+def validated(model: type[M], body: Mapping[str, object]) -> M:
     """A body as one of the models, wherever it comes from."""
     try:
         return model.model_validate(body)

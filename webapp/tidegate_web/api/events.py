@@ -1,49 +1,17 @@
-"""A run's Kubernetes Events: its own, and those of its latest Jobs and their pods, asked of the apiserver each time.
+"""A run's Kubernetes Events over HTTP. They are there for an hour or so."""
 
-They are there for an hour or so. Jobs are named by the contract, pods by the status and by what the Job controller says that
-it created.
-"""
-
-import re
-from typing import Any
-
-from tidegate_api.job_names import job_name
+from collections.abc import Iterable
 
 from tidegate_web.api.response_types import KubernetesEvent
-from tidegate_web.cluster.client import ClusterError
-from tidegate_web.cluster.problems import from_cluster
-from tidegate_web.services import Services
-from tidegate_web.shared.permissions import is_dns_label
-from tidegate_web.store.models import TERMINAL_PHASES, AnyRow
-from tidegate_web.store.records import objects
-
-ATTEMPTS = 3
-"""So many of the latest attempts are asked about."""
-PODS = 6
-_CREATED = re.compile(r"Created pod: ([a-z0-9.-]{1,253})")
+from tidegate_web.cluster.objects import Event
 
 
-def events(made: Services, row: AnyRow) -> list[KubernetesEvent]:
-    """Oldest first; empty when they are gone."""
-    try:
-        found = made.cluster.events_of(row.project, kind="TaskRun", uid=row.uid)
-        pods = {a["podName"]: None for a in objects(row.status.get("attempts"))[-ATTEMPTS:] if a.get("podName")}
-        # The status is written a little later than a Job is made.
-        last = row.attempt + (row.phase not in TERMINAL_PHASES)
-        for attempt in range(max(1, last - ATTEMPTS + 1), last + 1):
-            of_job = made.cluster.events_of(row.project, kind="Job", name=job_name(row.name, row.uid, attempt))
-            found += of_job
-            pods |= {match[1]: None for event in of_job if (match := _CREATED.match(event.get("message") or ""))}
-        for pod in [name for name in pods if is_dns_label(name)][-PODS:]:
-            found += made.cluster.events_of(row.project, kind="Pod", name=pod)
-    except ClusterError as error:
-        raise from_cluster(error) from error
-    return sorted(
-        (event_json(event) for event in found), key=lambda event: (event["lastAt"] or "", event["object"]["name"])
-    )
+def events_json(found: Iterable[Event]) -> list[KubernetesEvent]:
+    """Oldest first."""
+    return sorted(map(event_json, found), key=lambda event: (event["lastAt"] or "", event["object"]["name"] or ""))
 
 
-def event_json(event: dict[str, Any]) -> KubernetesEvent:
+def event_json(event: Event) -> KubernetesEvent:
     """An Event; one of either kind of reporter."""
     about, series = event.get("involvedObject") or {}, event.get("series") or {}
     first = event.get("firstTimestamp") or event.get("eventTime") or event["metadata"].get("creationTimestamp")

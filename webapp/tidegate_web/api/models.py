@@ -18,7 +18,7 @@ from tidegate_api.names import DNS_LABEL
 
 from tidegate_web.auth.passwords import LEAST_SIGNS
 from tidegate_web.shared.permissions import Role, is_dns_label
-from tidegate_web.store.models import TERMINAL_PHASES
+from tidegate_web.shared.phases import TERMINAL_PHASES
 
 _EMAIL = re.compile(r"[^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+")
 
@@ -77,7 +77,7 @@ class Body(BaseModel):
 
 
 class NewUser(Body):
-    """Somebody who may sign in. They choose their password by a link, or come through a sign-in provider."""
+    """A user who may sign in. They choose their password by a link, or come through a sign-in provider."""
 
     email: Email
     name: PlainName = ""
@@ -88,7 +88,7 @@ class UserChange(Body):
     """What changes; what isn't named stays."""
 
     email: Email | None = None
-    """Another address, which nobody else has. Somebody who comes through a sign-in provider is still known there."""
+    """Another address, which no other user has. A user who comes through a sign-in provider is still known there."""
     name: PlainName | None = None
     instance_admin: bool | None = None
     disabled: bool | None = None
@@ -111,13 +111,13 @@ class PasswordChange(Body):
 
 
 class MemberChange(Body):
-    """What somebody is to be in a project."""
+    """The role of a member."""
 
     role: RoleName
 
 
 class NewInvitation(Body):
-    """Somebody who is asked to join a project."""
+    """An invitation to join a project."""
 
     email: Email
     role: RoleName
@@ -167,7 +167,7 @@ Url = Annotated[str, Field(json_schema_extra={"pattern": r"^https?://[^/\s\x00-\
 
 
 class NewWebhook(Body):
-    """Where to tell of runs that have ended, and of which."""
+    """Where to report runs that have ended, and which."""
 
     url: Url
     phases: Phases | None = None

@@ -1,12 +1,11 @@
 """The parameters that the API's calls have in common."""
 
-from typing import Any
-
 from tidegate_web.openapi.parameters import Parameter, Text, WholeNumber
-from tidegate_web.store.models import ACTIVE_PHASES, TERMINAL_PHASES
+from tidegate_web.shared.json_types import JsonObject
+from tidegate_web.shared.phases import ACTIVE_PHASES, TERMINAL_PHASES
 
 PHASES = (*ACTIVE_PHASES, *TERMINAL_PHASES)
-_TIME: dict[str, Any] = {"type": "string", "format": "date-time"}
+_TIME: JsonObject = {"type": "string", "format": "date-time"}
 
 LIMIT = WholeNumber(name="limit", description="So many items at most.", default=50, least=1, most=500)
 AFTER = Parameter(name="after", description="The cursor `after` of the piece before.")
@@ -38,6 +37,13 @@ RUN_FILTER = (
     TO,
 )
 
+WAIT = WholeNumber(
+    name="wait",
+    description="Answer 303 to where the run is answered once it has ended, with its result, or as it is after so many seconds.",
+    default=0,
+    least=1,
+    most=60,
+)
 IDEMPOTENCY_KEY = Parameter(
     name="Idempotency-Key",
     description="Makes the run once in 30 days, however often it is sent.",

@@ -5,33 +5,23 @@ from flask import Blueprint, Response, jsonify
 from tidegate_web.api import bodies
 from tidegate_web.api.models import ProjectSettings
 from tidegate_web.api.response_types_people import Settings
-from tidegate_web.audit.audited import audited
 from tidegate_web.auth.guard import actor
 from tidegate_web.current_app import services
 from tidegate_web.openapi.operations import describes
+from tidegate_web.projects import settings
 from tidegate_web.projects.existing import require_project
 from tidegate_web.services import Services
 from tidegate_web.shared.permissions import Permission, requires
-from tidegate_web.store.queries import project_bytes, project_settings
 
 
 def settings_json(made: Services, project: str) -> Settings:
-    with made.engine.connect() as connection:
-        days = project_settings.retention_days(connection, project=project)
-        used = project_bytes.used(connection, [project])[project]
+    found = settings.current(made, project)
+    days = found.retention_days
     return {
         "retentionDays": days,
         "effectiveRetentionDays": made.settings.retention_days if days is None else days,
-        "archive": {"usedBytes": used, "maxBytes": made.settings.project_bytes or None},
+        "archive": {"usedBytes": found.used_bytes, "maxBytes": made.settings.project_bytes or None},
     }
-
-
-def change(made: Services, project: str, wanted: ProjectSettings) -> None:
-    """Set all of them; what isn't named is what it is at first."""
-    require_project(made, project, to_write=True)
-    detail = {"retentionDays": wanted.retention_days}
-    with audited(made, actor(), "project.settings", project=project, detail=detail), made.engine.begin() as connection:
-        project_settings.set_retention_days(connection, project=project, days=wanted.retention_days)
 
 
 def add_routes(area: Blueprint) -> None:
@@ -50,5 +40,6 @@ def add_routes(area: Blueprint) -> None:
     @describes("Set all of a project's settings", body=ProjectSettings, answer=Settings)
     def put_settings(project: str) -> Response:
         made = services()
-        change(made, project, bodies.read(ProjectSettings))
+        days = bodies.read(ProjectSettings).retention_days
+        settings.change(made, actor(), project, retention_days=days)
         return jsonify(settings_json(made, project))

@@ -2,7 +2,7 @@
 is made from them.
 """
 
-from typing import Annotated, Any, Generic, Literal, NotRequired, TypeVar
+from typing import Annotated, Generic, Literal, NotRequired, TypeVar
 
 from pydantic import Field
 from tidegate_api.names import Phase
@@ -15,13 +15,13 @@ from typing_extensions import TypedDict
 from tidegate_web.api.models import RoleName
 from tidegate_web.openapi.schemas import JsonOf, or_null
 from tidegate_web.shared.documented import documented
+from tidegate_web.shared.json_types import JsonObject
 from tidegate_web.shared.problems import ProblemBody
-from tidegate_web.shared.run_summary import Brief
+from tidegate_web.shared.run_summary import RunSummaryFields
 from tidegate_web.shared.times import Time
 from tidegate_web.store.queries.logs import LogPiece
 
 Item = TypeVar("Item")
-JsonObject = dict[str, Any]
 
 
 class Items(TypedDict, Generic[Item]):
@@ -50,14 +50,14 @@ class Requester(TypedDict):
 
 @documented
 class FromCluster(TypedDict):
-    """The mark on what the cluster alone has told."""
+    """The mark on what comes from the cluster alone."""
 
     source: NotRequired[Literal["cluster"]]
     """There while Postgres is away: what the archive has beside is missing."""
 
 
-class RunSummary(Brief):
-    """What is told of a run wherever it is named."""
+class RunSummary(RunSummaryFields):
+    """The summary of a run."""
 
     parent: Annotated[str | None, Field(description="The run that submitted this one.")]
     queuedAt: Time | None
@@ -89,8 +89,15 @@ class Run(ListedRun, FromCluster):
     status: Annotated[JsonObject, JsonOf(TaskRunStatus)]
 
 
+class AwaitedRun(Run):
+    """A run that was waited for."""
+
+    result: NotRequired[object]
+    """What it gave back, once it has succeeded with a result."""
+
+
 class RunAttempt(Attempt):
-    """An attempt, with the last progress that it told."""
+    """An attempt, with the last progress that it reported."""
 
     progress: Annotated[float | None, Field(json_schema_extra=or_null)]
     progress_message: Annotated[str | None, Field(json_schema_extra=or_null)]
@@ -106,7 +113,7 @@ class ChildRun(TypedDict):
     message: str | None
     createdAt: Time
     finishedAt: Time | None
-    result: Any
+    result: object
     resultRef: Annotated[JsonObject | None, JsonOf(ResultRef | None)]
 
 
@@ -274,13 +281,13 @@ class Project(TypedDict):
 
     name: str
     role: RoleName | None
-    """What whoever asks is in it; null for nothing."""
+    """The caller's role in it; null for none."""
     ready: bool
     """Whether the web app has its rights there: the mirror grants them a moment after a project was made."""
 
 
 class ProjectOfCaller(TypedDict):
-    """A project, and what whoever asks is in it."""
+    """A project, and the caller's role in it."""
 
     name: str
     role: RoleName

@@ -5,15 +5,15 @@ from typing import Literal
 from typing_extensions import TypedDict
 
 from tidegate_web.api.models import Phases, RoleName
-from tidegate_web.api.response_types import JsonObject
 from tidegate_web.auth.links import SentLink
 from tidegate_web.shared.documented import documented
+from tidegate_web.shared.json_types import JsonObject
 from tidegate_web.shared.times import Time
 
 
 @documented
 class Me(TypedDict):
-    """Whoever asks."""
+    """The caller."""
 
     name: str
     """Whom the audit log names."""
@@ -40,7 +40,7 @@ class Session(TypedDict):
 
 
 class User(TypedDict):
-    """Somebody who may sign in."""
+    """A user who may sign in."""
 
     id: int
     email: str
@@ -57,7 +57,7 @@ class NewUserAnswer(User, SentLink):
 
 @documented
 class Member(TypedDict):
-    """Somebody in a project."""
+    """A user in a project."""
 
     id: int
     email: str
@@ -70,7 +70,7 @@ class Member(TypedDict):
 
 
 class Invitation(TypedDict):
-    """Somebody who was asked to join."""
+    """An invitation to join."""
 
     id: int
     email: str
@@ -118,7 +118,7 @@ class NewApiKeyAnswer(ApiKey):
     """A key that was made."""
 
     key: str
-    """The key itself, which nobody can tell again."""
+    """The key itself, which can't be shown again."""
 
 
 class AuditEntry(TypedDict):
@@ -136,7 +136,7 @@ class AuditEntry(TypedDict):
 
 
 class Webhook(TypedDict):
-    """Where runs that have ended are told of."""
+    """Where runs that have ended are reported."""
 
     id: int
     url: str

@@ -1,12 +1,12 @@
-"""What is done to runs over HTTP: created, cancelled, held, released, replayed, put off, deleted."""
+"""What is done to runs over HTTP: created, cancelled, suspended, resumed, replayed, rescheduled, deleted."""
 
 from flask import Blueprint, Response, jsonify, request
 
 from tidegate_web.api import bodies, responses
-from tidegate_web.api.parameters import IDEMPOTENCY_KEY
+from tidegate_web.api.parameters import IDEMPOTENCY_KEY, WAIT
 from tidegate_web.api.response_types import Run
 from tidegate_web.api.run_bodies import ReplayRequest, RescheduleRequest, RunRequest
-from tidegate_web.api.runs import as_json
+from tidegate_web.api.runs import as_json, wait_url
 from tidegate_web.auth.guard import actor
 from tidegate_web.current_app import services
 from tidegate_web.openapi.operations import describes
@@ -15,9 +15,12 @@ from tidegate_web.runs.create import CreatedRun
 from tidegate_web.shared.permissions import Permission, requires
 
 
-def made_json(project: str, answer: CreatedRun) -> tuple[Response, int]:
-    """A run that was made, or met, as it is answered."""
-    response = jsonify(responses.whole(answer.row, responses.attempts(answer.row, {})))
+def made_json(project: str, answer: CreatedRun, *, wait: int = 0) -> tuple[Response, int]:
+    """A run that was made, or met, as it is answered; ``wait``: seconds that the caller waits for its end."""
+    response = jsonify(responses.whole(answer.row, {}))
+    if wait:
+        response.headers["Location"] = wait_url(answer.row, seconds=wait)
+        return response, 303
     response.headers["Location"] = f"/api/v1/projects/{project}/runs/{answer.row.uid}"
     return response, 201 if answer.new else 200
 
@@ -29,14 +32,15 @@ def add_routes(area: Blueprint) -> None:
     @requires(Permission.OPERATOR)
     @describes(
         "Create a run",
-        parameters=[IDEMPOTENCY_KEY],
+        parameters=[IDEMPOTENCY_KEY, WAIT],
         body=RunRequest,
         answer=Run,
-        status=(201, 200),
+        status=(201, 200, 303),
         headers=("Location",),
         problems=(409, 410, 502),
     )
     def create_run(project: str) -> tuple[Response, int]:
+        wait = WAIT.asked()  # before anything is created
         return made_json(
             project,
             create_asked(
@@ -46,6 +50,7 @@ def add_routes(area: Blueprint) -> None:
                 bodies.json_object(),
                 idempotency_key=request.headers.get("Idempotency-Key"),
             ),
+            wait=wait,
         )
 
     @area.post("/projects/<project>/runs/<run>:cancel")

@@ -3,7 +3,7 @@
 The spec of a run or a Task is the apiserver's to check: its schema comes from the same types.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 from tidegate_api.names import Phase
@@ -15,11 +15,12 @@ from tidegate_api.taskrun import TaskRunSpec
 
 from tidegate_web.api.models import Body, DnsLabel
 from tidegate_web.openapi.schemas import JsonOf, or_null
+from tidegate_web.runs.batch import MOST_RUNS
 from tidegate_web.runs.new_run import LABEL_KEY, LABEL_VALUE, is_text
+from tidegate_web.shared.json_types import JsonObject
 from tidegate_web.shared.times import parse_given_time
 from tidegate_web.store.queries import runs
 
-MOST_RUNS = 1000
 MOST_UIDS = 1000
 
 _RESERVED = "|".join(prefix.replace(".", r"\.") for prefix in RESERVED_LABELS)
@@ -63,7 +64,7 @@ TimeText = Annotated[str, Field(json_schema_extra={"format": "date-time"}), Afte
 Uid = Annotated[str, Field(json_schema_extra={"format": "uuid"}), AfterValidator(_uid)]
 Words = Annotated[str, Field(json_schema_extra={"pattern": r"[^\s\x00]"}), AfterValidator(_words)]
 PhaseName = Annotated[Phase, Field(strict=False)]
-Payload = dict[str, Any]
+Payload = JsonObject
 
 
 class RunRequest(TaskRunSpec):
@@ -146,7 +147,7 @@ class BulkRequest(Body):
 class DefinitionBody(Body):
     """A Task, Queue or Schedule as it shall be."""
 
-    spec: dict[str, Any]
+    spec: JsonObject
     labels: Labels | None = None
     """Null: as they are."""
 
@@ -154,23 +155,23 @@ class DefinitionBody(Body):
 class TaskBody(DefinitionBody):
     """A Task as it shall be."""
 
-    spec: Annotated[dict[str, Any], JsonOf(TaskSpec)]
+    spec: Annotated[JsonObject, JsonOf(TaskSpec)]
 
 
 class QueueBody(DefinitionBody):
     """A Queue as it shall be."""
 
-    spec: Annotated[dict[str, Any], JsonOf(QueueSpec)]
+    spec: Annotated[JsonObject, JsonOf(QueueSpec)]
 
 
 class ScheduleBody(DefinitionBody):
     """A Schedule as it shall be."""
 
-    spec: Annotated[dict[str, Any], JsonOf(ScheduleSpec)]
+    spec: Annotated[JsonObject, JsonOf(ScheduleSpec)]
 
 
 class ProgressTold(Body):
-    """What a pod tells of how far it is: a number, some words, or both."""
+    """What a pod reports of its progress: a number, some words, or both."""
 
     model_config = ConfigDict(
         json_schema_extra={

@@ -13,13 +13,13 @@ from tidegate_web.api.response_types import BatchOfRuns, Page, Percentiles, Stat
 from tidegate_web.current_app import services
 from tidegate_web.openapi.operations import describes
 from tidegate_web.projects.existing import require_project
+from tidegate_web.runs.stats import batches, counted
 from tidegate_web.services import Services
 from tidegate_web.shared.paging import cut
 from tidegate_web.shared.permissions import Permission, requires
 from tidegate_web.shared.problems import Problem
 from tidegate_web.shared.times import rfc3339
-from tidegate_web.store.queries import stats
-from tidegate_web.store.queries.stats import TooMuchError, Window
+from tidegate_web.store.queries.stats import Window
 
 STATS_DEFAULT, STATS_MOST = timedelta(days=1), timedelta(days=400)
 BATCHES_DEFAULT, BATCHES_MOST = timedelta(days=7), timedelta(days=31)
@@ -38,28 +38,18 @@ def wanted_window(made: Services, project: str, *, default: timedelta, most: tim
     return Window(project=project, since=since, until=until, task=wanted.task, queue=wanted.queue)
 
 
-def too_much() -> Problem:
-    return Problem(422, "There is too much to count. Narrow the time.")
-
-
 def percentiles(found: list[float] | None) -> Percentiles | None:
-    """In seconds; None when there is nothing to tell."""
+    """In seconds; None where there are no runs."""
     return None if found is None or found[0] is None else {"p50": round(found[0], 3), "p95": round(found[1], 3)}
 
 
 def stats_json(made: Services, window: Window) -> Stats:
     """The window as one, and by bucket."""
-    try:
-        with stats.counting(made.engine) as connection:
-            created = stats.created(connection, window)
-            ended = stats.ended(connection, window)
-            (whole,) = stats.times(connection, window, by_bucket=False)
-            times = {row.at: row for row in stats.times(connection, window, by_bucket=True)}
-    except TooMuchError as error:
-        raise too_much() from error
+    found = counted(made, window)
+    created, times = found.created, found.times_by_bucket
     phases: dict[datetime, dict[str, int]] = {}
     total: dict[str, int] = {}
-    for row in ended:
+    for row in found.ended:
         phases.setdefault(row.at, {})[row.phase] = row.number
         total[row.phase] = total.get(row.phase, 0) + row.number
     return {
@@ -68,8 +58,8 @@ def stats_json(made: Services, window: Window) -> Stats:
         "bucketSeconds": window.step,
         "created": sum(created.values()),
         "phases": total,
-        "durationSeconds": percentiles(whole.took),
-        "waitSeconds": percentiles(whole.waited),
+        "durationSeconds": percentiles(found.times.took),
+        "waitSeconds": percentiles(found.times.waited),
         "items": [
             {
                 "at": rfc3339(at),
@@ -87,19 +77,7 @@ def batches_json(
     made: Services, window: Window, *, limit: int, after: tuple[datetime, str] | None
 ) -> Page[BatchOfRuns]:
     """A piece of the list of batches, and where the next begins."""
-    try:
-        with stats.counting(made.engine) as connection:
-            rows = stats.batches(
-                connection,
-                project=window.project,
-                since=window.since,
-                until=window.until,
-                limit=limit + 1,
-                after=after,
-            )
-    except TooMuchError as error:
-        raise too_much() from error
-    rows, last = cut(rows, limit)
+    rows, last = cut(batches(made, window, limit=limit + 1, after=after), limit)
     items: list[BatchOfRuns] = [
         {
             "batch": row.batch,
@@ -119,11 +97,11 @@ def cursor(last: datetime, batch: str) -> str:
 
 def wanted_after() -> tuple[datetime, str] | None:
     """The cursor asked for."""
-    told = request.args.get("after")
-    if not told:
+    cursor = request.args.get("after")
+    if not cursor:
         return None
     try:
-        last, batch = json.loads(base64.urlsafe_b64decode(told + "=" * (-len(told) % 4)))
+        last, batch = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         parsed = datetime.fromisoformat(last)
         if parsed.tzinfo is None or not isinstance(batch, str) or "\x00" in batch:
             raise ValueError("no cursor")

@@ -1,70 +1,16 @@
-"""A Schedule triggered by hand: a run of its template now, with another payload at most. What its cron does stays as it is."""
-
-from collections.abc import Mapping
-from typing import Any
+"""A Schedule triggered over HTTP."""
 
 from flask import Blueprint, Response
-from tidegate_api.names import SCHEDULE_LABEL
-from tidegate_api.run_names import triggered_name
 
 from tidegate_web.api import bodies
 from tidegate_web.api.response_types import Run
 from tidegate_web.api.run_actions import made_json
 from tidegate_web.api.run_bodies import TriggerRequest
-from tidegate_web.audit.audited import audited
 from tidegate_web.auth.guard import actor
-from tidegate_web.cluster import definitions
-from tidegate_web.cluster.client import ClusterError
-from tidegate_web.cluster.definitions import KINDS
-from tidegate_web.cluster.problems import from_cluster
 from tidegate_web.current_app import services
+from tidegate_web.definitions.triggering import trigger
 from tidegate_web.openapi.operations import describes
-from tidegate_web.projects.existing import require_project
-from tidegate_web.runs.create import CreatedRun, RequestedRun, create
-from tidegate_web.runs.new_run import NewRun, check_payload
-from tidegate_web.services import Services
-from tidegate_web.shared.permissions import Permission, is_dns_label, requires
-from tidegate_web.shared.problems import Problem
-
-TRIES = 5
-
-
-def triggered(schedule: Mapping[str, Any], wish: TriggerRequest, *, name: str) -> NewRun:
-    """The run of a Schedule's template."""
-    template = schedule["spec"]["template"]
-    metadata, spec = template.get("metadata") or {}, dict(template["spec"])
-    if "payload" in wish.model_fields_set:
-        check_payload(wish.payload)
-        spec["payload"] = wish.payload
-    return NewRun(
-        name=name,
-        labels={**(metadata.get("labels") or {}), SCHEDULE_LABEL: schedule["metadata"]["name"]},
-        annotations=metadata.get("annotations") or {},
-        spec=spec,
-    )
-
-
-def trigger(made: Services, project: str, name: str, wish: TriggerRequest) -> CreatedRun:
-    """Make its run now; two of one millisecond get names of their own."""
-    require_project(made, project, to_write=True)
-    try:
-        schedule = definitions.get(made.cluster, KINDS["schedules"], project, name) if is_dns_label(name) else None
-    except ClusterError as error:
-        raise from_cluster(error) from error
-    if schedule is None:
-        raise Problem(404, "There is no such Schedule.")
-    actor().check_task((schedule["spec"]["template"]["spec"].get("taskRef") or {}).get("name"))
-    now = int(made.clock.now().timestamp() * 1000)
-    run = triggered(schedule, wish, name=triggered_name(name, now))
-    with audited(made, actor(), "schedule.trigger", project=project, target=name, detail={"run": run.name}) as action:
-        for later in range(TRIES):
-            try:
-                run = triggered(schedule, wish, name=triggered_name(name, now + later))
-                return create(made, project, RequestedRun(run=run), who=actor().name, action=action)
-            except Problem as problem:
-                if problem.status != 409 or later == TRIES - 1:
-                    raise
-    raise AssertionError("unreachable")
+from tidegate_web.shared.permissions import Permission, requires
 
 
 def add_routes(area: Blueprint) -> None:
@@ -82,4 +28,6 @@ def add_routes(area: Blueprint) -> None:
         problems=(409, 502),
     )
     def trigger_schedule(project: str, schedule: str) -> tuple[Response, int]:
-        return made_json(project, trigger(services(), project, schedule, bodies.read_optional(TriggerRequest)))
+        body = bodies.read_optional(TriggerRequest)
+        payload = body.payload if "payload" in body.model_fields_set else None
+        return made_json(project, trigger(services(), actor(), project, schedule, payload=payload))

@@ -37,7 +37,7 @@ def blueprint() -> Blueprint:
     @area.get("/health")
     @requires(Permission.SIGNED_IN)
     @describes(
-        "Tell how the operator, the mirror, Postgres, Redis and the cluster are",
+        "Report the health of the operator, the mirror, Postgres, Redis and the cluster",
         name="get_health",
         answer=Items[NeighbourAnswer],
     )

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Any
 
 import structlog
 
@@ -25,7 +24,7 @@ def audited(
     *,
     project: str | None = None,
     target: str | None = None,
-    detail: Mapping[str, Any] | None = None,
+    detail: Mapping[str, object] | None = None,
 ) -> Iterator[AuditAction]:
     """Write down a write and its outcome, whatever becomes of it."""
     deed = AuditAction(

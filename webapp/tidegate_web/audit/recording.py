@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, Self
+from typing import Self
 
 import structlog
 from redis import Redis
@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 from sqlalchemy import Engine
 
 from tidegate_web.shared.clock import Clock
+from tidegate_web.shared.json_types import JsonObject
 from tidegate_web.shared.times import parse_time
 from tidegate_web.store.engine import is_of_the_data
 from tidegate_web.store.queries import audit
@@ -38,7 +39,7 @@ class Entry:
     outcome: str
     project: str | None
     target: str | None
-    detail: dict[str, Any]
+    detail: JsonObject
 
     def as_text(self) -> str:
         return json.dumps(asdict(self) | {"at": self.at.isoformat()})
@@ -47,9 +48,9 @@ class Entry:
     def parse(cls, text: bytes) -> Self | None:
         """None for what is no entry of ours."""
         try:
-            told = json.loads(text)
-            at = parse_time(told.pop("at"))
-            return None if at is None else cls(at=at, **told)
+            fields = json.loads(text)
+            at = parse_time(fields.pop("at"))
+            return None if at is None else cls(at=at, **fields)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return None
 
@@ -65,13 +66,13 @@ class AuditAction:
     action: str
     project: str | None
     target: str | None
-    detail: Mapping[str, Any]
+    detail: Mapping[str, object]
     written: bool = False
-    """Whoever writes its entry together with something else says so here."""
+    """Set by code that writes its entry together with something else."""
     _at: datetime | None = None
 
     def entry(self, outcome: str = DONE) -> Entry:
-        """Told again, it says the same time: by that one which may have been written is known."""
+        """Asked again, it gives the same time: by that an entry which may have been written is recognized."""
         self._at = self._at or self.clock.now()
         return Entry(
             at=self._at,
@@ -102,7 +103,7 @@ class AuditSpool:
         return True
 
     def write(self, engine: Engine, *, limit: int = 500) -> int:
-        """Write some that wait; how many there were. Whoever is cut off in between writes none a second time."""
+        """Write some that wait; how many there were. A mirror that is cut off in between writes none a second time."""
         try:
             found = self._redis.lrange(KEY, 0, limit - 1)
             waiting = [text for text in found if isinstance(text, bytes)] if isinstance(found, list) else []

@@ -24,7 +24,7 @@ def create_admin(connection: Connection, settings: WebSettings) -> bool:
         name=email.partition("@")[0],
         password_hash=Passwords().hash(password),
         instance_admin=True,
-        # Whoever installs says whose address it is, and could make themselves admin in any case.
+        # The installer says whose address it is, and could make themselves admin in any case.
         email_proved=SystemClock().now(),
     )
     if user_id is not None:

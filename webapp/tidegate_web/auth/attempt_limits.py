@@ -1,6 +1,6 @@
-"""How many attempts are free, and how long whoever tries on must wait. Pure.
+"""How many attempts are free, and how long a client must wait before the next one. Pure.
 
-There is no lock by the address of mail: with one, anybody could keep its owner out. After the free attempts each further one
+There is no lock by the address of mail: with one, any client could keep its owner out. After the free attempts each further one
 waits twice as long as the one before, up to a bound. A client's network, and all clients together, have a fixed number in a
 window of time.
 """
@@ -61,7 +61,7 @@ class SignInLimits:
 
     def sign_in(self, *, mail: str, network: str, device: str | None) -> tuple[AttemptLimit, ...]:
         """Of a try with an address of mail (its digest). A device from which the account was signed in before is counted by
-        itself alone, so that nobody's failures elsewhere hold it up."""
+        itself alone, so that failures elsewhere don't hold it up."""
         if device is not None:
             return (self.known(device),)
         return (
@@ -88,7 +88,7 @@ class SignInLimits:
         )
 
     def forgot(self, *, network: str) -> tuple[AttemptLimit, ...]:
-        """Of whoever asks for a link."""
+        """Of a client that asks for a link."""
         return self._of_all("forgot", network)
 
     def forgot_mail(self, *, mail: str) -> tuple[AttemptLimit, ...]:

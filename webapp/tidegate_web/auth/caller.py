@@ -3,16 +3,27 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Self
+from typing import NotRequired, Self, TypedDict
 
 from tidegate_web.shared.permissions import Permission, Role
 from tidegate_web.shared.times import parse_time
 from tidegate_web.store.queries.users import UserRow
 
 
+class CallerJson(TypedDict):
+    """A caller as Redis remembers it. What an earlier version wrote may lack a field."""
+
+    name: str
+    user: tuple[int, str, str, bool] | None
+    roles: dict[str, int]
+    tasks: list[str] | None
+    owner: NotRequired[int | None]
+    expires: NotRequired[str | None]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Caller:
-    """Whoever a request comes from, and what they are where."""
+    """The user or key that a request comes from, and their roles."""
 
     name: str
     """Whom the audit log and `requested-by` name: an email, or ``api-key:<prefix>``."""
@@ -42,7 +53,7 @@ class Caller:
         """The user who answers for what this caller makes."""
         return self.owner_id if self.user is None else self.user.id
 
-    def may(self, permission: Permission, arguments: Mapping[str, Any]) -> bool:
+    def may(self, permission: Permission, arguments: Mapping[str, object]) -> bool:
         """Whether they may call a route of this permission with these arguments."""
         if permission in (Permission.PUBLIC, Permission.SIGNED_IN):
             return True
@@ -58,11 +69,11 @@ class Caller:
         """Whether a run of this Task, None for an inline one, is theirs to act on."""
         return self.tasks is None or task in self.tasks
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> CallerJson:
         user = self.user
         return {
             "name": self.name,
-            "user": None if user is None else [user.id, user.email, user.name, user.instance_admin],
+            "user": None if user is None else (user.id, user.email, user.name, user.instance_admin),
             "roles": {project: int(role) for project, role in self.roles.items()},
             "tasks": None if self.tasks is None else sorted(self.tasks),
             "owner": self.owner_id,
@@ -70,13 +81,13 @@ class Caller:
         }
 
     @classmethod
-    def from_json(cls, told: Mapping[str, Any]) -> Self:
-        user = told["user"]
+    def from_json(cls, kept: CallerJson) -> Self:
+        user = kept["user"]
         return cls(
-            name=told["name"],
+            name=kept["name"],
             user=None if user is None else UserRow(id=user[0], email=user[1], name=user[2], instance_admin=user[3]),
-            owner_id=told.get("owner"),
-            expires=parse_time(told.get("expires")),
-            roles={project: Role(role) for project, role in told["roles"].items()},
-            tasks=None if told["tasks"] is None else frozenset(told["tasks"]),
+            owner_id=kept.get("owner"),
+            expires=parse_time(kept.get("expires")),
+            roles={project: Role(role) for project, role in kept["roles"].items()},
+            tasks=None if kept["tasks"] is None else frozenset(kept["tasks"]),
         )

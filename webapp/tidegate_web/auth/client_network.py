@@ -1,6 +1,6 @@
 """The network that a client's address stands for where attempts are counted. Pure.
 
-Whoever has IPv6 has 2^64 addresses to come from, so these are counted by their /64; an IPv4 address is counted alone.
+A client with IPv6 has 2^64 addresses to come from, so these are counted by their /64; an IPv4 address is counted alone.
 """
 
 import ipaddress

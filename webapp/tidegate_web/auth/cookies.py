@@ -18,8 +18,8 @@ def is_secure(settings: WebSettings) -> bool:
 
 
 def cookie_name(settings: WebSettings, name: str) -> str:
-    """The name that a cookie of ours has in this request. Over https one without the prefix is nobody's: a neighbour of the
-    domain, or whoever sits on an unencrypted connection, could have set it."""
+    """The name that a cookie of ours has in this request. Over https one without the prefix doesn't count: a neighbour of the
+    domain, or an attacker on an unencrypted connection, could have set it."""
     return HOST_PREFIX + name if is_secure(settings) else name
 
 

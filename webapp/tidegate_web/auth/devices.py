@@ -1,6 +1,6 @@
-"""Devices from which somebody has signed in with a password before: a signed cookie that lasts, and opens nothing.
+"""Devices from which a user has signed in with a password before: a signed cookie that lasts, and opens nothing.
 
-It spares its device the counts of other people's failures, so that nobody is locked out by guesses that others make. It is
+It spares its device the counts of other people's failures, so that no user is locked out by guesses that others make. It is
 bound to the password: a new one makes all other devices unknown again.
 """
 
@@ -39,8 +39,8 @@ def device_of_request(settings: WebSettings) -> Device | None:
     if text is None:
         return None
     try:
-        told = _signer(settings).loads(text, max_age=SECONDS)
-        return Device(id=str(told["id"]), accounts=dict(told["accounts"]))
+        content = _signer(settings).loads(text, max_age=SECONDS)
+        return Device(id=str(content["id"]), accounts=dict(content["accounts"]))
     except (BadData, KeyError, TypeError, ValueError):
         return None
 
@@ -56,7 +56,7 @@ def remember_device(settings: WebSettings, user: UserRow) -> None:
     text = _signer(settings).dumps({"id": known.id, "accounts": accounts})
 
     @after_this_request
-    def tell(response: Response) -> Response:
+    def add_cookie(response: Response) -> Response:
         response.set_cookie(
             cookie_name(settings, COOKIE),
             text if isinstance(text, str) else text.decode(),

@@ -1,6 +1,6 @@
 """Signing in through a provider: who it vouches for becomes one of our users, or is refused."""
 
-from typing import Any
+from typing import Protocol
 
 import requests
 import structlog
@@ -9,11 +9,11 @@ from joserfc.errors import JoseError
 from werkzeug.wrappers import Response
 
 from tidegate_web.auth import invitations
+from tidegate_web.auth.addresses import base_url
 from tidegate_web.auth.client_network import client_network
 from tidegate_web.auth.first_proof import EndedAccess, prove
 from tidegate_web.auth.group_roles import follow_groups
 from tidegate_web.auth.groups import Grants
-from tidegate_web.auth.links import address_of
 from tidegate_web.auth.paths import local_path
 from tidegate_web.auth.providers import OAuthError, Person, Provider, SignInRefusedError
 from tidegate_web.auth.session import open_session
@@ -49,7 +49,7 @@ def _provider(name: str) -> Provider:
 
 def take_in(made: Services, provider: str, person: Person) -> UserRow:
     """Our user for whom the provider vouches: known by the provider's subject, else by the verified address, else new
-    where a group of theirs gives them something or the settings let anybody in."""
+    where a group of theirs gives them something or the settings let every user in."""
     settings = made.settings
     domain = person.email.rpartition("@")[2]
     if settings.oidc_allowed_domains and domain not in settings.oidc_allowed_domains:
@@ -87,7 +87,7 @@ def take_in(made: Services, provider: str, person: Person) -> UserRow:
             users.add_identity(connection, provider=provider, subject=person.subject, user_id=row.id)
         invitations.accept_all(made, connection, email=person.email, user_id=row.id, address=address)
         admin = follow_groups(connection, mapping=mapping, user=row, groups=person.groups)
-    ended.forget(made.callers)
+    ended.forget(made.auth.callers)
     return UserRow(id=row.id, email=row.email, name=row.name, instance_admin=admin)
 
 
@@ -98,14 +98,20 @@ def _ask(provider: Provider) -> Person:
     except OAuthError as error:
         log.info("a sign-in was refused", provider=provider.name, error=error.error, detail=error.description)
         if error.error == "access_denied":
-            raise SignInRefusedError("You didn't let the provider tell who you are.") from error
+            raise SignInRefusedError("You didn't let the provider say who you are.") from error
         raise SignInRefusedError("This sign-in is not valid any more. Begin again.") from error
     except (requests.RequestException, JoseError, ValueError, KeyError, TypeError) as error:
         log.warning("a sign-in provider fails", provider=provider.name, error=str(error))
         raise SignInRefusedError(f"{provider.label} doesn't answer as it should. Try again later.") from error
 
 
-def add_routes(area: Blueprint, *, login_page: Any) -> None:
+class LoginPage(Protocol):
+    """Renders the sign-in page."""
+
+    def __call__(self, *, target: str | None, error: str) -> str: ...
+
+
+def add_routes(area: Blueprint, *, login_page: LoginPage) -> None:
     """``/login/<provider>`` and its callback. ``login_page`` renders the sign-in page with an error."""
 
     @area.get("/login/<provider>")
@@ -114,9 +120,8 @@ def add_routes(area: Blueprint, *, login_page: Any) -> None:
         chosen = _provider(provider)
         session["next"] = local_path(request.args.get("next"))
         try:
-            answer: Response = chosen.client.authorize_redirect(
-                address_of(services(), "auth.callback", provider=provider)
-            )
+            back = base_url(services()) + url_for("auth.callback", provider=provider)
+            answer: Response = chosen.client.authorize_redirect(back)
         except (requests.RequestException, OAuthError, ValueError, KeyError) as error:
             log.warning("a sign-in provider fails", provider=provider, error=str(error))
             raise Problem(503, f"{chosen.label} doesn't answer. Try again later.") from error

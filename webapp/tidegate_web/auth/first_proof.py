@@ -1,8 +1,8 @@
 """The first proof of an account's address, and what ends with it.
 
 An address is proved when a link that went out by mail alone is used, or when a sign-in provider says that it has verified the
-address. Before that, anybody who held an invitation's link may have made the account and have given it a password. So the
-first proof leaves the account to whoever brings it: password, sessions, links and API keys of before end.
+address. Before that, any client who held an invitation's link may have made the account and have given it a password. So the
+first proof leaves the account to the user who brings it: password, sessions, links and API keys of before end.
 """
 
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from tidegate_web.auth.memory import CallerMemory
-from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import audit, keys, members, users
+from tidegate_web.store.queries.keys import RevokedKeyRow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +20,7 @@ class EndedAccess:
     """What was made before the address was proved."""
 
     sessions: tuple[bytes, ...] = ()
-    api_keys: tuple[AnyRow, ...] = ()
+    api_keys: tuple[RevokedKeyRow, ...] = ()
 
     def forget(self, callers: CallerMemory) -> None:
         """To be called after the commit: what Redis remembers of it goes too."""

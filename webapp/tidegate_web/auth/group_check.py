@@ -18,8 +18,8 @@ from tidegate_web.auth.group_roles import follow_groups
 from tidegate_web.auth.providers import OAuthError, Person, Provider, SignInRefusedError
 from tidegate_web.settings import WebSettings
 from tidegate_web.shared.sealing import Sealer
-from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import audit, users
+from tidegate_web.store.queries.users import AccountRow, GroupSessionRow
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -42,7 +42,7 @@ class GroupCheck:
         self._providers = providers
 
     def is_time(self, due: datetime) -> bool:
-        """Whether groups that must be known anew by ``due`` are to be asked for by now."""
+        """Whether groups that must be known again by ``due`` are to be asked for by now."""
         return self._now() > due - timedelta(seconds=self._settings.oidc_recheck_seconds / 4)
 
     def still_good(self, token_hash: bytes) -> bool:
@@ -54,7 +54,7 @@ class GroupCheck:
                 return False
             if not self._may_ask(row, now=now):
                 return bool(now < row.groups_due)
-            # Whoever comes at the same time waits here, and then finds them known.
+            # Other requests of the session wait here, and then find them known.
             user = users.locked(connection, user_id=row.user_id)
             row = users.session_groups(connection, token_hash=token_hash)
             if row is None:
@@ -63,11 +63,13 @@ class GroupCheck:
                 return bool(now < row.groups_due)
             return self._ask(connection, token_hash, row, user, now=now)
 
-    def _may_ask(self, row: AnyRow, *, now: datetime) -> bool:
+    def _may_ask(self, row: GroupSessionRow, *, now: datetime) -> bool:
         tried_lately = row.groups_tried is not None and now < row.groups_tried + timedelta(seconds=AGAIN_SECONDS)
         return row.provider in self._providers and self.is_time(row.groups_due) and not tried_lately
 
-    def _ask(self, connection: Connection, token_hash: bytes, row: AnyRow, user: AnyRow, *, now: datetime) -> bool:
+    def _ask(
+        self, connection: Connection, token_hash: bytes, row: GroupSessionRow, user: AccountRow, *, now: datetime
+    ) -> bool:
         token = self._sealer.open(row.refresh_token)
         try:
             if token is None:
@@ -75,7 +77,7 @@ class GroupCheck:
             person = self._providers[row.provider].again(token)
             known = users.by_identity(connection, provider=row.provider, subject=person.subject)
             if known is None or known.id != user.id:
-                raise SignInRefusedError("The provider's answer is about somebody else.")
+                raise SignInRefusedError("The provider's answer is about another user.")
         except (OAuthError, SignInRefusedError) as error:
             users.close_session(connection, token_hash=token_hash)
             audit.write(
@@ -96,7 +98,7 @@ class GroupCheck:
         users.change_session(connection, token_hash=token_hash, values=self._renewed(person, row, now=now))
         return True
 
-    def _renewed(self, person: Person, row: AnyRow, *, now: datetime) -> dict[str, object]:
+    def _renewed(self, person: Person, row: GroupSessionRow, *, now: datetime) -> dict[str, object]:
         token = row.refresh_token if person.refresh_token is None else self._sealer.seal(person.refresh_token)
         due = now + timedelta(seconds=self._settings.oidc_recheck_seconds)
         return {"refresh_token": token, "groups_due": due, "groups_tried": None}

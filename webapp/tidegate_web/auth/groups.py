@@ -1,4 +1,4 @@
-"""From the groups that a sign-in provider tells to roles here. Pure.
+"""From the groups that a sign-in provider reports to roles here. Pure.
 
 The setting reads ``group=project:role, group=project:role, group=instance-admin``; a group may be named more than once.
 """
@@ -14,7 +14,7 @@ INSTANCE_ADMIN = "instance-admin"
 
 @dataclass(frozen=True, kw_only=True)
 class Grants:
-    """What somebody gets by their groups."""
+    """What a user gets by their groups."""
 
     roles: Mapping[str, Role] = field(default_factory=dict)
     """By project; of several the highest."""

@@ -1,4 +1,4 @@
-"""The check that every request goes through: who asks, the CSRF token of whoever comes by cookie, and whether the route's
+"""The check that every request goes through: who asks, the CSRF token of a caller who comes by cookie, and whether the route's
 declared permission lets them.
 
 A request with an ``Authorization`` header is judged by that alone: a bad key never falls back on a cookie.
@@ -10,12 +10,11 @@ from typing import cast
 from flask import Flask, Response, current_app, g, request
 from flask_login import current_user  # type: ignore[import-untyped]
 from flask_wtf.csrf import CSRFError, CSRFProtect  # type: ignore[import-untyped]
-from sqlalchemy import Connection
 
-from tidegate_web.auth.actor import Actor
+from tidegate_web.auth.actor import Actor, Credential
 from tidegate_web.auth.caller import Caller
 from tidegate_web.auth.keys import caller_of_key
-from tidegate_web.auth.session import caller_of_session, make_login_manager, to_login
+from tidegate_web.auth.session import caller_of_session, make_login_manager, session_token, to_login
 from tidegate_web.auth.tokens import KEY_PREFIX, token_hash
 from tidegate_web.current_app import services
 from tidegate_web.serving.problem_response import problem_response
@@ -23,7 +22,6 @@ from tidegate_web.shared.permissions import Permission, Role, permission_of
 from tidegate_web.shared.problems import Problem
 from tidegate_web.shared.unstorable import check_address, check_form
 from tidegate_web.store.engine import is_unavailable
-from tidegate_web.store.queries import keys, users
 from tidegate_web.store.queries.users import UserRow
 
 API_PREFIXES = ("/api/", "/internal/", "/live/")
@@ -32,7 +30,7 @@ ANYONE = Caller(name="nobody")
 
 
 def caller() -> Caller | None:
-    """Whoever asks, None for a stranger."""
+    """The caller; None for one who hasn't signed in."""
     return cast("Caller | None", g.get("caller"))
 
 
@@ -43,7 +41,7 @@ def signed_in() -> UserRow | None:
 
 
 def person() -> UserRow:
-    """The person who asks, where the route's permission lets nobody else in."""
+    """The person who asks, where the route's permission lets no key in."""
     user = signed_in()
     assert user is not None
     return user
@@ -52,42 +50,29 @@ def person() -> UserRow:
 def actor() -> Actor:
     """Who asks, for a service: whom the audit log and what is written to the cluster name."""
     asks = caller() or ANYONE
-    return Actor(name=asks.name, address=request.remote_addr or "", caller=asks)
+    return Actor(name=asks.name, address=request.remote_addr or "", caller=asks, credential=_credential())
+
+
+def _credential() -> Credential | None:
+    if key := _bearer():
+        return Credential(digest=token_hash(key), is_key=True)
+    token = session_token()
+    return None if token is None else Credential(digest=token_hash(token), is_key=False)
 
 
 def role_here(project: str) -> Role | None:
-    """The role in a project of whoever asks; None without one."""
+    """The caller's role in a project; None without one."""
     asks = caller()
     return None if asks is None else asks.role_in(project)
 
 
 def asks_again() -> Callable[[], Caller | None]:
-    """A way to look later whether whoever asks now still may, as long-lived streams do."""
+    """A way to look later whether the caller still may, as long-lived streams do."""
     made = services()
     if key := _bearer():
         return lambda: caller_of_key(made, key)
     token: str = current_user.token
     return lambda: caller_of_session(made, token)
-
-
-def check_lasting(what: str) -> None:
-    """403 for a key that expires and would make something that stays: else its expiry would be worth nothing."""
-    asks = caller()
-    if asks is not None and asks.expires is not None:
-        raise Problem(403, f"A key that expires can't {what}, which would outlast it.")
-
-
-def check_still_good(connection: Connection) -> None:
-    """To be called where access is made that outlasts the request: 401 when the caller's own has ended since it was checked."""
-    made = services()
-    now = made.clock.now()
-    if key := _bearer():
-        good = bool(keys.good(connection, key_hashes=[token_hash(key)], now=now))
-    else:
-        digest, idle = token_hash(current_user.token), made.settings.session_idle
-        good = users.session_user(connection, token_hash=digest, now=now, idle=idle) is not None
-    if not good:
-        raise Problem(401, "Sign in again.")
 
 
 def wants_json() -> bool:
@@ -133,7 +118,7 @@ def _count(asks: Caller | None) -> None:
         return
     else:
         subject = f"session:{token_hash(current_user.token).hex()[:32]}"
-    bucket = services().limits.take(subject)
+    bucket = services().auth.limits.take(subject)
     if bucket is not None:
         g.rate_headers = bucket.headers()
         if not bucket.taken:
@@ -170,7 +155,7 @@ def _check(csrf: CSRFProtect) -> Response | None:
     if asks is None or not asks.may(permission, arguments):
         raise Problem(403, "You may not do this.")
     if isinstance(project := arguments.get("project"), str):
-        services().namespace_check.check(project)
+        services().projects.namespace_check.check(project)
     return None
 
 

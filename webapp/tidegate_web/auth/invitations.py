@@ -1,17 +1,17 @@
-"""Joining a project by a link. A link alone never takes an account over: somebody who is a user already signs in first."""
+"""Joining a project by a link. A link alone never takes an account over: who is a user already signs in first."""
 
 from sqlalchemy import Connection
 
 from tidegate_web.auth.tokens import token_hash
 from tidegate_web.services import Services
 from tidegate_web.shared.problems import Problem
-from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import audit, members, users
+from tidegate_web.store.queries.members import InvitationRow, OpenInvitationRow
 from tidegate_web.store.queries.users import UserRow
 
 
-def opened(made: Services, token: str) -> AnyRow | None:
-    """The invitation of a link while it is good; ``known`` tells whether the invited address is a user's."""
+def opened(made: Services, token: str) -> OpenInvitationRow | None:
+    """The invitation of a link while it is good; ``known``: whether the invited address is a user's."""
     with made.engine.connect() as connection:
         return members.invitation(connection, token_hash=token_hash(token), now=made.clock.now())
 
@@ -41,7 +41,7 @@ def accept(
         elif me is None or me.id != known.id:
             raise Problem(409, f"Sign in as {known.email} first, then open the link again.")
         elif row.mailed and known.email_proved is None:
-            # Whoever is signed in has opened their mail. What they made before is theirs.
+            # The user who is signed in has opened their mail. What they made before is theirs.
             users.change(connection, user_id=known.id, values={"email_proved": made.clock.now()})
         _join(made, connection, row, user_id=known.id, address=address)
     return UserRow(
@@ -59,7 +59,7 @@ def accept_all(made: Services, connection: Connection, *, email: str, user_id: i
         _join(made, connection, row, user_id=user_id, address=address)
 
 
-def _join(made: Services, connection: Connection, row: AnyRow, *, user_id: int, address: str) -> None:
+def _join(made: Services, connection: Connection, row: InvitationRow, *, user_id: int, address: str) -> None:
     members.put(connection, project=row.project, user_id=user_id, role=row.role, by=row.created_by)
     members.accepted(connection, invitation_id=row.id, now=made.clock.now())
     audit.write(

@@ -11,7 +11,7 @@ def caller_of_key(made: Services, key: str) -> Caller | None:
     digest = token_hash(key)
 
     def find() -> Caller | None:
-        row = made.good_key(digest)
+        row = made.auth.good_key(digest)
         if row is None:
             return None
         return Caller(
@@ -22,7 +22,7 @@ def caller_of_key(made: Services, key: str) -> Caller | None:
             tasks=None if row.tasks is None else frozenset(row.tasks),
         )
 
-    found = made.callers.ask(digest, find)
+    found = made.auth.callers.ask(digest, find)
     # What is remembered while Postgres is away may have ended since.
     over = found is not None and found.expires is not None and found.expires <= made.clock.now()
     return None if over else found

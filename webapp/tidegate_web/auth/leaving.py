@@ -1,4 +1,4 @@
-"""What becomes of the API keys of somebody who is disabled: they end, or another user answers for them from now on."""
+"""What becomes of the API keys of a user who is disabled: they end, or another user answers for them from now on."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -7,12 +7,13 @@ from sqlalchemy import Connection
 
 from tidegate_web.shared.permissions import Role
 from tidegate_web.shared.problems import Problem
-from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import audit, keys, members, users
+from tidegate_web.store.queries.keys import OwnedKeyRow
+from tidegate_web.store.queries.users import AccountRow
 
 
 def part_from_keys(
-    connection: Connection, *, owner: AnyRow, to: int | None, now: datetime, actor: str, address: str
+    connection: Connection, *, owner: AccountRow, to: int | None, now: datetime, actor: str, address: str
 ) -> Sequence[bytes]:
     """End the keys of a user, or hand them over; the hashes of those that ended. 422 when the other may not have them."""
     rows = keys.owned(connection, owner_id=owner.id, lock=True)
@@ -35,8 +36,8 @@ def part_from_keys(
     return [row.key_hash for row in rows] if heir is None else []
 
 
-def _heir(connection: Connection, *, to: int, owner: AnyRow, rows: Sequence[AnyRow]) -> AnyRow:
-    """Who takes the keys over: somebody else who may sign in and is as much in each project as the keys are."""
+def _heir(connection: Connection, *, to: int, owner: AccountRow, rows: Sequence[OwnedKeyRow]) -> AccountRow:
+    """Who takes the keys over: another user who may sign in and has the keys' roles in their projects."""
     heir = users.shown(connection, user_id=to)
     if heir is None or heir.disabled_at is not None or heir.id == owner.id:
         raise Problem(422, "keysTo: there is no such user who could take the keys over.")

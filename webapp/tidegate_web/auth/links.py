@@ -1,19 +1,18 @@
 """Links that are good once: to set a password, and to join a project.
 
-Where there is a mail server they go out by mail alone, so that whoever uses one has shown that the mailbox is theirs. Else an
-admin of the installation who asks for one gets it to pass on. Nobody else does: with the link of an invitation to somebody
-else's address one could make an account in their name.
+Where there is a mail server they go out by mail alone, so that the user of one has shown that the mailbox is theirs. Else an
+admin of the installation who asks for one gets it to pass on. No other user does: with the link of an invitation to
+another address one could make an account in their name.
 """
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, NotRequired
+from typing import NotRequired
 
-from flask import request, url_for
 from sqlalchemy import Connection
 from typing_extensions import TypedDict
 
-from tidegate_web.accounts.mail import MailError
+from tidegate_web.auth.mail import MailError
 from tidegate_web.auth.tokens import new_token, token_hash
 from tidegate_web.services import Services
 from tidegate_web.shared.documented import documented
@@ -41,34 +40,37 @@ class Sent:
         return {"mailed": self.mailed} if self.link is None else {"mailed": self.mailed, "link": self.link}
 
 
-def address_of(made: Services, endpoint: str, **values: Any) -> str:
-    """A whole URL of ours. Without a public address it begins with the one that this request came to, which only
-    those may be shown who made the request."""
-    base = made.settings.public_url.rstrip("/") or request.host_url.rstrip("/")
-    return base + url_for(endpoint, **values)
+def password_page(base: str, token: str) -> str:
+    """Where a password is chosen, at the site that begins so."""
+    return f"{base}/password/{token}"
+
+
+def invitation_page(base: str, token: str) -> str:
+    """Where an invitation is accepted."""
+    return f"{base}/invitations/{token}"
 
 
 def hand_over(made: Services, *, to: str, subject: str, text: str, link: str, may_see: bool) -> Sent:
-    """Mail a link; without a mail server give it to whoever asked, if they ``may_see`` it."""
-    if not made.mailer.configured:
+    """Mail a link; without a mail server return it to the caller, if they ``may_see`` it."""
+    if not made.auth.mailer.configured:
         return Sent(mailed=False, link=link if may_see else None)
     try:
-        made.mailer.send(to=to, subject=subject, text=text)
+        made.auth.mailer.send(to=to, subject=subject, text=text)
     except MailError:
         return Sent(mailed=False, link=None, mail_failed=True)
     return Sent(mailed=True, link=None)
 
 
-def password_link(made: Services, connection: Connection, *, user_id: int, seconds: int) -> str:
+def password_link(made: Services, connection: Connection, *, user_id: int, seconds: int, base: str) -> str:
     """A new link with which this user sets a password; those from before are worth nothing any more."""
     token = new_token()
     users.remove_password_links(connection, user_id=user_id)
     keep_password_link(made, connection, token=token, user_id=user_id, seconds=seconds)
-    return address_of(made, "auth.choose_password", token=token)
+    return password_page(base, token)
 
 
 def keep_password_link(made: Services, connection: Connection, *, token: str, user_id: int, seconds: int) -> None:
-    """Let a link with this token set the user's password. The links from before stay: whoever asks for more must not be able to
+    """Let a link with this token set the user's password. The links from before stay: a client who asks for more must not be able to
     make worthless what the user has just been mailed."""
     expires = made.clock.now() + timedelta(seconds=seconds)
     users.add_password_link(
@@ -76,7 +78,7 @@ def keep_password_link(made: Services, connection: Connection, *, token: str, us
         token_hash=token_hash(token),
         user_id=user_id,
         expires=expires,
-        mailed=made.mailer.configured,
+        mailed=made.auth.mailer.configured,
     )
 
 
@@ -84,7 +86,7 @@ def password_mail(link: str) -> tuple[str, str]:
     """Subject and text of the mail with such a link."""
     text = (
         f"With this link you choose a password for Tidegate. It is good once:\n\n{link}\n\n"
-        "If you didn't ask for it, nothing happens until somebody opens it, and you can ignore this mail.\n"
+        "If you didn't ask for it, nothing happens until the link is opened, and you can ignore this mail.\n"
     )
     return "Choose your password for Tidegate", text
 

@@ -15,8 +15,8 @@ from tidegate_web.auth.caller import Caller
 from tidegate_web.store.engine import is_unavailable
 
 REFRESH_SECONDS = 10.0
-"""So long an answer that hasn't changed isn't told to Redis again: the memory is this much shorter, never longer."""
-MOST_TOLD = 10_000
+"""So long an answer that hasn't changed isn't written to Redis again: the memory is this much shorter, never longer."""
+MOST_WRITTEN = 10_000
 
 
 class CallerMemory:
@@ -26,8 +26,8 @@ class CallerMemory:
         self._redis = redis
         self._seconds = seconds
         self._now = now
-        self._told: dict[bytes, tuple[float, Caller]] = {}
-        """What Redis was told, and until when that will do."""
+        self._written: dict[bytes, tuple[float, Caller]] = {}
+        """What was written to Redis, and until when that will do."""
 
     @staticmethod
     def _key(token_hash: bytes) -> str:
@@ -52,19 +52,19 @@ class CallerMemory:
     def keep(self, token_hash: bytes, caller: Caller) -> None:
         """Remember a good one."""
         now = self._now()
-        until, told = self._told.get(token_hash, (now, None))
-        if now < until and told == caller:
+        until, written = self._written.get(token_hash, (now, None))
+        if now < until and written == caller:
             return
         try:
             self._redis.set(self._key(token_hash), json.dumps(caller.as_json()), ex=self._seconds)
         except RedisError:
             return
-        if len(self._told) >= MOST_TOLD:
-            self._told.clear()
-        self._told[token_hash] = (now + min(REFRESH_SECONDS, self._seconds / 10), caller)
+        if len(self._written) >= MOST_WRITTEN:
+            self._written.clear()
+        self._written[token_hash] = (now + min(REFRESH_SECONDS, self._seconds / 10), caller)
 
     def recall(self, token_hash: bytes) -> Caller | None:
-        """The last answer; None when there is none, or nobody to ask."""
+        """The last answer; None when there is none, or no Redis to ask."""
         try:
             kept = self._redis.get(self._key(token_hash))
             return None if not isinstance(kept, bytes) else Caller.from_json(json.loads(kept))
@@ -76,7 +76,7 @@ class CallerMemory:
         if not token_hashes:
             return
         for each in token_hashes:
-            self._told.pop(each, None)
+            self._written.pop(each, None)
         try:
             self._redis.delete(*(self._key(each) for each in token_hashes))
         except RedisError:

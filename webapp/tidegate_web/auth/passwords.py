@@ -1,4 +1,4 @@
-"""Passwords: argon2id, the same time spent whether or not somebody has that address, and a bound on how many are hashed at
+"""Passwords: argon2id, the same time spent whether or not a user has that address, and a bound on how many are hashed at
 once: each takes 64 MiB, and a flood of sign-ins must not take the process's memory.
 """
 
@@ -38,7 +38,7 @@ class Passwords:
             return self._hasher.hash(password)
 
     def check(self, password_hash: str | None, password: str) -> bool:
-        """Whether the password is right; costs the same for somebody who isn't there."""
+        """Whether the password is right; costs the same where there is no such user."""
         with self._turn():
             try:
                 right = self._hasher.verify(password_hash or self._nobody, password)

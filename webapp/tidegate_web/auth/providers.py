@@ -13,6 +13,7 @@ from authlib.integrations.flask_client import OAuth  # type: ignore[import-untyp
 from flask import Flask
 
 from tidegate_web.settings import WebSettings
+from tidegate_web.shared.json_types import JsonObject, as_object
 
 GOOGLE_DISCOVERY = "https://accounts.google.com/.well-known/openid-configuration"
 SECONDS = 10
@@ -22,29 +23,29 @@ A_PAGE, MOST_PAGES = 100, 10
 
 
 class SignInRefusedError(Exception):
-    """The provider's answer doesn't let anybody in; the message may be shown."""
+    """The provider's answer lets no user in; the message may be shown."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Person:
-    """Somebody as a provider vouches for them."""
+    """A user, as a provider vouches for them."""
 
     subject: str
     email: str
     name: str
     groups: tuple[str, ...] = ()
     refresh_token: str | None = field(default=None, repr=False)
-    """With which the provider tells the groups again later; None where it gave none."""
+    """With which the provider reports the groups again later; None where it gave none."""
 
 
 class Client(Protocol):
     """What we use of Authlib's client."""
 
     def authorize_redirect(self, redirect_uri: str) -> Any: ...
-    def authorize_access_token(self) -> dict[str, Any]: ...
-    def fetch_access_token(self, *, grant_type: str, refresh_token: str) -> dict[str, Any]: ...
-    def userinfo(self, *, token: dict[str, Any]) -> dict[str, Any]: ...
-    def get(self, path: str, *, token: dict[str, Any]) -> Any: ...
+    def authorize_access_token(self) -> JsonObject: ...
+    def fetch_access_token(self, *, grant_type: str, refresh_token: str) -> JsonObject: ...
+    def userinfo(self, *, token: JsonObject) -> JsonObject: ...
+    def get(self, path: str, *, token: JsonObject) -> Any: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +65,8 @@ class Provider:
         token = self.client.authorize_access_token()
         return self._from_github(token) if self.github else self._from_claims(token)
 
-    def _from_claims(self, token: dict[str, Any]) -> Person:
-        claims: Mapping[str, Any] = token.get("userinfo") or {}
+    def _from_claims(self, token: JsonObject) -> Person:
+        claims = as_object(token.get("userinfo"))
         if not claims.get("sub"):
             raise SignInRefusedError("The provider sent no ID token.")
         if "email" not in claims or self.groups_claim not in claims:
@@ -81,11 +82,11 @@ class Provider:
         claims = self.client.userinfo(token=token)
         return self._with_refresh(person_of(claims, groups_claim=self.groups_claim), token)
 
-    def _with_refresh(self, person: Person, token: dict[str, Any]) -> Person:
+    def _with_refresh(self, person: Person, token: JsonObject) -> Person:
         given = token.get("refresh_token")
         return replace(person, refresh_token=given) if isinstance(given, str) and given else person
 
-    def _from_github(self, token: dict[str, Any]) -> Person:
+    def _from_github(self, token: JsonObject) -> Person:
         user = self._ask("user", token)
         emails = self._ask_all("user/emails", token)
         orgs = self._ask_all("user/orgs", token)
@@ -99,9 +100,9 @@ class Provider:
             groups=tuple(str(org["login"]) for org in orgs),
         )
 
-    def _ask_all(self, path: str, token: dict[str, Any]) -> list[dict[str, Any]]:
+    def _ask_all(self, path: str, token: JsonObject) -> list[JsonObject]:
         """A list of GitHub's, which come in pages."""
-        found: list[dict[str, Any]] = []
+        found: list[JsonObject] = []
         for number in range(1, MOST_PAGES + 1):
             page = self._ask(f"{path}?per_page={A_PAGE}&page={number}", token)
             found += page
@@ -109,21 +110,20 @@ class Provider:
                 break
         return found
 
-    def _ask(self, path: str, token: dict[str, Any]) -> Any:
+    def _ask(self, path: str, token: JsonObject) -> Any:
         answer = self.client.get(path, token=token)
         if answer.status_code != 200:
             raise SignInRefusedError(f"GitHub answers {answer.status_code}.")
         return answer.json()
 
 
-def person_of(claims: Mapping[str, Any], *, groups_claim: str) -> Person:
-    """The person of OpenID Connect's standard claims. An address that isn't verified says nothing about anybody."""
+def person_of(claims: Mapping[str, object], *, groups_claim: str) -> Person:
+    """The person of OpenID Connect's standard claims. An address that isn't verified proves nothing."""
     email = str(claims.get("email") or "").strip().lower()
     if "@" not in email or claims.get("email_verified") is not True:
         raise SignInRefusedError("The provider doesn't vouch for your email address.")
-    groups = claims.get(groups_claim) or []
-    if isinstance(groups, str):
-        groups = [groups]
+    given = claims.get(groups_claim)
+    groups = given if isinstance(given, list) else [given] if isinstance(given, str) and given else []
     return Person(
         subject=str(claims["sub"]),
         email=email,

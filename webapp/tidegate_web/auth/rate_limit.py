@@ -73,7 +73,7 @@ class Bucket:
         }
 
     def refusal(self) -> Problem:
-        """What whoever asked for too much is told."""
+        """The answer to a caller who asked for too much."""
         return Problem(
             429,
             f"More than {self.limit.requests} calls in {self.limit.seconds} s. Wait a moment.",
@@ -93,7 +93,7 @@ class RateLimiter:
         self._away_until = -math.inf
 
     def take(self, subject: str) -> Bucket | None:
-        """One call of whoever this is; None where there is no limit."""
+        """One call of this subject; None where there is no limit."""
         return self._take(subject, cost=1)
 
     def look(self, subject: str) -> Bucket | None:

@@ -9,15 +9,17 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from tidegate_api.job_names import attempt_of_job
 
 from tidegate_web.auth.client_network import client_network
 from tidegate_web.auth.rate_limit import RateLimiter
 from tidegate_web.auth.token_shape import expiry, may_open_a_run
-from tidegate_web.cluster.client import Cluster, ClusterError, controller_of, jobs_path, pods_path
+from tidegate_web.cluster.client import Cluster, jobs_path, pods_path
+from tidegate_web.cluster.errors import ClusterError
+from tidegate_web.cluster.objects import KubeObject, controller_of
 from tidegate_web.shared.clock import Clock
+from tidegate_web.shared.json_types import as_object
 
 AUDIENCE = "tidegate"
 LOOK_AGAIN_SECONDS = 10.0
@@ -29,7 +31,7 @@ POD_UID = "authentication.kubernetes.io/pod-uid"
 
 
 class RunTokenError(Exception):
-    """The token opens nothing; the message may be told to whoever holds it."""
+    """The token opens nothing; the message may be shown to the client."""
 
 
 class TooManyRefusedError(Exception):
@@ -140,10 +142,11 @@ class RunTokens:
 
     def _ask(self, token: str) -> RunIdentity:
         status = self._cluster.review_token(token, audience=AUDIENCE)
-        if not status.get("authenticated") or AUDIENCE not in (status.get("audiences") or []):
+        audiences = status.get("audiences")
+        if not status.get("authenticated") or not isinstance(audiences, list) or AUDIENCE not in audiences:
             raise RunTokenError("the token is not valid for Tidegate")
-        user = status.get("user") or {}
-        extra = user.get("extra") or {}
+        user = as_object(status.get("user"))
+        extra = as_object(user.get("extra"))
         pod_name, pod_uid = _single(extra, POD_NAME), _single(extra, POD_UID)
         parts = str(user.get("username") or "").split(":")  # system:serviceaccount:<namespace>:<name>
         if pod_name is None or pod_uid is None or parts[:2] != ["system", "serviceaccount"] or len(parts) != 4:
@@ -169,11 +172,11 @@ class RunTokens:
             pod_uid=pod_uid,
         )
 
-    def _get(self, path: str, *, uid: str) -> dict[str, Any]:
+    def _get(self, path: str, *, uid: str) -> KubeObject:
         try:
-            found = self._cluster.request("GET", path)
+            found = self._cluster.get(path)
         except ClusterError as error:
-            if error.status == 404:
+            if error.not_found:
                 raise RunTokenError("the pod is gone") from error
             raise
         if found["metadata"]["uid"] != uid:
@@ -181,6 +184,6 @@ class RunTokens:
         return found
 
 
-def _single(extra: Mapping[str, Any], key: str) -> str | None:
-    values = extra.get(key) or []
-    return str(values[0]) if len(values) == 1 else None
+def _single(extra: Mapping[str, object], key: str) -> str | None:
+    values = extra.get(key)
+    return str(values[0]) if isinstance(values, list) and len(values) == 1 else None

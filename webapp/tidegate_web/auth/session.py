@@ -61,27 +61,27 @@ def caller_of_session(made: Services, token: str) -> Caller | None:
         found = look()
         if found is None or found.user is None or found.user.groups_due is None:
             return found
-        if not made.group_check.is_time(found.user.groups_due):
+        if not made.auth.group_check.is_time(found.user.groups_due):
             return replace(found, user=replace(found.user, groups_due=None))
-        if not made.group_check.still_good(digest):
+        if not made.auth.group_check.still_good(digest):
             return None
         found = look()
         return found and replace(found, user=found.user and replace(found.user, groups_due=None))
 
-    return made.callers.ask(digest, find)
+    return made.auth.callers.ask(digest, find)
 
 
 def open_session(
     user: UserRow, *, how: str = "password", refresh_token: str | None = None, by_groups: bool = False
 ) -> None:
-    """Sign somebody in: a new token, whatever the browser had before. ``by_groups``: what they are depends on groups of a provider,
+    """Sign a user in: a new token, whatever the browser had before. ``by_groups``: what they are depends on groups of a provider,
     which are asked for again by the ``refresh_token``; without one the session is a short one."""
     made = services()
     now, longest = made.clock.now(), made.settings.session_max_seconds
     due = now + timedelta(seconds=made.settings.oidc_recheck_seconds)
     groups = None
     if by_groups and refresh_token is not None:
-        groups = users.GroupSource(provider=how, refresh_token=made.sealer.seal(refresh_token), due=due)
+        groups = users.GroupSource(provider=how, refresh_token=made.auth.sealer.seal(refresh_token), due=due)
     elif by_groups:
         longest = min(longest, made.settings.oidc_recheck_seconds)
     token = new_token()
@@ -121,26 +121,13 @@ def close_session() -> None:
             action="session.close",
             outcome="done",
         )
-    made.callers.forget(digest)
+    made.auth.callers.forget(digest)
     logout_user()
     session.clear()
 
 
-def end_sessions(made: Services, *, user_id: int, session_id: int | None = None, but_token: str | None = None) -> int:
-    """End one session of a user, or all of them (but one), wherever they are; how many there were."""
-    with made.engine.begin() as connection:
-        ended = users.close_sessions(
-            connection,
-            user_id=user_id,
-            session_id=session_id,
-            but=None if but_token is None else token_hash(but_token),
-        )
-    made.callers.forget(*ended)
-    return len(ended)
-
-
 def to_login() -> Response:
-    """Send somebody to sign in, and back here afterwards."""
+    """Send a client to sign in, and back here afterwards."""
     here = None
     if request.method == "GET" and request.path != "/":
         here = request.full_path.rstrip("?")
@@ -159,7 +146,7 @@ def _load(token: str) -> SessionUser | None:
 
 
 def make_login_manager() -> LoginManager:
-    """flask-login, told how to find a session's user."""
+    """flask-login, with the way to find a session's user."""
     manager = LoginManager()
     manager.session_protection = None  # the token is what counts; addresses change on the road
     manager.user_loader(_load)

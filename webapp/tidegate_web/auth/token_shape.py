@@ -7,7 +7,8 @@ are not verified. Pure.
 import base64
 import binascii
 import json
-from typing import Any
+
+from tidegate_web.shared.json_types import JsonObject
 
 LONGEST = 16_384
 """Signs of a token. Those of Kubernetes have about 1,200."""
@@ -30,7 +31,7 @@ def expiry(token: str) -> float:
     return float(found) if isinstance(found, int) and 0 < found < 2**53 else 0.0
 
 
-def _claims(token: str) -> dict[str, Any]:
+def _claims(token: str) -> JsonObject:
     parts = token.split(".")
     if len(token) > LONGEST or len(parts) != 3:
         return {}

@@ -25,7 +25,7 @@ def new_api_key() -> str:
 
 
 def shown_prefix(key: str) -> str:
-    """The beginning by which people tell keys apart."""
+    """The beginning by which people distinguish keys."""
     return key[: len(KEY_PREFIX) + SHOWN_SIGNS]
 
 

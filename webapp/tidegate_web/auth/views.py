@@ -7,14 +7,16 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from tidegate_web.auth import external, invitations
+from tidegate_web.auth.addresses import base_url
 from tidegate_web.auth.client_network import client_network
 from tidegate_web.auth.devices import device_of_request
 from tidegate_web.auth.first_proof import EndedAccess, prove
 from tidegate_web.auth.guard import signed_in
-from tidegate_web.auth.links import address_of, keep_password_link, password_mail
+from tidegate_web.auth.links import keep_password_link, password_mail, password_page
 from tidegate_web.auth.passwords import LEAST_SIGNS
 from tidegate_web.auth.paths import local_path
-from tidegate_web.auth.session import close_session, end_sessions, open_session
+from tidegate_web.auth.session import close_session, open_session
+from tidegate_web.auth.sign_out import end_sessions
 from tidegate_web.auth.tokens import new_token, token_hash
 from tidegate_web.current_app import services
 from tidegate_web.services import Services
@@ -44,25 +46,25 @@ def _login_page(*, target: str | None, email: str = "", error: str | None = None
         email=email,
         error=error,
         passwords=made.settings.passwords,
-        may_reset=made.mailer.configured,
+        may_reset=made.auth.mailer.configured,
     )
 
 
 def _by_password(made: Services, *, email: str, password: str) -> UserRow | None:
-    """Whom email and password stand for. 429 for whoever must wait, 503 when too many sign in at once: both before the hash."""
+    """Whom email and password stand for. 429 for a client that must wait, 503 when too many sign in at once: both before the hash."""
     device = device_of_request(made.settings)
     user = _user_of(made, email) if device is not None else None
     known = device.id if device is not None and user is not None and device.knows(user) else None
     network = client_network(_address())
     limits = made.settings.sign_in_limits.sign_in(mail=_digest(email), network=network, device=known)
-    wait = made.throttle.take(limits)
+    wait = made.auth.throttle.take(limits)
     if wait:
         raise Problem(429, _wait_words(wait), headers={"Retry-After": str(wait)})
     try:
         user = user or _user_of(made, email)
-        right = made.hasher.check(user.password_hash if user else None, password)
+        right = made.auth.hasher.check(user.password_hash if user else None, password)
     except Exception:
-        made.throttle.give_back(limits)  # nothing was guessed
+        made.auth.throttle.give_back(limits)  # nothing was guessed
         raise
     if user is None or not right:
         with made.engine.begin() as connection:
@@ -76,10 +78,10 @@ def _by_password(made: Services, *, email: str, password: str) -> UserRow | None
                 window_seconds=made.settings.login_window_seconds,
             )
         return None
-    made.throttle.succeeded(limits)
+    made.auth.throttle.succeeded(limits)
     was = user.password_hash
-    if was and made.hasher.outdated(was):
-        digest = made.hasher.hash(password)
+    if was and made.auth.hasher.outdated(was):
+        digest = made.auth.hasher.hash(password)
         with made.engine.begin() as connection:
             if users.replace_password_hash(connection, user_id=user.id, was=was, password_hash=digest):
                 return replace(user, password_hash=digest)
@@ -102,9 +104,9 @@ def _wait_words(seconds: int) -> str:
 
 
 def _send_password_link(made: Services, email: str) -> None:
-    """Mail a link, when there is such a user, behind the back of whoever asks: the answer tells nothing by its time."""
+    """Mail a link, when there is such a user, after the answer: so its time reveals nothing."""
     token, network = new_token(), client_network(_address())
-    subject, text = password_mail(address_of(made, "auth.choose_password", token=token))
+    subject, text = password_mail(password_page(base_url(made), token))
 
     def send() -> None:
         with made.engine.begin() as connection:
@@ -122,9 +124,9 @@ def _send_password_link(made: Services, email: str) -> None:
                 window_seconds=made.settings.login_window_seconds,
             )
         if user is not None:
-            made.mailer.send(to=email, subject=subject, text=text)
+            made.auth.mailer.send(to=email, subject=subject, text=text)
 
-    made.mailer.later(send)
+    made.auth.mailer.later(send)
 
 
 def blueprint() -> Blueprint:
@@ -168,7 +170,7 @@ def blueprint() -> Blueprint:
     @requires(Permission.PUBLIC)
     def forgot() -> str:
         made = services()
-        if not made.settings.passwords or not made.mailer.configured:
+        if not made.settings.passwords or not made.auth.mailer.configured:
             raise Problem(404, "Ask an admin for a link to choose a new password.")
         return render_template("forgot.html", sent=False)
 
@@ -176,16 +178,16 @@ def blueprint() -> Blueprint:
     @requires(Permission.PUBLIC)
     def send_link() -> str:
         made = services()
-        if not made.settings.passwords or not made.mailer.configured:
+        if not made.settings.passwords or not made.auth.mailer.configured:
             raise Problem(404, "Ask an admin for a link to choose a new password.")
         email = _given("email", most=320).strip().lower()
         limits = made.settings.sign_in_limits
-        wait = made.throttle.take(limits.forgot(network=client_network(_address())))
+        wait = made.auth.throttle.take(limits.forgot(network=client_network(_address())))
         if wait:
             detail = "Too many links were asked for. Try again later."
             raise Problem(429, detail, headers={"Retry-After": str(wait)})
-        # Nobody's mailbox is to be filled from here, and nobody told that it was.
-        if not made.throttle.take(limits.forgot_mail(mail=_digest(email))):
+        # No mailbox is to be filled from here, and no client is to learn that it was.
+        if not made.auth.throttle.take(limits.forgot_mail(mail=_digest(email))):
             _send_password_link(made, email)
         return render_template("forgot.html", sent=True, email=email)
 
@@ -202,7 +204,7 @@ def blueprint() -> Blueprint:
         password = request.form.get("password", "")
         if not LEAST_SIGNS <= len(password) <= 1024:
             return render_template("choose_password.html", email=email, error=SHORT_PASSWORD), 422
-        digest = made.hasher.hash(password)
+        digest = made.auth.hasher.hash(password)
         with made.engine.begin() as connection:
             spent = users.use_password_link(connection, token_hash=token_hash(token), now=made.clock.now())
             if spent is None:
@@ -217,7 +219,7 @@ def blueprint() -> Blueprint:
                 connection, actor=email, address=_address(), action="user.choose-password", outcome="done", target=email
             )
             user = users.by_email(connection, email)
-        ended.forget(made.callers)
+        ended.forget(made.auth.callers)
         end_sessions(made, user_id=spent.user_id)
         assert user is not None
         open_session(user, how="password link")
@@ -245,7 +247,7 @@ def blueprint() -> Blueprint:
             token,
             address=_address(),
             me=me,
-            password_hash=made.hasher.hash(password) if password else None,
+            password_hash=made.auth.hasher.hash(password) if password else None,
             name=_given("name", most=200).strip(),
         )
         if me is None:

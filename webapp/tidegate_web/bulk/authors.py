@@ -1,4 +1,4 @@
-"""Whether whoever asked for a bulk operation may still do it: an operation goes on for minutes, and rights end meanwhile."""
+"""Whether the author of a bulk operation may still do it: an operation goes on for minutes, and rights end meanwhile."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -6,15 +6,15 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from tidegate_web.shared.permissions import Role
-from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import keys, members, users
+from tidegate_web.store.queries.bulk import OperationRow
 
 ACTIONS: Mapping[str, Role] = {"cancel": Role.OPERATOR, "replay": Role.OPERATOR, "delete": Role.ADMIN}
 """What each action needs."""
 KEY = "api-key:"
 
 
-def may_go_on(connection: Connection, operation: AnyRow, *, now: datetime) -> bool:
+def may_go_on(connection: Connection, operation: OperationRow, *, now: datetime) -> bool:
     """Whether the author still has the role in the operation's project, and a key its list of tasks."""
     name: str = operation.requested_by
     if name.startswith(KEY):

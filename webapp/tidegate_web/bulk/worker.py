@@ -1,6 +1,6 @@
 """Carries bulk operations out: a thread of each web process, of which one works at an operation.
 
-Who works at it says so again and again in Postgres; when it has been silent for a while, another goes on where the items tell.
+Who works at it says so again and again in Postgres; when it has been silent for a while, another goes on where the items show.
 An act that was done but not noted is done a second time, and comes to the same.
 """
 
@@ -18,17 +18,19 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from tidegate_web.bulk.authors import may_go_on
-from tidegate_web.cluster.client import ClusterError
+from tidegate_web.cluster.errors import ClusterError
 from tidegate_web.cluster.problems import from_cluster
 from tidegate_web.runs.actions import cancel_row
 from tidegate_web.runs.create import create
 from tidegate_web.runs.erase import erase
 from tidegate_web.runs.replay import replayed
 from tidegate_web.services import Services
+from tidegate_web.shared.phases import TERMINAL_PHASES
 from tidegate_web.shared.problems import Problem
 from tidegate_web.store.engine import is_unavailable
-from tidegate_web.store.models import TERMINAL_PHASES, AnyRow
 from tidegate_web.store.queries import audit, bulk, runs
+from tidegate_web.store.queries.bulk import OperationRow
+from tidegate_web.store.run_rows import RunRow
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -72,13 +74,13 @@ class BulkWorker(threading.Thread):
                 try:
                     worked = self._work(pool)
                 except SQLAlchemyError as error:
-                    tell = log.warning if is_unavailable(error) else log.error
-                    tell("bulk operations wait", reason=str(error).partition("\n")[0])
+                    write = log.warning if is_unavailable(error) else log.error
+                    write("bulk operations wait", reason=str(error).partition("\n")[0])
                     worked = None
                 except Exception:
                     log.exception("bulk operations")
                     worked = None
-                if worked is None:  # somebody is away
+                if worked is None:  # Postgres or the apiserver is away
                     self._stopped.wait(delay)
                     delay = min(delay * 2, MOST_WAIT)
                     continue
@@ -89,7 +91,7 @@ class BulkWorker(threading.Thread):
             bulk.give_back(connection, worker=self._name)
 
     def _work(self, pool: ThreadPoolExecutor) -> bool | None:
-        """Do a piece of the oldest operation that is ours or nobody's; False when there is none, None to try later."""
+        """Do a piece of the oldest operation that is ours or free; False when there is none, None to try later."""
         now = self._made.clock.now()
         with self._made.engine.begin() as connection:
             operation = bulk.claim(connection, worker=self._name, now=now, silent_since=now - self._silence)
@@ -121,7 +123,7 @@ class BulkWorker(threading.Thread):
                 )
         return True if len(known) == len(uids) else None
 
-    def _act(self, operation: AnyRow, uid: str) -> Problem | None:
+    def _act(self, operation: OperationRow, uid: str) -> Problem | None:
         """Do it to one run; None when it is done, or was."""
         try:
             with self._made.engine.connect() as connection:
@@ -144,7 +146,7 @@ class BulkWorker(threading.Thread):
         return None
 
 
-def _end(connection: Connection, operation: AnyRow, *, now: datetime) -> None:
+def _end(connection: Connection, operation: OperationRow, *, now: datetime) -> None:
     """What its author may do no more isn't done."""
     bulk.abort(connection, project=operation.project, operation=operation.id, now=now)
     audit.write(
@@ -155,23 +157,23 @@ def _end(connection: Connection, operation: AnyRow, *, now: datetime) -> None:
         outcome="refused 403",
         project=operation.project,
         target=str(operation.id),
-        detail={"reason": "whoever asked for it has lost the right to"},
+        detail={"reason": "its author has lost the right to it"},
     )
 
 
-def _broken(operation: AnyRow, uid: str, error: Exception) -> Problem:
+def _broken(operation: OperationRow, uid: str, error: Exception) -> Problem:
     """One item with which the act breaks is noted as failed; the others don't wait for it."""
     log.error("an item of a bulk operation", operation=operation.id, uid=uid, exc_info=error)
     return Problem(500, f"Something went wrong with this run: {type(error).__name__}.")
 
 
-def _cancel(made: Services, operation: AnyRow, row: AnyRow) -> None:
+def _cancel(made: Services, operation: OperationRow, row: RunRow) -> None:
     del operation
     if row.phase not in TERMINAL_PHASES and row.deleted_at is None:
         cancel_row(made, row)
 
 
-def _replay(made: Services, operation: AnyRow, row: AnyRow) -> None:
+def _replay(made: Services, operation: OperationRow, row: RunRow) -> None:
     wanted = replayed(row)
     # The name follows from operation and run, so that doing it twice makes one.
     stem = wanted.run.name.rpartition("-")[0]
@@ -186,12 +188,12 @@ def _replay(made: Services, operation: AnyRow, row: AnyRow) -> None:
             raise
 
 
-def _delete(made: Services, operation: AnyRow, row: AnyRow) -> None:
+def _delete(made: Services, operation: OperationRow, row: RunRow) -> None:
     del operation
     erase(made, row)
 
 
-ACTS: Mapping[str, Callable[[Services, AnyRow, AnyRow], None]] = {
+ACTS: Mapping[str, Callable[[Services, OperationRow, RunRow], None]] = {
     "cancel": _cancel,
     "replay": _replay,
     "delete": _delete,

@@ -18,7 +18,10 @@ from kubernetes import client, config
 from kubernetes.config.config_exception import ConfigException
 from tidegate_api.projects import PROJECT_SELECTOR
 
+from tidegate_web.cluster.errors import ClusterError, NoClusterError
+from tidegate_web.cluster.objects import Event, KubeObject, ObjectList
 from tidegate_web.shared import json_text
+from tidegate_web.shared.json_types import JsonObject
 
 GROUP_VERSION = "tidegate.dev/v1alpha1"
 MERGE_PATCH = "application/merge-patch+json"
@@ -28,34 +31,6 @@ PAGE = 500
 """Objects of a list that are asked for at once."""
 
 _BROKEN = (urllib3.exceptions.HTTPError, OSError)
-
-
-class ClusterError(Exception):
-    """The apiserver refused, or wasn't there (``status`` 0)."""
-
-    def __init__(self, status: int, message: str, *, reason: str = "", body: Mapping[str, Any] | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
-        self.reason = reason
-        self.body = dict(body or {})
-
-    @property
-    def unavailable(self) -> bool:
-        """Whether asking again later may help."""
-        return self.status == 0 or self.status == 429 or self.status >= 500
-
-    @property
-    def causes(self) -> list[tuple[str, str]]:
-        """(field, message) of each thing the apiserver found wrong."""
-        details = self.body.get("details") or {}
-        return [
-            (str(cause.get("field") or ""), str(cause.get("message") or "")) for cause in details.get("causes") or []
-        ]
-
-
-class NoClusterError(RuntimeError):
-    """There is no configuration to reach a cluster with."""
 
 
 class Stream:
@@ -146,7 +121,7 @@ class Cluster:
         content_type: str = "application/json",
         timeout: float = 10,
     ) -> dict[str, Any]:
-        """Ask, and get the JSON that was answered; everything else is a ClusterError."""
+        """Ask, and get the JSON that was answered; everything else is a ClusterError. What follows says what that JSON is."""
         response = self._send(
             method, path, query, body, content_type, urllib3.Timeout(connect=min(5, timeout), read=timeout)
         )
@@ -158,14 +133,35 @@ class Cluster:
             response.release_conn()
         return cast("dict[str, Any]", _decode(response.status, data))
 
+    def get(self, path: str, *, timeout: float = 10) -> KubeObject:
+        """One object."""
+        return cast("KubeObject", self.request("GET", path, timeout=timeout))
+
+    def write(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: object,
+        query: Mapping[str, object] | None = None,
+        content_type: str = "application/json",
+    ) -> KubeObject:
+        """Create or change an object; as it is then."""
+        return cast("KubeObject", self.request(method, path, body=body, query=query, content_type=content_type))
+
+    def read_list(self, path: str, *, query: Mapping[str, object] | None = None, timeout: float = 10) -> ObjectList:
+        """A piece of a list, as far as the query bounds it."""
+        answer = self.request("GET", path, query=query, timeout=timeout)
+        return {"metadata": answer["metadata"], "items": answer.get("items") or []}
+
     def pages(
         self, path: str, *, query: Mapping[str, object] | None = None, timeout: float = 10
-    ) -> Iterator[dict[str, Any]]:
+    ) -> Iterator[ObjectList]:
         """A list in pieces, each as it was answered."""
         more = ""
         while True:
             asked = {"limit": PAGE, **(query or {}), "continue": more or None}
-            answer = self.request("GET", path, query=asked, timeout=timeout)
+            answer = self.read_list(path, query=asked, timeout=timeout)
             yield answer
             more = answer["metadata"].get("continue") or ""
             if not more:
@@ -210,11 +206,11 @@ class Cluster:
 
     # What the web app asks for, by name.
 
-    def create_run(self, project: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        return self.request("POST", runs_path(project), body=body, query={"fieldValidation": "Strict"})
+    def create_run(self, project: str, body: Mapping[str, object]) -> KubeObject:
+        return self.write("POST", runs_path(project), body=body, query={"fieldValidation": "Strict"})
 
-    def get_run(self, project: str, name: str) -> dict[str, Any]:
-        return self.request("GET", f"{runs_path(project)}/{name}")
+    def get_run(self, project: str, name: str) -> KubeObject:
+        return self.get(f"{runs_path(project)}/{name}")
 
     def exists(self, path: str) -> bool:
         """Whether there is such an object."""
@@ -226,30 +222,31 @@ class Cluster:
             raise
         return True
 
-    def cancel_run(self, project: str, name: str, *, uid: str) -> dict[str, Any]:
+    def cancel_run(self, project: str, name: str, *, uid: str) -> KubeObject:
         """Set ``spec.cancel``, on that very run and no later one of its name."""
         return self._change_run(project, name, uid=uid, cancel=True)
 
-    def suspend_run(self, project: str, name: str, *, uid: str, suspend: bool) -> dict[str, Any]:
+    def suspend_run(self, project: str, name: str, *, uid: str, suspend: bool) -> KubeObject:
         """Set ``spec.suspend``, likewise."""
         return self._change_run(project, name, uid=uid, suspend=suspend)
 
-    def _change_run(self, project: str, name: str, *, uid: str, **spec: object) -> dict[str, Any]:
+    def _change_run(self, project: str, name: str, *, uid: str, **spec: object) -> KubeObject:
         patch = {"metadata": {"uid": uid}, "spec": spec}
-        return self.request("PATCH", f"{runs_path(project)}/{name}", body=patch, content_type=MERGE_PATCH)
+        return self.write("PATCH", f"{runs_path(project)}/{name}", body=patch, content_type=MERGE_PATCH)
 
-    def reschedule_run(self, project: str, resource: Mapping[str, Any], *, start_after: str | None) -> dict[str, Any]:
+    def reschedule_run(self, project: str, resource: KubeObject, *, start_after: str | None) -> KubeObject:
         """Set ``spec.startAfter`` of exactly this object."""
-        known = {name: resource["metadata"][name] for name in ("uid", "resourceVersion")}
+        metadata = resource["metadata"]
+        known = {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]}
         patch = {"metadata": known, "spec": {"startAfter": start_after}}
-        path = f"{runs_path(project)}/{resource['metadata']['name']}"
-        return self.request("PATCH", path, body=patch, content_type=MERGE_PATCH)
+        path = f"{runs_path(project)}/{metadata['name']}"
+        return self.write("PATCH", path, body=patch, content_type=MERGE_PATCH)
 
-    def events_of(self, project: str, **of: str) -> list[dict[str, Any]]:
+    def events_of(self, project: str, **of: str) -> "list[Event]":
         """Events of one object, named by fields of ``involvedObject``."""
         selector = ",".join(f"involvedObject.{field}={value}" for field, value in of.items())
-        answer = self.request("GET", events_path(project), query={"fieldSelector": selector, "limit": 500})
-        return list(answer.get("items") or [])
+        answer = self.read_list(events_path(project), query={"fieldSelector": selector, "limit": 500})
+        return cast("list[Event]", answer["items"])
 
     def delete(self, path: str, *, uid: str, resource_version: int | None = None) -> None:
         """Delete exactly this object; 404 and 409 are the caller's to judge."""
@@ -258,29 +255,29 @@ class Cluster:
             preconditions["resourceVersion"] = str(resource_version)
         self.request("DELETE", path, body={"propagationPolicy": "Background", "preconditions": preconditions})
 
-    def project_namespaces(self) -> Iterator[dict[str, Any]]:
+    def project_namespaces(self) -> Iterator[KubeObject]:
         """Namespaces that a cluster admin has labelled as projects."""
         for page in self.pages(NAMESPACES, query={"labelSelector": PROJECT_SELECTOR}):
             yield from page["items"]
 
-    def get_namespace(self, name: str) -> dict[str, Any] | None:
+    def get_namespace(self, name: str) -> KubeObject | None:
         """None when there is none of that name."""
         try:
-            return self.request("GET", f"{NAMESPACES}/{name}")
+            return self.get(f"{NAMESPACES}/{name}")
         except ClusterError as error:
             if error.status == 404:
                 return None
             raise
 
-    def review_token(self, token: str, *, audience: str) -> dict[str, Any]:
+    def review_token(self, token: str, *, audience: str) -> JsonObject:
         """The status of a TokenReview."""
         review = {
             "apiVersion": "authentication.k8s.io/v1",
             "kind": "TokenReview",
             "spec": {"token": token, "audiences": [audience]},
         }
-        answer = self.request("POST", "/apis/authentication.k8s.io/v1/tokenreviews", body=review)
-        return cast("dict[str, Any]", answer.get("status") or {})
+        answer = self.write("POST", "/apis/authentication.k8s.io/v1/tokenreviews", body=review)
+        return answer.get("status") or {}
 
 
 NAMESPACES = "/api/v1/namespaces"
@@ -325,14 +322,6 @@ def lease_path(namespace: str, name: str) -> str:
 
 def jobs_path(project: str) -> str:
     return f"/apis/batch/v1/namespaces/{project}/jobs"
-
-
-def controller_of(resource: Mapping[str, Any], *, kind: str) -> tuple[str, str] | None:
-    """(name, uid) of the object's controller, when it is of that kind."""
-    for owner in (resource.get("metadata") or {}).get("ownerReferences") or []:
-        if owner.get("controller") and owner.get("kind") == kind:
-            return owner["name"], owner["uid"]
-    return None
 
 
 def _decode(status: int, data: bytes) -> object:

@@ -2,19 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from tidegate_api.names import REQUESTED_BY_ANNOTATION
 from tidegate_api.replay import RESERVED_LABELS
 
-from tidegate_web.cluster.client import GROUP_VERSION, MERGE_PATCH, Cluster, ClusterError
+from tidegate_web.cluster.client import GROUP_VERSION, MERGE_PATCH, Cluster
+from tidegate_web.cluster.errors import ClusterError
+from tidegate_web.cluster.objects import KubeObject, annotations_of, labels_of
+from tidegate_web.shared.json_types import JsonObject
 
 STRICT = {"fieldValidation": "Strict"}
 TRIES = 5
 
 
 class StaleError(Exception):
-    """The object isn't in the version that whoever writes it has seen."""
+    """The object isn't in the version that its writer has seen."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,14 +45,14 @@ KINDS = {
 class Definition:
     """What an object is to be: its spec, and those labels that aren't Tidegate's or Kubernetes' own."""
 
-    spec: Mapping[str, Any]
+    spec: Mapping[str, object]
     labels: Mapping[str, str] | None
     """None: as they are."""
 
 
 def put(
     cluster: Cluster, kind: Kind, project: str, name: str, wanted: Definition, *, who: str, seen: str | None
-) -> tuple[dict[str, Any], bool]:
+) -> tuple[KubeObject, bool]:
     """Create it, or replace its spec as a whole; and whether it is new. ``seen``: the version it must have, "" for none."""
     for tried in range(TRIES):
         found = get(cluster, kind, project, name)
@@ -58,34 +60,34 @@ def put(
             raise StaleError
         try:
             if found is None:
-                body = _new(kind, project, name, wanted, who=who)
-                return cluster.request("POST", kind.path(project), body=body, query=STRICT), True
-            body = _replaced(found, wanted, who=who)
-            return cluster.request("PUT", kind.path(project, name), body=body, query=STRICT), False
+                new = _new(kind, project, name, wanted, who=who)
+                return cluster.write("POST", kind.path(project), body=new, query=STRICT), True
+            replaced = _replaced(found, wanted, who=who)
+            return cluster.write("PUT", kind.path(project, name), body=replaced, query=STRICT), False
         except ClusterError as error:
             # Made, changed or deleted in between: look again.
-            if error.status not in (404, 409) or tried == TRIES - 1:
+            if not error.is_gone or tried == TRIES - 1:
                 raise
             if seen is not None:
                 raise StaleError from error
     raise AssertionError("unreachable")
 
 
-def get(cluster: Cluster, kind: Kind, project: str, name: str) -> dict[str, Any] | None:
+def get(cluster: Cluster, kind: Kind, project: str, name: str) -> KubeObject | None:
     try:
-        return cluster.request("GET", kind.path(project, name))
+        return cluster.get(kind.path(project, name))
     except ClusterError as error:
-        if error.status == 404:
+        if error.not_found:
             return None
         raise
 
 
 def change(
-    cluster: Cluster, kind: Kind, project: str, name: str, spec: Mapping[str, Any], *, who: str
-) -> dict[str, Any]:
+    cluster: Cluster, kind: Kind, project: str, name: str, spec: Mapping[str, object], *, who: str
+) -> KubeObject:
     """Change some fields of its spec."""
     patch = {"metadata": {"annotations": {REQUESTED_BY_ANNOTATION: who}}, "spec": dict(spec)}
-    return cluster.request("PATCH", kind.path(project, name), body=patch, query=STRICT, content_type=MERGE_PATCH)
+    return cluster.write("PATCH", kind.path(project, name), body=patch, query=STRICT, content_type=MERGE_PATCH)
 
 
 def delete(cluster: Cluster, kind: Kind, project: str, name: str, *, seen: str | None) -> None:
@@ -99,7 +101,7 @@ def delete(cluster: Cluster, kind: Kind, project: str, name: str, *, seen: str |
         raise
 
 
-def _new(kind: Kind, project: str, name: str, wanted: Definition, *, who: str) -> dict[str, Any]:
+def _new(kind: Kind, project: str, name: str, wanted: Definition, *, who: str) -> JsonObject:
     return {
         "apiVersion": GROUP_VERSION,
         "kind": kind.name,
@@ -113,10 +115,10 @@ def _new(kind: Kind, project: str, name: str, wanted: Definition, *, who: str) -
     }
 
 
-def _replaced(found: Mapping[str, Any], wanted: Definition, *, who: str) -> dict[str, Any]:
-    metadata: dict[str, Any] = dict(found["metadata"])
-    metadata["annotations"] = (metadata.get("annotations") or {}) | {REQUESTED_BY_ANNOTATION: who}
+def _replaced(found: KubeObject, wanted: Definition, *, who: str) -> KubeObject:
+    metadata = found["metadata"].copy()
+    metadata["annotations"] = {**annotations_of(found), REQUESTED_BY_ANNOTATION: who}
     if wanted.labels is not None:
-        kept = {key: value for key, value in (metadata.get("labels") or {}).items() if key.startswith(RESERVED_LABELS)}
+        kept = {key: value for key, value in labels_of(found).items() if key.startswith(RESERVED_LABELS)}
         metadata["labels"] = kept | dict(wanted.labels)
     return {**found, "metadata": metadata, "spec": dict(wanted.spec)}

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 
-from tidegate_web.cluster.client import ClusterError
+from tidegate_web.cluster.errors import ClusterError
 from tidegate_web.shared.problems import FieldError, Problem
 
 _STRICT = re.compile(r'(unknown|duplicate) field "([^"]+)"')
@@ -11,7 +11,7 @@ _NO_FIELD = "<nil>"
 """What the apiserver calls the object as a whole."""
 _NOT_LOOKED_AT = "some validation rules were not checked"
 _NOTE = re.compile(rf',? ?{_NO_FIELD}: Invalid value: "[^"]*": {_NOT_LOOKED_AT}[^\],]*')
-"""That it has not looked at everything is no mistake of anybody's."""
+"""That it has not looked at everything is no mistake of the caller."""
 
 
 def from_cluster(error: ClusterError, *, sent: Callable[[str], str] = str) -> Problem:

@@ -3,14 +3,16 @@ and the latest progress. Who publishes and who reads meet here and nowhere else.
 
 An event's number is given when it is published, in one step with its place in the history. Counting begins at the
 current time in milliseconds, so that the numbers of an emptied Redis are beyond all that were given before, and a
-reader that comes back with an old one is told to start again instead of missing something.
+reader that comes back with an old one has to start again instead of missing something.
 """
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import cast
 
 from redis import Redis
+
+from tidegate_web.shared.json_types import JsonObject
 
 EVENTS_CHANNEL = "tg:events:"
 LOGS_CHANNEL = "tg:logs:"
@@ -34,14 +36,14 @@ PROGRESS_SECONDS = 86400
 
 
 class EventLog:
-    """Publishes the events of projects, and tells what was published after one of them."""
+    """Publishes the events of projects, and gives what was published after one of them."""
 
     def __init__(self, *, redis: Redis, history: int) -> None:
         self._redis = redis
         self._history = history
         self._script = redis.register_script(_PUBLISH)
 
-    def publish(self, project: str, events: Sequence[Mapping[str, Any]]) -> None:
+    def publish(self, project: str, events: Sequence[Mapping[str, object]]) -> None:
         """Publish events of one project, in this order."""
         if not events:
             return
@@ -59,7 +61,7 @@ class EventLog:
         return int(cast("bytes | None", self._redis.get(f"tg:seq:{project}")) or 0)
 
     def after(self, project: str, seq: int) -> list[tuple[int, str]] | None:
-        """What was published after event ``seq``; None when that can't be told any more."""
+        """What was published after event ``seq``; None when that isn't known any more."""
         last = self.last(project)
         if seq == last:
             return []
@@ -75,20 +77,20 @@ class EventLog:
         return found[1:]
 
 
-def publish_logs(redis: Redis, messages: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
-    """Tell viewers of (run uid, message): chunks and end marks that Postgres has."""
+def publish_logs(redis: Redis, messages: Sequence[tuple[str, Mapping[str, object]]]) -> None:
+    """Publish to viewers (run uid, message): chunks and end marks that Postgres has."""
     pipeline = redis.pipeline(transaction=False)
     for run_uid, message in messages:
         pipeline.publish(f"{LOGS_CHANNEL}{run_uid}", json.dumps(message, separators=(",", ":")))
     pipeline.execute()
 
 
-def keep_progress(redis: Redis, *, run_uid: str, progress: Mapping[str, Any]) -> None:
+def keep_progress(redis: Redis, *, run_uid: str, progress: Mapping[str, object]) -> None:
     """Keep the latest progress of a run for a day."""
     redis.set(f"tg:progress:{run_uid}", json.dumps(progress), ex=PROGRESS_SECONDS)
 
 
-def public_event(seq: int, event: Mapping[str, Any]) -> dict[str, Any]:
+def public_event(seq: int, event: Mapping[str, object]) -> JsonObject:
     """An event as readers get it."""
     names = ("uid", "name", "phase", "reason", "attempt", "progress", "message", "metadata")
     return {name: event[name] for name in names if name in event} | {"seq": seq}

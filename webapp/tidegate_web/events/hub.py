@@ -21,7 +21,7 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 class Signal(Enum):
-    """What a stream is told beside messages."""
+    """What a stream gets beside messages."""
 
     QUIET = "nothing came in the time given"
     BROKEN = "messages may have been missed"
@@ -84,6 +84,11 @@ class Hub:
             stream.close()
         if self._thread is not None:
             self._thread.join(timeout=5)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether this process is about to end."""
+        return self._stop.is_set()
 
     @property
     def streams(self) -> int:

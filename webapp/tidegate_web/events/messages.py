@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import Any
 
 from tidegate_web.events.channels import public_event
+from tidegate_web.shared.json_types import JsonObject
 
 
 def event_text(*, data: object, event: str | None = None, number: object = None) -> str:
@@ -37,7 +38,7 @@ class Message:
 class RunEvent:
     """A numbered event of a project."""
 
-    def __init__(self, number: int, fields: dict[str, Any]) -> None:
+    def __init__(self, number: int, fields: JsonObject) -> None:
         self.number = number
         self.fields = fields
 

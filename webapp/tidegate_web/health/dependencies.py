@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from typing_extensions import TypedDict
 
-from tidegate_web.cluster.client import ClusterError
+from tidegate_web.cluster.errors import ClusterError
 from tidegate_web.services import Services
 from tidegate_web.shared.times import Time, rfc3339
 from tidegate_web.store import schema
@@ -76,7 +76,7 @@ def _operator(made: Services) -> Dependency:
     """By its Lease, which a leader renews every few seconds."""
     purpose = "starts runs and decides what becomes of them"
     try:
-        lease = made.leader.lease()
+        lease = made.runs.leader.lease()
     except ClusterError as error:
         detail = f"its Lease can't be read ({error.status or 'no answer'}); {purpose}"
         return Dependency(name=OPERATOR, status="degraded", detail=detail)

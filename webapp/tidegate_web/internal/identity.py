@@ -3,7 +3,7 @@
 from flask import g, request
 
 from tidegate_web.auth.run_tokens import RunIdentity, RunTokenError, TooManyRefusedError
-from tidegate_web.cluster.client import ClusterError
+from tidegate_web.cluster.errors import ClusterError
 from tidegate_web.cluster.problems import from_cluster
 from tidegate_web.services import Services
 from tidegate_web.shared.problems import Problem
@@ -15,7 +15,7 @@ def identify(made: Services, run_uid: str, *, look_now: bool = False) -> RunIden
     if scheme.lower() != "bearer" or not token.strip():
         raise Problem(401, "Send the run's token.", headers={"WWW-Authenticate": "Bearer"})
     try:
-        identity = made.run_tokens.identify(token.strip(), client=request.remote_addr or "", look_now=look_now)
+        identity = made.auth.run_tokens.identify(token.strip(), client=request.remote_addr or "", look_now=look_now)
     except TooManyRefusedError as error:
         raise Problem(
             429,
@@ -30,7 +30,7 @@ def identify(made: Services, run_uid: str, *, look_now: bool = False) -> RunIden
         ) from error
     if identity.run_uid != run_uid:
         raise Problem(403, "This token doesn't open the run: it is of another one.")
-    bucket = made.limits.take(f"run:{identity.run_uid}")
+    bucket = made.auth.limits.take(f"run:{identity.run_uid}")
     if bucket is not None:
         g.rate_headers = bucket.headers()
         if not bucket.taken:

@@ -1,31 +1,25 @@
-"""``/internal/v1``: progress, results, checkpoints, metadata and children of runs, asked and told by their pods.
+"""``/internal/v1``: progress, results, checkpoints, metadata and children of runs, read and reported by their pods.
 
 What is answered with success is committed; while Postgres is away the answer is 503, and the pod tries again.
 """
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
 from tidegate_web.api import bodies
 from tidegate_web.api.response_types import KeptMetadata
 from tidegate_web.api.run_bodies import ProgressTold
-from tidegate_web.auth.run_tokens import RunIdentity
 from tidegate_web.current_app import services
-from tidegate_web.internal import children, metadata
+from tidegate_web.internal import children
 from tidegate_web.internal.identity import identify
 from tidegate_web.openapi.operations import describes
+from tidegate_web.runs import documents, metadata_change
 from tidegate_web.runs.progress_pacing import ProgressReport
-from tidegate_web.services import Services
 from tidegate_web.shared.permissions import Permission, requires
-from tidegate_web.shared.problems import Problem, invalid
-from tidegate_web.store.queries import metadata as stored_metadata
+from tidegate_web.shared.problems import Problem
 from tidegate_web.store.queries import results
-from tidegate_web.store.queries.project_bytes import ProjectFullError
 from tidegate_web.store.records import clean
 
 MAX_RESULT_BYTES = 8 * 1024 * 1024
@@ -41,114 +35,54 @@ def blueprint() -> Blueprint:
 
     @area.post("/runs/<uid>/progress")
     @requires(Permission.RUN_TOKEN)
-    @describes("Tell how far the run is", name="tell_progress", body=ProgressTold, status=204)
+    @describes("Report the progress of the run", name="tell_progress", body=ProgressTold, status=204)
     def progress(uid: str) -> tuple[str, int]:
         made = services()
         identity = identify(made, uid)
         said = bodies.read(ProgressTold, nul_too=True)
-        told = ProgressReport(
+        report = ProgressReport(
             identity=identity, progress=said.progress, message=clean(said.message), at=made.clock.now()
         )
-        if not made.progress.tell(told):
+        if not made.runs.progress.report(report):
             raise Problem(503, "The progress can't be kept at the moment.", headers={"Retry-After": "5"})
         return "", 204
 
     @area.route("/runs/<uid>/result", methods=["PUT", "POST"])
     @requires(Permission.RUN_TOKEN)
-    @describes("Keep the run's result", name="{method}_result", body=Any, answer=results.Reference)
+    @describes("Keep the run's result", name="{method}_result", body=object, answer=results.Reference)
     def put_result(uid: str) -> Response:
         made = services()
         identity = identify(made, uid)
         data = bodies.json_document(limit=MAX_RESULT_BYTES, parsing=parsing)
-        with _within_bound("result", made, identity), made.engine.begin() as connection:
-            reference = results.save(
-                connection,
-                project=identity.project,
-                run_uid=uid,
-                attempt=identity.attempt,
-                data=data,
-                at=made.clock.now(),
-                bound=made.settings.archive_bound,
-            )
+        reference = documents.save_result(made, identity, data)
         return jsonify(asdict(reference))
 
     @area.route("/runs/<uid>/checkpoint", methods=["PUT", "POST"])
     @requires(Permission.RUN_TOKEN)
-    @describes("Keep the run's checkpoint", name="{method}_checkpoint", body=Any, status=204, problems=(409,))
+    @describes("Keep the run's checkpoint", name="{method}_checkpoint", body=object, status=204, problems=(409,))
     def put_checkpoint(uid: str) -> tuple[str, int]:
         made = services()
         identity = identify(made, uid)
         data = bodies.json_document(limit=MAX_CHECKPOINT_BYTES)
-        with _within_bound("checkpoint", made, identity), made.engine.begin() as connection:
-            kept = results.save_checkpoint(
-                connection,
-                project=identity.project,
-                run_uid=uid,
-                attempt=identity.attempt,
-                data=data,
-                at=made.clock.now(),
-                bound=made.settings.archive_bound,
-            )
-        if not kept:
-            raise Problem(409, "A later attempt of the run has written a checkpoint.")
+        documents.save_checkpoint(made, identity, data)
         return "", 204
 
     @area.get("/runs/<uid>/checkpoint")
     @requires(Permission.RUN_TOKEN)
-    @describes("Read the run's checkpoint", answer=Any)
+    @describes("Read the run's checkpoint", answer=object)
     def get_checkpoint(uid: str) -> Response:
         made = services()
-        identify(made, uid)
-        with made.engine.connect() as connection:
-            data = results.checkpoint(connection, run_uid=uid)
-        if data is None:
-            raise Problem(404, "The run has no checkpoint.")
+        data = documents.checkpoint(made, identify(made, uid))
         return Response(data, content_type="application/json")
 
     @area.post("/runs/<uid>/metadata")
     @requires(Permission.RUN_TOKEN)
-    @describes("Change the run's metadata", name="change_metadata", body=metadata.Change, answer=KeptMetadata)
+    @describes("Change the run's metadata", name="change_metadata", body=metadata_change.Change, answer=KeptMetadata)
     def post_metadata(uid: str) -> Response:
         made = services()
         identity = identify(made, uid)
-        answer: KeptMetadata = {"metadata": change_metadata(made, identity, bodies.json_object(nul_too=True))}
+        answer: KeptMetadata = {"metadata": documents.change_metadata(made, identity, bodies.json_object(nul_too=True))}
         return jsonify(answer)
 
     children.add_routes(area)
     return area
-
-
-@contextmanager
-def _within_bound(what: str, made: Services, identity: RunIdentity) -> Iterator[None]:
-    """413 where the project has used what the archive keeps for it."""
-    try:
-        yield
-    except ProjectFullError as error:
-        bound, project = made.settings.archive_bound, identity.project
-        raise Problem(413, bound.refusal(what, project=project, used=error.used)) from error
-
-
-def change_metadata(made: Services, identity: RunIdentity, body: dict[str, Any]) -> dict[str, Any]:
-    """Apply all of a request, or nothing; what the metadata is then."""
-    try:
-        change = metadata.parse(clean(body))
-        with _within_bound("metadata", made, identity), made.engine.begin() as connection:
-            after = stored_metadata.change(
-                connection,
-                project=identity.project,
-                run_uid=identity.run_uid,
-                at=made.clock.now(),
-                bound=made.settings.archive_bound,
-                apply=lambda before: metadata.applied(before, change),
-            )
-            stored_metadata.tell(
-                connection,
-                project=identity.project,
-                run_uid=identity.run_uid,
-                run_name=identity.run_name,
-                attempt=identity.attempt,
-                changed=change.keys,
-            )
-    except metadata.MetadataError as error:
-        raise invalid(error.where, str(error)) from error
-    return after

@@ -1,4 +1,4 @@
-"""The streams: Server-Sent Events under ``/live/v1``.
+"""What waits under ``/live/v1``: streams of Server-Sent Events, and requests that are answered at the end of a run.
 
 A stream begins by registering with the hub and only then looks at what is stored, so that nothing can fall between
 the two. While Redis is away a stream ends, the next is refused with 503, and pages poll until it is back.
@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from flask import Blueprint, Response, request, stream_with_context
 from redis.exceptions import RedisError
 
+from tidegate_web.api.response_types import AwaitedRun
+from tidegate_web.api.runs import awaited
 from tidegate_web.auth.caller import Caller
 from tidegate_web.auth.guard import asks_again
 from tidegate_web.current_app import services
@@ -18,21 +20,24 @@ from tidegate_web.events.channels import EVENTS_CHANNEL, LOGS_CHANNEL
 from tidegate_web.events.hub import Signal
 from tidegate_web.events.messages import RunEvent, event_text
 from tidegate_web.openapi.operations import describes
-from tidegate_web.openapi.parameters import Parameter
+from tidegate_web.openapi.parameters import Parameter, WholeNumber
+from tidegate_web.runs import stored_logs
+from tidegate_web.runs.lookup import find_stored
+from tidegate_web.runs.wait_for_end import MOST_SECONDS, wait_for_end
 from tidegate_web.services import Services
 from tidegate_web.shared.permissions import Permission, Role, requires
 from tidegate_web.shared.problems import Problem
 from tidegate_web.store.engine import is_unavailable
-from tidegate_web.store.models import AnyRow
-from tidegate_web.store.queries import logs, runs
+from tidegate_web.store.run_rows import RunRow
 
 RETRY_MS = 2000
 STREAM = "text/event-stream"
 RUNS = Parameter(name="runs", description="Of these runs: uids with commas.")
 TAG = Parameter(name="tag", description="Of runs with this tag.")
+SECONDS = WholeNumber(name="seconds", description="At most so long.", default=30, least=1, most=MOST_SECONDS)
 SEEN = (
     Parameter(name="Last-Event-ID", description="Go on after this event.", place="header"),
-    Parameter(name="after", description="The same, for whoever can't send headers."),
+    Parameter(name="after", description="The same, for clients that can't send headers."),
 )
 
 
@@ -54,7 +59,7 @@ def last_event_id() -> int | None:
 
 
 class Watch:
-    """Tells a stream when to look again whether its user may still read, and when it has been quiet too long."""
+    """Says when a stream has to look again whether its user may still read, and when it has been quiet too long."""
 
     def __init__(self, made: Services, *, asks_again: Callable[[], Caller | None], project: str) -> None:
         self._made = made
@@ -120,13 +125,21 @@ def blueprint() -> Blueprint:
     @describes("Follow a run's logs", name="follow_logs", parameters=SEEN, media={STREAM: str})
     def run_logs(project: str, run: str) -> Response:
         made = services()
-        with made.engine.connect() as connection:
-            found = runs.find(connection, project=project, reference=run)
-        if found is None:
-            raise Problem(404, "There is no such run.")
+        found = find_stored(made, project, run)
         made.hub.start()
         watch = Watch(made, asks_again=asks_again(), project=project)
         return sse(stream_with_context(_logs(made, found, last_event_id(), watch)))
+
+    @area.get("/projects/<project>/runs/<run>/wait")
+    @requires(Permission.VIEWER)
+    @describes("Wait for the end of a run", name="wait_for_run", parameters=[SECONDS], answer=AwaitedRun)
+    def run_wait(project: str, run: str) -> Response:
+        made = services()
+        watch = Watch(made, asks_again=asks_again(), project=project)
+        found = wait_for_end(made, project, run, seconds=SECONDS.asked())
+        if not watch.still_allowed():
+            raise Problem(403, "You may no longer read this project.")
+        return awaited(made, found)
 
     return area
 
@@ -166,14 +179,14 @@ def _events(
                     yield event.text
 
 
-def _logs(made: Services, run: AnyRow, after: int | None, watch: Watch) -> Iterator[str]:
-    """Stored chunks, then live ones; a live chunk that doesn't follow the last one sends us back to what is stored. Whoever
-    comes with a chunk that the run doesn't have gets ``reset``, and all of it."""
+def _logs(made: Services, run: RunRow, after: int | None, watch: Watch) -> Iterator[str]:
+    """Stored chunks, then live ones; a live chunk that doesn't follow the last one sends us back to what is stored. A client
+    that comes with a chunk that the run doesn't have gets ``reset``, and all of it."""
     with made.hub.subscribe(LOGS_CHANNEL + run.uid) as stream:
         yield f"retry: {RETRY_MS}\n: welcome\n\n"
         last = after or 0
         try:
-            known = not after or _has_chunk(made, run, after)
+            known = not after or stored_logs.has_chunk(made, run, after)
         except Exception as error:
             if not is_unavailable(error):
                 raise
@@ -181,12 +194,12 @@ def _logs(made: Services, run: AnyRow, after: int | None, watch: Watch) -> Itera
         if not known:
             last = 0
             yield event_text(data={"after": 0}, event="reset", number=0)
-        told: set[str] = set()
+        sent: set[str] = set()
         behind = True
         while watch.still_allowed():
             if behind:
                 try:
-                    for text, number in _stored(made, run, last, told):
+                    for text, number in _stored(made, run, last, sent):
                         last = number
                         yield text
                 except Exception as error:
@@ -216,24 +229,17 @@ def _logs(made: Services, run: AnyRow, after: int | None, watch: Watch) -> Itera
                 yield event_text(data=chunk, event="chunk", number=last)
 
 
-def _has_chunk(made: Services, run: AnyRow, number: int) -> bool:
-    with made.engine.connect() as connection:
-        return logs.has_chunk(connection, run_uid=run.uid, run_created=run.created, chunk_id=number)
-
-
-def _stored(made: Services, run: AnyRow, last: int, told: set[str]) -> Iterator[tuple[str, int]]:
+def _stored(made: Services, run: RunRow, last: int, sent: set[str]) -> Iterator[tuple[str, int]]:
     while True:
-        with made.engine.connect() as connection:
-            found = logs.chunks(connection, run_uid=run.uid, run_created=run.created, after=last)
-            ends = logs.ends(connection, run_uid=run.uid) if not found else []
-        for chunk in found:
+        found = stored_logs.next_chunks(made, run, after=last)
+        for chunk in found.chunks:
             last = chunk.id
             yield event_text(data=chunk.as_json(), event="chunk", number=last), last
-        if not found:
+        if not found.chunks:
             break
-    for end in ends:
+    for end in found.ends:
         key = f"{end.attempt}/{end.pod_uid}"
-        if key not in told:
-            told.add(key)
+        if key not in sent:
+            sent.add(key)
             data = {"attempt": end.attempt, "pod": end.pod_name, "end": end.mark, "reason": end.reason}
             yield event_text(data=data, event="end"), last

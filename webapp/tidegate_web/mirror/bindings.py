@@ -1,14 +1,17 @@
 """The web app's rights in a project: RoleBindings in its namespace, one for each of our service accounts that has any.
 
-The mirror makes them, which nobody can reach, and not the process that people talk to. It may bind exactly the ClusterRoles
+The mirror creates them, which no client can reach, and not the process that people talk to. It may bind exactly the ClusterRoles
 of the settings.
 """
 
 from collections.abc import Mapping
+from typing import cast
 
 from tidegate_api.names import MANAGED_BY, MANAGED_BY_LABEL
 
-from tidegate_web.cluster.client import Cluster, ClusterError, bindings_path
+from tidegate_web.cluster.client import Cluster, bindings_path
+from tidegate_web.cluster.errors import ClusterError
+from tidegate_web.cluster.objects import RoleBinding
 
 RBAC = "rbac.authorization.k8s.io"
 OURS = f"{MANAGED_BY_LABEL}={MANAGED_BY}"
@@ -28,7 +31,8 @@ class Bindings:
         for page in self._cluster.pages(bindings_path(None), query={"labelSelector": OURS}):
             for item in page["items"]:
                 metadata = item["metadata"]
-                if metadata["name"] in self._accounts and item["roleRef"]["name"] == metadata["name"]:
+                binding = cast("RoleBinding", item)
+                if metadata["name"] in self._accounts and binding["roleRef"]["name"] == metadata["name"]:
                     found.setdefault(metadata["namespace"], set()).add(metadata["name"])
         return found
 
@@ -36,9 +40,9 @@ class Bindings:
         """Make those that aren't there."""
         for role in sorted(self._accounts.keys() - present):
             try:
-                self._cluster.request("POST", bindings_path(project), body=self._body(role))
+                self._cluster.write("POST", bindings_path(project), body=self._body(role))
             except ClusterError as error:
-                # Made in between. One of somebody else's making is left alone; the watches then tell what is forbidden.
+                # Made in between. One that another client created is left alone; the watches then show what is forbidden.
                 if error.reason != "AlreadyExists":
                     raise
 
@@ -48,7 +52,7 @@ class Bindings:
             try:
                 self._cluster.request("DELETE", f"{bindings_path(project)}/{role}")
             except ClusterError as error:
-                if error.status != 404:
+                if not error.not_found:
                     raise
 
     def _body(self, role: str) -> dict[str, object]:

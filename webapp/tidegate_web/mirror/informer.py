@@ -1,7 +1,7 @@
-"""List, then watch, for ever: what a kind of object looks like in the cluster, told as pages, changes and re-lists.
+"""List, then watch, for ever: what a kind of object looks like in the cluster, handed on as pages, changes and re-lists.
 
 A watch goes on from where it broke. When that place is gone (410) everything is listed again, and what isn't listed
-any more was deleted meanwhile: nothing else will ever tell. The same when the cluster is older than that place, as after
+any more was deleted meanwhile: nothing else will ever report it. The same when the cluster is older than that place, as after
 an etcd was restored from a backup: a watch from there would be silent until as much has happened again.
 """
 
@@ -9,11 +9,13 @@ import random
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol, TypedDict, cast
 
 import structlog
 
-from tidegate_web.cluster.client import Cluster, ClusterError, Stream
+from tidegate_web.cluster.client import Cluster, Stream
+from tidegate_web.cluster.errors import ClusterError
+from tidegate_web.cluster.objects import KubeObject
 from tidegate_web.mirror.quarantine import Quarantine
 from tidegate_web.shared import json_text
 from tidegate_web.shared.worker import PATIENCE_SECONDS, Worker
@@ -28,14 +30,28 @@ QUIET_SECONDS = 30
 ORDER_SECONDS = 5.0
 
 
+class WatchEvent(TypedDict):
+    """A line of a watch."""
+
+    type: str
+    object: KubeObject
+
+
+class WatchStatus(TypedDict, total=False):
+    """Why a watch has failed, in place of an object."""
+
+    code: int
+    message: str
+
+
 class Handler(Protocol):
-    """What is told of a kind of object. An object with which ``put`` or ``deleted`` breaks is set aside by the informer; the
+    """What gets the objects of a kind. An object with which ``put`` or ``deleted`` breaks is set aside by the informer; the
     handler releases it."""
 
-    def put(self, item: dict[str, Any], *, listed: bool, retry: Callable[[], None]) -> None:
+    def put(self, item: KubeObject, *, listed: bool, retry: Callable[[], None]) -> None:
         """One object as it is now: of a list, or because it changed. ``retry`` reads it again and puts it."""
 
-    def deleted(self, item: dict[str, Any]) -> None:
+    def deleted(self, item: KubeObject) -> None:
         """One object is gone."""
 
     def listed(self, uids: set[str], resource_version: int) -> None:
@@ -125,7 +141,7 @@ class Informer(Worker):
         version = ""
         for answer in self._cluster.pages(self._path, query={"labelSelector": self._selector}, timeout=60):
             self.beat()
-            for item in answer.get("items") or []:
+            for item in answer["items"]:
                 uids.add(item["metadata"]["uid"])
                 self._hand_on(item, listed=True)
             if self.stop_event.is_set():
@@ -139,7 +155,7 @@ class Informer(Worker):
     def _check_place(self) -> None:
         """ExpiredError when the cluster hasn't come as far as we have seen it."""
         query = {"limit": 1, "labelSelector": self._selector}
-        newest = self._cluster.request("GET", self._path, query=query)["metadata"]["resourceVersion"]
+        newest = self._cluster.read_list(self._path, query=query)["metadata"]["resourceVersion"]
         if int(newest) < int(self._version):
             raise ExpiredError
 
@@ -164,18 +180,19 @@ class Informer(Worker):
             self._stream = None
             stream.close()
 
-    def _take(self, event: dict[str, Any]) -> None:
+    def _take(self, event: WatchEvent) -> None:
         kind, item = event["type"], event["object"]
         if kind == "ERROR":
-            if item.get("code") == 410:
+            status = cast("WatchStatus", item)
+            if status.get("code") == 410:
                 raise ExpiredError
-            raise ClusterError(int(item.get("code") or 0), str(item.get("message") or "the watch failed"))
+            raise ClusterError(int(status.get("code") or 0), str(status.get("message") or "the watch failed"))
         self._heard()
         if kind != "BOOKMARK":
             self._hand_on(item, deleted=kind == "DELETED")
         self._version = item["metadata"]["resourceVersion"]
 
-    def _hand_on(self, item: dict[str, Any], *, listed: bool = False, deleted: bool = False) -> None:
+    def _hand_on(self, item: KubeObject, *, listed: bool = False, deleted: bool = False) -> None:
         """To the handler; an object with which that breaks is set aside, and the next one's turn comes."""
         metadata = item["metadata"]
         uid, name, namespace = metadata["uid"], str(metadata.get("name")), metadata.get("namespace")
@@ -205,10 +222,10 @@ class Informer(Worker):
         finally:
             self._order.release()
 
-    def _read(self, path: str) -> dict[str, Any] | None:
+    def _read(self, path: str) -> KubeObject | None:
         try:
-            return self._cluster.request("GET", path, timeout=ORDER_SECONDS)
+            return self._cluster.get(path, timeout=ORDER_SECONDS)
         except ClusterError as error:
-            if error.status != 404:
+            if not error.not_found:
                 raise
         return None

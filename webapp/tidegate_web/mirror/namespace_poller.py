@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 import structlog
 from tidegate_api.projects import may_be_project
 
-from tidegate_web.cluster.client import Cluster, ClusterError
+from tidegate_web.cluster.client import Cluster
+from tidegate_web.cluster.errors import ClusterError
 from tidegate_web.mirror.namespace_uids import NamespaceUids, ProjectNamespace, try_to_settle
 from tidegate_web.mirror.quarantine import Quarantine
 from tidegate_web.shared.worker import Worker

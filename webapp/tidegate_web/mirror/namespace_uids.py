@@ -7,10 +7,9 @@ the uid whose data it takes over (``CONTINUES_ANNOTATION``), before or after the
 """
 
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Self
+from typing import Self
 
 import structlog
 from redis.exceptions import RedisError
@@ -20,14 +19,16 @@ from tidegate_api.names import CONTINUES_ANNOTATION
 from tidegate_api.projects import former_name
 
 from tidegate_web.auth.memory import CallerMemory
+from tidegate_web.cluster.objects import KubeObject, annotations_of
 from tidegate_web.events.channels import EventLog
 from tidegate_web.mirror.quarantine import Quarantine
 from tidegate_web.shared.clock import Clock
+from tidegate_web.shared.json_types import JsonObject
 from tidegate_web.shared.times import parse_time
 from tidegate_web.shared.worker import beat_here
 from tidegate_web.store.engine import is_unavailable
-from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import audit, project_moves, project_namespaces
+from tidegate_web.store.queries.project_moves import MoveRow
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -52,7 +53,7 @@ class ProjectNamespace:
     """The uid of the namespace whose data it takes over."""
 
     @classmethod
-    def of(cls, item: Mapping[str, Any]) -> Self:
+    def of(cls, item: KubeObject) -> Self:
         """Raises KeyError or ValueError for an object that is no namespace."""
         metadata = item["metadata"]
         created = parse_time(metadata["creationTimestamp"])
@@ -63,7 +64,7 @@ class ProjectNamespace:
             uid=metadata["uid"],
             created=created,
             ending="deletionTimestamp" in metadata,
-            continues=(metadata.get("annotations") or {}).get(CONTINUES_ANNOTATION),
+            continues=annotations_of(item).get(CONTINUES_ANNOTATION),
         )
 
 
@@ -126,7 +127,7 @@ class NamespaceUids:
                 project_moves.begin(connection, source=returning, target=project, runs_before=None)
                 self._audit(connection, project, "project.continue", {"namespaceUid": namespace.continues})
 
-    def _audit(self, connection: Connection, project: str, action: str, detail: dict[str, Any]) -> None:
+    def _audit(self, connection: Connection, project: str, action: str, detail: JsonObject) -> None:
         audit.write(
             connection, actor="mirror", address="", action=action, outcome="done", project=project, target=project, detail=detail
         )  # fmt: skip
@@ -142,7 +143,7 @@ class NamespaceUids:
                 self._watched_until[project] = self._clock.now() + LATE_RUNS
         return True
 
-    def _steps(self, move: AnyRow) -> bool:
+    def _steps(self, move: MoveRow) -> bool:
         for _ in range(STEPS_AT_ONCE):
             if self._stop.is_set():
                 return False

@@ -5,13 +5,15 @@ pod it is. Labels only select; a pod is a run's when its Job is, by name and uid
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 from tidegate_api.job_names import attempt_of_job
 
-from tidegate_web.cluster.client import Cluster, ClusterError, controller_of, jobs_path
+from tidegate_web.cluster.client import Cluster, jobs_path
+from tidegate_web.cluster.errors import ClusterError
+from tidegate_web.cluster.objects import KubeObject, controller_of, labels_of
 from tidegate_web.mirror.quarantine import Quarantine
 from tidegate_web.mirror.specs import SpecKeeper
+from tidegate_web.shared.json_types import as_object, as_objects
 
 CONTAINER = "task"
 KIND = "Pod"
@@ -43,15 +45,15 @@ class Owner:
     attempt: int
 
 
-def reduce_pod(item: dict[str, Any]) -> Pod:
+def reduce_pod(item: KubeObject) -> Pod:
     """What is kept of a pod."""
     metadata, status = item["metadata"], item.get("status") or {}
     started = ended = False
-    for container in status.get("containerStatuses") or []:
+    for container in as_objects(status.get("containerStatuses")):
         if container.get("name") == CONTAINER:
-            state = container.get("state") or {}
+            state = as_object(container.get("state"))
             ended = "terminated" in state
-            started = ended or "running" in state or "terminated" in (container.get("lastState") or {})
+            started = ended or "running" in state or "terminated" in as_object(container.get("lastState"))
     if status.get("phase") in ("Succeeded", "Failed"):
         ended = True
     return Pod(
@@ -59,14 +61,14 @@ def reduce_pod(item: dict[str, Any]) -> Pod:
         name=metadata["name"],
         project=metadata["namespace"],
         job=controller_of(item, kind="Job"),
-        claimed_run=(metadata.get("labels") or {}).get("tidegate.dev/run-uid", ""),
+        claimed_run=labels_of(item).get("tidegate.dev/run-uid", ""),
         started=started,
         ended=ended,
     )
 
 
 class PodTable:
-    """The pods there are, fed by an informer; tells a listener of every change."""
+    """The pods there are, fed by an informer; calls a listener on every change."""
 
     def __init__(self, *, changed: Callable[[Pod], None]) -> None:
         self._changed = changed
@@ -110,20 +112,20 @@ class PodTable:
 
 
 class PodHandler:
-    """What an informer of one scope tells, on its way into the table."""
+    """The handler of one scope's informer: it fills the table."""
 
     def __init__(self, *, table: PodTable, quarantine: Quarantine, project: str | None) -> None:
         self._table = table
         self._quarantine = quarantine
         self._project = project
 
-    def put(self, item: dict[str, Any], *, listed: bool, retry: Callable[[], None]) -> None:
+    def put(self, item: KubeObject, *, listed: bool, retry: Callable[[], None]) -> None:
         del listed, retry
         pod = reduce_pod(item)
         self._table.put(pod)
         self._quarantine.release(KIND, pod.uid)
 
-    def deleted(self, item: dict[str, Any]) -> None:
+    def deleted(self, item: KubeObject) -> None:
         pod = reduce_pod(item)
         self._table.remove(pod)
         self._quarantine.release(KIND, pod.uid)
@@ -134,7 +136,7 @@ class PodHandler:
 
 
 class Owners:
-    """Finds out whose a pod is: one GET a Job, remembered by its uid. What that tells of its spec is kept."""
+    """Finds out whose a pod is: one GET a Job, remembered by its uid. The spec that the Job carries is kept."""
 
     def __init__(self, cluster: Cluster, *, specs: SpecKeeper, remember: int = 50_000) -> None:
         self._cluster = cluster
@@ -144,7 +146,7 @@ class Owners:
         self._lock = threading.Lock()
 
     def of(self, pod: Pod) -> Owner | None:
-        """The run and attempt of a pod, None when it is nobody's (or its Job is gone). ClusterError and SQLAlchemyError to ask again."""
+        """The run and attempt of a pod, None when it is of no run (or its Job is gone). ClusterError and SQLAlchemyError to ask again."""
         if pod.job is None:
             return None
         name, uid = pod.job
@@ -152,9 +154,9 @@ class Owners:
             if uid in self._jobs:
                 return self._jobs[uid]
         try:
-            job = self._cluster.request("GET", f"{jobs_path(pod.project)}/{name}")
+            job = self._cluster.get(f"{jobs_path(pod.project)}/{name}")
         except ClusterError as error:
-            if error.status == 404:
+            if error.not_found:
                 return None
             raise
         owner = None

@@ -1,4 +1,4 @@
-"""The mirror's life: see to the schema, wait to lead, work until the lead is lost or a thread fails, and again, until told to stop."""
+"""The mirror's life: see to the schema, wait to lead, work until the lead is lost or a thread fails, and again, until it is stopped."""
 
 import threading
 import time
@@ -23,7 +23,7 @@ from tidegate_web.mirror.logs.writer import LogWriter
 from tidegate_web.mirror.namespace_poller import NamespacePoller
 from tidegate_web.mirror.namespace_uids import NamespaceUids
 from tidegate_web.mirror.pods import SELECTOR, Owners, Pod, PodHandler, PodTable
-from tidegate_web.mirror.project_controller import ProjectKeeper
+from tidegate_web.mirror.project_controller import ProjectController
 from tidegate_web.mirror.pruner import Pruner
 from tidegate_web.mirror.publisher import Publisher
 from tidegate_web.mirror.quarantine import RETRY_SECONDS, Quarantine, Retrier
@@ -67,7 +67,7 @@ class Term:
         self._webhooks = Deliverer(
             engine=made.engine,
             clock=made.clock,
-            sealer=made.sealer,
+            sealer=made.auth.sealer,
             allowed=settings.webhook_networks,
             stop=self.stop,
             attempts=webhook_attempts,
@@ -114,12 +114,12 @@ class Term:
         self._pods = PodTable(changed=self.followers.seen)
         self._scopes = Scopes(make=self._scope, pods=self._pods, followers=self.followers)
         self._fixed: list[str | None] = list(settings.namespaces) or [None]
-        self._keeper: ProjectKeeper | None = None
+        self._controller: ProjectController | None = None
         self._uids = NamespaceUids(
-            engine=made.engine, clock=made.clock, callers=made.callers, events=made.events, stop=self.stop
+            engine=made.engine, clock=made.clock, callers=made.auth.callers, events=made.events, stop=self.stop
         )
         if settings.rights_by_project:
-            self._fixed, self._keeper = [], self._make_keeper()
+            self._fixed, self._controller = [], self._make_controller()
         self._sweeper = Sweeper(
             engine=made.engine,
             cluster=made.cluster,
@@ -152,16 +152,16 @@ class Term:
             RotationMonitor(followers=self.followers.active, stop=self.stop),
             self._sweeper,
             self._pruner,
-            *([self._keeper, self._keeper.informer] if self._keeper else [self._make_namespace_poller()]),
+            *([self._controller, self._controller.informer] if self._controller else [self._make_namespace_poller()]),
         ]
 
-    def _make_keeper(self) -> ProjectKeeper:
+    def _make_controller(self) -> ProjectController:
         made, namespace = self._made, self._made.settings.release_namespace
 
         def gone(project: str, version: int) -> None:
             self._runs.put(Listed(project=project, uids=set(), resource_version=version))
 
-        return ProjectKeeper(
+        return ProjectController(
             cluster=made.cluster,
             engine=made.engine,
             bindings=Bindings(cluster=made.cluster, rights=made.settings.rights_by_project, namespace=namespace),
@@ -237,8 +237,8 @@ class Term:
         self._publisher.wake()
         self._webhooks.wake()
         self.followers.stop()
-        if self._keeper is not None:
-            self._keeper.close()
+        if self._controller is not None:
+            self._controller.close()
         ending = self._scopes.end_all()
         deadline = time.monotonic() + seconds
         threads = [*self._threads, *(thread for scope in ending for thread in (scope.runs, scope.pods))]

@@ -8,14 +8,15 @@ put right.
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from tidegate_api.projects import PROJECT_SELECTOR, may_be_project
 
-from tidegate_web.cluster.client import NAMESPACES, Cluster, ClusterError
+from tidegate_web.cluster.client import NAMESPACES, Cluster
+from tidegate_web.cluster.errors import ClusterError
+from tidegate_web.cluster.objects import KubeObject
 from tidegate_web.mirror.bindings import Bindings
 from tidegate_web.mirror.informer import Informer
 from tidegate_web.mirror.namespace_uids import NamespaceUids, ProjectNamespace, try_to_settle
@@ -33,7 +34,7 @@ LOOK_SECONDS = 30.0
 RETRY_SECONDS = 1.0
 
 
-class ProjectKeeper(Worker):
+class ProjectController(Worker):
     """Looks whenever a namespace gets or loses the label, and now and then."""
 
     def __init__(
@@ -49,8 +50,8 @@ class ProjectKeeper(Worker):
         quarantine: Quarantine,
         stop: threading.Event,
     ) -> None:
-        """``gone`` is told of projects whose namespace was deleted, and in which version of the cluster."""
-        super().__init__(name="project keeper", stop=stop)
+        """``gone`` is called with projects whose namespace was deleted, and in which version of the cluster."""
+        super().__init__(name="project controller", stop=stop)
         self._cluster = cluster
         self._engine = engine
         self._bindings = bindings
@@ -75,9 +76,9 @@ class ProjectKeeper(Worker):
             label_selector=PROJECT_SELECTOR,
         )
 
-    # What the informer tells.
+    # Called by the informer.
 
-    def put(self, item: dict[str, Any], *, listed: bool, retry: Callable[[], None]) -> None:
+    def put(self, item: KubeObject, *, listed: bool, retry: Callable[[], None]) -> None:
         del listed, retry
         metadata = item["metadata"]
         if may_be_project(metadata["name"], own=self._own):
@@ -87,7 +88,7 @@ class ProjectKeeper(Worker):
         self._quarantine.release(KIND, metadata["uid"])
         self._news.set()
 
-    def deleted(self, item: dict[str, Any]) -> None:
+    def deleted(self, item: KubeObject) -> None:
         metadata = item["metadata"]
         with self._lock:
             self._labelled.pop(metadata["uid"], None)
@@ -170,7 +171,7 @@ class ProjectKeeper(Worker):
             raise failed
 
     def _find_gone(self, wanted: set[str]) -> None:
-        """Of a namespace that was deleted while nobody looked, nothing else will ever tell."""
+        """Nothing else will ever report a namespace that was deleted while no mirror watched."""
         with self._engine.connect() as connection:
             stored = runs.projects_in_cluster(connection)
         for project in sorted(stored - wanted):

@@ -1,7 +1,7 @@
 """Keeps the history in shape: months are made before they begin; what a project keeps no longer, and what is old in the audit
 log, is forgotten.
 
-A month in which nothing has to stay is dropped whole; else its rows go in batches. Whoever dies in between leaves
+A month in which nothing has to stay is dropped whole; else its rows go in batches. A mirror that dies in between leaves
 work for the next look.
 """
 

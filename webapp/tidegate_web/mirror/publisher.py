@@ -1,4 +1,4 @@
-"""From the outbox to Redis, in order. A row is deleted after Redis has taken it: whoever dies in between publishes it
+"""From the outbox to Redis, in order. A row is deleted after Redis has taken it: a mirror that dies in between publishes it
 again, and readers see the same state twice rather than never.
 
 A project whose history Redis refuses (a key of another type, numbers that were lost) is begun again: its readers get ``reset``. If
@@ -7,7 +7,6 @@ that doesn't help it is left out for a while, and the others go on.
 
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import structlog
 from redis.exceptions import NoPermissionError, OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
@@ -17,8 +16,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from tidegate_web.events.channels import EventLog
 from tidegate_web.mirror.quarantine import Quarantine
 from tidegate_web.shared.worker import Worker
-from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import outbox
+from tidegate_web.store.queries.outbox import EventRow
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -71,7 +70,7 @@ class Publisher(Worker):
             rows = outbox.waiting(connection, but=self._left_out)
             if not rows:
                 return False
-            projects: dict[str, list[AnyRow]] = {}
+            projects: dict[str, list[EventRow]] = {}
             for row in rows:
                 projects.setdefault(row.project, []).append(row)
             for project, waiting in projects.items():
@@ -79,7 +78,7 @@ class Publisher(Worker):
                     outbox.published(connection, [row.id for row in waiting])
         return True
 
-    def _publish_to(self, project: str, events: Sequence[Mapping[str, Any]]) -> bool:
+    def _publish_to(self, project: str, events: Sequence[Mapping[str, object]]) -> bool:
         """Publish a project's events; False when they have to wait for a better time."""
         try:
             try:

@@ -1,6 +1,6 @@
 """Objects with which reading, storing or following breaks are set aside, so that they end and delay nothing else.
 
-Each place of the mirror that handles objects of others (a *door*: informers, writers, sweeper, followers, publisher, keeper) catches
+Each place of the mirror that handles objects of others (a *door*: informers, writers, sweeper, followers, publisher, project controller) catches
 what one object raises, sets that object aside here, and goes on with the next. It says so in one log line with a trace for each
 version of an object, and in the metric ``tidegate_set_aside_objects``. An object is tried again when it changes, which is nothing
 special at its door, and every ``RETRY_SECONDS`` by ``Retrier``. Once it passes its door it is released.

@@ -1,21 +1,20 @@
 """What Schedules say of their finished runs: which must stay for now, and how many are kept.
 
-They are listed anew in each sweep, after the candidates were read from Postgres: a Schedule is there before its runs, so
+They are listed again in each sweep, after the candidates were read from Postgres: a Schedule is there before its runs, so
 none that holds one of them is missed, which nothing that is remembered could promise.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from tidegate_api import ticks
 
 from tidegate_web.cluster.client import Cluster, schedules_path
+from tidegate_web.cluster.objects import KubeObject
 from tidegate_web.mirror.quarantine import Quarantine
+from tidegate_web.shared.json_types import whole_number
 from tidegate_web.shared.times import parse_time
-from tidegate_web.store.models import AnyRow
-from tidegate_web.store.queries.retention import HistoryLimit
-from tidegate_web.store.records import whole_number
+from tidegate_web.store.queries.retention import CandidateRow, HistoryLimit
 
 KIND = "Schedule"
 
@@ -27,18 +26,18 @@ class Schedule:
     project: str
     name: str
     counted_to: float
-    """The last tick that its status tells of; before the first one, its creation."""
+    """The last tick in its status; before the first one, its creation."""
     keep_succeeded: int | None
     keep_failed: int | None
 
     @classmethod
-    def parse(cls, resource: Mapping[str, Any]) -> "Schedule":
+    def parse(cls, resource: KubeObject) -> "Schedule":
         metadata, spec, status = resource["metadata"], resource.get("spec") or {}, resource.get("status") or {}
         counted = parse_time(status.get("lastScheduleTime")) or parse_time(metadata["creationTimestamp"])
         return cls(
             project=metadata["namespace"],
             name=metadata["name"],
-            # A time that can't be read tells of no tick.
+            # A time that can't be read stands for no tick.
             counted_to=0.0 if counted is None else counted.timestamp(),
             keep_succeeded=whole_number(spec.get("successfulRunsHistoryLimit")),
             keep_failed=whole_number(spec.get("failedRunsHistoryLimit")),
@@ -58,7 +57,7 @@ class Schedules:
         found: list[Schedule] = []
         unread: list[tuple[str, str]] = []
         for page in cluster.pages(schedules_path(project)):
-            for item in page.get("items") or []:
+            for item in page["items"]:
                 metadata = item["metadata"]
                 place = (str(metadata.get("namespace")), str(metadata.get("name")))
                 try:
@@ -70,8 +69,10 @@ class Schedules:
                     quarantine.set_aside(KIND, metadata["uid"], error, name="/".join(place), version=version)
         return cls(found, unread=unread)
 
-    def hold(self, row: AnyRow) -> bool:
-        """Whether a run must stay until its Schedule tells of it. A Schedule that is gone holds nothing."""
+    def hold(self, row: CandidateRow) -> bool:
+        """Whether a run must stay until its Schedule has counted it. A Schedule that is gone holds nothing."""
+        if row.schedule is None:
+            return False
         if (row.project, row.schedule) in self._unread:
             return True
         schedule = self._found.get((row.project, row.schedule))

@@ -1,14 +1,14 @@
-"""Keeps the specs of Tasks that runs are started with: a Job, which tells its spec, goes before its run is forgotten."""
+"""Keeps the specs of Tasks that runs are started with: a Job, which carries its spec, goes before its run is forgotten."""
 
 import threading
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from tidegate_api.names import TASK_LABEL
 
+from tidegate_web.cluster.objects import KubeObject, annotations_of, labels_of
 from tidegate_web.shared.archive_bound import NO_BOUND, ArchiveBound
 from tidegate_web.shared.clock import Clock
 from tidegate_web.shared.task_spec import spec_of_job
@@ -29,13 +29,13 @@ class SpecKeeper:
         self._clock = clock
         self._bound = bound
         self._remember = remember
-        self._written: dict[tuple[str, str], Any] = {}
+        self._written: dict[tuple[str, str], datetime] = {}
         self._lock = threading.Lock()
 
-    def keep(self, job: dict[str, Any]) -> None:
+    def keep(self, job: KubeObject) -> None:
         """Store the spec of a Job of a Task; a run with a task of its own has it in its spec. SQLAlchemyError to ask again."""
         metadata = job["metadata"]
-        spec = spec_of_job(job) if TASK_LABEL in (metadata.get("labels") or {}) else None
+        spec = spec_of_job(annotations_of(job)) if TASK_LABEL in labels_of(job) else None
         if spec is None:
             return
         key, now = (metadata["namespace"], spec.hash), self._clock.now()

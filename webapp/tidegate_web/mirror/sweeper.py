@@ -15,7 +15,9 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from tidegate_web.audit.recording import AuditSpool
-from tidegate_web.cluster.client import Cluster, ClusterError, controller_of, jobs_path, runs_path
+from tidegate_web.cluster.client import Cluster, jobs_path, runs_path
+from tidegate_web.cluster.errors import ClusterError
+from tidegate_web.cluster.objects import controller_of
 from tidegate_web.mirror.archive_metrics import ArchiveMetrics
 from tidegate_web.mirror.pods import Owners, PodTable
 from tidegate_web.mirror.quarantine import Quarantine
@@ -24,12 +26,13 @@ from tidegate_web.mirror.scopes import Scope, Scopes
 from tidegate_web.mirror.specs import SpecKeeper
 from tidegate_web.settings import WebSettings
 from tidegate_web.shared.clock import Clock
+from tidegate_web.shared.run_status import attempts_of
 from tidegate_web.shared.worker import Worker
 from tidegate_web.store.engine import is_of_the_data
-from tidegate_web.store.models import AnyRow
+from tidegate_web.store.models.runs import LogMark
 from tidegate_web.store.queries import bulk, erasure, idempotency, logs, met_runs, retention
 from tidegate_web.store.queries.logs import End
-from tidegate_web.store.records import objects, whole_number
+from tidegate_web.store.queries.retention import CandidateRow
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -38,7 +41,7 @@ KIND = "Deletion"
 AT_ONCE = 500
 SWEEP_PATIENCE_SECONDS = 120.0
 BULK_KEPT = timedelta(days=30)
-"""How long it is told what became of a bulk operation."""
+"""How long the outcome of a bulk operation is kept."""
 
 
 class Sweeper(Worker):
@@ -107,7 +110,7 @@ class Sweeper(Worker):
             if row.uid not in due and not scope.stop.is_set():
                 self._each(row, partial(self._delete_jobs, row, scope))
 
-    def _each(self, row: AnyRow, act: Callable[[], None]) -> None:
+    def _each(self, row: CandidateRow, act: Callable[[], None]) -> None:
         """Do it to one run. One with which that breaks stays, and is looked at again when it is due."""
         self.beat()
         if self._quarantine.holds(KIND, row.uid):
@@ -127,7 +130,7 @@ class Sweeper(Worker):
         else:
             self._quarantine.release(KIND, row.uid)
 
-    def _set_aside(self, row: AnyRow, error: Exception) -> None:
+    def _set_aside(self, row: CandidateRow, error: Exception) -> None:
         name, version = f"{row.project}/{row.name}", str(row.resource_version)
         self._quarantine.set_aside(KIND, row.uid, error, name=name, version=version)
 
@@ -140,9 +143,9 @@ class Sweeper(Worker):
             bulk.forget(connection, before=now - BULK_KEPT)
             erasure.erase_again(connection, since=now - timedelta(minutes=10), forget_before=now - timedelta(days=1))
 
-    def _due(self, project: str | None, *, now: datetime) -> dict[str, AnyRow]:
+    def _due(self, project: str | None, *, now: datetime) -> dict[str, CandidateRow]:
         """Runs to delete, by uid. Those that a Schedule holds are passed over, however many they are."""
-        due: dict[str, AnyRow] = {}
+        due: dict[str, CandidateRow] = {}
         keep, offset = self._settings.max_finished_runs, 0
         while True:
             self.beat()
@@ -160,7 +163,7 @@ class Sweeper(Worker):
                 return due
             offset += AT_ONCE
 
-    def _delete_run(self, row: AnyRow, scope: Scope) -> None:
+    def _delete_run(self, row: CandidateRow, scope: Scope) -> None:
         with self._engine.connect() as connection:
             if retention.needed_by_live_runs(connection, project=row.project, name=row.name):
                 return
@@ -171,33 +174,32 @@ class Sweeper(Worker):
                 f"{runs_path(row.project)}/{row.name}", uid=row.uid, resource_version=row.resource_version
             )
         except ClusterError as error:
-            # Gone, or changed since it was stored: the watch tells.
-            if error.status not in (404, 409):
+            # Gone, or changed since it was stored: the watch reports it.
+            if not error.is_gone:
                 raise
 
-    def _delete_jobs(self, row: AnyRow, scope: Scope) -> None:
+    def _delete_jobs(self, row: CandidateRow, scope: Scope) -> None:
         if not self._logs_ended(row, scope):
             return
-        for attempt in objects(row.status.get("attempts")):
-            name = attempt.get("jobName")
-            if name:
-                self._delete_job(row, name)
+        for attempt in attempts_of(row.status):
+            if attempt.job_name is not None:
+                self._delete_job(row, attempt.job_name)
         with self._engine.begin() as connection:
             retention.pods_removed(connection, uid=row.uid, created=row.created, now=self._clock.now())
 
-    def _delete_job(self, row: AnyRow, name: str) -> None:
+    def _delete_job(self, row: CandidateRow, name: str) -> None:
         path = f"{jobs_path(row.project)}/{name}"
         try:
-            job = self._cluster.request("GET", path)
+            job = self._cluster.get(path)
             owner = controller_of(job, kind="TaskRun")
             if owner is not None and owner[1] == row.uid:
                 self._specs.keep(job)  # of an attempt whose pod was never seen
                 self._cluster.delete(path, uid=job["metadata"]["uid"])
         except ClusterError as error:
-            if error.status not in (404, 409):
+            if not error.is_gone:
                 raise
 
-    def _logs_ended(self, row: AnyRow, scope: Scope) -> bool:
+    def _logs_ended(self, row: CandidateRow, scope: Scope) -> bool:
         """Whether every pod of the run has its end mark; marks those as lost that can't come any more."""
         with self._engine.connect() as connection:
             ends = logs.ends(connection, run_uid=row.uid)
@@ -212,24 +214,24 @@ class Sweeper(Worker):
         present = self._pods.names(row.project)
         if scope.stop.is_set():
             return False  # its pods may be forgotten already, which isn't to be gone
-        for attempt in objects(row.status.get("attempts")):
-            name = attempt.get("podName")
-            if not name or name in ended_names:
+        for attempt in attempts_of(row.status):
+            name = attempt.pod_name
+            if name is None or name in ended_names:
                 continue
             if name in present:
                 # Its follower is at work, or it is no pod of ours and the next look ends here.
                 continue
-            started = attempt.get("startedAt") is not None
+            started = attempt.has_started
             self._mark(
                 row,
-                whole_number(attempt.get("number")) or 0,
+                attempt.number,
                 name,
                 mark="lost" if started else "complete",
                 reason="The pod was gone before its log could be read." if started else "The container never started.",
             )
         return True
 
-    def _mark(self, row: AnyRow, attempt: int, pod_name: str, *, mark: str, reason: str) -> None:
+    def _mark(self, row: CandidateRow, attempt: int, pod_name: str, *, mark: LogMark, reason: str) -> None:
         with self._engine.begin() as connection:
             logs.add_end(
                 connection,

@@ -12,12 +12,13 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import structlog
 from sqlalchemy import Connection, Engine
 
-from tidegate_web.cluster.client import Cluster, ClusterError
+from tidegate_web.cluster.client import Cluster
+from tidegate_web.cluster.errors import ClusterError
+from tidegate_web.cluster.objects import KubeObject
 from tidegate_web.mirror.quarantine import Quarantine
 from tidegate_web.shared.archive_bound import ArchiveBound
 from tidegate_web.shared.clock import Clock
@@ -64,7 +65,7 @@ Item = Change | Gone | Listed
 
 
 class RunWriter(Worker):
-    """Writes what the informers tell. There is one, so that a run's changes keep their order."""
+    """Writes what the informers report. There is one, so that a run's changes keep their order."""
 
     def __init__(
         self,
@@ -99,7 +100,7 @@ class RunWriter(Worker):
                 continue
             return
 
-    def record(self, item: dict[str, Any]) -> RunRecord:
+    def record(self, item: KubeObject) -> RunRecord:
         """The row for an object."""
         return run_record(item, default_ttl_seconds=self._default_ttl)
 
@@ -147,8 +148,8 @@ class RunWriter(Worker):
             except Exception as error:
                 if is_of_the_data(error):
                     return error
-                tell = log.warning if is_unavailable(error) else log.error
-                tell("waiting to write runs", reason=str(error).partition("\n")[0])
+                write = log.warning if is_unavailable(error) else log.error
+                write("waiting to write runs", reason=str(error).partition("\n")[0])
             else:
                 return None
             self.stop_event.wait(delay)
@@ -241,25 +242,25 @@ class RunWriter(Worker):
         try:
             found = self._cluster.get_run(project, name)
         except ClusterError as error:
-            if error.status == 404:
+            if error.not_found:
                 return True
             if error.status == 403:
-                return False  # no longer ours to see; whoever sees it again lists anew
+                return False  # no longer ours to see; the informer that sees it again lists it
             raise
         return bool(found["metadata"]["uid"] != uid)
 
 
 class RunHandler:
-    """What an informer of TaskRuns tells, on its way to the writer, which releases what it has stored."""
+    """The handler of an informer of TaskRuns: it hands them to the writer, which releases what it has stored."""
 
     def __init__(self, *, writer: RunWriter, project: str | None) -> None:
         self._writer = writer
         self._project = project
 
-    def put(self, item: dict[str, Any], *, listed: bool, retry: Callable[[], None]) -> None:
+    def put(self, item: KubeObject, *, listed: bool, retry: Callable[[], None]) -> None:
         self._writer.put(Change(record=self._writer.record(item), relist=listed, retry=retry))
 
-    def deleted(self, item: dict[str, Any]) -> None:
+    def deleted(self, item: KubeObject) -> None:
         try:
             record = self._writer.record(item)
         except Exception:

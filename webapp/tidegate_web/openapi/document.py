@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
 
 from werkzeug.routing import Rule
 
@@ -46,15 +45,15 @@ class Call:
 
     place: Place
     method: str
-    view: Callable[..., Any]
+    view: Callable[..., object]
     permission: Permission
     declared: Operation
 
     @property
     def words(self) -> Mapping[str, str]:
         """What may stand in braces in a summary or name."""
-        told = {**self.place.arguments, "method": self.method.lower()}
-        return told | {"one": told["kind"].removesuffix("s")} if "kind" in told else told
+        words = {**self.place.arguments, "method": self.method.lower()}
+        return words | {"one": words["kind"].removesuffix("s")} if "kind" in words else words
 
     @property
     def name(self) -> str:
@@ -62,12 +61,12 @@ class Call:
         return first + "".join(word.capitalize() for word in rest)
 
     @property
-    def types(self) -> list[Any]:
+    def types(self) -> list[object]:
         """Every type of it, in the order of their use."""
         found = [self.declared.body, *self.declared.answers.values(), *self.declared.media.values()]
         return [self._one(kind) for kind in found if kind is not None]
 
-    def _one(self, kind: Any) -> Any:
+    def _one(self, kind: object) -> object:
         return kind.types[self.place.arguments[kind.argument]] if isinstance(kind, By) else kind
 
 
@@ -75,7 +74,7 @@ class UndescribedError(Exception):
     """A route of the API that declares nothing about itself; names it."""
 
 
-def calls(rules: Iterable[Rule], views: Mapping[str, Callable[..., Any]]) -> Iterator[Call]:
+def calls(rules: Iterable[Rule], views: Mapping[str, Callable[..., object]]) -> Iterator[Call]:
     """Every call of the API, in the order of paths."""
     for rule in sorted(rules, key=lambda rule: rule.rule):
         if not rule.rule.startswith(tuple(PREFIXES)):
@@ -89,7 +88,7 @@ def calls(rules: Iterable[Rule], views: Mapping[str, Callable[..., Any]]) -> Ite
                 yield Call(place=place, method=method, view=view, permission=permission, declared=declared)
 
 
-def document(rules: Iterable[Rule], views: Mapping[str, Callable[..., Any]]) -> Schema:
+def document(rules: Iterable[Rule], views: Mapping[str, Callable[..., object]]) -> Schema:
     """The description of these routes."""
     found = list(calls(rules, views))
     kinds = [kind for call in found for kind in call.types]
@@ -172,8 +171,8 @@ def _problem(status: int) -> Schema:
     return made
 
 
-def _parameter(told: Parameter) -> Schema:
-    return {"name": told.name, "in": told.place, "description": told.description, "schema": dict(told.schema)}
+def _parameter(one: Parameter) -> Schema:
+    return {"name": one.name, "in": one.place, "description": one.description, "schema": dict(one.schema)}
 
 
 def _tag(place: Place) -> str:

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from tidegate_web.openapi.parameters import Parameter
 
-View = TypeVar("View", bound=Callable[..., Any])
+View = TypeVar("View", bound=Callable[..., object])
 
 _ATTRIBUTE = "_tidegate_operation"
 
@@ -18,7 +18,7 @@ class By:
     """Types that differ by an argument of the path that has a few values only."""
 
     argument: str
-    types: Mapping[str, Any]
+    types: Mapping[str, object]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,12 +29,12 @@ class Operation:
     name: str | None = None
     """Its name in generated clients, if not that of the view."""
     parameters: Sequence[Parameter] = ()
-    body: Any = None
+    body: object = None
     """Type of the body; None: it takes none."""
     body_required: bool = True
-    answers: Mapping[int, Any]
+    answers: Mapping[int, object]
     """Type of what is answered with each status; None: nothing."""
-    media: Mapping[str, Any]
+    media: Mapping[str, object]
     """Other media types of an answer than JSON, and what they carry."""
     headers: Sequence[str] = ()
     """Headers of a good answer."""
@@ -47,11 +47,11 @@ def describes(
     *,
     name: str | None = None,
     parameters: Sequence[Parameter] = (),
-    body: Any = None,
+    body: object = None,
     body_required: bool = True,
-    answer: Any = None,
+    answer: object = None,
     status: int | Sequence[int] = 200,
-    media: Mapping[str, Any] | None = None,
+    media: Mapping[str, object] | None = None,
     headers: Sequence[str] = (),
     problems: Sequence[int] = (),
 ) -> Callable[[View], View]:
@@ -76,6 +76,6 @@ def describes(
     return declare
 
 
-def operation_of(view: Callable[..., Any] | None) -> Operation | None:
+def operation_of(view: Callable[..., object] | None) -> Operation | None:
     """What a view has declared, None when it hasn't."""
     return getattr(view, _ATTRIBUTE, None)

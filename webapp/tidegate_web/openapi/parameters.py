@@ -1,11 +1,12 @@
-"""Parameters of a query and headers: said once, read by views and told by the description."""
+"""Parameters of a query and headers: declared once, read by views and listed by the description."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from flask import request
 
+from tidegate_web.shared.json_types import JsonObject
 from tidegate_web.shared.problems import Problem
 
 
@@ -15,7 +16,7 @@ class Parameter:
 
     name: str
     description: str
-    schema: Mapping[str, Any] = field(default_factory=lambda: {"type": "string"})
+    schema: Mapping[str, object] = field(default_factory=lambda: {"type": "string"})
     place: Literal["query", "header"] = "query"
 
 
@@ -23,7 +24,7 @@ class Parameter:
 class Text(Parameter):
     """Some text of the query, which Postgres has to take."""
 
-    schema: Mapping[str, Any] = field(default_factory=lambda: {"type": "string", "pattern": "^[^\\x00]*$"})
+    schema: Mapping[str, object] = field(default_factory=lambda: {"type": "string", "pattern": "^[^\\x00]*$"})
 
     def asked(self) -> str | None:
         """What the request says; None for nothing."""
@@ -40,13 +41,13 @@ class WholeNumber(Parameter):
     default: int
     least: int
     most: int
-    schema: Mapping[str, Any] = field(init=False)
+    schema: Mapping[str, object] = field(init=False)
 
     def __post_init__(self) -> None:
-        told: dict[str, Any] = {"type": "integer", "minimum": self.least, "maximum": self.most}
+        schema: JsonObject = {"type": "integer", "minimum": self.least, "maximum": self.most}
         if self.least < self.default < self.most:  # else it stands for "from the beginning"
-            told["default"] = self.default
-        object.__setattr__(self, "schema", told)
+            schema["default"] = self.default
+        object.__setattr__(self, "schema", schema)
 
     def asked(self) -> int:
         """What the request says; 422 for anything else."""
@@ -62,7 +63,7 @@ class WholeNumber(Parameter):
 class Flag(Parameter):
     """``true`` or ``false``, which it is by default."""
 
-    schema: Mapping[str, Any] = field(default_factory=lambda: {"type": "boolean", "default": False})
+    schema: Mapping[str, object] = field(default_factory=lambda: {"type": "boolean", "default": False})
 
     def asked(self) -> bool:
         """What the request says; 422 for anything else."""

@@ -4,7 +4,6 @@ import itertools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from tidegate_api.names import DNS_LABEL
 
@@ -12,9 +11,9 @@ from tidegate_web.openapi.schemas import Schema
 from tidegate_web.serving.routing import LARGEST_ID
 
 _ARGUMENT = re.compile(r"<(?:(?P<converter>\w+)(?:\((?P<values>[^)]*)\))?:)?(?P<name>\w+)>")
-_LABEL: Mapping[str, Any] = {"type": "string", "minLength": 1, "maxLength": 63, "pattern": DNS_LABEL}
-_ID: Mapping[str, Any] = {"type": "integer", "minimum": 1, "maximum": LARGEST_ID}
-_TEXTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+_LABEL: Mapping[str, object] = {"type": "string", "minLength": 1, "maxLength": 63, "pattern": DNS_LABEL}
+_ID: Mapping[str, object] = {"type": "integer", "minimum": 1, "maximum": LARGEST_ID}
+_TEXTS: Mapping[str, tuple[str, Mapping[str, object]]] = {
     "project": ("A project: a namespace of the cluster.", _LABEL),
     "run": ("A run, by its uid, or by its name: then the newest one of that name.", _LABEL),
     "child": ("The child's uid.", {"type": "string", "format": "uuid"}),

@@ -14,6 +14,7 @@ from pydantic_core import core_schema
 from tidegate_api.base import ApiModel
 
 Schema = dict[str, Any]
+"""A JSON schema, or a larger part of the description: what pydantic makes has no types."""
 
 REFERENCE = "#/components/schemas/{model}"
 OF_THE_CLUSTER = "x-kubernetes-"
@@ -22,7 +23,7 @@ OF_THE_CLUSTER = "x-kubernetes-"
 class JsonOf:
     """Marks a dict that is the JSON of this type."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: object) -> None:
         self._model = model
 
     def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
@@ -59,7 +60,7 @@ class _Generator(GenerateJsonSchema):
 
 def schemas_of(types: Sequence[Any]) -> tuple[list[Schema], dict[str, Schema]]:
     """The schema of each type, and the named ones that they refer to."""
-    inputs = [(number, "validation", TypeAdapter(one)) for number, one in enumerate(types)]
+    inputs = [(number, "validation", TypeAdapter[object](one)) for number, one in enumerate(types)]
     found, definitions = TypeAdapter.json_schemas(
         inputs,  # type: ignore[arg-type]
         ref_template=REFERENCE,
@@ -71,7 +72,7 @@ def schemas_of(types: Sequence[Any]) -> tuple[list[Schema], dict[str, Schema]]:
 
 
 def _plain(node: Any) -> Any:
-    """Without what only a CRD knows, names that are told already, and defaults that mean absence."""
+    """Without what only a CRD knows, titles that repeat a name, and defaults that mean absence."""
     if isinstance(node, list):
         return [_plain(item) for item in node]
     if not isinstance(node, dict):

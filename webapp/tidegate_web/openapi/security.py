@@ -1,11 +1,9 @@
 """Who may call, in the description's words, and which errors follow from that."""
 
 from collections.abc import Iterator
-from typing import Any
 
+from tidegate_web.openapi.schemas import Schema
 from tidegate_web.shared.permissions import Permission, Role
-
-Schema = dict[str, Any]
 
 READING = ("GET", "HEAD", "OPTIONS")
 
@@ -57,7 +55,7 @@ def security_of(permission: Permission, method: str) -> list[dict[str, list[str]
 
 
 def refusals(permission: Permission, method: str) -> Iterator[int]:
-    """Errors of whoever may not call, or calls too often."""
+    """Errors of a caller who may not call, or calls too often."""
     yield 401
     yield 429
     if permission not in (Permission.PUBLIC, Permission.SIGNED_IN) or method not in READING:

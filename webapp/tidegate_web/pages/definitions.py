@@ -3,17 +3,16 @@
 import json
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from flask import Blueprint, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from tidegate_web.api import definitions as api
-from tidegate_web.api.run_bodies import TriggerRequest
-from tidegate_web.api.triggering import trigger
 from tidegate_web.auth.guard import actor
 from tidegate_web.cluster.definitions import KINDS
 from tidegate_web.current_app import services
+from tidegate_web.definitions import actions
+from tidegate_web.definitions.triggering import trigger
 from tidegate_web.pages.forms import Shown, carry_out, text
 from tidegate_web.pages.fragments import fragment_wanted
 from tidegate_web.runs.actions import create_asked
@@ -25,7 +24,6 @@ Acts = dict[str, Callable[[], Shown | None]]
 
 def _page(kind: str, project: str, shown: Shown) -> str:
     made = services()
-    api.check(made, project)
     found = api.listed(made, KINDS[kind], project)
     now = made.clock.now()
     return render_template(
@@ -43,8 +41,8 @@ def _page(kind: str, project: str, shown: Shown) -> str:
     )
 
 
-def _change(kind: str, project: str, act: str, **spec: Any) -> None:
-    api.change(services(), KINDS[kind], project, text("name"), act, **spec)
+def _change(kind: str, project: str, act: str, **spec: object) -> None:
+    actions.change(services(), actor(), KINDS[kind], project, text("name"), act, **spec)
 
 
 def _run(project: str) -> Shown:
@@ -57,7 +55,7 @@ def _run(project: str) -> Shown:
 
 
 def _trigger(project: str) -> Shown:
-    return {"started_run": trigger(services(), project, text("name"), TriggerRequest()).row}
+    return {"started_run": trigger(services(), actor(), project, text("name")).row}
 
 
 def _switches(kind: str, project: str, field: str, *, on: str, off: str) -> Acts:

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
+from tidegate_web.shared.times import rfc3339_exact
 from tidegate_web.store.queries.run_list import RunFilter
 
 LABELS = {
@@ -81,4 +82,4 @@ def _shown(name: str, text: str) -> str:
 
 
 def _written(time: datetime | None) -> str | None:
-    return None if time is None else time.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return None if time is None else rfc3339_exact(time)

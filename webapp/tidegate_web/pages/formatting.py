@@ -3,12 +3,11 @@
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 from markupsafe import Markup
 
-from tidegate_web.shared.times import parse_time
-from tidegate_web.store.records import LARGEST_VERSION, whole_number
+from tidegate_web.shared.json_types import LARGEST_VERSION, whole_number
+from tidegate_web.shared.times import parse_time, rfc3339_seconds
 
 _TONES = {
     "Pending": "waiting",
@@ -40,7 +39,7 @@ def duration(seconds: float | None) -> str:
     if seconds is None or seconds < 0:
         return ""
     if seconds < 1:
-        return "< 1 s"  # a node tells whole seconds
+        return "< 1 s"  # a node reports whole seconds
     if seconds < 10:
         return f"{round(seconds, 1):g} s"
     whole = int(seconds)
@@ -69,7 +68,7 @@ def time_of(text: object) -> datetime | None:
 
 
 def iso(time: datetime) -> str:
-    return time.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return rfc3339_seconds(time)
 
 
 def ago(time: datetime, now: datetime) -> str:
@@ -116,13 +115,13 @@ def size(count: object) -> str:
 
 
 def digest(text: object, *, length: int = 12) -> str:
-    """The beginning of a digest in hex, with its algorithm where that is told: enough to tell it from others."""
+    """The beginning of a digest in hex, with its algorithm where that is known: enough to distinguish it."""
     _, _, digest = str(text or "").rpartition("@")
     algorithm, colon, value = digest.rpartition(":")
     return f"{algorithm}{colon}{value[:length]}"
 
 
-def pretty(value: Any) -> str:
+def pretty(value: object) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False)
 
 
@@ -130,13 +129,13 @@ def reason(text: str | None) -> str:
     return _REASON_WORDS.get(text or "", text or "")
 
 
-def final(attempt: Mapping[str, Any]) -> bool:
+def final(attempt: Mapping[str, object]) -> bool:
     return bool(attempt.get("outcome"))
 
 
 def details(detail: Mapping[str, object]) -> str:
-    """What an entry of the audit log tells beside who and what, without what was left open."""
-    told = {name: value for name, value in detail.items() if value is not None}
+    """What an entry of the audit log says beside who and what, without what was left open."""
+    given = {name: value for name, value in detail.items() if value is not None}
     return " · ".join(
-        f"{name}: {', '.join(map(str, value)) if isinstance(value, list) else value}" for name, value in told.items()
+        f"{name}: {', '.join(map(str, value)) if isinstance(value, list) else value}" for name, value in given.items()
     )

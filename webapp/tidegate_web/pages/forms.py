@@ -1,14 +1,14 @@
-"""Forms of pages: what they send is bounded and checked here, and what is wrong is told on the page that sent it."""
+"""Forms of pages: what they send is bounded and checked here, and what is wrong is shown on the page that sent it."""
 
 from collections.abc import Callable
-from typing import Any
 
 from flask import redirect, request
 from werkzeug.wrappers import Response
 
+from tidegate_web.shared.json_types import JsonObject
 from tidegate_web.shared.problems import Problem
 
-Shown = dict[str, Any]
+Shown = JsonObject
 """What a page has to show beside what it always shows: an error, a secret, a link."""
 
 

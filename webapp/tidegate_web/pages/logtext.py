@@ -6,20 +6,15 @@ from flask import Blueprint, Response
 
 from tidegate_web.api.runs import ATTEMPT
 from tidegate_web.current_app import services
+from tidegate_web.runs import stored_logs
 from tidegate_web.runs.lookup import find
 from tidegate_web.services import Services
 from tidegate_web.shared.permissions import Permission, requires
-from tidegate_web.store.queries import logs
 from tidegate_web.store.queries.logs import StoredChunk
-from tidegate_web.store.records import RunLike
+from tidegate_web.store.run_rows import RunRow
 
 
-def _chunks(made: Services, row: RunLike, *, attempt: int | None, after: int = 0) -> list[StoredChunk]:
-    with made.engine.connect() as connection:
-        return logs.chunks(connection, run_uid=row.uid, run_created=row.created, after=after, attempt=attempt)
-
-
-def _text(made: Services, row: RunLike, found: list[StoredChunk], *, attempt: int | None) -> Iterator[str]:
+def _text(made: Services, row: RunRow, found: list[StoredChunk], *, attempt: int | None) -> Iterator[str]:
     """Piece by piece: a log may be larger than what a process should hold. Each pod's begins on a line of its own."""
     pod, ended = "", True
     while found:
@@ -28,7 +23,7 @@ def _text(made: Services, row: RunLike, found: list[StoredChunk], *, attempt: in
                 yield "\n"
             pod, ended = chunk.pod, chunk.text.endswith("\n")
             yield chunk.text
-        found = _chunks(made, row, attempt=attempt, after=found[-1].id)
+        found = stored_logs.chunks(made, row, attempt=attempt, after=found[-1].id)
 
 
 def add_routes(area: Blueprint) -> None:
@@ -39,7 +34,7 @@ def add_routes(area: Blueprint) -> None:
     def log_text(project: str, run: str) -> Response:
         made = services()
         row, attempt = find(made, project, run), ATTEMPT.asked() or None
-        first = _chunks(made, row, attempt=attempt)
+        first = stored_logs.chunks(made, row, attempt=attempt)
         answer = Response(_text(made, row, first, attempt=attempt), content_type="text/plain; charset=utf-8")
         answer.headers.set("Content-Disposition", "attachment", filename=f"{row.name}.log")
         return answer

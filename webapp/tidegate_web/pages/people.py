@@ -1,38 +1,40 @@
-"""The pages about people and keys. Their forms go through the same functions as the API; what is wrong is told on the page
+"""The pages about people and keys. Their forms go through the same functions as the API; what is wrong is shown on the page
 that sent it, and a secret is shown on the page that answers its making, and nowhere else.
 """
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
 
 from flask import Blueprint, render_template, request
 from werkzeug.wrappers import Response
 
+from tidegate_web.accounts import own_account, users
+from tidegate_web.accounts.users import AccountChange
 from tidegate_web.api import bodies
 from tidegate_web.api import keys as api_keys
 from tidegate_web.api import members as api_members
 from tidegate_web.api import people as api_people
 from tidegate_web.api.auditlog import wanted_entries
-from tidegate_web.api.models import MemberChange, NewApiKey, NewInvitation, NewUser, PasswordChange, UserChange
-from tidegate_web.auth.guard import person
+from tidegate_web.api.models import MemberChange, NewApiKey, NewInvitation, NewUser, PasswordChange
+from tidegate_web.auth.addresses import base_url
+from tidegate_web.auth.guard import actor, person
 from tidegate_web.current_app import services
 from tidegate_web.pages.forms import Shown, carry_out, number, text
+from tidegate_web.projects import api_keys as project_keys
+from tidegate_web.projects import members
 from tidegate_web.projects.existing import require_project
 from tidegate_web.services import Services
+from tidegate_web.shared.json_types import JsonObject
 from tidegate_web.shared.paging import cut
 from tidegate_web.shared.permissions import Permission, Role, requires
 from tidegate_web.shared.problems import Problem
-from tidegate_web.store.queries import keys, members, users
 
 PAGE = 50
 
 
 def _members_page(project: str, shown: Shown) -> str:
     made = services()
-    with made.engine.connect() as connection:
-        found = members.listed(connection, project=project)
-        open_ones = members.invitations(connection, project=project)
+    found, open_ones = members.listed_with_invitations(made, project)
     return render_template(
         "members.html",
         project=project,
@@ -48,25 +50,25 @@ def _members_page(project: str, shown: Shown) -> str:
 def _member_acts(made: Services, project: str) -> dict[str, Callable[[], Shown | None]]:
     def invite() -> Shown:
         new = bodies.validated(NewInvitation, {"email": text("email"), "role": text("role")})
-        _, sent = api_members.invite(made, project, new)
+        role = api_members.role_named(new.role)
+        _, sent = members.invite(made, actor(), project, email=new.email, role=role, base=base_url(made))
         return {"invited": new.email, "sent": sent}
 
     def change() -> None:
         wanted = bodies.validated(MemberChange, {"role": text("role")})
-        api_members.put_member(made, project, number("id"), api_members.role_named(wanted.role))
+        members.put(made, actor(), project, number("id"), api_members.role_named(wanted.role))
 
     return {
         "invite": invite,
         "change": change,
-        "remove": lambda: api_members.remove_member(made, project, number("id")),
-        "withdraw": lambda: api_members.withdraw(made, project, number("id")),
+        "remove": lambda: members.remove(made, actor(), project, number("id")),
+        "withdraw": lambda: members.withdraw(made, actor(), project, number("id")),
     }
 
 
 def _keys_page(project: str, shown: Shown) -> str:
     made = services()
-    with made.engine.connect() as connection:
-        rows = keys.listed(connection, project=project, now=made.clock.now())
+    rows = project_keys.listed(made, project)
     return render_template(
         "keys.html", project=project, keys=rows, roles=list(Role), role_of=Role, now=made.clock.now(), **shown
     )
@@ -76,31 +78,29 @@ def _key_acts(made: Services, project: str) -> dict[str, Callable[[], Shown | No
     def create() -> Shown:
         days = text("days")
         tasks = [task for task in text("tasks").replace(",", " ").split() if task]
-        wanted: dict[str, Any] = {"name": text("name"), "role": text("role"), "tasks": tasks or None}
+        wanted: JsonObject = {"name": text("name"), "role": text("role"), "tasks": tasks or None}
         if days:
             wanted["expiresAt"] = made.clock.now() + timedelta(days=min(number("days"), 3650))
         row, key = api_keys.create_key(made, project, bodies.validated(NewApiKey, wanted))
         return {"made": row, "secret": key}
 
     def take_over() -> Shown:
-        row = api_keys.take_over(made, project, number("id"))
+        row = project_keys.take_over(made, actor(), project, number("id"))
         return {"done": f"You answer for the key {row.name} now."}
 
     return {
         "create": create,
         "take-over": take_over,
-        "revoke": lambda: api_keys.revoke_key(made, project, number("id")),
+        "revoke": lambda: project_keys.revoke(made, actor(), project, number("id")),
     }
 
 
 def _account_page(shown: Shown) -> str:
     made = services()
-    with made.engine.connect() as connection:
-        mine = users.shown(connection, user_id=person().id)
     return render_template(
         "account.html",
-        account=mine,
-        sessions=api_people.my_sessions(made),
+        account=own_account.account(made, actor()),
+        sessions=[api_people.session_json(one) for one in own_account.sessions(made, actor())],
         passwords=made.settings.passwords,
         now=made.clock.now(),
         **shown,
@@ -109,17 +109,17 @@ def _account_page(shown: Shown) -> str:
 
 def _account_acts(made: Services) -> dict[str, Callable[[], Shown | None]]:
     def password() -> Shown:
-        wanted = {"current": text("current"), "new": text("new")}
-        api_people.change_password(made, bodies.validated(PasswordChange, wanted))
+        wanted = bodies.validated(PasswordChange, {"current": text("current"), "new": text("new")})
+        own_account.change_password(made, actor(), current=wanted.current, new=wanted.new)
         return {"done": "Your password is changed, and every other session is signed out."}
 
     def everywhere() -> Shown:
-        api_people.end_my_sessions(made)
+        own_account.end_own_sessions(made, actor())
         return {"done": "Every other session is signed out."}
 
     return {
         "password": password,
-        "end": lambda: api_people.end_my_sessions(made, session_id=number("id")),
+        "end": lambda: own_account.end_own_sessions(made, actor(), session_id=number("id")),
         "everywhere": everywhere,
     }
 
@@ -128,8 +128,7 @@ def _users_page(shown: Shown) -> str:
     made = services()
     after = request.args.get("after", "0")
     start = int(after) if after.isascii() and after.isdecimal() and len(after) <= 15 else 0
-    with made.engine.connect() as connection:
-        rows = users.listed(connection, after=start, limit=PAGE + 1)
+    rows = users.listed(made, after=start, limit=PAGE + 1)
     people, last = cut(rows, PAGE)
     return render_template(
         "users.html",
@@ -143,48 +142,46 @@ def _users_page(shown: Shown) -> str:
 def _user_acts(made: Services) -> dict[str, Callable[[], Shown | None]]:
     def create() -> Shown:
         wanted = {"email": text("email"), "name": text("name"), "instanceAdmin": text("admin") == "on"}
-        row, sent = api_people.create_user(made, bodies.validated(NewUser, wanted))
+        new = bodies.validated(NewUser, wanted)
+        row, sent = users.create(
+            made, actor(), email=new.email, name=new.name, instance_admin=new.instance_admin, base=base_url(made)
+        )
         return {"invited": row.email, "sent": sent}
 
     def reset() -> Shown:
-        sent = api_people.reset_password(made, number("id"))
+        sent = users.reset_password(made, actor(), number("id"), base=base_url(made))
         return {"invited": text("email"), "sent": sent}
 
-    def change(**values: bool) -> Callable[[], None]:
-        return lambda: _discard(api_people.change_user(made, number("id"), bodies.validated(UserChange, values)))
+    def change(wanted: AccountChange) -> Callable[[], None]:
+        return lambda: _discard(users.change(made, actor(), number("id"), wanted))
 
     return {
         "create": create,
         "reset": reset,
-        "enable": change(disabled=False),
-        "promote": change(instanceAdmin=True),
-        "demote": change(instanceAdmin=False),
+        "enable": change(AccountChange(disabled=False)),
+        "promote": change(AccountChange(instance_admin=True)),
+        "demote": change(AccountChange(instance_admin=False)),
     }
 
 
 def _user_page(user_id: int, shown: Shown) -> str:
     made = services()
-    with made.engine.connect() as connection:
-        account = users.shown(connection, user_id=user_id)
-        if account is None:
-            raise Problem(404, "There is no such user.")
-        owned = keys.owned(connection, owner_id=user_id)
+    account, owned = users.with_keys(made, user_id)
     return render_template("user.html", account=account, keys=owned, role_of=Role, now=made.clock.now(), **shown)
 
 
 def _disabling(made: Services, user_id: int) -> dict[str, Callable[[], Shown | None]]:
     def disable() -> None:
-        wanted: dict[str, Any] = {"disabled": True}
+        heir = None
         if text("keys") == "hand-over":
-            with made.engine.connect() as connection:
-                heir = users.any_by_email(connection, text("heir"))
+            heir = users.find_by_email(made, text("heir"))
             if heir is None:
                 raise Problem(422, "There is no user with this address.")
-            wanted["keysTo"] = heir.id
-        api_people.change_user(made, user_id, bodies.validated(UserChange, wanted))
+        wanted = AccountChange(disabled=True, keys_to=None if heir is None else heir.id)
+        users.change(made, actor(), user_id, wanted)
 
     def enable() -> None:
-        api_people.change_user(made, user_id, bodies.validated(UserChange, {"disabled": False}))
+        users.change(made, actor(), user_id, AccountChange(disabled=False))
 
     return {"disable": disable, "enable": enable}
 
@@ -223,7 +220,7 @@ def add_routes(area: Blueprint) -> None:
     def audit_page(project: str) -> str:
         made = services()
         require_project(made, project)
-        rows, after = wanted_entries(made, project=project, limit=PAGE)
+        rows, after = wanted_entries(project=project, limit=PAGE)
         return render_template("audit.html", project=project, entries=rows, after=after, now=made.clock.now())
 
     @area.get("/account")
@@ -260,5 +257,5 @@ def add_routes(area: Blueprint) -> None:
     @requires(Permission.INSTANCE_ADMIN)
     def whole_audit_page() -> str:
         made = services()
-        rows, after = wanted_entries(made, project=None, limit=PAGE)
+        rows, after = wanted_entries(project=None, limit=PAGE)
         return render_template("audit.html", entries=rows, after=after, now=made.clock.now())

@@ -5,22 +5,28 @@ from werkzeug.wrappers import Response
 
 from tidegate_web.api import bodies
 from tidegate_web.api.models import NewProject
-from tidegate_web.api.projects import former_projects, make_project
+from tidegate_web.auth.guard import actor, caller
 from tidegate_web.current_app import services
 from tidegate_web.pages.forms import Shown, carry_out, text
+from tidegate_web.projects import own_projects
 from tidegate_web.services import Services
 from tidegate_web.shared.permissions import Permission, requires
 
 
 def projects_page(shown: Shown) -> str:
     made = services()
-    return render_template("projects.html", fixed=made.projects.are_fixed, former=list(former_projects(made)), **shown)
+    return render_template(
+        "projects.html",
+        fixed=made.projects.directory.are_fixed,
+        former=list(own_projects.former_projects(made, caller())),
+        **shown,
+    )
 
 
 def _create(made: Services) -> None:
     wanted = bodies.validated(NewProject, {"name": text("name").strip()})
-    make_project(made, wanted)
-    made.projects.gets_ready(wanted.name)
+    own_projects.create(made, actor(), wanted.name)
+    made.projects.directory.gets_ready(wanted.name)
 
 
 def add_routes(area: Blueprint) -> None:

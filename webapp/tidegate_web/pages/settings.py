@@ -6,8 +6,10 @@ from werkzeug.wrappers import Response
 from tidegate_web.api import bodies
 from tidegate_web.api import project_settings as api
 from tidegate_web.api.models import ProjectSettings
+from tidegate_web.auth.guard import actor
 from tidegate_web.current_app import services
 from tidegate_web.pages.forms import Shown, carry_out, text
+from tidegate_web.projects import settings
 from tidegate_web.projects.existing import require_project
 from tidegate_web.services import Services
 from tidegate_web.shared.permissions import Permission, requires
@@ -39,7 +41,7 @@ def _wanted() -> ProjectSettings:
 
 
 def _save(made: Services, project: str) -> Shown:
-    api.change(made, project, _wanted())
+    settings.change(made, actor(), project, retention_days=_wanted().retention_days)
     return {"done": "Saved."}
 
 

@@ -1,32 +1,23 @@
-"""The TaskSpec that a run's page shows: of the newest attempt that tells which it used."""
+"""The TaskSpec that a run's page shows: of the newest attempt that names the one it used."""
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from tidegate_web.runs.lookup import used_spec
 from tidegate_web.services import Services
 from tidegate_web.shared.permissions import Role
 from tidegate_web.shared.task_spec import sees_values, shown
-from tidegate_web.store.engine import with_fallback
-from tidegate_web.store.queries import task_specs
-from tidegate_web.store.records import RunLike, is_from_cluster
+from tidegate_web.store.run_rows import RunRow
 
 
-def spec_shown(made: Services, run: RunLike, attempts: Sequence[Mapping[str, Any]], *, role: Role | None) -> Any:
+def spec_shown(made: Services, run: RunRow, attempts: Sequence[Mapping[str, object]], *, role: Role | None) -> object:
     """A run's own task, or what is kept of its Task; None without either. Viewers don't see literal values of the environment."""
     text = _text(made, run, attempts)
     return None if text is None else shown(text, whole=sees_values(role))
 
 
-def _text(made: Services, run: RunLike, attempts: Sequence[Mapping[str, Any]]) -> str | None:
+def _text(made: Services, run: RunRow, attempts: Sequence[Mapping[str, object]]) -> str | None:
     if own := run.spec.get("task"):
         return json.dumps(own)
-    hashes = [attempt["specHash"] for attempt in attempts if isinstance(attempt.get("specHash"), str)]
-    if not hashes or is_from_cluster(run):
-        return None
-
-    def stored() -> str | None:
-        with made.engine.connect() as connection:
-            return task_specs.find(connection, project=run.project, spec_hash=hashes[-1])
-
-    return with_fallback(stored, lambda: None)
+    hashes = [used for attempt in attempts if isinstance(used := attempt.get("specHash"), str)]
+    return used_spec(made, run, hashes[-1]) if hashes else None

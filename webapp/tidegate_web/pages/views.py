@@ -1,9 +1,6 @@
 """The pages. What changes live is rendered by the same templates for the page and for its refreshes."""
 
 import shlex
-from collections.abc import Collection, Sequence
-from datetime import datetime
-from typing import Any
 
 from flask import Blueprint, redirect, render_template, request, url_for
 from flask_wtf.csrf import generate_csrf  # type: ignore[import-untyped]
@@ -14,8 +11,7 @@ from tidegate_web import __version__
 from tidegate_web.api import responses
 from tidegate_web.api.common import parse_filter
 from tidegate_web.api.parameters import PHASES
-from tidegate_web.api.projects import my_projects
-from tidegate_web.auth.guard import actor, role_here, signed_in
+from tidegate_web.auth.guard import actor, caller, role_here, signed_in
 from tidegate_web.current_app import services
 from tidegate_web.health.dependencies import dependencies
 from tidegate_web.pages import definitions, formatting, logtext, people, projects, settings, webhooks
@@ -24,17 +20,15 @@ from tidegate_web.pages.fragments import fragment_wanted
 from tidegate_web.pages.projects import projects_page
 from tidegate_web.pages.specs import spec_shown
 from tidegate_web.projects.existing import require_project
+from tidegate_web.projects.own_projects import current_projects
+from tidegate_web.runs import listing
 from tidegate_web.runs.actions import cancel, replay, suspend
 from tidegate_web.runs.lookup import details_of, find
-from tidegate_web.runs.run_tree import RunTree, run_tree_of
-from tidegate_web.services import Services
+from tidegate_web.shared.json_types import JsonObject
 from tidegate_web.shared.permissions import Permission, Role, requires
-from tidegate_web.shared.problems import Problem
-from tidegate_web.store.engine import with_fallback
-from tidegate_web.store.models import ACTIVE_PHASES, TERMINAL_PHASES
-from tidegate_web.store.queries import run_list, runs
-from tidegate_web.store.queries.run_list import RunFilter
-from tidegate_web.store.records import RunLike, is_from_cluster
+from tidegate_web.shared.phases import ACTIVE_PHASES, TERMINAL_PHASES
+from tidegate_web.store.queries import runs
+from tidegate_web.store.run_rows import RunRow
 
 PAGE = 50
 ATTENTION_PHASES = ("Failed", "Expired", "Skipped")
@@ -49,48 +43,6 @@ def last_event(project: str) -> int | None:
         return None
 
 
-def runs_shown(made: Services, project: str, wanted: RunFilter, *, after: str | None, now: datetime) -> dict[str, Any]:
-    """What the list's page has to show; while Postgres is away, of the runs that the cluster has."""
-
-    def stored() -> dict[str, Any]:
-        with made.engine.connect() as connection:
-            page = run_list.page(connection, project=project, wanted=wanted, limit=PAGE, after=after)
-            counts = run_list.counts(connection, project=project, now=now)
-            tasks, queues = run_list.choices(connection, project=project)
-        return {"page": page, "counts": counts, "tasks": tasks, "queues": queues}
-
-    def in_cluster() -> dict[str, Any]:
-        found = made.cluster_runs.of(project)
-        tasks, queues = found.choices()
-        page, counts = found.page(wanted, limit=PAGE, after=after), found.counts(now=now)
-        shown = {"page": page, "counts": counts, "tasks": tasks, "queues": queues}
-        return shown | {"away": True, "truncated": found.truncated}
-
-    try:
-        return with_fallback(stored, in_cluster)
-    except run_list.BadCursorError as error:
-        raise Problem(422, str(error)) from error
-
-
-def run_tree_shown(made: Services, run: RunLike, *, now: datetime) -> RunTree:
-    """What a run has started; while Postgres is away, as far as the cluster has it."""
-
-    def stored() -> RunTree:
-        with made.engine.connect() as connection:
-
-            def ask(parents: Collection[str], since: datetime, until: datetime, limit: int) -> Sequence[RunLike]:
-                return run_list.started_by(
-                    connection, project=run.project, parents=parents, since=since, until=until, limit=limit
-                )
-
-            return run_tree_of(run, ask, now=now)
-
-    def in_cluster() -> RunTree:
-        return run_tree_of(run, made.cluster_runs.of(run.project).started_by, now=now)
-
-    return with_fallback(stored, in_cluster)
-
-
 def blueprint() -> Blueprint:
     """The routes of this area."""
     area = Blueprint("pages", __name__)
@@ -102,10 +54,10 @@ def blueprint() -> Blueprint:
     settings.add_routes(area)
 
     @area.app_context_processor
-    def common() -> dict[str, Any]:
+    def common() -> JsonObject:
         return {
             "user": signed_in(),
-            "projects": list(my_projects(services())),
+            "projects": list(current_projects(services(), caller())),
             "role_in": role_here,
             "Role": Role,
             "csrf": generate_csrf,
@@ -117,7 +69,7 @@ def blueprint() -> Blueprint:
     @area.get("/")
     @requires(Permission.SIGNED_IN)
     def home() -> Response | str:
-        mine = list(my_projects(services()))
+        mine = list(current_projects(services(), caller()))
         if len(mine) == 1:
             return redirect(url_for("pages.list_runs", project=mine[0]))
         return projects_page({})
@@ -130,11 +82,16 @@ def blueprint() -> Blueprint:
         seq = last_event(project)
         wanted = parse_filter(request.args)
         now = made.clock.now()
-        shown = runs_shown(made, project, wanted, after=request.args.get("after"), now=now)
+        shown = listing.overview(made, project, wanted, limit=PAGE, after=request.args.get("after"), now=now)
         return render_template(
             "_runs.html" if fragment_wanted() else "runs.html",
             project=project,
-            **shown,
+            page=shown.page,
+            counts=shown.counts,
+            tasks=shown.tasks,
+            queues=shown.queues,
+            away=shown.from_cluster,
+            truncated=shown.truncated,
             wanted=wanted,
             query=RunQuery(wanted),
             first_page=not request.args.get("after"),
@@ -153,23 +110,23 @@ def blueprint() -> Blueprint:
             require_project(made, project)
         seq = last_event(project)
         row = find(made, project, run)
-        told = details_of(made, row)
+        details = details_of(made, row)
         role, now = role_here(project), made.clock.now()
-        attempts = responses.attempts(row, told.progress)
+        attempts = responses.attempts(row, details.progress)
         return render_template(
             "_run.html" if fragment_wanted() else "run.html",
             project=project,
             run=row,
             attempts=attempts,
             last=attempts[-1] if attempts else {},
-            ends={end.attempt: end for end in told.ends},
-            metadata=told.metadata,
-            away=is_from_cluster(row),
+            ends={end.attempt: end for end in details.ends},
+            metadata=details.metadata,
+            away=row.from_cluster,
             requester=responses.requester(row),
             task_spec=spec_shown(made, row, attempts, role=role),
             may_act=role is not None and role >= Role.OPERATOR,
             commands=kubectl_commands(project, row),
-            family=run_tree_shown(made, row, now=now),
+            family=listing.tree(made, row, now=now),
             seq=seq,
             now=now,
         )
@@ -207,7 +164,7 @@ def blueprint() -> Blueprint:
     return area
 
 
-def kubectl_commands(project: str, row: RunLike) -> list[tuple[str, str]]:
+def kubectl_commands(project: str, row: RunRow) -> list[tuple[str, str]]:
     """What to type for the same in a terminal."""
     where = f"kubectl -n {shlex.quote(project)}"
     selector = f"-l tidegate.dev/run-uid={row.uid}"

@@ -1,29 +1,28 @@
 """The pages of a project's webhooks and of what was sent to each."""
 
 from collections.abc import Callable
-from typing import Any
 
 from flask import Blueprint, render_template, request
 from werkzeug.wrappers import Response
 
 from tidegate_web.api import bodies
-from tidegate_web.api import webhooks as api
-from tidegate_web.api.models import NewWebhook, WebhookChange
+from tidegate_web.api.models import NewWebhook
+from tidegate_web.auth.guard import actor
 from tidegate_web.current_app import services
 from tidegate_web.pages.forms import Shown, carry_out, number, text
 from tidegate_web.projects.existing import require_project
 from tidegate_web.services import Services
+from tidegate_web.shared.json_types import JsonObject
 from tidegate_web.shared.permissions import Permission, requires
-from tidegate_web.store.models import TERMINAL_PHASES
-from tidegate_web.store.queries import webhooks
+from tidegate_web.shared.phases import TERMINAL_PHASES
+from tidegate_web.webhooks import actions as webhooks
 
 PAGE = 50
 
 
 def _list_page(project: str, shown: Shown) -> str:
     made = services()
-    with made.engine.connect() as connection:
-        rows = webhooks.listed(connection, project=project)
+    rows = webhooks.listed(made, project)
     return render_template(
         "webhooks.html", project=project, webhooks=rows, phases=TERMINAL_PHASES, now=made.clock.now(), **shown
     )
@@ -33,8 +32,9 @@ def _list_acts(made: Services, project: str) -> dict[str, Callable[[], Shown | N
     def create() -> Shown:
         tasks = [task for task in text("tasks").replace(",", " ").split() if task]
         phases = [phase for phase in request.form.getlist("phase") if phase]
-        wanted: dict[str, Any] = {"url": text("url").strip(), "phases": phases or None, "tasks": tasks or None}
-        row, secret = api.create(made, project, bodies.validated(NewWebhook, wanted))
+        wanted: JsonObject = {"url": text("url").strip(), "phases": phases or None, "tasks": tasks or None}
+        new = bodies.validated(NewWebhook, wanted)
+        row, secret = webhooks.create(made, actor(), project, url=new.url, phases=new.phases, tasks=new.tasks)
         return {"made": row, "secret": secret}
 
     return {"create": create}
@@ -42,11 +42,10 @@ def _list_acts(made: Services, project: str) -> dict[str, Callable[[], Shown | N
 
 def _one_page(project: str, webhook_id: int, shown: Shown) -> str:
     made = services()
-    row = api.find(made, project, webhook_id)
+    row = webhooks.find(made, project, webhook_id)
     after = request.args.get("after", "")
     before = int(after) if after.isascii() and after.isdecimal() and len(after) <= 15 else 2**62
-    with made.engine.connect() as connection:
-        rows = webhooks.deliveries(connection, webhook_id=webhook_id, before=before, limit=PAGE + 1)
+    rows = webhooks.deliveries(made, row, before=before, limit=PAGE + 1)
     return render_template(
         "webhook.html",
         project=project,
@@ -61,20 +60,20 @@ def _one_page(project: str, webhook_id: int, shown: Shown) -> str:
 def _one_acts(made: Services, project: str, webhook_id: int) -> dict[str, Callable[[], Shown | None]]:
     def switch(*, disabled: bool) -> Callable[[], None]:
         def act() -> None:
-            api.change(made, project, webhook_id, WebhookChange(disabled=disabled))
+            webhooks.change(made, actor(), project, webhook_id, {}, disabled=disabled)
 
         return act
 
     def test() -> None:
-        api.send_test(made, project, webhook_id)
+        webhooks.send_test(made, actor(), project, webhook_id)
 
     def replay() -> None:
-        api.replay(made, project, webhook_id, number("id"))
+        webhooks.replay(made, actor(), project, webhook_id, number("id"))
 
     return {
         "test": test,
         "replay": replay,
-        "rotate": lambda: {"secret": api.rotate(made, project, webhook_id)},
+        "rotate": lambda: {"secret": webhooks.rotate_secret(made, actor(), project, webhook_id)},
         "off": switch(disabled=True),
         "on": switch(disabled=False),
     }
@@ -103,10 +102,10 @@ def add_routes(area: Blueprint) -> None:
     @requires(Permission.ADMIN)
     def change_webhook(project: str, webhook: int) -> Response | tuple[str, int]:
         made = services()
-        api.find(made, project, webhook)
+        webhooks.find(made, project, webhook)
         if text("act") == "remove":
             return carry_out(
-                {"remove": lambda: api.remove(made, project, webhook)},
+                {"remove": lambda: webhooks.remove(made, actor(), project, webhook)},
                 lambda shown: _list_page(project, shown),
                 to=f"/projects/{project}/webhooks",
             )

@@ -5,16 +5,17 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from tidegate_api.names import POD_SECURITY_LABEL, PROJECT_LABEL, REQUESTED_BY_ANNOTATION
 from tidegate_api.projects import may_be_project
 
-from tidegate_web.cluster.client import NAMESPACES, Cluster, ClusterError, queues_path
+from tidegate_web.cluster.client import NAMESPACES, Cluster, queues_path
+from tidegate_web.cluster.errors import ClusterError
+from tidegate_web.cluster.objects import KubeObject, labels_of
 from tidegate_web.shared.times import parse_time
 
 READY_SECONDS = 5.0
-"""How long whoever makes a project waits for the mirror to grant us our rights in it."""
+"""How long the creation of a project waits for the mirror to grant us our rights in it."""
 
 
 class NoProjectError(Exception):
@@ -112,9 +113,9 @@ class Projects:
         found = self._cluster.get_namespace(name)
         if found is None:
             try:
-                self._cluster.request("POST", NAMESPACES, body=self._namespace(name, who=who))
+                self._cluster.write("POST", NAMESPACES, body=self._namespace(name, who=who))
             except ClusterError as error:
-                # Somebody was quicker.
+                # Another request was quicker.
                 found = self._cluster.get_namespace(name) if error.reason == "AlreadyExists" else None
                 if found is None:
                     raise
@@ -122,9 +123,9 @@ class Projects:
         if found is None:
             return True
         metadata = found["metadata"]
-        if (metadata.get("labels") or {}).get(PROJECT_LABEL) != "true":
+        if labels_of(found).get(PROJECT_LABEL) != "true":
             raise NoProjectError(
-                "There is a namespace of this name that is no project. Whoever administers the cluster makes it one: "
+                "There is a namespace of this name that is no project. An admin of the cluster makes it one: "
                 f"kubectl label namespace {name} {PROJECT_LABEL}=true {POD_SECURITY_LABEL}=baseline"
             )
         if metadata.get("deletionTimestamp"):
@@ -138,7 +139,7 @@ class Projects:
     def is_ready(self, project: str) -> bool:
         """Whether we have our rights in it."""
         try:
-            self._cluster.request("GET", queues_path(project), query={"limit": 1})
+            self._cluster.read_list(queues_path(project), query={"limit": 1})
         except ClusterError as error:
             if error.status == 403:
                 return False
@@ -153,7 +154,7 @@ class Projects:
         return ready
 
 
-def _namespace(item: Mapping[str, Any]) -> Namespace | None:
+def _namespace(item: KubeObject) -> Namespace | None:
     """None for an object that lacks what the apiserver gives to each."""
     metadata = item["metadata"]
     created = parse_time(metadata.get("creationTimestamp"))

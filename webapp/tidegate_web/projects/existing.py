@@ -12,7 +12,7 @@ from tidegate_web.store.queries.run_list import RunFilter
 def require_project(made: Services, project: str, *, to_write: bool = False) -> None:
     """404 for what is no project, and never was: one that lost its label, or its namespace, is still read, but not written to."""
     if is_dns_label(project) or is_former(project):
-        if project in made.projects:
+        if project in made.projects.directory:
             return
         if not to_write:
             with made.engine.connect() as connection:

@@ -6,11 +6,12 @@ counts at once.
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from tidegate_api.pod_security import Violation, baseline_violation, decides_itself
 
 from tidegate_web.cluster.client import Cluster
+from tidegate_web.cluster.objects import labels_of
 
 REMEMBERED_SECONDS = 5.0
 
@@ -37,9 +38,8 @@ class HostAccess:
         with self._lock:
             if now < self._allowing.get(project, 0.0):
                 return True
-        namespace = self._cluster.get_namespace(project) or {}
-        labels: Mapping[str, str] = (namespace.get("metadata") or {}).get("labels") or {}
-        if not decides_itself(labels):
+        namespace = self._cluster.get_namespace(project)
+        if namespace is None or not decides_itself(labels_of(namespace)):
             return False
         with self._lock:
             self._allowing = {name: until for name, until in self._allowing.items() if now < until}

@@ -25,7 +25,7 @@ class NamespaceCheck:
         """The uid to which a project was bound when it was last asked, by project. A uid is never used again."""
 
     def check(self, project: str) -> None:
-        """503 while the project's data isn't this namespace's. Where the cluster doesn't tell the uid, or Postgres is away and
+        """503 while the project's data isn't this namespace's. Where the cluster doesn't give the uid, or Postgres is away and
         nothing speaks against it, the project is open: what Postgres grants is from before then."""
         namespace = self._projects.namespace(project)
         if namespace is None or self._bound.get(project) == namespace.uid:

@@ -5,7 +5,6 @@ of the request and not of the object.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from tidegate_api.names import COUNT_MAX, SECONDS_MAX, TTL_SECONDS_MAX
 
@@ -21,10 +20,10 @@ COUNTS = frozenset(
     }
 )  # fmt: skip
 OPAQUE = frozenset({"payload", "payloadSchema", "podTemplate", "env", "envFrom", "resources", "labels", "annotations"})
-"""What is within these is somebody else's, and has bounds of its own."""
+"""What is within these isn't ours, and has bounds of its own."""
 
 
-def check_bounds(spec: Mapping[str, Any], *, within: str = "") -> None:
+def check_bounds(spec: Mapping[str, object], *, within: str = "") -> None:
     """422 for numbers and times beyond the bounds. ``within``: where in the body the spec is."""
     errors = list(_errors(spec, within))
     if errors:

@@ -5,13 +5,13 @@ One way for a single run, a batch, a replay and a Schedule that is triggered by 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from tidegate_web.audit.recording import AuditAction
 from tidegate_web.auth.actor import Actor
-from tidegate_web.cluster.client import ClusterError
+from tidegate_web.cluster.errors import ClusterError
+from tidegate_web.cluster.objects import KubeObject
 from tidegate_web.cluster.problems import field_of_run, from_cluster
 from tidegate_web.projects.host_access_rules import check_host_access
 from tidegate_web.runs import idempotency
@@ -23,7 +23,8 @@ from tidegate_web.shared.permissions import refused_fields
 from tidegate_web.shared.problems import Problem, invalid
 from tidegate_web.store.engine import is_unavailable
 from tidegate_web.store.queries import new_runs, runs
-from tidegate_web.store.records import RunLike, RunRecord, as_row, run_record
+from tidegate_web.store.records import RunRecord, run_record
+from tidegate_web.store.run_rows import RunRow, as_row
 
 FULL_RETRY_SECONDS = "5"
 AT_ONCE = 8
@@ -44,17 +45,17 @@ class RequestedRun:
 class CreatedRun:
     """A run as the archive has it. Not ``new``: an earlier request of its idempotency key made it."""
 
-    row: RunLike
+    row: RunRow
     new: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Created:
-    resource: dict[str, Any]
+    resource: KubeObject
     new: bool
 
 
-def wanted_run(project: str, body: Mapping[str, Any], *, actor: Actor, header: str | None = None) -> RequestedRun:
+def wanted_run(project: str, body: Mapping[str, object], *, actor: Actor, header: str | None = None) -> RequestedRun:
     """What a body asks for: 403 for a field that the actor may not send, 422 for what is no run."""
     refused = refused_fields(body, role=actor.role_in(project), tasks=actor.caller.tasks)
     if refused:
@@ -71,16 +72,16 @@ def wanted_run(project: str, body: Mapping[str, Any], *, actor: Actor, header: s
 
 def check_task(made: Services, project: str, run: NewRun, *, payload: bool = True) -> None:
     """422 for a task that may not run in the project and, with ``payload``, for a payload that its schema doesn't take. Where the
-    Task can't be asked for, the operator tells."""
+    Task can't be asked for, the operator checks."""
     try:
-        task = made.queues.task_spec(project, run.spec)
+        task = made.runs.queues.task_spec(project, run.spec)
     except ClusterError:
         return
     inline = isinstance(run.spec.get("task"), dict)
     check_host_access(made, project, task, within="task" if inline else None)
     schema = task.get("payloadSchema")
     if payload and isinstance(schema, dict):
-        wrong = made.schemas.mismatch(schema, run.spec.get("payload", {}))
+        wrong = made.runs.schemas.mismatch(schema, run.spec.get("payload", {}))
         if wrong is not None:
             raise invalid("payload", wrong)
 
@@ -101,7 +102,7 @@ def create_all(
     """Make runs, a few at a time: what became of each. Nothing is made when a queue among theirs has no room."""
     answers: dict[int, CreatedRun | Problem] = _reserve(made, project, wanted)
     todo = [number for number in range(len(wanted)) if number not in answers]
-    full = made.queues.full(project, [wanted[number].run.spec for number in todo])
+    full = made.runs.queues.full(project, [wanted[number].run.spec for number in todo])
     if full is not None:
         _release(made, project, [wanted[number] for number in todo])
         raise Problem(
@@ -113,7 +114,7 @@ def create_all(
     refused = [
         wanted[number]
         for number, answer in zip(todo, created, strict=True)
-        if isinstance(answer, Problem) and answer.status != 503  # there, nobody knows whether it was made
+        if isinstance(answer, Problem) and answer.status != 503  # there it isn't known whether it was created
     ]
     _release(made, project, refused)
     good = {n: answer for n, answer in zip(todo, created, strict=True) if isinstance(answer, _Created)}
@@ -166,9 +167,9 @@ def _create_one(made: Services, project: str, wanted: RequestedRun, *, who: str)
         found = made.cluster.get_run(project, wanted.run.name)
     except ClusterError as error:
         return from_cluster(error, sent=field_of_run)
-    if found["spec"].get("idempotencyKey") != wanted.once.key:
+    if found.get("spec", {}).get("idempotencyKey") != wanted.once.key:
         return Problem(409, "Another run has the name that this idempotency key stands for.")
-    if not idempotency.asks_for(wanted.run.spec, found["spec"]):
+    if not idempotency.asks_for(wanted.run.spec, found.get("spec", {})):
         return idempotency.another_body()
     return _Created(resource=found, new=False)
 
@@ -201,7 +202,7 @@ def _keep(
         )
         for number, record in records.items()
     }
-    made.cluster_runs.forget(project)
+    made.runs.in_cluster.forget(project)
     new = [number for number in records if kept[number].new]
     met = [number for number in records if not kept[number].new]
     try:
@@ -239,7 +240,7 @@ def _new(
 
 def _write(made: Services, new: Sequence[new_runs.NewRun]) -> None:
     if len(new) == 1:
-        made.keep_run(new[0])
+        made.runs.keep(new[0])
     else:
         new_runs.keep(made.engine, new)
 

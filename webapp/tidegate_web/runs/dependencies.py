@@ -3,18 +3,19 @@ before a run is made.
 """
 
 from dataclasses import replace
-from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from tidegate_web.cluster.client import ClusterError, runs_path
+from tidegate_web.cluster.client import runs_path
+from tidegate_web.cluster.errors import ClusterError
 from tidegate_web.runs.new_run import NewRun
 from tidegate_web.services import Services
+from tidegate_web.shared.json_types import JsonObject
 from tidegate_web.shared.permissions import is_dns_label
 from tidegate_web.shared.problems import invalid
 from tidegate_web.store.engine import is_unavailable
-from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import runs
+from tidegate_web.store.run_rows import RunRow
 
 MOST = 64
 
@@ -27,7 +28,7 @@ def settled(made: Services, project: str, run: NewRun) -> NewRun:
     left = [one for one in wanted if not _satisfied(made, project, one)]
     if len(left) == len(wanted):
         return run
-    spec: dict[str, Any] = {name: value for name, value in run.spec.items() if name != "dependsOn"}
+    spec: JsonObject = {name: value for name, value in run.spec.items() if name != "dependsOn"}
     return replace(run, spec=spec | ({"dependsOn": left} if left else {}))
 
 
@@ -43,7 +44,7 @@ def _satisfied(made: Services, project: str, dependency: object) -> bool:
     raise invalid("dependsOn", f"run {name} has ended as {row.phase} and can't succeed any more")
 
 
-def _archived(made: Services, project: str, name: str) -> AnyRow | None:
+def _archived(made: Services, project: str, name: str) -> RunRow | None:
     """The newest run of that name, when the cluster hasn't one."""
     try:
         with made.engine.connect() as connection:
@@ -56,5 +57,5 @@ def _archived(made: Services, project: str, name: str) -> AnyRow | None:
         if row is None or row.deleted_at is None or made.cluster.exists(f"{runs_path(project)}/{name}"):
             return None
     except ClusterError:
-        return None  # creating the run will tell
+        return None  # creating the run will show
     return row

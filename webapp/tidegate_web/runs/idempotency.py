@@ -9,7 +9,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 from sqlalchemy import Connection
 from tidegate_api.run_names import name_of_key
@@ -17,17 +16,17 @@ from tidegate_api.run_names import name_of_key
 from tidegate_web.services import Services
 from tidegate_web.shared.permissions import is_dns_label
 from tidegate_web.shared.problems import Problem, invalid
-from tidegate_web.store.models import AnyRow
 from tidegate_web.store.queries import idempotency, runs
 from tidegate_web.store.queries.idempotency import KEPT
 from tidegate_web.store.queries.new_runs import UsedKey
+from tidegate_web.store.run_rows import RunRow
 
 MAY_DIFFER = frozenset(
     {"cancel", "suspend", "priority", "startAfter", "ttlSecondsAfterFinished", "dependsOn", "parentRun"}
 )
 """What may differ between a request and its run: it can be changed, was settled when the run was made, or says who asked."""
 NOT_COMPARED = frozenset({"idempotencyKey", "startAfter"})
-"""What two requests of one key may have differently: a client that tries again reckons now + delay anew."""
+"""What two requests of one key may have differently: a client that tries again computes now + delay again."""
 SLACK = timedelta(days=1)
 """A run of the same name that is older than its reservation by more than clocks differ is one of an expired key."""
 
@@ -40,11 +39,11 @@ class KeyedRequest:
     """Its Task; empty for an inline one."""
     key: str
     digest: bytes
-    """Of what was sent, by which two requests are told apart."""
+    """Of what was sent, by which two requests are distinguished."""
     name: str
 
 
-def once(project: str, body: Mapping[str, Any], *, header: str | None) -> KeyedRequest | None:
+def once(project: str, body: Mapping[str, object], *, header: str | None) -> KeyedRequest | None:
     """The key of a request: its header, or ``idempotencyKey`` of the body, which is the same; None without one."""
     sent = body.get("idempotencyKey")
     if header is None and sent is None:
@@ -62,12 +61,12 @@ def once(project: str, body: Mapping[str, Any], *, header: str | None) -> KeyedR
     return KeyedRequest(task=task, key=key, digest=_digest(body), name=name_of_key(project, task, key))
 
 
-def _digest(body: Mapping[str, Any]) -> bytes:
+def _digest(body: Mapping[str, object]) -> bytes:
     rest = {name: value for name, value in body.items() if name not in NOT_COMPARED}
     return hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()).digest()
 
 
-def asks_for(wanted: Mapping[str, Any], stored: Mapping[str, Any]) -> bool:
+def asks_for(wanted: Mapping[str, object], stored: Mapping[str, object]) -> bool:
     """Whether a run in the cluster is what this spec asks for: the apiserver has added defaults, and some of it may differ."""
     return all(_same(value, stored.get(name)) for name, value in wanted.items() if name not in MAY_DIFFER)
 
@@ -85,8 +84,8 @@ def another_body() -> Problem:
 
 
 def reserve(
-    connection: Connection, made: Services, project: str, wanted: KeyedRequest, spec: Mapping[str, Any]
-) -> AnyRow | None:
+    connection: Connection, made: Services, project: str, wanted: KeyedRequest, spec: Mapping[str, object]
+) -> RunRow | None:
     """Take the key for this request; the run that it has made before, None when it is still to be made."""
     now = made.clock.now()
     place = {"project": project, "task": wanted.task, "key": wanted.key}
@@ -98,7 +97,7 @@ def reserve(
         if found is None:
             raise Problem(410, "The run of this idempotency key was deleted for good.")
         return found
-    # Whoever reserved it may have died, or be at work now, or have made the run without this API: its name tells.
+    # The request that reserved it may have died, or be at work now, or the run was made without this API: its name shows.
     found = runs.find(connection, project=project, reference=wanted.name)
     since = now - KEPT if kept is None else kept.created - SLACK
     if found is None or found.spec.get("idempotencyKey") != wanted.key or found.created < since:
@@ -116,7 +115,7 @@ def finish(connection: Connection, made: Services, project: str, wanted: KeyedRe
 
 
 def used(made: Services, project: str, wanted: KeyedRequest, *, run_uid: str) -> UsedKey:
-    """The same, for whoever writes it with its run."""
+    """The same, to be written with its run."""
     return UsedKey(
         project=project,
         task=wanted.task,

@@ -13,11 +13,14 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from tidegate_web.cluster.client import PAGE, Cluster, ClusterError, runs_path
+from tidegate_web.cluster.client import PAGE, Cluster, runs_path
+from tidegate_web.cluster.errors import ClusterError
+from tidegate_web.cluster.objects import KubeObject
 from tidegate_web.shared.permissions import is_dns_label
-from tidegate_web.store.models import ACTIVE_PHASES, TERMINAL_PHASES
+from tidegate_web.shared.phases import ACTIVE_PHASES, TERMINAL_PHASES
 from tidegate_web.store.queries.run_list import Counts, Page, RunFilter, decode_cursor, page_of
-from tidegate_web.store.records import RunLike, as_row, run_record
+from tidegate_web.store.records import run_record
+from tidegate_web.store.run_rows import ListedRunRow, RunRow, as_row
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -30,16 +33,17 @@ GOOD_SECONDS = 2.0
 class Found:
     """The runs of a project, newest first."""
 
-    rows: list[RunLike]
+    rows: list[RunRow]
     truncated: bool
     """Whether there are more than are looked at."""
     until: float
 
-    def page(self, wanted: RunFilter, *, limit: int, after: str | None) -> Page:
+    def page(self, wanted: RunFilter, *, limit: int, after: str | None) -> Page[ListedRunRow]:
         """What a list of the archive would have, as far as the cluster has it."""
         place = None if after is None else decode_cursor(after)
         rows = [row for row in self.rows if _fits(row, wanted) and (place is None or (row.created, row.uid) < place)]
-        return page_of(rows, limit)
+        page = page_of(rows, limit)
+        return Page(rows=[row.listed() for row in page.rows], after=page.after)
 
     def counts(self, *, now: datetime) -> Counts:
         """The numbers above the list."""
@@ -50,7 +54,7 @@ class Found:
             ended=Counter(row.phase for row in ended),
         )
 
-    def started_by(self, parents: Collection[str], since: datetime, until: datetime, limit: int) -> list[RunLike]:
+    def started_by(self, parents: Collection[str], since: datetime, until: datetime, limit: int) -> list[RunRow]:
         """As the archive would say it."""
         rows = [row for row in self.rows if row.parent_run in parents and since <= row.created < until]
         return rows[::-1][:limit]
@@ -69,23 +73,23 @@ class ClusterRuns:
         self._found: dict[str, Found] = {}
         self._lock = threading.Lock()
 
-    def row(self, resource: dict[str, object]) -> RunLike:
+    def row(self, resource: KubeObject) -> RunRow:
         """One TaskRun, as a row of the archive would say it."""
-        return as_row(run_record(resource, default_ttl_seconds=self._default_ttl), in_cluster=True)
+        return as_row(run_record(resource, default_ttl_seconds=self._default_ttl), from_cluster=True)
 
-    def one(self, project: str, reference: str) -> RunLike | None:
+    def one(self, project: str, reference: str) -> RunRow | None:
         """The run of that name or uid, None when the cluster hasn't it."""
         if is_dns_label(reference):
             try:
                 return self.row(self._cluster.get_run(project, reference))
             except ClusterError as error:
-                if error.status != 404:
+                if not error.not_found:
                     raise
         return next((row for row in self.of(project).rows if row.uid == reference), None)
 
     def of(self, project: str) -> Found:
         """All of a project."""
-        with self._lock:  # whoever comes while it is asked gets the same answer
+        with self._lock:  # a request that comes while it is asked gets the same answer
             now = time.monotonic()
             self._found = {name: found for name, found in self._found.items() if found.until > now}
             if project not in self._found:
@@ -98,7 +102,7 @@ class ClusterRuns:
             self._found.pop(project, None)
 
     def _list(self, project: str) -> Found:
-        rows: list[RunLike] = []
+        rows: list[RunRow] = []
         truncated = False
         for page in self._cluster.pages(runs_path(project)):
             for item in page["items"]:
@@ -113,7 +117,7 @@ class ClusterRuns:
         return Found(rows=rows, truncated=truncated, until=time.monotonic() + GOOD_SECONDS)
 
 
-def _fits(row: RunLike, wanted: RunFilter) -> bool:
+def _fits(row: RunRow, wanted: RunFilter) -> bool:
     asked = (
         (wanted.task, row.task),
         (wanted.queue, row.queue),
@@ -131,7 +135,7 @@ def _fits(row: RunLike, wanted: RunFilter) -> bool:
     )
 
 
-def _has_text(row: RunLike, text: str) -> bool:
+def _has_text(row: RunRow, text: str) -> bool:
     looked_for = text.lower()
     return looked_for in row.name.lower() or looked_for in (row.message or "").lower() or text in row.tags
 

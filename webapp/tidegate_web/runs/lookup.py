@@ -2,30 +2,33 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from tidegate_web.cluster.client import ClusterError
+from tidegate_web.cluster.errors import ClusterError
+from tidegate_web.cluster.objects import KubeObject
 from tidegate_web.cluster.problems import from_cluster
 from tidegate_web.runs.why import LeaderError, Why
 from tidegate_web.services import Services
 from tidegate_web.shared.permissions import is_dns_label
+from tidegate_web.shared.phases import TERMINAL_PHASES
 from tidegate_web.shared.problems import Problem, postgres_away
 from tidegate_web.store.engine import with_fallback
-from tidegate_web.store.models import TERMINAL_PHASES, AnyRow
-from tidegate_web.store.queries import logs, metadata, runs
-from tidegate_web.store.records import RunLike, is_from_cluster, run_record
+from tidegate_web.store.queries import logs, metadata, runs, task_specs
+from tidegate_web.store.queries.logs import LogEndRow
+from tidegate_web.store.queries.runs import ProgressRow
+from tidegate_web.store.records import run_record
+from tidegate_web.store.run_rows import RunRow
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunDetails:
-    """What pods and the mirror have told of a run."""
+    """What pods and the mirror have reported of a run."""
 
-    progress: dict[int, AnyRow] = field(default_factory=dict)
-    ends: Sequence[AnyRow] = ()
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    progress: dict[int, ProgressRow] = field(default_factory=dict)
+    ends: Sequence[LogEndRow] = ()
+    metadata: Mapping[str, object] = field(default_factory=dict)
 
 
-def remember(made: Services, resource: dict[str, Any]) -> bool:
+def remember(made: Services, resource: KubeObject) -> bool:
     """Write a TaskRun that the apiserver has just answered, so that it can be read at once; False without Postgres,
     where the mirror writes it later."""
     record = run_record(resource, default_ttl_seconds=made.settings.default_ttl_seconds)
@@ -38,21 +41,21 @@ def remember(made: Services, resource: dict[str, Any]) -> bool:
     return with_fallback(write, lambda: False)
 
 
-def written(made: Services, resource: dict[str, Any]) -> RunLike:
+def written(made: Services, resource: KubeObject) -> RunRow:
     """Write a TaskRun that the apiserver has just answered to a change of it; the row that it has now."""
     remember(made, resource)
     metadata = resource["metadata"]
-    made.cluster_runs.forget(metadata["namespace"])
+    made.runs.in_cluster.forget(metadata["namespace"])
 
-    def stored() -> RunLike:
+    def stored() -> RunRow:
         with made.engine.connect() as connection:
             found = runs.find(connection, project=metadata["namespace"], reference=metadata["uid"])
-        return found or made.cluster_runs.row(resource)
+        return found or made.runs.in_cluster.row(resource)
 
-    return with_fallback(stored, lambda: made.cluster_runs.row(resource))
+    return with_fallback(stored, lambda: made.runs.in_cluster.row(resource))
 
 
-def details_of(made: Services, row: RunLike) -> RunDetails:
+def details_of(made: Services, row: RunRow) -> RunDetails:
     """What isn't in the row; nothing while Postgres is away."""
 
     def ask() -> RunDetails:
@@ -63,24 +66,33 @@ def details_of(made: Services, row: RunLike) -> RunDetails:
                 metadata=metadata.of_run(connection, run_uid=row.uid),
             )
 
-    return RunDetails() if is_from_cluster(row) else with_fallback(ask, RunDetails)
+    return RunDetails() if row.from_cluster else with_fallback(ask, RunDetails)
 
 
-def find(made: Services, project: str, reference: str) -> RunLike:
+def find(made: Services, project: str, reference: str) -> RunRow:
     """One run from the archive, else from the cluster (and then it is in the archive). While Postgres is away it is as the
     cluster has it."""
     return with_fallback(lambda: _find(made, project, reference), lambda: find_in_cluster(made, project, reference))
 
 
-def find_in_cluster(made: Services, project: str, reference: str) -> RunLike:
+def find_stored(made: Services, project: str, reference: str) -> RunRow:
+    """One run from the archive alone."""
+    with made.engine.connect() as connection:
+        found = runs.find(connection, project=project, reference=reference)
+    if found is None:
+        raise Problem(404, "There is no such run.")
+    return found
+
+
+def find_in_cluster(made: Services, project: str, reference: str) -> RunRow:
     """503 when the cluster hasn't it: the archive may."""
-    row = made.cluster_runs.one(project, reference)
+    row = made.runs.in_cluster.one(project, reference)
     if row is None:
         raise postgres_away()
     return row
 
 
-def _find(made: Services, project: str, reference: str) -> AnyRow:
+def _find(made: Services, project: str, reference: str) -> RunRow:
     with made.engine.connect() as connection:
         found = runs.find(connection, project=project, reference=reference)
     if found is not None:
@@ -89,7 +101,7 @@ def _find(made: Services, project: str, reference: str) -> AnyRow:
         try:
             resource = made.cluster.get_run(project, reference)
         except ClusterError as error:
-            if error.status != 404 and not error.unavailable:
+            if not error.not_found and not error.unavailable:
                 raise from_cluster(error) from error
         else:
             remember(made, resource)
@@ -100,11 +112,21 @@ def _find(made: Services, project: str, reference: str) -> AnyRow:
     return found
 
 
-def why(made: Services, row: RunLike) -> Why:
+def used_spec(made: Services, run: RunRow, spec_hash: str) -> str | None:
+    """The text of a Task's spec that a run was started with; None where it isn't kept, or while Postgres is away."""
+
+    def stored() -> str | None:
+        with made.engine.connect() as connection:
+            return task_specs.find(connection, project=run.project, spec_hash=spec_hash)
+
+    return None if run.from_cluster else with_fallback(stored, lambda: None)
+
+
+def why(made: Services, row: RunRow) -> Why:
     """What holds a run right now; what its status says of one that has ended."""
     if row.phase in TERMINAL_PHASES:
         return Why(reason=row.reason or row.phase, message=row.message or "")
     try:
-        return made.leader.why(row.project, row.name, uid=row.uid)
+        return made.runs.leader.why(row.project, row.name, uid=row.uid)
     except LeaderError as error:
         return Why(reason="Unknown", message=str(error))

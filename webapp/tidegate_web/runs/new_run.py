@@ -4,12 +4,12 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from tidegate_api.replay import RESERVED_LABELS
 from tidegate_api.run_names import new_name
 
 from tidegate_web.runs.bounds import check_bounds
+from tidegate_web.shared.json_types import JsonObject
 from tidegate_web.shared.permissions import is_dns_label
 from tidegate_web.shared.problems import Problem, invalid
 
@@ -24,10 +24,10 @@ class NewRun:
 
     name: str
     labels: dict[str, str]
-    spec: dict[str, Any]
+    spec: JsonObject
     annotations: dict[str, str] = field(default_factory=dict)
 
-    def manifest(self, *, project: str, requested_by: str) -> dict[str, Any]:
+    def manifest(self, *, project: str, requested_by: str) -> JsonObject:
         return {
             "apiVersion": "tidegate.dev/v1alpha1",
             "kind": "TaskRun",
@@ -41,16 +41,13 @@ class NewRun:
         }
 
 
-def new_run(body: Mapping[str, Any]) -> NewRun:
+def new_run(body: Mapping[str, object]) -> NewRun:
     """Take ``name`` and ``labels`` out of the body; what is left is the spec."""
     spec = {key: value for key, value in body.items() if key not in ("name", "labels")}
     check_payload(spec.get("payload", {}))
     check_bounds(spec)
-    name = body.get("name")
-    if name is None:
-        name = generated_name(spec)
-    else:
-        check_name(name)
+    given = body.get("name")
+    name = generated_name(spec) if given is None else checked_name(given)
     return NewRun(name=name, labels=check_labels(body.get("labels", {})), spec=spec)
 
 
@@ -66,13 +63,14 @@ def check_payload(payload: object) -> None:
         raise Problem(413, f"The payload is larger than {MAX_PAYLOAD_BYTES} bytes.")
 
 
-def check_name(name: object) -> None:
-    """422 for what Kubernetes wouldn't take as a name."""
+def checked_name(name: object) -> str:
+    """The name; 422 for what Kubernetes wouldn't take as one."""
     if not isinstance(name, str) or not is_dns_label(name):
         raise invalid("name", "must be a DNS label: at most 63 of a-z, 0-9 and -, beginning and ending with a-z or 0-9")
+    return name
 
 
-def generated_name(spec: Mapping[str, Any]) -> str:
+def generated_name(spec: Mapping[str, object]) -> str:
     """The name of a run that was sent without one."""
     reference = spec.get("taskRef")
     return new_name(reference.get("name") if isinstance(reference, dict) else None)

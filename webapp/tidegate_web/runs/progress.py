@@ -6,7 +6,6 @@ is kept in the end, and no request waits for it.
 
 import threading
 import time
-from typing import Any
 
 import structlog
 from redis import Redis
@@ -16,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tidegate_web.events.channels import EventLog, keep_progress
 from tidegate_web.runs.progress_pacing import Pacing, ProgressReport
+from tidegate_web.shared.json_types import JsonObject
 from tidegate_web.store.engine import is_unavailable
 from tidegate_web.store.queries import runs
 
@@ -25,7 +25,7 @@ TRY_AGAIN_SECONDS = 1.0
 
 
 class ProgressWriter:
-    """Writes what attempts tell, each at most every few tenths of a second."""
+    """Writes the progress of attempts, each at most every few tenths of a second."""
 
     def __init__(self, *, engine: Engine, redis: Redis, events: EventLog, seconds: float) -> None:
         self._engine = engine
@@ -36,10 +36,10 @@ class ProgressWriter:
         self._thread: threading.Thread | None = None
         self._stopped = False
 
-    def tell(self, told: ProgressReport) -> bool:
+    def report(self, report: ProgressReport) -> bool:
         """Write it now or in its turn; False when it can't be kept at the moment."""
         with self._changed:
-            ready = self._pacing.take(told, now=time.monotonic())
+            ready = self._pacing.take(report, now=time.monotonic())
             if ready is None:
                 self._wake()
         return ready is None or self._write(ready)
@@ -50,8 +50,8 @@ class ProgressWriter:
             self._stopped = True
             rest = self._pacing.due(now=float("inf"))
             self._changed.notify_all()
-        for told in rest:
-            self._write(told)
+        for report in rest:
+            self._write(report)
 
     def _wake(self) -> None:
         # Made when it is first needed: a process that is forked later has no threads.
@@ -72,54 +72,54 @@ class ProgressWriter:
                     self._changed.wait(turn - now)
                     continue
                 ready = self._pacing.due(now=now)
-            failed = [told for told in ready if not self._written(told)]
+            failed = [report for report in ready if not self._written(report)]
             if failed:
                 with self._changed:
-                    for told in failed:
-                        self._pacing.put_back(told)
+                    for report in failed:
+                        self._pacing.put_back(report)
                     self._changed.wait_for(lambda: self._stopped, timeout=TRY_AGAIN_SECONDS)
 
-    def _written(self, told: ProgressReport) -> bool:
+    def _written(self, report: ProgressReport) -> bool:
         """True also for what will never be written: one mistake must not end the thread."""
         try:
-            return self._write(told)
+            return self._write(report)
         except Exception:
-            log.exception("progress that can't be written", run=told.identity.run_name)
+            log.exception("progress that can't be written", run=report.identity.run_name)
             return True
 
-    def _write(self, told: ProgressReport) -> bool:
+    def _write(self, report: ProgressReport) -> bool:
         kept = False
         try:
             with self._engine.begin() as connection:
                 runs.save_progress(
                     connection,
-                    uid=told.identity.run_uid,
-                    attempt=told.identity.attempt,
-                    progress=told.progress,
-                    message=told.message,
-                    at=told.at,
+                    uid=report.identity.run_uid,
+                    attempt=report.identity.attempt,
+                    progress=report.progress,
+                    message=report.message,
+                    at=report.at,
                 )
             kept = True
         except SQLAlchemyError as error:
             if not is_unavailable(error):
                 raise
-        event = _event(told)
+        event = _event(report)
         try:
-            keep_progress(self._redis, run_uid=told.identity.run_uid, progress=event | {"at": told.at.isoformat()})
-            self._events.publish(told.identity.project, [event])
+            keep_progress(self._redis, run_uid=report.identity.run_uid, progress=event | {"at": report.at.isoformat()})
+            self._events.publish(report.identity.project, [event])
             kept = True
         except RedisError:
             pass
         return kept
 
 
-def _event(told: ProgressReport) -> dict[str, Any]:
+def _event(report: ProgressReport) -> JsonObject:
     return {
-        "uid": told.identity.run_uid,
-        "name": told.identity.run_name,
+        "uid": report.identity.run_uid,
+        "name": report.identity.run_name,
         "phase": None,
         "reason": None,
-        "attempt": told.identity.attempt,
-        "progress": told.progress,
-        "message": told.message,
+        "attempt": report.identity.attempt,
+        "progress": report.progress,
+        "message": report.message,
     }

@@ -1,6 +1,6 @@
 """How often the progress of a run is written: what comes sooner waits, and the newest of it is written in its turn.
 
-Pure: told the time, it says what to write. A value that waits is completed by newer ones and never dropped.
+Pure: given the time, it says what to write. A value that waits is completed by newer ones and never dropped.
 """
 
 from dataclasses import dataclass, field, replace
@@ -11,7 +11,7 @@ from tidegate_web.auth.run_tokens import RunIdentity
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProgressReport:
-    """What an attempt told of how far it is, and when."""
+    """The progress that an attempt reported, and when."""
 
     identity: RunIdentity
     progress: float | None
@@ -39,15 +39,15 @@ class Pacing:
     _written: dict[tuple[str, int], float] = field(default_factory=dict)
     _waiting: dict[tuple[str, int], ProgressReport] = field(default_factory=dict)
 
-    def take(self, told: ProgressReport, *, now: float) -> ProgressReport | None:
+    def take(self, report: ProgressReport, *, now: float) -> ProgressReport | None:
         """What to write at once; None when it has to wait for its turn."""
-        waits = self._waiting.get(told.key)
-        whole = told if waits is None else waits.completed_by(told)
-        if now - self._written.get(told.key, float("-inf")) < self.seconds:
-            self._waiting[told.key] = whole
+        waits = self._waiting.get(report.key)
+        whole = report if waits is None else waits.completed_by(report)
+        if now - self._written.get(report.key, float("-inf")) < self.seconds:
+            self._waiting[report.key] = whole
             return None
-        self._waiting.pop(told.key, None)
-        self._written[told.key] = now
+        self._waiting.pop(report.key, None)
+        self._written[report.key] = now
         return whole
 
     def due(self, *, now: float) -> list[ProgressReport]:
@@ -56,13 +56,13 @@ class Pacing:
         found = [self._waiting.pop(key) for key in ripe]
         if now != float("inf"):
             self._written = {key: at for key, at in self._written.items() if now - at < self.seconds}
-            self._written |= {told.key: now for told in found}
+            self._written |= {report.key: now for report in found}
         return found
 
-    def put_back(self, told: ProgressReport) -> None:
+    def put_back(self, report: ProgressReport) -> None:
         """It could not be written: it waits again, unless something newer does."""
-        newer = self._waiting.get(told.key)
-        self._waiting[told.key] = told if newer is None else told.completed_by(newer)
+        newer = self._waiting.get(report.key)
+        self._waiting[report.key] = report if newer is None else report.completed_by(newer)
 
     def next_turn(self) -> float | None:
         """When the first that waits may be written; None when nothing waits."""

@@ -1,7 +1,7 @@
 """Whether a queue takes more runs: its ``maxPending`` against what its status says waits.
 
 The status is written once a second and remembered here for another or two, so a burst may overshoot. It is a brake for
-callers, no lock: whoever has rights in the cluster isn't held by it, and where the apiserver doesn't tell, nobody is.
+callers, no lock: clients of the apiserver aren't held by it, and where the apiserver doesn't answer, no caller is.
 """
 
 import math
@@ -10,11 +10,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from tidegate_api.names import DEFAULT_QUEUE
 
-from tidegate_web.cluster.client import Cluster, ClusterError, queues_path, tasks_path
+from tidegate_web.cluster.client import Cluster, queues_path, tasks_path
+from tidegate_web.cluster.errors import ClusterError
+from tidegate_web.cluster.objects import KubeObject
+from tidegate_web.shared.json_types import JsonObject, whole_number
 from tidegate_web.shared.permissions import is_dns_label
 
 REMEMBERED_SECONDS = 1.0
@@ -38,55 +40,58 @@ class Queues:
         self._cluster = cluster
         self._now = now
         self._lock = threading.Lock()
-        self._known: dict[str, tuple[float, dict[str, Any]]] = {}
+        self._known: dict[str, tuple[float, KubeObject | None]] = {}
 
-    def full(self, project: str, specs: Sequence[Mapping[str, Any]]) -> FullQueue | None:
+    def full(self, project: str, specs: Sequence[Mapping[str, object]]) -> FullQueue | None:
         """The first queue that hasn't room for all runs of these specs that would wait in it."""
         coming: Counter[str] = Counter()
         for spec in specs:
             try:
                 name = self._queue_of(project, spec)
-                found = self._get(f"{queues_path(project)}/{name}") if is_dns_label(name) else {}
+                found = self._get(f"{queues_path(project)}/{name}") if is_dns_label(name) else None
             except ClusterError:
                 continue
             coming[name] += 1
-            most = (found.get("spec") or {}).get("maxPending")
-            pending = (found.get("status") or {}).get("pending") or 0
+            if found is None:
+                continue
+            most = whole_number(found.get("spec", {}).get("maxPending"))
+            pending = whole_number(found.get("status", {}).get("pending")) or 0
             if most is not None and pending + coming[name] > most:
                 return FullQueue(name=name, pending=pending, most=most)
         return None
 
-    def task_spec(self, project: str, spec: Mapping[str, Any]) -> dict[str, Any]:
+    def task_spec(self, project: str, spec: Mapping[str, object]) -> JsonObject:
         """What a run of this spec would run, as far as it is known here: its inline task, or its Task."""
         task, reference = spec.get("task"), spec.get("taskRef")
         if isinstance(task, dict):
             return task
         if not isinstance(reference, dict) or not is_dns_label(str(reference.get("name"))):
             return {}
-        return dict(self._get(f"{tasks_path(project)}/{reference['name']}").get("spec") or {})
+        found = self._get(f"{tasks_path(project)}/{reference['name']}")
+        return {} if found is None else dict(found.get("spec") or {})
 
-    def _queue_of(self, project: str, spec: Mapping[str, Any]) -> str:
+    def _queue_of(self, project: str, spec: Mapping[str, object]) -> str:
         """The spec is the caller's, not checked yet."""
         name = spec.get("queue") or self.task_spec(project, spec).get("queue")
         return str(name or DEFAULT_QUEUE)
 
-    def _get(self, path: str) -> dict[str, Any]:
-        """An object; empty when there is none."""
+    def _get(self, path: str) -> KubeObject | None:
+        """An object; None when there is none."""
         now = self._now()
         with self._lock:
-            until, found = self._known.get(path, (-math.inf, {}))
+            until, found = self._known.get(path, (-math.inf, None))
             if now < until:
                 return found
             if now < until + REMEMBERED_SECONDS:
                 # Who comes while it is asked again does with what there was.
                 self._known[path] = (now + REMEMBERED_SECONDS, found)
         try:
-            found = self._cluster.request("GET", path, timeout=PATIENCE_SECONDS)
+            found = self._cluster.get(path, timeout=PATIENCE_SECONDS)
         except ClusterError as error:
-            if error.status != 404:
+            if not error.not_found:
                 self._known.pop(path, None)
                 raise
-            found = {}
+            found = None
         if len(self._known) >= MOST_REMEMBERED:
             self._known.clear()
         self._known[path] = (now + REMEMBERED_SECONDS, found)

@@ -1,18 +1,17 @@
 """Replaying a run: a new one from the spec that is stored, whether the old one is still in the cluster or not."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from tidegate_api.replay import replayed_labels, replayed_spec
 
 from tidegate_web.runs.create import RequestedRun
 from tidegate_web.runs.new_run import NewRun, check_payload, generated_name
 from tidegate_web.shared.problems import invalid
-from tidegate_web.store.models import AnyRow
 from tidegate_web.store.records import NOT_STORED, is_stored_whole
+from tidegate_web.store.run_rows import RunRow
 
 
-def replayed(row: AnyRow, *, name: str | None = None, payload: Mapping[str, Any] | None = None) -> RequestedRun:
+def replayed(row: RunRow, *, name: str | None = None, payload: Mapping[str, object] | None = None) -> RequestedRun:
     """The run that does the same again. `name` and `payload`: another one than the old run had."""
     spec = replayed_spec(row.spec)
     for field, value in spec.items():

@@ -8,14 +8,14 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from tidegate_web.store.records import RunLike
+from tidegate_web.store.run_rows import RunSummaryRow
 
 LEVELS = 4
 MOST = 200
 SLACK = timedelta(minutes=1)
-"""By which the clock of a node, which tells when a run ended, may differ from the apiserver's."""
+"""By which the clock of a node, which says when a run ended, may differ from the apiserver's."""
 
-Ask = Callable[[Collection[str], datetime, datetime, int], Sequence[RunLike]]
+Ask = Callable[[Collection[str], datetime, datetime, int], Sequence[RunSummaryRow]]
 """Runs with one of these parents, made between two times, oldest first; so many at most."""
 
 
@@ -23,7 +23,7 @@ Ask = Callable[[Collection[str], datetime, datetime, int], Sequence[RunLike]]
 class Child:
     """A run in the tree."""
 
-    run: RunLike
+    run: RunSummaryRow
     children: list["Child"] = field(default_factory=list)
 
 
@@ -35,7 +35,7 @@ class RunTree:
     truncated: bool = False
     """Whether there are more than are looked at."""
 
-    def all(self) -> Iterator[RunLike]:
+    def all(self) -> Iterator[RunSummaryRow]:
         """Every run in it."""
         waiting = list(self.children)
         while waiting:
@@ -53,7 +53,7 @@ class RunTree:
         return all(run.phase in ends for run in self.all())
 
 
-def run_tree_of(run: RunLike, ask: Ask, *, now: datetime) -> RunTree:
+def run_tree_of(run: RunSummaryRow, ask: Ask, *, now: datetime) -> RunTree:
     """Level by level, so many questions as there are levels and one."""
     top: list[Child] = []
     parents, places, seen = [run], {run.name: top}, {run.uid}
@@ -66,6 +66,7 @@ def run_tree_of(run: RunLike, ask: Ask, *, now: datetime) -> RunTree:
         below: dict[str, list[Child]] = {}
         for row in fresh:
             child = Child(run=row)
+            assert row.parent_run is not None, "it was asked for by that"
             places[row.parent_run].append(child)
             below.setdefault(row.name, child.children)
         if len(found) > left:

@@ -1,7 +1,7 @@
-"""Whether a new run's payload matches its task's ``payloadSchema``, told before the run is made.
+"""Whether a new run's payload matches its task's ``payloadSchema``, found out before the run is created.
 
 A schema may ask for any amount of work, so it is checked by a worker process (``tidegate_api.payload_schema``) within bounds
-that the kernel keeps. It is a kindness to callers: where it can't be told here and now, the operator tells, by the same rule.
+that the kernel keeps. It is a kindness to callers: where it can't be checked here and now, the operator checks, by the same rule.
 """
 
 import json
@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
-from typing import Any
 
 import structlog
 
@@ -31,8 +30,8 @@ class SchemaWorker:
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
 
-    def mismatch(self, schema: Mapping[str, Any], payload: object) -> str | None:
-        """What is wrong with a payload, or with the schema; None when nothing is, or nobody can tell now."""
+    def mismatch(self, schema: Mapping[str, object], payload: object) -> str | None:
+        """What is wrong with a payload, or with the schema; None when nothing is, or it can't be checked now."""
         try:
             asked = {"schema": json.dumps(schema, separators=(",", ":")), "payload": payload}
             line = json.dumps(asked, separators=(",", ":")).encode() + b"\n"

@@ -1,8 +1,8 @@
 """What a run waits for, asked of the operator's leader: it alone knows, and writes nothing of it, for the answer changes
 with every other run.
 
-The leader is the pod that the Lease names. There may be none for a while, or one that is stuck: nobody waits long for an
-answer, and whatever goes wrong is told as a LeaderError with words for people.
+The leader is the pod that the Lease names. There may be none for a while, or one that is stuck: no caller waits long for an
+answer, and whatever goes wrong is a LeaderError with words for people.
 """
 
 import json
@@ -17,8 +17,11 @@ import urllib3
 from tidegate_api.names import SET_ASIDE_ANNOTATION
 from typing_extensions import TypedDict
 
-from tidegate_web.cluster.client import Cluster, ClusterError, lease_path, pods_path
+from tidegate_web.cluster.client import Cluster, lease_path, pods_path
+from tidegate_web.cluster.errors import ClusterError
+from tidegate_web.cluster.objects import annotations_of
 from tidegate_web.settings import WebSettings
+from tidegate_web.shared.json_types import as_text, whole_number
 from tidegate_web.shared.times import parse_time
 
 log = structlog.stdlib.get_logger(__name__)
@@ -33,7 +36,7 @@ UNKNOWN = (0.0, "", "")
 
 
 class LeaderError(Exception):
-    """Nobody knows at the moment; the message says why."""
+    """It isn't known at the moment; the message says why."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,14 +73,14 @@ class Why:
     place: Place | None = None
 
     def as_json(self) -> WhyAnswer:
-        told: WhyAnswer = {"reason": self.reason, "message": self.message}
+        answer: WhyAnswer = {"reason": self.reason, "message": self.message}
         if self.place is not None:
-            told["place"] = {
+            answer["place"] = {
                 "position": self.place.position,
                 "aheadByPriority": self.place.ahead_by_priority,
                 "waiting": self.place.waiting,
             }
-        return told
+        return answer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +100,7 @@ def _count(text: object) -> int:
 
 
 class Leader:
-    """The operator's leader, found anew every few seconds."""
+    """The operator's leader, found again every few seconds."""
 
     def __init__(self, *, cluster: Cluster, settings: WebSettings) -> None:
         self._cluster = cluster
@@ -113,7 +116,7 @@ class Leader:
         path = f"/why/v1/namespaces/{project}/taskruns/{name}"
         try:
             token = self._token()
-            status, told = self._get(self._address(), path, token=token)
+            status, answer = self._get(self._address(), path, token=token)
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             self._known = UNKNOWN
             log.info("the leader doesn't answer", error=str(error))
@@ -122,26 +125,26 @@ class Leader:
             raise LeaderError("The operator's leader has not seen this run.")
         if status == 503:
             self._known = UNKNOWN
-            raise LeaderError("The operator's leader can't tell yet.")
+            raise LeaderError("The operator's leader doesn't know yet.")
         if status != 200:
-            log.warning("the leader refuses to tell", status=status)
-            raise LeaderError(f"The operator's leader refuses to tell: it answers {status}.")
-        return _parse(told, uid=uid)
+            log.warning("the leader refuses to answer", status=status)
+            raise LeaderError(f"The operator's leader refuses: it answers {status}.")
+        return _parse(answer, uid=uid)
 
     def lease(self) -> Lease | None:
         """The operator's Lease as it is now, None when there is none; ClusterError when it can't be read."""
         try:
-            found = self._cluster.request("GET", lease_path(self._namespace, self._lease), timeout=SECONDS)
+            found = self._cluster.get(lease_path(self._namespace, self._lease), timeout=SECONDS)
         except ClusterError as error:
-            if error.status == 404:
+            if error.not_found:
                 return None
             raise
         spec = found.get("spec") or {}
         return Lease(
             holder=str(spec.get("holderIdentity") or ""),
             renewed=parse_time(spec.get("renewTime")),
-            seconds=float(spec.get("leaseDurationSeconds") or 0),
-            set_aside=_count((found["metadata"].get("annotations") or {}).get(SET_ASIDE_ANNOTATION)),
+            seconds=whole_number(spec.get("leaseDurationSeconds")) or 0,
+            set_aside=_count(annotations_of(found).get(SET_ASIDE_ANNOTATION)),
         )
 
     def _token(self) -> str:
@@ -165,22 +168,22 @@ class Leader:
 
     def _find(self) -> tuple[str, str]:
         """The leader's address, else why there is none."""
-        nobody = "No operator leads at the moment."
+        no_leader = "No operator leads at the moment."
         try:
-            lease = self._cluster.request("GET", lease_path(self._namespace, self._lease), timeout=SECONDS)
-            holder = (lease.get("spec") or {}).get("holderIdentity")
+            lease = self._cluster.get(lease_path(self._namespace, self._lease), timeout=SECONDS)
+            holder = as_text(lease.get("spec", {}).get("holderIdentity"))
             if not holder:
-                return "", nobody
+                return "", no_leader
             path = f"{pods_path(self._namespace)}/{quote(holder, safe='')}"
-            status = self._cluster.request("GET", path, timeout=SECONDS).get("status") or {}
+            status = self._cluster.get(path, timeout=SECONDS).get("status") or {}
         except ClusterError as error:
-            if error.status == 404:
-                return "", nobody
+            if error.not_found:
+                return "", no_leader
             log.warning("the leader can't be found", status=error.status, reason=error.message)
-            return "", "Kubernetes doesn't tell which operator leads."
-        address = status.get("podIP")
+            return "", "Kubernetes doesn't say which operator leads."
+        address = as_text(status.get("podIP"))
         if status.get("phase") != "Running" or not address:
-            return "", nobody
+            return "", no_leader
         return (f"[{address}]" if ":" in address else address), ""
 
     def _get(self, address: str, path: str, *, token: str) -> tuple[int, object]:
@@ -202,14 +205,14 @@ class Leader:
             response.close()
 
 
-def _parse(told: Any, *, uid: str) -> Why:
+def _parse(answer: Any, *, uid: str) -> Why:
     try:
-        place = told.get("place")
-        if told["uid"] != uid:
+        place = answer.get("place")
+        if answer["uid"] != uid:
             raise LeaderError("The operator's leader knows another run of this name.")
         return Why(
-            reason=str(told["reason"]),
-            message=str(told.get("message") or ""),
+            reason=str(answer["reason"]),
+            message=str(answer.get("message") or ""),
             place=None
             if place is None
             else Place(

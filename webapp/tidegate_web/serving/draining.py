@@ -7,7 +7,10 @@ size and time; a client that sends more than that may see the reset.
 
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import InputStream, StartResponse, WSGIApplication, WSGIEnvironment
 
 MOST_BYTES = 64 * 1024 * 1024
 MOST_SECONDS = 10.0
@@ -17,7 +20,7 @@ PIECE = 64 * 1024
 class CountedInput:
     """``wsgi.input``, which knows how much of the body was read."""
 
-    def __init__(self, stream: Any, *, length: int | None) -> None:
+    def __init__(self, stream: "InputStream", *, length: int | None) -> None:
         self._stream = stream
         self._left = length
         """None for a body that ends by itself (chunked)."""
@@ -57,12 +60,12 @@ class CountedInput:
 class DrainUnread:
     """A WSGI app that answers only after the body of its request was read."""
 
-    def __init__(self, app: Callable[..., Iterable[bytes]]) -> None:
+    def __init__(self, app: "WSGIApplication") -> None:
         self._app = app
 
-    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         length = _length(environ)
-        # Whose end nothing tells is not read: that would wait for ever.
+        # A body without a known end is not read: that would wait for ever.
         if length is None and not environ.get("wsgi.input_terminated"):
             return self._app(environ, start_response)
         counted = CountedInput(environ["wsgi.input"], length=length)
@@ -83,7 +86,7 @@ class DrainUnread:
         return answer
 
 
-def _length(environ: dict[str, Any]) -> int | None:
+def _length(environ: "WSGIEnvironment") -> int | None:
     text = str(environ.get("CONTENT_LENGTH") or "")
     if text.isascii() and text.isdecimal():
         return int(text)

@@ -1,4 +1,4 @@
-"""This process's own log: one JSON line for each event, whoever wrote it (structlog or a library's logging)."""
+"""This process's own log: one JSON line for each event of structlog or of a library's logging."""
 
 import logging
 import sys

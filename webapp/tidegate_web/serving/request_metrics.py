@@ -19,7 +19,7 @@ class RequestMetrics:
         )
         self._seconds = Histogram(
             "tidegate_web_request_seconds",
-            "Time to answer, without streams.",
+            "Time to answer, without streams and waits for a run's end.",
             ["route"],
             registry=registry,
             buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
@@ -38,7 +38,7 @@ class RequestMetrics:
         route = request.url_rule.rule if request.url_rule is not None else "none"
         took = time.perf_counter() - g.get("began", time.perf_counter())
         self._requests.labels(request.method, route, str(response.status_code)).inc()
-        if not response.is_streamed:
+        if not response.is_streamed and request.blueprint != "live":
             self._seconds.labels(route).observe(took)
         if request.endpoint != "static":
             log.info(

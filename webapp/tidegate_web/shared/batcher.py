@@ -1,7 +1,7 @@
 """Questions that many requests ask at the same time, asked in one.
 
-While a question is under way, those that come wait, and go together in the next. So whatever is answered was asked after
-whoever asks had come: nothing is remembered, and a request that comes alone waits for nobody.
+While a question is under way, those that come wait, and go together in the next. So each answer is to a question that was
+asked after its caller had come: nothing is remembered, and a request that comes alone waits for no other.
 """
 
 import threading

@@ -5,7 +5,7 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Tells what time it is."""
+    """Says what time it is."""
 
     def now(self) -> datetime: ...
 

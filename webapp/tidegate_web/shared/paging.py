@@ -1,4 +1,4 @@
-"""Lists in pieces: one row more is asked for than is wanted, and tells whether there is another piece."""
+"""Lists in pieces: one row more is asked for than is wanted, and shows whether there is another piece."""
 
 from collections.abc import Sequence
 from typing import TypeVar

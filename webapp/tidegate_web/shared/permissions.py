@@ -6,16 +6,16 @@ Roles grow from viewer to admin; an instance admin is admin of every project.
 import re
 from collections.abc import Callable, Mapping
 from enum import Enum, IntEnum
-from typing import Any, TypeVar
+from typing import TypeVar
 
-View = TypeVar("View", bound=Callable[..., Any])
+View = TypeVar("View", bound=Callable[..., object])
 
 _ATTRIBUTE = "_tidegate_permission"
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 class Role(IntEnum):
-    """What somebody is in a project; each may do what the one before may."""
+    """The role of a user or a key in a project; each may do what the one before may."""
 
     VIEWER = 1
     OPERATOR = 2
@@ -34,7 +34,7 @@ class Role(IntEnum):
 
 
 class Permission(Enum):
-    """What a route asks of whoever calls it."""
+    """What a route requires of its caller."""
 
     PUBLIC = "anyone, also without signing in"
     SIGNED_IN = "anyone who is signed in, people and API keys"
@@ -67,12 +67,12 @@ def requires(permission: Permission) -> Callable[[View], View]:
     return declare
 
 
-def permission_of(view: Callable[..., Any] | None) -> Permission | None:
+def permission_of(view: Callable[..., object] | None) -> Permission | None:
     """What a view has declared, None when it hasn't."""
     return getattr(view, _ATTRIBUTE, None)
 
 
-def refused_fields(body: Mapping[str, Any], *, role: Role | None, tasks: frozenset[str] | None) -> dict[str, str]:
+def refused_fields(body: Mapping[str, object], *, role: Role | None, tasks: frozenset[str] | None) -> dict[str, str]:
     """What of a new run's body may not be sent by this role, or by a key that is limited to some tasks; and why."""
     if role is None:
         return dict.fromkeys(body, "needs a role in the project")

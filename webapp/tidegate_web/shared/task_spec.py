@@ -3,12 +3,12 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from tidegate_api.names import TASK_SPEC_ANNOTATION
 from tidegate_api.spec_hash import spec_hash
 
 from tidegate_web.shared import json_text
+from tidegate_web.shared.json_types import JsonObject
 from tidegate_web.shared.permissions import Role
 
 HIDDEN = "(hidden)"
@@ -23,10 +23,10 @@ class TaskSpec:
     text: str
 
 
-def spec_of_job(job: Mapping[str, Any]) -> TaskSpec | None:
-    """What a Job was made with; None where its annotation is no JSON object, or is nested too deep."""
-    text = ((job.get("metadata") or {}).get("annotations") or {}).get(TASK_SPEC_ANNOTATION)
-    if not isinstance(text, str) or json_text.is_too_deep(text):
+def spec_of_job(annotations: Mapping[str, str]) -> TaskSpec | None:
+    """What a Job of these annotations was made with; None where that is no JSON object, or is nested too deep."""
+    text = annotations.get(TASK_SPEC_ANNOTATION)
+    if text is None or json_text.is_too_deep(text):
         return None
     try:
         spec = json.loads(text)
@@ -35,22 +35,22 @@ def spec_of_job(job: Mapping[str, Any]) -> TaskSpec | None:
     return encoded(spec) if isinstance(spec, dict) else None
 
 
-def encoded(spec: Mapping[str, Any]) -> TaskSpec:
+def encoded(spec: Mapping[str, object]) -> TaskSpec:
     """The hash is the operator's. The text is what of the spec Postgres stores."""
     return TaskSpec(hash=spec_hash(spec), text=json_text.without_unstorable(json.dumps(spec, sort_keys=True)))
 
 
-def shown(text: str, *, whole: bool) -> Any:
+def shown(text: str, *, whole: bool) -> object:
     """The spec of a text; unless ``whole``, without the literal values of the environment of any container in it."""
     return json.loads(text, object_hook=None if whole else _without_values)
 
 
 def sees_values(role: Role | None) -> bool:
-    """Whether somebody of this role sees literal values of the environment. Viewers don't: people write passwords there."""
+    """Whether a user of this role sees literal values of the environment. Viewers don't: people write passwords there."""
     return role is not None and role >= Role.OPERATOR
 
 
-def run_spec_shown(spec: Mapping[str, Any], *, whole: bool) -> dict[str, Any]:
+def run_spec_shown(spec: Mapping[str, object], *, whole: bool) -> JsonObject:
     """A TaskRun's spec; unless ``whole``, without those values in its own ``env`` and in its inline task. The payload stays."""
     if whole:
         return dict(spec)
@@ -58,7 +58,7 @@ def run_spec_shown(spec: Mapping[str, Any], *, whole: bool) -> dict[str, Any]:
     return kept | {name: _hidden({name: spec[name]})[name] for name in ("env", "task") if name in spec}
 
 
-def definition_spec_shown(spec: Mapping[str, Any], *, whole: bool) -> dict[str, Any]:
+def definition_spec_shown(spec: Mapping[str, object], *, whole: bool) -> JsonObject:
     """The same for the spec of a Task, Queue or Schedule."""
     if whole:
         return dict(spec)
@@ -68,16 +68,16 @@ def definition_spec_shown(spec: Mapping[str, Any], *, whole: bool) -> dict[str, 
     return {**spec, "template": {**template, "spec": run_spec_shown(template["spec"], whole=False)}}
 
 
-def _hidden(part: Mapping[str, Any]) -> dict[str, Any]:
+def _hidden(part: Mapping[str, object]) -> JsonObject:
     """A copy without the values; of what is nested too deep to be read, its names alone."""
     try:
-        copy: dict[str, Any] = json.loads(json.dumps(part), object_hook=_without_values)
+        copy: JsonObject = json.loads(json.dumps(part), object_hook=_without_values)
     except RecursionError:
         return dict.fromkeys(part, HIDDEN)
     return copy
 
 
-def _without_values(part: dict[str, Any]) -> dict[str, Any]:
+def _without_values(part: JsonObject) -> JsonObject:
     env = part.get("env")
     if isinstance(env, list):
         part["env"] = [

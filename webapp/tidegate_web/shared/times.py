@@ -1,4 +1,7 @@
-"""Times: as they go out, RFC 3339 in UTC to the millisecond; and as they come in, in any spelling that an apiserver lets through."""
+"""Times: as they go out, RFC 3339 in UTC; and as they come in, in any spelling that an apiserver lets through.
+
+``tidegate_api.times`` formats. It reads more than this module does, as ISO weeks, which a caller of the API may not send.
+"""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -10,8 +13,8 @@ from tidegate_api import times
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 """One of them in the shape of an answer."""
 
-EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
-LATEST = datetime(9998, 12, 31, 23, 59, 59, tzinfo=UTC)
+EARLIEST = datetime.fromtimestamp(times.EARLIEST, UTC)
+LATEST = datetime.fromtimestamp(times.LATEST, UTC)
 """The contract's bounds. Beyond them a change of time zone overflows, in Python and in readers of the API."""
 
 _SPELLINGS = re.compile(
@@ -28,6 +31,16 @@ def rfc3339(time: datetime) -> str: ...
 def rfc3339(time: datetime | None) -> str | None:
     """A time for JSON; None stays None."""
     return None if time is None else times.rfc3339(time)
+
+
+def rfc3339_seconds(time: datetime) -> str:
+    """The same in whole seconds."""
+    return times.format_second(time.timestamp())
+
+
+def rfc3339_exact(time: datetime) -> str:
+    """The same with all of its fraction."""
+    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def parse_time(value: object) -> datetime | None:

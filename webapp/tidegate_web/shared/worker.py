@@ -38,7 +38,7 @@ class Worker(threading.Thread):
         try:
             self.work()
         except BaseException:
-            # Said here and seen by whoever looks at its trouble: nothing else waits for a thread.
+            # Recorded here for `trouble`: nothing else waits for a thread.
             log.exception("a thread has ended", thread=self.name)
 
     def trouble(self) -> str | None:
@@ -52,7 +52,7 @@ class Worker(threading.Thread):
 
 
 def beat_here() -> None:
-    """Let the worker that runs this beat: it waits for another one, whose own beats tell whether that is well."""
+    """Let the worker that runs this beat: it waits for another one, whose own beats show whether that is well."""
     thread = threading.current_thread()
     if isinstance(thread, Worker):
         thread.beat()

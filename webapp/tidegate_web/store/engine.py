@@ -1,7 +1,7 @@
 """How a process talks to Postgres: one pool, short statement timeouts, and one name for "Postgres is away"."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
@@ -66,7 +66,7 @@ class Connecting:
         self._refuse_until = 0.0
 
     def __call__(
-        self, dialect: Dialect, record: object, arguments: Sequence[Any], named: Mapping[str, Any]
+        self, dialect: Dialect, record: object, arguments: Sequence[Any], named: dict[str, Any]
     ) -> DBAPIConnection:
         failed: type[Exception] = dialect.loaded_dbapi.OperationalError
         began = time.monotonic()

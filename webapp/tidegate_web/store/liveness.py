@@ -1,7 +1,7 @@
 """Whether a pooled connection is still good, without a question each time it is taken.
 
 A server that stops, is restarted or ends a session says so on the connection's socket: where nothing waits to be read,
-nobody has hung up. That look is no round trip. Whoever went without a word is found out by a question, which is asked of
+the server hasn't hung up. That look is no round trip. A server that went away silently is found out by a question, which is asked of
 connections that weren't used for a moment.
 """
 
@@ -19,7 +19,7 @@ _USED = "tidegate.used"
 
 
 def watch(engine: Engine, *, now: Callable[[], float] = time.monotonic) -> None:
-    """Look at each connection that is taken from the engine's pool; a dead one is replaced before anybody has it."""
+    """Look at each connection that is taken from the engine's pool; a dead one is replaced before it is used."""
 
     def given_back(connection: DBAPIConnection | None, entry: ConnectionPoolEntry) -> None:
         del connection

@@ -1,7 +1,7 @@
 """The months that ``runs`` and ``log_chunks`` are kept in: one partition each of the month in which a run was created.
 
 There is no default partition: it would take what belongs elsewhere without a word, and then stand in the way of the right
-one. Whoever writes a run of a month that has none makes it first; usually it was made months ahead.
+one. A process that writes a run of a month that has none creates it first; usually it was made months ahead.
 """
 
 import re
@@ -17,7 +17,7 @@ AHEAD = 3
 """Months that are there before they begin."""
 
 _LOCK = 7_140_881_003
-"""Advisory lock of whoever makes or drops partitions."""
+"""Advisory lock for creating and dropping partitions."""
 _DROP_PATIENCE = "2s"
 _NAME = re.compile(rf"({'|'.join(TABLES)})_(\d{{4}})_(\d{{2}})")
 
@@ -80,7 +80,7 @@ def present(connection: Connection) -> list[Month]:
 
 
 def drop(connection: Connection, month: Month, *, if_still: Callable[[], bool]) -> bool:
-    """Drop a month with its logs, if it still may go once nobody can write to it; whether it went.
+    """Drop a month with its logs, if it still may go once no process can write to it; whether it went.
 
     Readers wait meanwhile, so this gives up soon: OperationalError then, and another time will do.
     """

@@ -1,4 +1,4 @@
-"""The schema's version: made newer by ``migrate``, looked at by whoever must not serve on an older one."""
+"""The schema's version: made newer by ``migrate``, looked at by processes that must not serve on an older one."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 _MIGRATION_LOCK = 7_140_881_001
-"""Advisory lock of whoever changes the schema."""
+"""Advisory lock for changing the schema."""
 
 log = structlog.stdlib.get_logger(__name__)
 

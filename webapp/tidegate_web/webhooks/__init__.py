@@ -1,1 +1,1 @@
-"""Webhooks: a signed POST to whoever asked for it when a run has ended, sent again until it is taken."""
+"""Webhooks: a signed POST to each subscribed URL when a run has ended, sent again until it is taken."""

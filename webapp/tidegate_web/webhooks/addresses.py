@@ -1,6 +1,6 @@
 """Where a webhook may lead: to the public internet, and to networks that the settings allow. Pure.
 
-Whoever may make webhooks would else reach what only pods of the cluster can: other services, nodes, the cloud's metadata.
+An admin of a project could else reach by a webhook what only pods of the cluster can: other services, nodes, the cloud's metadata.
 """
 
 import ipaddress

@@ -1,4 +1,4 @@
-"""Sends what is due, in the process of the mirror that leads. An attempt that nobody finished is made again: a receiver may
+"""Sends what is due, in the process of the mirror that leads. An attempt that wasn't finished is made again: a receiver may
 get a delivery twice, with one id, and never misses one while it can still be tried.
 """
 
@@ -19,8 +19,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from tidegate_web.shared.clock import Clock
 from tidegate_web.shared.sealing import Sealer
 from tidegate_web.shared.worker import Worker
-from tidegate_web.store.models import AnyRow
+from tidegate_web.store.models.work import DeliveryState
 from tidegate_web.store.queries import webhooks
+from tidegate_web.store.queries.webhooks import ClaimedDeliveryRow
 from tidegate_web.store.records import clean
 from tidegate_web.webhooks import sending, signing
 from tidegate_web.webhooks.addresses import Network
@@ -35,7 +36,7 @@ SWEEP_SECONDS = 600.0
 
 
 class Deliverer(Worker):
-    """Looks every second, and at once when it is told that runs were written."""
+    """Looks every second, and at once when runs were written."""
 
     def __init__(
         self,
@@ -101,7 +102,7 @@ class Deliverer(Worker):
             pool.submit(self._fly, row)
         return bool(claimed)
 
-    def _fly(self, row: AnyRow) -> None:
+    def _fly(self, row: ClaimedDeliveryRow) -> None:
         try:
             self._deliver(row)
         except Exception:
@@ -112,7 +113,7 @@ class Deliverer(Worker):
             self._flying, self._projects = +self._flying, +self._projects
         self._wake.set()
 
-    def _deliver(self, row: AnyRow) -> None:
+    def _deliver(self, row: ClaimedDeliveryRow) -> None:
         try:
             outcome = self._send(row)
         except Exception as error:
@@ -125,7 +126,7 @@ class Deliverer(Worker):
             # Sent again when its lease is over.
             log.warning("a delivery's outcome can't be written", id=row.id, reason=str(error).partition("\n")[0])
 
-    def _send(self, row: AnyRow) -> Outcome:
+    def _send(self, row: ClaimedDeliveryRow) -> Outcome:
         secret = self._sealer.open(row.secret)
         if secret is None:
             return Outcome(error="The secret can't be read: the installation's key was changed. Rotate the secret.")
@@ -134,12 +135,12 @@ class Deliverer(Worker):
         headers = signing.headers(secret, message_id=f"msg_{row.id}", timestamp=now, body=body)
         return sending.post(row.url, body=body, headers=headers, allowed=self._allowed)
 
-    def _write(self, row: AnyRow, outcome: Outcome) -> None:
+    def _write(self, row: ClaimedDeliveryRow, outcome: Outcome) -> None:
         now, attempts = self._clock.now(), row.attempts + 1
         again = None
         if not outcome.taken and not outcome.gone:
             again = next_attempt(attempts=attempts, now=now, jitter=random.random())  # noqa: S311 - no secret
-        state = "delivered" if outcome.taken else "pending" if again is not None else "failed"
+        state: DeliveryState = "delivered" if outcome.taken else "pending" if again is not None else "failed"
         self._attempts.labels(state).inc()
         with self._engine.begin() as connection:
             webhooks.attempted(

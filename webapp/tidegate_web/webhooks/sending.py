@@ -24,7 +24,7 @@ SECONDS = 15.0
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of an attempt. ``status`` is None when nobody answered."""
+    """What became of an attempt. ``status`` is None without an answer."""
 
     status: int | None = None
     error: str | None = None

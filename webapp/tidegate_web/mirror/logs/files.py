@@ -3,7 +3,7 @@
 A node writes a container's log in files and gives the present one. Who follows is taken on to the next by the kubelet, unless that
 was at work on the old one when the next began: its watch of the folder begins with its first wait, and each notice it gets
 later only makes it open the file that is there by then. So a follower can wait for a file that has ended long ago, can be taken past
-a whole one, and can get one from its beginning twice. Nothing in what is read tells; therefore somebody looks how the present
+a whole one, and can get one from its beginning twice. Nothing in what is read shows that; therefore a monitor looks how the present
 file begins (``rotation_monitor.py``), and here the times of the lines are compared with that.
 """
 

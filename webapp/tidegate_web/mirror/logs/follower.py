@@ -1,6 +1,6 @@
 """Follows the log of a run's pod from its start to its end.
 
-A log's offsets count the bytes of the container's output, and of marks where some of it is missing. Whoever comes back
+A log's offsets count the bytes of the container's output, and of marks where some of it is missing. A reader that comes back
 after a break goes on after the last line that is stored (``lines.py``). A follow that ends is followed by one plain
 read after the container's end: only that says that nothing is missing.
 """
@@ -14,12 +14,14 @@ from typing import TypeVar
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from tidegate_web.cluster.client import Cluster, ClusterError
+from tidegate_web.cluster.client import Cluster
+from tidegate_web.cluster.errors import ClusterError
 from tidegate_web.mirror.logs.lines import Piece, whole_characters
 from tidegate_web.mirror.logs.log_stream import LogStream
 from tidegate_web.mirror.logs.writer import LogCutError, LogWriter
 from tidegate_web.mirror.pods import Owner, Owners, Pod
 from tidegate_web.shared.times import parse_time
+from tidegate_web.store.models.runs import LogMark
 from tidegate_web.store.queries import logs, run_keys
 from tidegate_web.store.queries.logs import Chunk, End, Place
 
@@ -65,7 +67,7 @@ class Follower:
         self._place = Place()
         self._total = 0
 
-    def tell(self, pod: Pod) -> None:
+    def update(self, pod: Pod) -> None:
         """The pod has changed."""
         # A deletion that was found by a re-list knows no more than we did.
         self._pod = pod
@@ -99,7 +101,7 @@ class Follower:
             reading.close()
 
     def look(self) -> None:
-        """See, from another thread, whether the node has begun a file that the reader wasn't told of."""
+        """See, from another thread, whether the node has begun a file that the reader doesn't know of."""
         reading = self._reading
         if reading is not None:
             reading.look()
@@ -154,7 +156,7 @@ class Follower:
 
     def _find_created(self) -> datetime | None:
         """When the run was created, which says where its logs are kept; None for a run that was never stored and is
-        gone: nobody will ask for its logs."""
+        gone: its logs won't be asked for."""
         assert self._owner is not None
         uid, name = self._owner.run_uid, self._owner.run_name
         delay = 0.2
@@ -171,7 +173,7 @@ class Follower:
                 # Its pod was seen before it was written.
                 metadata = self._cluster.get_run(self._pod.project, name)["metadata"]
             except ClusterError as error:
-                if error.status == 404:
+                if error.not_found:
                     return None
                 self._wait(delay)
                 delay = min(delay * 2, 5)
@@ -201,7 +203,7 @@ class Follower:
                 self._wait(delay)
                 delay = min(delay * 2, 2)
 
-    def _read_all(self) -> tuple[str, str | None]:
+    def _read_all(self) -> tuple[LogMark, str | None]:
         """Read until the end; the end mark and why."""
         delay, waited, followed = 0.2, 0.0, False
         while True:
@@ -277,7 +279,7 @@ class Follower:
         self._place = piece.place
         self._total += len(piece.data)
 
-    def _end(self, mark: str, reason: str | None) -> None:
+    def _end(self, mark: LogMark, reason: str | None) -> None:
         assert self._owner is not None
         self._writer.put(
             End(

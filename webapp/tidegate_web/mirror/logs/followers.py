@@ -44,7 +44,7 @@ class Followers:
                 elif pod.uid not in self._done and (pod.started or pod.ended):
                     self._waiting[pod.uid] = pod
         if follower is not None:
-            follower.tell(pod)
+            follower.update(pod)
         self._pump()
 
     def forget(self, project: str) -> None:

@@ -2,7 +2,7 @@
 
 A log is read more than once: again after every break, and once more when its container has ended. The kubelet always gives
 the file that is there now from its beginning, and at 10 MiB it begins another. Each line comes with its time, to the
-nanosecond, which is taken off here and tells two things: whether this is still the same file, of which so many bytes are
+nanosecond, which is taken off here and shows two things: whether this is still the same file, of which so many bytes are
 stored, and if it isn't, after which line of the new one to go on. What can happen while one reading is taken from file to
 file is in ``files.py``.
 """
@@ -59,7 +59,7 @@ def whole_characters(data: bytes) -> int:
 class LineReader:
     """One reading of a log, from the beginning of its present file.
 
-    Of ``files``, others may be told how the present one begins.
+    ``files`` learns from it how the present one begins.
     """
 
     def __init__(self, place: Place) -> None:

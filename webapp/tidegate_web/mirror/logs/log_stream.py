@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Self
 
-from tidegate_web.cluster.client import Cluster, ClusterError, pods_path
+from tidegate_web.cluster.client import Cluster, pods_path
+from tidegate_web.cluster.errors import ClusterError
 from tidegate_web.mirror.logs.files import LONGEST_STAMP, stamp_of
 from tidegate_web.mirror.logs.lines import LineReader, Piece
 from tidegate_web.mirror.logs.rotation_schedule import RotationSchedule

@@ -1,6 +1,6 @@
 """When to look how the node's present file of a log begins. Pure.
 
-A node begins another file at 10 MiB, unless it is told otherwise, and looks for that every 10 s. So there is something to see only
+A node begins another file at 10 MiB, unless it is configured otherwise, and looks for that every 10 s. So there is something to see only
 where much has come, and a look every 5 s sees each file before it is gone. A log that goes on slowly is looked at more
 and more seldom: each look is a request.
 """
@@ -27,7 +27,7 @@ class RotationSchedule:
         self._came += count
 
     def is_due(self, now: float, *, held_up: bool = False) -> bool:
-        """Whether to look, by the thread that looks; it does so at once. ``held_up``: the reader waits for somebody else than the
+        """Whether to look, by the thread that looks; it does so at once. ``held_up``: the reader waits for something else than the
         node, so that nothing comes says nothing of how much the node writes."""
         if self._came < WORTH_BYTES:
             return False

@@ -1,5 +1,5 @@
 """Log chunks into Postgres, many followers' at a time, then to viewers. One writer, so that the chunks of a run are
-stored in the order of their ids and a viewer can tell whether it has missed one.
+stored in the order of their ids and a viewer can see whether it has missed one.
 
 A log of which Postgres refuses a piece is set aside; those of others are stored. A log of a project that has used what the archive
 keeps for it is cut.
@@ -11,7 +11,6 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
 
 import structlog
 from redis import Redis
@@ -21,6 +20,7 @@ from sqlalchemy import Connection, Engine
 from tidegate_web.events.channels import publish_logs
 from tidegate_web.mirror.quarantine import Quarantine
 from tidegate_web.shared.archive_bound import ArchiveBound
+from tidegate_web.shared.json_types import JsonObject
 from tidegate_web.shared.worker import Worker, beat_here
 from tidegate_web.store import partitions
 from tidegate_web.store.engine import is_of_the_data
@@ -39,7 +39,7 @@ CHUNK_BYTES = 64 * 1024
 REMEMBERED_RUNS = 10_000
 REMEMBERED_PODS = 10_000
 
-Message = tuple[str, dict[str, Any]]
+Message = tuple[str, JsonObject]
 """Something for viewers of a run's log, by its uid."""
 
 

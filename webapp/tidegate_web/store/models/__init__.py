@@ -1,6 +1,6 @@
 """The tables. Everything here is written by the mirror and the web processes alone; migrations/ makes it in Postgres."""
 
-from tidegate_web.store.models.base import ACTIVE_PHASES, TERMINAL_PHASES, AnyRow, Base, Timestamp, Uid
+from tidegate_web.store.models.base import Base, Timestamp, Uid
 from tidegate_web.store.models.people import (
     ApiKey,
     Audit,
@@ -37,9 +37,6 @@ from tidegate_web.store.models.work import (
 )
 
 __all__ = [
-    "ACTIVE_PHASES",
-    "TERMINAL_PHASES",
-    "AnyRow",
     "ApiKey",
     "AttemptProgress",
     "Audit",

@@ -1,15 +1,7 @@
-"""What all tables have in common: how constraints are named, types, the phases of a run."""
+"""What all tables have in common: how constraints are named, and types."""
 
-from typing import Any
-
-from sqlalchemy import DateTime, MetaData, Row, Uuid
+from sqlalchemy import DateTime, MetaData, Uuid
 from sqlalchemy.orm import DeclarativeBase
-
-TERMINAL_PHASES = ("Succeeded", "Failed", "Cancelled", "Expired", "Skipped")
-ACTIVE_PHASES = ("Pending", "Starting", "Running", "Retrying")
-
-AnyRow = Row[*tuple[Any, ...]]
-"""A row of whatever columns were asked for."""
 
 Timestamp = DateTime(timezone=True)
 Uid = Uuid(as_uuid=False)

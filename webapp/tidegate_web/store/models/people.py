@@ -1,17 +1,17 @@
 """People, pipelines, and what they have done."""
 
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import BigInteger, Boolean, ForeignKey, Identity, Index, LargeBinary, SmallInteger, Text, func, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
+from tidegate_web.shared.json_types import JsonObject
 from tidegate_web.store.models.base import Base, Timestamp
 
 
 class User(Base):
-    """Somebody who can sign in."""
+    """A user who can sign in."""
 
     __tablename__ = "users"
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
@@ -47,7 +47,7 @@ class Session(Base):
 
 
 class ExternalIdentity(Base):
-    """Somebody as a sign-in provider knows them: its issuer's or preset's name, and the subject there."""
+    """A user as a sign-in provider knows them: its issuer's or preset's name, and the subject there."""
 
     __tablename__ = "identities"
     provider: Mapped[str] = mapped_column(Text, primary_key=True)
@@ -57,7 +57,7 @@ class ExternalIdentity(Base):
 
 
 class Member(Base):
-    """What somebody is in a project. ``by_group``: given by a group of the sign-in provider, and taken with it."""
+    """The role of a user in a project. ``by_group``: given by a group of the sign-in provider, and taken with it."""
 
     __tablename__ = "members"
     project: Mapped[str] = mapped_column(Text, primary_key=True)
@@ -71,7 +71,7 @@ class Member(Base):
 
 
 class Invitation(Base):
-    """A link that makes whoever holds it a member. Only the hash of its token is kept."""
+    """A link that makes its holder a member. Only the hash of its token is kept."""
 
     __tablename__ = "invitations"
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
@@ -84,11 +84,11 @@ class Invitation(Base):
     expires: Mapped[datetime] = mapped_column(Timestamp)
     accepted: Mapped[datetime | None] = mapped_column(Timestamp)
     mailed: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
-    """Its link goes out by mail alone, so that whoever uses it reads that mailbox."""
+    """Its link goes out by mail alone, so that its user reads that mailbox."""
 
 
 class PasswordLink(Base):
-    """A link that lets whoever holds it set a user's password, once. Only the hash of its token is kept."""
+    """A link that lets its holder set a user's password, once. Only the hash of its token is kept."""
 
     __tablename__ = "password_links"
     token_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
@@ -131,7 +131,7 @@ class Audit(Base):
     project: Mapped[str | None] = mapped_column(Text)
     target: Mapped[str | None] = mapped_column(Text)
     outcome: Mapped[str] = mapped_column(Text)
-    detail: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    detail: Mapped[JsonObject] = mapped_column(JSONB)
     counted_since: Mapped[datetime | None] = mapped_column(Timestamp)
     """Of an entry that stands for several alike: the beginning of the window in which they are counted."""
 

@@ -5,14 +5,17 @@ throughout them must have that time in it; that no uid is there twice is seen to
 """
 
 from datetime import datetime
-from typing import Any
+from typing import Literal
 
 from sqlalchemy import BigInteger, Double, Index, Integer, LargeBinary, SmallInteger, Text, func, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
+from tidegate_web.shared.json_types import JsonObject
 from tidegate_web.store.models.base import Base, Timestamp, Uid
 
+LogMark = Literal["complete", "truncated", "lost"]
+"""How the log of a pod ended."""
 _ACTIVE_SQL = text("phase IN ('Pending', 'Starting', 'Running', 'Retrying')")
 
 
@@ -59,8 +62,8 @@ class Run(Base):
     requested_by: Mapped[str | None] = mapped_column(Text)
     submitted_by: Mapped[str | None] = mapped_column(Text)
     labels: Mapped[dict[str, str]] = mapped_column(JSONB)
-    spec: Mapped[dict[str, Any]] = mapped_column(JSONB)
-    status: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    spec: Mapped[JsonObject] = mapped_column(JSONB)
+    status: Mapped[JsonObject] = mapped_column(JSONB)
 
     __table_args__ = (
         Index("ix_runs_project_created_uid", "project", text("created DESC"), text("uid DESC")),
@@ -128,7 +131,7 @@ class ProjectBytes(Base):
 
 
 class AttemptProgress(Base):
-    """The last progress that an attempt told."""
+    """The last progress that an attempt reported."""
 
     __tablename__ = "attempt_progress"
     run_uid: Mapped[str] = mapped_column(Uid, primary_key=True)
@@ -162,11 +165,11 @@ class Checkpoint(Base):
 
 
 class RunMetadata(Base):
-    """What a run told of itself."""
+    """The metadata that a run has set."""
 
     __tablename__ = "run_metadata"
     run_uid: Mapped[str] = mapped_column(Uid, primary_key=True)
-    data: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    data: Mapped[JsonObject] = mapped_column(JSONB)
     at: Mapped[datetime] = mapped_column(Timestamp)
 
 
@@ -198,14 +201,14 @@ class LogChunk(Base):
 
 
 class LogEnd(Base):
-    """How the log of a pod ended for us: ``complete``, ``truncated`` or ``lost``. Without it the run isn't deleted."""
+    """How the log of a pod ended. Without it the run isn't deleted."""
 
     __tablename__ = "log_ends"
     run_uid: Mapped[str] = mapped_column(Uid, primary_key=True)
     attempt: Mapped[int] = mapped_column(Integer, primary_key=True)
     pod_uid: Mapped[str] = mapped_column(Text, primary_key=True)
     pod_name: Mapped[str] = mapped_column(Text)
-    mark: Mapped[str] = mapped_column(Text)
+    mark: Mapped[LogMark] = mapped_column(Text)
     reason: Mapped[str | None] = mapped_column(Text)
     at: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
 

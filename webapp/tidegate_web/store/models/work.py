@@ -1,7 +1,7 @@
 """Work that is under way: keys of creations, acts on many runs, events to publish, webhooks to send."""
 
 from datetime import datetime
-from typing import Any
+from typing import Literal
 
 from sqlalchemy import (
     BigInteger,
@@ -19,7 +19,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
+from tidegate_web.shared.json_types import JsonObject
 from tidegate_web.store.models.base import Base, Timestamp, Uid
+
+BulkAction = Literal["cancel", "replay", "delete"]
+DeliveryState = Literal["pending", "delivered", "failed"]
 
 
 class IdempotencyKey(Base):
@@ -36,7 +40,7 @@ class IdempotencyKey(Base):
 
 
 class MetRun(Base):
-    """A run that an idempotency key of another run has met, whoever made it: that one may look how it fares."""
+    """A run that an idempotency key of another run has met, also of another author: the first may read its status."""
 
     __tablename__ = "met_runs"
     run_uid: Mapped[str] = mapped_column(Uid, primary_key=True)
@@ -50,7 +54,7 @@ class BulkOperation(Base):
     __tablename__ = "bulk_operations"
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     project: Mapped[str] = mapped_column(Text)
-    action: Mapped[str] = mapped_column(Text)
+    action: Mapped[BulkAction] = mapped_column(Text)
     requested_by: Mapped[str] = mapped_column(Text)
     address: Mapped[str] = mapped_column(Text)
     tasks: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
@@ -84,12 +88,12 @@ class BulkItem(Base):
 
 
 class Outbox(Base):
-    """Events written with the change that they tell of, until they are published."""
+    """Events written with the change that they report, until they are published."""
 
     __tablename__ = "outbox"
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     project: Mapped[str] = mapped_column(Text)
-    event: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    event: Mapped[JsonObject] = mapped_column(JSONB)
     created: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
 
 
@@ -110,14 +114,14 @@ class Webhook(Base):
 
 
 class WebhookDelivery(Base):
-    """One thing to tell a webhook: ``pending`` until it is ``delivered`` or ``failed``."""
+    """One request to a webhook: ``pending`` until it is ``delivered`` or ``failed``."""
 
     __tablename__ = "webhook_deliveries"
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     webhook_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("webhooks.id", ondelete="CASCADE"))
     run_uid: Mapped[str | None] = mapped_column(Uid)
-    payload: Mapped[dict[str, Any]] = mapped_column(JSONB)
-    state: Mapped[str] = mapped_column(Text, server_default="pending")
+    payload: Mapped[JsonObject] = mapped_column(JSONB)
+    state: Mapped[DeliveryState] = mapped_column(Text, server_default="pending")
     attempts: Mapped[int] = mapped_column(Integer, server_default="0")
     next_at: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
     last_at: Mapped[datetime | None] = mapped_column(Timestamp)

@@ -8,14 +8,17 @@ nor its changes have to count.
 import json
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Final
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, Integer, cast, func, select, text
 
 from tidegate_web.shared.archive_bound import ArchiveBound
-from tidegate_web.store.models import AnyRow, Run
+from tidegate_web.store.models import Run
 from tidegate_web.store.queries import project_bytes, run_keys
 from tidegate_web.store.records import NOT_STORED
+from tidegate_web.store.rows import all_rows
 
 SMALL_BYTES: Final = 1024
 """A field of this size is kept in any case."""
@@ -31,6 +34,13 @@ _CUT_RUNS: Final = text(
     f"UPDATE runs SET spec = {_CUT % 'spec'}, status = {_CUT % 'status'}"  # noqa: S608 - our own names
     " WHERE uid = ANY (CAST(:uids AS uuid[])) AND created BETWEEN :first AND :last"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class _SizeRow:
+    uid: str
+    project: str
+    bytes: int
 
 
 def count(connection: Connection, *, uids: Sequence[str], bound: ArchiveBound) -> None:
@@ -58,8 +68,7 @@ def count(connection: Connection, *, uids: Sequence[str], bound: ArchiveBound) -
     project_bytes.add(connection, grown)
 
 
-def _sizes(connection: Connection, places: dict[str, Any]) -> Sequence[AnyRow]:
+def _sizes(connection: Connection, places: dict[str, datetime]) -> list[_SizeRow]:
     wanted = run_keys.rows_of(places, uid=Run.uid, created=Run.created)
-    return connection.execute(
-        select(Run.uid, Run.project, SIZE.label("bytes")).where(*wanted, Run.deleted_at.is_not(None))
-    ).all()
+    archived = select(Run.uid, Run.project, SIZE.label("bytes")).where(*wanted, Run.deleted_at.is_not(None))
+    return all_rows(_SizeRow, connection.execute(archived))

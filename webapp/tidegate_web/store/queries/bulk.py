@@ -1,17 +1,51 @@
 """Bulk operations: what they are about is fixed when they are accepted, and each item is noted as it is done."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import BigInteger, Connection, Select, cast, delete, func, insert, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from tidegate_web.store.models import AnyRow, BulkItem, BulkOperation, Uid
+from tidegate_web.store.models import BulkItem, BulkOperation, Uid
+from tidegate_web.store.models.work import BulkAction
+from tidegate_web.store.rows import all_rows, row_or_none
+
+OPERATION = (
+    BulkOperation.id, BulkOperation.project, BulkOperation.action, BulkOperation.requested_by, BulkOperation.address,
+    BulkOperation.tasks, BulkOperation.total, BulkOperation.done, BulkOperation.failed, BulkOperation.created,
+    BulkOperation.finished, BulkOperation.aborted,
+)  # fmt: skip
 
 
-def create(connection: Connection, **values: Any) -> int:
-    """An operation without items yet; nobody sees it before the transaction ends."""
+@dataclass(frozen=True, slots=True)
+class OperationRow:
+    """A bulk operation, and how far it is."""
+
+    id: int
+    project: str
+    action: BulkAction
+    requested_by: str
+    address: str
+    tasks: list[str] | None
+    total: int
+    done: int
+    failed: int
+    created: datetime
+    finished: datetime | None
+    aborted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ItemProblemRow:
+    """An item that failed, and why."""
+
+    uid: str
+    problem: str | None
+
+
+def create(connection: Connection, **values: object) -> int:
+    """An operation without items yet; it isn't visible before the transaction ends."""
     return connection.execute(insert(BulkOperation).values(**values).returning(BulkOperation.id)).scalar_one()
 
 
@@ -25,7 +59,7 @@ def add_matching(connection: Connection, *, operation: int, matching: Select[str
     return _add(connection, operation, matching)
 
 
-def _add(connection: Connection, operation: int, uids: Select[Any]) -> int:
+def _add(connection: Connection, operation: int, uids: Select[str]) -> int:
     found = uids.subquery()
     rows = select(cast(literal(operation), BigInteger), *found.c)
     total = connection.execute(
@@ -35,24 +69,24 @@ def _add(connection: Connection, operation: int, uids: Select[Any]) -> int:
     return total
 
 
-def get(connection: Connection, *, project: str, operation: int) -> AnyRow | None:
-    return connection.execute(
-        select(*BulkOperation.__table__.columns).where(BulkOperation.project == project, BulkOperation.id == operation)
-    ).one_or_none()
+def get(connection: Connection, *, project: str, operation: int) -> OperationRow | None:
+    found = select(*OPERATION).where(BulkOperation.project == project, BulkOperation.id == operation)
+    return row_or_none(OperationRow, connection.execute(found).one_or_none())
 
 
-def problems(connection: Connection, *, operation: int, limit: int) -> Sequence[AnyRow]:
+def problems(connection: Connection, *, operation: int, limit: int) -> list[ItemProblemRow]:
     """Some of the items that failed, and why."""
-    return connection.execute(
+    failed = (
         select(BulkItem.uid, BulkItem.problem)
         .where(BulkItem.operation_id == operation, BulkItem.problem.is_not(None))
         .order_by(BulkItem.uid)
         .limit(limit)
-    ).all()
+    )
+    return all_rows(ItemProblemRow, connection.execute(failed))
 
 
-def claim(connection: Connection, *, worker: str, now: datetime, silent_since: datetime) -> AnyRow | None:
-    """An operation that goes on and is this worker's, or nobody's, or of one that has been silent; the one that was
+def claim(connection: Connection, *, worker: str, now: datetime, silent_since: datetime) -> OperationRow | None:
+    """An operation that goes on and is this worker's, or free, or of one that has been silent; the one that was
     worked at least lately, so that one that must wait holds up no other."""
     free = or_(
         BulkOperation.worker == worker,
@@ -67,12 +101,10 @@ def claim(connection: Connection, *, worker: str, now: datetime, silent_since: d
         .with_for_update(skip_locked=True)
         .scalar_subquery()
     )
-    return connection.execute(
-        update(BulkOperation)
-        .where(BulkOperation.id == oldest)
-        .values(worker=worker, heard=now)
-        .returning(*BulkOperation.__table__.columns)
-    ).one_or_none()
+    claimed = (
+        update(BulkOperation).where(BulkOperation.id == oldest).values(worker=worker, heard=now).returning(*OPERATION)
+    )
+    return row_or_none(OperationRow, connection.execute(claimed).one_or_none())
 
 
 def give_back(connection: Connection, *, worker: str) -> None:

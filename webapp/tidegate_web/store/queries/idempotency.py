@@ -1,19 +1,30 @@
 """Idempotency keys: reserved before a run is created, finished with its uid, forgotten after their time."""
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, delete, select
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
-from tidegate_web.store.models import AnyRow, IdempotencyKey
+from tidegate_web.store.models import IdempotencyKey
+from tidegate_web.store.rows import row_of
 
 KEPT = timedelta(days=30)
 PLACE = (IdempotencyKey.project, IdempotencyKey.task, IdempotencyKey.key)
 
 
+@dataclass(frozen=True, slots=True)
+class ReservationRow:
+    """What is kept of a key; ``run_uid`` once its run is made."""
+
+    digest: bytes
+    run_uid: str | None
+    created: datetime
+
+
 def reserve(
     connection: Connection, *, project: str, task: str, key: str, digest: bytes, now: datetime, before: datetime
-) -> AnyRow | None:
+) -> ReservationRow | None:
     """Take a key that is free or was taken before a time; what is kept of one that isn't, None when it is ours now."""
     statement = pg_insert(IdempotencyKey).values(project=project, task=task, key=key, digest=digest, created=now)
     taken = statement.on_conflict_do_update(
@@ -29,13 +40,13 @@ def reserve(
             return None
         # Released in between? Then it can be taken.
         if (row := connection.execute(kept).one_or_none()) is not None:
-            return row
+            return row_of(ReservationRow, row)
 
 
 def finish(
     connection: Connection, *, project: str, task: str, key: str, digest: bytes, run_uid: str, created: datetime
 ) -> None:
-    """Note the run of a key, also when somebody has released it meanwhile."""
+    """Note the run of a key, also when another request has released it meanwhile."""
     statement = pg_insert(IdempotencyKey).values(
         project=project, task=task, key=key, digest=digest, run_uid=run_uid, created=created
     )

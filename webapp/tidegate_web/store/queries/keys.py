@@ -1,9 +1,9 @@
 """API keys: written once, found by their hash, shown by their beginning."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
@@ -20,12 +20,81 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
-from tidegate_web.store.models import AnyRow, ApiKey, Member, User
+from tidegate_web.store.models import ApiKey, Member, User
+from tidegate_web.store.rows import all_rows, row_of, row_or_none
 
 SHOWN = (
     ApiKey.id, ApiKey.project, ApiKey.name, ApiKey.prefix, ApiKey.role, ApiKey.tasks, ApiKey.created,
     ApiKey.created_by, ApiKey.expires, ApiKey.last_used, ApiKey.revoked,
 )  # fmt: skip
+GOOD = (
+    ApiKey.id, ApiKey.key_hash, ApiKey.project, ApiKey.prefix, ApiKey.role, ApiKey.tasks, ApiKey.last_used,
+    ApiKey.owner_id, ApiKey.expires,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRow:
+    """An API key as people see it."""
+
+    id: int
+    project: str
+    name: str
+    prefix: str
+    role: int
+    tasks: list[str] | None
+    created: datetime
+    created_by: str
+    expires: datetime | None
+    last_used: datetime | None
+    revoked: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ListedKeyRow(KeyRow):
+    """A key in its project's list."""
+
+    active: bool
+    """Whether it may be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnedKeyRow(KeyRow):
+    """A key that a user answers for, with its hash."""
+
+    key_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class GoodKeyRow:
+    """A key that may be used: what a request of it needs."""
+
+    id: int
+    key_hash: bytes
+    project: str
+    prefix: str
+    role: int
+    tasks: list[str] | None
+    last_used: datetime | None
+    owner_id: int | None
+    expires: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRightsRow:
+    """What a key may do in its project."""
+
+    role: int
+    tasks: list[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class RevokedKeyRow:
+    """A key that was just ended."""
+
+    project: str
+    prefix: str
+    key_hash: bytes
 
 
 def create(
@@ -40,8 +109,8 @@ def create(
     created_by: str,
     owner_id: int | None,
     expires: datetime | None,
-) -> AnyRow:
-    return connection.execute(
+) -> KeyRow:
+    added = (
         pg_insert(ApiKey)
         .values(
             project=project,
@@ -55,21 +124,22 @@ def create(
             expires=expires,
         )
         .returning(*SHOWN)
-    ).one()
+    )
+    return row_of(KeyRow, connection.execute(added).one())
 
 
-def listed(connection: Connection, *, project: str, now: datetime, prefix: str | None = None) -> list[AnyRow]:
-    """The keys of a project that aren't revoked, newest first; those that begin so. ``active``: whether it may be used."""
+def listed(connection: Connection, *, project: str, now: datetime, prefix: str | None = None) -> list[ListedKeyRow]:
+    """The keys of a project that aren't revoked, newest first; those that begin so."""
     active = and_(*_may_be_used()).label("active")
     statement = select(*SHOWN, active).where(ApiKey.project == project, ApiKey.revoked.is_(None))
     if prefix is not None:
         statement = statement.where(ApiKey.prefix.startswith(prefix, autoescape=True))
-    return list(connection.execute(statement.order_by(ApiKey.id.desc()), {"now": now}))
+    return all_rows(ListedKeyRow, connection.execute(statement.order_by(ApiKey.id.desc()), {"now": now}))
 
 
-def good(connection: Connection, *, key_hashes: Collection[bytes], now: datetime) -> dict[bytes, AnyRow]:
+def good(connection: Connection, *, key_hashes: Collection[bytes], now: datetime) -> dict[bytes, GoodKeyRow]:
     """Those of these hashes' keys that may be used, by hash; notes that they were, at most once a minute."""
-    rows = connection.execute(_good(), {"key_hashes": list(key_hashes), "now": now}).all()
+    rows = all_rows(GoodKeyRow, connection.execute(_good(), {"key_hashes": list(key_hashes), "now": now}))
     before = now - timedelta(minutes=1)
     seen = [row.id for row in rows if row.last_used is None or row.last_used < before]
     if seen:
@@ -79,11 +149,9 @@ def good(connection: Connection, *, key_hashes: Collection[bytes], now: datetime
 
 
 @cache
-def _good() -> Select[*tuple[Any, ...]]:
+def _good() -> Select[int, bytes, str, str, int, list[str] | None, datetime | None, int | None, datetime | None]:
     """Made once: every request of a pipeline asks it."""
-    needed = (ApiKey.id, ApiKey.key_hash, ApiKey.project, ApiKey.prefix, ApiKey.role, ApiKey.tasks, ApiKey.last_used,
-              ApiKey.owner_id, ApiKey.expires)  # fmt: skip
-    return select(*needed).where(
+    return select(*GOOD).where(
         ApiKey.key_hash == any_(bindparam("key_hashes", type_=ARRAY(LargeBinary))), *_may_be_used()
     )
 
@@ -110,54 +178,55 @@ def _owner_may() -> ColumnElement[bool]:
     return owner.correlate(ApiKey).exists()
 
 
-def usable(connection: Connection, *, project: str, prefix: str, now: datetime) -> AnyRow | None:
-    """The key of this beginning, where it may be used: its role and tasks."""
+def usable(connection: Connection, *, project: str, prefix: str, now: datetime) -> KeyRightsRow | None:
+    """The key of this beginning, where it may be used."""
     found = select(ApiKey.role, ApiKey.tasks).where(ApiKey.project == project, ApiKey.prefix == prefix, *_may_be_used())
-    return connection.execute(found, {"now": now}).first()
+    return row_or_none(KeyRightsRow, connection.execute(found, {"now": now}).first())
 
 
-def revoke(connection: Connection, *, project: str, key_id: int, now: datetime) -> AnyRow | None:
+def revoke(connection: Connection, *, project: str, key_id: int, now: datetime) -> RevokedKeyRow | None:
     """End a key for good; None when there is no such key, or it was revoked before."""
-    return connection.execute(
+    ended = (
         update(ApiKey)
         .where(ApiKey.project == project, ApiKey.id == key_id, ApiKey.revoked.is_(None))
         .values(revoked=now)
-        .returning(ApiKey.prefix, ApiKey.key_hash)
-    ).one_or_none()
+        .returning(ApiKey.project, ApiKey.prefix, ApiKey.key_hash)
+    )
+    return row_or_none(RevokedKeyRow, connection.execute(ended).one_or_none())
 
 
-def owned(connection: Connection, *, owner_id: int, lock: bool = False) -> list[AnyRow]:
+def owned(connection: Connection, *, owner_id: int, lock: bool = False) -> list[OwnedKeyRow]:
     """The keys that a user answers for and that aren't revoked, newest first."""
     statement = (
         select(*SHOWN, ApiKey.key_hash)
         .where(ApiKey.owner_id == owner_id, ApiKey.revoked.is_(None))
         .order_by(ApiKey.id.desc())
     )
-    return list(connection.execute(statement.with_for_update() if lock else statement))
+    return all_rows(OwnedKeyRow, connection.execute(statement.with_for_update() if lock else statement))
 
 
 def hand_over(connection: Connection, *, owner_id: int, to: int) -> None:
-    """Have somebody else answer for the keys of a user."""
+    """Have another user answer for the keys of a user."""
     connection.execute(update(ApiKey).where(ApiKey.owner_id == owner_id, ApiKey.revoked.is_(None)).values(owner_id=to))
 
 
-def take_over(connection: Connection, *, project: str, key_id: int, owner_id: int | None) -> AnyRow | None:
+def take_over(connection: Connection, *, project: str, key_id: int, owner_id: int | None) -> KeyRow | None:
     """Have another user answer for a key that isn't revoked; None when there is no such key."""
-    return connection.execute(
+    taken = (
         update(ApiKey)
         .where(ApiKey.project == project, ApiKey.id == key_id, ApiKey.revoked.is_(None))
         .values(owner_id=owner_id)
         .returning(*SHOWN)
-    ).one_or_none()
-
-
-def revoke_owned(connection: Connection, *, owner_id: int, now: datetime) -> list[AnyRow]:
-    """End all keys that a user answers for; those that were ended."""
-    return list(
-        connection.execute(
-            update(ApiKey)
-            .where(ApiKey.owner_id == owner_id, ApiKey.revoked.is_(None))
-            .values(revoked=now)
-            .returning(ApiKey.project, ApiKey.prefix, ApiKey.key_hash)
-        )
     )
+    return row_or_none(KeyRow, connection.execute(taken).one_or_none())
+
+
+def revoke_owned(connection: Connection, *, owner_id: int, now: datetime) -> list[RevokedKeyRow]:
+    """End all keys that a user answers for; those that were ended."""
+    ended = (
+        update(ApiKey)
+        .where(ApiKey.owner_id == owner_id, ApiKey.revoked.is_(None))
+        .values(revoked=now)
+        .returning(ApiKey.project, ApiKey.prefix, ApiKey.key_hash)
+    )
+    return all_rows(RevokedKeyRow, connection.execute(ended))

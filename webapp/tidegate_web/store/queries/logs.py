@@ -1,7 +1,6 @@
 """Log chunks and their end marks."""
 
 import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,8 +9,10 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from typing_extensions import TypedDict
 
 from tidegate_web.shared.documented import documented
-from tidegate_web.store.models import AnyRow, LogChunk, LogEnd
+from tidegate_web.store.models import LogChunk, LogEnd
+from tidegate_web.store.models.runs import LogMark
 from tidegate_web.store.records import clean
+from tidegate_web.store.rows import all_rows
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,7 +57,7 @@ class End:
     attempt: int
     pod_uid: str
     pod_name: str
-    mark: str
+    mark: LogMark
     reason: str | None = None
 
 
@@ -90,6 +91,18 @@ class StoredChunk:
             "offset": self.position,
             "text": self.text,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class LogEndRow:
+    """The end mark of a pod's log."""
+
+    attempt: int
+    pod_uid: str
+    pod_name: str
+    mark: LogMark
+    reason: str | None
+    at: datetime
 
 
 def packed(chunk: Chunk) -> bytes:
@@ -164,13 +177,14 @@ def run_of_pod(connection: Connection, *, run_uid: str, run_created: datetime, p
     ).scalar_one_or_none()
 
 
-def ends(connection: Connection, *, run_uid: str) -> Sequence[AnyRow]:
+def ends(connection: Connection, *, run_uid: str) -> list[LogEndRow]:
     """The end marks of a run's pods."""
-    return connection.execute(
+    marks = (
         select(LogEnd.attempt, LogEnd.pod_uid, LogEnd.pod_name, LogEnd.mark, LogEnd.reason, LogEnd.at)
         .where(LogEnd.run_uid == run_uid)
         .order_by(LogEnd.attempt, LogEnd.at)
-    ).all()
+    )
+    return all_rows(LogEndRow, connection.execute(marks))
 
 
 def chunks(

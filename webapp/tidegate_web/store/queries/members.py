@@ -7,7 +7,8 @@ from datetime import datetime
 from sqlalchemy import Connection, delete, exists, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
-from tidegate_web.store.models import AnyRow, Invitation, Member, User
+from tidegate_web.store.models import Invitation, Member, User
+from tidegate_web.store.rows import all_rows, row_of, row_or_none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,26 +25,74 @@ class NewInvitation:
     """Whether its link goes out by mail alone."""
 
 
+INVITATION = (
+    Invitation.id, Invitation.project, Invitation.email, Invitation.role, Invitation.created, Invitation.created_by,
+    Invitation.expires, Invitation.mailed,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class MemberRow:
+    """A user as a member of a project."""
+
+    id: int
+    email: str
+    name: str
+    disabled_at: datetime | None
+    role: int
+    by_group: bool
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class InvitationRow:
+    """An invitation into a project."""
+
+    id: int
+    project: str
+    email: str
+    role: int
+    created: datetime
+    created_by: str
+    expires: datetime
+    mailed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OpenInvitationRow(InvitationRow):
+    """An invitation that can be accepted."""
+
+    known: bool
+    """Whether the address is a user's."""
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawnInvitationRow:
+    """An invitation that was just taken back."""
+
+    id: int
+    email: str
+
+
 def roles_of(connection: Connection, *, user_id: int) -> dict[str, int]:
     """What a user is, by project."""
     rows = connection.execute(select(Member.project, Member.role).where(Member.user_id == user_id))
     return {row.project: row.role for row in rows}
 
 
-def listed(connection: Connection, *, project: str) -> list[AnyRow]:
+def listed(connection: Connection, *, project: str) -> list[MemberRow]:
     """The members of a project, by email."""
-    return list(
-        connection.execute(
-            select(User.id, User.email, User.name, User.disabled_at, Member.role, Member.by_group, Member.created)
-            .join(User, User.id == Member.user_id)
-            .where(Member.project == project)
-            .order_by(User.email)
-        )
+    found = (
+        select(User.id, User.email, User.name, User.disabled_at, Member.role, Member.by_group, Member.created)
+        .join(User, User.id == Member.user_id)
+        .where(Member.project == project)
+        .order_by(User.email)
     )
+    return all_rows(MemberRow, connection.execute(found))
 
 
 def put(connection: Connection, *, project: str, user_id: int, role: int, by: str, by_group: bool = False) -> None:
-    """Make somebody a member, or another kind of one."""
+    """Give a user a role in a project, whether or not they had one."""
     statement = pg_insert(Member).values(project=project, user_id=user_id, role=role, created_by=by, by_group=by_group)
     connection.execute(
         statement.on_conflict_do_update(
@@ -78,14 +127,14 @@ def follow_groups(connection: Connection, *, user_id: int, roles: Mapping[str, i
         )
 
 
-def invite(connection: Connection, new: NewInvitation) -> AnyRow:
+def invite(connection: Connection, new: NewInvitation) -> InvitationRow:
     """Write an invitation down; an open one of the same address and project is replaced."""
     connection.execute(
         delete(Invitation).where(
             Invitation.project == new.project, Invitation.email == new.email, Invitation.accepted.is_(None)
         )
     )
-    return connection.execute(
+    added = (
         pg_insert(Invitation)
         .values(
             project=new.project,
@@ -96,28 +145,31 @@ def invite(connection: Connection, new: NewInvitation) -> AnyRow:
             expires=new.expires,
             mailed=new.mailed,
         )
-        .returning(*Invitation.__table__.columns)
-    ).one()
-
-
-def invitations(connection: Connection, *, project: str) -> list[AnyRow]:
-    """Those that nobody has accepted yet, newest first."""
-    return list(
-        connection.execute(
-            select(*Invitation.__table__.columns)
-            .where(Invitation.project == project, Invitation.accepted.is_(None))
-            .order_by(Invitation.id.desc())
-        )
+        .returning(*INVITATION)
     )
+    return row_of(InvitationRow, connection.execute(added).one())
 
 
-def invitation(connection: Connection, *, token_hash: bytes, now: datetime, lock: bool = False) -> AnyRow | None:
-    """The open invitation of this token, and whether the address is a user's (``known``)."""
+def invitations(connection: Connection, *, project: str) -> list[InvitationRow]:
+    """The open ones of a project, newest first."""
+    found = (
+        select(*INVITATION)
+        .where(Invitation.project == project, Invitation.accepted.is_(None))
+        .order_by(Invitation.id.desc())
+    )
+    return all_rows(InvitationRow, connection.execute(found))
+
+
+def invitation(
+    connection: Connection, *, token_hash: bytes, now: datetime, lock: bool = False
+) -> OpenInvitationRow | None:
+    """The open invitation of this token."""
     known = exists().where(User.email == Invitation.email).label("known")
-    statement = select(*Invitation.__table__.columns, known).where(
+    statement = select(*INVITATION, known).where(
         Invitation.token_hash == token_hash, Invitation.accepted.is_(None), Invitation.expires > now
     )
-    return connection.execute(statement.with_for_update(of=Invitation) if lock else statement).one_or_none()
+    found = connection.execute(statement.with_for_update(of=Invitation) if lock else statement)
+    return row_or_none(OpenInvitationRow, found.one_or_none())
 
 
 def is_invited(connection: Connection, *, email: str, now: datetime) -> bool:
@@ -128,16 +180,15 @@ def is_invited(connection: Connection, *, email: str, now: datetime) -> bool:
     return connection.execute(statement.limit(1)).first() is not None
 
 
-def invitations_of(connection: Connection, *, email: str, now: datetime) -> list[AnyRow]:
+def invitations_of(connection: Connection, *, email: str, now: datetime) -> list[InvitationRow]:
     """The open invitations of an address, held until the end of the transaction."""
-    return list(
-        connection.execute(
-            select(*Invitation.__table__.columns)
-            .where(Invitation.email == email, Invitation.accepted.is_(None), Invitation.expires > now)
-            .order_by(Invitation.id)
-            .with_for_update()
-        )
+    found = (
+        select(*INVITATION)
+        .where(Invitation.email == email, Invitation.accepted.is_(None), Invitation.expires > now)
+        .order_by(Invitation.id)
+        .with_for_update()
     )
+    return all_rows(InvitationRow, connection.execute(found))
 
 
 def withdraw_by(connection: Connection, *, email: str) -> int:
@@ -150,10 +201,11 @@ def accepted(connection: Connection, *, invitation_id: int, now: datetime) -> No
     connection.execute(update(Invitation).where(Invitation.id == invitation_id).values(accepted=now))
 
 
-def withdraw(connection: Connection, *, project: str, invitation_id: int) -> AnyRow | None:
+def withdraw(connection: Connection, *, project: str, invitation_id: int) -> WithdrawnInvitationRow | None:
     """Take an invitation back; None when there is no open one."""
-    return connection.execute(
+    gone = (
         delete(Invitation)
         .where(Invitation.project == project, Invitation.id == invitation_id, Invitation.accepted.is_(None))
         .returning(Invitation.id, Invitation.email)
-    ).one_or_none()
+    )
+    return row_or_none(WithdrawnInvitationRow, connection.execute(gone).one_or_none())

@@ -1,20 +1,20 @@
-"""What runs tell of themselves: one JSON object a run, changed by one request at a time."""
+"""What runs report of themselves: one JSON object a run, changed by one request at a time."""
 
 import json
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Connection, Text, cast, false, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from tidegate_web.shared.archive_bound import NO_BOUND, ArchiveBound
+from tidegate_web.shared.json_types import JsonObject
 from tidegate_web.store.models import Outbox, Run, RunMetadata
 from tidegate_web.store.queries import project_bytes, run_keys
 
 
-def of_run(connection: Connection, *, run_uid: str) -> dict[str, Any]:
-    """The metadata of a run, empty when it told none."""
+def of_run(connection: Connection, *, run_uid: str) -> JsonObject:
+    """The metadata of a run, empty when it has none."""
     found = connection.execute(select(RunMetadata.data).where(RunMetadata.run_uid == run_uid)).scalar_one_or_none()
     return {} if found is None else dict(found)
 
@@ -25,9 +25,9 @@ def change(
     project: str,
     run_uid: str,
     at: datetime,
-    apply: Callable[[dict[str, Any]], dict[str, Any]],
+    apply: Callable[[JsonObject], JsonObject],
     bound: ArchiveBound = NO_BOUND,
-) -> dict[str, Any]:
+) -> JsonObject:
     """Make the metadata what ``apply`` makes of it, ProjectFullError where there is no room for that. Others that change it at the
     same time wait for us."""
     made = connection.execute(
@@ -49,10 +49,10 @@ def change(
     return after
 
 
-def tell(
+def report(
     connection: Connection, *, project: str, run_uid: str, run_name: str, attempt: int, changed: list[str]
 ) -> None:
-    """An event for viewers: which keys changed, not to what. It tells nothing of the phase."""
+    """An event for viewers: which keys changed, not to what. It says nothing about the phase."""
     places = run_keys.created(connection, [run_uid])
     mine = run_keys.rows_of(places, uid=Run.uid, created=Run.created) if places else [false()]
     tags = connection.execute(select(Run.tags).where(*mine)).scalar_one_or_none()

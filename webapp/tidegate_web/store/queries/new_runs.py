@@ -1,7 +1,7 @@
 """What the creation of runs leaves: their rows with an event each, their idempotency keys, and who did it. One statement,
 for one run as for a thousand, and so one round trip and one transaction.
 
-The mirror writes the same rows at the same time (``runs.upsert``). Whoever is second waits for the first, and both take the
+The mirror writes the same rows at the same time (``runs.upsert``). The second of them waits for the first, and both take the
 locks in one order: ``run_keys``, ``runs``, ``idempotency_keys``, each by uid. In a statement of many parts only what a part
 reads of another says which comes first; hence the joins with ``key`` and ``run``.
 """
@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import Any
 
 from sqlalchemy import Connection, Engine, TextClause, text
 from sqlalchemy.exc import IntegrityError
@@ -42,7 +41,7 @@ class NewRun:
     record: RunRecord
     submitted_by: str
     key: UsedKey | None = None
-    audit: Mapping[str, Any] | None = None
+    audit: Mapping[str, object] | None = None
     """The audit row of its creation, where that is its own."""
 
 
@@ -71,7 +70,7 @@ def _write(engine: Engine, values: Mapping[str, str]) -> None:
         connection.execute(_keep(), values)
 
 
-def _json(rows: Iterable[Mapping[str, Any]]) -> str:
+def _json(rows: Iterable[Mapping[str, object]]) -> str:
     return json.dumps(list(rows), default=datetime.isoformat, separators=(",", ":"))
 
 
@@ -89,7 +88,7 @@ WITH new AS MATERIALIZED (
 ), run AS (
   INSERT INTO runs ({columns}) SELECT {columns} FROM new LEFT JOIN key USING (uid) ORDER BY uid
   ON CONFLICT (uid, created) DO UPDATE SET submitted_by = coalesce(runs.submitted_by, excluded.submitted_by) RETURNING uid
-), told AS (
+), event AS (
   INSERT INTO outbox (project, event)
   SELECT new.project, events.event FROM jsonb_to_recordset(CAST(:events AS jsonb)) AS events (uid uuid, event jsonb)
   JOIN key USING (uid) JOIN new USING (uid) ORDER BY uid

@@ -5,6 +5,7 @@ specs of Tasks follow in steps, for they may be many. What the target has alread
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +14,6 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from tidegate_web.store.models import (
-    AnyRow,
     ApiKey,
     Audit,
     Base,
@@ -31,6 +31,20 @@ from tidegate_web.store.models import (
     Webhook,
 )
 from tidegate_web.store.queries import project_bytes, run_keys, runs
+from tidegate_web.store.rows import all_rows
+
+MOVE = (ProjectMove.source, ProjectMove.target, ProjectMove.runs_before, ProjectMove.begun, ProjectMove.completed)
+
+
+@dataclass(frozen=True, slots=True)
+class MoveRow:
+    """A move of a project's rows to another name."""
+
+    source: str
+    target: str
+    runs_before: datetime | None
+    begun: datetime
+    completed: datetime | None
 
 
 def begin(connection: Connection, *, source: str, target: str, runs_before: datetime | None) -> None:
@@ -53,23 +67,22 @@ def begin(connection: Connection, *, source: str, target: str, runs_before: date
     _merge(connection, ProjectSettings, (), source=source, target=target)
 
 
-def open_moves(connection: Connection, *, project: str) -> list[AnyRow]:
+def open_moves(connection: Connection, *, project: str) -> list[MoveRow]:
     """The moves to and from a project, in the order in which they began."""
-    return list(
-        connection.execute(
-            select(*ProjectMove.__table__.columns)
-            .where((ProjectMove.source == project) | (ProjectMove.target == project))
-            .order_by(ProjectMove.begun)
-        )
+    found = (
+        select(*MOVE)
+        .where((ProjectMove.source == project) | (ProjectMove.target == project))
+        .order_by(ProjectMove.begun)
     )
+    return all_rows(MoveRow, connection.execute(found))
 
 
-def step(connection: Connection, move: AnyRow, *, limit: int, now: datetime) -> bool:
+def step(connection: Connection, move: MoveRow, *, limit: int, now: datetime) -> bool:
     """Move up to so many rows; False when none are left."""
     return step_of_runs(connection, move, limit=limit, now=now) or _step_of_others(connection, move, limit=limit)
 
 
-def step_of_runs(connection: Connection, move: AnyRow, *, limit: int, now: datetime) -> bool:
+def step_of_runs(connection: Connection, move: MoveRow, *, limit: int, now: datetime) -> bool:
     """Move up to so many runs; False when none are left. Those that should be in the cluster went with their namespace."""
     older = () if move.runs_before is None else (RunKey.created < move.runs_before,)
     places = {
@@ -87,7 +100,7 @@ def step_of_runs(connection: Connection, move: AnyRow, *, limit: int, now: datet
     return True
 
 
-def _step_of_others(connection: Connection, move: AnyRow, *, limit: int) -> bool:
+def _step_of_others(connection: Connection, move: MoveRow, *, limit: int) -> bool:
     some = select(Audit.id).where(Audit.project == move.source).limit(limit)
     moved = connection.execute(update(Audit).where(Audit.id.in_(some)).values(project=move.target).returning(Audit.id))
     if moved.first() is not None:
@@ -124,7 +137,7 @@ def _merge(
     return bool(moved.first() or left.first())
 
 
-def complete(connection: Connection, move: AnyRow, *, now: datetime) -> None:
+def complete(connection: Connection, move: MoveRow, *, now: datetime) -> None:
     """Open both projects. A former project that is empty now, because its data went back, is forgotten."""
     connection.execute(update(ProjectMove).where(ProjectMove.source == move.source).values(completed=now))
     if "@" in move.source:

@@ -2,9 +2,21 @@
 
 from collections import Counter
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Text, case, cast, delete, func, literal, or_, select, table
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    TableClause,
+    Text,
+    case,
+    cast,
+    delete,
+    func,
+    literal,
+    or_,
+    select,
+    table,
+)
 from sqlalchemy import column as sql_column
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -122,6 +134,6 @@ def uids_of(connection: Connection, month: Month, *, after: str, limit: int) -> 
     )
 
 
-def _partition(month: Month) -> Any:
+def _partition(month: Month) -> TableClause:
     columns = [sql_column(name, Run.__table__.c[name].type) for name in ("uid", "project", "finished_at", "deleted_at")]
     return table(month.partition_of("runs"), *columns)

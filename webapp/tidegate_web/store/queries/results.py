@@ -65,7 +65,7 @@ def save(
 def _growth(
     connection: Connection, column: InstrumentedAttribute[bytes], *mine: ColumnElement[bool], packed: bytes
 ) -> int:
-    """What this takes more than what it replaces, which nobody else replaces meanwhile."""
+    """What this takes more than what it replaces, which no other request replaces meanwhile."""
     replaced = select(func.octet_length(column)).where(*mine).with_for_update()
     before = connection.execute(replaced).scalar_one_or_none()
     return project_bytes.document(len(packed)) - project_bytes.document(before)

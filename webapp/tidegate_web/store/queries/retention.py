@@ -7,7 +7,10 @@ from datetime import datetime
 from sqlalchemy import BigInteger, Boolean, Connection, Text, and_, cast, column, func, or_, select, update
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from tidegate_web.store.models import ACTIVE_PHASES, TERMINAL_PHASES, AnyRow, Run
+from tidegate_web.shared.json_types import JsonObject
+from tidegate_web.shared.phases import ACTIVE_PHASES, TERMINAL_PHASES
+from tidegate_web.store.models import Run
+from tidegate_web.store.rows import all_rows
 
 CANDIDATE = (
     Run.uid,
@@ -21,6 +24,20 @@ CANDIDATE = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class CandidateRow:
+    """A finished run that may leave the cluster."""
+
+    uid: str
+    created: datetime
+    project: str
+    name: str
+    schedule: str | None
+    resource_version: int
+    status: JsonObject
+    finished_at: datetime | None
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HistoryLimit:
     """How many finished runs of a Schedule stay: of those that succeeded, or of all others."""
@@ -31,7 +48,9 @@ class HistoryLimit:
     keep: int
 
 
-def expired(connection: Connection, *, now: datetime, project: str | None, limit: int, offset: int) -> list[AnyRow]:
+def expired(
+    connection: Connection, *, now: datetime, project: str | None, limit: int, offset: int
+) -> list[CandidateRow]:
     """Finished runs past their TTL, oldest first."""
     statement = (
         select(*CANDIDATE)
@@ -40,21 +59,28 @@ def expired(connection: Connection, *, now: datetime, project: str | None, limit
         .limit(limit)
         .offset(offset)
     )
-    return list(connection.execute(statement if project is None else statement.where(Run.project == project)))
+    found = connection.execute(statement if project is None else statement.where(Run.project == project))
+    return all_rows(CandidateRow, found)
 
 
-def surplus(connection: Connection, *, keep: int, project: str | None, limit: int, offset: int) -> list[AnyRow]:
+def surplus(connection: Connection, *, keep: int, project: str | None, limit: int, offset: int) -> list[CandidateRow]:
     """Finished runs beyond what a namespace keeps, oldest first."""
     place = func.row_number().over(partition_by=Run.project, order_by=(Run.finished_at.desc(), Run.uid)).label("place")
     ranked = select(*CANDIDATE, place).where(Run.deleted_at.is_(None), Run.phase.in_(TERMINAL_PHASES))
     if project is not None:
         ranked = ranked.where(Run.project == project)
     inner = ranked.subquery()
-    beyond = select(inner).where(inner.c.place > keep).order_by(inner.c.finished_at, inner.c.uid)
-    return list(connection.execute(beyond.limit(limit).offset(offset)))
+    beyond = (
+        select(*(inner.c[column.key] for column in CANDIDATE))
+        .where(inner.c.place > keep)
+        .order_by(inner.c.finished_at, inner.c.uid)
+    )
+    return all_rows(CandidateRow, connection.execute(beyond.limit(limit).offset(offset)))
 
 
-def beyond_history(connection: Connection, *, limits: Sequence[HistoryLimit], limit: int, offset: int) -> list[AnyRow]:
+def beyond_history(
+    connection: Connection, *, limits: Sequence[HistoryLimit], limit: int, offset: int
+) -> list[CandidateRow]:
     """Finished runs beyond the history limits of their Schedules, oldest first."""
     if not limits:
         return []
@@ -87,11 +113,15 @@ def beyond_history(connection: Connection, *, limits: Sequence[HistoryLimit], li
         .where(Run.deleted_at.is_(None), Run.phase.in_(TERMINAL_PHASES))
         .subquery()
     )
-    beyond = select(inner).where(inner.c.place > inner.c.keep).order_by(inner.c.created, inner.c.name)
-    return list(connection.execute(beyond.limit(limit).offset(offset)))
+    beyond = (
+        select(*(inner.c[column.key] for column in CANDIDATE))
+        .where(inner.c.place > inner.c.keep)
+        .order_by(inner.c.created, inner.c.name)
+    )
+    return all_rows(CandidateRow, connection.execute(beyond.limit(limit).offset(offset)))
 
 
-def with_old_pods(connection: Connection, *, before: datetime, project: str | None, limit: int) -> list[AnyRow]:
+def with_old_pods(connection: Connection, *, before: datetime, project: str | None, limit: int) -> list[CandidateRow]:
     """Finished runs whose Jobs may go while the TaskRun stays."""
     statement = (
         select(*CANDIDATE)
@@ -104,7 +134,8 @@ def with_old_pods(connection: Connection, *, before: datetime, project: str | No
         .order_by(Run.finished_at)
         .limit(limit)
     )
-    return list(connection.execute(statement if project is None else statement.where(Run.project == project)))
+    found = connection.execute(statement if project is None else statement.where(Run.project == project))
+    return all_rows(CandidateRow, found)
 
 
 def pods_removed(connection: Connection, *, uid: str, created: datetime, now: datetime) -> None:

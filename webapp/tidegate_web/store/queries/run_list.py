@@ -10,17 +10,30 @@ import binascii
 import json
 import re
 import uuid
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeAlias
+from typing import Generic, TypeAlias, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select, tuple_, union_all
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    SQLColumnExpression,
+    and_,
+    func,
+    or_,
+    select,
+    tuple_,
+    union_all,
+)
 from sqlalchemy.orm import InstrumentedAttribute
 
 from tidegate_web.shared.paging import cut
-from tidegate_web.store.models import ACTIVE_PHASES, TERMINAL_PHASES, AnyRow, AttemptProgress, Run
-from tidegate_web.store.queries.runs import SUMMARY
+from tidegate_web.shared.phases import ACTIVE_PHASES, TERMINAL_PHASES
+from tidegate_web.store.models import AttemptProgress, Run
+from tidegate_web.store.rows import WideSelect, all_rows
+from tidegate_web.store.run_rows import SUMMARY, WITH_STATUS, ListedRunRow, RunStatusRow, RunSummaryRow
 
 SEARCHED = 10_000
 """Runs that are looked through, newest first, for a text that has no three letters or digits in a row."""
@@ -28,6 +41,7 @@ _TRIGRAM = re.compile(r"[A-Za-z0-9]{3}")
 
 
 Conditions: TypeAlias = list[ColumnElement[bool]]
+Row = TypeVar("Row", bound=RunSummaryRow)
 
 
 class BadCursorError(ValueError):
@@ -51,10 +65,10 @@ class RunFilter:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Page:
+class Page(Generic[Row]):
     """A piece of a list, and where the next begins."""
 
-    rows: list[AnyRow]
+    rows: list[Row]
     after: str | None
 
 
@@ -83,18 +97,20 @@ def decode_cursor(cursor: str) -> tuple[datetime, str]:
         raise BadCursorError("'after' is not a cursor of this list") from error
 
 
-def page(connection: Connection, *, project: str, wanted: RunFilter, limit: int, after: str | None = None) -> Page:
+def page(
+    connection: Connection, *, project: str, wanted: RunFilter, limit: int, after: str | None = None
+) -> Page[ListedRunRow]:
     """Runs of a project, newest first, with the progress of their last attempt."""
     newest = _newest(SUMMARY, project=project, wanted=wanted, limit=limit + 1, after=after).subquery("newest")
     columns = newest.c
     statement = (
-        select(newest, AttemptProgress.progress, AttemptProgress.message.label("progress_message"))
+        select(*newest.c, AttemptProgress.progress, AttemptProgress.message)
         .outerjoin(
             AttemptProgress, and_(AttemptProgress.run_uid == columns.uid, AttemptProgress.attempt == columns.attempt)
         )
         .order_by(columns.created.desc(), columns.uid.desc())
     )
-    return page_of(list(connection.execute(statement)), limit)
+    return page_of(all_rows(ListedRunRow, connection.execute(statement)), limit)
 
 
 def matching(project: str, wanted: RunFilter, *, tasks: Collection[str] | None = None) -> Select[str]:
@@ -103,7 +119,7 @@ def matching(project: str, wanted: RunFilter, *, tasks: Collection[str] | None =
     if wanted.phases:
         conditions.append(Run.phase.in_(wanted.phases))
     if wanted.text:
-        conditions.append(_has_text(Run, wanted.text))
+        conditions.append(_has_text(wanted.text, name=Run.name, message=Run.message, tags=Run.tags))
     if tasks is not None:
         conditions.append(Run.task.in_(tasks))
     return select(Run.uid).where(*conditions)
@@ -111,16 +127,16 @@ def matching(project: str, wanted: RunFilter, *, tasks: Collection[str] | None =
 
 def children(
     connection: Connection, *, project: str, parent: str, since: datetime | None, limit: int, after: str | None = None
-) -> Page:
+) -> Page[RunStatusRow]:
     """The runs that a run made, newest first, with their statuses."""
     wanted = RunFilter(parent=parent, since=since)
-    statement = _newest((*SUMMARY, Run.status), project=project, wanted=wanted, limit=limit + 1, after=after)
-    return page_of(list(connection.execute(statement)), limit)
+    statement = _newest(WITH_STATUS, project=project, wanted=wanted, limit=limit + 1, after=after)
+    return page_of(all_rows(RunStatusRow, connection.execute(statement)), limit)
 
 
 def started_by(
     connection: Connection, *, project: str, parents: Collection[str], since: datetime, until: datetime, limit: int
-) -> list[AnyRow]:
+) -> list[RunSummaryRow]:
     """The runs that these runs have started in a time, oldest first."""
     statement = (
         select(*SUMMARY)
@@ -128,47 +144,49 @@ def started_by(
         .order_by(Run.created, Run.uid)
         .limit(limit)
     )
-    return list(connection.execute(statement))
+    return all_rows(RunSummaryRow, connection.execute(statement))
 
 
-def page_of(rows: Sequence[AnyRow], limit: int) -> Page:
+def page_of(rows: Sequence[Row], limit: int) -> Page[Row]:
     """A page of rows that are in order, of which there is one more than is wanted if there is another page."""
     piece, last = cut(rows, limit)
     return Page(rows=piece, after=None if last is None else encode_cursor(last.created, last.uid))
 
 
 def _newest(
-    columns: Sequence[InstrumentedAttribute[Any]], *, project: str, wanted: RunFilter, limit: int, after: str | None
-) -> Select[*tuple[Any, ...]]:
+    columns: Sequence[InstrumentedAttribute[object]], *, project: str, wanted: RunFilter, limit: int, after: str | None
+) -> WideSelect:
     everywhere = _conditions(project, wanted, after)
     phases: list[Conditions] = [[Run.phase == phase] for phase in dict.fromkeys(wanted.phases)] or [[]]
     if wanted.text and not _TRIGRAM.search(wanted.text):
         among = _merged(columns, [[*everywhere, *phase] for phase in phases], limit=SEARCHED).subquery("among")
-        return _in_order(select(among).where(_has_text(among.c, wanted.text)), among.c, limit=limit)
+        found = among.c
+        has_text = _has_text(wanted.text, name=found.name, message=found.message, tags=found.tags)
+        return _in_order(select(*found).where(has_text), created=found.created, uid=found.uid, limit=limit)
     if not wanted.text and wanted.tag is None:
         return _merged(columns, [[*everywhere, *phase] for phase in phases], limit=limit)
     # What is found by its text is few, or it is frequent: the phase is then only looked at.
     if wanted.phases:
         everywhere.append(Run.phase.in_(wanted.phases))
     if wanted.text:
-        everywhere.append(_has_text(Run, wanted.text))
+        everywhere.append(_has_text(wanted.text, name=Run.name, message=Run.message, tags=Run.tags))
     places = (Run.deleted_at.is_(None), Run.deleted_at.is_not(None))
     return _merged(columns, [[*everywhere, place] for place in places], limit=limit)
 
 
-def _merged(
-    columns: Sequence[InstrumentedAttribute[Any]], parts: Sequence[Conditions], *, limit: int
-) -> Select[*tuple[Any, ...]]:
+def _merged(columns: Sequence[InstrumentedAttribute[object]], parts: Sequence[Conditions], *, limit: int) -> WideSelect:
     """The newest of several parts."""
-    found = [_in_order(select(*columns).where(*part), Run, limit=limit) for part in parts]
+    found = [_in_order(select(*columns).where(*part), created=Run.created, uid=Run.uid, limit=limit) for part in parts]
     if len(found) == 1:
         return found[0]
     together = union_all(*found).subquery("together")
-    return _in_order(select(together), together.c, limit=limit)
+    return _in_order(select(*together.c), created=together.c.created, uid=together.c.uid, limit=limit)
 
 
-def _in_order(statement: Select[*tuple[Any, ...]], columns: Any, *, limit: int) -> Select[*tuple[Any, ...]]:
-    return statement.order_by(columns.created.desc(), columns.uid.desc()).limit(limit)
+def _in_order(
+    statement: WideSelect, *, created: SQLColumnExpression[datetime], uid: SQLColumnExpression[str], limit: int
+) -> WideSelect:
+    return statement.order_by(created.desc(), uid.desc()).limit(limit)
 
 
 def _conditions(project: str, wanted: RunFilter, after: str | None) -> Conditions:
@@ -195,10 +213,16 @@ def _conditions(project: str, wanted: RunFilter, after: str | None) -> Condition
     return conditions
 
 
-def _has_text(columns: Any, wanted: str) -> ColumnElement[bool]:
+def _has_text(
+    wanted: str,
+    *,
+    name: SQLColumnExpression[str],
+    message: SQLColumnExpression[str | None],
+    tags: SQLColumnExpression[list[str]],
+) -> ColumnElement[bool]:
     escaped = wanted.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     pattern = f"%{escaped}%"
-    return or_(columns.name.ilike(pattern), columns.message.ilike(pattern), columns.tags.contains([wanted]))
+    return or_(name.ilike(pattern), message.ilike(pattern), tags.contains([wanted]))
 
 
 def counts(connection: Connection, *, project: str, now: datetime) -> Counts:
@@ -211,11 +235,7 @@ def counts(connection: Connection, *, project: str, now: datetime) -> Counts:
         .where(Run.project == project, Run.finished_at >= now - timedelta(days=1), Run.phase.in_(TERMINAL_PHASES))
         .group_by(Run.phase)
     )
-    return Counts(active=_tally(active), ended=_tally(ended))
-
-
-def _tally(rows: Iterable[AnyRow]) -> dict[str, int]:
-    return {str(row[0]): int(row[1]) for row in rows}
+    return Counts(active=dict(active.all()), ended=dict(ended.all()))
 
 
 def choices(connection: Connection, *, project: str, limit: int = 1000) -> tuple[list[str], list[str]]:
@@ -224,7 +244,4 @@ def choices(connection: Connection, *, project: str, limit: int = 1000) -> tuple
         select(Run.task, Run.queue).where(Run.project == project).order_by(Run.created.desc()).limit(limit).subquery()
     )
     rows = connection.execute(select(latest.c.task, latest.c.queue).distinct()).all()
-    return (
-        sorted({row.task for row in rows if row.task}),
-        sorted({row.queue for row in rows if row.queue}),
-    )
+    return sorted({task for task, _ in rows if task}), sorted({queue for _, queue in rows if queue})

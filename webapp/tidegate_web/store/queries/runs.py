@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 
@@ -9,19 +10,35 @@ from sqlalchemy import Connection, Insert, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.sql.dml import ReturningInsert
 
-from tidegate_web.store.models import TERMINAL_PHASES, AnyRow, AttemptProgress, Outbox, Run, RunKey
+from tidegate_web.shared.phases import TERMINAL_PHASES
+from tidegate_web.store.models import AttemptProgress, Outbox, Run, RunKey
 from tidegate_web.store.queries import erasure, run_keys, webhooks
 from tidegate_web.store.records import RunRecord, event_of
-
-SUMMARY = (
-    Run.uid, Run.project, Run.name, Run.created, Run.phase, Run.reason, Run.message, Run.task, Run.queue,
-    Run.schedule, Run.batch, Run.parent_run, Run.tags, Run.attempt, Run.queued_at, Run.started_at, Run.finished_at, Run.deleted_at,
-    Run.requested_by, Run.submitted_by,
-)  # fmt: skip
-
+from tidegate_web.store.rows import all_rows, row_or_none
+from tidegate_web.store.run_rows import SUMMARY, WHOLE, RunRow, RunSummaryRow
 
 CANDIDATES = 20
 """Runs of one name among which the newest is found."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnlistedRow:
+    """A run that should be in the cluster and wasn't listed."""
+
+    uid: str
+    project: str
+    name: str
+    resource_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressRow:
+    """The last progress of an attempt."""
+
+    attempt: int
+    progress: float | None
+    message: str | None
+    at: datetime
 
 
 def upsert(
@@ -45,7 +62,7 @@ def upsert(
     places = run_keys.keep(connection, ordered)
     rows = [record.columns() | {"created": places[record.uid]} for record in ordered]
     uids = list(connection.execute(_upsert(relist=relist, bare=bare), rows).scalars())
-    _tell(connection, [newest[uid] for uid in uids])
+    _report(connection, [newest[uid] for uid in uids])
     return uids
 
 
@@ -87,7 +104,7 @@ def mark_deleted(connection: Connection, *, uids: Iterable[str], now: datetime) 
         .scalars()
         .all()
     )
-    cut = connection.execute(
+    cut_off = (
         update(Run)
         .where(*wanted, Run.deleted_at.is_(None))
         .values(
@@ -98,15 +115,16 @@ def mark_deleted(connection: Connection, *, uids: Iterable[str], now: datetime) 
             finished_at=now,
         )
         .returning(*SUMMARY)
-    ).all()
-    _tell(connection, cut)
+    )
+    cut = all_rows(RunSummaryRow, connection.execute(cut_off))
+    _report(connection, cut)
     return [*ended, *(row.uid for row in cut)]
 
 
-def _tell(connection: Connection, rows: Sequence[RunRecord | AnyRow]) -> None:
+def _report(connection: Connection, rows: Sequence[RunRecord | RunSummaryRow]) -> None:
     if not rows:
         return
-    webhooks.tell(connection, rows)
+    webhooks.add_deliveries(connection, rows)
     connection.execute(_outbox(), [{"project": row.project, "event": event_of(row)} for row in rows])
 
 
@@ -115,13 +133,15 @@ def _outbox() -> Insert:
     return insert(Outbox)
 
 
-def not_listed(connection: Connection, *, listed: set[str], project: str | None, chunk: int = 5000) -> list[AnyRow]:
+def not_listed(
+    connection: Connection, *, listed: set[str], project: str | None, chunk: int = 5000
+) -> list[UnlistedRow]:
     """Rows that should be in the cluster (all of it, or one namespace) and aren't among the uids of a re-list."""
     statement = select(Run.uid, Run.project, Run.name, Run.resource_version).where(Run.deleted_at.is_(None))
     if project is not None:
         statement = statement.where(Run.project == project)
     rows = connection.execute(statement, execution_options={"yield_per": chunk})
-    return [row for row in rows if row.uid not in listed]
+    return [UnlistedRow(*row) for row in rows if row[0] not in listed]
 
 
 def projects_in_cluster(connection: Connection) -> set[str]:
@@ -136,7 +156,7 @@ def is_uid(reference: str) -> bool:
         return False
 
 
-def find(connection: Connection, *, project: str, reference: str) -> AnyRow | None:
+def find(connection: Connection, *, project: str, reference: str) -> RunRow | None:
     """One run, whole, by uid or name; a name means its newest run."""
     wanted = RunKey.uid == reference.lower() if is_uid(reference) else RunKey.name == reference
     newest = connection.execute(
@@ -148,13 +168,14 @@ def find(connection: Connection, *, project: str, reference: str) -> AnyRow | No
     if not newest:
         return None
     places = {row.uid: row.created for row in newest}
-    return connection.execute(
-        select(*Run.__table__.columns)
+    found = (
+        select(*WHOLE)
         .where(*run_keys.rows_of(places, uid=Run.uid, created=Run.created))
         # Creation times have whole seconds; of one name there is only one in the cluster, and that is the newest.
         .order_by(Run.deleted_at.is_not(None), Run.created.desc(), Run.resource_version.desc())
         .limit(1)
-    ).one_or_none()
+    )
+    return row_or_none(RunRow, connection.execute(found).one_or_none())
 
 
 def save_progress(
@@ -177,11 +198,11 @@ def save_progress(
     )
 
 
-def progress_of(connection: Connection, *, uid: str) -> dict[int, AnyRow]:
+def progress_of(connection: Connection, *, uid: str) -> dict[int, ProgressRow]:
     """The last progress of each attempt of a run."""
     rows = connection.execute(
         select(AttemptProgress.attempt, AttemptProgress.progress, AttemptProgress.message, AttemptProgress.at).where(
             AttemptProgress.run_uid == uid
         )
     )
-    return {row.attempt: row for row in rows}
+    return {row.attempt: row for row in all_rows(ProgressRow, rows)}

@@ -1,10 +1,10 @@
 """Counts and durations over time, and batches. Each query is of one project and a time, and may take some seconds at most."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TypeAlias
 
 from psycopg.errors import QueryCanceled
 from sqlalchemy import (
@@ -25,7 +25,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, INTERVAL
 from sqlalchemy.exc import OperationalError
 
-from tidegate_web.store.models import TERMINAL_PHASES, AnyRow, Run
+from tidegate_web.shared.phases import TERMINAL_PHASES
+from tidegate_web.store.models import Run
+from tidegate_web.store.rows import all_rows, row_of
 
 SECONDS: float = 10
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -60,7 +62,7 @@ class Window:
         first = EPOCH + (self.since - EPOCH) // step * step
         return [first + number * step for number in range(-((first - self.until) // step))]
 
-    def of(self, time: SQLColumnExpression[Any]) -> list[ColumnElement[bool]]:
+    def of(self, time: SQLColumnExpression[datetime | None]) -> list[ColumnElement[bool]]:
         """The conditions, with the time that counts."""
         conditions = [Run.project == self.project, time >= self.since, time < self.until]
         for column, value in ((Run.task, self.task), (Run.queue, self.queue)):
@@ -68,8 +70,35 @@ class Window:
                 conditions.append(column == value)
         return conditions
 
-    def bucket(self, time: SQLColumnExpression[Any]) -> SQLColumnExpression[Any]:
+    def bucket(self, time: SQLColumnExpression[datetime | None]) -> SQLColumnExpression[datetime]:
         return func.date_bin(cast(literal(timedelta(seconds=self.step)), INTERVAL), time, EPOCH)
+
+
+@dataclass(frozen=True, slots=True)
+class EndedRow:
+    """How many ended in a phase, in a bucket."""
+
+    at: datetime
+    phase: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class TimesRow:
+    """Percentiles of seconds, each [p50, p95]; None where there were no runs."""
+
+    took: list[float] | None
+    waited: list[float] | None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRow:
+    """A batch: how many of its runs are in each phase, and its first and last."""
+
+    batch: str
+    phases: dict[str, int]
+    first: datetime
+    last: datetime
 
 
 @contextmanager
@@ -87,37 +116,49 @@ def counting(engine: Engine) -> Iterator[Connection]:
 
 def created(connection: Connection, window: Window) -> dict[datetime, int]:
     """How many were created, by bucket."""
-    time: Label[Any] = window.bucket(Run.created).label("at")
+    time: Label[datetime] = window.bucket(Run.created).label("at")
     rows = connection.execute(select(time, func.count()).where(*window.of(Run.created)).group_by(time))
-    return {row[0]: row[1] for row in rows}
+    return dict(rows.all())
 
 
-def ended(connection: Connection, window: Window) -> Sequence[AnyRow]:
+def ended(connection: Connection, window: Window) -> list[EndedRow]:
     """How many ended in each phase, by bucket."""
-    time: Label[Any] = window.bucket(Run.finished_at).label("at")
-    return connection.execute(
+    time: Label[datetime] = window.bucket(Run.finished_at).label("at")
+    found = (
         select(time, Run.phase, func.count().label("number"))
         .where(*window.of(Run.finished_at), Run.phase.in_(TERMINAL_PHASES))
         .group_by(time, Run.phase)
-    ).all()
+    )
+    return all_rows(EndedRow, connection.execute(found))
 
 
-def times(connection: Connection, window: Window, *, by_bucket: bool) -> Sequence[AnyRow]:
-    """Seconds that runs took and had waited before, as [p50, p95]; by bucket, or of the window as one."""
+def times(connection: Connection, window: Window) -> TimesRow:
+    """Seconds that the window's runs took and had waited before."""
+    took, waited, conditions = _times(window)
+    return row_of(TimesRow, connection.execute(select(took, waited).where(*conditions)).one())
+
+
+def times_by_bucket(connection: Connection, window: Window) -> dict[datetime, TimesRow]:
+    """The same of each bucket that has any."""
+    took, waited, conditions = _times(window)
+    time: Label[datetime] = window.bucket(Run.finished_at).label("at")
+    rows = connection.execute(select(time, took, waited).where(*conditions).group_by(time))
+    return {at: TimesRow(took=ran, waited=queued) for at, ran, queued in rows}
+
+
+Percentiles: TypeAlias = ColumnElement[list[float] | None]
+
+
+def _times(window: Window) -> tuple[Percentiles, Percentiles, list[ColumnElement[bool]]]:
     shares = cast([0.5, 0.95], ARRAY(Float))
 
-    def percentiles(since: SQLColumnExpression[Any], until: SQLColumnExpression[Any]) -> ColumnElement[Any]:
+    def percentiles(
+        since: SQLColumnExpression[datetime | None], until: SQLColumnExpression[datetime | None]
+    ) -> Percentiles:
         return func.percentile_cont(shares).within_group(extract("epoch", until - since))
 
-    time: Label[Any] = window.bucket(Run.finished_at).label("at")
-    columns = (
-        percentiles(Run.started_at, Run.finished_at).label("took"),
-        percentiles(Run.queued_at, Run.started_at).label("waited"),
-    )
-    conditions = (*window.of(Run.finished_at), Run.phase.in_(TERMINAL_PHASES), Run.started_at.is_not(None))
-    if not by_bucket:
-        return connection.execute(select(*columns).where(*conditions)).all()
-    return connection.execute(select(time, *columns).where(*conditions).group_by(time)).all()
+    conditions = [*window.of(Run.finished_at), Run.phase.in_(TERMINAL_PHASES), Run.started_at.is_not(None)]
+    return percentiles(Run.started_at, Run.finished_at), percentiles(Run.queued_at, Run.started_at), conditions
 
 
 def batches(
@@ -128,8 +169,8 @@ def batches(
     until: datetime,
     limit: int,
     after: tuple[datetime, str] | None,
-) -> Sequence[AnyRow]:
-    """Batches with runs created in a time, the latest first: how many runs are in each phase, and their first and last."""
+) -> list[BatchRow]:
+    """Batches with runs created in a time, the latest first:"""
     by_phase = (
         select(
             Run.batch,
@@ -156,4 +197,4 @@ def batches(
     )
     if after is not None:
         statement = statement.having(tuple_(last, by_phase.c.batch) < after)
-    return connection.execute(statement).all()
+    return all_rows(BatchRow, connection.execute(statement))

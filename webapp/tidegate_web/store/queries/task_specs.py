@@ -1,7 +1,6 @@
 """Specs of Tasks that runs were started with: written once for all runs of a project that used them."""
 
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Connection, Text, cast, delete, func, literal, select, tuple_, update
 from sqlalchemy.dialects.postgresql import JSONB
@@ -41,7 +40,7 @@ def find(connection: Connection, *, project: str, spec_hash: str) -> str | None:
 
 def forget(connection: Connection, *, project: str, before: datetime, limit: int = 1000) -> None:
     """Delete specs of a project that were last used before a time, and by no run that is still kept."""
-    attempt: Any = func.jsonb_build_array(func.jsonb_build_object(literal("specHash", Text), TaskSpecText.hash))
+    attempt = func.jsonb_build_array(func.jsonb_build_object(literal("specHash", Text), TaskSpecText.hash))
     used = select(Run.uid).where(Run.project == project, Run.status["attempts"].contains(cast(attempt, JSONB)))
     unused = (
         select(TaskSpecText.project, TaskSpecText.hash)

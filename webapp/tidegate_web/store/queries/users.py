@@ -1,19 +1,19 @@
 """Users, their sessions, and the links with which they set a password."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from sqlalchemy import Connection, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
-from tidegate_web.store.models import AnyRow, ExternalIdentity, PasswordLink, Session, User
+from tidegate_web.store.models import ExternalIdentity, PasswordLink, Session, User
+from tidegate_web.store.rows import all_rows, row_of, row_or_none
 
 
 @dataclass(frozen=True, kw_only=True)
 class UserRow:
-    """Somebody, as sign-in needs to know them."""
+    """A user, as sign-in needs to know them."""
 
     id: int
     email: str
@@ -28,14 +28,79 @@ _USER = (User.id, User.email, User.name, User.instance_admin)
 SHOWN = (
     *_USER, User.disabled_at, User.created, User.email_proved, User.password_hash.is_not(None).label("has_password"),
 )  # fmt: skip
+SESSION = (
+    Session.id, Session.token_hash, Session.created, Session.last_seen, Session.expires, Session.address, Session.user_agent,
+)  # fmt: skip
+GROUP_SESSION = (
+    Session.user_id, Session.provider, Session.refresh_token, Session.groups_due, Session.groups_tried,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRow:
+    """A user as admins see them."""
+
+    id: int
+    email: str
+    name: str
+    instance_admin: bool
+    disabled_at: datetime | None
+    created: datetime
+    email_proved: datetime | None
+    has_password: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRow:
+    """A signed-in browser."""
+
+    id: int
+    token_hash: bytes
+    created: datetime
+    last_seen: datetime
+    expires: datetime
+    address: str
+    user_agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSessionRow:
+    """A session whose groups are asked for again: by whom, with what, and when."""
+
+    user_id: int
+    provider: str
+    refresh_token: bytes
+    groups_due: datetime
+    groups_tried: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedUserRow:
+    """A user whose password a link sets."""
+
+    id: int
+    email: str
+    name: str
+    instance_admin: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SpentLinkRow:
+    """A link that was just used. ``mailed``: it had gone out by mail alone."""
+
+    user_id: int
+    mailed: bool
 
 
 def by_email(connection: Connection, email: str) -> UserRow | None:
-    """Somebody who isn't disabled."""
+    """A user who isn't disabled."""
     row = connection.execute(
         select(*_USER, User.password_hash).where(User.email == email.strip().lower(), User.disabled_at.is_(None))
     ).one_or_none()
-    return None if row is None else UserRow(**row._mapping)
+    if row is None:
+        return None
+    user_id, email, name, admin, password_hash = row
+    return UserRow(id=user_id, email=email, name=name, instance_admin=admin, password_hash=password_hash)
 
 
 def create(
@@ -47,7 +112,7 @@ def create(
     instance_admin: bool,
     email_proved: datetime | None = None,
 ) -> int | None:
-    """Make a user and tell its id; None when somebody has that address already."""
+    """Create a user; its id, or None when another user has that address."""
     return connection.execute(
         pg_insert(User)
         .values(
@@ -62,32 +127,34 @@ def create(
     ).scalar_one_or_none()
 
 
-def shown(connection: Connection, *, user_id: int) -> AnyRow | None:
+def shown(connection: Connection, *, user_id: int) -> AccountRow | None:
     """One user as admins see them, also a disabled one."""
-    return connection.execute(select(*SHOWN).where(User.id == user_id)).one_or_none()
+    return row_or_none(AccountRow, connection.execute(select(*SHOWN).where(User.id == user_id)).one_or_none())
 
 
-def any_by_email(connection: Connection, email: str) -> AnyRow | None:
+def any_by_email(connection: Connection, email: str) -> AccountRow | None:
     """One user as admins see them, also a disabled one."""
-    return connection.execute(select(*SHOWN).where(User.email == email.strip().lower())).one_or_none()
+    found = select(*SHOWN).where(User.email == email.strip().lower())
+    return row_or_none(AccountRow, connection.execute(found).one_or_none())
 
 
-def locked(connection: Connection, *, user_id: int) -> AnyRow:
+def locked(connection: Connection, *, user_id: int) -> AccountRow:
     """One user who is there, held until the end of the transaction."""
-    return connection.execute(select(*SHOWN).where(User.id == user_id).with_for_update()).one()
+    return row_of(AccountRow, connection.execute(select(*SHOWN).where(User.id == user_id).with_for_update()).one())
 
 
-def by_identity(connection: Connection, *, provider: str, subject: str) -> AnyRow | None:
+def by_identity(connection: Connection, *, provider: str, subject: str) -> AccountRow | None:
     """Whom a sign-in provider knows by this subject."""
-    return connection.execute(
+    known = (
         select(*SHOWN)
         .join(ExternalIdentity, ExternalIdentity.user_id == User.id)
         .where(ExternalIdentity.provider == provider, ExternalIdentity.subject == subject)
-    ).one_or_none()
+    )
+    return row_or_none(AccountRow, connection.execute(known).one_or_none())
 
 
 def add_identity(connection: Connection, *, provider: str, subject: str, user_id: int) -> None:
-    """Remember by what a provider knows somebody."""
+    """Remember by what a provider knows a user."""
     connection.execute(
         pg_insert(ExternalIdentity)
         .values(provider=provider, subject=subject, user_id=user_id)
@@ -105,12 +172,13 @@ def other_subject(connection: Connection, *, provider: str, subject: str, user_i
     return connection.execute(found.limit(1)).first() is not None
 
 
-def listed(connection: Connection, *, after: int, limit: int) -> list[AnyRow]:
+def listed(connection: Connection, *, after: int, limit: int) -> list[AccountRow]:
     """Users in the order in which they came."""
-    return list(connection.execute(select(*SHOWN).where(User.id > after).order_by(User.id).limit(limit)))
+    found = select(*SHOWN).where(User.id > after).order_by(User.id).limit(limit)
+    return all_rows(AccountRow, connection.execute(found))
 
 
-def change(connection: Connection, *, user_id: int, values: dict[str, Any]) -> None:
+def change(connection: Connection, *, user_id: int, values: Mapping[str, object]) -> None:
     connection.execute(update(User).where(User.id == user_id).values(**values))
 
 
@@ -134,7 +202,7 @@ def replace_password_hash(connection: Connection, *, user_id: int, was: str, pas
 
 def still_has(connection: Connection, *, user_id: int, password_hash: str | None) -> bool:
     """Whether a user isn't disabled and still has the password that was checked (None: none was). Holds the row, so that
-    a session which is opened now is seen by whoever ends sessions."""
+    a session which is opened now is seen by the request that ends sessions."""
     statement = select(User.id).where(User.id == user_id, User.disabled_at.is_(None))
     if password_hash is not None:
         statement = statement.where(User.password_hash == password_hash)
@@ -200,29 +268,31 @@ def session_user(connection: Connection, *, token_hash: bytes, now: datetime, id
     )
 
 
-def session_groups(connection: Connection, *, token_hash: bytes) -> AnyRow | None:
-    """Of a session whose groups are asked for again: by whom, with what, and when; None for any other."""
-    return connection.execute(
-        select(
-            Session.user_id, Session.provider, Session.refresh_token, Session.groups_due, Session.groups_tried
-        ).where(Session.token_hash == token_hash, Session.groups_due.is_not(None))
-    ).one_or_none()
+def session_groups(connection: Connection, *, token_hash: bytes) -> GroupSessionRow | None:
+    """A session whose groups are asked for again; None for any other."""
+    found = select(*GROUP_SESSION).where(Session.token_hash == token_hash, Session.groups_due.is_not(None))
+    row = connection.execute(found).one_or_none()
+    if row is None:
+        return None
+    user_id, provider, refresh_token, due, tried = row
+    assert provider is not None, "open_session writes the three together"
+    assert refresh_token is not None
+    assert due is not None
+    return GroupSessionRow(user_id, provider, refresh_token, due, tried)
 
 
-def change_session(connection: Connection, *, token_hash: bytes, values: dict[str, Any]) -> None:
+def change_session(connection: Connection, *, token_hash: bytes, values: Mapping[str, object]) -> None:
     connection.execute(update(Session).where(Session.token_hash == token_hash).values(**values))
 
 
-def sessions(connection: Connection, *, user_id: int, now: datetime, idle: timedelta) -> list[AnyRow]:
+def sessions(connection: Connection, *, user_id: int, now: datetime, idle: timedelta) -> list[SessionRow]:
     """The good sessions of a user, the one used last first."""
-    return list(
-        connection.execute(
-            select(Session)
-            .with_only_columns(*Session.__table__.columns)
-            .where(Session.user_id == user_id, Session.expires > now, Session.last_seen > now - idle)
-            .order_by(Session.last_seen.desc(), Session.id.desc())
-        )
+    found = (
+        select(*SESSION)
+        .where(Session.user_id == user_id, Session.expires > now, Session.last_seen > now - idle)
+        .order_by(Session.last_seen.desc(), Session.id.desc())
     )
+    return all_rows(SessionRow, connection.execute(found))
 
 
 def close_session(connection: Connection, *, token_hash: bytes) -> None:
@@ -256,17 +326,18 @@ def remove_password_links(connection: Connection, *, user_id: int) -> int:
     return len(connection.execute(removed).all())
 
 
-def password_link(connection: Connection, *, token_hash: bytes, now: datetime) -> AnyRow | None:
+def password_link(connection: Connection, *, token_hash: bytes, now: datetime) -> LinkedUserRow | None:
     """Whose password a link sets."""
-    return connection.execute(
+    found = (
         select(*_USER)
         .join(PasswordLink, PasswordLink.user_id == User.id)
         .where(PasswordLink.token_hash == token_hash, PasswordLink.expires > now, User.disabled_at.is_(None))
-    ).one_or_none()
+    )
+    return row_or_none(LinkedUserRow, connection.execute(found).one_or_none())
 
 
-def use_password_link(connection: Connection, *, token_hash: bytes, now: datetime) -> AnyRow | None:
-    """Spend a link, once: ``user_id``, and whether it was ``mailed``."""
+def use_password_link(connection: Connection, *, token_hash: bytes, now: datetime) -> SpentLinkRow | None:
+    """Spend a link, once."""
     # The user first, as everybody locks them, then the link.
     connection.execute(
         select(User.id)
@@ -274,7 +345,7 @@ def use_password_link(connection: Connection, *, token_hash: bytes, now: datetim
         .where(PasswordLink.token_hash == token_hash)
         .with_for_update(of=User)
     )
-    return connection.execute(
+    spent = (
         delete(PasswordLink)
         .where(
             PasswordLink.token_hash == token_hash,
@@ -283,4 +354,5 @@ def use_password_link(connection: Connection, *, token_hash: bytes, now: datetim
             > 0,
         )
         .returning(PasswordLink.user_id, PasswordLink.mailed)
-    ).one_or_none()
+    )
+    return row_or_none(SpentLinkRow, connection.execute(spent).one_or_none())

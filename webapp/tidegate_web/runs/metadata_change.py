@@ -7,9 +7,11 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field, with_config
+
+from tidegate_web.shared.json_types import JsonObject, is_object
 
 MAX_BYTES = 64 * 1024
 MAX_KEYS = 100
@@ -33,8 +35,8 @@ class MetadataError(ValueError):
 class Change:
     """One request's wishes."""
 
-    set: Mapping[Key, Any] = field(default_factory=dict)
-    append: Mapping[Key, Any] = field(default_factory=dict)
+    set: Mapping[Key, object] = field(default_factory=dict)
+    append: Mapping[Key, object] = field(default_factory=dict)
     increment: Mapping[Key, int | float] = field(default_factory=dict)
 
     @property
@@ -43,22 +45,23 @@ class Change:
         return sorted({*self.set, *self.append, *self.increment})
 
 
-def parse(body: Mapping[str, Any]) -> Change:
+def parse(body: Mapping[str, object]) -> Change:
     """``{"set": {"rows": 10}, "append": {"files": "a.csv"}, "increment": {"errors": 1}}``, any of which may be missing."""
     if not body or set(body) - set(_WORDS):
         raise MetadataError("", f"must have {', '.join(_WORDS[:-1])} or {_WORDS[-1]}, nothing else")
+    asked: dict[str, JsonObject] = {}
     for word in _WORDS:
         wishes = body.get(word, {})
-        if not isinstance(wishes, dict):
+        if not is_object(wishes):
             raise MetadataError(word, "must be a JSON object")
         if any(not 1 <= len(key) <= MAX_KEY_LENGTH for key in wishes):
             raise MetadataError(word, f"must have keys of 1 to {MAX_KEY_LENGTH} characters")
-    for amount in body.get("increment", {}).values():
-        _number("increment", amount)
-    return Change(set=body.get("set", {}), append=body.get("append", {}), increment=body.get("increment", {}))
+        asked[word] = wishes
+    increment = {key: _number("increment", amount) for key, amount in asked["increment"].items()}
+    return Change(set=asked["set"], append=asked["append"], increment=increment)
 
 
-def applied(before: Mapping[str, Any], change: Change) -> dict[str, Any]:
+def applied(before: Mapping[str, object], change: Change) -> JsonObject:
     """What the metadata is after the change."""
     after = {**before, **change.set}
     for key, item in change.append.items():

@@ -50,13 +50,13 @@ class Mailer:
             raise MailError("The mail server didn't take the mail.") from error
 
     def later(self, send: Callable[[], None]) -> None:
-        """Have something looked up and sent without letting anybody wait, or see by the time it takes what was found."""
+        """Have something looked up and sent so that no client waits for it, or learns from the time it takes what was found."""
 
         def run() -> None:
             try:
                 send()
             except MailError:
-                return  # told in the log
+                return  # it is in the log
             except Exception:
                 log.exception("a mail can't be made")
 

@@ -1,0 +1,1 @@
+"""Tasks, Queues and Schedules: what may be done to them, and by whom."""

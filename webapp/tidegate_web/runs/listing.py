@@ -1,0 +1,102 @@
+"""Lists of runs, of the archive or, while Postgres is away, of the cluster; and what a run has started, as a tree."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+
+from tidegate_web.runs.in_cluster import Found
+from tidegate_web.runs.run_tree import RunTree, run_tree_of
+from tidegate_web.services import Services
+from tidegate_web.shared.problems import Problem
+from tidegate_web.store.engine import with_fallback
+from tidegate_web.store.queries import run_list
+from tidegate_web.store.queries.run_list import Counts, Page, RunFilter
+from tidegate_web.store.run_rows import ListedRunRow, RunRow, RunSummaryRow
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listed:
+    """A piece of a list."""
+
+    page: Page[ListedRunRow]
+    from_cluster: bool = False
+    truncated: bool = False
+    """Of the cluster's list: whether there are more runs than were looked at."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overview(Listed):
+    """The same, with the numbers above the list and what it may be narrowed to."""
+
+    counts: Counts
+    tasks: list[str]
+    queues: list[str]
+
+
+def listed(made: Services, project: str, wanted: RunFilter, *, limit: int, after: str | None) -> Listed:
+    """A piece of a project's list, newest first."""
+
+    def stored() -> Listed:
+        with made.engine.connect() as connection:
+            return Listed(page=run_list.page(connection, project=project, wanted=wanted, limit=limit, after=after))
+
+    def in_cluster(found: Found) -> Listed:
+        page = found.page(wanted, limit=limit, after=after)
+        return Listed(page=page, from_cluster=True, truncated=found.truncated)
+
+    return _with_cluster(made, project, stored, in_cluster)
+
+
+def overview(
+    made: Services, project: str, wanted: RunFilter, *, limit: int, after: str | None, now: datetime
+) -> Overview:
+    """What the list's page shows."""
+
+    def stored() -> Overview:
+        with made.engine.connect() as connection:
+            page = run_list.page(connection, project=project, wanted=wanted, limit=limit, after=after)
+            counts = run_list.counts(connection, project=project, now=now)
+            tasks, queues = run_list.choices(connection, project=project)
+        return Overview(page=page, counts=counts, tasks=tasks, queues=queues)
+
+    def in_cluster(found: Found) -> Overview:
+        tasks, queues = found.choices()
+        return Overview(
+            page=found.page(wanted, limit=limit, after=after),
+            counts=found.counts(now=now),
+            tasks=tasks,
+            queues=queues,
+            from_cluster=True,
+            truncated=found.truncated,
+        )
+
+    return _with_cluster(made, project, stored, in_cluster)
+
+
+def tree(made: Services, run: RunRow, *, now: datetime) -> RunTree:
+    """What a run has started."""
+
+    def stored() -> RunTree:
+        with made.engine.connect() as connection:
+
+            def ask(parents: Collection[str], since: datetime, until: datetime, limit: int) -> Sequence[RunSummaryRow]:
+                return run_list.started_by(
+                    connection, project=run.project, parents=parents, since=since, until=until, limit=limit
+                )
+
+            return run_tree_of(run, ask, now=now)
+
+    def in_cluster() -> RunTree:
+        return run_tree_of(run, made.runs.in_cluster.of(run.project).started_by, now=now)
+
+    return with_fallback(stored, in_cluster)
+
+
+def _with_cluster(made: Services, project: str, stored: Callable[[], T], in_cluster: Callable[[Found], T]) -> T:
+    try:
+        return with_fallback(stored, lambda: in_cluster(made.runs.in_cluster.of(project)))
+    except run_list.BadCursorError as error:
+        raise Problem(422, str(error)) from error

@@ -1,0 +1,8 @@
+"""The phases of a run as text, in the order in which lists and the API's description name them."""
+
+from typing import Final
+
+from tidegate_api.names import Phase
+
+TERMINAL_PHASES: Final = tuple(phase.value for phase in Phase if phase.terminal)
+ACTIVE_PHASES: Final = tuple(phase.value for phase in Phase if not phase.terminal)
