@@ -1,5 +1,7 @@
 """The schema: made once whoever comes first, and looked at before a process says that it is ready."""
 
+import subprocess
+import sys
 import threading
 import urllib.request
 from pathlib import Path
@@ -7,6 +9,7 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Connection, text
 from support.servers import Postgres, free_port, wait_until
@@ -31,6 +34,20 @@ def test_migrations_make_exactly_the_tables_of_the_models(stack: Stack) -> None:
     with made.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "include_name": no_partition})
         assert compare_metadata(context, Base.metadata) == []
+
+
+def test_the_files_of_the_migrations_are_named_after_their_versions(stack: Stack) -> None:
+    scripts = ScriptDirectory(str(schema.MIGRATIONS))
+    assert schema.known_versions() == {script.revision for script in scripts.walk_revisions()}
+    assert schema.head() == scripts.get_current_head()
+    with stack.services("web").engine.connect() as connection:
+        assert schema.current(connection) == MigrationContext.configure(connection).get_current_revision()
+
+
+def test_a_process_that_serves_does_not_load_alembic() -> None:
+    loaded = "import sys, tidegate_web.commands, tidegate_web.server; print('alembic' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 def test_two_migrations_at_once_make_one_schema(postgres: Postgres) -> None:

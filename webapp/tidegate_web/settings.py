@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -64,7 +64,9 @@ def parse_rights(text: str) -> dict[str, str]:
 class WebSettings(BaseSettings):
     """What ``tidegate-web`` reads from its environment (``TIDEGATE_…``, or ``TIDEGATE_…_FILE`` for any of them)."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", use_attribute_docstrings=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, populate_by_name=True, extra="ignore", use_attribute_docstrings=True
+    )
 
     database_url: str = "postgresql://tidegate@localhost/tidegate"
     """Postgres, as a libpq URL (`postgresql://user:password@host:5432/name?sslmode=require`)."""
@@ -129,8 +131,14 @@ class WebSettings(BaseSettings):
     """A session that isn't used for so long ends."""
     session_max_seconds: int = Field(default=7 * 86400, ge=60)
     """A session ends after so long, used or not."""
-    honour_seconds: int = Field(default=900, ge=0, le=86400)
-    """While Postgres is away, sessions and keys that were good so lately are honoured, by what Redis remembers."""
+    offline_grace_seconds: int = Field(
+        default=900,
+        ge=0,
+        le=86400,
+        validation_alias=AliasChoices("TIDEGATE_OFFLINE_GRACE_SECONDS", "TIDEGATE_HONOUR_SECONDS"),
+    )
+    """While Postgres is away, sessions and keys that were good so lately are accepted, by what Redis remembers. The former name
+    `TIDEGATE_HONOUR_SECONDS` is read as well."""
     link_seconds: int = Field(default=7 * 86400, ge=60)
     """How long the link of an invitation is good, or the one with which a new user sets a password."""
     password_link_seconds: int = Field(default=3600, ge=60)

@@ -69,3 +69,10 @@ def test_cookies_are_secure_behind_https() -> None:
 )
 def test_defaults_that_others_rely_on(name: str, default: object) -> None:
     assert WebSettings.model_fields[name].default == default
+
+
+@pytest.mark.parametrize("name", ["TIDEGATE_OFFLINE_GRACE_SECONDS", "TIDEGATE_HONOUR_SECONDS"])
+def test_the_grace_while_postgres_is_away_has_a_former_name(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "60")
+    assert WebSettings().offline_grace_seconds == 60
+    assert WebSettings(offline_grace_seconds=5).offline_grace_seconds == 5

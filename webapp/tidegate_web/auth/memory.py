@@ -1,7 +1,7 @@
 """Callers that were seen lately, kept in Redis for the time when Postgres is away.
 
 Postgres is asked first, always: what was revoked there is revoked at once. Only while it doesn't answer is the last
-answer honoured, for as long as the settings say, and what was revoked meanwhile is forgotten here as well.
+answer accepted, for as long as the settings say, and what was revoked meanwhile is forgotten here as well.
 """
 
 import json

@@ -53,7 +53,7 @@ def make_auth(
         throttle=Throttle(redis=redis),
         hasher=hasher or Passwords(at_once=settings.password_hashes),
         group_check=GroupCheck(engine=engine, settings=settings, sealer=sealer, now=clock.now),
-        callers=CallerMemory(redis=redis, seconds=settings.honour_seconds),
+        callers=CallerMemory(redis=redis, seconds=settings.offline_grace_seconds),
         mailer=Mailer(settings),
         sealer=sealer,
         run_tokens=RunTokens(cluster=cluster, clock=clock, refusals=RateLimiter(redis=redis, limit=REFUSED_TOKENS)),

@@ -97,8 +97,8 @@ def upgrade(
 
 def _migrate(connection: Connection, to: str) -> None:
     # Here: Alembic costs a process 0.2 s of CPU at its start, and few processes ever migrate.
-    from alembic import command
-    from alembic.config import Config
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
 
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
