@@ -189,7 +189,7 @@ def test_a_pipeline_ends_when_its_migration_fails(
     assert "syntax error" in done.stdout
 
 
-def test_a_change_waits_for_somebody_to_approve_it(runs: ClusterRuns) -> None:
+def test_a_change_waits_for_its_approval(runs: ClusterRuns) -> None:
     apply(runs, "approval")
     assert runs.wait("prices-plan", "Succeeded")["result"] == {"boots": {"from": 9900, "to": 8900}}
     runs.wait("prices-change", "Pending", reason="Suspended")

@@ -60,7 +60,7 @@ def test_the_work_that_is_done_counts_though_another_container_never_gets_its_im
     assert attempt["imageID"].partition("sha256:")[2]
 
 
-def test_an_init_container_without_its_image_is_told(runs: ClusterRuns) -> None:
+def test_an_init_container_without_its_image_is_reported(runs: ClusterRuns) -> None:
     migrate = {"name": "migrate", "image": "registry.invalid/migrate:1", "securityContext": RESTRICTED}
     template = {"spec": {"initContainers": [migrate]}}
     runs.start(a_run("migrate").shell("true").task(podTemplate=template))
@@ -76,7 +76,7 @@ def test_an_init_container_without_its_image_is_told(runs: ClusterRuns) -> None:
     runs.wait("migrate", "Cancelled")
 
 
-def test_a_volume_that_cant_be_mounted_is_told(runs: ClusterRuns) -> None:
+def test_a_volume_that_cant_be_mounted_is_reported(runs: ClusterRuns) -> None:
     template = {
         "spec": {
             "volumes": [{"name": "data", "secret": {"secretName": "nowhere"}}],

@@ -11,7 +11,7 @@ ONCE: dict[str, Any] = {"maxAttempts": 1}
 
 
 @pytest.mark.quick
-def test_an_oom_kill_is_told_and_the_next_attempt_gets_more_memory(runs: ClusterRuns) -> None:
+def test_an_oom_kill_is_reported_and_the_next_attempt_gets_more_memory(runs: ClusterRuns) -> None:
     script = """
         if [ $TIDEGATE_ATTEMPT -eq 1 ]; then exec tail /dev/zero; fi
         echo '"enough"' > $TIDEGATE_RESULT_FILE

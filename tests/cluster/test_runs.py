@@ -123,7 +123,7 @@ def test_a_result_that_is_too_large_is_said_to_be(runs: ClusterRuns) -> None:
     assert "result" not in status
 
 
-def test_a_manifest_that_somebody_wrote_by_hand(runs: ClusterRuns) -> None:
+def test_a_manifest_that_was_written_by_hand(runs: ClusterRuns) -> None:
     manifest = """
 apiVersion: tidegate.dev/v1alpha1
 kind: TaskRun

@@ -119,7 +119,7 @@ def test_cancelling_by_the_button(runs: ClusterRuns, page: Page) -> None:
     assert runs.wait(made["metadata"]["name"], "Cancelled")["reason"] == "Cancelled"
 
 
-def test_what_a_run_waits_for_is_told_by_the_leader(runs: ClusterRuns, page: Page) -> None:
+def test_the_leader_answers_what_a_run_waits_for(runs: ClusterRuns, page: Page) -> None:
     queue = {"metadata": {"name": "shut"}, "spec": {"concurrencyLimit": 0}}
     runs.create({"apiVersion": API_VERSION, "kind": "Queue"} | queue)
     post(page, {"name": "patient", "task": {"image": BUSYBOX, "command": ["true"]}, "queue": "shut"})
@@ -145,7 +145,7 @@ def test_streams_have_a_server_of_their_own(kubectl: Kubectl, runs: ClusterRuns,
             seen += [data["phase"]] if data.get("name") == "streamed" else []
 
 
-def test_a_pod_tells_the_progress_of_no_other_run(runs: ClusterRuns) -> None:
+def test_a_pod_reports_the_progress_of_no_other_run(runs: ClusterRuns) -> None:
     script = """
 import json, os, urllib.error, urllib.request
 

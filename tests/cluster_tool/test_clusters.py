@@ -177,7 +177,7 @@ def kill_up(bench: Bench, reached: str) -> None:
         half.kill()
 
 
-def test_up_told_to_stop_cleans_up_itself(bench: Bench) -> None:
+def test_up_asked_to_stop_cleans_up_itself(bench: Bench) -> None:
     mark = bench.settings.clusters / "tests/nodes/node-1/processes/etcd"
     with bench.start("up", "--name=tests", "--provider=native") as told:
         waiting.until(mark.exists, what="etcd", seconds=60, every=0.01)

@@ -94,7 +94,7 @@ def test_tasks_are_created_and_replaced_from_files(tidegate: Command, runs: OwnR
         ),
     ],
 )
-def test_what_is_no_task_is_told_in_one_line(tidegate: Command, text: str, code: int, said: str) -> None:
+def test_what_is_no_task_is_one_line(tidegate: Command, text: str, code: int, said: str) -> None:
     ended = tidegate("tasks", "apply", "-f", "-", stdin=text)
     assert said in ended.fault
     assert ended.code == code

@@ -62,7 +62,7 @@ def test_watching_a_run_that_fails_exits_with_1_and_says_why(tidegate: Command) 
     assert (ended.code, "Failed (Error) exit code 7" in ended.out) == (1, True)
 
 
-def test_a_watched_run_is_told_as_json_on_stdout_alone(tidegate: Command) -> None:
+def test_a_watched_run_is_json_on_stdout_alone(tidegate: Command) -> None:
     ended = tidegate.ok("run", "resize", "--name", "told", "--tag", "red", "--watch", "-o", "json")
     told = ended.json
     assert (told["name"], told["phase"], told["tags"], told["task"]) == ("told", "Succeeded", ["red"], "resize")
@@ -85,7 +85,7 @@ def test_an_interrupt_exits_with_130_and_the_run_goes_on(tidegate: Command, runs
     assert runs.get("interrupted")["status"]["phase"] == "Running"
 
 
-def test_cancelling_ends_whoever_waits(tidegate: Command) -> None:
+def test_cancelling_ends_a_command_that_waits(tidegate: Command) -> None:
     with tidegate.start("run", "resize", "--name", "unwanted", "--watch", *HELD) as command:
         command.has_said("unwanted Running")
         assert "unwanted is to be cancelled" in tidegate.ok("cancel", "unwanted").out
@@ -118,7 +118,7 @@ def test_waiting_for_a_run_that_is_deleted_says_so(tidegate: Command, plane: Con
     assert (ended.code, ended.err.splitlines()[-1]) == (3, "tidegate: run deleted was deleted")
 
 
-def test_lists_are_filtered_and_told_in_each_form(tidegate: Command) -> None:
+def test_lists_are_filtered_and_printed_in_each_format(tidegate: Command) -> None:
     for name, tag in (("listed-1", "blue"), ("listed-2", "blue"), ("listed-3", "green")):
         tidegate.ok("run", "resize", "--name", name, "--tag", tag, "--batch", "b1", "--watch")
     blue = tidegate.ok("ls", "--tag", "blue", "-o", "json").json["items"]
@@ -163,7 +163,7 @@ HIDDEN, SHOWN = "\x1b[?25l", "\x1b[?25h"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-def test_a_watch_that_is_told_to_end_leaves_the_cursor_there(
+def test_a_watch_that_is_asked_to_end_leaves_the_cursor_there(
     tidegate: Command, runs: Runs, number: signal.Signals
 ) -> None:
     name = f"told-{number.name.lower()}"
@@ -241,20 +241,20 @@ def test_a_key_makes_one_run(tidegate: Command) -> None:
         (("open",), 3, "the dashboard's address isn't known: tidegate login URL"),
     ],
 )
-def test_a_mistake_is_told_in_one_line(tidegate: Command, arguments: tuple[str, ...], code: int, said: str) -> None:
+def test_a_mistake_is_one_line(tidegate: Command, arguments: tuple[str, ...], code: int, said: str) -> None:
     ended = tidegate(*arguments)
     assert said in ended.fault
     assert ended.code == code
 
 
-def test_a_kubeconfig_that_is_rubbish_is_told_in_one_line(tidegate: Command, tmp_path: Path) -> None:
+def test_a_kubeconfig_that_is_rubbish_is_one_line(tidegate: Command, tmp_path: Path) -> None:
     for number, text in enumerate(("", "[]", "a: [", "clusters: 7\ncontexts: 3\n", "\x00\x01")):
         file = tmp_path / f"rubbish-{number}"
         file.write_text(text)
         assert "the kubeconfig can't be used" in tidegate("ls", KUBECONFIG=str(file)).fault
 
 
-def test_what_a_user_may_not_do_is_told_in_the_apiservers_words(tidegate: Command, plane: ControlPlane) -> None:
+def test_what_a_user_may_not_do_is_reported_in_the_apiservers_words(tidegate: Command, plane: ControlPlane) -> None:
     config = json.loads(plane.kubectl("config", "view", "--raw", "-o", "json"))
     config["users"][0]["user"] = {"token": "wrong"}
     file = tidegate.home / "stranger"
@@ -262,7 +262,7 @@ def test_what_a_user_may_not_do_is_told_in_the_apiservers_words(tidegate: Comman
     assert "doesn't accept the login of your kubeconfig" in tidegate("ls", KUBECONFIG=str(file)).fault
 
 
-def test_an_apiserver_that_is_away_is_told_and_waited_for_by_whoever_waits(
+def test_an_apiserver_that_is_away_is_reported_and_a_waiting_command_goes_on(
     by_proxy: Command, proxy: FaultyProxy, runs: Runs
 ) -> None:
     with by_proxy.start("run", "resize", "--name", "patient", "--watch", *HELD) as command:
@@ -292,7 +292,7 @@ def test_a_watch_that_ends_is_opened_again(by_proxy: Command, proxy: FaultyProxy
         assert command.ended().code == 1
 
 
-def test_an_answer_that_is_no_json_is_told_in_one_line(by_proxy: Command, proxy: FaultyProxy) -> None:
+def test_an_answer_that_is_no_json_is_one_line(by_proxy: Command, proxy: FaultyProxy) -> None:
     with proxy.on(path="/taskruns").garble():
         assert "the answer is not JSON" in by_proxy("ls").fault
 

@@ -207,7 +207,7 @@ def test_runs_are_selected_by_phase_and_task(plane: ControlPlane, runs: Runs) ->
         assert "crd-select" in plane.kubectl("get", "tgr", "--field-selector", selector, "-o", "name")
 
 
-def test_the_table_tells_what_matters(plane: ControlPlane, runs: Runs) -> None:
+def test_the_table_shows_what_matters(plane: ControlPlane, runs: Runs) -> None:
     runs.create(a_run("crd-table").task_ref("resize").built)
     status: Json = {
         "phase": "Failed",

@@ -112,7 +112,7 @@ def test_an_installation_for_some_namespaces_sees_only_those(
             operator.stop()
 
 
-def test_an_older_crd_is_told_by_its_missing_field_until_it_is_upgraded(tmp_path: Path) -> None:
+def test_an_older_crd_is_reported_by_its_missing_field_until_it_is_upgraded(tmp_path: Path) -> None:
     with ControlPlane(actors=("admin", "operator")) as bare:
         install_crds(bare)
         field = "/spec/versions/0/schema/openAPIV3Schema/properties/status/properties/disruptions"

@@ -33,7 +33,7 @@ def operator(way: FaultyProxy, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield made.wait_leading()
 
 
-def test_the_end_of_a_pod_that_no_event_told_is_found_and_its_slot_given_on(
+def test_the_end_of_a_pod_that_no_event_reported_is_found_and_its_slot_given_on(
     plane: ControlPlane, runs: Runs, operator: OperatorProcess, proxy: FaultyProxy
 ) -> None:
     runs.create(a_queue("unseen", concurrencyLimit=1))
@@ -54,7 +54,7 @@ def test_the_end_of_a_pod_that_no_event_told_is_found_and_its_slot_given_on(
     runs.wait("unseen-2", "Succeeded")
 
 
-def test_runs_and_queues_whose_deletion_no_event_told_are_found_to_be_gone(
+def test_runs_and_queues_whose_deletion_no_event_reported_are_found_to_be_gone(
     plane: ControlPlane, runs: Runs, operator: OperatorProcess, proxy: FaultyProxy
 ) -> None:
     runs.create(a_queue("vanishing", concurrencyLimit=1))

@@ -71,7 +71,7 @@ def known_to_the_operator(runs: Runs, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", OWN_KINDS)
-def test_what_was_deleted_while_a_kind_was_listed_anew_is_forgotten(
+def test_what_was_deleted_while_a_kind_was_listed_again_is_forgotten(
     plane: ControlPlane, runs: Runs, operator: OperatorProcess, proxy: FaultyProxy, kind: str
 ) -> None:
     made = {
@@ -97,7 +97,7 @@ def test_what_was_deleted_while_a_kind_was_listed_anew_is_forgotten(
     )
 
 
-def test_an_error_in_the_stream_starts_the_watches_anew_in_the_same_process(
+def test_an_error_in_the_stream_restarts_the_watches_in_the_same_process(
     runs: Runs, operator: OperatorProcess, proxy: FaultyProxy
 ) -> None:
     pid, restarts = operator.pid, operator.metric(RESTARTS)

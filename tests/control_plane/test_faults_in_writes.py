@@ -158,7 +158,7 @@ def test_a_status_whose_write_meets_a_fault_is_written_in_the_end(
     assert len(runs.jobs(name)) == 1
 
 
-def test_a_status_written_after_anothers_write_is_decided_anew(
+def test_a_status_written_after_anothers_write_is_decided_again(
     plane: ControlPlane, runs: Runs, proxy: FaultyProxy
 ) -> None:
     def label() -> None:

@@ -258,7 +258,7 @@ def webhook(plane: ControlPlane, own: OwnRuns) -> Iterator[str]:
     plane.kubectl("delete", "validatingwebhookconfiguration", name, "--ignore-not-found")
 
 
-def test_a_webhook_that_is_down_is_told_and_holds_no_slot(
+def test_a_webhook_that_is_down_is_reported_and_holds_no_slot(
     plane: ControlPlane, own: OwnRuns, webhook: str, operator: OperatorProcess
 ) -> None:
     own.create(a_queue("hooked", concurrencyLimit=1))

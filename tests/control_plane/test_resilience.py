@@ -74,7 +74,7 @@ def test_an_operator_killed_in_the_middle_changes_only_the_time_it_takes(
             assert len(runs.jobs(f"survivor-{i:02}")) == 1
 
 
-def test_the_end_of_a_pod_that_nobody_watched_is_found(plane: ControlPlane, runs: Runs, tmp_path: Path) -> None:
+def test_the_end_of_a_pod_without_a_watch_is_found(plane: ControlPlane, runs: Runs, tmp_path: Path) -> None:
     with running_operator(plane, tmp_path) as operator:
         operator.wait_leading()
         runs.create(a_run("unwatched").pod(hold="1").built)
@@ -85,7 +85,7 @@ def test_the_end_of_a_pod_that_nobody_watched_is_found(plane: ControlPlane, runs
         runs.wait("unwatched", "Succeeded")
 
 
-def test_a_job_that_vanished_while_nobody_watched_is_a_failed_attempt(
+def test_a_job_that_vanished_without_a_watch_is_a_failed_attempt(
     plane: ControlPlane, runs: Runs, tmp_path: Path
 ) -> None:
     with running_operator(plane, tmp_path) as operator:
@@ -221,7 +221,7 @@ def test_without_the_crds_an_operator_is_not_ready_and_says_why(tmp_path: Path) 
         ({"kubeconfig": "/nonexistent"}, "can't read /nonexistent"),
     ],
 )
-def test_settings_that_cannot_be_used_are_told_in_one_line(
+def test_settings_that_cannot_be_used_are_one_line(
     plane: ControlPlane, tmp_path: Path, settings: dict[str, str], words: str
 ) -> None:
     operator = OperatorProcess(plane, log=tmp_path / "log", **settings).start()

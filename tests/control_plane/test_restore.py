@@ -9,7 +9,7 @@ from tidegate_cluster.control_plane import ControlPlane
 from tidegate_web.cluster.client import Cluster
 
 
-def test_an_operator_whose_cluster_has_stepped_back_starts_anew(tmp_path: Path) -> None:
+def test_an_operator_whose_cluster_has_stepped_back_restarts(tmp_path: Path) -> None:
     with ControlPlane(actors=("admin", "operator")) as plane:
         install_crds(plane)
         runs = Runs(plane, Cluster.connect(plane.kubeconfig()))

@@ -127,7 +127,7 @@ def test_where_no_job_is_left_the_task_is_read_again(plane: ControlPlane, runs: 
 
 
 @pytest.mark.quick
-def test_a_running_attempt_is_told_and_timed_out(runs: Runs) -> None:
+def test_a_running_attempt_is_reported_and_timed_out(runs: Runs) -> None:
     runs.create(a_run("slow").pod(hold="1").task(timeoutSeconds=2, retry={"maxAttempts": 1}).built)
     assert "reason" not in runs.wait("slow", "Running")
     status = runs.wait("slow", "Failed")
@@ -252,7 +252,7 @@ def test_a_finished_run_is_deleted_after_its_ttl(plane: ControlPlane, runs: Runs
     wait_until(lambda: not plane.kubectl("get", "tgr", "short-lived", "--ignore-not-found"), what="the run to go")
 
 
-def test_a_failure_is_told_by_a_warning_event_and_success_by_none(runs: Runs) -> None:
+def test_a_failure_makes_a_warning_event_and_success_makes_none(runs: Runs) -> None:
     runs.create(a_run("loud").pod(exit_code="3").task(retry={"maxAttempts": 1}).built)
     runs.create(a_run("quiet").built)
     runs.wait("loud", "Failed")

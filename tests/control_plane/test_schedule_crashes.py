@@ -62,7 +62,7 @@ def test_another_replica_that_takes_over_makes_one_run_a_tick(
     operator.start().wait_leading()
 
 
-def test_an_operator_that_dies_between_a_run_and_telling_of_it_makes_no_second_one(
+def test_an_operator_that_dies_between_a_run_and_its_record_makes_no_second_one(
     plane: ControlPlane, runs: Runs, schedules: Schedules, operator: OperatorProcess
 ) -> None:
     cron, (minute,) = some_minutes_ago(5)

@@ -11,7 +11,7 @@ from tidegate_api.times import parse_time
 pytestmark = pytest.mark.usefixtures("operator")
 
 
-def test_a_bad_cron_is_told_and_a_mended_one_counts_from_then(runs: Runs, schedules: Schedules) -> None:
+def test_a_bad_cron_is_reported_and_a_mended_one_counts_from_then(runs: Runs, schedules: Schedules) -> None:
     runs.create(a_schedule("bad", cron="61 * * * *", catchUp="All"))
     status = schedules.wait_ready("bad", "False", "InvalidCron")
     assert "Bad minute" in condition(status)[2]
@@ -26,7 +26,7 @@ def test_a_bad_cron_is_told_and_a_mended_one_counts_from_then(runs: Runs, schedu
     assert all(int(name.rsplit("-", 1)[1]) > before for name in schedules.runs_of("bad"))
 
 
-def test_a_run_of_another_that_has_the_ticks_name_is_left_alone_and_told(runs: Runs, schedules: Schedules) -> None:
+def test_a_run_of_another_that_has_the_ticks_name_is_left_alone_and_reported(runs: Runs, schedules: Schedules) -> None:
     cron, (minute,) = some_minutes_ago(5)
     name = f"taken-{minute}"
     runs.create(a_run(name).built)
@@ -41,7 +41,7 @@ def test_a_run_of_another_that_has_the_ticks_name_is_left_alone_and_told(runs: R
     assert LABEL not in runs.get(name)["metadata"].get("labels", {})
 
 
-def test_a_template_that_the_apiserver_refuses_is_told_and_tried_again(runs: Runs, schedules: Schedules) -> None:
+def test_a_template_that_the_apiserver_refuses_is_reported_and_tried_again(runs: Runs, schedules: Schedules) -> None:
     cron, (minute,) = some_minutes_ago(5)
     schedule = a_schedule("refused", run=a_run("x").labels({"not a label!": "x"}), cron=cron)
     runs.create(schedule)

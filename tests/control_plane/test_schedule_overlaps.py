@@ -10,7 +10,7 @@ from tidegate_cluster.control_plane import ControlPlane
 pytestmark = pytest.mark.usefixtures("operator")
 
 
-def test_a_tick_that_forbid_holds_past_its_deadline_is_told_once(runs: Runs, schedules: Schedules) -> None:
+def test_a_tick_that_forbid_holds_past_its_deadline_is_reported_once(runs: Runs, schedules: Schedules) -> None:
     cron, (minute,) = some_minutes_ago(5)
     by_hand = a_run("held-mabc").pod(hold="1").built
     by_hand["metadata"]["labels"][LABEL] = "held"

@@ -49,7 +49,7 @@ def port(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield Port(plane, number)
 
 
-def test_a_waiting_run_is_told_its_reason_and_its_place_and_nothing_is_written(
+def test_a_waiting_run_is_reported_its_reason_and_its_place_and_nothing_is_written(
     plane: ControlPlane, runs: Runs, port: Port
 ) -> None:
     runs.create(a_queue("asked", concurrencyLimit=0))

@@ -61,7 +61,7 @@ def test_a_run_without_a_name_gets_its_tasks(me: SignedIn) -> None:
         ([], 422, "object"),
     ],
 )
-def test_what_is_wrong_is_told_as_a_problem(shared_me: SignedIn, body: object, status: int, words: str) -> None:
+def test_what_is_wrong_is_reported_as_a_problem(shared_me: SignedIn, body: object, status: int, words: str) -> None:
     answer = shared_me.post("runs", body)
     assert answer.status_code == status, answer.text
     assert answer.content_type == "application/problem+json"
@@ -112,7 +112,7 @@ def test_a_run_made_by_kubectl_is_found_before_the_mirror_has_seen_it(stack: Sta
     assert answer["requestedBy"] is None
 
 
-def test_who_asked_by_the_word_of_somebody_else_is_told_as_such(stack: Stack, me: SignedIn) -> None:
+def test_a_requester_named_by_another_user_is_marked_as_such(stack: Stack, me: SignedIn) -> None:
     stack.runs.create("by-hand")
     stack.runs.kubectl("annotate", "tgr", "by-hand", f"tidegate.dev/requested-by={EMAIL}")
     answer: Any = me.get("runs/by-hand").json
@@ -204,7 +204,7 @@ def test_nul_in_a_payload_that_came_by_kubectl_is_shown_as_something_else(stack:
     assert read["spec"]["payload"] == {"a": "x\ufffdy"}
 
 
-def test_health_tells_of_the_neighbours(stack: Stack, me: SignedIn) -> None:
+def test_health_lists_the_dependencies(stack: Stack, me: SignedIn) -> None:
     answer: Any = me.get("/api/v1/health").json
     states = {item["name"]: item["status"] for item in answer["items"]}
     assert states == {"Operator": "degraded", "Postgres": "up", "Redis": "up", "Kubernetes": "up", "Mirror": "degraded"}
@@ -244,7 +244,7 @@ def test_a_payload_that_its_task_does_not_take_is_refused(stack: Stack, me: Sign
     assert me.post("runs", good | {"idempotencyKey": "k"}).status_code == 201  # a refused body doesn't use up its key
 
 
-def test_health_tells_who_leads_and_when_that_was_last_heard_of(stack: Stack) -> None:
+def test_health_names_the_leader_and_its_last_renewal(stack: Stack) -> None:
     parts = stack.parts("web", operator_lease_namespace=RELEASE, operator_lease_name=LEASE)
     me = parts.sign_in()
 

@@ -210,7 +210,7 @@ def test_metrics_are_of_the_largest_projects_and_a_sum_or_of_all_together() -> N
     assert shown(by_namespace=False) == ({"": sum(range(300))}, 15)
 
 
-def test_the_mirror_tells_them(stack: Stack, parts: Parts) -> None:
+def test_the_mirror_publishes_them(stack: Stack, parts: Parts) -> None:
     recounted_just_now(parts.engine)
     Pod(stack, parts).send("result", b'"' + b"x" * 1000 + b'"')
     mirror = stack.mirror()

@@ -148,7 +148,7 @@ def test_guessing_is_throttled_and_fails_open_without_redis(stack: Stack) -> Non
         ("javascript:alert(1)", "/"),
     ],
 )
-def test_a_login_sends_nobody_elsewhere(shared_parts: Parts, target: str, sent: str) -> None:
+def test_a_login_redirects_to_no_other_site(shared_parts: Parts, target: str, sent: str) -> None:
     assert login(shared_parts, target=target) == (303, sent)
 
 

@@ -83,7 +83,7 @@ def test_each_field_is_refused_by_role(parts: Parts) -> None:
     assert answer.json["errors"][0]["field"] == "runs.1.env"
 
 
-def test_what_the_cluster_refuses_is_told_one_by_one(me: SignedIn) -> None:
+def test_what_the_cluster_refuses_is_reported_one_by_one(me: SignedIn) -> None:
     me.post("runs", RUN | {"name": "taken"})
     answer: Any = me.post("runs:batch", {"runs": [RUN | {"name": "taken"}, RUN | {"name": "free"}]}).json
     assert [item["status"] for item in answer["items"]] == [409, 201]
@@ -115,7 +115,7 @@ def test_the_checks_of_a_batch_take_a_bounded_time(stack: Stack, parts: Parts) -
 
 
 @pytest.mark.parametrize("name", [[], {}, 7, True, "", "Not A Name", "x" * 500])
-def test_a_task_of_no_name_is_told(stack: Stack, parts: Parts, me: SignedIn, name: object) -> None:
+def test_a_task_of_no_name_is_reported(stack: Stack, parts: Parts, me: SignedIn, name: object) -> None:
     body = {"taskRef": {"name": name}}
     limited = parts.key("operator", tasks=["report"])
     for asks in (me, limited):

@@ -23,7 +23,7 @@ class Remembering:
         self.memory.ask(TOKEN, lambda: caller)
 
 
-def test_what_has_not_changed_is_told_again_after_a_while(stack: Stack) -> None:
+def test_what_has_not_changed_is_published_again_after_a_while(stack: Stack) -> None:
     one = Remembering(stack)
     one.see(ADA)
     one.redis.flushdb()
@@ -34,7 +34,7 @@ def test_what_has_not_changed_is_told_again_after_a_while(stack: Stack) -> None:
     assert one.memory.recall(TOKEN) == ADA
 
 
-def test_another_role_is_told_at_once(stack: Stack) -> None:
+def test_another_role_is_published_at_once(stack: Stack) -> None:
     one = Remembering(stack)
     one.see(ADA)
     demoted = replace(ADA, roles={"p": Role.VIEWER})
@@ -42,7 +42,7 @@ def test_another_role_is_told_at_once(stack: Stack) -> None:
     assert one.memory.recall(TOKEN) == demoted
 
 
-def test_who_is_forgotten_and_comes_back_is_told_again(stack: Stack) -> None:
+def test_a_caller_who_is_forgotten_and_comes_back_is_published_again(stack: Stack) -> None:
     one = Remembering(stack)
     one.see(ADA)
     one.see(None)
@@ -51,7 +51,7 @@ def test_who_is_forgotten_and_comes_back_is_told_again(stack: Stack) -> None:
     assert one.memory.recall(TOKEN) == ADA
 
 
-def test_what_redis_did_not_hear_is_told_again(stack: Stack) -> None:
+def test_what_redis_did_not_get_is_published_again(stack: Stack) -> None:
     one = Remembering(stack)
     stack.redis.stop()
     one.see(ADA)

@@ -48,7 +48,7 @@ def wait_shown(parts: Parts, name: str, phase: str) -> None:
     until(parts, name, lambda row: row.phase == phase)
 
 
-def test_a_login_keeps_the_key_in_a_file_that_nobody_else_reads(parts: Parts, url: str, tmp_path: Path) -> None:
+def test_a_login_keeps_the_key_in_a_file_for_its_owner_alone(parts: Parts, url: str, tmp_path: Path) -> None:
     tidegate = Command(tmp_path)
     told = tidegate.ok("login", url + "/", stdin=parts.key("viewer").key + "\n").err
     assert told == f"logged in to {url}, project {parts.project}\n"
@@ -73,7 +73,7 @@ def test_a_key_that_is_refused_is_not_kept(parts: Parts, url: str, tmp_path: Pat
 
 
 @pytest.mark.quick
-def test_a_run_is_made_watched_and_told_with_its_progress(
+def test_a_run_is_made_watched_and_shown_with_its_progress(
     stack: Stack, parts: Parts, tidegate: Command, kubelet: Kubelet
 ) -> None:
     stack.mirror()
@@ -161,7 +161,7 @@ def test_shells_complete_names(stack: Stack, parts: Parts, tidegate: Command) ->
     assert tidegate.completed("tidegate show o", TIDEGATE_API_KEY="tg_wrong") == []
 
 
-def test_both_ways_tell_of_a_run_alike(stack: Stack, parts: Parts, tidegate: Command, tmp_path: Path) -> None:
+def test_both_backends_show_a_run_alike(stack: Stack, parts: Parts, tidegate: Command, tmp_path: Path) -> None:
     stack.mirror()
     stack.runs.create("same", labels={"team": "blue"}, task={"image": "busybox"}, tags=["red"], priority=3)
     finish(stack, "same", attempts=[{"number": 1, "outcome": "Succeeded", "exitCode": 0}])
@@ -224,7 +224,7 @@ def test_a_pod_that_only_has_a_runs_labels_is_not_read(stack: Stack, kubelet: Ku
     assert "has no pod with a log" in command("logs", "honest", "-n", stack.project).fault
 
 
-def test_refusals_are_told_in_one_line(stack: Stack, parts: Parts, url: str, tmp_path: Path) -> None:
+def test_refusals_are_one_line(stack: Stack, parts: Parts, url: str, tmp_path: Path) -> None:
     stack.runs.task("resize", image="busybox", payloadSchema={"type": "object", "required": ["a"]})
     reader = Command(tmp_path, TIDEGATE_API_URL=url, TIDEGATE_API_KEY=parts.key("viewer").key)
     assert "the key may not do this" in reader("run", "resize").fault

@@ -80,7 +80,7 @@ def test_the_spec_is_replaced_as_a_whole(me: SignedIn) -> None:
         ("tasks/No_Label", {"spec": TASK}, "DNS label"),
     ],
 )
-def test_what_is_wrong_is_told_in_the_apiservers_words(
+def test_what_is_wrong_is_reported_in_the_apiservers_words(
     shared_me: SignedIn, path: str, body: object, words: str
 ) -> None:
     answer = shared_me.call("PUT", path, body)
@@ -89,7 +89,7 @@ def test_what_is_wrong_is_told_in_the_apiservers_words(
     assert words in answer.text
 
 
-def test_nobodys_change_is_overwritten_unseen(stack: Stack, me: SignedIn) -> None:
+def test_no_change_is_overwritten_unseen(stack: Stack, me: SignedIn) -> None:
     made = me.call("PUT", "queues/q", {"spec": {"concurrencyLimit": 1}}, headers={"If-None-Match": "*"})
     assert made.status_code == 201
     etag = made.headers["ETag"]

@@ -44,7 +44,7 @@ def test_a_call_is_as_described(world: World, label: str) -> None:
 
 @pytest.mark.parametrize("who", CALLERS)
 @pytest.mark.parametrize("label", LABELS)
-def test_a_call_by_somebody_who_may_do_less_is_answered_as_described(world: World, label: str, who: str) -> None:
+def test_a_call_by_a_lower_role_is_answered_as_described(world: World, label: str, who: str) -> None:
     for case in itertools.islice(world.systematic(label), 3):
         world.check_as(case, who)
 

@@ -186,7 +186,7 @@ def test_with_mail_no_link_is_shown_to_anybody(stack: Stack, mailbox: Mailbox) -
     assert "mail server" in page
 
 
-def test_somebody_invited_who_signs_in_through_a_provider_is_a_member_without_the_link(
+def test_an_invited_user_who_signs_in_through_a_provider_is_a_member_without_the_link(
     stack: Stack, provider: OidcProvider
 ) -> None:
     parts = app(stack, provider, oidc_group_roles="")

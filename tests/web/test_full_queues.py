@@ -93,16 +93,14 @@ def test_a_burst_costs_one_look(stack: Stack, me: SignedIn, full: str, monkeypat
     assert [uri.rpartition("/")[2] for uri in asked] == [full, "not-there"]
 
 
-def test_where_the_apiserver_does_not_tell_they_may_come(stack: Stack, parts: Parts, full: str) -> None:
+def test_where_the_apiserver_does_not_answer_they_may_come(stack: Stack, parts: Parts, full: str) -> None:
     spec = {"task": TASK, "queue": full}
     assert parts.services.runs.queues.full(stack.project, [spec]) is not None
     stranger = Queues(cluster=Cluster.connect(stack.plane.kubeconfig("mirror")))  # has no right to read Queues
     assert stranger.full(stack.project, [spec]) is None
 
 
-def test_whoever_comes_while_a_queue_is_asked_again_does_with_what_there_was(
-    stack: Stack, parts: Parts, full: str
-) -> None:
+def test_requests_during_a_refresh_of_a_queue_use_the_former_answer(stack: Stack, parts: Parts, full: str) -> None:
     elapsed = [0.0]
     queues = Queues(cluster=parts.services.cluster, now=lambda: elapsed[0])
     spec = {"task": TASK, "queue": full}

@@ -48,7 +48,7 @@ def sign_in(parts: Parts, github: GitHub, login: str) -> tuple[Any, TestResponse
     return client, client.get(back.removeprefix("http://localhost"))
 
 
-def test_whoever_is_known_by_their_primary_address_gets_in(stack: Stack, github: GitHub) -> None:
+def test_a_user_known_by_the_primary_address_gets_in(stack: Stack, github: GitHub) -> None:
     parts = parts_with(stack, github)
     assert "GitHub" in parts.client().get("/login").text
     client, answer = sign_in(parts, github, "ada-l")
@@ -63,7 +63,7 @@ def test_organisations_are_groups_however_many_there_are(stack: Stack, github: G
     assert client.get("/api/v1/me").json["roles"] == {stack.project: "operator"}
 
 
-def test_an_address_that_is_not_verified_lets_nobody_in(stack: Stack, github: GitHub) -> None:
+def test_an_address_that_is_not_verified_signs_no_user_in(stack: Stack, github: GitHub) -> None:
     client, answer = sign_in(parts_with(stack, github, oidc_sign_up=True), github, "bob")
     assert (answer.status_code, "no verified address" in answer.text) == (403, True)
     assert client.get("/api/v1/me").status_code == 401
@@ -79,14 +79,14 @@ def test_a_code_is_good_once(stack: Stack, github: GitHub) -> None:
     assert parts.client().get(back).status_code == 403
 
 
-def test_a_wrong_secret_is_told_in_words(stack: Stack, github: GitHub) -> None:
+def test_a_wrong_secret_is_reported_in_words(stack: Stack, github: GitHub) -> None:
     client, answer = sign_in(parts_with(stack, github, github_client_secret="another"), github, "ada-l")
     assert answer.status_code == 403
     assert client.get("/api/v1/me").status_code == 401
 
 
 @pytest.mark.parametrize("status", [403, 502])
-def test_an_api_that_refuses_lets_nobody_in(stack: Stack, github: GitHub, status: int) -> None:
+def test_an_api_that_refuses_signs_no_user_in(stack: Stack, github: GitHub, status: int) -> None:
     github.refuses = status
     client, answer = sign_in(parts_with(stack, github), github, "ada-l")
     assert (answer.status_code, f"GitHub answers {status}" in answer.text) == (403, True)

@@ -101,7 +101,7 @@ def test_requests_at_the_same_time_all_get_the_answer(stack: Stack, provider: Oi
     assert told == [200] * 4
 
 
-def test_somebody_whom_the_provider_knows_no_longer_is_signed_out(stack: Stack, provider: OidcProvider) -> None:
+def test_a_user_whom_the_provider_knows_no_longer_is_signed_out(stack: Stack, provider: OidcProvider) -> None:
     parts = app(stack, provider)
     client = sign_in(parts, provider)
     provider.remove("carol")

@@ -26,7 +26,7 @@ def swept(stack: Stack, parts: Parts, name: str) -> None:
     until(parts, name, lambda row: row.deleted_at is not None)
 
 
-def test_a_run_stays_until_its_schedule_tells_of_its_tick(stack: Stack, parts: Parts) -> None:
+def test_a_run_stays_until_its_schedule_records_its_tick(stack: Stack, parts: Parts) -> None:
     stack.runs.schedule("tick", successfulRunsHistoryLimit=0)
     held, by_hand, other = f"tick-{MINUTE}", "tick-m5x1k2", f"gone-{MINUTE}"
     for name, schedule in ((held, "tick"), (by_hand, "tick"), (other, "gone")):

@@ -53,7 +53,7 @@ def test_one_of_a_batch_is_refused_before_any_is_made(stack: Stack, developer: W
     assert stack.runs.kubectl("get", "taskruns.tidegate.dev", "-o", "name") == ""
 
 
-def test_a_run_of_such_a_task_is_refused_whoever_made_the_task(stack: Stack, parts: Parts) -> None:
+def test_a_run_of_such_a_task_is_refused_also_where_a_cluster_admin_made_the_task(stack: Stack, parts: Parts) -> None:
     stack.runs.task("root", **TASK)
     answer = parts.key("operator").post("runs", {"taskRef": {"name": "root"}})
     assert fields(answer) == ["taskRef"]

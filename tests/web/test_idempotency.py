@@ -70,7 +70,7 @@ def test_another_body_is_refused_and_another_task_or_key_is_another_run(me: Sign
     assert post(me, key="order-18").status_code == 201
 
 
-def test_a_client_that_reckons_its_delay_anew_gets_the_first_run_with_its_time(stack: Stack, me: SignedIn) -> None:
+def test_a_client_that_computes_its_delay_again_gets_the_first_run_with_its_time(stack: Stack, me: SignedIn) -> None:
     first = post(me, BODY | {"startAfter": "2099-01-01T00:00:00Z"})
     assert first.status_code == 201
     for other in ({"startAfter": "2099-01-01T00:00:07Z"}, {"startAfter": None}, {}):
@@ -244,7 +244,7 @@ def test_a_key_is_forgotten_after_thirty_days(stack: Stack, parts: Parts, me: Si
     assert answer.json["uid"] != first.json["uid"]
 
 
-def test_an_old_key_that_nobody_has_swept_is_free(stack: Stack, parts: Parts, me: SignedIn) -> None:
+def test_an_expired_key_that_is_not_swept_yet_is_free(stack: Stack, parts: Parts, me: SignedIn) -> None:
     first = post(me)
     assert first.json is not None
     stack.runs.delete(first.json["name"])

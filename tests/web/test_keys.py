@@ -80,7 +80,7 @@ def test_text_that_no_store_takes_is_refused_in_queries(parts: Parts) -> None:
     assert me.get("api-keys?prefix=%00").status_code == 422
 
 
-def test_when_a_key_was_last_used_is_told(parts: Parts) -> None:
+def test_the_last_use_of_a_key_is_shown(parts: Parts) -> None:
     key = parts.key("viewer")
     me = parts.sign_in()
     assert me.get("api-keys").json["items"][0]["lastUsedAt"] is None  # type: ignore[index]
@@ -111,7 +111,7 @@ def test_a_bad_key_is_refused_and_no_cookie_stands_in_for_it(shared_me: SignedIn
         {"name": "x", "role": "viewer", "key": "tg_chosen"},
     ],
 )
-def test_what_is_wrong_with_a_key_is_told(shared_me: SignedIn, body: object) -> None:
+def test_what_is_wrong_with_a_key_is_reported(shared_me: SignedIn, body: object) -> None:
     assert shared_me.post("api-keys", body).status_code == 422
 
 

@@ -72,7 +72,7 @@ def test_a_key_is_no_more_than_its_owner_is_now(parts: Parts) -> None:
     assert key.get("runs").status_code == 200
 
 
-def test_an_admin_takes_the_key_of_somebody_who_left_over(parts: Parts) -> None:
+def test_an_admin_takes_over_the_key_of_a_user_who_left(parts: Parts) -> None:
     user_id, key, _ = with_key(parts)
     me = parts.sign_in()
     assert me.call("DELETE", f"members/{user_id}").status_code == 204
@@ -93,7 +93,7 @@ def test_a_key_that_expires_takes_no_key_over(parts: Parts) -> None:
     assert short.post(f"api-keys/{key.id}:take-over").status_code == 403
 
 
-def test_keys_are_handed_over_to_somebody_who_may_have_them(parts: Parts) -> None:
+def test_keys_are_handed_over_to_a_user_who_may_have_them(parts: Parts) -> None:
     user_id, key, other = with_key(parts)
     me = parts.sign_in()
     viewer, admin = parts.member("viewer"), parts.member("admin")

@@ -69,7 +69,7 @@ def look(page: Page, stack: Stack, run: Json) -> None:
     page.goto(f"/projects/{stack.project}/runs/{run['metadata']['name']}")
 
 
-def test_records_of_the_library_are_told_as_time_level_message_and_fields(
+def test_records_of_the_library_are_reported_as_time_level_message_and_fields(
     stack: Stack, page: Page, kubelet: Kubelet
 ) -> None:
     run, log = writing(stack, kubelet, "resize")
@@ -152,7 +152,7 @@ def test_the_log_is_there_to_download_as_it_was_written(stack: Stack, page: Page
     assert page.request.get(f"{address.partition('?')[0]}?attempt=2").body() == b""
 
 
-def test_a_log_whose_place_is_gone_is_told_from_the_beginning(stack: Stack, page: Page, kubelet: Kubelet) -> None:
+def test_a_log_whose_place_is_gone_is_reported_from_the_beginning(stack: Stack, page: Page, kubelet: Kubelet) -> None:
     run, log = writing(stack, kubelet, "restored")
     log.write(b"one\ntwo\n")
     look(page, stack, run)

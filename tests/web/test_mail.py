@@ -30,7 +30,7 @@ def forgot(parts: Parts, email: str, **options: Any) -> int:
     return client.post("/forgot", data=data, **options).status_code
 
 
-def test_an_invitation_is_mailed_and_its_link_shown_to_nobody_else(stack: Stack, mailbox: Mailbox) -> None:
+def test_an_invitation_is_mailed_and_its_link_shown_to_no_other(stack: Stack, mailbox: Mailbox) -> None:
     parts = stack.parts("web", **mailbox.settings())
     made: Any = parts.sign_in().post("invitations", {"email": "bob@example.com", "role": "viewer"}).json
     assert made["mailed"] is True
@@ -41,7 +41,7 @@ def test_an_invitation_is_mailed_and_its_link_shown_to_nobody_else(stack: Stack,
     assert "bob@example.com" in parts.client().get(link_in(mail)).text
 
 
-def test_a_forgotten_password_is_chosen_anew_by_a_mailed_link(stack: Stack, mailbox: Mailbox) -> None:
+def test_a_forgotten_password_is_reset_by_a_mailed_link(stack: Stack, mailbox: Mailbox) -> None:
     parts = stack.parts("web", **mailbox.settings())
     assert "/forgot" in parts.client().get("/login").text
     assert forgot(parts, EMAIL) == 200
@@ -60,7 +60,7 @@ def test_a_link_leads_to_the_public_address_whatever_host_a_request_names(stack:
     assert "evil" not in mailbox.next().as_string()
 
 
-def test_nobody_learns_who_is_a_user_and_no_mailbox_is_filled(stack: Stack, mailbox: Mailbox) -> None:
+def test_the_form_reveals_no_user_and_fills_no_mailbox(stack: Stack, mailbox: Mailbox) -> None:
     parts = stack.parts("web", forgot_mails=2, **mailbox.settings())
     assert forgot(parts, "nobody@example.com") == 200
     for _ in range(5):

@@ -43,7 +43,7 @@ def test_a_stranger_joins_by_a_link_with_a_password_of_their_own(parts: Parts) -
     assert parts.sign_in().get("invitations").json == {"items": []}
 
 
-def test_a_link_takes_over_nobodys_account(parts: Parts) -> None:
+def test_a_link_takes_over_no_account(parts: Parts) -> None:
     me = parts.sign_in()
     bob = parts.member(None, email="bob@example.com")
     made = invite(me)
@@ -101,7 +101,7 @@ def test_members_see_their_own_projects_alone(parts: Parts, shared_parts: Parts)
     ("body", "status"),
     [({"email": "bob", "role": "viewer"}, 422), ({"email": "b@c", "role": "king"}, 422), ({"email": "b@c"}, 422)],
 )
-def test_what_is_wrong_with_an_invitation_is_told(shared_me: SignedIn, body: object, status: int) -> None:
+def test_what_is_wrong_with_an_invitation_is_reported(shared_me: SignedIn, body: object, status: int) -> None:
     assert shared_me.post("invitations", body).status_code == status
 
 

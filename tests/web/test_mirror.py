@@ -35,7 +35,7 @@ def test_a_run_from_beginning_to_end(stack: Stack, parts: Parts, mirror: MirrorT
     assert ["Running" in event for _, event in published] == [True, False]
 
 
-def test_what_was_there_before_and_what_went_while_nobody_looked(stack: Stack, parts: Parts) -> None:
+def test_what_was_there_before_and_what_went_while_no_watch_was_open(stack: Stack, parts: Parts) -> None:
     stack.runs.create("stays")
     stack.runs.create("goes")
     stack.runs.create("done")

@@ -285,7 +285,7 @@ def is_bound(parts: Parts, project: str) -> bool:
     return bool(parts.rows("SELECT * FROM project_namespaces WHERE project = :project", project=project))
 
 
-def test_events_of_the_old_namespace_are_not_told_to_the_new_one(
+def test_events_of_the_old_namespace_are_not_shown_in_the_new_one(
     stack: Stack, parts: Parts, mirror: MirrorThread
 ) -> None:
     before = Before(stack, parts)

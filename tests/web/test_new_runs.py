@@ -134,7 +134,7 @@ def test_locks_are_taken_in_the_mirrors_order(engine: Engine) -> None:
     assert len(rows(engine, "SELECT * FROM outbox")) == 1
 
 
-def test_whoever_writes_the_same_runs_at_the_same_time_waits_for_nobody_for_ever(engine: Engine) -> None:
+def test_writers_of_the_same_runs_at_the_same_time_do_not_deadlock(engine: Engine) -> None:
     def ours(records: list[RunRecord]) -> None:
         keep(engine, *records)
 

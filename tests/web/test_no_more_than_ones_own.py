@@ -8,7 +8,7 @@ from support.web import Parts
 SOON = timedelta(hours=1)
 
 
-def test_an_admin_of_a_project_learns_nobodys_address_by_number(parts: Parts) -> None:
+def test_an_admin_of_a_project_learns_no_address_by_number(parts: Parts) -> None:
     admin, stranger = parts.member("admin"), parts.member(None, email="stranger@example.com")
     user_id = parts.rows("SELECT id FROM users WHERE email = 'stranger@example.com'")[0].id
     refused = admin.call("PUT", f"members/{user_id}", {"role": "viewer"})

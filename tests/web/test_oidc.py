@@ -71,7 +71,7 @@ def test_the_button_is_there_and_leads_back_to_where_one_was_going(stack: Stack,
     assert client.get("/api/v1/me").json["instanceAdmin"] is True
 
 
-def test_somebody_is_known_by_the_providers_subject_whatever_their_address_becomes(
+def test_a_user_is_known_by_the_providers_subject_whatever_their_address_becomes(
     stack: Stack, provider: OidcProvider
 ) -> None:
     signs_in = SignsIn(stack, provider)
@@ -88,7 +88,7 @@ def test_strangers_are_refused_unless_anybody_may_sign_up(stack: Stack, provider
     assert (told["email"], told["roles"], told["instanceAdmin"]) == ("bob@example.com", {}, False)
 
 
-def test_whoever_is_invited_gets_in_and_joins(stack: Stack, provider: OidcProvider) -> None:
+def test_an_invited_user_signs_in_and_joins(stack: Stack, provider: OidcProvider) -> None:
     signs_in = SignsIn(stack, provider)
     me = signs_in.parts.sign_in()
     made: Any = me.post("invitations", {"email": "bob@example.com", "role": "viewer"}).json
@@ -166,7 +166,7 @@ def test_a_callback_that_was_not_begun_here_or_comes_twice_is_refused(stack: Sta
         "error=x&error_description=<b>",
     ],
 )
-def test_nonsense_at_the_callback_is_told_in_words(stack: Stack, provider: OidcProvider, query: str) -> None:
+def test_nonsense_at_the_callback_is_reported_in_words(stack: Stack, provider: OidcProvider, query: str) -> None:
     client = SignsIn(stack, provider).parts.client()
     answer = client.get(f"/login/oidc/callback?{query}")
     assert answer.status_code == (422 if "%00" in query else 403)

@@ -37,6 +37,6 @@ def test_each_route_and_method_of_the_app_is_described_and_nothing_else(parts: P
     assert described == routes
 
 
-def test_a_process_without_streams_tells_the_same(stack: Stack, parts: Parts) -> None:
+def test_a_process_without_streams_reports_the_same(stack: Stack, parts: Parts) -> None:
     alone = create_app(stack.services("web"), live=False)
     assert alone.test_client().get("/api/v1/openapi.json").json == parts.client().get("/api/v1/openapi.json").json

@@ -41,7 +41,7 @@ def pruner(engine: Engine) -> Pruner:
     )
 
 
-def test_a_run_of_a_month_that_nobody_made_is_stored_all_the_same(engine: Engine) -> None:
+def test_a_run_of_a_month_without_a_partition_is_stored_all_the_same(engine: Engine) -> None:
     old, early = datetime(2019, 2, 3, tzinfo=UTC), datetime(2044, 12, 31, 23, 59, 59, tzinfo=UTC)
     archive(engine, a_run("old", created=old), a_run("early", created=early))
     assert {Month(2019, 2), Month(2044, 12)} <= set(months(engine))
@@ -231,7 +231,7 @@ def owner(postgres: Postgres) -> Iterator[str]:
         connection.execute("DROP ROLE plain")
 
 
-def test_what_was_stored_before_is_carried_over_by_whoever_owns_the_database(owner: str) -> None:
+def test_what_was_stored_before_is_carried_over_by_the_owner_of_the_database(owner: str) -> None:
     engine = make_engine(WebSettings(database_url=owner), name="tests")
     schema.upgrade(engine, to="0003")
     times = [datetime(2025, 12, 31, 23, 59, 59, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC), NOW]

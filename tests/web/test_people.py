@@ -95,7 +95,7 @@ def test_a_link_used_by_two_at_once_is_good_for_one(parts: Parts) -> None:
         {"email": "a@b", "name": "x\ny"},
     ],
 )
-def test_what_is_wrong_with_a_user_is_told(shared_me: SignedIn, body: object) -> None:
+def test_what_is_wrong_with_a_user_is_reported(shared_me: SignedIn, body: object) -> None:
     answer = shared_me.post("/api/v1/users", body)
     assert answer.status_code == 422
     assert answer.content_type == "application/problem+json"
@@ -171,7 +171,7 @@ def test_signing_out_everywhere_leaves_the_one_that_asks(parts: Parts) -> None:
     assert here.get("/api/v1/me").status_code == 200
 
 
-def test_nobody_ends_the_sessions_of_others(parts: Parts) -> None:
+def test_no_user_ends_the_sessions_of_others(parts: Parts) -> None:
     me = parts.sign_in()
     stranger = parts.member(None)
     (mine,) = [item["id"] for item in me.get("/api/v1/sessions").json["items"]]  # type: ignore[index]
@@ -217,7 +217,7 @@ def test_passwords_can_be_turned_off(stack: Stack) -> None:
     assert client.get("/forgot").status_code == 404
 
 
-def test_while_postgres_is_away_whoever_was_seen_lately_is_known(stack: Stack) -> None:
+def test_while_postgres_is_away_a_user_seen_lately_is_known(stack: Stack) -> None:
     parts = stack.parts("web")
     me, gone = parts.sign_in(), parts.sign_in()
     for each in (me, gone):

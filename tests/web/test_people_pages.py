@@ -38,7 +38,7 @@ def refused(browser: Browser, site: str) -> Iterator[Page]:
         yield made
 
 
-def test_somebody_is_invited_joins_and_is_seen(stack: Stack, browser: Browser, site: str, page: Page) -> None:
+def test_a_user_is_invited_joins_and_is_listed(stack: Stack, browser: Browser, site: str, page: Page) -> None:
     page.goto(f"/projects/{stack.project}/members")
     form = page.get_by_role("form", name="Invite")
     form.get_by_label("Email").fill("bob@example.com")
@@ -164,7 +164,7 @@ def test_the_settings_page_shows_what_is_used_and_sets_the_retention(
         expect(page.get_by_role("alert")).to_contain_text("a whole number, at least 1")
 
 
-def test_what_is_wrong_is_told_on_the_page_that_sent_it(stack: Stack, refused: Page) -> None:
+def test_what_is_wrong_is_reported_on_the_page_that_sent_it(stack: Stack, refused: Page) -> None:
     page = refused
     page.goto(f"/projects/{stack.project}/keys")
     form = page.get_by_role("form", name="New key")

@@ -81,7 +81,7 @@ def test_more_than_an_operator_may_send_is_refused(parts: Parts, pod: Pod, field
 
 
 @pytest.mark.parametrize("archived", [False, True])
-def test_a_key_meets_the_run_that_somebody_else_has_made(
+def test_a_key_meets_the_run_that_another_client_has_made(
     stack: Stack, parts: Parts, mirror: MirrorThread, pod: Pod, archived: bool
 ) -> None:
     name = name_of_key(stack.project, "resize", "a")
@@ -95,7 +95,7 @@ def test_a_key_meets_the_run_that_somebody_else_has_made(
     assert pod.call("GET", f"children/{met['uid']}").status_code == 200
 
 
-def test_a_keyed_run_that_no_key_of_the_run_has_met_is_nobodys_to_read(
+def test_a_keyed_run_that_no_key_of_the_run_has_met_can_not_be_read(
     stack: Stack, parts: Parts, mirror: MirrorThread, pod: Pod
 ) -> None:
     name = name_of_key(stack.project, "resize", "a")
@@ -109,7 +109,7 @@ def test_a_keyed_run_that_no_key_of_the_run_has_met_is_nobodys_to_read(
     assert pod.call("GET", f"children/{uid}").status_code == 403
 
 
-def test_what_the_apiserver_refuses_is_told(pod: Pod) -> None:
+def test_what_the_apiserver_refuses_is_reported(pod: Pod) -> None:
     assert pod.call("POST", "children", json={"payload": {}}).status_code == 422
     assert pod.call("POST", "children", json=CHILD | {"priority": 5000}).status_code == 422
     assert pod.call("POST", "children", json=CHILD | {"name": "once"}).status_code == 201

@@ -119,7 +119,7 @@ def test_every_call_wants_the_token_of_the_run(shared_stack: Stack, shared_pod: 
         assert answer.status_code in (status, 405), (what, method)
 
 
-def test_postgres_away_is_told_and_what_is_answered_is_there(
+def test_postgres_away_is_reported_and_what_is_answered_is_there(
     stack: Stack, parts: Parts, mirror: MirrorThread, pod: Pod
 ) -> None:
     until(parts, "works", lambda row: True)
@@ -159,7 +159,7 @@ def test_an_older_attempt_writes_over_no_newer_ones_checkpoint(stack: Stack, par
     assert second.call("GET", "checkpoint").data == b'"newer"'
 
 
-def test_metadata_is_shown_and_told(stack: Stack, parts: Parts, mirror: MirrorThread, pod: Pod) -> None:
+def test_metadata_is_shown_and_published(stack: Stack, parts: Parts, mirror: MirrorThread, pod: Pod) -> None:
     until(parts, "works", lambda row: True)
     wait_until(lambda: parts.rows("SELECT * FROM outbox") == [], what="an empty outbox")
     before = parts.services.events.last(stack.project)

@@ -99,7 +99,7 @@ def test_of_more_runs_than_are_looked_at_a_part_is_listed(
     assert (len(answer["items"]), answer["truncated"]) == (2, True)
 
 
-def test_a_run_is_told_of_by_name_and_by_uid(without_postgres: SignedIn) -> None:
+def test_a_run_is_answered_by_name_and_by_uid(without_postgres: SignedIn) -> None:
     found = without_postgres.get("runs/second").json or {}
     assert (found["source"], found["phase"], found["spec"]["payload"]) == ("cluster", "Running", {"to": "x"})
     assert (without_postgres.get(f"runs/{found['uid']}").json or {})["name"] == "second"
@@ -199,7 +199,7 @@ def test_audit_rows_of_that_time_are_written_when_it_is_back(
     until(parts, "second", lambda row: bool(row.spec.get("cancel")))
 
 
-def test_an_audit_row_is_written_once_whoever_dies_in_between(parts: Parts, me: SignedIn) -> None:
+def test_an_audit_row_is_written_once_whichever_process_dies_in_between(parts: Parts, me: SignedIn) -> None:
     made = parts.services
     entry = Entry(
         at=made.clock.now(), actor="a", address="", action="x", outcome="done", project=None, target=None, detail={}

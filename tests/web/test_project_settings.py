@@ -27,7 +27,7 @@ def test_history_is_kept_as_the_installation_says_until_an_admin_says_otherwise(
     assert [entry.detail for entry in entries] == [{"retentionDays": days} for days in (400, 0, None)]
 
 
-def test_what_is_used_is_told_beside_what_is_allowed(stack: Stack, parts: Parts) -> None:
+def test_usage_is_shown_beside_the_limit(stack: Stack, parts: Parts) -> None:
     assert parts.member("viewer").get("settings").json == {
         "retentionDays": None,
         "effectiveRetentionDays": 90,

@@ -190,7 +190,7 @@ def test_we_may_do_nothing_outside_of_projects(stack: Stack, web: Parts, keeper:
 
 
 @pytest.mark.parametrize("part", ["web", "mirror"])
-def test_nobody_grants_more_than_what_a_project_needs(stack: Stack, part: str) -> None:
+def test_no_role_grants_more_than_what_a_project_needs(stack: Stack, part: str) -> None:
     cluster = Cluster.connect(stack.plane.kubeconfig(account(part)))
     body = {
         "metadata": {"name": "more"},
@@ -217,9 +217,7 @@ def test_a_project_that_loses_its_label_is_left_alone(stack: Stack, web: Parts, 
     until(web, "meanwhile", lambda found: True)
 
 
-def test_a_binding_that_somebody_takes_away_comes_back(
-    stack: Stack, web: Parts, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_binding_that_is_deleted_comes_back(stack: Stack, web: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tidegate_web.mirror.project_controller.LOOK_SECONDS", 0.2)
     granting_mirror(stack)
     wait_until(lambda: web.services.projects.directory.is_ready(stack.project), what="the rights")

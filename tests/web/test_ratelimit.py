@@ -7,7 +7,7 @@ from support.web import Stack
 RUN = {"taskRef": {"name": "resize"}}
 
 
-def test_each_key_has_its_own_share_and_is_told_what_is_left(stack: Stack) -> None:
+def test_each_key_has_its_own_share_and_sees_what_is_left(stack: Stack) -> None:
     parts = stack.parts("web", rate_limit_requests=5, rate_limit_seconds=3600)
     first, second = parts.key("operator"), parts.key("viewer")
     answers = [first.get("runs") for _ in range(6)]
@@ -56,7 +56,7 @@ def test_without_redis_calls_go_on_and_are_counted_here(stack: Stack) -> None:
     stack.redis.start()
 
 
-def test_where_there_is_no_limit_nothing_is_told(stack: Stack) -> None:
+def test_without_a_limit_there_are_no_headers(stack: Stack) -> None:
     parts = stack.parts("web", rate_limit_requests=0)
     answer = parts.key("viewer").get("runs")
     assert answer.status_code == 200

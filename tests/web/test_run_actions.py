@@ -276,7 +276,7 @@ def test_the_events_of_a_run_its_jobs_and_its_pods(stack: Stack, me: SignedIn) -
     assert me.get("runs/quiet/events").json == {"items": []}
 
 
-def test_without_kubernetes_there_are_no_events_to_tell(stack: Stack, proxy: FaultyProxy) -> None:
+def test_without_kubernetes_there_are_no_events_to_show(stack: Stack, proxy: FaultyProxy) -> None:
     me = stack.parts("web", kubeconfig=proxy.kubeconfig("web")).sign_in()
     make(me, "eventful")
     assert me.get("runs/eventful/events").status_code == 200

@@ -135,7 +135,7 @@ def test_all_networks_together_have_a_limit_that_a_known_device_is_spared(
     assert sites.login(1, email=EMAIL, password=PASSWORD, address="198.51.100.99", browser=browser).status_code == 303
 
 
-def test_nobody_locks_somebody_else_out_by_failing_for_them(stack: Stack, tmp_path: Path, cleanup: ExitStack) -> None:
+def test_failures_of_others_lock_no_user_out(stack: Stack, tmp_path: Path, cleanup: ExitStack) -> None:
     sites = make_sites(stack, tmp_path, cleanup, login_attempts=2)
     owner, session = requests.Session(), requests.Session()
     for browser in (owner, session):
@@ -238,7 +238,7 @@ def test_asking_again_for_a_link_makes_nothing_worthless_that_was_mailed(stack: 
     assert parts.client().get(paths[1]).status_code == 404
 
 
-def test_whoever_asks_for_a_link_waits_for_nothing_that_depends_on_the_address(stack: Stack, mailbox: Mailbox) -> None:
+def test_a_request_for_a_link_takes_no_time_that_depends_on_the_address(stack: Stack, mailbox: Mailbox) -> None:
     parts = stack.parts("web", **mailbox.settings())
     answers = []
     with parts.engine.begin() as connection:

@@ -126,7 +126,7 @@ def _listed(parts: Parts, path: str) -> list[Any]:
     return list(answer["items"])
 
 
-def test_of_many_the_refused_are_told_and_the_made_are_handed_out(api: Client) -> None:
+def test_of_many_the_refused_are_reported_and_the_made_are_handed_out(api: Client) -> None:
     bodies = [{"name": "twice", "taskRef": {"name": "resize"}}, {"name": "other", "taskRef": {"name": "resize"}}]
     api.submit(bodies[0])
     with pytest.raises(SubmitManyFailed, match="1 of 2 runs were not made; number 0") as caught:
@@ -156,7 +156,7 @@ def test_a_run_whose_answer_was_lost_is_not_made_twice(
     assert asked == ["POST", "POST", "GET"]
 
 
-def test_a_name_that_another_run_has_is_told_also_after_a_lost_answer() -> None:
+def test_a_name_that_another_run_has_is_reported_also_after_a_lost_answer() -> None:
     other = {"name": "a", "uid": "u", "phase": "Pending", "spec": {"taskRef": {"name": "resize"}, "payload": {"n": 2}}}
     answers = [AWAY, Says(409, {"detail": "it exists"}), Says(200, other)]
     with ScriptedWeb(lambda _: answers.pop(0)) as web, pytest.raises(ApiError, match="it exists"):
@@ -176,7 +176,7 @@ def test_a_certificate_that_is_not_trusted_is_said_at_once(stack: Stack) -> None
         connect(url=stack.plane.url, key="tg_x", project="p").submit({"name": "a"})
 
 
-def test_the_way_to_runs_must_be_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_backend_must_be_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("TIDEGATE_API_URL", "KUBECONFIG", "KUBERNETES_SERVICE_HOST"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))

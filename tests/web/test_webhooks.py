@@ -54,7 +54,9 @@ def again_now(parts: Parts) -> None:
 
 
 @pytest.mark.quick
-def test_the_end_of_a_run_is_told_once_and_signed(stack: Stack, parts: Parts, me: SignedIn, receiver: Receiver) -> None:
+def test_the_end_of_a_run_is_reported_once_and_signed(
+    stack: Stack, parts: Parts, me: SignedIn, receiver: Receiver
+) -> None:
     made = hook(me, receiver)
     stack.mirror(webhook_allow=LOOPBACK)
     stack.runs.create("nightly", taskRef={"name": "report"}, tags=["x"])
@@ -75,7 +77,7 @@ def test_the_end_of_a_run_is_told_once_and_signed(stack: Stack, parts: Parts, me
     assert len(deliveries(me, made)) == 1
 
 
-def test_only_what_was_asked_for_is_told(stack: Stack, parts: Parts, me: SignedIn, receiver: Receiver) -> None:
+def test_only_what_was_asked_for_is_reported(stack: Stack, parts: Parts, me: SignedIn, receiver: Receiver) -> None:
     hook(me, receiver, phases=["Failed", "Cancelled"], tasks=["report"])
     stack.mirror(webhook_allow=LOOPBACK)
     for name, task, phase in (
@@ -224,7 +226,7 @@ def test_nothing_is_sent_inside_whatever_name_leads_there(
     assert receiver.received == []
 
 
-def test_what_ended_while_no_mirror_was_there_is_told_when_one_comes(
+def test_what_ended_while_no_mirror_was_there_is_reported_when_one_comes(
     stack: Stack, me: SignedIn, receiver: Receiver
 ) -> None:
     hook(me, receiver)
@@ -269,7 +271,7 @@ def test_a_test_is_signed_with_the_rotated_secret(stack: Stack, me: SignedIn, re
         {"url": "https://example.com", "secret": "mine"},
     ],
 )
-def test_what_is_wrong_with_a_webhook_is_told(shared_me: SignedIn, body: object) -> None:
+def test_what_is_wrong_with_a_webhook_is_reported(shared_me: SignedIn, body: object) -> None:
     assert shared_me.post("webhooks", body).status_code == 422
 
 

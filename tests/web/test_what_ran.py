@@ -82,7 +82,7 @@ def test_an_annotation_that_is_no_spec_is_none(text: str | None) -> None:
     assert spec_of_job(annotations) is None
 
 
-def test_image_and_spec_of_a_run_of_a_task_are_told_when_both_are_gone(
+def test_image_and_spec_of_a_run_of_a_task_are_reported_when_both_are_gone(
     stack: Stack, parts: Parts, kubelet: Kubelet
 ) -> None:
     stack.mirror(keep_pods_seconds=0)

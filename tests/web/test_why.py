@@ -124,7 +124,7 @@ def test_a_run_that_no_queue_holds_has_no_place(asked: Asked) -> None:
     assert told["message"]
 
 
-def test_of_a_run_that_has_ended_its_status_is_told(asked: Asked) -> None:
+def test_of_a_run_that_has_ended_its_status_is_answered(asked: Asked) -> None:
     # Nobody has to lead for it.
     me = asked.me(operator_token_file=None)
     for name, phase in (("good", "Succeeded"), ("bad", "Failed")):
@@ -140,7 +140,7 @@ def test_of_a_run_that_has_ended_its_status_is_told(asked: Asked) -> None:
     assert me.get("runs/never-was/why").status_code == 404
 
 
-def test_nobody_is_asked_without_a_token(asked: Asked, tmp_path: Path) -> None:
+def test_no_leader_is_asked_without_a_token(asked: Asked, tmp_path: Path) -> None:
     asked.waiting("tokenless")
     assert "TIDEGATE_OPERATOR_TOKEN_FILE" in unknown(asked.me(operator_token_file=None), "tokenless")
     assert "can't be read" in unknown(asked.me(operator_token_file=tmp_path / "none"), "tokenless")
@@ -160,7 +160,7 @@ def test_another_account_is_refused(asked: Asked) -> None:
     assert "401" in unknown(me, "private")
 
 
-def test_nobody_leads(asked: Asked) -> None:
+def test_there_is_no_leader(asked: Asked) -> None:
     asked.waiting("leaderless")
     me = asked.me()
     until_told(me, "leaderless", "ConcurrencyLimit")
@@ -180,7 +180,7 @@ def test_nobody_leads(asked: Asked) -> None:
     until_told(me, "leaderless", "ConcurrencyLimit")
 
 
-def test_a_leader_that_is_stuck_holds_nobody_up(asked: Asked) -> None:
+def test_a_leader_that_is_stuck_delays_no_other_request(asked: Asked) -> None:
     asked.waiting("stuck")
     with socket.create_server(("127.0.0.1", 0)) as silent:
         me = asked.me(operator_port=silent.getsockname()[1])

@@ -43,7 +43,7 @@ def test_commands_and_options_are_known(tidegate: Command) -> None:
 
 
 @pytest.mark.parametrize("line", NAMES)
-def test_nobody_waits_for_a_server_that_does_not_answer(tidegate: Command, silent: str, line: str) -> None:
+def test_no_command_waits_for_a_server_that_does_not_answer(tidegate: Command, silent: str, line: str) -> None:
     # The server never answers, so a shell that waited for it would never have its prompt back.
     assert tidegate.completed(line, TIDEGATE_API_URL=silent, TIDEGATE_API_KEY="tg_x") == []
 

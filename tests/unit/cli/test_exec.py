@@ -74,7 +74,7 @@ def test_hashes_and_versions_are_text_and_results_are_converted_as_in_a_pod(tide
     assert (refused.code, "the result is not JSON: an integer beyond ±2^63" in refused.err) == (1, True)
 
 
-def test_a_payload_that_doesnt_fit_is_told_as_in_a_pod(tidegate: Command) -> None:
+def test_a_payload_that_doesnt_fit_is_reported_as_in_a_pod(tidegate: Command) -> None:
     ended = tidegate("exec", f"{tidegate.home}/pictures.py:resize", "--payload", '{"width": "wide"}')
     assert (ended.code, "argument 'width' must be integer" in ended.err) == (64, True)
 
@@ -96,11 +96,11 @@ def test_an_interrupt_is_a_cancelling(tidegate: Command) -> None:
         ("pictures.py:", "must look like"),
     ],
 )
-def test_what_cant_be_run_is_told_in_one_line(tidegate: Command, function: str, said: str) -> None:
+def test_what_cant_be_run_is_one_line(tidegate: Command, function: str, said: str) -> None:
     assert said in tidegate("exec", function).fault
 
 
-def test_a_python_without_the_library_is_told(tidegate: Command, tmp_path: Path) -> None:
+def test_a_python_without_the_library_is_reported(tidegate: Command, tmp_path: Path) -> None:
     venv.create(tmp_path / "bare", with_pip=False)
     bare = f"{tmp_path}/bare/bin/python"
     ended = tidegate("exec", f"{tmp_path}/pictures.py:resize", VIRTUAL_ENV=f"{tmp_path}/bare")

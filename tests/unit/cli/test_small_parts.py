@@ -106,7 +106,7 @@ def test_a_filter_lets_through_what_it_says(wanted: RunFilter, fitting: bool) ->
         ({"phase": "Cancelled", "reason": "Cancelled"}, "Cancelled"),
     ],
 )
-def test_a_run_is_told_in_a_line(fields: dict[str, Any], text: str) -> None:
+def test_a_run_is_one_line(fields: dict[str, Any], text: str) -> None:
     assert run_watch.summary(a_run(**fields)) == text
 
 

@@ -24,7 +24,7 @@ def test_routes_of_ipv6_are_of_no_matter() -> None:
     assert choose(first=200, taken=(), routes=["fd00::/8"]).number == 200
 
 
-def test_no_free_network_is_told_with_the_way_out() -> None:
+def test_no_free_network_is_reported_with_the_way_out() -> None:
     with pytest.raises(ClusterError, match="TIDEGATE_NETWORK"):
         choose(first=200, taken=set(range(200, 200 + MOST_CLUSTERS)), routes=())
 

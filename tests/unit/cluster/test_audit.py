@@ -77,7 +77,7 @@ def test_each_vendored_file_is_the_one_that_the_manifest_names() -> None:
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == one["sha256"]
 
 
-def test_advisories_of_all_pages_are_told(database: Database, capsys: pytest.CaptureFixture[str]) -> None:
+def test_advisories_of_all_pages_are_reported(database: Database, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--service", database.url]) == 0
     database.advisories = {"PyPI kopf": ["GHSA-1", "PYSEC-2"], "npm @tabler/core": ["GHSA-3"]}
     assert main(["--service", database.url]) == 1
@@ -96,7 +96,7 @@ def test_a_service_that_gives_no_answer_is_no_clean_audit(
     assert "nothing was looked up" in capsys.readouterr().err
 
 
-def test_a_service_that_is_away_is_told() -> None:
+def test_a_service_that_is_away_is_reported() -> None:
     with Database() as server:
         away = server.url
     with pytest.raises(osv.AuditError, match=r"can't reach 127.0.0.1:\d+, so nothing was looked up"):

@@ -18,7 +18,7 @@ DIGEST = f"sha256:{hashlib.sha256(INDEX).hexdigest()}"
 
 
 @pytest.mark.parametrize("wants_token", [False, True])
-def test_a_registry_tells_the_digest_of_a_tag(*, wants_token: bool) -> None:
+def test_a_registry_answers_the_digest_of_a_tag(*, wants_token: bool) -> None:
     with Registry({TAG: INDEX}, wants_token=wants_token) as server:
         assert registry.digest_of(REFERENCE, mirror=server.url) == DIGEST
 
@@ -28,7 +28,7 @@ def test_a_digest_that_is_not_that_of_the_manifest_is_refused() -> None:
         registry.digest_of(REFERENCE, mirror=server.url)
 
 
-def test_a_tag_that_is_not_there_and_a_registry_that_is_away_are_told() -> None:
+def test_a_tag_that_is_not_there_and_a_registry_that_is_away_are_reported() -> None:
     with Registry({}) as server:
         with pytest.raises(ClusterError, match=r"can't get the digest of docker.io/library/python:3.13-slim.*404"):
             registry.digest_of(REFERENCE, mirror=server.url)

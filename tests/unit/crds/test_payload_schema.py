@@ -37,7 +37,7 @@ PICTURES: Json = {
         ({"pictures": [], "hight": 3}, "at $: Additional properties are not allowed ('hight' was unexpected)"),
     ],
 )
-def test_the_first_thing_that_is_wrong_is_told_with_its_path(payload: Json, words: str) -> None:
+def test_the_first_thing_that_is_wrong_is_reported_with_its_path(payload: Json, words: str) -> None:
     assert told(PICTURES, payload) == ("InvalidPayload", f"the payload doesn't match payloadSchema {words}")
 
 

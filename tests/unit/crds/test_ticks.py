@@ -23,5 +23,5 @@ def test_other_names_are_of_no_tick_and_held_by_nothing(name: str) -> None:
 @pytest.mark.parametrize(
     ("counted_to", "held"), [(TICK - 60, True), (TICK - 0.5, True), (TICK, False), (TICK + 1, False)]
 )
-def test_a_run_stays_until_its_tick_is_told_of(counted_to: float, held: bool) -> None:
+def test_a_run_stays_until_its_tick_is_recorded(counted_to: float, held: bool) -> None:
     assert holds(NAME, schedule="nightly", counted_to=counted_to) is held

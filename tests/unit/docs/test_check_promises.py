@@ -41,7 +41,7 @@ def test_rows_are_read_without_heads() -> None:
     assert named_fields(parse(PAGE)) == {"queue", "paused", "name"}
 
 
-def test_what_is_wrong_is_told_by_line() -> None:
+def test_what_is_wrong_is_reported_by_line() -> None:
     assert told(PAGE, collected={"tests/a.py::test_a"}, wanted={"paused", "burst"}) == [
         "line 7: pytest doesn't collect tests/b.py::test_b",
         "line 9: no test in backticks, and no 'none yet:' with a reason",

@@ -124,7 +124,7 @@ def test_an_attempt_over_its_time_is_the_one_that_is_stopped() -> None:
         ({"phase": "Running", "started": NOW - 9}, True, False),
     ],
 )
-def test_what_no_event_tells_of_is_looked_at_and_what_is_only_late_may_wait(
+def test_what_no_event_reports_is_inspected_and_what_is_only_late_may_wait(
     pod: dict[str, Any], unwatched: bool, lazy: bool
 ) -> None:
     attempt = an_attempt().pod(**pod).built
@@ -164,7 +164,7 @@ def test_an_attempt_that_is_being_stopped_is_looked_at_every_second() -> None:
     assert decide(run, DecisionContext(attempt=attempt), NOW + 1).actions == [InspectAttempt(attempt)]
 
 
-def test_a_running_attempt_is_told_with_its_line_and_that_may_wait() -> None:
+def test_a_running_attempt_is_reported_with_its_line_and_that_may_wait() -> None:
     run = a_run_record(phase=Phase.RETRYING, attempts=[FAILED])
     attempt = an_attempt(number=2).pod(phase="Running", received=NOW - 9, started=NOW - 9).built
     decision = decide(run, DecisionContext(attempt=attempt), NOW)
@@ -200,7 +200,7 @@ def test_a_run_that_is_being_cancelled_says_so_while_its_pod_runs() -> None:
         ({"exit_code": 0, "finished": NOW - 9}, None),
     ],
 )
-def test_what_a_pod_waits_for_beside_its_task_is_told(pod: dict[str, Any], message: str | None) -> None:
+def test_what_a_pod_waits_for_beside_its_task_is_reported(pod: dict[str, Any], message: str | None) -> None:
     assert told(a_running_attempt(**pod)).get("message") == message
 
 
@@ -216,7 +216,7 @@ def ended(
     return written(decide(run or a_run_record(), replace(context or DecisionContext(), attempt=attempt), NOW))
 
 
-def test_an_end_is_told_with_its_words_and_its_times() -> None:
+def test_an_end_is_reported_with_its_words_and_its_times() -> None:
     times: dict[str, Any] = {"started": NOW - 40, "finished": NOW - 10, "exit_code": 1}
     last = ended(plan={"max_attempts": 1}, termination_message="no route", **times)
     assert (last["phase"], last["reason"], last["message"]) == ("Failed", "Error", "no route")

@@ -223,7 +223,7 @@ def test_what_left_the_line_does_not_pile_up_behind_a_head_that_stays(what: str)
     assert line.oldest == NOW - 1
 
 
-def test_limits_hold_and_nobody_is_forgotten_whatever_happens() -> None:
+def test_limits_hold_and_no_run_is_forgotten_whatever_happens() -> None:
     chance = random.Random(7)  # noqa: S311 - the same story every time
     admission = Admission(cluster_limit=7)
     limits = {"q0": 3, "q1": 2, "q2": None}

@@ -199,7 +199,7 @@ def test_a_queue_that_is_not_there_says_so() -> None:
     assert admission.why("b", NOW) == Cause("QueueNotFound", "there is no Queue q in namespace default")
 
 
-def test_what_has_changed_is_told_once() -> None:
+def test_what_has_changed_is_reported_once() -> None:
     admission = with_queue(RATE)
     assert admission.take_changed() == {("default", "q")}
     assert admission.take_changed() == set()
@@ -220,7 +220,7 @@ def test_what_has_changed_is_told_once() -> None:
         assert admission.take_changed() == set()
 
 
-def test_who_waits_in_a_queue_is_told() -> None:
+def test_what_waits_in_a_queue_is_answered() -> None:
     admission = with_queue({"concurrencyLimit": 0})
     assert ask(admission, "a")
     assert ask(admission, "b")

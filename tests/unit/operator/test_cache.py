@@ -77,7 +77,7 @@ def test_a_status_of_our_own_is_known_without_its_echo() -> None:
     assert cache.attempts.latest("run-1") is None  # it is done with
 
 
-def test_a_status_of_our_own_never_replaces_what_a_faster_watch_told() -> None:
+def test_a_status_of_our_own_never_replaces_what_a_faster_watch_delivered() -> None:
     cache, run, _ = filled()
     record = cache.runs["run-1"]
     saw(cache, "taskruns", seen(a_run("r").spec(cancel=True).built, version=13, status={"phase": "Running"}))

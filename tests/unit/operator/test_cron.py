@@ -130,7 +130,7 @@ def test_the_latest_tick_of_a_year_of_minutes_is_found_at_once() -> None:
         ("0 0 * * *", "../../etc/passwd", "not a zone"),
     ],
 )
-def test_what_cannot_be_used_is_told_with_its_reason(expression: str, zone: str, words: str) -> None:
+def test_what_cannot_be_used_is_reported_with_its_reason(expression: str, zone: str, words: str) -> None:
     with pytest.raises(BadCronError, match=words) as caught:
         Cron.parse(expression, zone)
     assert caught.value.reason == ("InvalidCron" if zone == "UTC" else "InvalidTimeZone")

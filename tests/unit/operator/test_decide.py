@@ -71,7 +71,7 @@ def test_a_run_whose_turn_has_come_is_started_until_its_job_is_seen() -> None:
     assert decide(a_run_record(starting=1, posted_at=NOW - 9), context(), NOW).actions == [StartAttempt(1)]
 
 
-def test_an_attempt_of_which_no_job_tells_the_plan_is_looked_into_before_it_is_judged() -> None:
+def test_an_attempt_whose_job_was_not_seen_is_inspected_before_it_is_judged() -> None:
     attempt = an_attempt().pod(phase="Failed", exit_code=1).built
     attempt.plan_known = False
     assert decide(a_run_record(), context(attempt), NOW).actions == [InspectAttempt(attempt)]
@@ -146,7 +146,7 @@ def test_a_job_that_the_cluster_refused_is_tried_again_later() -> None:
     assert entry(decide(run, context(), NOW + 5)).number == 1
 
 
-def test_a_starting_attempt_is_told_after_five_seconds_and_looked_into() -> None:
+def test_a_starting_attempt_is_reported_after_five_seconds_and_inspected() -> None:
     attempt = an_attempt(created=NOW).built
     assert decide(a_run_record(), context(attempt), NOW + 1).actions == []
     decision = decide(a_run_record(), context(attempt), NOW + 5)
@@ -167,7 +167,7 @@ def test_what_a_look_has_found_replaces_words_that_say_nothing() -> None:
     assert decide(run, context(attempt), NOW + 7).actions == []
 
 
-def test_a_running_attempt_is_told_after_a_moment() -> None:
+def test_a_running_attempt_is_reported_after_a_moment() -> None:
     attempt = an_attempt().pod(phase="Running", received=NOW, started=NOW).built
     decision = decide(a_run_record(), context(attempt), NOW + 0.2)
     assert decision.actions == []

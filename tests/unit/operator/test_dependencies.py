@@ -118,7 +118,7 @@ def test_a_long_chain_costs_no_walk_along_it() -> None:
         assert len(looked_up) == 1
 
 
-def test_an_end_without_a_reason_is_told_by_its_phase() -> None:
+def test_an_end_without_a_reason_is_described_by_its_phase() -> None:
     space = Namespace()
     space.add("a", **done(Phase.CANCELLED))
     space.add("down", "a")

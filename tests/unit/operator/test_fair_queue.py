@@ -97,7 +97,7 @@ def test_a_key_that_is_closed_is_passed_over_until_it_is_opened() -> None:
 
 
 @pytest.mark.parametrize("kept", [1, 7])
-def test_nobody_is_lost_when_the_line_is_tidied_up(kept: int) -> None:
+def test_no_entry_is_lost_when_the_queue_is_compacted(kept: int) -> None:
     line = line_of(*(a_ticket(f"kept-{i}", key=f"key-{i}", queued_at=NOW + i) for i in range(kept)))
     for i in range(2000):
         key = f"key-{i % kept}"

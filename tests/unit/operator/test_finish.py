@@ -92,7 +92,7 @@ def test_a_deleted_pod_keeps_its_own_end_where_that_came_before(
     assert found == an_end(outcome, reason, message, exit_code=1, started=NOW - 9, finished=NOW - 5)
 
 
-def test_a_disruption_tells_what_the_cluster_says_of_it() -> None:
+def test_a_disruption_has_the_clusters_words() -> None:
     assert end_of_pod(disrupted=True, exit_code=137) == an_end(Outcome.DISRUPTED, "Disrupted", exit_code=137)
     found = end_of_pod(disrupted=True, reason="Preempted", message="\nby a pod of higher priority\n")
     assert found == an_end(Outcome.DISRUPTED, "Preempted", "by a pod of higher priority")
@@ -148,7 +148,7 @@ def test_a_pod_that_was_stopped_ends_for_the_reason_of_the_stop(
         ({}, "Error", "exit code 137"),
     ],
 )
-def test_a_failure_tells_what_says_most(fields: dict[str, Any], reason: str, message: str) -> None:
+def test_a_failure_has_the_most_telling_words(fields: dict[str, Any], reason: str, message: str) -> None:
     assert end_of_pod(exit_code=137, **fields) == an_end(Outcome.FAILED, reason, message, exit_code=137)
 
 

@@ -79,13 +79,13 @@ def test_a_reference_says_that_the_store_holds_the_result() -> None:
         ({"exit_code": 143, "deleting": True}, "PodDeleted", "the pod was deleted before it ended"),
     ],
 )
-def test_a_failed_pod_tells_its_reason(pod: dict[str, object], reason: str, message: str) -> None:
+def test_a_failed_pod_has_its_reason(pod: dict[str, object], reason: str, message: str) -> None:
     end = end_of(an_attempt().pod(phase="Failed", **pod).built, cancelled=False, now=NOW)
     assert end is not None
     assert (end.outcome, end.reason, end.message, end.final) == (Outcome.FAILED, reason, message, False)
 
 
-def test_exit_64_is_final_and_exit_65_tells_when_to_come_back() -> None:
+def test_exit_64_is_final_and_exit_65_names_its_delay() -> None:
     aborted = end_of(an_attempt().pod(phase="Failed", exit_code=64).built, cancelled=False, now=NOW)
     assert aborted is not None
     assert aborted.final

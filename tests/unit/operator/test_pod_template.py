@@ -252,7 +252,7 @@ def test_nothing_is_mounted_in_a_folder_of_tidegates(path: str) -> None:
         pod_of(template)
 
 
-def test_a_path_that_only_begins_alike_is_nobodys() -> None:
+def test_a_path_that_only_begins_alike_matches_nothing() -> None:
     mounts = [{"name": "data", "mountPath": "/tidegate-data/x"}]
     template = {"spec": {"containers": [{"name": "task", "volumeMounts": mounts}]}}
     assert pod_of(template)["spec"]["containers"][0]["volumeMounts"][-1]["mountPath"] == "/tidegate-data/x"

@@ -74,7 +74,7 @@ def test_no_object_breaks_the_door(kind: str, body: Any) -> None:
     cache.deleted(kind, body)
 
 
-def test_a_queue_that_cant_be_judged_holds_its_runs_and_nobody_elses() -> None:
+def test_a_queue_that_cant_be_judged_holds_its_runs_and_no_others() -> None:
     cache = a_cache(now=NOW, at_once=True)
     saw(cache, "queues", stored(a_queue("odd", rateLimit=["no object"]), uid="q"))
     assert "reading it broke" in set_aside(cache, "queues", "q")

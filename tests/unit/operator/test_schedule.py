@@ -23,7 +23,7 @@ def ready(decision: Decision) -> tuple[str, str]:
     return condition["status"], condition["reason"]
 
 
-def test_a_tick_makes_a_run_first_and_is_told_of_then() -> None:
+def test_a_tick_makes_a_run_first_and_is_recorded_then() -> None:
     schedule = since(TICK - MINUTE)
     first = decided(schedule)
     assert (first.create, first.status) == ([TICK], None)
@@ -186,7 +186,7 @@ def test_what_an_earlier_version_did_not_support_begins_now() -> None:
         ({"timeZone": "Mars/Olympus"}, "InvalidTimeZone", "Mars/Olympus"),
     ],
 )
-def test_what_cannot_be_understood_is_told(spec: dict[str, Any], reason: str, words: str) -> None:
+def test_what_cannot_be_understood_is_reported(spec: dict[str, Any], reason: str, words: str) -> None:
     decision = decided(since(TICK - MINUTE, **spec))
     assert ready(decision) == ("False", reason)
     assert decision.status is not None
@@ -194,7 +194,7 @@ def test_what_cannot_be_understood_is_told(spec: dict[str, Any], reason: str, wo
     assert (decision.create, decision.wake_at) == ([], None)
 
 
-def test_a_refused_run_is_tried_again_and_its_trouble_told() -> None:
+def test_a_refused_run_is_tried_again_and_its_trouble_reported() -> None:
     schedule = since(TICK - MINUTE)
     trouble = Standing(ScheduleReason.CREATE_REFUSED, "no room")
     decision = decided(schedule, trouble=trouble, retry_at=NOW + 30)
@@ -228,7 +228,7 @@ def test_history_goes_oldest_first_and_each_end_has_its_own_limit() -> None:
     assert decided(since(TICK), *runs).delete == []
 
 
-def test_no_run_is_deleted_before_its_tick_is_told_of() -> None:
+def test_no_run_is_deleted_before_its_tick_is_recorded() -> None:
     schedule = since(TICK - MINUTE, successfulRunsHistoryLimit=0)
     assert decided(schedule, of_tick(TICK, Phase.SUCCEEDED)).delete == []
 
@@ -307,13 +307,13 @@ def test_no_tick_makes_two_runs_whatever_dies_when(
     assert len(context.made) == len(set(context.made))
 
 
-def test_a_tick_that_has_its_run_is_not_told_as_missed() -> None:
+def test_a_tick_that_has_its_run_is_not_reported_as_missed() -> None:
     assert decided(since(TICK - MINUTE)).missed is None
     assert decided(since(TICK - MINUTE), of_tick(TICK)).missed is None
     assert decided(since(TICK - 5 * MINUTE, catchUp="All")).missed is None
 
 
-def test_ticks_that_are_left_out_are_told_in_one_sentence_with_the_reason() -> None:
+def test_ticks_that_are_left_out_are_reported_in_one_sentence_with_the_reason() -> None:
     latest = decided(since(TICK - 3 * MINUTE))
     assert latest.create == [TICK]
     until = format_second(TICK - MINUTE)
@@ -327,7 +327,7 @@ def test_ticks_that_are_left_out_are_told_in_one_sentence_with_the_reason() -> N
     assert most.missed.endswith("catchUp All makes up for 100 at most")
 
 
-def test_a_tick_that_forbid_has_held_too_long_is_told_with_the_run_that_goes_on() -> None:
+def test_a_tick_that_forbid_has_held_too_long_is_reported_with_the_run_that_goes_on() -> None:
     schedule = since(TICK - MINUTE, concurrencyPolicy="Forbid", startingDeadlineSeconds=30)
     running = of_tick(TICK - MINUTE)
     assert decided(schedule, running, now=TICK + 20).missed is None

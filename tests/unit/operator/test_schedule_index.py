@@ -33,7 +33,7 @@ def listened() -> tuple[Cache, list[tuple[str, str]]]:
     return cache, heard
 
 
-def test_a_schedule_is_told_when_its_run_comes_ends_and_goes_and_of_nothing_between() -> None:
+def test_a_schedule_is_looked_at_when_its_run_comes_ends_and_goes_and_not_between() -> None:
     cache, heard = listened()
     cache.upserted("taskruns", run("tick-1", version=1))
     cache.upserted("taskruns", run("tick-1", version=2, phase="Running"))
@@ -46,7 +46,7 @@ def test_a_schedule_is_told_when_its_run_comes_ends_and_goes_and_of_nothing_betw
     assert cache.schedules.runs_of(KEY) == []
 
 
-def test_runs_without_the_label_are_nobodys() -> None:
+def test_runs_without_the_label_have_no_schedule() -> None:
     cache, heard = listened()
     cache.upserted("taskruns", run("tick-1", version=1, label=None))
     cache.drop_run("tick-1")
@@ -62,7 +62,7 @@ def test_a_label_that_is_moved_moves_the_run() -> None:
     assert [r.name for r in cache.schedules.runs_of(("default", "tock"))] == ["tick-1"]
 
 
-def test_a_run_is_held_until_its_schedule_tells_of_its_tick() -> None:
+def test_a_run_is_held_until_its_schedule_records_its_tick() -> None:
     cache, _ = listened()
     cache.schedules.put(schedule(version=1))
     for name, version in ((f"tick-{MINUTE + 1}", 2), (f"tick-{MINUTE}", 3), ("tick-mabc", 4)):

@@ -87,7 +87,7 @@ def test_a_tick_that_is_held_at_its_moment_waits_for_the_run_and_for_no_time() -
     assert (held.create, held.wake_at) == ([], None)
 
 
-def test_times_that_were_told_otherwise_under_the_same_spec_are_made_up_for() -> None:
+def test_ticks_of_a_former_record_under_the_same_spec_are_made_up_for() -> None:
     schedule = a_schedule_record(status=told(TICK - 3 * MINUTE, upcoming=NOW + 500))
     assert decided(schedule).create == [TICK]
 
@@ -124,7 +124,7 @@ def test_a_limit_of_one_end_alone_and_one_that_is_not_reached() -> None:
         assert decided(since(TICK, failedRunsHistoryLimit=limit), *failed).delete == []
 
 
-def test_trouble_that_is_new_is_told_in_its_words() -> None:
+def test_trouble_that_is_new_is_reported_in_its_words() -> None:
     trouble = Standing(ScheduleReason.CREATE_REFUSED, "no room")
     status = decided(since(TICK - MINUTE), trouble=trouble, retry_at=NOW + 30).status
     assert status is not None

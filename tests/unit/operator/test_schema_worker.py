@@ -101,7 +101,7 @@ def test_a_worker_that_was_killed_is_replaced() -> None:
     run(work)
 
 
-def test_a_check_that_takes_too_long_is_ended_and_holds_up_nobody() -> None:
+def test_a_check_that_takes_too_long_is_ended_and_delays_no_other() -> None:
     async def work(worker: SchemaWorker) -> None:
         ticks = 0
 

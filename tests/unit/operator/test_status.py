@@ -28,7 +28,7 @@ def test_the_first_start_is_set_once_and_never_by_a_later_attempt() -> None:
     assert later["startedAt"] == format_time(NOW - 50)
 
 
-def test_an_end_tells_its_duration_from_the_first_start() -> None:
+def test_an_end_has_its_duration_from_the_first_start() -> None:
     run = a_run_record(started_at=format_time(NOW - 75))
     status = build_status(run, phase=Phase.SUCCEEDED, started=NOW - 5, finished=NOW, now=NOW)
     assert (status["finishedAt"], status["duration"]) == (format_time(NOW), "1m15s")
@@ -53,7 +53,7 @@ def test_words_of_others_are_cut_to_what_the_crd_takes() -> None:
     assert all(len(c["reason"]) <= REASON_MAX and len(c["message"]) <= MESSAGE_MAX for c in status["conditions"])
 
 
-def test_an_attempt_tells_which_image_and_which_spec_ran() -> None:
+def test_an_attempt_records_which_image_and_which_spec_ran() -> None:
     attempt = an_attempt().pod(phase="Succeeded", exit_code=0, image="busybox:1", image_id="busybox@sha256:ab").built
     attempt.spec_hash = "c0ffee"
     entry = attempt_entry(attempt, end=end_of(attempt, cancelled=False, now=NOW), started=NOW)

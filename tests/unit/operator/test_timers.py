@@ -13,7 +13,7 @@ def test_keys_are_due_once_and_in_order() -> None:
     assert timers.next_at == 3.0
 
 
-def test_a_key_set_anew_is_due_at_its_new_moment_alone() -> None:
+def test_a_key_set_again_is_due_at_its_new_moment_alone() -> None:
     timers: Timers[str] = Timers()
     timers.set("later", 1.0)
     timers.set("later", 5.0)

@@ -70,7 +70,7 @@ def test_a_short_wait_is_not_written() -> None:
     assert (decision.actions, decision.wake_at) == ([], NOW + 1)
 
 
-def test_what_only_tells_where_a_run_stands_may_wait() -> None:
+def test_what_only_reports_where_a_run_stands_may_wait() -> None:
     assert decide(a_run_record(suspend=True), DecisionContext(), NOW).lazy
     assert not decide(a_run_record(cancel=True), DecisionContext(), NOW).lazy
 
@@ -124,7 +124,7 @@ def test_the_deadline_of_the_run_stops_its_attempt_and_then_fails_it() -> None:
     assert told(decide(run, DecisionContext(attempt=own, first_job=NOW - 60), NOW))["reason"] != "DeadlineExceeded"
 
 
-def test_a_node_that_does_not_answer_is_told_and_nothing_else_is_done() -> None:
+def test_a_node_that_does_not_answer_is_reported_and_nothing_else_is_done() -> None:
     attempt = an_attempt().pod(phase="Running", received=NOW - 9, started=NOW - 9, unreachable=True).built
     run = a_run_record(phase=Phase.RUNNING, attempts=[{"number": 1}])
     status = told(decide(run, DecisionContext(attempt=attempt), NOW))
@@ -152,7 +152,7 @@ def test_why_says_what_holds_a_run_right_now(fields: dict[str, Any], context: di
     assert explain(a_run_record(**fields), DecisionContext(**context), NOW).reason == reason
 
 
-def test_why_tells_the_words_too() -> None:
+def test_why_has_the_clusters_words_too() -> None:
     said = a_run_record(phase=Phase.FAILED, reason="Error", status=StatusRecord(Phase.FAILED, "Error", "exit code 1"))
     assert explain(said, DecisionContext(), NOW) == Cause("Error", "exit code 1")
     assert explain(a_run_record(), DecisionContext(), NOW) == Cause("Pending", "")
@@ -168,7 +168,7 @@ def test_why_tells_the_words_too() -> None:
     assert explain(a_run_record(), DecisionContext(attempt=attempt), NOW) == trouble
 
 
-def test_why_tells_of_a_node_that_does_not_answer() -> None:
+def test_why_names_a_node_that_does_not_answer() -> None:
     attempt = an_attempt().pod(phase="Running", unreachable=True).built
     run = a_run_record(phase=Phase.RUNNING, attempts=[{"number": 1}])
     run.status.message = "node node-1 does not answer"
@@ -177,7 +177,7 @@ def test_why_tells_of_a_node_that_does_not_answer() -> None:
     )
 
 
-def test_why_tells_of_the_attempt_that_comes_once_the_one_before_has_ended() -> None:
+def test_why_names_the_attempt_that_comes_once_the_one_before_has_ended() -> None:
     ended = a_run_record(
         phase=Phase.RETRYING, attempts=[{"number": 1, "outcome": "Failed"}], next_attempt_at=NOW + 7, suspend=False
     )
@@ -196,7 +196,7 @@ def test_why_forgets_a_refusal_whose_time_is_over() -> None:
     assert explain(run, DecisionContext(), NOW).reason == "Pending"
 
 
-def test_why_tells_of_what_a_run_depends_on() -> None:
+def test_why_names_what_a_run_depends_on() -> None:
     up = a_run_record(uid="up", name="up")
     run = a_run_record(depends_on=(("up", True),), task_ref="gone")
     assert explain(run, DecisionContext(find={"up": up}.get), NOW) == Cause(

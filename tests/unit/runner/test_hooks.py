@@ -86,7 +86,7 @@ def test_hooks_stand_around_the_function(pod: RunnerPod) -> None:
     ("how", "code", "error"),
     [("badly", 1, "ValueError"), ("never", 64, "AbortRun"), ("later", 65, "RetryAfter"), ("not JSON", 1, "TypeError")],
 )
-def test_a_failure_is_told_its_hooks_and_ends_as_before(pod: RunnerPod, how: str, code: int, error: str) -> None:
+def test_a_failure_reaches_its_hooks_and_ends_as_before(pod: RunnerPod, how: str, code: int, error: str) -> None:
     ended = pod.run("tasks:works", {"how": how}, TIDEGATE_RUN="r")
     assert (ended.code, ended.out.splitlines()[-1]) == (code, f"failed with {error}")
     assert "succeeded" not in ended.out

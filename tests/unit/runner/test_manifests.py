@@ -202,7 +202,7 @@ def test_a_function_that_cannot_be_imported_needs_an_entrypoint() -> None:
         manifest(local, image="i")
 
 
-def test_two_types_of_one_name_are_told_apart() -> None:
+def test_two_types_of_one_name_are_distinguished() -> None:
     def make(kind: type) -> Callable[..., None]:
         def takes(a: Address, b: Any) -> None: ...
 

@@ -219,7 +219,7 @@ def test_a_result_that_cannot_be_written_is_a_failure_that_says_so(pod: RunnerPo
     assert pod.run("tasks:fails", TIDEGATE_RESULT_FILE=file).code == 64
 
 
-def test_an_importing_program_without_arguments_is_told_the_usage() -> None:
+def test_an_importing_program_without_arguments_gets_the_usage() -> None:
     done = subprocess.run(
         [interpreter("3.11") or "python3", "-m", "tidegate"],
         env={"PYTHONPATH": str(RUNNER), "PATH": os.environ["PATH"]},

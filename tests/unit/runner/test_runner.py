@@ -212,7 +212,7 @@ def test_progress_without_the_web_part_is_one_warning(pod: RunnerPod) -> None:
     assert ended.err.count("progress is told to nobody") == 1
 
 
-def test_progress_that_cannot_be_told_never_breaks_a_task(pod: RunnerPod) -> None:
+def test_progress_that_cannot_be_reported_never_breaks_a_task(pod: RunnerPod) -> None:
     env = {
         "TIDEGATE_API_URL": "http://127.0.0.1:9",
         "TIDEGATE_RUN_UID": "u",

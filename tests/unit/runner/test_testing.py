@@ -39,7 +39,7 @@ def starts() -> Any:
     return [handle.result() for handle in resize.submit_many([{"n": 1}, {"n": 2}])]
 
 
-def test_a_task_runs_in_this_process_and_all_it_tells_is_remembered() -> None:
+def test_a_task_runs_in_this_process_and_all_it_reports_is_recorded() -> None:
     run = testing.run(pages, {"last": 2})
     assert run.result == {"pages": 2}
     assert run.progress == [(0.5, "page 0"), (1.0, "page 1")]

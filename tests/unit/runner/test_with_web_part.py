@@ -110,7 +110,7 @@ def test_a_larger_result_is_stored_and_referred_to(pod: RunnerPod) -> None:
     assert asked.headers["Authorization"] == "Bearer the-token"
 
 
-def test_a_result_that_fits_needs_nobody(pod: RunnerPod) -> None:
+def test_a_result_that_fits_needs_no_web_app(pod: RunnerPod) -> None:
     with web(pod, stored) as (server, env):
         assert pod.run("tasks:large", {"n": 98}, **env).value == "x" * 98
     assert server.asked == []
@@ -226,7 +226,7 @@ def test_counts_are_sent_again_when_they_surely_were_not_taken(pod: RunnerPod) -
     assert counted(server, but=1) == 50
 
 
-def test_counts_whose_answer_was_lost_are_not_sent_twice_and_that_is_told(pod: RunnerPod) -> None:
+def test_counts_whose_answer_was_lost_are_not_sent_twice_and_that_is_logged(pod: RunnerPod) -> None:
     with web(pod, first(1, Says(lost=True))) as (server, env):
         ended = pod.run("tasks:counts", {"n": 50}, **env)
     assert (ended.code, counted(server)) == (0, 50)
@@ -241,7 +241,7 @@ def test_what_is_too_much_is_dropped_and_counted(pod: RunnerPod) -> None:
     assert "tidegate: 5000 changes of the metadata were not told" in ended.err
 
 
-def test_what_nobody_takes_is_bounded_and_every_change_of_it_is_counted(pod: RunnerPod) -> None:
+def test_what_is_not_taken_is_bounded_and_every_change_of_it_is_counted(pod: RunnerPod) -> None:
     with web(pod, lambda _: Says(hangs=True)) as (server, env):
         ended = pod.run("tasks:counts", {"n": 5000}, **env)
     assert (ended.code, ended.value, len(server.asked)) == (0, "ok", 1)

@@ -43,6 +43,6 @@ def test_claims_make_a_person() -> None:
     "change",
     [{"email_verified": False}, {"email_verified": "true"}, {"email_verified": None}, {"email": ""}, {"email": "x"}],
 )
-def test_an_address_that_is_not_verified_stands_for_nobody(change: dict[str, Any]) -> None:
+def test_an_address_that_is_not_verified_stands_for_no_user(change: dict[str, Any]) -> None:
     with pytest.raises(SignInRefusedError, match="vouch"):
         person_of(CLAIMS | change, groups_claim="groups")

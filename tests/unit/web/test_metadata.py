@@ -28,7 +28,7 @@ def test_what_was_there_is_left_alone() -> None:
     assert before == {"files": ["a"]}
 
 
-def test_every_key_of_a_change_is_told() -> None:
+def test_every_key_of_a_change_is_reported() -> None:
     change = parse({"set": {"b": 1}, "append": {"a": 1}, "increment": {"b": 1}})
     assert change.keys == ["a", "b"]
 

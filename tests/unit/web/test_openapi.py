@@ -52,7 +52,7 @@ def test_errors_are_problems_all_over(told: dict[str, Any], operations: dict[str
         assert media == "application/problem+json"
 
 
-def test_what_has_a_body_tells_what_is_wrong_with_it(operations: dict[str, dict[str, Any]]) -> None:
+def test_what_has_a_body_is_answered_with_what_is_wrong_with_it(operations: dict[str, dict[str, Any]]) -> None:
     for name, operation in operations.items():
         if "requestBody" in operation:
             assert {"400", "413", "415", "422"} <= set(operation["responses"]), name

@@ -64,7 +64,7 @@ def test_zero_is_no_limit() -> None:
     assert limiter(Now(), requests=0).take("a") is None
 
 
-def test_the_headers_tell_what_is_left_and_when_all_is_back() -> None:
+def test_the_headers_say_what_is_left_and_when_all_is_back() -> None:
     limit = Limit(requests=100, seconds=50)
     bucket = Bucket(limit=limit, taken=True, tokens=39.5)
     assert bucket.headers() == {"RateLimit-Policy": '"default";q=100;w=50', "RateLimit": '"default";r=39;t=31'}

@@ -19,7 +19,7 @@ def worker() -> Iterator[SchemaWorker]:
     made.close()
 
 
-def test_what_is_wrong_is_told_with_its_place(worker: SchemaWorker) -> None:
+def test_what_is_wrong_is_reported_with_its_place(worker: SchemaWorker) -> None:
     assert worker.mismatch(NUMBER, {"n": 1}) is None
     assert "$.n" in str(worker.mismatch(NUMBER, {"n": "x"}))
     assert "payloadSchema is invalid" in str(worker.mismatch({"type": 7}, {}))
@@ -33,7 +33,7 @@ def test_a_worker_that_was_ended_is_replaced(worker: SchemaWorker) -> None:
     assert worker.mismatch(NUMBER, {"n": 1}) is None
 
 
-def test_a_schema_that_asks_for_too_much_is_told_so(worker: SchemaWorker) -> None:
+def test_a_schema_that_asks_for_too_much_is_refused(worker: SchemaWorker) -> None:
     defs: dict[str, Any] = {
         f"d{n}": {"not": {"allOf": [{"not": {"$ref": f"#/$defs/d{n + 1}"}}] * 2}} for n in range(40)
     }
