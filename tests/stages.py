@@ -1,4 +1,4 @@
-"""Run the tests stage by stage and tell how long each took.
+"""Run the tests stage by stage and show how long each took.
 
 python tests/stages.py [--quick] [STAGE ...]
 
@@ -120,8 +120,8 @@ def run_lane(stages: Sequence[str], report: Report, *, quick: bool) -> None:
                 check=False,
             ).returncode
             output.seek(0)
-            told = output.read().decode(errors="replace")
-        report.add(stage, code=code, seconds=time.monotonic() - begin, output=told or "\n")
+            reported = output.read().decode(errors="replace")
+        report.add(stage, code=code, seconds=time.monotonic() - begin, output=reported or "\n")
 
 
 def run_lanes(lanes: Sequence[Sequence[str]], report: Report, *, quick: bool = False) -> None:

@@ -16,7 +16,7 @@ _TIMEOUT_SECONDS: Final = 60
 
 
 class AuditError(Exception):
-    """The service gave no answer that tells anything about the components."""
+    """The service gave no answer that says anything about the components."""
 
 
 def advisories(components: Sequence[Component], *, service: str = SERVICE) -> Mapping[Component, Sequence[str]]:

@@ -15,9 +15,9 @@ from .errors import ClusterError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; what people can put right is told in one line."""
+    """Run one command; what people can put right is one line of error."""
     given = _parser().parse_args(arguments)
-    # Being told to stop must clean up like a failure does.
+    # Being asked to stop must clean up like a failure does.
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         _run(given)

@@ -30,7 +30,7 @@ class Clusters:
         return self._store.names()
 
     def state(self, name: str) -> str:
-        """`ready`, or `broken` when `up` would make it anew."""
+        """`ready`, or `broken` when `up` would make it again."""
         record = self._store.load(name)
         healthy = record is not None and self._cluster(name, record.provider).healthy()
         return "ready" if healthy else "broken"

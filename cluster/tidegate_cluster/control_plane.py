@@ -48,9 +48,9 @@ class ControlPlane:
     ) -> None:
         """Describe one; nothing runs before `start` or `with`.
 
-        actors: users with a token each; cluster admins, or with the groups that the mapping tells ([] for RBAC only).
+        actors: users with a token each; cluster admins, or with the groups that the mapping says ([] for RBAC only).
         controllers: kube-controller-manager runs (Jobs make pods, owners take what they own along).
-        pods: scheduler and a fake node run; `complete` ends a pod at once, `run` when told by annotation (see stages).
+        pods: scheduler and a fake node run; `complete` ends a pod at once, `run` when an annotation says so (see stages).
         directory: an empty one to keep state and logs in; without it a temporary one is used and removed.
         """
         groups = actors if isinstance(actors, Mapping) else dict.fromkeys(actors, _ADMINS)
@@ -109,7 +109,7 @@ class ControlPlane:
                     self.start_apiserver()
                     break
                 except ClusterError as error:
-                    # Between finding a free port and listening on it somebody else may take it.
+                    # Between finding a free port and listening on it another process may take it.
                     self._end_processes()
                     if attempt == _TRIES or "in use" not in str(error):
                         raise

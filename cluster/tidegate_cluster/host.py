@@ -14,7 +14,7 @@ from .errors import ClusterError
 from .records import Provider
 from .settings import Settings
 
-# What tells that a package is there: a command, or a path for those without one.
+# What shows that a package is there: a command, or a path for those without one.
 _SIGNS: Mapping[str, str] = {
     "buildah": "buildah",
     "busybox-static": "/bin/busybox",

@@ -79,7 +79,7 @@ class Machine:
             ],
         )
         process = Process.of(pid)
-        if process:  # else it has ended already, and its log tells why
+        if process:  # else it has ended already, and its log says why
             process.write(self.directory / "processes/machine")
         waiting.until(self._booted, what=f"the name spaces of {self.name}", seconds=20, every=0.02)
 
@@ -89,7 +89,7 @@ class Machine:
 
     def start(self, program: str, *args: str) -> None:
         """Start a program of the node that goes on running; its output goes to logs/PROGRAM.log."""
-        # Started by a shell that ends, it is a child of the node's first process, which reaps it whoever kills it.
+        # Started by a shell that ends, it is a child of the node's first process, which reaps it, however it ends.
         script = 'setsid "$@" >&2 & echo $!'
         with (self.directory / "logs" / f"{program}.log").open("ab") as log:
             done = subprocess.run(
@@ -119,7 +119,7 @@ class Machine:
             waiting.until(lambda: not process.alive, what=f"{program} to end", seconds=20)
 
     def freeze(self, program: str) -> None:
-        """Stop a program where it stands: it answers nobody, and knows nothing of that afterwards."""
+        """Stop a program where it stands: it answers no request, and knows nothing of that afterwards."""
         self._signal(program, signal.SIGSTOP)
 
     def thaw(self, program: str) -> None:
@@ -148,7 +148,7 @@ class Machine:
         )
 
     def first_pid(self) -> int:
-        """The host's pid of the node's first process: whoever has it has the node's spaces."""
+        """The host's pid of the node's first process: with it one enters the node's spaces."""
         first = self._first()
         if first is None:
             raise ClusterError(f"{self.name} is not running: run `up` again")

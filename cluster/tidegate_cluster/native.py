@@ -134,7 +134,7 @@ class NativeCluster:
         self._machine(node).thaw("kubelet")
 
     def remove_node(self, node: str) -> None:
-        """Throw a node away and tell the cluster that it won't come back."""
+        """Throw a node away and mark it in the cluster as gone for good."""
         record, index = self._require_node(node)
         processes.kill_marked(self._machine(node).directory)
         network.disconnect(record.addresses, index=index)
@@ -167,7 +167,7 @@ class NativeCluster:
             )
             record = Record(name=self.name, provider="native", number=plan.number, boot=boot_id())
             self.store.save(record)
-            # From here on the bridge's route tells clusters of other state directories that the network is taken.
+            # From here on the bridge's route shows clusters of other state directories that the network is taken.
             network.create_bridge(plan)
         return record
 

@@ -42,7 +42,7 @@ def connect(addresses: Addresses, *, machine: Machine, index: int) -> None:
 
 
 def route_pods(addresses: Addresses, *, machines: Mapping[int, Machine]) -> None:
-    """Tell every node the way to the other nodes' pods."""
+    """Give every node the way to the other nodes' pods."""
     for own, machine in machines.items():
         lines = [
             f"route replace {addresses.node_pods(index)} via {addresses.node(index)}"

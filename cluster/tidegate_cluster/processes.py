@@ -1,4 +1,4 @@
-"""Knowing our own processes for sure: a pid alone may be somebody else's by now, so its start time goes with it."""
+"""Knowing our own processes for sure: a pid alone may be another process's by now, so its start time goes with it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MARK = "TIDEGATE_NODE"
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process, told apart from a later one with its pid."""
+    """A process, distinguished from a later one with its pid."""
 
     pid: int
     started: int

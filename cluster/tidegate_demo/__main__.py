@@ -21,7 +21,7 @@ PROJECT = "demo"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; what people can put right is told in one line."""
+    """Run one command; what people can put right is one line of error."""
     parser = argparse.ArgumentParser(prog="tidegate_demo", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("up", help="cluster, images, chart, examples, dashboard")

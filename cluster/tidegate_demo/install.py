@@ -1,4 +1,4 @@
-"""The chart into the cluster, with the images that it needs, and a wait that tells what it waits for."""
+"""The chart into the cluster, with the images that it needs, and a wait that says what it waits for."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _build_images(found: Clusters) -> Mapping[str, Path]:
 
 
 def step(name: str) -> None:
-    """Tell what is done next."""
+    """Say what is done next."""
     print(f"\n== {name}", file=sys.stderr, flush=True)
 
 
@@ -84,9 +84,9 @@ def install(kubectl: Kubectl, *, checkout: Path, project: str, tags: Mapping[str
 
 
 def wait_ready(kubectl: Kubectl) -> None:
-    """Until every part of the release is ready, telling which are not."""
+    """Until every part of the release is ready, naming those that are not."""
     end = time.monotonic() + SECONDS
-    told = ""
+    reported = ""
     while True:
         waiting = [
             f"{part['kind'].lower()}/{part['metadata']['name']}"
@@ -102,9 +102,9 @@ def wait_ready(kubectl: Kubectl) -> None:
                 f"{', '.join(waiting)} not ready after {SECONDS:.0f} s: see `kubectl -n {NAMESPACE} get pods` and their logs"
             )
         text = ", ".join(waiting)
-        if text != told:
+        if text != reported:
             print(f"waiting for {text}", file=sys.stderr, flush=True)
-            told = text
+            reported = text
         time.sleep(0.5)
 
 

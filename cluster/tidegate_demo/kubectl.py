@@ -44,7 +44,7 @@ class Kubectl:
         return base64.b64decode(self.json("-n", namespace, "get", "secret", name)["data"][key]).decode()
 
     def command(self, *args: str) -> list[str]:
-        """The words that start kubectl, for whoever wants it with `environment` in the background."""
+        """The words that start kubectl, to be started with `environment` in the background."""
         return [self._program("kubectl"), *args]
 
     def spawn(self, *args: str) -> subprocess.Popen[bytes]:

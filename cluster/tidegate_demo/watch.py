@@ -36,7 +36,7 @@ EXPECTED: Mapping[str, Expected] = {
 
 def run_examples(kubectl: Kubectl, *, examples: Path, project: str) -> Sequence[str]:
     """Apply the examples and show them until they have ended; what did not end as it should, in words."""
-    # Specs of runs are immutable and their ends final: a second demo makes them anew.
+    # Specs of runs are immutable and their ends final: a second demo makes them again.
     kubectl("-n", project, "delete", "taskruns.tidegate.dev", "--ignore-not-found", *EXPECTED)
     kubectl("-n", project, "apply", "-f", examples)
     table = Table()

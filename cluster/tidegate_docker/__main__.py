@@ -13,7 +13,7 @@ from .engine import Engine
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; what people can put right is told in one line."""
+    """Run one command; what people can put right is one line of error."""
     parser = argparse.ArgumentParser(prog="tidegate_docker", description=sys.modules["tidegate_docker"].__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("up", help="start the engine and a registry at localhost:5000")

@@ -33,7 +33,7 @@ _PUBLIC = ("postgres", "redis", "busybox")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; what people can put right is told in one line."""
+    """Run one command; what people can put right is one line of error."""
     parser = argparse.ArgumentParser(prog="tidegate_images", description=sys.modules["tidegate_images"].__doc__)
     subcommands = parser.add_subparsers(dest="command", required=True)
     one = subcommands.add_parser("build", help="build what is not in the cache; prints the archives")

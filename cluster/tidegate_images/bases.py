@@ -18,7 +18,7 @@ from tidegate_cluster.settings import Settings
 from . import busybox, debian, keeping
 from .debian import RootFilesystem
 
-_FORMAT = 2  # of the archives; another number makes all of them anew
+_FORMAT = 2  # of the archives; another number makes all of them again
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 

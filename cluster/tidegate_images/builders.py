@@ -169,9 +169,9 @@ class Buildah:
         if image.requirements is None:
             return ()
         house = packages.house(context / image.requirements, settings=self.settings)
-        told = self.settings.cache / "images/pip.conf"
-        told.write_text("[global]\nno-index = true\nfind-links = /wheels\n", encoding="utf-8")
-        return (f"--volume={house}:/wheels:ro", f"--volume={told}:/etc/pip.conf:ro")
+        reported = self.settings.cache / "images/pip.conf"
+        reported.write_text("[global]\nno-index = true\nfind-links = /wheels\n", encoding="utf-8")
+        return (f"--volume={house}:/wheels:ro", f"--volume={reported}:/etc/pip.conf:ro")
 
     def push(self, *, archive: Path, reference: str, destination: str) -> None:
         self._prepare()

@@ -31,12 +31,12 @@ def digest_of(reference: str, *, mirror: str | None = None) -> str:
     base = mirror or (_HUB if host == "docker.io" else f"https://{host}")
     url = f"{base.rstrip('/')}/v2/{repository}/manifests/{tag}"
     try:
-        told, body = _manifest(url)
+        reported, body = _manifest(url)
     except (OSError, ValueError) as error:  # ValueError: an answer that is no JSON, a URL that is none
         raise ClusterError(f"can't get the digest of {reference}: {urlsplit(url).netloc or url}: {error}") from error
     digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
-    if told is not None and told != digest:
-        raise ClusterError(f"the registry says that {reference} is {told}, but what it sent is {digest}")
+    if reported is not None and reported != digest:
+        raise ClusterError(f"the registry says that {reference} is {reported}, but what it sent is {digest}")
     return digest
 
 

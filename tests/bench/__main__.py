@@ -84,7 +84,7 @@ class Bench:
         self.ours.to_job[rate] = figures.job_latency(entries, seen.created)
 
     def _namespace(self, system: System, what: str) -> str:
-        """One of its own for each measurement: the audit log is told apart by it."""
+        """One of its own for each measurement: the audit log is distinguished by it."""
         name = f"{system.plural}-{what}"
         self._plane.kubectl("create", "namespace", name)
         # No pod can be made before.
@@ -120,7 +120,7 @@ async def _measure(given: argparse.Namespace, folder: Path) -> tuple[Bench, list
 
 def _history(given: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="tidegate-bench-") as folder:
-        found = history.measure(runs=given.history, requests=given.requests, folder=Path(folder), tell=_report_state)
+        found = history.measure(runs=given.history, requests=given.requests, folder=Path(folder), report=_report_state)
     if given.json:
         print(json.dumps(history.as_json(found), indent=2))
     else:
@@ -136,7 +136,7 @@ def _serving(given: argparse.Namespace) -> int:
             streams=given.streams,
             events=given.events,
             folder=Path(folder),
-            tell=_report_state,
+            report=_report_state,
             beside=given.beside,
         )
     if given.json:
@@ -147,7 +147,7 @@ def _serving(given: argparse.Namespace) -> int:
 
 
 def _runner(given: argparse.Namespace) -> int:
-    found = starting.measure(rounds=given.runner, tell=_report_state)
+    found = starting.measure(rounds=given.runner, report=_report_state)
     if given.json:
         print(json.dumps({kind: asdict(starts) for kind, starts in found.items()}, indent=2))
     else:

@@ -60,7 +60,7 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class ProcessView:
-    """What the kernel tells of a process."""
+    """What the kernel reports of a process."""
 
     pid: int
 

@@ -1,7 +1,7 @@
 """How long the web app takes over a long history: the list of runs by each filter, and the page of a run.
 
 A million archived runs are made by SQL in a Postgres of its own, with its defaults; the app answers in this process, so
-that what is measured is the server's own time: sign-in, queries, rendering. The CPU of it, ours and Postgres's, is told
+that what is measured is the server's own time: sign-in, queries, rendering. The CPU of it, ours and Postgres's, is reported
 beside it: on a machine that does other things too, only that says something.
 """
 
@@ -92,20 +92,20 @@ class Took:
     cpu: float
 
 
-def measure(*, runs: int, requests: int, folder: Path, tell: Callable[[str], None]) -> list[Answered]:
+def measure(*, runs: int, requests: int, folder: Path, report: Callable[[str], None]) -> list[Answered]:
     """Fill and ask."""
     ensure_servers()
     with _app(folder) as parts:
-        tell(f"making {runs} runs")
+        report(f"making {runs} runs")
         fill(parts.engine, project=PROJECT, runs=runs, now=datetime.now(UTC))
         me = parts.sign_in()
         dice = random.Random(7)  # noqa: S311 - the same questions each time
         found = []
         for what, draw in LISTS.items():
-            tell(what)
+            report(what)
             paths = [f"/projects/{PROJECT}/runs?{draw(dice, runs)}" for _ in range(requests)]
             found.append(Answered.of(what, _times(parts, me, paths), target=LIST_TARGET_MS))
-        tell("pages of runs")
+        report("pages of runs")
         rows = parts.rows("SELECT uid, name FROM run_keys TABLESAMPLE SYSTEM (1) LIMIT 10000")
         chosen = dice.sample(rows, min(len(rows), requests))
         for what, column in (("run page by uid", "uid"), ("run page by name", "name")):

@@ -57,7 +57,7 @@ def _job(name: str) -> Json:
 
 
 def _same_job(name: str) -> Json:
-    """What the operator makes of such a run, but owned by nobody and not to be taken for one of its own."""
+    """What the operator makes of such a run, but without an owner and not to be taken for one of its own."""
     run = _run(name)
     run["metadata"] |= {"uid": UID, "namespace": ""}
     task = run["spec"]["task"]

@@ -49,7 +49,7 @@ def _ratio(rates: list[float], others: list[float]) -> float:
 
 
 class _Maker:
-    """Makes runs by one web process, and tells the CPU that they took there."""
+    """Makes runs by one web process, and reports the CPU that they took there."""
 
     def __init__(self, serving: Process, session: aiohttp.ClientSession, *, name: str) -> None:
         self._session, self._name = session, name

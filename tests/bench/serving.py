@@ -76,7 +76,7 @@ def measure(
     streams: int,
     events: int,
     folder: Path,
-    tell: Callable[[str], None],
+    report: Callable[[str], None],
     beside: Path | None = None,
 ) -> tuple[Posted, Mirrored, Streamed]:
     """Start everything and ask. The web app of the checkout ``beside`` takes turns with ours in making runs."""
@@ -92,13 +92,13 @@ def measure(
                     "serve", actor="web", log=folder / "beside.log", checkout=beside, rate_limit_requests=0
                 )
                 serving.append(processes.enter_context(other))
-            tell(f"{rounds} times {posts} runs over HTTP, in batches, and at the apiserver")
+            report(f"{rounds} times {posts} runs over HTTP, in batches, and at the apiserver")
             posted = asyncio.run(post(stack, serving, key, posts=posts, rounds=rounds))
         with stack.process("mirror", actor="mirror", log=folder / "mirror.log") as mirror:
-            tell(f"{posts * rounds} runs from their creation to their end, into Postgres")
+            report(f"{posts * rounds} runs from their creation to their end, into Postgres")
             mirrored = asyncio.run(_mirror(stack, mirror, runs=posts * rounds))
         with stack.process("live", actor="web", log=folder / "live.log", rate_limit_requests=0) as live:
-            tell(f"{events} events to {streams} streams")
+            report(f"{events} events to {streams} streams")
             streamed = asyncio.run(_stream(stack, live, key, streams=streams, events=events))
     return posted, mirrored, streamed
 

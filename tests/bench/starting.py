@@ -1,8 +1,8 @@
 """What the runner adds to a bare Python: time and memory from the start of the process to its end, for a task that does nothing,
-and for one that tells progress and sets a checkpoint.
+and for one that reports progress and sets a checkpoint.
 
 Each round measures all of them in turn: on a machine that does other things too, only differences within a round say
-something. Memory is the process's own peak, which it reads itself: what the kernel tells its parent may be the parent's.
+something. Memory is the process's own peak, which it reads itself: what the kernel reports to its parent may be the parent's.
 """
 
 import os
@@ -49,7 +49,7 @@ class Starts:
     peak_mb: list[float] = field(default_factory=list)
 
 
-def measure(*, rounds: int, tell: Callable[[str], object]) -> dict[str, Starts]:
+def measure(*, rounds: int, report: Callable[[str], object]) -> dict[str, Starts]:
     """Start each kind so often, in turn."""
     found = {kind: Starts() for kind in KINDS}
     with tempfile.TemporaryDirectory(prefix="tidegate-bench-") as name, ScriptedWeb(_answer) as web:
@@ -71,7 +71,7 @@ def measure(*, rounds: int, tell: Callable[[str], object]) -> dict[str, Starts]:
                 else:
                     _once(arguments, environment, folder, Starts())
             if number and number % 10 == 0:
-                tell(f"{number} of {rounds} rounds")
+                report(f"{number} of {rounds} rounds")
     return found
 
 
@@ -86,13 +86,13 @@ def _once(arguments: tuple[str, ...], environment: Mapping[str, str], folder: Pa
     )
     assert process.stdout is not None
     with process.stdout:
-        told = process.stdout.read()
+        reported = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     found.wall_ms.append((time.perf_counter() - before) * 1000)
     found.cpu_ms.append((usage.ru_utime + usage.ru_stime) * 1000)
-    peak = re.search(r"VmHWM:\s+(\d+) kB", told)
-    assert peak is not None, told
+    peak = re.search(r"VmHWM:\s+(\d+) kB", reported)
+    assert peak is not None, reported
     found.peak_mb.append(int(peak.group(1)) / 1024)
 
 

@@ -92,7 +92,7 @@ def kubectl(request: pytest.FixtureRequest) -> Iterator[Kubectl]:
 
 @pytest.fixture(scope="session")
 def runs(kubectl: Kubectl) -> ClusterRuns:
-    """The runs of the project, in which the web app and the mirror have their rights: what a pod tells before is refused."""
+    """The runs of the project, in which the web app and the mirror have their rights: what a pod reports before is refused."""
     ours = ("get", "rolebindings", "-n", PROJECT, "-l", "app.kubernetes.io/managed-by=tidegate", "-o", "name")
     wait_until(lambda: len(kubectl(*ours).split()) == 2, seconds=SECONDS, what="the rights in the project")
     return ClusterRuns(kubectl, PROJECT)

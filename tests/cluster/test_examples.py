@@ -35,8 +35,8 @@ class Outside:
     def sql(self, statement: str) -> list[list[str]]:
         """The rows that a statement gives in the warehouse."""
         psql = ("psql", "--username=postgres", "--tuples-only", "--no-align", "--quiet", f"--command={statement}")
-        told = self._runs.kubectl("exec", "deployment/warehouse", "--", *psql)
-        return [line.split("|") for line in told.splitlines()]
+        reported = self._runs.kubectl("exec", "deployment/warehouse", "--", *psql)
+        return [line.split("|") for line in reported.splitlines()]
 
 
 @pytest.fixture(scope="module")

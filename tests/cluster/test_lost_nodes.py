@@ -139,7 +139,7 @@ def test_a_lost_node_uses_no_attempt_and_is_replaced_only_once_it_is_surely_gone
         assert len(runs.pods(name)) == 1
     runs.cancel("stranded-cancelled")
     runs.wait("stranded-cancelled", "Running", reason="Cancelling")
-    # The taints have long asked for the pods' deletion; nobody can tell whether they still run.
+    # The taints have long asked for the pods' deletion; it is not known whether they still run.
     wait_until(
         lambda: all("deletionTimestamp" in pod["metadata"] for name in names for pod in runs.pods(name)),
         seconds=SECONDS,

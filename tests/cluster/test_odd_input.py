@@ -65,8 +65,8 @@ def test_an_init_container_without_its_image_is_reported(runs: ClusterRuns) -> N
     template = {"spec": {"initContainers": [migrate]}}
     runs.start(a_run("migrate").shell("true").task(podTemplate=template))
     # Its pull may hang for longer than anyone looks: the image is named before the kubelet has tried.
-    runs.told("migrate", "registry.invalid/migrate:1")
-    runs.told("migrate", "init container migrate")
+    runs.reported("migrate", "registry.invalid/migrate:1")
+    runs.reported("migrate", "init container migrate")
     wait_until(
         lambda: runs.get("migrate")["status"]["reason"] in ("ErrImagePull", "ImagePullBackOff"),
         seconds=SECONDS,
@@ -84,7 +84,7 @@ def test_a_volume_that_cant_be_mounted_is_reported(runs: ClusterRuns) -> None:
         }
     }
     runs.start(a_run("mount").shell("true").task(podTemplate=template))
-    runs.told("mount", 'secret "nowhere" not found')
+    runs.reported("mount", 'secret "nowhere" not found')
     assert runs.get("mount")["status"]["reason"] == "FailedMount"
     # The kubelet ends no pod while it waits for a volume, so that a cancel would take minutes.
     runs.kubectl("delete", "tgr", "mount", "--wait=false")

@@ -57,7 +57,7 @@ def test_killing_the_operator_costs_time_and_nothing_else(kubectl: Kubectl, runs
     names = started(runs, "killed")
     (operator,) = pods_of(kubectl, "operator")
     kubectl("-n", NAMESPACE, "delete", "pod", operator, "--grace-period=0", "--force")
-    runs.start(a_run("killed-7").shell("echo '\"killed-7\"' > $TIDEGATE_RESULT_FILE"))  # made while nobody looks
+    runs.start(a_run("killed-7").shell("echo '\"killed-7\"' > $TIDEGATE_RESULT_FILE"))  # made while no watch is open
     all_succeed_with_one_job_each(runs, [*names, "killed-7"])
     assert pods_of(kubectl, "operator") != [operator]
 

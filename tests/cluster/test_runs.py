@@ -101,7 +101,7 @@ def test_an_image_that_cannot_be_pulled_ends_with_the_kubelets_words(runs: Clust
 def test_what_no_node_has_room_for_waits_and_can_be_cancelled(runs: ClusterRuns) -> None:
     runs.start(a_run("huge").shell("true").spec(resources={"requests": {"memory": "100Ti"}}))
     runs.wait("huge", "Starting", reason="Scheduling")
-    runs.told("huge", "Insufficient memory")
+    runs.reported("huge", "Insufficient memory")
     runs.cancel("huge")
     runs.wait("huge", "Cancelled")
     wait_until(lambda: not runs.jobs("huge"), seconds=SECONDS, what="the Job to be gone")

@@ -179,11 +179,11 @@ def kill_up(bench: Bench, reached: str) -> None:
 
 def test_up_asked_to_stop_cleans_up_itself(bench: Bench) -> None:
     mark = bench.settings.clusters / "tests/nodes/node-1/processes/etcd"
-    with bench.start("up", "--name=tests", "--provider=native") as told:
+    with bench.start("up", "--name=tests", "--provider=native") as reported:
         waiting.until(mark.exists, what="etcd", seconds=60, every=0.01)
         number = bench.number("tests")
-        told.send_signal(signal.SIGTERM)
-        assert told.wait(timeout=60) == 130
+        reported.send_signal(signal.SIGTERM)
+        assert reported.wait(timeout=60) == 130
     assert bench.traces(number) == []
 
 

@@ -48,7 +48,7 @@ class Witness:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """The stream stays open until its control plane ends; nobody waits for it."""
+        """The stream stays open until its control plane ends; it is not waited for."""
 
     def _watch(self, version: str) -> Any:
         context = ssl.create_default_context(cafile=str(self._plane.ca_file))
@@ -151,7 +151,7 @@ def told_when_it_fails(plane: ControlPlane, operator: OperatorProcess) -> Iterat
 
 
 def has_ended(witness: Witness, operator: OperatorProcess, pods: int) -> bool:
-    """Whether so many pods have ended. An operator that ends by itself is told at once."""
+    """Whether so many pods have ended. An operator that ends by itself is reported at once."""
     assert operator.exit_code is None, f"the operator ended with {operator.exit_code}: {operator.log[-5000:]}"
     assert witness.violations == []
     return witness.ended >= pods

@@ -1,4 +1,4 @@
-"""What the chart tells web and mirror of the archive: the same to both, in numbers that they can read."""
+"""What the chart gives web and mirror about the archive: the same to both, in numbers that they can read."""
 
 from typing import Any
 

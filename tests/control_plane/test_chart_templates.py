@@ -129,9 +129,9 @@ def test_an_ingress_with_tls_makes_cookies_secure(options: tuple[str, ...], url:
     deployments = named(render(*(part for each in options for part in ("--set", each))), "Deployment")
     for name in ("tidegate-web", "tidegate-live"):
         (container,) = deployments[name]["spec"]["template"]["spec"]["containers"]
-        told = {each["name"]: each.get("value") for each in container["env"]}
-        assert told["TIDEGATE_PUBLIC_URL"] == url
-        assert told["TIDEGATE_TRUSTED_PROXIES"] == proxies
+        reported = {each["name"]: each.get("value") for each in container["env"]}
+        assert reported["TIDEGATE_PUBLIC_URL"] == url
+        assert reported["TIDEGATE_TRUSTED_PROXIES"] == proxies
 
 
 @pytest.mark.quick

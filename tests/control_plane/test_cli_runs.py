@@ -64,8 +64,13 @@ def test_watching_a_run_that_fails_exits_with_1_and_says_why(tidegate: Command) 
 
 def test_a_watched_run_is_json_on_stdout_alone(tidegate: Command) -> None:
     ended = tidegate.ok("run", "resize", "--name", "told", "--tag", "red", "--watch", "-o", "json")
-    told = ended.json
-    assert (told["name"], told["phase"], told["tags"], told["task"]) == ("told", "Succeeded", ["red"], "resize")
+    reported = ended.json
+    assert (reported["name"], reported["phase"], reported["tags"], reported["task"]) == (
+        "told",
+        "Succeeded",
+        ["red"],
+        "resize",
+    )
 
 
 def test_waiting_longer_than_the_timeout_exits_with_124_and_the_run_goes_on(tidegate: Command, runs: Runs) -> None:

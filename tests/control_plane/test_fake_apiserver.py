@@ -63,15 +63,15 @@ def created_once(side: Side) -> Notes:
     pod = side.ask("POST", PODS, body=a_pod("made-once"))
     event = side.ask("POST", EVENTS, body={**an_event("u", "Why"), "metadata": {"generateName": "made-once."}})
     return [
-        (made.told, made.meta["generation"], made.body["status"], made.body["kind"], made.meta["namespace"]),
+        (made.reported, made.meta["generation"], made.body["status"], made.body["kind"], made.meta["namespace"]),
         {key for key in ("uid", "creationTimestamp", "resourceVersion") if made.meta.get(key)},
-        again.told,
-        (read.told, read.body == made.body),
-        (brief.told, brief.body["kind"], "spec" in brief.body, brief.meta["uid"] == made.meta["uid"]),
-        (job.told, job.body["kind"], job.meta["generation"], "spec" in job.body),
-        (side.ask("POST", JOBS, body=a_job("made-once")).told, side.ask("GET", f"{JOBS}/never-made").told),
-        (pod.told, pod.body["status"]["phase"], pod.meta.get("generation")),
-        (event.told, event.meta["name"].startswith("made-once.")),
+        again.reported,
+        (read.reported, read.body == made.body),
+        (brief.reported, brief.body["kind"], "spec" in brief.body, brief.meta["uid"] == made.meta["uid"]),
+        (job.reported, job.body["kind"], job.meta["generation"], "spec" in job.body),
+        (side.ask("POST", JOBS, body=a_job("made-once")).reported, side.ask("GET", f"{JOBS}/never-made").reported),
+        (pod.reported, pod.body["status"]["phase"], pod.meta.get("generation")),
+        (event.reported, event.meta["name"].startswith("made-once.")),
     ]
 
 
@@ -86,14 +86,14 @@ def merged_patches(side: Side) -> Notes:
     status = patch({"status": {"phase": "Running"}, "spec": {"suspend": False}}, f"{path}/status")
     main = patch({"status": {"phase": "Succeeded"}, "metadata": {"labels": {"a": "b"}}})
     return [
-        (first.told, first.meta["generation"], first.version != made.version),
-        patch({"metadata": {"resourceVersion": made.version}, "spec": {"suspend": False}}).told,
-        patch({"metadata": {"uid": "other"}, "spec": {"suspend": False}}).told,
-        (status.told, status.body["status"], status.body["spec"]["suspend"], status.meta["generation"]),
-        (main.told, main.body["status"], main.meta["labels"], main.meta["generation"]),
+        (first.reported, first.meta["generation"], first.version != made.version),
+        patch({"metadata": {"resourceVersion": made.version}, "spec": {"suspend": False}}).reported,
+        patch({"metadata": {"uid": "other"}, "spec": {"suspend": False}}).reported,
+        (status.reported, status.body["status"], status.body["spec"]["suspend"], status.meta["generation"]),
+        (main.reported, main.body["status"], main.meta["labels"], main.meta["generation"]),
         patch({"spec": {"suspend": True}}).version == main.version,
         patch({"metadata": {"labels": {"a": None}}}).meta.get("labels"),
-        patch({"status": {"phase": "Running"}}, f"{RUNS}/never-made/status").told,
+        patch({"status": {"phase": "Running"}}, f"{RUNS}/never-made/status").reported,
     ]
 
 
@@ -112,8 +112,8 @@ def patches_by_operations(side: Side) -> Notes:
 
         wrote = write(made.version, status, accept=METADATA)
         notes += [
-            (wrote.told, wrote.body["kind"], wrote.version != made.version, wrote.meta["generation"]),
-            write(made.version, status).told,
+            (wrote.reported, wrote.body["kind"], wrote.version != made.version, wrote.meta["generation"]),
+            write(made.version, status).reported,
             write(wrote.version, status).version == wrote.version,
             side.ask("GET", f"{posts}/by-operations").body["status"],
         ]
@@ -123,7 +123,7 @@ def patches_by_operations(side: Side) -> Notes:
     null = [{"op": "add", "path": "/status", "value": {"phase": "Succeeded", "result": {"a": None}}}]
     return [
         *notes,
-        side.ask("PATCH", run, body=absent, content=OPERATIONS).told,
+        side.ask("PATCH", run, body=absent, content=OPERATIONS).reported,
         side.ask("PATCH", f"{run}/status", body=null, content=OPERATIONS).body["status"],
         side.ask("GET", run).version != version,
     ]
@@ -136,12 +136,12 @@ def what_has_ended_stays(side: Side) -> Notes:
         return side.ask("PATCH", f"{RUNS}/ended/status", body={"status": status}, content=MERGE)
 
     return [
-        patch(phase="Failed", reason="Error", attempts=[{"number": 1, "outcome": "Failed"}]).told,
-        patch(phase="Running").told,
-        patch(reason="Timeout").told,
-        patch(attempts=[{"number": 2, "outcome": "Failed"}]).told,
-        patch(message="more words").told,
-        patch(message="more words").told,
+        patch(phase="Failed", reason="Error", attempts=[{"number": 1, "outcome": "Failed"}]).reported,
+        patch(phase="Running").reported,
+        patch(reason="Timeout").reported,
+        patch(attempts=[{"number": 2, "outcome": "Failed"}]).reported,
+        patch(message="more words").reported,
+        patch(message="more words").reported,
     ]
 
 
@@ -156,11 +156,11 @@ def deletions(side: Side) -> Notes:
     side.ask("PATCH", path, body={"spec": {"suspend": True}}, content=MERGE)
     new = side.ask("GET", path).version
     notes: Notes = [
-        delete(path, preconditions={"uid": "other"}).told,
-        delete(path, preconditions={"uid": uid, "resourceVersion": old}).told,
-        delete(path, preconditions={"uid": uid, "resourceVersion": new}, propagationPolicy="Background").told,
-        side.ask("GET", path).told,
-        delete(path, preconditions={"uid": uid}).told,
+        delete(path, preconditions={"uid": "other"}).reported,
+        delete(path, preconditions={"uid": uid, "resourceVersion": old}).reported,
+        delete(path, preconditions={"uid": uid, "resourceVersion": new}, propagationPolicy="Background").reported,
+        side.ask("GET", path).reported,
+        delete(path, preconditions={"uid": uid}).reported,
     ]
     job = side.ask("POST", JOBS, body=a_job("deleted"))
     path = f"{JOBS}/deleted"
@@ -168,13 +168,13 @@ def deletions(side: Side) -> Notes:
     there = side.ask("GET", path)
     again = delete(path, propagationPolicy="Foreground")
     notes += [
-        (first.told, there.told, there.meta["finalizers"], "deletionTimestamp" in there.meta),
+        (first.reported, there.reported, there.meta["finalizers"], "deletionTimestamp" in there.meta),
         (there.meta.get("deletionGracePeriodSeconds"), there.meta["generation"]),
-        (again.told, side.ask("GET", path).version == there.version),
-        side.ask("POST", JOBS, body=a_job("deleted")).told,
+        (again.reported, side.ask("GET", path).version == there.version),
+        side.ask("POST", JOBS, body=a_job("deleted")).reported,
     ]
     bare = side.ask("PATCH", path, body={"metadata": {"finalizers": None}}, content=MERGE)
-    return [*notes, bare.told, side.ask("GET", path).told]
+    return [*notes, bare.reported, side.ask("GET", path).reported]
 
 
 def pods_that_end(side: Side) -> Notes:
@@ -192,16 +192,16 @@ def pods_that_end(side: Side) -> Notes:
             before = set_phase(side, name, phase)
             deleted = side.ask("DELETE", f"{PODS}/{name}")
             there = side.ask("GET", f"{PODS}/{name}")
-            notes.append((name, before.told, deleted.told, there.told))
+            notes.append((name, before.reported, deleted.reported, there.reported))
             if there.code == 200:
                 again = side.ask("DELETE", f"{PODS}/{name}")
                 same = side.ask("GET", f"{PODS}/{name}").version == there.version
                 notes.append(
-                    (there.meta["deletionGracePeriodSeconds"], there.version != before.version, again.told, same)
+                    (there.meta["deletionGracePeriodSeconds"], there.version != before.version, again.reported, same)
                 )
                 if finalizers:
                     bare = side.ask("PATCH", f"{PODS}/{name}", body={"metadata": {"finalizers": None}}, content=MERGE)
-                    notes.append((bare.told, side.ask("GET", f"{PODS}/{name}").code))
+                    notes.append((bare.reported, side.ask("GET", f"{PODS}/{name}").code))
     return notes
 
 
@@ -215,14 +215,19 @@ def what_may_be_changed_of_a_pod(side: Side) -> Notes:
         {"metadata": {"uid": made.meta["uid"], "annotations": {"a": "b"}}, "spec": {"activeDeadlineSeconds": 9}}
     )
     return [
-        (first.told, first.body["spec"]["activeDeadlineSeconds"], first.meta["annotations"], first.meta["generation"]),
-        patch({"metadata": {"uid": "other"}, "spec": {"activeDeadlineSeconds": 1}}).told,
-        patch({"spec": {"activeDeadlineSeconds": 10}}).told,
-        patch({"spec": {"activeDeadlineSeconds": None}}).told,
-        patch({"spec": {"terminationGracePeriodSeconds": 1}}).told,
-        (patch({"spec": {"activeDeadlineSeconds": 1}}).told, side.ask("GET", f"{PODS}/changed").meta["generation"]),
+        (
+            first.reported,
+            first.body["spec"]["activeDeadlineSeconds"],
+            first.meta["annotations"],
+            first.meta["generation"],
+        ),
+        patch({"metadata": {"uid": "other"}, "spec": {"activeDeadlineSeconds": 1}}).reported,
+        patch({"spec": {"activeDeadlineSeconds": 10}}).reported,
+        patch({"spec": {"activeDeadlineSeconds": None}}).reported,
+        patch({"spec": {"terminationGracePeriodSeconds": 1}}).reported,
+        (patch({"spec": {"activeDeadlineSeconds": 1}}).reported, side.ask("GET", f"{PODS}/changed").meta["generation"]),
         patch({"spec": {"activeDeadlineSeconds": 1}}).version == side.ask("GET", f"{PODS}/changed").version,
-        (set_phase(side, "changed", "Running").meta["generation"], set_phase(side, "gone", "Running").told),
+        (set_phase(side, "changed", "Running").meta["generation"], set_phase(side, "gone", "Running").reported),
     ]
 
 
@@ -287,7 +292,7 @@ def pages(side: Side) -> Notes:
         (first.version == second.version, bool(second.meta.get("continue"))),
         ([item["metadata"]["name"] for item in whole.body["items"]], bool(whole.meta.get("continue"))),
         int(whole.version) > int(first.version),
-        side.ask("GET", RUNS, **query, **{"continue": first.meta["continue"]}).told,
+        side.ask("GET", RUNS, **query, **{"continue": first.meta["continue"]}).reported,
     ]
 
 
@@ -308,7 +313,7 @@ def watches(side: Side) -> Notes:
     def is_last(found: list[Json]) -> bool:
         return (found[-1]["type"], found[-1]["object"]["metadata"]["name"]) == ("DELETED", "watch-a")
 
-    def told(version: str) -> list[object]:
+    def reported(version: str) -> list[object]:
         found = side.watch(PODS, version=version, enough=is_last, **query)
         objects = [(event["type"], event["object"]["metadata"], event["object"]["status"]) for event in found]
         return [
@@ -317,7 +322,7 @@ def watches(side: Side) -> Notes:
         ]
 
     deleted = side.watch(PODS, version=middle, enough=is_last, **query)[-2]["object"]["metadata"]
-    notes: Notes = [told(before), told(middle), int(deleted["resourceVersion"]) > int(last)]
+    notes: Notes = [reported(before), reported(middle), int(deleted["resourceVersion"]) > int(last)]
     side.forget()
     side.ask("POST", PODS, body=a_pod("watch-c", node="node"))
     expired = side.watch(PODS, version=before, enough=bool, **query)[0]

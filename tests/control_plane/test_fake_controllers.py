@@ -266,7 +266,7 @@ def a_pod_deleted_by_hand(context: DecisionContext) -> Notes:
 def a_waiting_pod_deleted_by_hand(context: DecisionContext) -> Notes:
     job, pod = start_attempt(context, "deleted-early")
     deleted = context.side.ask("DELETE", f"{PODS}/{pod}")
-    return [deleted.told, wait_for_end(context, job), len(pods_of(context, job))]
+    return [deleted.reported, wait_for_end(context, job), len(pods_of(context, job))]
 
 
 def a_job_deleted_in_the_foreground(context: DecisionContext) -> Notes:

@@ -46,7 +46,7 @@ def test_the_end_of_a_pod_that_no_event_reported_is_found_and_its_slot_given_on(
     status = runs.wait("unseen-1", "Succeeded")
     assert [a["outcome"] for a in status["attempts"]] == ["Succeeded"]
     wait_until(lambda: started(runs, "unseen-2") == ["unseen-2"], what="the next to start")
-    # Its start isn't told either; what is asked about it tells.
+    # Its start isn't reported either; a request for it shows it.
     runs.wait("unseen-2", "Running")
     assert proxy.swallowed("pods") > 0
     proxy.deliver_events("pods")
@@ -100,7 +100,7 @@ def test_nothing_starts_after_a_restart_before_every_list_is_through(
         runs.create(held(name, queue=queue).built)
     reported(runs, queue, running=2, pending=3)
     operator.kill()
-    # One ends while nobody looks: its slot is free, but nothing is decided on that before all lists are through.
+    # One ends while no watch is open: its slot is free, but nothing is decided on that before all lists are through.
     ended, other = started(runs, *names)
     end(plane, runs, ended)
     wait_until(lambda: len(live_pods(runs, f"tidegate.dev/queue={queue}")) == 1, what="its end")

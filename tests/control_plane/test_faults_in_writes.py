@@ -95,7 +95,7 @@ def test_a_run_deleted_while_its_job_is_being_made_keeps_its_slot_until_nothing_
 ) -> None:
     name = f"deleted-{lost:d}"
     runs.create(a_queue(name, concurrencyLimit=1))
-    # The pod stays until the test lets it go: nobody else's clean-up hides a slot that was given on too early.
+    # The pod stays until the test lets it go: no other clean-up hides a slot that was given on too early.
     first = held(f"{name}-1", queue=name).task(podTemplate={"metadata": {"finalizers": ["tidegate.dev/test"]}})
     rule = proxy.on(method="POST", path="/jobs$", body=f"{name}-1")
     with (

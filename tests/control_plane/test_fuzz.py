@@ -1,6 +1,6 @@
 """One odd object harms no other: whatever the apiserver takes, sound runs beside it go on, also after a restart.
 
-Objects of every kind are made from the CRDs' own schemas, in bulk, by a seed that a failure tells. FUZZ_SECONDS: how long
+Objects of every kind are made from the CRDs' own schemas, in bulk, by a seed that a failure shows. FUZZ_SECONDS: how long
 (`make fuzz` takes half an hour; without it, one round of each kind); FUZZ_SEED: where to begin.
 """
 

@@ -2,7 +2,7 @@
 
 Counted at 5,000 and 10,000 waiting runs. Work that each object causes for every other (an index of kopf that wakes every
 waiter, a list searched for each run) is four times as much at twice the size, and at these sizes all that counts. Making more
-runs, or a third step, would take minutes and tell nothing new.
+runs, or a third step, would take minutes and say nothing new.
 """
 
 import json
@@ -35,7 +35,7 @@ class Work:
     events: int
     """Calls of the handler of TaskRuns."""
     decisions: int
-    told: int
+    reported: int
     """Statuses written. Each comes back as an event."""
     sweeps: int
     waiting: int
@@ -51,7 +51,7 @@ class Work:
         return cls(
             events=int(page.get('tidegate_watch_events_total{kind="taskruns"}', 0)),
             decisions=int(page.get("tidegate_decide_seconds_count", 0)),
-            told=int(page.get(patches, 0)),
+            reported=int(page.get(patches, 0)),
             sweeps=int(page.get('tidegate_sweeps_total{outcome="ok"}', 0)),
             waiting=int(page.get('tidegate_queue_pending{namespace="default",queue="closed"}', 0)),
             undecided=int(page.get("tidegate_dirty_keys", 0)),
@@ -98,13 +98,13 @@ def grown(lone_plane: ControlPlane, operator: OperatorProcess) -> dict[int, Work
 @pytest.mark.parametrize("size", SIZES)
 def test_each_object_is_handed_over_once_and_once_more_for_each_change(grown: dict[int, Work], size: int) -> None:
     work = grown[size]
-    assert work.events <= size + work.told + IN_FLIGHT
+    assert work.events <= size + work.reported + IN_FLIGHT
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_a_run_is_decided_on_a_few_times_however_many_others_there_are(grown: dict[int, Work], size: int) -> None:
     work = grown[size]
-    assert size <= work.decisions <= 4 * (size + work.told)
+    assert size <= work.decisions <= 4 * (size + work.reported)
 
 
 def test_the_cpu_of_reading_the_cluster_grows_as_what_is_in_it(grown: dict[int, Work]) -> None:
@@ -121,6 +121,6 @@ def test_a_run_that_comes_and_ends_wakes_none_of_those_that_wait(
     ended = 'tidegate_runs_finished_total{phase="Cancelled",reason="Cancelled"}'
     wait_until(lambda: operator.metric(ended) >= ENDED, seconds=PATIENCE, what="the runs to end")
     after = Work.of(operator)
-    # Beside, the waiting runs are told one by one that they wait.
-    assert after.events <= SIZES[-1] + ENDED + after.told + IN_FLIGHT
-    assert after.decisions - before.decisions <= 4 * (ENDED + after.told - before.told + IN_FLIGHT)
+    # Beside, each waiting run gets a status that says so.
+    assert after.events <= SIZES[-1] + ENDED + after.reported + IN_FLIGHT
+    assert after.decisions - before.decisions <= 4 * (ENDED + after.reported - before.reported + IN_FLIGHT)

@@ -1,4 +1,4 @@
-"""Inputs after public reports about systems of this kind: each harms nobody else and ends, or says why it doesn't."""
+"""Inputs after public reports about systems of this kind: each harms no other and ends, or says why it doesn't."""
 
 import json
 import time
@@ -131,8 +131,8 @@ def test_the_end_of_the_task_counts_whatever_another_container_waits_for(plane: 
 
     def says_what_it_waits_for() -> bool:
         status = own.get("beside")["status"]
-        told = "agent (ImagePullBackOff: no such image)" in status.get("message", "")
-        return status["phase"] == "Running" and told
+        reported = "agent (ImagePullBackOff: no such image)" in status.get("message", "")
+        return status["phase"] == "Running" and reported
 
     def is_stopped() -> bool:
         seconds: int = pods(own, "beside")[0]["spec"].get("activeDeadlineSeconds", 0)
@@ -221,7 +221,7 @@ def test_the_words_of_a_pods_events_reach_the_status(plane: ControlPlane, own: O
 
 @pytest.fixture
 def webhook(plane: ControlPlane, own: OwnRuns) -> Iterator[str]:
-    """Somebody's admission webhook of Jobs that is down."""
+    """An admission webhook of Jobs that is down."""
     name = "down.example.com"
     plane.kubectl(
         "create",
@@ -324,11 +324,11 @@ def test_a_payload_nested_too_deeply_ends_its_own_run_alone(
         "create", "--validate=false", "--raw", f"{GROUP}/namespaces/{own.namespace}/taskruns", "-f", "-", stdin=text
     )
 
-    def told(field: str) -> str:
+    def reported(field: str) -> str:
         return plane.kubectl("-n", own.namespace, "get", "tgr", name, "-o", f"jsonpath={{.status.{field}}}")
 
-    wait_until(lambda: told("phase") == phase, seconds=30, what=f"{name} to be {phase}")
-    assert (told("reason"), told("message")) == cause
+    wait_until(lambda: reported("phase") == phase, seconds=30, what=f"{name} to be {phase}")
+    assert (reported("reason"), reported("message")) == cause
     operator.kill()
     operator.start().wait_leading()
     own.create(a_run(f"beside-{name}").built)

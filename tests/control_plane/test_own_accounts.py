@@ -1,4 +1,4 @@
-"""What becomes of the release's own service accounts once somebody else has them: each does what its work needs, and no more.
+"""What becomes of the release's own service accounts once an attacker has them: each does what its work needs, and no more.
 
 Each attack is made twice: on a control plane with the chart's rights alone, where it succeeds, and on one with its policies.
 """

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("operator")
 
 
 def held(name: str, queue: str, **spec: Any) -> RunBuilder:
-    """A run whose pod goes on until it is told to end."""
+    """A run whose pod goes on until it is asked to end."""
     return a_run(name).pod(hold="1").spec(queue=queue, **spec)
 
 
@@ -206,7 +206,7 @@ RELEASE = json.dumps({"metadata": {"finalizers": []}})
 
 
 def test_a_quota_on_pods_holds_the_slot_and_the_clock_of_the_start(plane: ControlPlane) -> None:
-    """The Job controller asks again after 1, 2, 4, 8 and more seconds: the clock begins anew with each refusal."""
+    """The Job controller asks again after 1, 2, 4, 8 and more seconds: the clock begins again with each refusal."""
     plane.kubectl("create", "namespace", "full-up")
     try:
         plane.kubectl("create", "quota", "pods", "-n", "full-up", "--hard=pods=0")

@@ -76,7 +76,7 @@ def test_an_operator_that_dies_between_a_run_and_its_record_makes_no_second_one(
         runs.wait(name, "Succeeded")
         failures = operator.log.count("reconcile failed")
         wait_until(lambda: operator.log.count("reconcile failed") > failures, what="another try to tell of it")
-        # Past its TTL and its history limit, and still there: it is what tells of the tick.
+        # Past its TTL and its history limit, and still there: it is the record of the tick.
         runs.wait(name, "Succeeded")
         operator.kill()
     operator.start()

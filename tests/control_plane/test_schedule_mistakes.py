@@ -1,4 +1,4 @@
-"""Schedules that can't do what they say: it is told, and goes on from where it is mended."""
+"""Schedules that can't do what they say: the mistake is reported, and the Schedule goes on from where it is mended."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Ticks of Schedules: each makes its run, those that were missed are made up for or told, history is kept to its limits."""
+"""Ticks of Schedules: each makes its run, those that were missed are made up for or reported, history is kept to its limits."""
 
 import time
 from collections import Counter

@@ -1,4 +1,4 @@
-"""What no event told is found by a sweep."""
+"""What no event reported is found by a sweep."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,7 +47,7 @@ def test_a_label_taken_off_a_running_pod_does_not_start_a_second_one(plane: Cont
 def test_beside_a_web_part_of_projects_finished_runs_elsewhere_are_deleted(
     plane: ControlPlane, operator: OperatorProcess, tmp_path: Path
 ) -> None:
-    """In a project the mirror deletes, once it has stored; nobody would elsewhere."""
+    """In a project the mirror deletes, once it has stored; elsewhere the operator does."""
     operator.stop()
     admin = Cluster.connect(plane.kubeconfig())
     for name in ("a-project", "elsewhere"):

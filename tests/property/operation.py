@@ -153,7 +153,7 @@ class Operation(RuleBasedStateMachine):
     @precondition(lambda self: self.cluster.events)
     @rule(back=st.integers(1, 20))
     def repeat_event(self, back: int) -> None:
-        """One that was told before comes again."""
+        """One that was reported before comes again."""
         self.running.deliver(self.cluster.events[-min(back, len(self.cluster.events))])
         self.work()
 

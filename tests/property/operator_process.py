@@ -116,18 +116,18 @@ class OperatorProcess:
     # What comes from the cluster
 
     def deliver(self, event: Event) -> None:
-        """A watch tells of a change."""
+        """A watch reports a change."""
         if event.plural == "pods":
             line = pod_line(event)
             if line is not None and self.session.watch is not None:
-                self.session.watch.tell(line)
+                self.session.watch.report(line)
         elif event.plural in OWN_KINDS:
             line = line_of(event.type, event.text)
             if not self._own_writes.is_echo(line):
                 self._see(event.plural, event.type, orjson.loads(event.text))
 
     def relist(self) -> None:
-        """kopf lists our kinds again: of what was deleted before, it never tells."""
+        """kopf lists our kinds again: it never reports what was deleted before."""
         for plural in OWN_KINDS:
             self._cluster.untold = [e for e in self._cluster.untold if e.plural != plural]
             for body in self._cluster.all(plural):
@@ -140,7 +140,7 @@ class OperatorProcess:
             return
         if expired:
             self._cluster.oldest = self._cluster.version
-            watch.tell(EXPIRED)
+            watch.report(EXPIRED)
             watch.end()
         else:
             watch.cut()

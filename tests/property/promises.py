@@ -98,7 +98,7 @@ class CheckedCluster(FakeCluster):
         return uid in self.keyed
 
     def cancelled_and_live(self) -> list[str]:
-        """Pods of cancelled runs that live and that nobody has deleted."""
+        """Pods of cancelled runs that live and that were not deleted."""
         cancelled = [run["metadata"]["uid"] for run in self.all("taskruns") if run["spec"].get("cancel")]
         pods = [pod["metadata"] for uid in cancelled for pod in self.live_pods(uid)]
         return [meta["name"] for meta in pods if "deletionTimestamp" not in meta]
@@ -180,7 +180,7 @@ def _aborted(attempt: Json) -> bool:
 
 
 def _not_before(run: Json) -> float:
-    """When the next attempt is due, as the status tells it in milliseconds."""
+    """When the next attempt is due, as the status says it in milliseconds."""
     return (parse_time(run["status"].get("nextAttemptAt")) or 0.0) - 0.001
 
 

@@ -79,7 +79,7 @@ def a_run(name: str) -> RunBuilder:
 
 
 def a_task(name: str, **spec: Any) -> Json:
-    """A Task that runs `true`, unless told otherwise."""
+    """A Task that runs `true` by default."""
     return {
         "apiVersion": API_VERSION,
         "kind": "Task",
@@ -99,7 +99,7 @@ def a_queue(name: str, **spec: Any) -> Json:
 
 
 def a_schedule(name: str, *, run: RunBuilder | None = None, **spec: Any) -> Json:
-    """A Schedule that runs `true` each minute, unless told otherwise. `run` is its template."""
+    """A Schedule that runs `true` each minute by default. `run` is its template."""
     template = (run or a_run(name)).built
     labels = template["metadata"].get("labels")
     wanted = {**({"metadata": {"labels": labels}} if labels else {}), "spec": template["spec"]}

@@ -76,7 +76,7 @@ class ClusterRuns(Runs):
         wait_until(there, seconds=self.patience, what=f"{text!r} in the log of {run}")
 
     def wait(self, name: str, *phases: str, reason: str | None = None, seconds: float | None = None) -> Json:
-        """As above; another end than the one that is waited for is told at once."""
+        """As above; another end than the one that is waited for is reported at once."""
         seen: Json = {}
 
         def there() -> bool:
@@ -90,7 +90,7 @@ class ClusterRuns(Runs):
         assert reason in (None, seen.get("reason")), seen
         return seen
 
-    def told(self, name: str, text: str) -> None:
+    def reported(self, name: str, text: str) -> None:
         """Wait until the run's message has `text`."""
         wait_until(
             lambda: text in self.get(name)["status"].get("message", ""), seconds=self.patience, what=f"{text} of {name}"

@@ -27,7 +27,7 @@ import fcntl, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 {STARTED}
 """
-"""The terminal is the session's own, as of a login: when it goes, the command is told by SIGHUP."""
+"""The terminal is the session's own, as of a login: when it goes, the command gets a SIGHUP."""
 
 
 @dataclass(frozen=True, kw_only=True)

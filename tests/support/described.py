@@ -81,7 +81,7 @@ RULES: dict[str, list[str]] = {
         for kind in DEFINITIONS
     },
 }
-"""What else than 2xx answers a call that the description allows, by operation: rules that no schema can tell, and things that
+"""What else than 2xx answers a call that the description allows, by operation: rules that no schema can express, and things that
 aren't there (a DELETE is made of names that aren't, so that the others find theirs)."""
 
 SELDOM_GOOD = frozenset(
@@ -207,14 +207,14 @@ class World:
         return 200 <= answer.status_code < 300 or answer.status_code == 303
 
     def check_as(self, case: Case[Any], who: str) -> None:
-        """Make the call as somebody who may do less, or as nobody: whatever is answered is described, and no failure of ours."""
+        """Make the call as a user who may do less, or without signing in: whatever is answered is described, and no failure of ours."""
         self._settle(case)
         key = self._keys.get(who)
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         case.call_and_validate(headers=headers, checks=AS_DESCRIBED)
 
     def _credentials(self, case: Case[Any]) -> tuple[dict[str, str], dict[str, str]]:
-        """Of whoever may call this: a key, an admin of the installation, or a pod."""
+        """The credentials for this call: a key, an admin of the installation, or a pod."""
         permission = case.operation.definition.raw["x-tidegate-permission"]
         if permission == "run-token":
             return {"Authorization": f"Bearer {self._pod.token}"}, {}

@@ -75,7 +75,7 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """A change of an object, as a watch tells it: `text` is the object, its keys sorted as the apiserver sorts them."""
+    """A change of an object, as a watch delivers it: `text` is the object, its keys sorted as the apiserver sorts them."""
 
     plural: str
     type: str
@@ -99,9 +99,9 @@ class FakeApiserver:
         self.version = 100
         self.objects: dict[str, dict[tuple[str, str], Json]] = {plural: {} for plural in KINDS}
         self.events: list[Event] = []
-        """All that watches could tell."""
+        """All that watches could deliver."""
         self.untold: list[Event] = []
-        """What no watch has told yet."""
+        """What no watch has reported yet."""
         self.oldest = 0
         """What was before this version is forgotten."""
         self._pages: dict[str, tuple[int, list[Json]]] = {}
@@ -227,7 +227,7 @@ class FakeApiserver:
         self.delete(plural, body, propagation=options.get("propagationPolicy") or "Background")
         return {"kind": "Status", "status": "Success"}
 
-    # What happens to objects, whoever asked
+    # What happens to objects, whichever client asked
 
     def all(self, plural: str) -> Iterator[Json]:
         return iter(list(self.objects[plural].values()))
@@ -309,9 +309,9 @@ class FakeApiserver:
         before = self._phases.get(uid)
         self._phases[uid] = (body.get("status") or {}).get("phase")
         text = json.dumps(body, separators=(",", ":"), sort_keys=True)
-        told = Event(plural=plural, type=event, version=self.version, text=text, before=before)
-        self.events.append(told)
-        self.untold.append(told)
+        reported = Event(plural=plural, type=event, version=self.version, text=text, before=before)
+        self.events.append(reported)
+        self.untold.append(reported)
 
     def _number(self) -> int:
         self._made += 1

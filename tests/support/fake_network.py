@@ -156,12 +156,12 @@ class Watch:
             self.moved.clear()
             await self.moved.wait()
 
-    def tell(self, line: bytes) -> None:
+    def report(self, line: bytes) -> None:
         self.lines.append(line)
         self.moved.set()
 
     def end(self) -> None:
-        """The apiserver has nothing more to tell."""
+        """The apiserver has nothing more to report."""
         self.is_ended = True
         self.moved.set()
 
@@ -171,7 +171,7 @@ class Watch:
 
 
 def pod_line(event: Event) -> bytes | None:
-    """What a watch with the selector `status.phase!=Pending` tells of a change, if anything."""
+    """What a watch with the selector `status.phase!=Pending` reports of a change, if anything."""
     pending = '"phase":"Pending"' in event.text
     if event.type == "DELETED" or (pending and event.before not in (None, "Pending")):
         kind = "DELETED"
@@ -183,7 +183,7 @@ def pod_line(event: Event) -> bytes | None:
 
 
 def watch_from(server: FakeApiserver, version: str) -> list[bytes]:
-    """What a watch of pods that aren't Pending tells of what has happened since a version."""
+    """What a watch of pods that aren't Pending reports of what has happened since a version."""
     if int(version) < server.oldest:
         return [EXPIRED]
     found = [pod_line(event) for event in server.events if event.version > int(version)]
@@ -239,7 +239,7 @@ class FakeSession:
         self.watch = Watch()
         lines = watch_from(self._network.server, params["resourceVersion"])
         for line in lines:
-            self.watch.tell(line)
+            self.watch.report(line)
         if lines == [EXPIRED]:
             self.watch.end()
         yield Response(Answer.of(200, {}), self.watch)

@@ -12,7 +12,7 @@ QUICK_LEASE = {"lease_duration_seconds": "3", "lease_renew_deadline_seconds": "2
 
 
 def held(name: str, **spec: Any) -> RunBuilder:
-    """A run whose pod goes on until it is told to end."""
+    """A run whose pod goes on until it is asked to end."""
     return a_run(name).pod(hold="1").spec(**spec)
 
 
@@ -45,8 +45,8 @@ def live_pods(runs: Runs, selector: str) -> list[str]:
 def reported(runs: Runs, queue: str, *, running: int, pending: int) -> None:
     """Until the Queue's status says so."""
 
-    def told() -> bool:
+    def seen() -> bool:
         status = runs.get(queue, kind="queues.tidegate.dev").get("status") or {}
         return (status.get("running"), status.get("pending")) == (running, pending)
 
-    wait_until(told, what=f"Queue {queue} to run {running} and hold {pending}")
+    wait_until(seen, what=f"Queue {queue} to run {running} and hold {pending}")

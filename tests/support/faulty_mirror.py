@@ -1,6 +1,6 @@
 """``tidegate-web mirror`` in which a thread can be ended or stopped from outside: ``python faulty_mirror.py THREAD [PATIENCE_SECONDS]``.
 
-SIGUSR1 ends the thread of that name wherever it is, as an error that nobody catches would. SIGUSR2 makes it wait there for ever.
+SIGUSR1 ends the thread of that name wherever it is, as an uncaught error would. SIGUSR2 makes it wait there for ever.
 """
 
 import ctypes

@@ -1,5 +1,5 @@
 """What GitHub's sign-in for web applications does, by its documentation: codes good once and for ten minutes, PKCE, errors
-told with status 200, and an API that answers in pages. The real one can't be reached by tests."""
+reported with status 200, and an API that answers in pages. The real one can't be reached by tests."""
 
 import base64
 import hashlib
@@ -19,7 +19,7 @@ A_PAGE = 30
 
 @dataclass(kw_only=True)
 class Account:
-    """Somebody's account."""
+    """A user's account."""
 
     id: int
     login: str
@@ -39,7 +39,7 @@ class GitHub:
         self._tokens: dict[str, str] = {}
 
     def sign_in(self, url: str, *, login: str) -> str:
-        """Somebody follows the link that our app has made, and agrees; the URL that they are sent back to."""
+        """A user follows the link that our app has made, and agrees; the URL that they are sent back to."""
         asked = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
         assert url.startswith(f"{self.url}/login/oauth/authorize?"), url
         assert (asked["client_id"], asked["code_challenge_method"]) == (CLIENT_ID, "S256")
@@ -89,11 +89,11 @@ class GitHub:
                 body = self.rfile.read(int(self.headers["Content-Length"])).decode()
                 form = {name: values[0] for name, values in parse_qs(body).items()}
                 kind, _, credentials = self.headers.get("Authorization", "").partition(" ")
-                told = github.token(form, basic=credentials if kind == "Basic" else None)
+                reported = github.token(form, basic=credentials if kind == "Basic" else None)
                 if "json" in self.headers.get("Accept", ""):
-                    self._send(200, "application/json", json.dumps(told))
+                    self._send(200, "application/json", json.dumps(reported))
                 else:
-                    self._send(200, "application/x-www-form-urlencoded", urlencode(told))
+                    self._send(200, "application/x-www-form-urlencoded", urlencode(reported))
 
             def do_GET(self) -> None:
                 url = urlsplit(self.path)

@@ -67,9 +67,9 @@ class Log:
         return len(self._files) - 1
 
     def file_after(self, file: int) -> int | None:
-        """Where somebody who has read a file to its end goes on: in the one that is there by then, if told."""
-        told = [number for number in range(file + 1, len(self._files)) if not self._files[number].overheard]
-        return self.file if told else None
+        """Where a user who has read a file to its end goes on: in the one that is there by then, if notified."""
+        reported = [number for number in range(file + 1, len(self._files)) if not self._files[number].overheard]
+        return self.file if reported else None
 
     def read(self, stamped: bool, limit: int) -> list[bytes]:
         """The present file as it is, in as many pieces as there is something of it; ``limit`` bytes of it, unless 0."""

@@ -1,4 +1,4 @@
-"""A real OpenID Connect provider for tests (npm's oidc-provider), and somebody who signs in there."""
+"""A real OpenID Connect provider for tests (npm's oidc-provider), and a user who signs in there."""
 
 import hashlib
 import json
@@ -75,12 +75,12 @@ class OidcProvider(Server):
         }
 
     def change(self, name: str, **claims: object) -> None:
-        """Say something else of somebody from now on."""
+        """Report something else of a user from now on."""
         self._people[name] = self._people[name] | claims
         self._tell()
 
     def remove(self, name: str) -> None:
-        """Know somebody no longer."""
+        """Stop knowing a user."""
         del self._people[name]
         self._tell()
 

@@ -26,7 +26,7 @@ class Pod:
     def name(self) -> str:
         return str(self.pod["metadata"]["name"])
 
-    def tell(self, body: object, *, uid: str | None = None, token: str | None = None, **options: Any) -> TestResponse:
+    def report(self, body: object, *, uid: str | None = None, token: str | None = None, **options: Any) -> TestResponse:
         """Progress."""
         return self.call("POST", "progress", uid=uid, token=token, json=body, **options)
 

@@ -1,7 +1,7 @@
-"""The way to the apiserver, with faults in it: a reverse proxy on loopback that a test tells what to break.
+"""The way to the apiserver, with faults in it: a reverse proxy on loopback that breaks what a test asks for.
 
 It passes requests on as they are, the bearer token included, and streams watches event by event. Rules break single
-requests (`on`); what happens to open watches is told by kind (`cut_watches`, `swallow_events`, …). Rules count what they
+requests (`on`); what happens to open watches is set by kind (`cut_watches`, `swallow_events`, …). Rules count what they
 met, so that a test waits for the fault to have happened and never sleeps.
 """
 
@@ -139,7 +139,7 @@ class FaultyProxy:
         self._each(kind, lambda stream: stream.end_with(words))
 
     def gone(self, kind: str, *, times: int = 1) -> None:
-        """Break the open watches off; those that come next are told that their version is too old."""
+        """Break the open watches off; those that come next get the answer that their version is too old."""
         self._gone[kind] = times
         self.cut_watches(kind)
 
@@ -224,7 +224,7 @@ class FaultyProxy:
                 await response.write_eof()
             finally:
                 self._streams.remove(stream)
-                # Else TLS would say good-bye to a server that has much more to tell, and the socket outlive the proxy.
+                # Else TLS would say good-bye to a server that has much more to send, and the socket outlive the proxy.
                 if answer.connection is not None and answer.connection.transport is not None:
                     answer.connection.transport.abort()
         return response

@@ -1,4 +1,4 @@
-"""A receiver of webhooks: a real HTTP server that checks what it gets and answers as it is told."""
+"""A receiver of webhooks: a real HTTP server that checks what it gets and answers as it is set."""
 
 import base64
 import hashlib

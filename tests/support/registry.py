@@ -1,4 +1,4 @@
-"""A registry on the loopback: the part of the distribution API that tells the manifest of a tag."""
+"""A registry on the loopback: the part of the distribution API that answers the manifest of a tag."""
 
 import hashlib
 import threading
@@ -13,7 +13,7 @@ _TOKEN = "a-token-of-no-name"
 
 
 class Registry:
-    """``manifests``: by REPOSITORY:TAG. Asks for an anonymous token, as Docker Hub does, if it is told to."""
+    """``manifests``: by REPOSITORY:TAG. Asks for an anonymous token, as Docker Hub does, if it is asked to."""
 
     def __init__(self, manifests: dict[str, bytes], *, wants_token: bool = False, lies: bool = False) -> None:
         self.manifests = manifests
@@ -37,8 +37,8 @@ class Registry:
                 if body is None or _TYPE not in self.headers["Accept"]:
                     self._answer(404, b"{}", {})
                     return
-                told = hashlib.sha256(b"other" if lies else body).hexdigest()
-                self._answer(200, body, {"Content-Type": _TYPE, "Docker-Content-Digest": f"sha256:{told}"})
+                reported = hashlib.sha256(b"other" if lies else body).hexdigest()
+                self._answer(200, body, {"Content-Type": _TYPE, "Docker-Content-Digest": f"sha256:{reported}"})
 
             def _answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
                 self.send_response(status)

@@ -73,7 +73,7 @@ class Rule:
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self.lift()
 
-    # What it does, in the order in which it is told
+    # What it does, in the order in which it is asked
 
     def answer(self, code: int, *, retry_after: int | None = None) -> Self:
         """Answer instead of the apiserver."""
@@ -109,7 +109,7 @@ class Rule:
         return self._then(fault)
 
     def drop(self) -> Self:
-        """Close the connection, and tell the apiserver nothing."""
+        """Close the connection, and send the apiserver nothing."""
 
         async def fault(request: web.Request, _: bytes) -> web.StreamResponse:
             return hang_up(request)
@@ -141,9 +141,9 @@ class Rule:
         async def fault(request: web.Request, body: bytes) -> web.StreamResponse:
             answer = await self._proxy.ask(request, body)
             assert isinstance(answer, web.Response)
-            told = json.loads(answer.text or "")
-            change(told)
-            return web.json_response(told, status=answer.status)
+            reported = json.loads(answer.text or "")
+            change(reported)
+            return web.json_response(reported, status=answer.status)
 
         return self._then(fault)
 

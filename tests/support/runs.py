@@ -113,7 +113,7 @@ class RunMaker:
         task: str | None = None,
         task_spec: str | None = None,
     ) -> Json:
-        """The Job of an attempt; of a ``task``, where it is named, and with the annotation that tells its spec."""
+        """The Job of an attempt; of a ``task``, where it is named, and with the annotation that says its spec."""
         uid = run["metadata"]["uid"]
         body: Json = {
             "apiVersion": "batch/v1",

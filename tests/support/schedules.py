@@ -1,4 +1,4 @@
-"""Schedules on a real apiserver. Nobody waits for minutes: a lastScheduleTime that is put back makes ticks overdue."""
+"""Schedules on a real apiserver. No one waits for minutes: a lastScheduleTime that is put back makes ticks overdue."""
 
 import json
 import time

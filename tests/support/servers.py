@@ -299,7 +299,7 @@ class Postgres(Server):
         return self.url(name)
 
     def drop_database(self, name: str) -> None:
-        """Forget a database, whoever is connected to it; a server that a test has stopped keeps it."""
+        """Forget a database, also one with connections; a server that a test has stopped keeps it."""
         if self._process is not None:
             with psycopg.connect(self.url(), autocommit=True) as connection:
                 connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))

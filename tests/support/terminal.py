@@ -1,4 +1,4 @@
-"""Somebody's shell with a cluster: for scripts that stand in pages and examples, run as they stand there."""
+"""A user's shell with a cluster: for scripts that stand in pages and examples, run as they stand there."""
 
 import os
 import subprocess

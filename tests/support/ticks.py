@@ -1,4 +1,4 @@
-"""Schedules of every minute with what their status tells, and the runs of their ticks."""
+"""Schedules of every minute with what their status says, and the runs of their ticks."""
 
 from typing import Any
 
@@ -24,7 +24,9 @@ def decided(
     return decide(schedule, runs, known, now, is_needed=lambda run: run.name in needed)
 
 
-def told(last: float, *, upcoming: float | None = None, generation: int = 1, **condition: Any) -> ScheduleStatusBody:
+def reported(
+    last: float, *, upcoming: float | None = None, generation: int = 1, **condition: Any
+) -> ScheduleStatusBody:
     """A status as the operator wrote it."""
     ready: Any = {
         "type": "Ready",
@@ -45,7 +47,7 @@ def told(last: float, *, upcoming: float | None = None, generation: int = 1, **c
 
 def since(last: float, **spec: Any) -> ScheduleRecord:
     """A Schedule that has dealt with the ticks up to this one."""
-    return a_schedule_record(status=told(last, upcoming=last + MINUTE), **spec)
+    return a_schedule_record(status=reported(last, upcoming=last + MINUTE), **spec)
 
 
 def of_tick(tick: float, phase: Phase = Phase.RUNNING, **fields: Any) -> RunRecord:

@@ -32,7 +32,7 @@ class Answered:
     body: Json
 
     @property
-    def told(self) -> tuple[int, str]:
+    def reported(self) -> tuple[int, str]:
         """The code, and for an error its reason."""
         return self.code, self.body.get("reason", "") if self.code >= 400 else ""
 

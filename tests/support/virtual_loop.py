@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 START: Final = 1_000_000.0
-"""Early in 1970: at the present time a float tells no less than a quarter of a microsecond, and timers need less."""
+"""Early in 1970: at the present time a float distinguishes no less than a quarter of a microsecond, and timers need less."""
 
 TICK: Final = 1e-6
 MOST_ROUNDS: Final = 2_000

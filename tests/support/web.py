@@ -204,7 +204,7 @@ class Parts:
         return SignedIn(client=client, csrf=csrf_token(client.get("/", follow_redirects=True)), project=self.project)
 
     def member(self, role: str | None, *, email: str | None = None) -> "SignedIn":
-        """Somebody with this role in the project, None for none, signed in."""
+        """A user with this role in the project, None for none, signed in."""
         email = email or f"{role or 'nobody'}@example.com"
         with self.engine.begin() as connection:
             user_id = users.create(
@@ -297,7 +297,7 @@ class MirrorThread(threading.Thread):
         self._mirror = Mirror(made, registry=self._registry, patience_seconds=1, retry_seconds=retry_seconds)
 
     def set_aside(self, kind: str) -> float:
-        """How many objects of a kind are set aside, as the metric tells."""
+        """How many objects of a kind are set aside, as the metric says."""
         return self._registry.get_sample_value("tidegate_set_aside_objects", {"kind": kind}) or 0.0
 
     def metric(self, name: str, **labels: str) -> float | None:

@@ -118,7 +118,7 @@ def shared_parts(shared_stack: Stack) -> Parts:
 
 @pytest.fixture(scope="module")
 def shared_me(shared_parts: Parts) -> SignedIn:
-    """Somebody who is signed in there."""
+    """A user who is signed in there."""
     return shared_parts.sign_in()
 
 

@@ -1,4 +1,4 @@
-"""Runs over HTTP: what is created can be read at once, what is wrong is told as a problem."""
+"""Runs over HTTP: what is created can be read at once, what is wrong is reported as a problem."""
 
 from datetime import UTC, datetime
 from typing import Any

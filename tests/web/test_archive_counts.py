@@ -59,7 +59,7 @@ def archived(engine: Engine, *records: RunRecord) -> None:
     archive(engine, *records)
     with engine.begin() as connection:
         archiving.count(connection, uids=[record.uid for record in records], bound=ArchiveBound(most=0))
-        # The log of theirs was written by nobody who counts.
+        # The log of theirs was written by a process that has ended.
         for record in records:
             project_bytes.add(connection, {record.project: len_of_chunk(connection, record.uid)})
             task_specs.keep(connection, project=record.project, spec_hash=record.name, spec="{}", now=record.created)
@@ -97,8 +97,8 @@ def test_a_run_that_is_deleted_for_good_frees_what_it_took(stack: Stack, parts: 
     assert me.call("DELETE", "runs/works").status_code == 204
     wait_until(lambda: counted(parts.engine)[stack.project] == before // 2, what="its bytes")
     assert wrong(parts.engine) == {}
-    told: Any = me.get("settings").json
-    assert told["archive"]["usedBytes"] == before // 2
+    reported: Any = me.get("settings").json
+    assert reported["archive"]["usedBytes"] == before // 2
 
 
 def test_a_recount_puts_right_what_is_wrong_while_others_write(stack: Stack, parts: Parts) -> None:

@@ -68,12 +68,12 @@ def test_from_sign_in_to_a_run_that_changes_before_ones_eyes(
         expect(page.locator("[data-log]")).to_contain_text("loading <b>album</b>")
         token = stack.runs.token(made)
         headers = {"Authorization": f"Bearer {token}"}
-        told = page.request.post(
+        reported = page.request.post(
             f"http://127.0.0.1:{web.internal_port}/internal/v1/runs/{uid}/progress",
             headers=headers,
             data={"progress": 0.42, "message": "photo 42"},
         )
-        assert told.status == 204
+        assert reported.status == 204
         expect(page.locator("#progress")).to_contain_text("42 %")
         expect(page.locator("#progress")).to_contain_text("photo 42")
         log.write(b"done\n", close=True)

@@ -1,4 +1,4 @@
-"""Acts over many runs: accepted at once, carried out in the background, whoever dies meanwhile."""
+"""Acts over many runs: accepted at once, carried out in the background, whichever process dies meanwhile."""
 
 from typing import Any
 
@@ -39,11 +39,11 @@ def accepted(me: SignedIn | WithKey, **body: Any) -> Any:
 
 
 def ended(me: SignedIn | WithKey, operation: Any) -> Any:
-    def told() -> Any:
+    def reported() -> Any:
         return me.get(f"bulk/{operation['id']}").json
 
-    wait_until(lambda: told()["state"] != "Running", what="the operation to end")
-    return told()
+    wait_until(lambda: reported()["state"] != "Running", what="the operation to end")
+    return reported()
 
 
 def worker(stack: Stack, parts: Parts, **patience: float) -> BulkWorker:
@@ -151,7 +151,7 @@ def test_operations_of_other_projects_are_not_found(me: SignedIn) -> None:
 
 
 def test_an_operation_is_aborted(stack: Stack, parts: Parts, me: SignedIn) -> None:
-    parts.app.extensions[WORKER].stop()  # nobody works
+    parts.app.extensions[WORKER].stop()  # no one works
     make(me, "a", tags=["x"])
     operation = accepted(me, action="cancel", filter={"tag": "x"})
     assert operation["state"] == "Running"
@@ -165,7 +165,7 @@ def test_an_operation_is_aborted(stack: Stack, parts: Parts, me: SignedIn) -> No
 
 
 def role_of(parts: Parts, email: str, role: Role | None) -> None:
-    """Give somebody another role in the project, None for none."""
+    """Give a user another role in the project, None for none."""
     with parts.engine.begin() as connection:
         user = users.by_email(connection, email)
         assert user is not None

@@ -1,4 +1,4 @@
-"""The memory of whoever was seen lately: told of what changes at once, of what doesn't now and then."""
+"""The memory of callers seen lately: changes are published at once, the rest now and then."""
 
 from dataclasses import replace
 

@@ -50,8 +50,8 @@ def wait_shown(parts: Parts, name: str, phase: str) -> None:
 
 def test_a_login_keeps_the_key_in_a_file_for_its_owner_alone(parts: Parts, url: str, tmp_path: Path) -> None:
     tidegate = Command(tmp_path)
-    told = tidegate.ok("login", url + "/", stdin=parts.key("viewer").key + "\n").err
-    assert told == f"logged in to {url}, project {parts.project}\n"
+    reported = tidegate.ok("login", url + "/", stdin=parts.key("viewer").key + "\n").err
+    assert reported == f"logged in to {url}, project {parts.project}\n"
     file = tmp_path / ".config/tidegate/login.json"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
@@ -168,9 +168,9 @@ def test_both_backends_show_a_run_alike(stack: Stack, parts: Parts, tidegate: Co
     wait_shown(parts, "same", "Succeeded")
     by_cluster = Command(tmp_path, KUBECONFIG=str(stack.plane.kubeconfig()))
     shown = by_cluster.ok("show", "same", "-n", stack.project, "-o", "json").json
-    told = tidegate.ok("show", "same", "-o", "json").json
-    assert shown.keys() == told.keys()
-    assert {name: value for name, value in shown.items() if told[name] != value} == {}
+    reported = tidegate.ok("show", "same", "-o", "json").json
+    assert shown.keys() == reported.keys()
+    assert {name: value for name, value in shown.items() if reported[name] != value} == {}
     assert by_cluster.ok("ls", "-n", stack.project, "-o", "json").json == tidegate.ok("ls", "-o", "json").json
 
 

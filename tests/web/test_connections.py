@@ -1,4 +1,4 @@
-"""Connections to Postgres that wait for their next use: a dead one fails nobody, a good one isn't asked each time."""
+"""Connections to Postgres that wait for their next use: a dead one fails no request, a good one isn't asked each time."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -95,7 +95,7 @@ def test_a_statement_at_once_is_kept_without_a_commit(engine: Engine) -> None:
     with at_once(engine) as connection:
         connection.execute(text("CREATE TABLE kept (n int)"))
         connection.execute(text("INSERT INTO kept VALUES (1)"))
-    with engine.connect() as connection:  # nobody has it in his transaction afterwards
+    with engine.connect() as connection:  # no transaction has it afterwards
         connection.execute(text("INSERT INTO kept VALUES (2)"))
     with engine.connect() as connection:
         assert connection.execute(text("SELECT n FROM kept")).scalars().all() == [1]

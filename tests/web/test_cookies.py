@@ -69,8 +69,8 @@ def test_streams_are_opened_by_the_secure_cookie(stack: Stack, tmp_path: Path) -
     answer, _ = sign_in(stack.parts("web", trusted_proxies=1), HTTPS)
     with stack.process("live", actor="web", log=tmp_path / "live.log", trusted_proxies=1) as live:
         url = f"http://127.0.0.1:{live.port}/live/v1/projects/{stack.project}/events"
-        told = []
+        reported = []
         for cookie in (jar(answer), jar(answer).replace("__Host-", "")):
             with requests.get(url, headers=HTTPS | {"Cookie": cookie}, stream=True, timeout=15) as stream:
-                told.append(stream.status_code)
-    assert told == [200, 401]
+                reported.append(stream.status_code)
+    assert reported == [200, 401]

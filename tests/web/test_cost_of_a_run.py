@@ -78,5 +78,5 @@ def test_many_at_once_are_each_kept_and_written_down(parts: Parts, key: WithKey)
     with ThreadPoolExecutor(max_workers=8) as pool:
         names = sorted(pool.map(post, range(80)))
     assert sorted(row.name for row in parts.rows("SELECT name FROM runs")) == names
-    told = parts.rows("SELECT target FROM audit WHERE action = 'run.create' AND outcome = 'done'")
-    assert sorted(row.target for row in told) == names
+    reported = parts.rows("SELECT target FROM audit WHERE action = 'run.create' AND outcome = 'done'")
+    assert sorted(row.target for row in reported) == names

@@ -1,4 +1,4 @@
-"""Tasks, Queues and Schedules over HTTP: in the cluster alone, written whole, and never over somebody else's change."""
+"""Tasks, Queues and Schedules over HTTP: in the cluster alone, written whole, and never over another user's change."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -35,12 +35,12 @@ def test_one_is_made_read_replaced_and_deleted(stack: Stack, me: SignedIn, kind:
     assert made.json["name"] == "mine"
     assert made.json["labels"] == {"team": "a"}
     assert made.json["requestedBy"] == EMAIL
-    told = made.json["spec"]
+    reported = made.json["spec"]
     if kind == "schedules":  # what the template leaves out has its defaults
-        assert spec["cron"] == told["cron"]
-        assert spec["template"]["spec"].items() <= told["template"]["spec"].items()
+        assert spec["cron"] == reported["cron"]
+        assert spec["template"]["spec"].items() <= reported["template"]["spec"].items()
     else:
-        assert spec.items() <= told.items()
+        assert spec.items() <= reported.items()
     assert made.headers["ETag"] == f'"{made.json["resourceVersion"]}"'
     assert me.get(path).json == made.json
     stack.runs.kubectl("annotate", f"{kind}.tidegate.dev", "mine", "note=kept")

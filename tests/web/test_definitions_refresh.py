@@ -1,4 +1,4 @@
-"""The pages of Tasks, Queues and Schedules follow the cluster, and leave alone what somebody is doing on them."""
+"""The pages of Tasks, Queues and Schedules follow the cluster, and leave alone what a user is doing on them."""
 
 from collections.abc import Iterator
 

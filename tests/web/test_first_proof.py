@@ -1,4 +1,4 @@
-"""Accounts made by somebody else than the owner of their address: whoever proves the address first gets the account alone."""
+"""Accounts made by another user than the owner of their address: the first who proves the address gets the account alone."""
 
 import re
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ def app(stack: Stack, provider: OidcProvider, **settings: Any) -> Parts:
 
 
 def through(parts: Parts, provider: OidcProvider, name: str) -> tuple[Any, Any]:
-    """(the browser, what our callback answers) of somebody who signs in through the provider."""
+    """(the browser, what our callback answers) of a user who signs in through the provider."""
     client = parts.client()
     back = provider.sign_in(client.get("/login/oidc").headers["Location"], name=name)
     return client, client.get(re.sub(r"^https?://[^/]+", "", back))
@@ -54,7 +54,7 @@ def path_of(link: str) -> str:
 
 
 def squat(parts: Parts) -> SignedIn:
-    """An account of somebody else's address, with a password of one's own, through an invitation's link."""
+    """An account of another user's address, with a password of one's own, through an invitation's link."""
     made: Any = parts.sign_in().post("invitations", {"email": SQUATTED, "role": "admin"}).json
     client, path = parts.client(), path_of(made["link"])
     form = {"password": NEW_PASSWORD, "csrf_token": csrf_token(client.get(path))}
@@ -142,7 +142,7 @@ def test_a_second_subject_with_the_same_address_is_refused(stack: Stack, provide
     assert "another account at this provider" in answer.text
     assert stranger.get("/api/v1/me").status_code == 401
     assert len(parts.rows("SELECT * FROM identities")) == 1
-    # Whoever has the mailbox now gets an account of their own once an admin has given the old one another address.
+    # Anyone who has the mailbox now gets an account of their own once an admin has given the old one another address.
     me = parts.sign_in()
     user_id = parts.rows("SELECT id FROM users WHERE email = :email", email=SQUATTED)[0].id
     moved = me.call("PATCH", f"/api/v1/users/{user_id}", {"email": "carol-before@example.com"})

@@ -62,8 +62,8 @@ def elapse(parts: Parts, *, seconds: int) -> None:
 
 
 def me(client: Any) -> tuple[Any, Any]:
-    told = client.get("/api/v1/me").json
-    return told["roles"], told["instanceAdmin"]
+    reported = client.get("/api/v1/me").json
+    return reported["roles"], reported["instanceAdmin"]
 
 
 def test_who_leaves_a_group_loses_its_role_within_the_hour_without_signing_in_again(
@@ -87,18 +87,18 @@ def test_requests_at_the_same_time_all_get_the_answer(stack: Stack, provider: Oi
     parts = app(stack, provider)
     cookie = f"tidegate={sign_in(parts, provider).get_cookie('tidegate').value}"
     elapse(parts, seconds=3601)
-    told: list[int] = []
+    reported: list[int] = []
 
     def ask() -> None:
         other = parts.app.test_client(use_cookies=False)
-        told.append(other.get("/api/v1/me", headers={"Cookie": cookie}).status_code)
+        reported.append(other.get("/api/v1/me", headers={"Cookie": cookie}).status_code)
 
     threads = [threading.Thread(target=ask) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert told == [200] * 4
+    assert reported == [200] * 4
 
 
 def test_a_user_whom_the_provider_knows_no_longer_is_signed_out(stack: Stack, provider: OidcProvider) -> None:

@@ -1,4 +1,4 @@
-"""Over HTTP nobody gets a node: what would reach it is answered 422 with the field, where the project doesn't allow it."""
+"""Over HTTP no one gets a node: what would reach it is answered 422 with the field, where the project doesn't allow it."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Idempotency keys: one run, whatever is sent again and whoever died in between."""
+"""Idempotency keys: one run, whatever is sent again and whichever process died in between."""
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
@@ -272,7 +272,7 @@ def test_while_kubernetes_does_not_answer_the_key_stays_reserved(
     with rule.forward_then_drop() if carried_out else rule.drop():
         assert post(me).status_code == 503
     assert len(names_in_cluster(stack)) == carried_out
-    # Whether it was made, nobody knows: only the same may be sent again.
+    # Whether it was made is not known: only the same may be sent again.
     assert post(me, BODY | {"payload": {"n": 2}}).status_code == 422
     assert post(me).status_code == (200 if carried_out else 201)
     assert len(names_in_cluster(stack)) == 1

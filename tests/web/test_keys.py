@@ -27,9 +27,9 @@ def test_a_key_is_shown_once_and_kept_as_a_hash(parts: Parts) -> None:
 @pytest.mark.quick
 def test_a_key_says_who_it_is_and_runs_tasks_without_a_csrf_token(stack: Stack, parts: Parts) -> None:
     key = parts.key("operator")
-    told: Any = key.get("/api/v1/me").json
-    assert told["kind"] == "api-key"
-    assert told["roles"] == {parts.project: "operator"}
+    reported: Any = key.get("/api/v1/me").json
+    assert reported["kind"] == "api-key"
+    assert reported["roles"] == {parts.project: "operator"}
     answer = key.post("runs", {"taskRef": {"name": "resize"}, "name": "by-key"})
     assert answer.status_code == 201, answer.text
     assert answer.json is not None

@@ -1,4 +1,4 @@
-"""The library in pods of runs, with the real web app: what a task tells and stores is there, and the next attempt goes on."""
+"""The library in pods of runs, with the real web app: what a task reports and stores is there, and the next attempt goes on."""
 
 from collections.abc import Iterator
 from pathlib import Path

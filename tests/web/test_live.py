@@ -153,7 +153,7 @@ def test_log_chunks_stored_and_live_without_a_gap(stack: Stack, live: tuple[Part
     with Events(address, cookie=me.cookie()) as stream:
         kind, number, data = stream.next()
         assert (kind, number, data["text"], data["offset"]) == ("chunk", str(first), "one\n", 0)
-        # The second is told live, the third's message was lost: the fourth's brings both.
+        # The second is reported live, the third's message was lost: the fourth's brings both.
         second = store(4, b"two\n")
         message = {"attempt": 1, "pod": "pod"}
         publish_logs(

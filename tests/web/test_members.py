@@ -36,9 +36,9 @@ def test_a_stranger_joins_by_a_link_with_a_password_of_their_own(parts: Parts) -
     assert answer.status_code == 303
     assert answer.headers["Location"] == f"/projects/{parts.project}/runs"
     assert client.get(f"/projects/{parts.project}/runs").status_code == 200
-    told: Any = client.get("/api/v1/me").json
-    assert told["roles"] == {parts.project: "operator"}
-    assert told["displayName"] == "Bob"
+    reported: Any = client.get("/api/v1/me").json
+    assert reported["roles"] == {parts.project: "operator"}
+    assert reported["displayName"] == "Bob"
     assert parts.client().get(path_of(made)).status_code == 404  # good once
     assert parts.sign_in().get("invitations").json == {"items": []}
 

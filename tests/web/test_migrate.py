@@ -1,4 +1,4 @@
-"""The schema: made once whoever comes first, and looked at before a process says that it is ready."""
+"""The schema: made once, whichever process comes first, and looked at before a process says that it is ready."""
 
 import subprocess
 import sys

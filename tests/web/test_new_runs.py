@@ -1,4 +1,4 @@
-"""What the creation of runs leaves in Postgres: once, whole, and whoever writes the same rows at the same time."""
+"""What the creation of runs leaves in Postgres: once, whole, also with several writers of the same rows at the same time."""
 
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -119,7 +119,7 @@ def test_a_key_keeps_its_first_run(engine: Engine) -> None:
 
 
 def test_locks_are_taken_in_the_mirrors_order(engine: Engine) -> None:
-    """The mirror has written the key and not yet the row: whoever took the row's lock first would wait for ever."""
+    """The mirror has written the key and not yet the row: a writer that took the row's lock first would wait for ever."""
     run = a_new_run()
     waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     with ThreadPoolExecutor(max_workers=1) as pool:

@@ -30,7 +30,7 @@ def provider() -> Iterator[OidcProvider]:
 
 
 class SignsIn:
-    """Somebody with a browser, at our app and at the provider."""
+    """A user with a browser, at our app and at the provider."""
 
     def __init__(self, stack: Stack, provider: OidcProvider, **settings: Any) -> None:
         values: dict[str, Any] = {
@@ -84,8 +84,8 @@ def test_a_user_is_known_by_the_providers_subject_whatever_their_address_becomes
 
 def test_strangers_are_refused_unless_anybody_may_sign_up(stack: Stack, provider: OidcProvider) -> None:
     assert "invite" in SignsIn(stack, provider).refused("bob")
-    told = SignsIn(stack, provider, oidc_sign_up=True).let_in("bob").get("/api/v1/me").json
-    assert (told["email"], told["roles"], told["instanceAdmin"]) == ("bob@example.com", {}, False)
+    reported = SignsIn(stack, provider, oidc_sign_up=True).let_in("bob").get("/api/v1/me").json
+    assert (reported["email"], reported["roles"], reported["instanceAdmin"]) == ("bob@example.com", {}, False)
 
 
 def test_an_invited_user_signs_in_and_joins(stack: Stack, provider: OidcProvider) -> None:
@@ -117,14 +117,14 @@ def test_a_disabled_account_stays_out(stack: Stack, provider: OidcProvider) -> N
 
 def test_groups_give_roles_and_take_them_again(stack: Stack, provider: OidcProvider) -> None:
     mapping = f"data={stack.project}:developer, root=instance-admin"
-    told = SignsIn(stack, provider, oidc_group_roles=mapping).let_in("carol").get("/api/v1/me").json
-    assert told["roles"] == {stack.project: "developer"}
-    assert told["instanceAdmin"] is True
-    # Somebody else's mapping: the same person, without the groups that gave something.
+    reported = SignsIn(stack, provider, oidc_group_roles=mapping).let_in("carol").get("/api/v1/me").json
+    assert reported["roles"] == {stack.project: "developer"}
+    assert reported["instanceAdmin"] is True
+    # Another user's mapping: the same person, without the groups that gave something.
     less = SignsIn(stack, provider, oidc_group_roles="others=x:viewer, none=instance-admin")
-    told = less.let_in("carol").get("/api/v1/me").json
-    assert told["roles"] == {}
-    assert told["instanceAdmin"] is False
+    reported = less.let_in("carol").get("/api/v1/me").json
+    assert reported["roles"] == {}
+    assert reported["instanceAdmin"] is False
 
 
 def test_what_a_person_gave_no_group_takes_and_the_last_admin_stays(stack: Stack, provider: OidcProvider) -> None:

@@ -17,14 +17,14 @@ def without_names(path: str) -> str:
 def test_everybody_may_read_it(parts: Parts) -> None:
     answer = parts.client().get("/api/v1/openapi.json")
     assert answer.status_code == 200
-    told: Any = answer.json
-    assert told["openapi"].startswith("3.1")
+    reported: Any = answer.json
+    assert reported["openapi"].startswith("3.1")
 
 
 def test_each_route_and_method_of_the_app_is_described_and_nothing_else(parts: Parts) -> None:
-    told: Any = parts.client().get("/api/v1/openapi.json").json
+    reported: Any = parts.client().get("/api/v1/openapi.json").json
     described = {
-        f"{method.upper()} {without_names(path)}" for path, methods in told["paths"].items() for method in methods
+        f"{method.upper()} {without_names(path)}" for path, methods in reported["paths"].items() for method in methods
     }
     routes = {
         f"{method} {without_names(place.path)}"

@@ -218,7 +218,7 @@ VALUES (:uid, 1, 'pod', 'pod', :position, 6, :data, :written)
 
 @pytest.fixture
 def owner(postgres: Postgres) -> Iterator[str]:
-    """A database of somebody who is no superuser, as a team gets it from its database people."""
+    """A database of a user who is no superuser, as a team gets it from its database people."""
     url = postgres.create_database("carried_over")
     with psycopg.connect(postgres.url(), autocommit=True) as connection:
         connection.execute("CREATE ROLE plain LOGIN NOSUPERUSER")

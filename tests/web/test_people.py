@@ -36,9 +36,9 @@ def test_a_new_user_chooses_a_password_by_a_link_that_is_good_once(parts: Parts)
     assert answer.status_code == 303
     assert parts.client().get(path_of(made["link"])).status_code == 404
     bob = parts.sign_in(email="bob@example.com", password=NEW_PASSWORD)
-    told: Any = bob.get("/api/v1/me").json
-    assert told["displayName"] == "Bob"
-    assert not told["instanceAdmin"]
+    reported: Any = bob.get("/api/v1/me").json
+    assert reported["displayName"] == "Bob"
+    assert not reported["instanceAdmin"]
 
 
 def test_a_second_link_makes_the_first_worthless_and_old_sessions_end(parts: Parts) -> None:
@@ -129,7 +129,7 @@ def test_the_last_admin_of_the_installation_stays_one(parts: Parts) -> None:
         assert me.call("PATCH", f"/api/v1/users/{mine}", change).status_code == 409
     other = new_user(me, instanceAdmin=True)
     assert me.call("PATCH", f"/api/v1/users/{mine}", {"instanceAdmin": False}).status_code == 200
-    assert me.get("/api/v1/users").status_code == 401  # whoever loses that right signs in anew
+    assert me.get("/api/v1/users").status_code == 401  # a user who loses that right signs in again
     assert other["instanceAdmin"] is True
 
 

@@ -175,8 +175,8 @@ def test_metadata_is_shown_and_published(stack: Stack, parts: Parts, mirror: Mir
     wait_until(lambda: parts.services.events.last(stack.project) > before, what="the event")
     events = parts.services.events.after(stack.project, before)
     assert events is not None
-    told = json.loads(events[0][1])
-    assert (told["uid"], told["phase"], told["metadata"]) == (pod.uid, None, ["files", "rows"])
+    reported = json.loads(events[0][1])
+    assert (reported["uid"], reported["phase"], reported["metadata"]) == (pod.uid, None, ["files", "rows"])
 
 
 def test_what_is_wrong_with_metadata_changes_nothing(parts: Parts, pod: Pod) -> None:

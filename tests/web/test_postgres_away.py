@@ -22,7 +22,7 @@ Json = dict[str, Any]
 
 @pytest.fixture
 def me(parts: Parts) -> SignedIn:
-    """Somebody who was seen lately."""
+    """A user who was seen lately."""
     signed_in = parts.sign_in()
     assert signed_in.get("/api/v1/me").status_code == 200
     return signed_in
@@ -243,7 +243,7 @@ def test_before_the_schema_is_there_it_is_as_if_postgres_were_away(stack: Stack)
     # So an install begins: Postgres answers before 'migrate' has done its work.
     url = stack.postgres.create_database("bare")
     parts = stack.parts("web", database_url=url)
-    assert Pod(stack, parts).tell({"progress": 0.1}).status_code == 204
+    assert Pod(stack, parts).report({"progress": 0.1}).status_code == 204
     answer = parts.client().get("/api/v1/me", headers={"Authorization": f"Bearer tg_{'A' * 32}"})
     assert answer.status_code == 503
     assert "Retry-After" in answer.headers

@@ -10,19 +10,19 @@ from support.web import Parts, Stack
 def test_history_is_kept_as_the_installation_says_until_an_admin_says_otherwise(parts: Parts) -> None:
     me, viewer = parts.sign_in(), parts.member("viewer")
 
-    def told() -> tuple[int | None, int]:
+    def reported() -> tuple[int | None, int]:
         answer: Any = viewer.get("settings").json
         return answer["retentionDays"], answer["effectiveRetentionDays"]
 
-    assert told() == (None, 90)
+    assert reported() == (None, 90)
     changed: Any = me.call("PUT", "settings", {"retentionDays": 400}).json
     assert changed["retentionDays"] == 400
-    assert told() == (400, 400)
+    assert reported() == (400, 400)
     assert viewer.call("PUT", "settings", {"retentionDays": 1}).status_code == 403
     me.call("PUT", "settings", {"retentionDays": 0})
-    assert told() == (0, 0)
+    assert reported() == (0, 0)
     me.call("PUT", "settings", {})
-    assert told() == (None, 90)
+    assert reported() == (None, 90)
     entries = parts.rows("SELECT detail FROM audit WHERE action = 'project.settings' ORDER BY id")
     assert [entry.detail for entry in entries] == [{"retentionDays": days} for days in (400, 0, None)]
 

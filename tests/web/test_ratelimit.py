@@ -1,4 +1,4 @@
-"""Rate limits over HTTP: of each key all calls, of each session its writes, told in headers, never shut by Redis."""
+"""Rate limits over HTTP: of each key all calls, of each session its writes, reported in headers, never shut by Redis."""
 
 import re
 

@@ -116,7 +116,7 @@ def test_every_route_declares_the_permission_that_it_should(parts: Parts) -> Non
 
 
 def should(permission: Permission, role: Role | None, *, person: bool, instance_admin: bool = False) -> bool:
-    """Whether somebody of this role may, said in another way than the program says it."""
+    """Whether a user of this role may, written in another way than in the program."""
     if permission is Permission.SIGNED_IN or instance_admin:
         return True
     if permission is Permission.PERSON:

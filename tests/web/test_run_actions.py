@@ -249,7 +249,7 @@ def test_the_events_of_a_run_its_jobs_and_its_pods(stack: Stack, me: SignedIn) -
     stack.runs.status("eventful", phase="Failed", attempts=[ATTEMPT])
     job = job_name("eventful", run["metadata"]["uid"], 1)
 
-    def tell(name: str, kind: str, of: str, message: str, uid: str | None = None) -> None:
+    def report(name: str, kind: str, of: str, message: str, uid: str | None = None) -> None:
         about = {"kind": kind, "name": of, "namespace": stack.project} | ({"uid": uid} if uid else {})
         body = {
             "metadata": {"name": name},
@@ -261,11 +261,11 @@ def test_the_events_of_a_run_its_jobs_and_its_pods(stack: Stack, me: SignedIn) -
         path = f"/api/v1/namespaces/{stack.project}/events"
         stack.runs.admin.request("POST", path, body=body | {"lastTimestamp": f"2026-01-01T00:00:0{len(message)}Z"})
 
-    tell("a", "TaskRun", "eventful", "x", run["metadata"]["uid"])
-    tell("b", "TaskRun", "eventful", "xx", "of-another")
-    tell("c", "Job", job, "xxx")
-    tell("d", "Pod", "pod-of-x", "xxxx")
-    tell("e", "Pod", "pod-of-z", "xxxxx")
+    report("a", "TaskRun", "eventful", "x", run["metadata"]["uid"])
+    report("b", "TaskRun", "eventful", "xx", "of-another")
+    report("c", "Job", job, "xxx")
+    report("d", "Pod", "pod-of-x", "xxxx")
+    report("e", "Pod", "pod-of-z", "xxxxx")
     answer: Any = me.get("runs/eventful/events").json
     assert [(event["object"]["kind"], event["message"]) for event in answer["items"]] == [
         ("TaskRun", "x"),

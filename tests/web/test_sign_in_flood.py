@@ -1,4 +1,4 @@
-"""A flood of sign-ins takes neither the process's memory nor the audit log, and locks nobody out; two web processes count together."""
+"""A flood of sign-ins takes neither the process's memory nor the audit log, and locks no user out; two web processes count together."""
 
 import re
 import threading
@@ -27,7 +27,7 @@ MEMORY = 400 * 1024
 
 @dataclass(kw_only=True)
 class Sites:
-    """Two web processes beside each other, behind a proxy that tells where a client comes from."""
+    """Two web processes beside each other, behind a proxy that reports where a client comes from."""
 
     processes: list[Process]
 
@@ -104,8 +104,8 @@ def test_many_passwords_at_once_are_answered_before_they_take_the_memory(
         thread.start()
     for thread in threads:
         thread.join()
-    told = Counter(answer.status_code for answer in answers)
-    assert set(told) == {401, 503}
+    reported = Counter(answer.status_code for answer in answers)
+    assert set(reported) == {401, 503}
     assert all(answer.headers["Retry-After"] for answer in answers if answer.status_code == 503)
     assert peak(sites.processes[0]) < MEMORY
 
@@ -130,8 +130,8 @@ def test_all_networks_together_have_a_limit_that_a_known_device_is_spared(
     sites = make_sites(stack, tmp_path, cleanup, login_attempts_per_minute=3)
     browser = requests.Session()
     assert sites.login(0, email=EMAIL, password=PASSWORD, browser=browser).status_code == 303
-    told = [sites.login(n, email=f"u{n}@example.com", address=f"198.51.100.{n}").status_code for n in range(6)]
-    assert told == [401, 401, 401, 429, 429, 429]
+    reported = [sites.login(n, email=f"u{n}@example.com", address=f"198.51.100.{n}").status_code for n in range(6)]
+    assert reported == [401, 401, 401, 429, 429, 429]
     assert sites.login(1, email=EMAIL, password=PASSWORD, address="198.51.100.99", browser=browser).status_code == 303
 
 
@@ -141,9 +141,9 @@ def test_failures_of_others_lock_no_user_out(stack: Stack, tmp_path: Path, clean
     for browser in (owner, session):
         assert sites.login(0, email=EMAIL, password=PASSWORD, address="192.0.2.7", browser=browser).status_code == 303
     # From enough networks that the account as a whole has had more than its free attempts.
-    told = [sites.login(n, email=EMAIL, address=f"198.51.100.{n}") for n in range(12)]
-    assert Counter(answer.status_code for answer in told) == {401: 10, 429: 2}
-    assert max(int(answer.headers["Retry-After"]) for answer in told if answer.status_code == 429) <= 30
+    reported = [sites.login(n, email=EMAIL, address=f"198.51.100.{n}") for n in range(12)]
+    assert Counter(answer.status_code for answer in reported) == {401: 10, 429: 2}
+    assert max(int(answer.headers["Retry-After"]) for answer in reported if answer.status_code == 429) <= 30
     # Their known device signs in, their session goes on and changes the password; a new device waits, and then gets in.
     assert sites.login(1, email=EMAIL, password=PASSWORD, address="192.0.2.7", browser=owner).status_code == 303
     page = session.get(f"{sites.url(1)}/account", timeout=30)
@@ -248,8 +248,10 @@ def test_a_request_for_a_link_takes_no_time_that_depends_on_the_address(stack: S
             form = {"email": email, "csrf_token": csrf_token(client.get("/forgot"))}
             answers.append(client.post("/forgot", data=form))
     assert [answer.status_code for answer in answers] == [200, 200]
-    told = [each.text.replace(email, "") for each, email in zip(answers, (EMAIL, "nobody@example.com"), strict=True)]
-    assert without_csrf(told[0]) == without_csrf(told[1])
+    reported = [
+        each.text.replace(email, "") for each, email in zip(answers, (EMAIL, "nobody@example.com"), strict=True)
+    ]
+    assert without_csrf(reported[0]) == without_csrf(reported[1])
     mailbox.next()
 
 

@@ -50,42 +50,42 @@ def test_counts_and_durations_by_bucket(parts: Parts, me: SignedIn) -> None:
     run(parts, at=62, phase="Cancelled", took=None)
     run(parts, at=63, phase="Running", took=5)
     run(parts, at=-1, took=5, waited=0)  # created and ended before the time
-    told: Any = me.get(f"stats?{DAY}").json
-    assert (told["bucketSeconds"], len(told["items"])) == (60, 120)
-    assert told["created"] == 103
-    assert told["phases"] == {"Succeeded": 100, "Failed": 1, "Cancelled": 1}
-    assert told["items"][0]["at"] == "2026-05-01T12:00:00.000Z"
-    assert told["items"][0]["created"] == 100
+    reported: Any = me.get(f"stats?{DAY}").json
+    assert (reported["bucketSeconds"], len(reported["items"])) == (60, 120)
+    assert reported["created"] == 103
+    assert reported["phases"] == {"Succeeded": 100, "Failed": 1, "Cancelled": 1}
+    assert reported["items"][0]["at"] == "2026-05-01T12:00:00.000Z"
+    assert reported["items"][0]["created"] == 100
     # Each counts where it ended.
-    assert sum(item["phases"].get("Succeeded", 0) for item in told["items"][:2]) == 100
-    failed = told["items"][61]
+    assert sum(item["phases"].get("Succeeded", 0) for item in reported["items"][:2]) == 100
+    failed = reported["items"][61]
     assert failed["phases"] == {"Failed": 1}
     assert failed["durationSeconds"] == {"p50": 5, "p95": 5}
     assert failed["waitSeconds"] == {"p50": 4, "p95": 4}
-    assert told["items"][62] == {
+    assert reported["items"][62] == {
         "at": "2026-05-01T13:02:00.000Z",
         "created": 1,
         "phases": {"Cancelled": 1},
         "durationSeconds": None,
         "waitSeconds": None,
     }
-    assert told["durationSeconds"]["p50"] == 50
-    assert told["durationSeconds"]["p95"] == 95
+    assert reported["durationSeconds"]["p50"] == 50
+    assert reported["durationSeconds"]["p95"] == 95
 
 
 def test_counts_of_one_task_or_queue(parts: Parts, me: SignedIn) -> None:
     run(parts, at=1, task="a", queue="q")
     run(parts, at=1, task="b", queue="q")
     for query, number in (("task=a", 1), ("queue=q", 2), ("task=a&queue=other", 0), ("", 2)):
-        told: Any = me.get(f"stats?{DAY}&{query}").json
-        assert told["created"] == number, query
+        reported: Any = me.get(f"stats?{DAY}&{query}").json
+        assert reported["created"] == number, query
 
 
 def test_without_runs_all_is_empty_and_the_last_day_is_meant(me: SignedIn) -> None:
-    told: Any = me.get("stats").json
-    assert (told["created"], told["phases"], told["durationSeconds"]) == (0, {}, None)
-    assert told["bucketSeconds"] == 900
-    assert 96 <= len(told["items"]) <= 98
+    reported: Any = me.get("stats").json
+    assert (reported["created"], reported["phases"], reported["durationSeconds"]) == (0, {}, None)
+    assert reported["bucketSeconds"] == 900
+    assert 96 <= len(reported["items"]) <= 98
 
 
 @pytest.mark.parametrize("hours", [1, 2, 3, 24, 48, 24 * 7, 24 * 30, 24 * 400])
@@ -118,8 +118,8 @@ def test_batches_with_their_phases_first_and_last(parts: Parts, me: SignedIn) ->
         run(parts, at=number, phase=phase, batch="first")
     run(parts, at=2, batch="second")
     run(parts, at=2)
-    told: Any = me.get(f"batches?{DAY}").json
-    assert told == {
+    reported: Any = me.get(f"batches?{DAY}").json
+    assert reported == {
         "items": [
             {
                 "batch": "first",

@@ -1,4 +1,4 @@
-"""Webhooks: told of each run that ends, signed, sent again until it is taken, and never sent inside."""
+"""Webhooks: one for each run that ends, signed, sent again until it is taken, and never sent inside."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -62,16 +62,16 @@ def test_the_end_of_a_run_is_reported_once_and_signed(
     stack.runs.create("nightly", taskRef={"name": "report"}, tags=["x"])
     finish(stack, "nightly")
     got(receiver, 1)
-    (told,) = receiver.received
-    assert told.signed_with(made["secret"])
-    assert told.json["type"] == "run.finished"
-    assert told.json["data"]["name"] == "nightly"
-    assert told.json["data"]["phase"] == "Succeeded"
-    assert told.json["data"]["task"] == "report"
+    (reported,) = receiver.received
+    assert reported.signed_with(made["secret"])
+    assert reported.json["type"] == "run.finished"
+    assert reported.json["data"]["name"] == "nightly"
+    assert reported.json["data"]["phase"] == "Succeeded"
+    assert reported.json["data"]["task"] == "report"
     wait_until(lambda: deliveries(me, made)[0]["state"] == "delivered", what="the delivery's state")
     (delivery,) = deliveries(me, made)
     assert (delivery["attempts"], delivery["lastStatus"]) == (1, 204)
-    # Another change of the object, its deletion too, tells nothing new.
+    # Another change of the object, its deletion too, reports nothing new.
     stack.runs.delete("nightly")
     until(parts, "nightly", lambda row: row.deleted_at is not None)
     assert len(deliveries(me, made)) == 1
@@ -92,8 +92,8 @@ def test_only_what_was_asked_for_is_reported(stack: Stack, parts: Parts, me: Sig
     until(parts, "cut", lambda row: row.phase == "Pending")
     stack.runs.delete("cut")
     got(receiver, 2)
-    assert sorted(told.json["data"]["name"] for told in receiver.received) == ["bad", "cut"]
-    reasons = {told.json["data"]["name"]: told.json["data"]["reason"] for told in receiver.received}
+    assert sorted(reported.json["data"]["name"] for reported in receiver.received) == ["bad", "cut"]
+    reasons = {reported.json["data"]["name"]: reported.json["data"]["reason"] for reported in receiver.received}
     assert reasons["cut"] == "Deleted"
 
 

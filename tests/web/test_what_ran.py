@@ -1,4 +1,4 @@
-"""Which image and spec an attempt ran, told also when its Job and its Task are gone."""
+"""Which image and spec an attempt ran, reported also when its Job and its Task are gone."""
 
 import html
 import json

@@ -74,7 +74,7 @@ class Asked:
         return self.stack.parts("web", **self.settings(**changes)).sign_in()
 
     def waiting(self, *names: str) -> None:
-        """Runs that wait in a queue that lets nobody in."""
+        """Runs that wait in a queue that admits no run."""
         for name in names:
             self.stack.runs.create(name, task=TASK, queue="shut", priority=5 if name.startswith("urgent") else 0)
 
@@ -90,8 +90,8 @@ def asked(shared_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def why(me: SignedIn, run: str) -> Json:
     answer = me.get(f"runs/{run}/why")
     assert answer.status_code == 200, answer.text
-    told: Any = answer.json
-    return dict(told)
+    reported: Any = answer.json
+    return dict(reported)
 
 
 def until_told(me: SignedIn, run: str, reason: str) -> Json:
@@ -100,10 +100,10 @@ def until_told(me: SignedIn, run: str, reason: str) -> Json:
 
 
 def unknown(me: SignedIn, run: str) -> str:
-    told = why(me, run)
-    assert set(told) == {"reason", "message"}
-    assert told["reason"] == "Unknown"
-    message: str = told["message"]
+    reported = why(me, run)
+    assert set(reported) == {"reason", "message"}
+    assert reported["reason"] == "Unknown"
+    message: str = reported["message"]
     return message
 
 
@@ -111,21 +111,21 @@ def test_a_run_in_a_queue_has_a_reason_and_a_place(asked: Asked) -> None:
     asked.waiting("first", "second", "urgent")
     me = asked.me()
     wait_until(lambda: why(me, "urgent").get("place", {}).get("waiting") == 3, what="three that wait")
-    told = until_told(me, "second", "ConcurrencyLimit")
-    assert told["place"] == {"position": 3, "aheadByPriority": 1, "waiting": 3}
-    assert "shut" in told["message"]
+    reported = until_told(me, "second", "ConcurrencyLimit")
+    assert reported["place"] == {"position": 3, "aheadByPriority": 1, "waiting": 3}
+    assert "shut" in reported["message"]
     assert why(me, "urgent")["place"] == {"position": 1, "aheadByPriority": 0, "waiting": 3}
 
 
 def test_a_run_that_no_queue_holds_has_no_place(asked: Asked) -> None:
     asked.stack.runs.create("held", task=TASK, suspend=True)
-    told = until_told(asked.me(), "held", "Suspended")
-    assert "place" not in told
-    assert told["message"]
+    reported = until_told(asked.me(), "held", "Suspended")
+    assert "place" not in reported
+    assert reported["message"]
 
 
 def test_of_a_run_that_has_ended_its_status_is_answered(asked: Asked) -> None:
-    # Nobody has to lead for it.
+    # It needs no leader.
     me = asked.me(operator_token_file=None)
     for name, phase in (("good", "Succeeded"), ("bad", "Failed")):
         asked.stack.runs.create(name, task=TASK, suspend=True)
@@ -155,7 +155,7 @@ def test_another_account_is_refused(asked: Asked) -> None:
     file = asked.token("web")
     file.write_text(file.read_text()[:-8] + "AAAAAAAA")
     me = asked.stack.parts("web", **asked.settings() | {"operator_token_file": file}).sign_in()
-    assert why(me, "private")["reason"] != "Unknown"  # written anew by settings(): it is read each time
+    assert why(me, "private")["reason"] != "Unknown"  # written again by settings(): it is read each time
     file.write_text("nonsense")
     assert "401" in unknown(me, "private")
 
@@ -173,7 +173,7 @@ def test_there_is_no_leader(asked: Asked) -> None:
         asked.holder(holder)
         asked.pod(phase=phase)
         assert unknown(asked.me(), "leaderless") == "No operator leads at the moment."
-    # One that died: its Lease is still its own, and nobody listens.
+    # One that died: its Lease is still its own, and no process listens.
     asked.pod(phase="Running")
     assert unknown(asked.me(), "leaderless") == "The operator's leader doesn't answer."
     asked.operator.start().wait_leading()

@@ -21,7 +21,7 @@ def recreate(postgres: Postgres, url: str) -> None:
 
 
 def empty(postgres: Postgres, url: str) -> None:
-    """Its tables go under connections that stay, and so does the lock of whoever leads."""
+    """Its tables go under connections that stay, and so does the leader's lock."""
     del postgres
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("DROP SCHEMA public CASCADE")

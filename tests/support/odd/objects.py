@@ -244,5 +244,5 @@ FREE: Json = {"metadata": {"finalizers": None}}
 
 
 def sound_run(name: str, namespace: str) -> Json:
-    """A run of somebody else."""
+    """A run of another user."""
     return a_run(name).namespace(namespace).built

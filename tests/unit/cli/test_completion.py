@@ -1,4 +1,4 @@
-"""What shells complete, and that nobody who presses Tab waits long or reads of failures. Names are told by real servers in
+"""What shells complete, and that no one who presses Tab waits long or reads of failures. Names are answered by real servers in
 `tests/control_plane` and `tests/web`.
 """
 

@@ -23,7 +23,7 @@ NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 
 
 def a_run(**fields: object) -> Any:
-    """A run as both ways tell of one."""
+    """A run as both ways report one."""
     resource: Any = {
         "metadata": {"uid": "u", "name": "r", "namespace": "work", "creationTimestamp": "2026-11-25T11:00:00Z"},
         "spec": {"taskRef": {"name": "resize"}, "tags": ["red"]},

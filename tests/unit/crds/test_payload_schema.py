@@ -9,7 +9,7 @@ from tidegate_api.payload_schema import MESSAGE_MAX, first_mismatch
 Json = dict[str, Any]
 
 
-def told(schema: Json, payload: Json) -> tuple[str, str] | None:
+def reported(schema: Json, payload: Json) -> tuple[str, str] | None:
     found = first_mismatch(json.dumps(schema), payload)
     if found is None:
         return None
@@ -38,12 +38,12 @@ PICTURES: Json = {
     ],
 )
 def test_the_first_thing_that_is_wrong_is_reported_with_its_path(payload: Json, words: str) -> None:
-    assert told(PICTURES, payload) == ("InvalidPayload", f"the payload doesn't match payloadSchema {words}")
+    assert reported(PICTURES, payload) == ("InvalidPayload", f"the payload doesn't match payloadSchema {words}")
 
 
 def test_a_payload_that_matches_is_let_through() -> None:
-    assert told(PICTURES, {"pictures": ["a.jpg"], "width": 10**40}) is None
-    assert told({}, {"anything": None}) is None
+    assert reported(PICTURES, {"pictures": ["a.jpg"], "width": 10**40}) is None
+    assert reported({}, {"anything": None}) is None
 
 
 @pytest.mark.parametrize(
@@ -57,14 +57,14 @@ def test_a_payload_that_matches_is_let_through() -> None:
     ],
 )
 def test_a_message_stays_short_whatever_is_large(schema: Json, payload: Json, words: str) -> None:
-    found = told(schema, payload)
+    found = reported(schema, payload)
     assert found is not None
     assert words in found[1]
 
 
 def test_the_path_is_readable_whatever_the_keys() -> None:
     schema = {"properties": {"a b": {"properties": {"c": {"items": {"items": False}}}}}}
-    found = told(schema, {"a b": {"c": [[], [1]]}})
+    found = reported(schema, {"a b": {"c": [[], [1]]}})
     assert found is not None
     assert 'at $["a b"].c[1]' in found[1]
 
@@ -87,7 +87,7 @@ def test_the_path_is_readable_whatever_the_keys() -> None:
     ],
 )  # fmt: skip
 def test_a_schema_that_cannot_be_used_is_the_tasks_fault(schema: Json, words: str) -> None:
-    found = told(schema, {})
+    found = reported(schema, {})
     assert found is not None
     assert found[0] == "InvalidTask"
     assert words in found[1]
@@ -100,27 +100,27 @@ def test_references_within_the_schema_are_followed() -> None:
         "$defs": {"name": {"$id": "name", "type": "string"}, "x": {"$anchor": "x", "type": "integer"}},
         "properties": {"name": {"$ref": "name"}, "x": {"$ref": "#x"}, "rest": {"$ref": "#"}},
     }
-    assert told(schema, {"name": "a", "x": 1, "rest": {"name": "b"}}) is None
-    assert told(schema, {"rest": {"name": 3}}) is not None
+    assert reported(schema, {"name": "a", "x": 1, "rest": {"name": "b"}}) is None
+    assert reported(schema, {"rest": {"name": 3}}) is not None
 
 
 def test_a_pattern_that_backtracks_elsewhere_takes_no_time() -> None:
     # By backtracking it takes more steps than there is time; the time limit of a test would end it.
-    assert told({"properties": {"a": {"pattern": "^(a+)+$"}}}, {"a": "a" * 130_000 + "!"}) is not None
+    assert reported({"properties": {"a": {"pattern": "^(a+)+$"}}}, {"a": "a" * 130_000 + "!"}) is not None
 
 
 def test_nesting_without_bound_is_refused_not_followed() -> None:
     schema: Json = {"type": "object"}
     for _ in range(300):
         schema = {"not": schema}
-    assert told(schema, {}) == ("InvalidTask", "payloadSchema is invalid: Recursion limit reached")
+    assert reported(schema, {}) == ("InvalidTask", "payloadSchema is invalid: Recursion limit reached")
     payload: Json = {}
     for _ in range(400):
         payload = {"a": payload}
-    assert told({"properties": {"a": {"$ref": "#"}}}, payload) is None
+    assert reported({"properties": {"a": {"$ref": "#"}}}, payload) is None
 
 
 def test_text_that_is_no_unicode_is_refused() -> None:
-    found = told({"properties": {"a": {"type": "integer"}}}, {"a": "\ud800"})
+    found = reported({"properties": {"a": {"type": "integer"}}}, {"a": "\ud800"})
     assert found is not None
     assert found[0] == "InvalidPayload"

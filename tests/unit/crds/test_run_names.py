@@ -1,4 +1,4 @@
-"""tidegate_api/run_names: what runs are called whose name nobody chose."""
+"""tidegate_api/run_names: what runs without a name of their own are called."""
 
 import re
 

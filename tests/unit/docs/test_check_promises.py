@@ -1,4 +1,4 @@
-"""docs/check_promises.py: promises without tests that exist are told."""
+"""docs/check_promises.py: promises without tests that exist are reported."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ SECURITY = """# Security
 HERE = "tests/unit/docs/test_check_promises.py"
 
 
-def told(page: str, *, collected: set[str], wanted: set[str] | None = None, most: int = 1) -> list[str]:
+def reported(page: str, *, collected: set[str], wanted: set[str] | None = None, most: int = 1) -> list[str]:
     return faults(parse(page), collected=collected, wanted=wanted or set(), most=most)
 
 
@@ -42,7 +42,7 @@ def test_rows_are_read_without_heads() -> None:
 
 
 def test_what_is_wrong_is_reported_by_line() -> None:
-    assert told(PAGE, collected={"tests/a.py::test_a"}, wanted={"paused", "burst"}) == [
+    assert reported(PAGE, collected={"tests/a.py::test_a"}, wanted={"paused", "burst"}) == [
         "line 7: pytest doesn't collect tests/b.py::test_b",
         "line 9: no test in backticks, and no 'none yet:' with a reason",
         "no promise names the field `burst`",
@@ -50,7 +50,7 @@ def test_what_is_wrong_is_reported_by_line() -> None:
 
 
 def test_each_boundary_needs_a_test_and_other_tables_none() -> None:
-    assert told(SECURITY, collected=set(), most=0) == [
+    assert reported(SECURITY, collected=set(), most=0) == [
         "line 4: pytest doesn't collect tests/a.py::test_a",
         "line 5: no test in backticks, and no 'none yet:' with a reason",
         "1 promises have no test and 0 may: write a test",
@@ -61,8 +61,8 @@ def test_each_boundary_needs_a_test_and_other_tables_none() -> None:
 def test_promises_without_a_test_only_become_fewer(most: int, words: str) -> None:
     page = "\n".join(PAGE.splitlines()[:8])
     both = {"tests/a.py::test_a", "tests/b.py::test_b"}
-    assert told(page, collected=both) == []
-    (only,) = told(page, collected=both, most=most)
+    assert reported(page, collected=both) == []
+    (only,) = reported(page, collected=both, most=most)
     assert words in only
 
 

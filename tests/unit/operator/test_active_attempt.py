@@ -1,4 +1,4 @@
-"""policies/following: what is told, asked and stopped while an attempt is under way, and what follows from its end."""
+"""policies/following: what is written, inspected and stopped while an attempt is under way, and what follows from its end."""
 
 from dataclasses import replace
 from typing import Any
@@ -32,7 +32,7 @@ def inspections(decision: Decision) -> list[InspectAttempt]:
     return [a for a in decision.actions if isinstance(a, InspectAttempt)]
 
 
-def told(attempt: AttemptRecord, *, now: float = NOW, **run: Any) -> TaskRunStatusBody:
+def reported(attempt: AttemptRecord, *, now: float = NOW, **run: Any) -> TaskRunStatusBody:
     return written(decide(a_run_record(**run), DecisionContext(attempt=attempt), now))
 
 
@@ -63,7 +63,7 @@ def test_a_pod_that_was_deleted_is_the_end_once_its_job_was_looked_at(cancel: bo
 def test_a_pod_that_was_deleted_with_its_job_is_the_end_at_once() -> None:
     attempt = an_attempt().pod(phase="Running", gone=True).built
     attempt.job_gone = True
-    assert told(attempt)["phase"] == "Retrying"
+    assert reported(attempt)["phase"] == "Retrying"
 
 
 def test_a_job_that_could_replace_a_disrupted_pod_is_deleted_once_a_second() -> None:
@@ -90,7 +90,7 @@ def test_a_pod_that_succeeded_while_it_was_evicted_is_no_disruption() -> None:
 
 def test_pods_that_failed_by_themselves_are_no_disruptions() -> None:
     attempt = an_attempt().pod(phase="Failed", exit_code=1).built
-    assert "disruptions" not in told(attempt)
+    assert "disruptions" not in reported(attempt)
     run = a_run_record(phase=Phase.RUNNING, cancel=True, attempts=[{"number": 1}])
     waits = an_attempt().pod(phase="Failed", exit_code=1).pod(phase="Pending", node=None).built
     assert DeleteJob(waits) not in decide(run, DecisionContext(attempt=waits), NOW).actions
@@ -98,7 +98,7 @@ def test_pods_that_failed_by_themselves_are_no_disruptions() -> None:
 
 def test_a_disruption_that_ended_in_nothing_counts_as_one() -> None:
     turned_away = an_attempt().pod(phase="Failed", reason="OutOfcpu").built
-    assert told(turned_away)["disruptions"] == 1
+    assert reported(turned_away)["disruptions"] == 1
     at_the_limit = decide(a_run_record(disruptions=9), DecisionContext(attempt=turned_away, max_disruptions=10), NOW)
     assert written(at_the_limit)["phase"] == "Retrying"
     beyond = written(
@@ -179,11 +179,11 @@ def test_a_running_attempt_is_reported_with_its_line_and_that_may_wait() -> None
 def test_a_run_that_is_being_cancelled_says_so_while_its_pod_runs() -> None:
     attempt = a_running_attempt(unreachable=True)
     attempt.stop, attempt.stopped_pod = Cause("Cancelled", "cancelled"), "pod-1"
-    status = told(attempt, cancel=True)
+    status = reported(attempt, cancel=True)
     assert (status["phase"], status["reason"]) == ("Running", "Cancelling")
     starting = an_attempt().built
     starting.stop, starting.stopped_pod = Cause("Cancelled", "cancelled"), ""
-    status = told(starting, cancel=True)
+    status = reported(starting, cancel=True)
     assert (status["phase"], status["reason"]) == ("Starting", "Cancelling")
 
 
@@ -201,7 +201,7 @@ def test_a_run_that_is_being_cancelled_says_so_while_its_pod_runs() -> None:
     ],
 )
 def test_what_a_pod_waits_for_beside_its_task_is_reported(pod: dict[str, Any], message: str | None) -> None:
-    assert told(a_running_attempt(**pod)).get("message") == message
+    assert reported(a_running_attempt(**pod)).get("message") == message
 
 
 def ended(
@@ -290,13 +290,13 @@ def test_only_a_success_has_a_result() -> None:
 def test_each_pod_that_was_disrupted_counts() -> None:
     attempt = an_attempt().pod(phase="Failed", disrupted=True).pod(phase="Failed", disrupted=True).built
     attempt.job_gone = True
-    assert told(attempt)["disruptions"] == 2
+    assert reported(attempt)["disruptions"] == 2
 
 
 def test_an_attempt_without_a_pod_ends_when_its_job_is_seen_to_be_gone() -> None:
     attempt = an_attempt().built
     attempt.job_gone = True
-    assert told(attempt)["attempts"][0]["finishedAt"] == format_time(NOW)
+    assert reported(attempt)["attempts"][0]["finishedAt"] == format_time(NOW)
 
 
 def test_a_cancelled_run_whose_job_is_suspended_is_stopped_as_any_other() -> None:

@@ -67,7 +67,7 @@ def test_no_more_than_the_limit_go_at_once_and_a_freed_slot_is_given_on() -> Non
     assert admitted(admission) == ["r0", "r1"]
     assert admitted(admission) == []
     admission.free("r1")
-    admission.free("r1")  # told twice
+    admission.free("r1")  # reported twice
     assert admitted(admission) == ["r2"]
 
 

@@ -75,8 +75,8 @@ def test_a_start_timeout_says_what_the_cluster_says_of_the_pod() -> None:
     words = "no container ran within 30 s"
     assert stop_for_deadline(attempt, NOW + 30, deadline=None) == (Cause("StartTimeout", words), None)
     attempt.trouble = Cause("Unschedulable", "0/3 nodes are available")
-    told = Cause("StartTimeout", f"{words}: Unschedulable: 0/3 nodes are available")
-    assert stop_for_deadline(attempt, NOW + 30, deadline=None) == (told, None)
+    reported = Cause("StartTimeout", f"{words}: Unschedulable: 0/3 nodes are available")
+    assert stop_for_deadline(attempt, NOW + 30, deadline=None) == (reported, None)
 
 
 def test_a_secret_that_is_missing_is_asked_for_again_after_ten_seconds() -> None:
@@ -89,7 +89,7 @@ def test_a_secret_that_is_missing_is_asked_for_again_after_ten_seconds() -> None
 @pytest.mark.parametrize(
     ("pod", "attempt", "start"),
     [
-        # What its node tells, wherever that can be true: from the Job on, until it was heard of.
+        # What its node says, wherever that can be true: from the Job on, until it was heard of.
         ({"started": NOW - 50}, {}, NOW - 50),
         ({"started": NOW - 100}, {}, NOW - 100),
         ({"started": NOW, "finished": NOW + 5, "phase": "Failed"}, {}, NOW),
@@ -98,7 +98,7 @@ def test_a_secret_that_is_missing_is_asked_for_again_after_ten_seconds() -> None
         ({"started": NOW - 50}, {"inspected_at": NOW}, NOW - 50),
         ({"started": NOW - 50, "finished": NOW - 20, "phase": "Failed"}, {"inspected_at": NOW - 10}, NOW - 50),
         ({"started": NOW - 50, "scheduled": NOW - 40}, {}, NOW),
-        # A clock that is off: what the status tells already, else so long before it was heard of as it ran.
+        # A clock that is off: what the status says already, else so long before it was heard of as it ran.
         ({"started": NOW + 900}, {}, NOW),
         ({"started": NOW + 900}, {"recorded_start": NOW - 30}, NOW - 30),
         ({"started": NOW + 900}, {"recorded_start": NOW - 300}, NOW - 100),

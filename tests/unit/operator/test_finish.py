@@ -27,7 +27,7 @@ def end_of_pod(*, stop: Cause | None = None, cancelled: bool = False, overdue: b
 
 
 def an_end(outcome: Outcome, reason: str | None = None, message: str | None = None, **fields: Any) -> End:
-    """Of a pod that tells no times of its container: it ended when that was heard."""
+    """Of a pod that says no times of its container: it ended when that was heard."""
     return End(outcome=outcome, reason=reason, message=message, **{"finished": NOW, "received": NOW, **fields})
 
 
@@ -191,7 +191,7 @@ def test_a_result_that_is_too_large_says_how_large_it_may_be() -> None:
         # The node's clock is ten minutes ahead, or behind: both times are moved together.
         ({"started": NOW + 592, "finished": NOW + 598}, NOW - 6, NOW),
         ({"started": NOW - 608, "finished": NOW - 602}, NOW - 6, NOW),
-        # It never started: the end that was told, as far as it can be true.
+        # It never started: the end that was reported, as far as it can be true.
         ({"finished": NOW - 20}, None, NOW - 20),
         ({"finished": NOW - 900}, None, NOW - 100),
         ({"finished": NOW + 900}, None, NOW),

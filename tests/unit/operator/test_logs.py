@@ -1,4 +1,4 @@
-"""logs: one JSON object a line, whoever speaks."""
+"""logs: one JSON object a line, whichever module logs."""
 
 import json
 import subprocess

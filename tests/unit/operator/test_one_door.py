@@ -1,4 +1,4 @@
-"""Records change through the cache and its indexes alone: nobody else assigns to an attribute of one."""
+"""Records change through the cache and its indexes alone: no other module assigns to an attribute of one."""
 
 import ast
 from dataclasses import fields

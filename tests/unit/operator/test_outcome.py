@@ -139,7 +139,7 @@ def test_why_a_pod_was_stopped_outlives_the_operator() -> None:
     [
         (NOW - 40, Outcome.SUCCEEDED, None),
         (NOW - 31.5, Outcome.SUCCEEDED, None),
-        # The node tells whole seconds: it may have ended after the stop.
+        # The node reports whole seconds: it may have ended after the stop.
         (NOW - 30.5, Outcome.FAILED, "StartTimeout"),
         (NOW - 10, Outcome.FAILED, "StartTimeout"),
     ],

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.records import NOW, a_run_record, a_schedule_record
-from support.ticks import MINUTE, TICK, decided, of_tick, since, told
+from support.ticks import MINUTE, TICK, decided, of_tick, reported, since
 from tidegate_api.bodies import ScheduleStatusBody
 from tidegate_api.names import Phase, ScheduleReason
 from tidegate_api.objects import Condition
@@ -80,7 +80,7 @@ def test_all_means_at_most_a_hundred() -> None:
 
 
 def test_without_catching_up_a_late_tick_is_skipped_and_counted() -> None:
-    schedule = a_schedule_record(cron="0 * * * *", catchUp="None", status=told(TICK - 86_400))
+    schedule = a_schedule_record(cron="0 * * * *", catchUp="None", status=reported(TICK - 86_400))
     decision = decided(schedule)
     assert decision.create == []
     assert decision.status is not None
@@ -162,7 +162,7 @@ def test_while_suspended_nothing_is_made_and_later_nothing_is_made_up_for() -> N
 
 
 def test_other_times_count_from_the_change() -> None:
-    status = told(TICK - 86_400, upcoming=NOW + 500)
+    status = reported(TICK - 86_400, upcoming=NOW + 500)
     changed = decided(a_schedule_record(status=status, generation=2, catchUp="All"))
     assert changed.create == []
     assert changed.status is not None
@@ -170,7 +170,7 @@ def test_other_times_count_from_the_change() -> None:
 
 
 def test_another_template_changes_nothing_about_what_was_missed() -> None:
-    status = told(TICK - 2 * MINUTE, upcoming=TICK - MINUTE)
+    status = reported(TICK - 2 * MINUTE, upcoming=TICK - MINUTE)
     assert decided(a_schedule_record(status=status, generation=2)).create == [TICK]
 
 
@@ -293,7 +293,7 @@ def test_no_tick_makes_two_runs_whatever_dies_when(
                 for run in context.runs.values():
                     run.status.phase = Phase.SUCCEEDED
     assert len(context.made) == len(set(context.made))
-    # Left alone, it comes to rest, and has told of everything it made.
+    # Left alone, it comes to rest, and has reported everything it made.
     for run in context.runs.values():
         run.status.phase = Phase.SUCCEEDED
     for _ in range(1000):

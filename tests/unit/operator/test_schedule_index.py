@@ -1,4 +1,4 @@
-"""schedule_index: which Schedule is told of which run, and which runs are held for it."""
+"""schedule_index: which Schedule is looked at for which run, and which runs are held for it."""
 
 from typing import Any
 

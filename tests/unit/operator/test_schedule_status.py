@@ -1,11 +1,11 @@
-"""policies/schedule: what a status says as a whole, what is told of ticks without a run, and the edges of a tick."""
+"""policies/schedule: what a status says as a whole, what is reported of ticks without a run, and the edges of a tick."""
 
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from support.records import NOW, a_schedule_record
-from support.ticks import MINUTE, TICK, decided, of_tick, since, told
+from support.ticks import MINUTE, TICK, decided, of_tick, reported, since
 from tidegate_api.names import Phase, ScheduleReason
 from tidegate_api.times import format_second, format_time
 from tidegate_operator.policies.schedule import Decision, Standing
@@ -15,7 +15,9 @@ HOUR_AGO = "1970-01-12T12:46:40Z"
 
 def test_the_status_of_a_schedule() -> None:
     run = of_tick(TICK)
-    schedule = a_schedule_record(status=told(TICK - MINUTE, upcoming=TICK, lastTransitionTime=HOUR_AGO), generation=1)
+    schedule = a_schedule_record(
+        status=reported(TICK - MINUTE, upcoming=TICK, lastTransitionTime=HOUR_AGO), generation=1
+    )
     assert decided(schedule, run).status == {
         "observedGeneration": 1,
         "lastScheduleTime": format_second(TICK),
@@ -39,7 +41,7 @@ def test_a_condition_that_changes_does_so_now(before: str | None) -> None:
     condition: dict[str, Any] = (
         {"status": before, "lastTransitionTime": HOUR_AGO} if before is not None else {"status": "Unknown"}
     )
-    schedule = a_schedule_record(status=told(TICK, upcoming=TICK + MINUTE, **condition), cron="no times")
+    schedule = a_schedule_record(status=reported(TICK, upcoming=TICK + MINUTE, **condition), cron="no times")
     status = decided(schedule).status
     assert status is not None
     assert (status["conditions"][0]["status"], status["conditions"][0]["lastTransitionTime"]) == (
@@ -55,7 +57,7 @@ def test_a_suspended_schedule_says_so_in_words() -> None:
 
 
 def test_trouble_without_words_stays_without() -> None:
-    status = told(TICK - MINUTE, upcoming=TICK, status="False", reason="NameTaken")
+    status = reported(TICK - MINUTE, upcoming=TICK, status="False", reason="NameTaken")
     decision = decided(a_schedule_record(status=status), retry_at=NOW + 30)
     assert decision.status is not None
     assert decision.status["conditions"][0]["message"] == ""
@@ -88,7 +90,7 @@ def test_a_tick_that_is_held_at_its_moment_waits_for_the_run_and_for_no_time() -
 
 
 def test_ticks_of_a_former_record_under_the_same_spec_are_made_up_for() -> None:
-    schedule = a_schedule_record(status=told(TICK - 3 * MINUTE, upcoming=NOW + 500))
+    schedule = a_schedule_record(status=reported(TICK - 3 * MINUTE, upcoming=NOW + 500))
     assert decided(schedule).create == [TICK]
 
 

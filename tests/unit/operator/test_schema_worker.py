@@ -59,7 +59,7 @@ def busy(pid: int | None) -> int:
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - of a process, which no event tells
+        while not condition():  # noqa: ASYNC110 - of a process, which no event reports
             await asyncio.sleep(0.01)
 
 
@@ -89,7 +89,7 @@ def test_a_worker_that_was_killed_is_replaced() -> None:
         assert await worker.check("ns", STRINGS, {}) is None
         first = worker.pid
         assert first is not None
-        os.kill(first, signal.SIGKILL)  # seen by nobody yet
+        os.kill(first, signal.SIGKILL)  # not seen yet
         assert await worker.check("ns", STRINGS, {}) is None
         second = worker.pid
         assert second is not None

@@ -16,7 +16,7 @@ from tidegate_operator.records.run import Cause, Plan, RunRecord, StatusRecord
 FULL = Cause("ConcurrencyLimit", "Queue q runs 1 of 1 at once")
 
 
-def told(decision: Decision) -> TaskRunStatusBody:
+def reported(decision: Decision) -> TaskRunStatusBody:
     (action,) = decision.actions
     assert isinstance(action, WriteStatus)
     return action.status
@@ -31,13 +31,13 @@ def queued_since(run: RunRecord, **context: Any) -> float:
 def test_a_delayed_run_says_until_when_and_is_asked_again_then() -> None:
     decision = decide(a_run_record(start_after=NOW + 60), DecisionContext(), NOW)
     assert decision.wake_at == NOW + 60
-    status = told(decision)
+    status = reported(decision)
     assert (status["phase"], status["reason"], "queuedAt" in status) == ("Pending", "Delayed", False)
 
 
 def test_suspend_comes_before_everything_else_that_holds() -> None:
     run = a_run_record(suspend=True, start_after=NOW + 60, depends_on=(("x", True),))
-    assert told(decide(run, DecisionContext(), NOW))["reason"] == "Suspended"
+    assert reported(decide(run, DecisionContext(), NOW))["reason"] == "Suspended"
 
 
 def test_queued_is_the_latest_of_creation_start_after_release_and_dependencies() -> None:
@@ -56,12 +56,12 @@ def test_a_release_that_an_earlier_operator_saw_is_kept() -> None:
 
 def test_of_the_queues_own_reasons_only_the_first_is_written() -> None:
     fresh = a_run_record(seen=NOW - 5, in_line_since=NOW - 5)
-    assert told(decide(fresh, DecisionContext(queue_cause=FULL), NOW))["reason"] == "ConcurrencyLimit"
+    assert reported(decide(fresh, DecisionContext(queue_cause=FULL), NOW))["reason"] == "ConcurrencyLimit"
     known = a_run_record(seen=NOW - 5, reason="RateLimit")
     decision = decide(known, DecisionContext(queue_cause=FULL), NOW)
     assert (decision.actions, decision.entry is not None) == ([], True)
     missing = Cause("QueueNotFound", "there is no Queue q in namespace default")
-    assert told(decide(known, DecisionContext(queue_cause=missing), NOW))["reason"] == "QueueNotFound"
+    assert reported(decide(known, DecisionContext(queue_cause=missing), NOW))["reason"] == "QueueNotFound"
 
 
 def test_a_short_wait_is_not_written() -> None:
@@ -78,7 +78,7 @@ def test_what_only_reports_where_a_run_stands_may_wait() -> None:
 def test_a_run_not_started_in_time_expires() -> None:
     run = a_run_record(start_deadline=250)
     assert decide(run, DecisionContext(queue_cause=FULL), NOW).wake_at == NOW + 50
-    status = told(decide(run, DecisionContext(queue_cause=FULL), NOW + 50))
+    status = reported(decide(run, DecisionContext(queue_cause=FULL), NOW + 50))
     assert (status["phase"], status["reason"]) == ("Expired", "StartDeadlineExceeded")
 
 
@@ -92,8 +92,8 @@ def test_a_run_whose_first_job_was_made_expires_no_more() -> None:
 def test_a_task_is_missed_from_the_moment_the_run_was_queued() -> None:
     run = a_run_record(task_ref="resize", start_after=NOW - 59, status=StatusRecord(reason="TaskNotFound"))
     assert decide(run, DecisionContext(), NOW).wake_at == NOW + 1
-    assert told(decide(run, DecisionContext(), NOW + 1))["reason"] == "TaskNotFound"
-    assert told(decide(run, DecisionContext(), NOW + 1))["phase"] == "Failed"
+    assert reported(decide(run, DecisionContext(), NOW + 1))["reason"] == "TaskNotFound"
+    assert reported(decide(run, DecisionContext(), NOW + 1))["phase"] == "Failed"
     task = TaskRecord("t", "default", "resize", 1, {"image": "x", "queue": "mail"})
     entry = decide(run, DecisionContext(task=task), NOW + 1).entry
     assert entry is not None
@@ -108,7 +108,7 @@ def test_the_deadline_of_the_run_ends_it_between_attempts() -> None:
         plan=Plan(deadline=60),
     )
     assert decide(run, DecisionContext(first_job=NOW - 50), NOW).wake_at == NOW + 10
-    status = told(decide(run, DecisionContext(first_job=NOW - 60), NOW))
+    status = reported(decide(run, DecisionContext(first_job=NOW - 60), NOW))
     assert (status["phase"], status["reason"]) == ("Failed", "DeadlineExceeded")
 
 
@@ -118,20 +118,20 @@ def test_the_deadline_of_the_run_stops_its_attempt_and_then_fails_it() -> None:
     (stop,) = decide(run, DecisionContext(attempt=running, first_job=NOW - 60), NOW).actions
     assert stop.why.reason == "DeadlineExceeded"  # type: ignore[union-attr]
     killed = an_attempt(deadline=60).pod(phase="Failed", reason="DeadlineExceeded", exit_code=143).built
-    status = told(decide(run, DecisionContext(attempt=killed, first_job=NOW - 60), NOW))
+    status = reported(decide(run, DecisionContext(attempt=killed, first_job=NOW - 60), NOW))
     assert (status["phase"], status["reason"]) == ("Failed", "DeadlineExceeded")
     own = an_attempt(deadline=60).pod(phase="Failed", exit_code=1).built
-    assert told(decide(run, DecisionContext(attempt=own, first_job=NOW - 60), NOW))["reason"] != "DeadlineExceeded"
+    assert reported(decide(run, DecisionContext(attempt=own, first_job=NOW - 60), NOW))["reason"] != "DeadlineExceeded"
 
 
 def test_a_node_that_does_not_answer_is_reported_and_nothing_else_is_done() -> None:
     attempt = an_attempt().pod(phase="Running", received=NOW - 9, started=NOW - 9, unreachable=True).built
     run = a_run_record(phase=Phase.RUNNING, attempts=[{"number": 1}])
-    status = told(decide(run, DecisionContext(attempt=attempt), NOW))
+    status = reported(decide(run, DecisionContext(attempt=attempt), NOW))
     assert (status["phase"], status["reason"]) == ("Running", "NodeUnreachable")
     back = an_attempt().pod(phase="Running", received=NOW - 9, started=NOW - 9).built
     run.status.reason = "NodeUnreachable"
-    assert "reason" not in told(decide(run, DecisionContext(attempt=back), NOW))
+    assert "reason" not in reported(decide(run, DecisionContext(attempt=back), NOW))
 
 
 @pytest.mark.parametrize(
@@ -214,33 +214,33 @@ def test_why_names_what_a_run_depends_on() -> None:
 def test_what_holds_a_run_is_written_with_its_words_its_queue_and_since_when() -> None:
     since = {"queuedAt": format_time(NOW - 200)}
     run = a_run_record(queue="q", seen=NOW - 5, in_line_since=NOW - 5)
-    status = told(decide(run, DecisionContext(queue_cause=FULL), NOW))
+    status = reported(decide(run, DecisionContext(queue_cause=FULL), NOW))
     assert (status["message"], status["queue"], status["queuedAt"]) == (FULL.message, "q", since["queuedAt"])
     task = TaskRecord("t", "default", "resize", 1, {"image": "x", "queue": "mail"})
     by_task = a_run_record(task_ref="resize", seen=NOW - 5, in_line_since=NOW - 5)
-    assert told(decide(by_task, DecisionContext(task=task, queue_cause=FULL), NOW))["queue"] == "mail"
-    missing = told(decide(a_run_record(task_ref="resize"), DecisionContext(), NOW - 150))
+    assert reported(decide(by_task, DecisionContext(task=task, queue_cause=FULL), NOW))["queue"] == "mail"
+    missing = reported(decide(a_run_record(task_ref="resize"), DecisionContext(), NOW - 150))
     assert (missing["message"], missing["queuedAt"]) == (
         "there is no Task resize in namespace default",
         since["queuedAt"],
     )
     refused = a_run_record(refused=Cause("QuotaExceeded", "full"), retry_at=NOW + 5)
-    status = told(decide(refused, DecisionContext(), NOW))
+    status = reported(decide(refused, DecisionContext(), NOW))
     assert (status["message"], status["queuedAt"]) == ("full", since["queuedAt"])
-    suspended = told(decide(a_run_record(suspend=True), DecisionContext(), NOW))
+    suspended = reported(decide(a_run_record(suspend=True), DecisionContext(), NOW))
     assert suspended["message"] == "it starts once spec.suspend is false"
     assert suspended["conditions"][0]["lastTransitionTime"] == format_time(NOW - 200)
 
 
 def test_an_end_without_a_start_is_written_with_its_words() -> None:
-    expired = told(decide(a_run_record(start_deadline=100), DecisionContext(), NOW))
+    expired = reported(decide(a_run_record(start_deadline=100), DecisionContext(), NOW))
     assert expired["message"] == "not started within 100 s"
-    refused = told(decide(a_run_record(refusal=Cause("InvalidPayload", "too large")), DecisionContext(), NOW))
+    refused = reported(decide(a_run_record(refusal=Cause("InvalidPayload", "too large")), DecisionContext(), NOW))
     assert refused["message"] == "too large"
     between = a_run_record(
         phase=Phase.RETRYING, attempts=[{"number": 1, "outcome": "Failed"}], plan=Plan(deadline=60), next_attempt_at=NOW
     )
-    over = told(decide(between, DecisionContext(first_job=NOW - 60), NOW))
+    over = reported(decide(between, DecisionContext(first_job=NOW - 60), NOW))
     assert over["message"] == "not done within 60 s of its first attempt's Job"
 
 
@@ -256,9 +256,9 @@ def test_between_attempts_a_run_keeps_since_when_it_is_queued() -> None:
         run.status.queued_at = queued_at
         return run
 
-    full = told(decide(between(next_attempt_at=NOW), DecisionContext(queue_cause=FULL), NOW))
+    full = reported(decide(between(next_attempt_at=NOW), DecisionContext(queue_cause=FULL), NOW))
     assert (full["phase"], full["reason"], full["queuedAt"]) == ("Retrying", "ConcurrencyLimit", queued_at)
-    suspended = told(decide(between(next_attempt_at=NOW, suspend=True), DecisionContext(), NOW))
+    suspended = reported(decide(between(next_attempt_at=NOW, suspend=True), DecisionContext(), NOW))
     assert (suspended["reason"], suspended["queuedAt"]) == ("Suspended", queued_at)
     assert suspended["message"] == "its next attempt starts once spec.suspend is false"
     early = decide(between(next_attempt_at=NOW + 5, suspend=True), DecisionContext(), NOW)

@@ -1,4 +1,4 @@
-"""``tidegate.testing``: tasks in the tests of whoever writes them, without a pod."""
+"""``tidegate.testing``: tasks in the tests of their authors, without a pod."""
 
 import os
 import subprocess

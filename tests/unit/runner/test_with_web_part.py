@@ -1,4 +1,4 @@
-"""What a run tells and stores, when the web app answers late, wrongly or not at all."""
+"""What a run reports and stores, when the web app answers late, wrongly or not at all."""
 
 import hashlib
 import signal

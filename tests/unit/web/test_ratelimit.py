@@ -22,8 +22,8 @@ class Now:
 
 def limiter(now: Now, *, requests: int = 3, seconds: int = 6) -> RateLimiter:
     """One whose Redis is away."""
-    nobody = Redis(port=free_port(), retry=Retry(NoBackoff(), 0))
-    return RateLimiter(redis=nobody, limit=Limit(requests=requests, seconds=seconds), now=now)
+    away = Redis(port=free_port(), retry=Retry(NoBackoff(), 0))
+    return RateLimiter(redis=away, limit=Limit(requests=requests, seconds=seconds), now=now)
 
 
 def taken(limits: RateLimiter, subject: str = "a", *, times: int = 1) -> list[bool]:

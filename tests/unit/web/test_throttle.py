@@ -16,8 +16,8 @@ class Attempts:
 
     def __init__(self) -> None:
         self.now = 1000.0
-        nobody = Redis(port=free_port(), retry=Retry(NoBackoff(), 0))
-        self.throttle = Throttle(redis=nobody, now=lambda: self.now)
+        away = Redis(port=free_port(), retry=Retry(NoBackoff(), 0))
+        self.throttle = Throttle(redis=away, now=lambda: self.now)
 
     def waits(self, limit: AttemptLimit, *, times: int) -> list[int]:
         return [self.throttle.take([limit]) for _ in range(times)]

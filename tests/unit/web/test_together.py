@@ -1,4 +1,4 @@
-"""Questions of many threads, asked in one: never before whoever asks has come, and nobody's fault is another's."""
+"""Questions of many threads, asked in one: never before its asker has come, and no fault is another's."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from tidegate_web.shared.batcher import Batcher
 
 
 class Slow:
-    """Answers each question with its double, when it is told to; a question below 0 is an error."""
+    """Answers each question with its double, when it is asked to; a question below 0 is an error."""
 
     def __init__(self, *, most: int = 100) -> None:
         self.asked: list[list[int]] = []
