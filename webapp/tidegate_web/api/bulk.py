@@ -28,11 +28,11 @@ def wanted_filter(conditions: RunConditions) -> RunFilter:
     return parse_filter(arguments)
 
 
-def accept(made: Services, project: str, wish: BulkRequest) -> Operation:
+def accept(made: Services, project: str, body: BulkRequest) -> Operation:
     """The operation that a body asks for."""
-    matching = RunFilter() if wish.filter is None else wanted_filter(wish.filter)
-    detail = wish.model_dump(mode="json", include={"uids", "filter"}, by_alias=True, exclude_unset=True)
-    return operations.accept(made, actor(), project, wish.action, uids=wish.uids, matching=matching, detail=detail)
+    matching = RunFilter() if body.filter is None else wanted_filter(body.filter)
+    detail = body.model_dump(mode="json", include={"uids", "filter"}, by_alias=True, exclude_unset=True)
+    return operations.accept(made, actor(), project, body.action, uids=body.uids, matching=matching, detail=detail)
 
 
 def operation_json(operation: Operation) -> BulkOperation:

@@ -79,9 +79,9 @@ def add_routes(area: Blueprint) -> None:
         problems=(409, 502),
     )
     def replay_run(project: str, run: str) -> tuple[Response, int]:
-        wish = bodies.read_optional(ReplayRequest)
-        payload = wish.payload if "payload" in wish.model_fields_set else None
-        return made_json(project, replay(services(), actor(), project, run, name=wish.name, payload=payload))
+        body = bodies.read_optional(ReplayRequest)
+        payload = body.payload if "payload" in body.model_fields_set else None
+        return made_json(project, replay(services(), actor(), project, run, name=body.name, payload=payload))
 
     @area.post("/projects/<project>/runs/<run>:reschedule")
     @requires(Permission.OPERATOR)

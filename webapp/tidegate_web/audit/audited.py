@@ -27,7 +27,7 @@ def audited(
     detail: Mapping[str, object] | None = None,
 ) -> Iterator[AuditAction]:
     """Write down a write and its outcome, whatever becomes of it."""
-    deed = AuditAction(
+    record = AuditAction(
         clock=made.clock,
         actor=actor.name,
         address=actor.address,
@@ -38,14 +38,14 @@ def audited(
     )
     outcome = "failed"
     try:
-        yield deed
+        yield record
         outcome = DONE
     except Problem as problem:
         outcome = f"refused {problem.status}"
         raise
     finally:
-        if not deed.written:
-            entry = deed.entry(outcome)
+        if not record.written:
+            entry = record.entry(outcome)
             with_fallback(lambda: _write(made, entry), lambda: _write_later(made, entry))
 
 
