@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry, Gauge
 from sqlalchemy import text
 from support.runs import now
 from support.servers import wait_until
-from support.web import MirrorThread, Parts, Stack, finish, make_quarantine, row, until
+from support.web import MirrorThread, Parts, Stack, finish, row, until
 from tidegate_web.audit.recording import KEY
 from tidegate_web.cluster.client import runs_path
 from tidegate_web.cluster.objects import KubeObject
@@ -201,7 +202,9 @@ class Breaks:
 
 
 def test_an_object_with_which_a_handler_breaks_delays_no_other(stack: Stack) -> None:
-    made, quarantine, stop = stack.services("mirror"), make_quarantine(retry_seconds=0.2), threading.Event()
+    made, stop, clock = stack.services("mirror"), threading.Event(), [0.0]
+    gauge = Gauge("set_aside", "Objects that are set aside.", ["kind"], registry=CollectorRegistry())
+    quarantine = Quarantine(gauge=gauge, retry_seconds=60, now=lambda: clock[0])
     handler = Breaks(quarantine)
     odd = stack.runs.create("odd")["metadata"]["uid"]
     stack.runs.create("zebra")  # listed after it
@@ -218,6 +221,7 @@ def test_an_object_with_which_a_handler_breaks_delays_no_other(stack: Stack) -> 
         wait_until(lambda: "later" in handler.seen, what="the watch to go on")
         assert handler.lists == 1
         handler.broken = False
+        clock[0] = 61.0  # it is due
         retrier.start()
         wait_until(lambda: "odd" in handler.seen, what="another try, though it hasn't changed")
         assert not quarantine.holds("TaskRun", odd)
