@@ -50,7 +50,7 @@ class RunMaker:
             "metadata": {"name": name, "labels": dict(labels or {})},
             "spec": spec or {"task": {"image": "busybox"}},
         }
-        return self.admin.request("POST", runs_path(self.project), body=body)
+        return self.admin.request("POST", runs_path(self.project), body=body, query={"fieldValidation": "Strict"})
 
     def get(self, name: str) -> Json:
         return self.admin.request("GET", f"{runs_path(self.project)}/{name}")
