@@ -1,5 +1,6 @@
 """A Postgres that comes back empty, as one without a volume does: everything is ready again, and the archive has what the cluster has."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,13 @@ def empty(postgres: Postgres, url: str) -> None:
     """Its tables go under connections that stay, and so does the leader's lock."""
     del postgres
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("DROP SCHEMA public CASCADE")
+        dropped = False
+        while not dropped:
+            with contextlib.suppress(
+                psycopg.errors.DeadlockDetected
+            ):  # with a transaction of the mirror, which goes on
+                connection.execute("DROP SCHEMA public CASCADE")
+                dropped = True
         connection.execute("CREATE SCHEMA public")
 
 
