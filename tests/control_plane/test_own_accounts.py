@@ -171,11 +171,11 @@ ATTACKS = {
     "a binding to a person": Attack(
         who=account("mirror"),
         manifest={**a_binding(), "subjects": [{"apiGroup": RBAC, "kind": "User", "name": USER}]},
-        words="and to nobody else",
+        words="and to no other",
     ),
-    "a binding to one more": Attack(who=account("mirror"), manifest=TWO, words="and to nobody else"),
+    "a binding to one more": Attack(who=account("mirror"), manifest=TWO, words="and to no other"),
     "a binding to the other account": Attack(
-        who=account("mirror"), manifest=a_binding(role=ROLES["mirror"]), words="and to nobody else"
+        who=account("mirror"), manifest=a_binding(role=ROLES["mirror"]), words="and to no other"
     ),
     "a binding to an account of that name elsewhere": Attack(
         who=account("mirror"),
@@ -183,7 +183,7 @@ ATTACKS = {
             **a_binding(),
             "subjects": [{"kind": "ServiceAccount", "name": f"{RELEASE}-web", "namespace": "project"}],
         },
-        words="and to nobody else",
+        words="and to no other",
     ),
     "a binding where there is no project": Attack(
         who=account("mirror"), manifest=a_binding(namespace="plain"), words="binds in projects alone"

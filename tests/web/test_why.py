@@ -94,7 +94,7 @@ def why(me: SignedIn, run: str) -> Json:
     return dict(reported)
 
 
-def until_told(me: SignedIn, run: str, reason: str) -> Json:
+def until_answered(me: SignedIn, run: str, reason: str) -> Json:
     wait_until(lambda: why(me, run)["reason"] == reason, what=f"{run} to wait for {reason}")
     return why(me, run)
 
@@ -111,7 +111,7 @@ def test_a_run_in_a_queue_has_a_reason_and_a_place(asked: Asked) -> None:
     asked.waiting("first", "second", "urgent")
     me = asked.me()
     wait_until(lambda: why(me, "urgent").get("place", {}).get("waiting") == 3, what="three that wait")
-    reported = until_told(me, "second", "ConcurrencyLimit")
+    reported = until_answered(me, "second", "ConcurrencyLimit")
     assert reported["place"] == {"position": 3, "aheadByPriority": 1, "waiting": 3}
     assert "shut" in reported["message"]
     assert why(me, "urgent")["place"] == {"position": 1, "aheadByPriority": 0, "waiting": 3}
@@ -119,7 +119,7 @@ def test_a_run_in_a_queue_has_a_reason_and_a_place(asked: Asked) -> None:
 
 def test_a_run_that_no_queue_holds_has_no_place(asked: Asked) -> None:
     asked.stack.runs.create("held", task=TASK, suspend=True)
-    reported = until_told(asked.me(), "held", "Suspended")
+    reported = until_answered(asked.me(), "held", "Suspended")
     assert "place" not in reported
     assert reported["message"]
 
@@ -163,7 +163,7 @@ def test_another_account_is_refused(asked: Asked) -> None:
 def test_there_is_no_leader(asked: Asked) -> None:
     asked.waiting("leaderless")
     me = asked.me()
-    until_told(me, "leaderless", "ConcurrencyLimit")
+    until_answered(me, "leaderless", "ConcurrencyLimit")
     assert unknown(asked.me(operator_lease_name="another"), "leaderless") == (
         "Kubernetes doesn't say which operator leads."
     )  # one that we may not read
@@ -177,7 +177,7 @@ def test_there_is_no_leader(asked: Asked) -> None:
     asked.pod(phase="Running")
     assert unknown(asked.me(), "leaderless") == "The operator's leader doesn't answer."
     asked.operator.start().wait_leading()
-    until_told(me, "leaderless", "ConcurrencyLimit")
+    until_answered(me, "leaderless", "ConcurrencyLimit")
 
 
 def test_a_leader_that_is_stuck_delays_no_other_request(asked: Asked) -> None:
@@ -198,7 +198,7 @@ def test_a_leader_that_does_not_know_the_run(asked: Asked, stack: Stack) -> None
 def test_the_page_shows_what_a_run_waits_for(asked: Asked, browser: Browser, tmp_path: Path) -> None:
     asked.waiting("on-a-page")
     me = asked.me()
-    place = until_told(me, "on-a-page", "ConcurrencyLimit")["place"]
+    place = until_answered(me, "on-a-page", "ConcurrencyLimit")["place"]
     project = asked.stack.project
     settings = asked.settings(namespaces=[project])
     with ExitStack() as stack:
