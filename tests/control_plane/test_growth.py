@@ -1,6 +1,6 @@
 """What the operator does grows with what is in the cluster, and no faster.
 
-Counted at 5,000 and 10,000 waiting runs. Work that each object causes for every other (an index of kopf that wakes every
+Counted at 3,000 and 6,000 waiting runs. Work that each object causes for every other (an index of kopf that wakes every
 waiter, a list searched for each run) is four times as much at twice the size, and at these sizes all that counts. Making more
 runs, or a third step, would take minutes and say nothing new.
 """
@@ -19,7 +19,7 @@ from support.operator import OperatorProcess, install_crds
 from support.servers import wait_until
 from tidegate_cluster.control_plane import ControlPlane
 
-SIZES = (5_000, 10_000)
+SIZES = (3_000, 6_000)
 ENDED = 100
 PATIENCE = 300
 IN_FLIGHT = 64

@@ -181,10 +181,10 @@ class RunMaker:
     def token(self, pod: Json, *, audience: str = "tidegate", account: str = "default") -> str:
         """The projected token that the kubelet would write into the pod."""
         metadata = pod["metadata"]
-        return self.kubectl(
-            "create", "token", account, f"--audience={audience}", "--bound-object-kind=Pod",
-            f"--bound-object-name={metadata['name']}", f"--bound-object-uid={metadata['uid']}",
-        ).strip()  # fmt: skip
+        bound = {"apiVersion": "v1", "kind": "Pod", "name": metadata["name"], "uid": metadata["uid"]}
+        path = f"/api/v1/namespaces/{self.project}/serviceaccounts/{account}/token"
+        made = self.admin.request("POST", path, body={"spec": {"audiences": [audience], "boundObjectRef": bound}})
+        return str(made["status"]["token"])
 
 
 def owner_reference(owner: Json) -> Json:
