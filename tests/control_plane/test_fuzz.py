@@ -18,7 +18,7 @@ from tidegate_web.cluster.client import Cluster
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "0"))
 SEED = int(os.environ.get("FUZZ_SEED", "1"))
-OBJECTS = 250
+OBJECTS = 150
 SOUND = 10
 PATIENCE = 60.0
 

@@ -34,6 +34,7 @@ from werkzeug.serving import make_server
 
 from support.callers import SignedIn, WithKey, csrf_token
 from support.environment import coverage_variables
+from support.routes import compile_once
 from support.runs import RunMaker, now
 from support.servers import Postgres, Redis, free_port, wait_until
 
@@ -245,6 +246,7 @@ class Parts:
 
 def make_parts(made: Services, *, project: str) -> Parts:
     """Both apps of these services."""
+    compile_once()
     metrics = RequestMetrics(CollectorRegistry())
     app = create_app(made, metrics=metrics)
     app.jinja_env.bytecode_cache = compiled_pages()

@@ -16,7 +16,7 @@ from tidegate_operator import json_codec
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "0"))
 SEED = int(os.environ.get("FUZZ_SEED", "1"))
-OBJECTS = 150
+OBJECTS = 100
 SOUND = 10
 PATIENCE = 60.0
 
