@@ -6,6 +6,7 @@ it comes back on the same port with the same data.
 
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -94,10 +95,19 @@ def ensure_chromium() -> Path:
     return program
 
 
+PORTS = range(10_000, 20_000)
+"""Below the range that the kernel takes outgoing connections' ports from: one of those could take a port that was free. Those of
+control planes come after it."""
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nothing listens on. Hypothesis seeds `random` alike in all processes, so it is the system's that draws."""
+    draw = random.SystemRandom()
+    while True:
+        port = draw.choice(PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def wait_until(condition: Callable[[], bool], *, seconds: float = 60, what: str = "the condition") -> None:
