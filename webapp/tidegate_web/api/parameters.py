@@ -1,6 +1,7 @@
 """The parameters that the API's calls have in common."""
 
 from tidegate_web.openapi.parameters import Parameter, Text, WholeNumber
+from tidegate_web.runs.wait_for_end import MOST_SECONDS
 from tidegate_web.shared.json_types import JsonObject
 from tidegate_web.shared.phases import ACTIVE_PHASES, TERMINAL_PHASES
 
@@ -42,7 +43,7 @@ WAIT = WholeNumber(
     description="Answer 303 to where the run is answered once it has ended, with its result, or as it is after so many seconds.",
     default=0,
     least=1,
-    most=60,
+    most=MOST_SECONDS,
 )
 IDEMPOTENCY_KEY = Parameter(
     name="Idempotency-Key",
