@@ -48,6 +48,7 @@ class TaskSpecBody(TypedDict, total=False):
 
     description: str
     image: str
+    pool: str
     entrypoint: str
     command: list[str]
     args: list[str]
@@ -112,7 +113,10 @@ class AttemptBody(TypedDict, total=False):
 
     number: Required[int]
     jobName: str
+    pool: str
     podName: str
+    podUid: str
+    handover: str
     nodeName: str
     outcome: str
     reason: str
@@ -150,6 +154,7 @@ class TaskRunStatusBody(TypedDict, total=False):
     ttlSecondsAfterFinished: int
     result: object
     resultRef: ResultRefBody
+    resolvedTask: TaskSpecBody
     conditions: list[Condition]
 
 
@@ -259,3 +264,40 @@ class ScheduleBody(KubeObject, total=False):
 
     spec: Required[ScheduleSpecBody]
     status: ScheduleStatusBody
+
+
+class WorkerPoolSpecBody(TypedDict, total=False):
+    """The spec of a WorkerPool."""
+
+    image: Required[str]
+    imagePullPolicy: str
+    env: list[EnvVarBody]
+    envFrom: list[JsonObject]
+    resources: ResourcesBody
+    serviceAccountName: str
+    podTemplate: JsonObject
+    replicas: int
+    slots: int
+    preload: list[str]
+    memoryPerRun: int | str
+    drainSeconds: int
+
+
+class WorkerPoolStatusBody(TypedDict, total=False):
+    """The status of a WorkerPool."""
+
+    observedGeneration: int
+    replicas: int
+    readyReplicas: int
+    slots: int
+    busy: int
+    waiting: int
+    selector: str
+    conditions: list[Condition]
+
+
+class WorkerPoolBody(KubeObject, total=False):
+    """A WorkerPool."""
+
+    spec: Required[WorkerPoolSpecBody]
+    status: WorkerPoolStatusBody

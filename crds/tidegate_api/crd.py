@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from tidegate_api.base import ApiModel, rule
 from tidegate_api.names import CATEGORY, DNS_LABEL, GROUP, VERSION
+from tidegate_api.pool import WorkerPool
 from tidegate_api.queue import Queue
 from tidegate_api.schedule import Schedule
 from tidegate_api.task import Task
@@ -40,6 +41,8 @@ class Kind:
     name_length: int = 63
     spec_rules: Sequence[Mapping[str, Any]] = ()
     selectable: Sequence[str] = ()
+    scale: Mapping[str, str] | None = None
+    """The scale subresource, where the kind has one."""
 
     @property
     def name(self) -> str:
@@ -78,6 +81,7 @@ KINDS: Final[Sequence[Kind]] = (
         short="tgt",
         columns=(
             Column(name="Image", json_path=".spec.image"),
+            Column(name="Pool", json_path=".spec.pool"),
             Column(name="Entrypoint", json_path=".spec.entrypoint"),
             Column(name="Queue", json_path=".spec.queue"),
             AGE,
@@ -110,6 +114,25 @@ KINDS: Final[Sequence[Kind]] = (
             AGE,
         ),
     ),
+    Kind(
+        model=WorkerPool,
+        plural="workerpools",
+        short="tgw",
+        columns=(
+            Column(name="Ready", json_path=".status.readyReplicas", type="integer"),
+            Column(name="Slots", json_path=".status.slots", type="integer"),
+            Column(name="Busy", json_path=".status.busy", type="integer"),
+            Column(name="Waiting", json_path=".status.waiting", type="integer"),
+            Column(name="Image", json_path=".spec.image"),
+            AGE,
+            Column(name="Message", json_path='.status.conditions[?(@.type=="Ready")].message', priority=1),
+        ),
+        scale={
+            "specReplicasPath": ".spec.replicas",
+            "statusReplicasPath": ".status.replicas",
+            "labelSelectorPath": ".status.selector",
+        },
+    ),
 )
 
 
@@ -141,7 +164,7 @@ def build_crd(kind: Kind) -> Schema:
                     "name": VERSION,
                     "served": True,
                     "storage": True,
-                    "subresources": {"status": {}},
+                    "subresources": {"status": {}, **({"scale": dict(kind.scale)} if kind.scale else {})},
                     "additionalPrinterColumns": [_column(c) for c in kind.columns],
                     **({"selectableFields": [{"jsonPath": p} for p in kind.selectable]} if kind.selectable else {}),
                     "schema": {"openAPIV3Schema": _root_schema(kind)},

@@ -19,6 +19,8 @@ ATTEMPT_LABEL: Final = f"{GROUP}/attempt"
 TASK_LABEL: Final = f"{GROUP}/task"
 QUEUE_LABEL: Final = f"{GROUP}/queue"
 SCHEDULE_LABEL: Final = f"{GROUP}/schedule"
+POOL_LABEL: Final = f"{GROUP}/pool"
+"""On the Deployment of a WorkerPool and on its pods."""
 PROJECT_LABEL: Final = f"{GROUP}/project"
 ALLOW_HOST_ACCESS_LABEL: Final = f"{GROUP}/allow-host-access"
 """On a namespace, `true`: a cluster admin allows pod templates beyond `baseline` there."""
@@ -35,10 +37,25 @@ REQUESTED_BY_ANNOTATION: Final = f"{GROUP}/requested-by"
 CONTINUES_ANNOTATION: Final = f"{GROUP}/continues"
 """On a namespace: the uid of the deleted namespace whose project data it takes over, as after a restore of a cluster."""
 
+POOL_EXCLUDES: Final = (
+    "image",
+    "imagePullPolicy",
+    "command",
+    "args",
+    "envFrom",
+    "resources",
+    "podTemplate",
+    "serviceAccountName",
+)
+"""What a task with a pool can't have: its WorkerPool has it."""
+
 TASK_CONTAINER: Final = "task"
+WORKER_CONTAINER: Final = "worker"
 DEFAULT_QUEUE: Final = "default"
 TOKEN_AUDIENCE: Final = "tidegate"  # noqa: S105 - an audience, not a secret
 PAYLOAD_MAX_BYTES: Final = 128 * 1024
+POOL_RESULT_MAX_BYTES: Final = 128 * 1024
+"""Largest result of an attempt in a pool that its status takes."""
 ATTEMPTS_KEPT: Final = 100
 
 SECONDS_MAX: Final = 31_536_000
@@ -87,12 +104,18 @@ class Reason(StrEnum):
     RATE_LIMIT = "RateLimit"
     QUEUE_NOT_FOUND = "QueueNotFound"
     TASK_NOT_FOUND = "TaskNotFound"
+    POOL_NOT_FOUND = "PoolNotFound"
+    POOL_NOT_READY = "PoolNotReady"
+    POOL_FULL = "PoolFull"
     QUOTA_EXCEEDED = "QuotaExceeded"
     CREATE_REFUSED = "CreateRefused"
     SCHEDULING = "Scheduling"
     PULLING_IMAGE = "PullingImage"
     CANCELLING = "Cancelling"
     NODE_UNREACHABLE = "NodeUnreachable"
+    WORKER_UNREACHABLE = "WorkerUnreachable"
+    WORKER_ENDED = "WorkerEnded"
+    NOT_STARTED = "NotStarted"
     BACK_OFF = "BackOff"
     ERROR = "Error"
     OOM_KILLED = "OOMKilled"
@@ -150,6 +173,21 @@ class ExitCode:
     RETRY_AFTER: Final = 65
 
 
+class WorkerEnv:
+    """Variables in a pool's container `worker` that its runs don't get."""
+
+    ADDRESS: Final = "TIDEGATE_DISPATCH_ADDRESS"
+    SERVER_NAME: Final = "TIDEGATE_DISPATCH_SERVER_NAME"
+    CA_FILE: Final = "TIDEGATE_DISPATCH_CA_FILE"
+    TOKEN_FILE: Final = "TIDEGATE_DISPATCH_TOKEN_FILE"  # noqa: S105 - a variable's name
+    SLOTS: Final = "TIDEGATE_POOL_SLOTS"
+    PRELOAD: Final = "TIDEGATE_POOL_PRELOAD"
+    MEMORY_PER_RUN: Final = "TIDEGATE_POOL_MEMORY_PER_RUN"
+    DRAIN_SECONDS: Final = "TIDEGATE_POOL_DRAIN_SECONDS"
+    GRACE_SECONDS: Final = "TIDEGATE_POOL_GRACE_SECONDS"
+    PORT: Final = "TIDEGATE_POOL_PORT"
+
+
 class Env:
     """Variables in a task's container."""
 
@@ -165,4 +203,5 @@ class Env:
     RESULT_MAX_BYTES: Final = "TIDEGATE_RESULT_MAX_BYTES"
     TIMEOUT_SECONDS: Final = "TIDEGATE_TIMEOUT_SECONDS"
     API_URL: Final = "TIDEGATE_API_URL"
+    POOL: Final = "TIDEGATE_POOL"
     TOKEN_FILE: Final = "TIDEGATE_TOKEN_FILE"  # noqa: S105 - a variable's name

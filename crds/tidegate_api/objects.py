@@ -70,6 +70,7 @@ class ContainerStateTerminated(TypedDict, total=False):
     message: str
     startedAt: str
     finishedAt: str
+    containerID: str
 
 
 class ContainerState(TypedDict, total=False):
@@ -85,8 +86,11 @@ class ContainerStatus(TypedDict, total=False):
 
     name: str
     state: ContainerState
+    lastState: ContainerState
     image: str
     imageID: str
+    containerID: str
+    restartCount: int
 
 
 class PodSpec(TypedDict, total=False):
@@ -136,6 +140,20 @@ class JobBody(KubeObject, total=False):
 
     spec: JobSpec
     status: JobStatus
+
+
+class DeploymentStatus(TypedDict, total=False):
+    """What is read of a Deployment's status."""
+
+    replicas: int
+    readyReplicas: int
+    conditions: list[Condition]
+
+
+class DeploymentBody(KubeObject, total=False):
+    """A Deployment."""
+
+    status: DeploymentStatus
 
 
 class ObjectReference(TypedDict, total=False):

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from tidegate_api.base import ApiModel, Conditions, DnsLabel, EnvVar, FreeObject, Resources, Text, list_map, rule
-from tidegate_api.names import SECONDS_MAX, TTL_SECONDS_MAX
+from tidegate_api.names import POOL_EXCLUDES, SECONDS_MAX, TTL_SECONDS_MAX
 
 ENTRYPOINT = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*$"
 
@@ -74,12 +74,33 @@ class TaskSpec(ApiModel):
                     "!(has(self.entrypoint) && has(self.command))",
                     "entrypoint and command exclude each other: give one",
                 ),
+                rule("has(self.image) != has(self.pool)", "exactly one of image and pool is needed"),
+                rule("!has(self.pool) || has(self.entrypoint)", "a task with a pool needs an entrypoint"),
+                rule(
+                    f"!has(self.pool) || !({' || '.join(f'has(self.{field})' for field in POOL_EXCLUDES)})",
+                    f"a task with a pool runs in its WorkerPool's pods: leave out {', '.join(POOL_EXCLUDES)}",
+                ),
+                rule(
+                    "!has(self.pool) || !has(self.retry) || !has(self.retry.outOfMemory)",
+                    "a task with a pool has no resources of its own: leave out retry.outOfMemory",
+                ),
+                rule(
+                    "!has(self.pool) || !has(self.env) || self.env.all(e, !has(e.valueFrom))",
+                    "a task with a pool has plain env only: put env with valueFrom into its WorkerPool",
+                ),
             ]
         },
     )
 
     description: Annotated[Text | None, Field(description="Shown in the dashboard.")] = None
-    image: Annotated[str, Field(min_length=1, max_length=1024, description="Container image.")]
+    image: Annotated[
+        str | None,
+        Field(min_length=1, max_length=1024, description="Container image. Exactly one of image and pool."),
+    ] = None
+    pool: Annotated[
+        DnsLabel | None,
+        Field(description="A WorkerPool of the namespace that runs it warm; needs `entrypoint`."),
+    ] = None
     entrypoint: Annotated[
         str | None,
         Field(

@@ -116,10 +116,17 @@ class TaskRunSpec(ApiModel):
 
 
 class Attempt(ApiModel):
-    """One attempt: one Job and its pod."""
+    """One attempt: one Job and its pod, or one hand-over to a worker of a pool."""
 
-    number: Annotated[int, Field(ge=1, le=COUNT_MAX, description="Counts the Jobs of the run, from 1.")]
-    job_name: Annotated[str | None, Field(max_length=253, description="Name of its Job.")] = None
+    number: Annotated[int, Field(ge=1, le=COUNT_MAX, description="Counts the attempts of the run, from 1.")]
+    job_name: Annotated[str | None, Field(max_length=253, description="Name of its Job; absent in a pool.")] = None
+    pool: Annotated[str | None, Field(max_length=63, description="WorkerPool that it ran in.")] = None
+    pod_uid: Annotated[str | None, Field(max_length=64, description="Uid of the worker pod that it was given to.")] = (
+        None
+    )
+    handover: Annotated[
+        str | None, Field(max_length=64, description="Identifies the hand-over to the worker; new for each.")
+    ] = None
     pod_name: Annotated[str | None, Field(max_length=253, description="Name of its last pod.")] = None
     node_name: Annotated[str | None, Field(max_length=253, description="Node that the pod ran on.")] = None
     outcome: Annotated[Outcome | None, Field(description="How it ended; absent while it goes on.")] = None
@@ -199,6 +206,10 @@ class TaskRunStatus(ApiModel):
     ] = None
     result: Annotated[JsonValue, Field(description="What the task returned, as JSON.")] = None
     result_ref: Annotated[ResultRef | None, Field(description="Result held by the store.")] = None
+    resolved_task: Annotated[
+        FreeObject | None,
+        Field(description="The TaskSpec that its attempts in a pool follow, frozen with the first of them."),
+    ] = None
     conditions: Annotated[
         Conditions | None, Field(description="Finished (True in every terminal phase) and Succeeded.")
     ] = None

@@ -7,35 +7,42 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack
 
 import structlog
-from tidegate_api.names import MANAGED_BY, MANAGED_BY_LABEL, SET_ASIDE_ANNOTATION
+from tidegate_api.names import MANAGED_BY, MANAGED_BY_LABEL, POOL_LABEL, SET_ASIDE_ANNOTATION
 
 from tidegate_operator.control.actions import Actor
+from tidegate_operator.control.pools import PoolReconciler
 from tidegate_operator.control.queue_status import QueueReporter
 from tidegate_operator.control.runs import Reconciler
 from tidegate_operator.control.schedules import ScheduleReconciler
 from tidegate_operator.control.schema_worker import SchemaWorker
 from tidegate_operator.control.why_server import WhyServer
 from tidegate_operator.control.workqueue import Workqueue
+from tidegate_operator.dispatch.identity import Identifier
+from tidegate_operator.dispatch.run_tokens import RunTokens
+from tidegate_operator.dispatch.service import DispatchService
 from tidegate_operator.executors.job import JobExecutor
+from tidegate_operator.executors.pool import PoolExecutor
+from tidegate_operator.executors.routing import RoutingExecutor
+from tidegate_operator.executors.worker_reports import WorkerReports
 from tidegate_operator.health import HealthServer
 from tidegate_operator.kube.client import Cluster, KubeClient
-from tidegate_operator.kube.informer import Informer
+from tidegate_operator.kube.informer import Informer, Sink
 from tidegate_operator.kube.own_writes import OwnWrites
 from tidegate_operator.lease import Lease, State
 from tidegate_operator.manifests.job import PodDefaults
-from tidegate_operator.metrics import Metrics, QueueCount
+from tidegate_operator.metrics import Metrics, PoolCount, QueueCount
 from tidegate_operator.queueing.admission import Admission
 from tidegate_operator.settings import OperatorSettings
 from tidegate_operator.state.cache import Cache
 from tidegate_operator.state.quarantine import Quarantine
 from tidegate_operator.watch.crd_check import installation_problem
 from tidegate_operator.watch.kopf_source import watch_own_kinds
-from tidegate_operator.watch.pod_sink import PodSink
 from tidegate_operator.watch.resync import Sweeper
+from tidegate_operator.watch.sinks import PodSink, PoolSink
 
 CRD_RETRY_SECONDS = 2.0
 WATCH_RETRY_SECONDS = 0.5
@@ -43,6 +50,8 @@ TICK_SECONDS = 1.0
 SCHEDULES_AT_ONCE = 8
 """At midnight all may want to be carried out."""
 
+POOLS_AT_ONCE = 4
+OF_POOLS = {"labelSelector": POOL_LABEL}
 LIVE_PODS = {"labelSelector": f"{MANAGED_BY_LABEL}={MANAGED_BY}", "fieldSelector": "status.phase!=Pending"}
 
 
@@ -107,7 +116,21 @@ class Manager:
     async def _lead(self, client: KubeClient) -> int:
         settings = self._settings
         defaults = PodDefaults(api_url=settings.api_url, run_as_user=settings.run_as_user)
-        executor = JobExecutor(client, self._cache, defaults=defaults)
+        dispatch = DispatchService(
+            client,
+            settings=settings,
+            guard=self._lease.guard,
+            metrics=self._metrics,
+            on_trust=self._cache.pools.look_at_all,
+        )
+        pooled = PoolExecutor(
+            client,
+            self._cache,
+            workers=dispatch,
+            tokens=RunTokens(settings.run_token_keys),
+            guard=self._lease.guard,
+        )
+        executor = RoutingExecutor(job=JobExecutor(client, self._cache, defaults=defaults), pool=pooled)
         schemas = SchemaWorker(places=settings.concurrent_actions // 2)
         own_writes = OwnWrites()
         actor = Actor(
@@ -129,9 +152,12 @@ class Manager:
             deletes_due_by=lambda namespace: settings.deletes_due_by(namespace, self._cache.projects),
         )
         queues = QueueReporter(client, self._cache, workqueue)
+        pools = PoolReconciler(client, self._cache, workqueue, defaults=dispatch.defaults, settings=settings)
+        reports = WorkerReports(self._cache, pooled, metrics=self._metrics, wake=workqueue.wake)
         workqueue.serve("taskruns", reconciler, places=settings.concurrent_actions)
         workqueue.serve("schedules", schedules, places=SCHEDULES_AT_ONCE)
         workqueue.serve("queues", queues, places=1)
+        workqueue.serve("workerpools", pools, places=POOLS_AT_ONCE)
         sweeper = Sweeper(
             client,
             self._cache,
@@ -141,32 +167,47 @@ class Manager:
             seconds=settings.sweep_seconds,
             metrics=self._metrics,
         )
-        unlisted: set[str | None] = {*settings.namespaces} or {None}
-        informers = [
-            Informer(
-                client,
-                path=f"/api/v1/namespaces/{namespace}/pods" if namespace else "/api/v1/pods",
-                resource="pods",
-                selector=LIVE_PODS,
-                sink=PodSink(self._cache, namespace=namespace, unlisted=unlisted),
-                metrics=self._metrics,
-            )
-            for namespace in sorted(unlisted, key=str)
-        ]
         parts: dict[str, Coroutine[object, None, object]] = {
             "kopf": self._watch(client, sweeper, own_writes),
             "queues": queues.run(),
+            "pools": pools.run(),
+            "dispatch": dispatch.run(Identifier(client, self._cache.pools), reports),
             "sweeper": sweeper.run(),
             "workqueue": workqueue.run(),
             "lease": self._lease.wait_for(State.LOST),
             "stop": self._stop.wait(),
-            **{f"pods {i}": informer.run() for i, informer in enumerate(informers)},
+            **{f"informer {i}": informer.run() for i, informer in enumerate(self._informers(client))},
         }
         async with AsyncExitStack() as stack:
             stack.push_async_callback(schemas.close)
             if settings.why_callers:
                 await stack.enter_async_context(self._why_server(client, reconciler))
             return await self._work(parts, workqueue)
+
+    def _informers(self, client: KubeClient) -> list[Informer]:
+        """Of pods of Jobs; with pools also of their Deployments and worker pods."""
+        namespaces: set[str | None] = {*self._settings.namespaces} or {None}
+        waiting = {kind: set(namespaces) for kind in ("pods", "deployments", "workers")}
+
+        def informer(namespace: str | None, resource: str, selector: Mapping[str, str], sink: Sink) -> Informer:
+            group = "/apis/apps/v1" if resource == "deployments" else "/api/v1"
+            path = f"{group}/namespaces/{namespace}/{resource}" if namespace else f"{group}/{resource}"
+            return Informer(client, path=path, resource=resource, selector=selector, sink=sink, metrics=self._metrics)
+
+        made = []
+        for namespace in sorted(namespaces, key=str):
+            pods = PodSink(self._cache, namespace=namespace, unlisted=waiting["pods"])
+            made.append(informer(namespace, "pods", LIVE_PODS, pods))
+            if not self._settings.dispatch_address:
+                continue
+            deployments = PoolSink(self._cache, "deployments", namespace=namespace, unlisted=waiting["deployments"])
+            workers = PoolSink(self._cache, "workers", namespace=namespace, unlisted=waiting["workers"])
+            made.append(informer(namespace, "deployments", OF_POOLS, deployments))
+            made.append(informer(namespace, "pods", OF_POOLS, workers))
+        if not self._settings.dispatch_address:
+            self._cache.synced("deployments")
+            self._cache.synced("workers")
+        return made
 
     def _why_server(self, client: KubeClient, reconciler: Reconciler) -> WhyServer:
         return WhyServer(
@@ -198,7 +239,7 @@ class Manager:
         return 1 if failed or "lease" in names else 0
 
     async def _find_crds(self, client: KubeClient) -> None:
-        """Until all four kinds are served as this version knows them."""
+        """Until all kinds are served as this version knows them."""
         while (problem := await installation_problem(client)) is not None:
             self._crds = problem
             self._log.warning("not ready", reason=problem)
@@ -262,5 +303,11 @@ class Manager:
                 QueueCount(queue.key, pending=len(queue.waiting), running=len(queue.holders))
                 for queue in self._cache.admission.queues
             ),
+            by_namespace=self._settings.metrics_by_namespace,
+        )
+        admission = self._cache.admission
+        counts = ((key, admission.pools.count(key)) for key in self._cache.pools.pools)
+        self._metrics.count_pools(
+            (PoolCount(key, admission.waiting_for_pool(key), found.slots, found.busy) for key, found in counts),
             by_namespace=self._settings.metrics_by_namespace,
         )

@@ -17,6 +17,16 @@ class QueueCount(NamedTuple):
     running: int
 
 
+class PoolCount(NamedTuple):
+    """A WorkerPool in numbers."""
+
+    key: tuple[str, str]
+    """(namespace, name)."""
+    waiting: int
+    slots: int
+    busy: int
+
+
 class Metrics:
     """Metrics of one operator process."""
 
@@ -77,7 +87,42 @@ class Metrics:
             ["kind"],
             registry=r,
         )
+        self.pool_waiting = Gauge(
+            "tidegate_pool_waiting", "Runs that wait and name a WorkerPool.", ["namespace", "pool"], registry=r
+        )
+        self.pool_slots = Gauge(
+            "tidegate_pool_slots", "Slots of the connected workers of a WorkerPool.", ["namespace", "pool"], registry=r
+        )
+        self.pool_busy = Gauge(
+            "tidegate_pool_busy", "Slots of a WorkerPool that runs hold.", ["namespace", "pool"], registry=r
+        )
+        self.pool_workers = Gauge("tidegate_pool_workers", "Workers that are connected.", registry=r)
+        self.pool_connections = Counter(
+            "tidegate_pool_connections_total",
+            "Connections to the dispatch port, by what became of them.",
+            ["outcome"],
+            registry=r,
+        )
+        self.handover_seconds = Histogram(
+            "tidegate_pool_handover_seconds",
+            "From the write of a hand-over to the start of the function.",
+            buckets=LATENCY,
+            registry=r,
+        )
         self.errors = Counter("tidegate_reconcile_errors_total", "Failed reconciles, to be tried again.", registry=r)
+
+    def count_pools(self, pools: Iterable[PoolCount], *, by_namespace: bool) -> None:
+        """Report the slots of pools and who waits for them. Not ``by_namespace``: of all pools together, under no name."""
+        counts = list(pools)
+        if not by_namespace:
+            sums = [sum(column) for column in zip(*(each[1:] for each in counts), strict=True)] or [0, 0, 0]
+            counts = [PoolCount(("", ""), *sums)]
+        for gauge in (self.pool_waiting, self.pool_slots, self.pool_busy):
+            gauge.clear()  # of pools that are gone nothing stays
+        for each in counts:
+            self.pool_waiting.labels(*each.key).set(each.waiting)
+            self.pool_slots.labels(*each.key).set(each.slots)
+            self.pool_busy.labels(*each.key).set(each.busy)
 
     def count_queues(self, queues: Iterable[QueueCount], *, by_namespace: bool) -> None:
         """Report how many runs wait and run. Not ``by_namespace``: of all queues together, under no name."""

@@ -60,6 +60,19 @@ class OperatorSettings(BaseSettings):
     lease_retry_seconds: Annotated[float, Field(gt=0)] = 2.0
     """Pause between renewals, and between tries to acquire."""
 
+    dispatch_port: Annotated[int, Field(ge=0, le=65535)] = 8443
+    """Port on which the leader takes the connections of pool workers; 0: a free one."""
+
+    dispatch_address: str = ""
+    """`host:port` of that port as worker pods reach it; empty: there are no pools."""
+
+    dispatch_secret: str = "tidegate-dispatch"  # noqa: S105 - a Secret's name
+    """Secret in the Lease's namespace with the certificate of the dispatch port (`tls.crt`, `tls.key`, `ca.crt`); the operator fills
+    an empty one."""
+
+    run_token_keys: Path | None = None
+    """File with the keys that sign the tokens of runs in pools, one a line, the first of which signs; shared with the web app."""
+
     api_url: str = ""
     """Address of the web app as pods reach it; empty: there is no web app."""
 

@@ -31,8 +31,8 @@ from tidegate_operator.metrics import Metrics
 from tidegate_operator.settings import OperatorSettings
 from tidegate_operator.state.cache import Cache
 from tidegate_operator.state.quarantine import Quarantine
-from tidegate_operator.watch.pod_sink import PodSink
 from tidegate_operator.watch.resync import OWN_KINDS, Sweeper
+from tidegate_operator.watch.sinks import PodSink
 
 SETTINGS: Final = OperatorSettings(
     namespaces=[],

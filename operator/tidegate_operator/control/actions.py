@@ -34,6 +34,7 @@ from tidegate_operator.policies.decision import (
 from tidegate_operator.policies.host_access import beyond_baseline, refuse_host_access
 from tidegate_operator.policies.payload import must_check, schema_version
 from tidegate_operator.policies.placement import refuse_namespace
+from tidegate_operator.policies.pool_task import refuse_pool_task
 from tidegate_operator.policies.resolution import resolve
 from tidegate_operator.policies.status import STATUS_FIELDS, build_status, failed_by_fault
 from tidegate_operator.records.attempt import AttemptRecord
@@ -41,9 +42,6 @@ from tidegate_operator.records.faults import Fault
 from tidegate_operator.records.run import LATE_WRITE_SECONDS, Cause, RunRecord
 from tidegate_operator.settings import OperatorSettings
 from tidegate_operator.state.cache import Cache
-
-REFUSED_PAUSE = 5.0
-"""Seconds until a Job that the cluster refused is tried again."""
 
 DOUBT_SECONDS = 3.0
 """How long a POST is repeated of which it isn't sure whether it was carried out, before that is reported and the slot given up."""
@@ -141,6 +139,8 @@ class Actor:
 
     async def _refuse_start(self, run: RunRecord, resolved: TaskSpecBody) -> Cause | None:
         settings = self._settings
+        if (unfit := refuse_pool_task(resolved)) is not None:
+            return unfit
         misplaced = refuse_namespace(run.namespace, own=settings.release_namespace, listed=settings.namespaces)
         if misplaced is not None:
             return misplaced
@@ -188,7 +188,9 @@ class Actor:
             await self._fail(run, reason=refusal.reason, message=refusal.message)
 
     async def _resolve(self, run: RunRecord, body: TaskRunBody) -> TaskSpecBody | None:
-        """The TaskSpec of the next attempt: that of the last one, while its Job is there; else the Task is read again."""
+        """The TaskSpec of the next attempt: the one that is frozen, in the status or on the last Job; else the Task is read again."""
+        if (kept := (body.get("status") or {}).get("resolvedTask")) is not None:
+            return kept
         previous = self._cache.attempts.latest(run.uid)
         if previous is not None and (frozen := await self._executor.frozen_spec(previous)) is not None:
             return frozen
@@ -206,14 +208,14 @@ class Actor:
     async def _refused(self, run: RunRecord, number: int, refused: StartRefusedError) -> None:
         """The slot is free as soon as it is sure that no Job was made."""
         now = self._clock()
-        retry_at = now + REFUSED_PAUSE
+        retry_at = now + refused.pause
         if (
             not refused.sure
             and now < self._cache.track.in_doubt_since(run) + DOUBT_SECONDS
             and refused.__cause__ is not None
         ):
             raise refused.__cause__  # it is sent again: a name that is taken by then shows that it was made
-        self._log.info("job refused", run=run.name, namespace=run.namespace, message=refused.refusal.message)
+        self._log.info("start refused", run=run.name, namespace=run.namespace, message=refused.refusal.message)
         if not refused.sure:
             # The apiserver may have stored it before it failed: that is looked up once no late write can come any more.
             self._cache.track.refused(run, refused.refusal, retry_at=retry_at + LATE_WRITE_SECONDS)
@@ -235,7 +237,12 @@ class Actor:
         version = run.version
         try:
             made = await self._client.write_status(
-                self._path(run), status, version=version, resource="taskruns", accept=METADATA
+                self._path(run),
+                status,
+                version=version,
+                resource="taskruns",
+                accept=METADATA,
+                keep="resolvedTask" if run.status.has_resolved_task else None,
             )
         except KubeError as error:
             if error.code not in (404, 409):
@@ -250,6 +257,7 @@ class Actor:
 
     def _wrote(self, run: RunRecord, meta: ObjectMeta, status: TaskRunStatusBody, *, written_on: int) -> None:
         self._cache.wrote_status(run, meta, status, written_on=written_on)
+        self._executor.recorded(run, status)
         phase = Phase(status["phase"])
         if phase.terminal:
             self._metrics.finished.labels(phase, status.get("reason", "")).inc()

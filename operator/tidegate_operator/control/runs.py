@@ -72,7 +72,9 @@ class Reconciler:
         now = self._clock()
         for entry in self._cache.admission.admit(now):
             run = self._cache.runs[entry.uid]
-            self._cache.track.starts(run, entry.number)
+            pod_uid = self._cache.admission.pools.holder_of(run.uid)
+            worker = ((run.namespace, entry.pool), pod_uid) if entry.pool and pod_uid is not None else None
+            self._cache.track.starts(run, entry.number, worker=worker)
             key = run_key(run.uid)
             if self._workqueue.is_busy(key) or not self._workqueue.has_room(KIND):
                 self._workqueue.add(key)

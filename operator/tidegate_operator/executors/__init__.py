@@ -1,27 +1,30 @@
 """How an attempt is started, stopped and observed. The policies never know which executor does it.
 
-Today an attempt is a Job (`job.py`); a later executor hands attempts to warm workers. What ends an attempt is the same
+An attempt is a Job (`job.py`), or a process in a warm worker (`pool.py`); `routing.py` picks. What ends an attempt is the same
 record either way.
 """
 
-from typing import Protocol
+from typing import Final, Protocol
 
-from tidegate_api.bodies import TaskRunBody, TaskSpecBody
+from tidegate_api.bodies import TaskRunBody, TaskRunStatusBody, TaskSpecBody
 
 from tidegate_operator.records.attempt import AttemptRecord
 from tidegate_operator.records.run import Cause, RunRecord
+
+REFUSED_PAUSE: Final = 5.0
+"""Seconds until an attempt that the cluster refused is tried again."""
 
 
 class StartRefusedError(Exception):
     """The cluster would not take the attempt.
 
-    `final`: trying again is of no use, the run ends with `refusal`; else the run waits with it. Not `sure`: it may have been
-    made all the same.
+    `final`: trying again is of no use, the run ends with `refusal`; else the run waits with it, for `pause` seconds. Not `sure`:
+    it may have been made all the same.
     """
 
-    def __init__(self, refusal: Cause, *, final: bool = False, sure: bool = True) -> None:
+    def __init__(self, refusal: Cause, *, final: bool = False, sure: bool = True, pause: float = REFUSED_PAUSE) -> None:
         super().__init__(refusal.message)
-        self.refusal, self.final, self.sure = refusal, final, sure
+        self.refusal, self.final, self.sure, self.pause = refusal, final, sure, pause
 
 
 class Executor(Protocol):
@@ -44,6 +47,9 @@ class Executor(Protocol):
 
     async def inspect(self, attempt: AttemptRecord) -> None:
         """Find out how the attempt stands, and why it doesn't run."""
+
+    def recorded(self, run: RunRecord, status: TaskRunStatusBody) -> None:
+        """A status was written that may say how an attempt ended."""
 
     async def recover(self, run: RunRecord, *, number: int, job_name: str, resolved: TaskSpecBody | None) -> bool:
         """Find an attempt that the status has; False while something of it may still run."""

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Final, TypedDict
 
-from tidegate_api.bodies import TaskRunBody, TaskSpecBody
+from tidegate_api.bodies import TaskRunBody, TaskRunStatusBody, TaskSpecBody
 from tidegate_api.job_names import job_name
 from tidegate_api.names import RUN_UID_LABEL, Reason
 from tidegate_api.objects import EventBody, JobBody, KubeObject, PodBody
@@ -173,6 +173,9 @@ class JobExecutor:
         for pod in list(attempt.pods.values()):
             if pod.uid not in listed and not pod.terminal and not await self._is_there(attempt, pod):
                 self._cache.attempts.pod_is_gone(attempt, pod)
+
+    def recorded(self, run: RunRecord, status: TaskRunStatusBody) -> None:
+        """Its Job and pods stay until the cluster collects them."""
 
     async def recover(self, run: RunRecord, *, number: int, job_name: str, resolved: TaskSpecBody | None) -> bool:
         """The Job may only have been missed; else its attempt is over once none of the run's pods may still run."""

@@ -26,6 +26,7 @@ from tidegate_operator.metrics import Metrics
 
 T = TypeVar("T")
 Operation = Mapping[str, object]
+FIELD_MANAGER: Final = "tidegate-operator"
 """One operation of a JSON Patch."""
 
 Kubeconfig = Mapping[str, Any]
@@ -198,14 +199,28 @@ class KubeClient:
         return await self._write("PUT", path, body, resource=resource)
 
     async def write_status(
-        self, path: str, status: Mapping[str, object], *, version: int, resource: str, accept: str | None = None
+        self,
+        path: str,
+        status: Mapping[str, object],
+        *,
+        version: int,
+        resource: str,
+        accept: str | None = None,
+        keep: str | None = None,
     ) -> KubeObject:
-        """PATCH the whole status of the object at `path`, as it was decided on at `version`: a conflict where it has changed."""
+        """PATCH the whole status of the object at `path`, as it was decided on at `version`: a conflict where it has changed.
+
+        `keep`: a field that the status has at that version, and keeps.
+        """
         # `replace` makes a stale version a 409; `test` would make it a 422. With `add`, nulls in the status survive.
         patch: list[Operation] = [
             {"op": "replace", "path": "/metadata/resourceVersion", "value": str(version)},
             {"op": "add", "path": "/status", "value": status},
         ]
+        if keep is not None:
+            # The field steps aside while the status is replaced: nobody here has to remember what it says.
+            patch.insert(1, {"op": "move", "from": f"/status/{keep}", "path": "/kept"})
+            patch.append({"op": "move", "from": "/kept", "path": f"/status/{keep}"})
         return await self._write(
             "PATCH",
             f"{path}/status",
@@ -218,6 +233,12 @@ class KubeClient:
     async def merge_patch(self, path: str, patch: Mapping[str, object], *, resource: str) -> KubeObject:
         """PATCH by merging."""
         return await self._write("PATCH", path, patch, resource=resource, content="application/merge-patch+json")
+
+    async def apply(self, path: str, body: Mapping[str, object], *, resource: str) -> KubeObject:
+        """PATCH by server-side apply: the object is as `body` says, created where it isn't there. Unknown fields are an error."""
+        params = {"fieldManager": FIELD_MANAGER, "force": "true", "fieldValidation": "Strict"}
+        content = "application/apply-patch+yaml"  # of which JSON is a part
+        return await self._write("PATCH", path, body, resource=resource, params=params, content=content)
 
     async def delete(self, path: str, *, resource: str, uid: str, version: str | None = None, propagation: str) -> None:
         """DELETE exactly the object that was seen. Gone already is fine."""

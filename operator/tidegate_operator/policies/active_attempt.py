@@ -25,6 +25,9 @@ RUNNING_LASTS = 0.3
 
 OWN_ENDS = frozenset({Reason.ERROR, Reason.OOM_KILLED})
 DISRUPTION_DELAY = 1.0
+OUT_OF_MEMORY_MAX = 3
+"""Workers that may run out of memory under a run before it is taken for the cause."""
+
 STOP_LOOK_SECONDS = 1.0
 LONGEST_LOOK_SECONDS = 60.0
 """A thousand pods that no node takes must not cost two hundred lists a second."""
@@ -104,7 +107,9 @@ def _report_state(run: RunRecord, attempt: AttemptRecord, now: float, decision: 
     if pod is not None and pod.running:
         phase, lasted = Phase.RUNNING, pod.received + RUNNING_LASTS
         started: float | None = started_at(attempt, pod)
-        if pod.unreachable and not run.cancel:
+        if pod.unreachable and not run.cancel and attempt.handover is not None:
+            reason, message = Reason.WORKER_UNREACHABLE, f"worker {pod.name} does not answer"
+        elif pod.unreachable and not run.cancel:
             reason, message = Reason.NODE_UNREACHABLE, f"node {pod.node} does not answer"
         elif pod.others is not None and (pod.task_ended or pod.phase == "Pending"):
             has = "has ended" if pod.task_ended else "runs"
@@ -137,7 +142,7 @@ def _conclude(run: RunRecord, attempt: AttemptRecord, end: End, context: Decisio
     attempts = with_attempt(run.status.attempts, attempt_entry(attempt, end=end, started=end.started))
     lost = sum(p.disrupted and p.phase != "Succeeded" for p in attempt.pods.values())
     if end.outcome is Outcome.DISRUPTED:
-        lost = max(1, lost)
+        lost = 0 if end.reason == Reason.NOT_STARTED else max(1, lost)
     disruptions = run.status.disruptions + lost
 
     def ends(phase: Phase, reason: str | None, message: str | None) -> Decision:
@@ -165,7 +170,9 @@ def _conclude(run: RunRecord, attempt: AttemptRecord, end: End, context: Decisio
             return ends(
                 Phase.FAILED, Reason.EVICTED, f"its pods were disrupted {disruptions} times; last: {end.reason}"
             )
-        pause = DISRUPTION_DELAY
+        if retry.workers_out_of_memory(attempts) >= OUT_OF_MEMORY_MAX:
+            return ends(Phase.FAILED, Reason.OOM_KILLED, f"{OUT_OF_MEMORY_MAX} workers ran out of memory under it")
+        pause = 0.0 if retry.is_first_not_started(attempts) else DISRUPTION_DELAY
     elif end.final or _is_listed(end, attempt) or failed >= attempt.plan.max_attempts:
         return ends(Phase.FAILED, end.reason, end.message)
     else:

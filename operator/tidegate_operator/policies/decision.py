@@ -143,6 +143,13 @@ class DecisionContext:
     """The run's Schedule doesn't record its tick yet: were the run gone, it could be made again."""
 
 
+def pool_name(run: RunRecord, task: TaskRecord | None) -> str:
+    """The WorkerPool that the run needs a slot of; empty for none. Frozen with its first attempt, as its queue is."""
+    if run.plan is not None:
+        return run.plan.pool
+    return run.inline_pool or (as_text(task.spec.get("pool")) if task is not None else None) or ""
+
+
 def queue_name(run: RunRecord, task: TaskRecord | None) -> str:
     """The queue that the run waits in: frozen with its first attempt, read from its Task before."""
     if run.plan is not None:

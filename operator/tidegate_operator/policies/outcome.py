@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Final
 
 from tidegate_api.bodies import ResultRefBody
-from tidegate_api.names import SECONDS_MAX, ExitCode, Outcome, Reason
+from tidegate_api.names import POOL_RESULT_MAX_BYTES, SECONDS_MAX, ExitCode, Outcome, Reason
 from tidegate_api.times import clamp
 
 from tidegate_operator.policies.deadlines import started_at
@@ -168,23 +168,29 @@ def _before(finished: float | None, at: float | None) -> bool:
 
 def _success(pod: PodRecord) -> End:
     text, at = pod.termination_message, pod.received
+    if pod.result_too_large:
+        return _too_large(POOL_RESULT_MAX_BYTES, at=at)
     if not text.strip():
         return End(outcome=Outcome.SUCCEEDED, finished=at)
     try:
         value = read_result(text)
     except ValueError:
-        if len(text.encode("utf-8", "replace")) >= result_limit(pod.containers):
-            return End(
-                outcome=Outcome.FAILED,
-                reason=Reason.RESULT_TOO_LARGE,
-                final=True,
-                finished=at,
-                message=f"the result is larger than {result_limit(pod.containers)} bytes",
-            )
+        if pod.containers and len(text.encode("utf-8", "replace")) >= result_limit(pod.containers):
+            return _too_large(result_limit(pod.containers), at=at)
         return End(outcome=Outcome.SUCCEEDED, message=_line(text), finished=at)
     if isinstance(value, dict) and set(value) == {RESULT_REF} and is_result_ref(value[RESULT_REF]):
         return End(outcome=Outcome.SUCCEEDED, result_ref=value[RESULT_REF], finished=at)
     return End(outcome=Outcome.SUCCEEDED, result=value, finished=at)
+
+
+def _too_large(limit: int, *, at: float) -> End:
+    return End(
+        outcome=Outcome.FAILED,
+        reason=Reason.RESULT_TOO_LARGE,
+        final=True,
+        finished=at,
+        message=f"the result is larger than {limit} bytes",
+    )
 
 
 def _stopped(attempt: AttemptRecord, pod: PodRecord, *, cancelled: bool, overdue: bool) -> End:

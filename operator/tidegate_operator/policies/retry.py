@@ -33,3 +33,14 @@ def delay(plan: Plan, *, run_uid: str, failed: int, retry_after: int | None = No
         return full
     seed = hashlib.sha256(f"{run_uid}/{failed}".encode()).digest()
     return full * (0.5 + int.from_bytes(seed[:4], "big") / 2**33)
+
+
+def workers_out_of_memory(attempts: list[AttemptBody]) -> int:
+    """Workers that were ended for their memory while an attempt of the run was there."""
+    return sum(a.get("outcome") == Outcome.DISRUPTED and a.get("reason") == Reason.OOM_KILLED for a in attempts)
+
+
+def is_first_not_started(attempts: list[AttemptBody]) -> bool:
+    """Whether the last attempt never reached its worker, and the one before did: it is made again at once."""
+    reasons = [a.get("reason") for a in attempts[-2:]]
+    return reasons[-1:] == [Reason.NOT_STARTED] and reasons[:-1] != [Reason.NOT_STARTED]

@@ -15,6 +15,7 @@ from tidegate_operator.policies.outcome import ABSENT, Absent, End
 from tidegate_operator.queueing.admission import QueueState
 from tidegate_operator.records.attempt import AttemptRecord
 from tidegate_operator.records.definitions import QueueRecord
+from tidegate_operator.records.pool import Handover
 from tidegate_operator.records.run import RunRecord
 
 STATUS_FIELDS: Final = tuple(to_camel(name) for name in TaskRunStatus.model_fields)
@@ -27,9 +28,8 @@ def attempt_entry(attempt: AttemptRecord, *, end: End | None, started: float | N
     pod = attempt.pod
     fields: dict[str, object] = {
         "number": attempt.number,
-        "jobName": attempt.job_name,
-        "podName": pod.name if pod else None,
-        "nodeName": pod.node if pod else None,
+        **(_handed_over(attempt.handover) if attempt.handover else {"jobName": attempt.job_name}),
+        **({"podName": pod.name, "nodeName": pod.node} if pod else {}),
         "image": pod.image if pod else None,
         "imageID": pod.image_id if pod else None,
         "specHash": attempt.spec_hash,
@@ -44,6 +44,22 @@ def attempt_entry(attempt: AttemptRecord, *, end: End | None, started: float | N
             "finishedAt": format_time(end.finished),
         }
     return cast("AttemptBody", _present(fields))
+
+
+def handover_entry(handover: Handover, *, number: int, spec_hash: str | None, at: float) -> AttemptBody:
+    """The line of an attempt that is about to be given to a worker, written before it is."""
+    fields = {**_handed_over(handover), "number": number, "specHash": spec_hash, "startedAt": format_time(at)}
+    return cast("AttemptBody", _present(fields))
+
+
+def _handed_over(handover: Handover) -> dict[str, object]:
+    return {
+        "pool": handover.pool,
+        "podName": handover.pod_name,
+        "podUid": handover.pod_uid,
+        "nodeName": handover.node,
+        "handover": handover.ident,
+    }
 
 
 def _present(fields: Mapping[str, object]) -> dict[str, object]:

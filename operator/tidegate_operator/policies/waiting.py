@@ -4,7 +4,14 @@ from tidegate_api.names import Phase, Reason
 from tidegate_api.times import parse_time
 
 from tidegate_operator.policies.deadlines import run_deadline
-from tidegate_operator.policies.decision import CheckPayload, Decision, DecisionContext, WriteStatus, queue_name
+from tidegate_operator.policies.decision import (
+    CheckPayload,
+    Decision,
+    DecisionContext,
+    WriteStatus,
+    pool_name,
+    queue_name,
+)
 from tidegate_operator.policies.finish import finish
 from tidegate_operator.policies.payload import must_check
 from tidegate_operator.policies.start_gates import clear
@@ -16,7 +23,17 @@ PENDING_LASTS = 1.0
 """A state is written once it has lasted so long."""
 
 TASK_NOT_FOUND_SECONDS = 60.0
-LINE_REASONS = frozenset({Reason.QUEUED, Reason.CONCURRENCY_LIMIT, Reason.RATE_LIMIT, Reason.QUEUE_PAUSED})
+LINE_REASONS = frozenset(
+    {
+        Reason.QUEUED,
+        Reason.CONCURRENCY_LIMIT,
+        Reason.RATE_LIMIT,
+        Reason.QUEUE_PAUSED,
+        Reason.POOL_NOT_FOUND,
+        Reason.POOL_NOT_READY,
+        Reason.POOL_FULL,
+    }
+)
 """Of these only the first is written: they change with every run that starts or ends."""
 
 
@@ -105,6 +122,7 @@ def _queue(
         queued_at=place_at,
         number=number,
         first=number == 1,
+        pool=pool_name(run, context.task),
     )
     return decision
 

@@ -17,10 +17,11 @@ def explain(run: RunRecord, context: DecisionContext, now: float) -> Cause:
     if attempt is not None and not status.ended(attempt.number):
         pod = attempt.pod
         if pod is not None and pod.running:
-            return Cause(Reason.NODE_UNREACHABLE if pod.unreachable else str(Phase.RUNNING), reported.message)
+            silent = Reason.NODE_UNREACHABLE if attempt.handover is None else Reason.WORKER_UNREACHABLE
+            return Cause(silent if pod.unreachable else str(Phase.RUNNING), reported.message)
         return attempt.trouble or Cause(Reason.SCHEDULING, "its pod has not started yet")
     if run.tracked.starting:
-        return Cause(Reason.SCHEDULING, "its turn has come: its Job is being created")
+        return Cause(Reason.SCHEDULING, "its turn has come: it is being started")
     if context.queue_cause is not None:
         return context.queue_cause
     if run.tracked.refused is not None and now < run.tracked.retry_at:

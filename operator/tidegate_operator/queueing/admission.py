@@ -16,10 +16,11 @@ from tidegate_api.names import DEFAULT_QUEUE, Reason
 from tidegate_api.times import format_time
 
 from tidegate_operator.queueing.fair_queue import FairQueue, QueueEntry
+from tidegate_operator.queueing.pool_slots import PoolSlots
 from tidegate_operator.queueing.token_bucket import TokenBucket
 from tidegate_operator.records.faults import Fault
 from tidegate_operator.records.lenient import count
-from tidegate_operator.records.run import Cause
+from tidegate_operator.records.run import Cause, PoolKey, Worker
 
 QueueKey = tuple[str, str]
 """Namespace and name."""
@@ -97,6 +98,7 @@ class Admission:
 
     def __init__(self, *, namespace_limit: int | None = None, cluster_limit: int | None = None) -> None:
         self._namespace_limit, self._cluster_limit = namespace_limit, cluster_limit
+        self.pools = PoolSlots()
         self._queues: dict[QueueKey, QueueState] = {}
         self._waits: dict[str, QueueState] = {}
         self._holds: dict[str, QueueState] = {}
@@ -109,6 +111,8 @@ class Admission:
         """Queues that only the limit of the cluster keeps waiting, or that of their namespace did; longest first."""
         self._held_in: dict[str, dict[QueueKey, None]] = {}
         """By namespace, queues that only its limit keeps waiting."""
+        self._held_for: dict[PoolKey, dict[QueueKey, None]] = {}
+        """By WorkerPool, queues in which a run waits for a slot of it; longest first."""
         self._refills: list[tuple[float, QueueKey]] = []
         self._refill_at: dict[QueueKey, float] = {}
         self._faults: list[tuple[QueueKey, Fault, Exception]] = []
@@ -187,13 +191,17 @@ class Admission:
 
     # Slots
 
-    def hold(self, uid: str, *, namespace: str, queue: str, key: str) -> None:
-        """The run holds a slot, whatever the limits say."""
+    def hold(self, uid: str, *, namespace: str, queue: str, key: str, worker: Worker | None = None) -> None:
+        """The run holds a slot, whatever the limits say; and one of `worker`, where it is given."""
+        if worker is not None:
+            self.pools.hold(uid, pod_uid=worker[1], key=worker[0])
+        else:
+            self.pools.free(uid)
         state = self._queue(namespace, queue)
         if (held := self._holds.get(uid)) is state and state.holders[uid] == key:
             return
         if held is not None:
-            self.free(uid)
+            self._free(uid)
         self._holds[uid] = state
         self.changed.add(state.key)
         state.holders[uid] = key
@@ -202,6 +210,10 @@ class Admission:
 
     def free(self, uid: str) -> None:
         """The run holds no slot (any more)."""
+        self.pools.free(uid)
+        self._free(uid)
+
+    def _free(self, uid: str) -> None:
         state = self._holds.pop(uid, None)
         if state is None:
             return
@@ -274,7 +286,10 @@ class Admission:
         del self._waits[entry.uid]
         if entry.first and state.bucket is not None:
             state.bucket.take(now)
-        self.hold(entry.uid, namespace=entry.namespace, queue=entry.queue, key=entry.key)
+        pool, worker = (entry.namespace, entry.pool), None
+        if entry.pool:
+            worker = (pool, self.pools.take(entry.uid, pool))
+        self.hold(entry.uid, namespace=entry.namespace, queue=entry.queue, key=entry.key, worker=worker)
         return entry
 
     def refund(self, namespace: str, queue: str, now: float) -> None:
@@ -295,11 +310,30 @@ class Admission:
     def _next_queue(self) -> QueueKey | None:
         # Those that were held back look first, else a queue with a long line would take each slot again that its own run has
         # left. One at a time: the one that was held back longest may find no use for the room.
+        if (held := self._next_held_for_pool()) is not None:
+            return held
         waiting = self._held_back if self._held_back and self._has_room() else self._ready
         key = next(iter(waiting), None)
         if key is not None:
             del waiting[key]
         return key
+
+    def _next_held_for_pool(self) -> QueueKey | None:
+        """A queue that waits for a slot of a pool that has one, each in its turn."""
+        opened = self.pools.opened
+        while opened:
+            pool = next(iter(opened))
+            held = self._held_for.get(pool)
+            if not held or not self.pools.has_room(pool):
+                del opened[pool]
+                continue
+            key = next(iter(held))
+            del held[key]
+            if not held:
+                del self._held_for[pool]
+            self._queues[key].waiting.reopen_pool(pool[1])
+            return key
+        return None
 
     def _has_room(self, namespace: str | None = None) -> bool:
         if self._cluster_limit is not None and len(self._holds) >= self._cluster_limit:
@@ -318,7 +352,14 @@ class Admission:
             self._held_in.setdefault(state.key[0], {})[state.key] = None
             return None
         refill = state.bucket.next_at(now) if state.bucket is not None else now
-        entry = state.waiting.best(with_token=refill <= now, is_open=state.is_open)
+        namespace = state.key[0]
+        entry = state.waiting.best(
+            with_token=refill <= now,
+            is_open=state.is_open,
+            has_slot=lambda pool: self.pools.has_room((namespace, pool)),
+        )
+        for pool in state.waiting.full_pools:
+            self._held_for.setdefault((namespace, pool), {}).setdefault(state.key)
         if entry is None and refill > now and refill < self._refill_at.get(state.key, float("inf")):
             self._refill_at[state.key] = refill
             heapq.heappush(self._refills, (refill, state.key))
@@ -341,9 +382,15 @@ class Admission:
         if not self._has_room(state.key[0]):
             what = f"namespace {state.key[0]}" if self._has_room() else "the cluster"
             return Cause(Reason.CONCURRENCY_LIMIT, f"{what} runs as many at once as the operator's settings allow")
+        if entry.pool and (full := self.pools.why((entry.namespace, entry.pool))) is not None:
+            return full
         if entry.first and state.bucket is not None and (at := state.bucket.next_at(now)) > now:
             return Cause(Reason.RATE_LIMIT, f"Queue {name} lets the next run start at {format_time(at)}")
         return Cause(Reason.QUEUED, f"waits for its turn in Queue {name}")
+
+    def waiting_for_pool(self, pool: PoolKey) -> int:
+        """How many runs wait that need a slot of the WorkerPool."""
+        return sum(state.waiting.pools[pool[1]] for key, state in self._queues.items() if key[0] == pool[0])
 
     def place(self, uid: str) -> Place | None:
         """Where a waiting run stands. Costs a look at every run of the queue: for people's questions only."""

@@ -4,11 +4,12 @@ Each key has its heaps, and the keys with their best entries make another. Whate
 changing cost O(log n). Entries are deleted lazily: one that no longer says the truth is dropped when it comes up.
 
 First attempts may need a token of the queue's rate limit and retries never do, so both wait in lanes of their own: with no
-token left, retries still go.
+token left, retries still go. So do runs of each WorkerPool: a full pool holds up nobody who doesn't need it.
 """
 
 import heapq
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Final
@@ -29,6 +30,13 @@ class QueueEntry:
     """Of the attempt that it waits to start."""
     first: bool
     """Whether that is the run's first, which a rate limit counts."""
+    pool: str = ""
+    """WorkerPool that it needs a slot of; empty: none, it gets a pod of its own."""
+
+    @property
+    def lane(self) -> "Lane":
+        """What it needs beside its turn."""
+        return self.first, self.pool
 
     @property
     def order(self) -> tuple[int, float, str]:
@@ -38,7 +46,8 @@ class QueueEntry:
 
 HeapItem = tuple[int, float, str, int, QueueEntry]
 Top = tuple[int, int, str]
-LANES: Final = (False, True)
+Lane = tuple[bool, str]
+"""Whether the rate limit counts the attempt, and the WorkerPool that it needs a slot of."""
 SPARE: Final = 64
 """Stale entries that a heap may hold before it is rebuilt."""
 
@@ -48,7 +57,7 @@ class _KeyQueue:
     turn: int
     """Which of two keys of equal priority goes first: a key that was served, or is new, goes to the end of the round."""
     waiting: int = 0
-    lanes: tuple[list[HeapItem], list[HeapItem]] = field(default_factory=lambda: ([], []))
+    lanes: dict[Lane, list[HeapItem]] = field(default_factory=dict)
 
 
 class FairQueue:
@@ -57,7 +66,11 @@ class FairQueue:
     def __init__(self) -> None:
         self._entries: dict[str, QueueEntry] = {}
         self._keys: dict[str, _KeyQueue] = {}
-        self._tops: tuple[list[Top], list[Top]] = ([], [])
+        self._tops: dict[Lane, list[Top]] = {}
+        """Lanes in which somebody may have a turn. Those of a full pool are in `_full`."""
+        self._full: dict[str, dict[Lane, list[Top]]] = {}
+        self.pools: Counter[str] = Counter()
+        """How many wait for each WorkerPool."""
         self._ages: list[tuple[float, str]] = []
         self._rounds = count()
         self._serials = count()
@@ -84,11 +97,13 @@ class FairQueue:
         if key_queue is None:
             key_queue = self._keys[entry.key] = _KeyQueue(turn=next(self._rounds))
         key_queue.waiting += 1
-        lane = key_queue.lanes[entry.first]
+        if entry.pool:
+            self.pools[entry.pool] += 1
+        lane = key_queue.lanes.setdefault(entry.lane, [])
         heapq.heappush(lane, (*entry.order, next(self._serials), entry))
         heapq.heappush(self._ages, (entry.queued_at, entry.uid))
         if lane[0][4] is entry:
-            self._offer(entry.key, key_queue, entry.first)
+            self._offer(entry.key, key_queue, entry.lane)
 
     def drop(self, uid: str) -> QueueEntry | None:
         """Wait no more; the entry, if there was one."""
@@ -97,11 +112,15 @@ class FairQueue:
             return None
         key_queue = self._keys[entry.key]
         key_queue.waiting -= 1
+        if entry.pool:
+            self.pools[entry.pool] -= 1
+            if not self.pools[entry.pool]:
+                del self.pools[entry.pool]
         if not key_queue.waiting:
             del self._keys[entry.key]
-        elif key_queue.lanes[entry.first][0][4] is entry:
-            self._offer(entry.key, key_queue, entry.first)
-        self._compact(key_queue, entry.first)
+        elif key_queue.lanes[entry.lane][0][4] is entry:
+            self._offer(entry.key, key_queue, entry.lane)
+        self._compact(key_queue, entry.lane)
         return entry
 
     def take(self, entry: QueueEntry) -> None:
@@ -111,22 +130,42 @@ class FairQueue:
             key_queue.turn = next(self._rounds)
             self.reopen(entry.key)
 
-    def best(self, *, with_token: bool, is_open: Callable[[str], bool]) -> QueueEntry | None:
-        """Whose turn it is. `with_token`: whether first attempts may go; `is_open`: whether a key may.
+    def best(
+        self, *, with_token: bool, is_open: Callable[[str], bool], has_slot: Callable[[str], bool] = lambda _: True
+    ) -> QueueEntry | None:
+        """Whose turn it is. `with_token`: whether first attempts may go; `is_open`: whether a key may; `has_slot`: whether a
+        WorkerPool has a slot.
 
-        A key that isn't open is set aside until `reopen`.
+        A key that isn't open is set aside until `reopen`, a pool that has no slot until `reopen_pool`.
         """
         found: tuple[Top, QueueEntry] | None = None
-        for lane in LANES if with_token else (False,):
+        for lane in list(self._tops):
+            first, pool = lane
+            if pool and not has_slot(pool):
+                self._full.setdefault(pool, {})[lane] = self._tops.pop(lane)
+                continue
+            if first and not with_token:
+                continue
             candidate = self._best_of(lane, is_open)
-            if candidate is not None and (found is None or _goes_before(candidate, found)):
+            if candidate is None:
+                del self._tops[lane]
+            elif found is None or _goes_before(candidate, found):
                 found = candidate
         return found[1] if found else None
+
+    @property
+    def full_pools(self) -> Iterable[str]:
+        """WorkerPools that had no slot when they were last asked, and are waited for."""
+        return self._full.keys()
+
+    def reopen_pool(self, pool: str) -> None:
+        """The WorkerPool may have a slot again."""
+        self._tops.update(self._full.pop(pool, {}))
 
     def reopen(self, key: str) -> None:
         """The key may have a turn again."""
         if (key_queue := self._keys.get(key)) is not None:
-            for lane in LANES:
+            for lane in key_queue.lanes:
                 self._offer(key, key_queue, lane)
 
     def reopen_all(self) -> None:
@@ -145,7 +184,7 @@ class FairQueue:
             heapq.heappop(self._ages)
         return None
 
-    def _best_of(self, lane: bool, is_open: Callable[[str], bool]) -> tuple[Top, QueueEntry] | None:
+    def _best_of(self, lane: Lane, is_open: Callable[[str], bool]) -> tuple[Top, QueueEntry] | None:
         tops = self._tops[lane]
         while tops:
             priority, turn, key = tops[0]
@@ -156,8 +195,8 @@ class FairQueue:
             heapq.heappop(tops)
         return None
 
-    def _head(self, key_queue: _KeyQueue, lane: bool) -> QueueEntry | None:
-        heap = key_queue.lanes[lane]
+    def _head(self, key_queue: _KeyQueue, lane: Lane) -> QueueEntry | None:
+        heap = key_queue.lanes.get(lane)
         while heap:
             entry = heap[0][4]
             if self._entries.get(entry.uid) is entry:
@@ -165,7 +204,7 @@ class FairQueue:
             heapq.heappop(heap)
         return None
 
-    def _compact(self, key_queue: _KeyQueue, lane: bool) -> None:
+    def _compact(self, key_queue: _KeyQueue, lane: Lane) -> None:
         """What is dropped lazily must not pile up behind a head that stays for days."""
         if len(key_queue.lanes[lane]) > SPARE + 2 * key_queue.waiting:
             key_queue.lanes[lane][:] = [e for e in key_queue.lanes[lane] if self._entries.get(e[4].uid) is e[4]]
@@ -173,14 +212,21 @@ class FairQueue:
         if len(self._ages) > SPARE + 2 * len(self._entries):
             self._ages = [(t.queued_at, t.uid) for t in self._entries.values()]
             heapq.heapify(self._ages)
-        if len(self._tops[lane]) > SPARE + 4 * len(self._keys):
-            self._tops[lane].clear()
+        tops = self._lane(lane)
+        if len(tops) > SPARE + 4 * len(self._keys):
+            tops.clear()
             for key, other in self._keys.items():
                 self._offer(key, other, lane)
 
-    def _offer(self, key: str, key_queue: _KeyQueue, lane: bool) -> None:
+    def _offer(self, key: str, key_queue: _KeyQueue, lane: Lane) -> None:
         if (head := self._head(key_queue, lane)) is not None:
-            heapq.heappush(self._tops[lane], (-head.priority, key_queue.turn, key))
+            heapq.heappush(self._lane(lane), (-head.priority, key_queue.turn, key))
+
+    def _lane(self, lane: Lane) -> list[Top]:
+        full = self._full.get(lane[1])
+        if full is not None:
+            return full.setdefault(lane, [])
+        return self._tops.setdefault(lane, [])
 
 
 def _goes_before(one: tuple[Top, QueueEntry], other: tuple[Top, QueueEntry]) -> bool:

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from tidegate_operator.records.run import Cause, Plan
+from tidegate_operator.records.pool import Handover
+from tidegate_operator.records.run import Cause, Plan, Worker
 
 TASK_ENDED = Cause("TaskEnded", "the container task has ended, and others of its pod have not")
 """Why a pod is stopped whose task is done: its end is the task's own. The reason stands on the pod alone."""
@@ -13,6 +14,7 @@ class PodRecord:
     """One pod of an attempt."""
 
     uid: str
+    """Of a process in a worker: that of the hand-over."""
     name: str
     version: int
     job_uid: str
@@ -54,6 +56,9 @@ class PodRecord:
     """Its node doesn't answer: whether it still runs can't be known."""
     stop_reason: str | None = None
     containers: int = 1
+    """Containers of its pod, which share what the kubelet keeps of termination messages; 0: a process in a worker."""
+    result_too_large: bool = False
+    """Whether a worker had to leave out its result."""
     failed_before: str | None = None
     """Where `task` never ran and the pod failed: which init container it was, and how it ended."""
     gone: bool = False
@@ -86,7 +91,10 @@ class PodRecord:
 
 @dataclass(slots=True)
 class AttemptRecord:
-    """One Job of a run, and its pods."""
+    """One attempt of a run: its Job and that one's pods, or a hand-over to a worker and the process that runs there.
+
+    The process stands in `pods` as if it were a pod of its own: what ends an attempt is the same record either way.
+    """
 
     run_uid: str
     namespace: str
@@ -97,6 +105,8 @@ class AttemptRecord:
     plan: Plan
     key: str = ""
     """concurrencyKey of its run. The run may be gone."""
+    handover: Handover | None = None
+    """The worker that it was given to; None for an attempt with a Job."""
     after_oom: bool = False
     """Whether an attempt before it ran out of memory."""
     plan_known: bool = True
@@ -129,6 +139,12 @@ class AttemptRecord:
     """Why it is being stopped."""
     stopped_pod: str | None = None
     """The pod that was asked to stop; empty when the Job was deleted instead."""
+
+    @property
+    def worker(self) -> Worker | None:
+        """The worker of which it holds a slot."""
+        given = self.handover
+        return ((self.namespace, given.pool), given.pod_uid) if given is not None else None
 
     @property
     def pod(self) -> PodRecord | None:

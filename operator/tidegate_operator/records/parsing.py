@@ -70,7 +70,7 @@ def parse_pod(body: PodBody, *, job_uid: str, received: float) -> PodRecord:
         scheduled=parse_time(scheduled.get("lastTransitionTime")) if scheduled.get("status") == "True" else None,
         disrupted=disrupted,
         deleting="deletionTimestamp" in meta,
-        unreachable=_unreachable(conditions),
+        unreachable=unreachable(conditions),
         stop_reason=annotations.get(STOP_ANNOTATION),
         containers=count_containers(spec),
         failed_before=_failed_before(status) if exit_code is None else None,
@@ -148,7 +148,7 @@ def _deadline_at(spec: PodSpec, status: PodStatus) -> float | None:
     return began + seconds if began is not None and seconds is not None else None
 
 
-def _unreachable(conditions: Mapping[str, Condition]) -> bool:
+def unreachable(conditions: Mapping[str, Condition]) -> bool:
     """The node controller marks pods of a silent node not ready, and leaves what the kubelet last said of the containers."""
     ready, containers = conditions.get("Ready") or {}, conditions.get("ContainersReady") or {}
     silent = ready.get("status") == "False" and containers.get("status") == "True"

@@ -20,6 +20,12 @@ STOP_FLOOR_ANNOTATION = "tidegate.dev/stopped-after"
 """On a pod that the operator stops: why. The stop outlives the operator, so its reason must too."""
 
 
+PoolKey = tuple[str, str]
+"""Namespace and name of a WorkerPool."""
+
+Worker = tuple[PoolKey, str]
+"""A worker of a WorkerPool, by the uid of its pod."""
+
 LATE_WRITE_SECONDS = 5.0
 """A POST that was not answered can't be carried out later than this: both sides give up after 4 s."""
 
@@ -47,6 +53,8 @@ class Plan:
     deadline: int | None = None
     ttl: int | None = None
     queue: str = DEFAULT_QUEUE
+    pool: str = ""
+    """WorkerPool that its attempts run in; empty: each has a pod of its own."""
 
     @classmethod
     def of(cls, resolved: TaskSpecBody) -> "Plan":
@@ -65,6 +73,7 @@ class Plan:
             deadline=bounded(resolved.get("deadlineSeconds"), low=1),
             ttl=bounded(resolved.get("ttlSecondsAfterFinished"), high=TTL_SECONDS_MAX),
             queue=as_text(resolved.get("queue")) or DEFAULT_QUEUE,
+            pool=as_text(resolved.get("pool")) or "",
         )
 
 
@@ -82,6 +91,8 @@ class StatusRecord:
     disruptions: int = 0
     ttl: int | None = None
     attempts: list[AttemptBody] = field(default_factory=list)
+    has_resolved_task: bool = False
+    """Whether the TaskSpec that its attempts follow is frozen in the status."""
 
     @classmethod
     def parse(cls, status: TaskRunStatusBody) -> "StatusRecord":
@@ -101,6 +112,7 @@ class StatusRecord:
             # Nothing is decided from the attempts of a finished run, and they are most of its weight. Another writer may
             # have put them out of order.
             attempts=attempts if len(attempts) < 2 else sorted(attempts, key=_number),
+            has_resolved_task="resolvedTask" in status,
         )
 
     def started(self, number: int) -> float | None:
@@ -144,6 +156,8 @@ class RunTracking:
     """When it began to wait in its queue's line."""
     starting: int = 0
     """The attempt that it was let in for and whose Job hasn't been seen; 0: none. It holds a slot meanwhile."""
+    worker: Worker | None = None
+    """The worker whose slot it was let in for, where it runs in a pool."""
     posted_at: float = 0.0
     """When that Job was last sent to the apiserver; 0: not yet."""
     in_doubt_since: float = 0.0
@@ -187,6 +201,8 @@ class RunRecord:
     dependency_timeout: int = 3600
     plan: Plan | None = None
     """How its attempts are treated, once the first has been made."""
+    inline_pool: str = ""
+    """WorkerPool that its inline task names."""
     has_schema: bool = False
     """Whether its inline task has a payloadSchema."""
     schedule: str | None = None
@@ -219,6 +235,7 @@ class RunRecord:
             start_deadline=bounded(spec.get("startDeadlineSeconds"), low=1),
             depends_on=tuple((d["name"], d.get("when") != "Finished") for d in spec.get("dependsOn") or ()),
             dependency_timeout=bounded_or(3600, spec.get("dependencyTimeoutSeconds")),
+            inline_pool=(spec.get("task") or {}).get("pool") or "",
             has_schema=bool((spec.get("task") or {}).get("payloadSchema")),
         )
         made.update(body, now=now)
@@ -263,7 +280,9 @@ class RunRecord:
     def take_status(self, meta: ObjectMeta, status: TaskRunStatusBody) -> None:
         """Take over a version's status."""
         self.version, self.generation = int(meta["resourceVersion"]), meta.get("generation", 1)
+        frozen = self.status.has_resolved_task  # a later write leaves it as it is
         self.status = StatusRecord.parse(status)
+        self.status.has_resolved_task |= frozen
 
 
 def _interned(text: str | None) -> str | None:

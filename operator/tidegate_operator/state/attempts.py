@@ -5,7 +5,7 @@ outlive their run here: a slot is held until every pod is terminal or gone, also
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import cast
+from typing import NamedTuple, cast
 
 from tidegate_api.bodies import TaskSpecBody
 from tidegate_api.job_names import job_name
@@ -26,12 +26,21 @@ from tidegate_operator.policies.outcome import UNKNOWN, is_over
 from tidegate_operator.records.attempt import AttemptRecord, PodRecord
 from tidegate_operator.records.faults import READING, Fault, Ref
 from tidegate_operator.records.parsing import attempt_number, parse_pod, pod_in_doubt, task_spec_of
-from tidegate_operator.records.run import LATE_WRITE_SECONDS, Cause, Plan, RunRecord
+from tidegate_operator.records.run import LATE_WRITE_SECONDS, Cause, Plan, RunRecord, Worker
 from tidegate_operator.state.quarantine import Quarantine
 
 KEPT_OF_ORPHANS = ("name", "namespace", "labels", "annotations", "ownerReferences")
 
 Uids = tuple[str, ...]
+
+
+class Slot(NamedTuple):
+    """What a run holds while something of it may run."""
+
+    namespace: str
+    queue: str
+    key: str
+    worker: Worker | None = None
 
 
 class AttemptIndex:
@@ -71,14 +80,14 @@ class AttemptIndex:
         """Every attempt."""
         return iter(list(self._by_job.values()))
 
-    def holder(self, run_uid: str) -> tuple[str, str, str] | None:
-        """(namespace, queue, concurrencyKey) of the slot that a run's Jobs and pods hold, or None when all of them are over."""
+    def holder(self, run_uid: str) -> Slot | None:
+        """The slot that a run's attempts and pods hold, or None when all of them are over."""
         for attempt in self.of(run_uid):
             if not self._is_over(attempt):
-                return attempt.namespace, attempt.plan.queue, attempt.key
+                return Slot(attempt.namespace, attempt.plan.queue, attempt.key, attempt.worker)
         for pod, meta in self._orphans.get(run_uid, {}).values():
             if not pod.terminal:
-                return meta["namespace"], queue_of(meta), _key_of(meta)
+                return Slot(meta["namespace"], queue_of(meta), _key_of(meta))
         return None
 
     def _is_over(self, attempt: AttemptRecord) -> bool:
@@ -110,7 +119,7 @@ class AttemptIndex:
             spec = task_spec_of(meta)
         # One that was edited into no spec at all still says by its label which queue's slot its pod holds.
         plan = Plan.of(spec) if spec is not None else Plan(queue=queue_of(meta))
-        plan = self._plans.setdefault(plan, plan)
+        plan = self.shared(plan)
         if known is not None:
             known.plan, known.plan_known, known.spec_hash = plan, True, spec_hash(spec) if spec is not None else None
             return (run_uid,)
@@ -161,6 +170,14 @@ class AttemptIndex:
             del orphans[pod.uid]
         if not orphans:
             self._orphans.pop(attempt.run_uid, None)
+
+    def by_job(self, uid: str) -> AttemptRecord | None:
+        """The attempt of a Job, or of what stands for one."""
+        return self._by_job.get(uid)
+
+    def shared(self, plan: Plan) -> Plan:
+        """Equal plans are one object."""
+        return self._plans.setdefault(plan, plan)
 
     # Pods
 

@@ -11,7 +11,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Final, cast
 
-from tidegate_api.bodies import QueueBody, ScheduleBody, TaskBody, TaskRunBody, TaskRunStatusBody, TaskSpecBody
+from tidegate_api.bodies import (
+    QueueBody,
+    ScheduleBody,
+    TaskBody,
+    TaskRunBody,
+    TaskRunStatusBody,
+    TaskSpecBody,
+    WorkerPoolBody,
+)
 from tidegate_api.names import Phase
 from tidegate_api.objects import KubeObject, ObjectMeta, PodBody
 from tidegate_api.ownership import controller_uid
@@ -26,18 +34,25 @@ from tidegate_operator.records.definitions import QueueRecord, ScheduleRecord, T
 from tidegate_operator.records.faults import READING, Fault, Ref
 from tidegate_operator.records.lenient import as_map, metadata_of
 from tidegate_operator.records.parsing import attempt_number
+from tidegate_operator.records.pool import PoolRecord
+from tidegate_operator.records.pool_parsing import handover_of
 from tidegate_operator.records.run import Plan, Projects, RunRecord
-from tidegate_operator.state.attempts import AttemptIndex, Uids, queue_of
+from tidegate_operator.state.attempts import AttemptIndex, Slot, Uids, queue_of
 from tidegate_operator.state.definition_index import DefinitionIndex, name_of
 from tidegate_operator.state.dependents import Dependents
-from tidegate_operator.state.keys import Key, queue_key, run_key, schedule_key
+from tidegate_operator.state.handovers import HandoverIndex
+from tidegate_operator.state.keys import Key, pool_key, queue_key, run_key, schedule_key
+from tidegate_operator.state.pool_index import PoolIndex
 from tidegate_operator.state.quarantine import Quarantine
 from tidegate_operator.state.run_tracker import RunTracker
 from tidegate_operator.state.schedule_index import ScheduleIndex
 
-KINDS: Final = frozenset({"taskruns", "tasks", "queues", "schedules", "jobs", "pods"})
+KINDS: Final = frozenset(
+    {"taskruns", "tasks", "queues", "schedules", "workerpools", "jobs", "pods", "deployments", "workers"}
+)
+"""What has to be listed before anything is decided: `workers` are the pods of pools, `pods` those of Jobs."""
 
-Record = RunRecord | TaskRecord | QueueRecord | ScheduleRecord
+Record = RunRecord | TaskRecord | QueueRecord | ScheduleRecord | PoolRecord
 
 
 class Cache:
@@ -55,6 +70,8 @@ class Cache:
         self.quarantine = quarantine if quarantine is not None else Quarantine(Metrics())
         self.attempts = AttemptIndex(self.runs, self.quarantine)
         self.admission = admission if admission is not None else Admission()
+        self.handovers = HandoverIndex(self.attempts, on_change=lambda uid: self._settled((uid,)))
+        self.pools = PoolIndex(self.admission.pools, on_change=lambda key: self.on_change(pool_key(*key)))
         self.dependents = Dependents()
         self.schedules = ScheduleIndex(on_change=lambda key: self.on_change(schedule_key(*key)))
         self.projects: Projects | None = None
@@ -89,6 +106,10 @@ class Cache:
                     self._put_queue(cast("QueueBody", body))
                 case "schedules":
                     self._changed(self.schedules.put(cast("ScheduleBody", body)))
+                case "workerpools":
+                    self.pools.put_pool(cast("WorkerPoolBody", body))
+                case "deployments" | "workers":
+                    self.pools.upserted(kind, body)
                 case "jobs":
                     self._put_job(body["metadata"], spec=None)
                 case "pods":
@@ -158,7 +179,7 @@ class Cache:
         now, meta, spec = self._clock(), body["metadata"], body["spec"]
         if not self._is_news(meta):
             return
-        uid, run = meta["uid"], self.runs.get(meta["uid"])
+        uid, run, status = meta["uid"], self.runs.get(meta["uid"]), body.get("status") or {}
         was = run.status.phase if run is not None else None
         if run is None or run.fault is not None:
             run = self.runs[uid] = RunRecord.parse(body, now=now)
@@ -170,7 +191,7 @@ class Cache:
         latest = self.attempts.latest(uid)
         # At the start all runs are read before any is decided on: their bodies together would be a great deal.
         run.tracked.body = body if fresh and latest is None and self.attempts.settled else None
-        self._took(run, meta, was)
+        self._took(run, meta, was, status)
 
     def _put_unreadable_run(self, meta: ObjectMeta, *, phase: Phase, fault: Fault) -> None:
         if not self._is_news(meta, again=True):
@@ -181,7 +202,7 @@ class Cache:
         run = RunRecord.unreadable(meta, phase=phase, fault=fault, now=self._clock())
         self.runs[run.uid] = run
         self._names[(run.namespace, run.name)] = run.uid
-        self._took(run, meta, known.status.phase if known is not None else None)
+        self._took(run, meta, known.status.phase if known is not None else None, {})
 
     def _is_news(self, meta: ObjectMeta, *, again: bool = False) -> bool:
         """Whether a TaskRun says more than its record. A record of another run that had the name is dropped.
@@ -208,11 +229,12 @@ class Cache:
             return  # the watch was faster, and may know more
         was = run.status.phase
         run.take_status(meta, status)
-        self._took(run, meta, was)
+        self._took(run, meta, was, status)
 
-    def _took(self, run: RunRecord, meta: ObjectMeta, was: Phase | None) -> None:
+    def _took(self, run: RunRecord, meta: ObjectMeta, was: Phase | None, status: TaskRunStatusBody) -> None:
         """What follows from a run's new state; `was`: its phase before, None for one never seen."""
         uid, ended = run.uid, run.status.phase.terminal
+        self._note_handover(run, status.get("resolvedTask"))
         latest = self.attempts.latest(uid)
         if latest is not None:
             run.plan, latest.recorded_start = latest.plan, run.status.started(latest.number)
@@ -239,7 +261,10 @@ class Cache:
         self.schedules.forget(run)
         self.dependents.forget(run)
         self.admission.withdraw(uid)
-        if run.tracked.starting and run.tracked.posted_at and not run.status.phase.terminal:
+        self.handovers.run_is_gone(uid)
+        # What is given to a worker is written into the run first: with the run gone, it never is.
+        sent = run.tracked.posted_at and run.tracked.worker is None
+        if run.tracked.starting and sent and not run.status.phase.terminal:
             self.attempts.add_unconfirmed(run, queue=queue_name(run, self.task_of(run)))
         self.attempts.retire(uid)
         self.settle(uid)
@@ -272,10 +297,12 @@ class Cache:
             run = None
         holder = self.attempts.holder(uid)
         if holder is None and run is not None and run.tracked.starting:
-            holder = (run.namespace, queue_name(run, self.task_of(run)), run.concurrency_key)
+            queue = queue_name(run, self.task_of(run))
+            holder = Slot(run.namespace, queue, run.concurrency_key, run.tracked.worker)
         if holder is not None:
-            namespace, queue, key = holder
-            self.admission.hold(uid, namespace=namespace, queue=queue, key=key)
+            self.admission.hold(
+                uid, namespace=holder.namespace, queue=holder.queue, key=holder.key, worker=holder.worker
+            )
             return
         self.admission.free(uid)
         if run is None:
@@ -327,6 +354,8 @@ class Cache:
             return list(self.runs.values())
         if kind == "schedules":
             return list(self.schedules.records.values())
+        if kind == "workerpools":
+            return list(self.pools.pools.values())
         return list(self._definitions.records(kind))
 
     def forget(self, kind: str, *, namespace: str, name: str, uid: str) -> None:
@@ -336,6 +365,12 @@ class Cache:
             self.drop_run(uid)
         elif kind == "schedules":
             self._changed(self.schedules.drop(namespace, name, uid=uid))
+        elif kind == "workerpools":
+            self.pools.drop_pool(namespace, name, uid=uid)
+        elif kind == "deployments":
+            self.pools.drop_deployment(uid)
+        elif kind == "workers":
+            self.pools.drop_worker(uid)
         elif kind == "tasks":
             self._definitions.drop_task(key, uid=uid)
         elif kind == "queues" and self._definitions.drop_queue(key, uid=uid):
@@ -360,11 +395,38 @@ class Cache:
             created = parse_time(meta["creationTimestamp"]) or now
             self.admission.started_before(meta["namespace"], queue_of(meta), created=created)
         marked = self.attempts.put_job(meta, now=now, spec=spec)
-        if run is not None and number is not None and number == run.tracked.starting:
-            run.tracked.starting, run.tracked.posted_at = 0, 0.0
+        if run is not None and number is not None:
+            self._is_started(run, number)
         if marked and (attempt := self.attempts.latest(uid)) is not None and run is not None:
             self._is_under_way(run, attempt)
         self._settled(marked)
+
+    def _note_handover(self, run: RunRecord, resolved: TaskSpecBody | None) -> None:
+        """The status may name an attempt that was given to a worker: it is under way from then on, for every leader."""
+        if resolved is not None and run.plan is None and run.status.attempts:
+            run.plan = self.attempts.shared(Plan.of(resolved))
+        last = run.status.attempts[-1] if run.status.attempts and not run.status.phase.terminal else None
+        handover = handover_of(last) if last is not None and not last.get("outcome") else None
+        if last is None or handover is None or self.handovers.find(handover.ident) is not None:
+            return
+        now = self._clock()
+        attempt = self.handovers.put(
+            handover,
+            run_uid=run.uid,
+            namespace=run.namespace,
+            number=last["number"],
+            plan=Plan.of(resolved) if resolved is not None else None,
+            key=run.concurrency_key,
+            started=parse_time(last.get("startedAt")) or now,
+            now=now,
+            spec_hash=last.get("specHash"),
+        )
+        self._is_started(run, last["number"])
+        self._is_under_way(run, attempt)
+
+    def _is_started(self, run: RunRecord, number: int) -> None:
+        if number == run.tracked.starting:
+            run.tracked.starting, run.tracked.posted_at, run.tracked.worker = 0, 0.0, None
 
     def add_attempt(self, attempt: AttemptRecord) -> None:
         """An attempt that is known only from its run's status."""

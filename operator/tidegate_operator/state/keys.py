@@ -19,6 +19,11 @@ def queue_key(namespace: str, name: str) -> Key:
     return ("queues", f"{namespace}/{name}")
 
 
+def pool_key(namespace: str, name: str) -> Key:
+    """A WorkerPool."""
+    return ("workerpools", f"{namespace}/{name}")
+
+
 def names_of(ident: str) -> tuple[str, str]:
     """Namespace and name of a key that isn't a run's."""
     namespace, _, name = ident.partition("/")

@@ -15,7 +15,17 @@ from tidegate_operator.metrics import Metrics
 from tidegate_operator.records.faults import Fault, Ref
 
 RETRY_SECONDS: Final = 300.0
-KINDS: Final = ("taskruns", "tasks", "queues", "schedules", "jobs", "pods")
+KINDS: Final = (
+    "taskruns",
+    "tasks",
+    "queues",
+    "schedules",
+    "workerpools",
+    "jobs",
+    "pods",
+    "deployments",
+    "workers",
+)
 
 
 class Quarantine:

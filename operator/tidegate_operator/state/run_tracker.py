@@ -7,7 +7,7 @@ from tidegate_api.bodies import TaskRunBody
 from tidegate_operator.policies.decision import queue_name
 from tidegate_operator.queueing.admission import Admission
 from tidegate_operator.records.definitions import TaskRecord
-from tidegate_operator.records.run import Cause, RunRecord
+from tidegate_operator.records.run import Cause, RunRecord, Worker
 
 
 class RunTracker:
@@ -23,8 +23,9 @@ class RunTracker:
     ) -> None:
         self._admission, self._task_of, self._settle, self._clock = admission, task_of, settle, clock
 
-    def starts(self, run: RunRecord, number: int) -> None:
-        """The run's turn has come: it holds its slot, and attempt `number` is to be made."""
+    def starts(self, run: RunRecord, number: int, *, worker: Worker | None = None) -> None:
+        """The run's turn has come: it holds its slot, and attempt `number` is to be made. `worker`: which one is to have it."""
+        run.tracked.worker = worker
         run.tracked.starting, run.tracked.posted_at, run.tracked.refused, run.tracked.in_doubt_since = (
             number,
             0.0,
@@ -40,7 +41,7 @@ class RunTracker:
         """The run was let in and did not start: its slot is free, and so is its share of the rate."""
         if number == 1:
             self._admission.refund(run.namespace, queue_name(run, self._task_of(run)), self._clock())
-        run.tracked.starting, run.tracked.posted_at = 0, 0.0
+        run.tracked.starting, run.tracked.posted_at, run.tracked.worker = 0, 0.0, None
         self._settle(run.uid)
 
     def in_doubt_since(self, run: RunRecord) -> float:

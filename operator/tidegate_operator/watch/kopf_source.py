@@ -1,4 +1,4 @@
-"""The only module that knows kopf: it gives us the watches and re-lists of our own four kinds, and nothing else.
+"""The only module that knows kopf: it gives us the watches and re-lists of our own kinds, and nothing else.
 
 Only `on.event` handlers: every other kind of handler makes kopf write to the objects, and an index makes each object wake
 every waiter. Storages that store nothing spare it the computing of a diff base for every event.
@@ -22,7 +22,7 @@ from tidegate_operator.kube.own_writes import OwnWrites, without_echoes
 from tidegate_operator.metrics import Metrics
 from tidegate_operator.state.cache import Cache
 
-KINDS: Final = ("taskruns", "tasks", "queues", "schedules")
+KINDS: Final = ("taskruns", "tasks", "queues", "schedules", "workerpools")
 KOPF: Final = Path(kopf.__file__).parent
 FAREWELLS: Final = 5
 FAREWELL_SECONDS: Final = 1.0

@@ -27,7 +27,7 @@ METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s
 RUNNING: Final = "status.phase!=Pending,status.phase!=Succeeded,status.phase!=Failed"
 OURS: Final = {"labelSelector": f"{MANAGED_BY_LABEL}={MANAGED_BY}"}
 # What a run refers to comes first, so that no run is judged by a Task that only wasn't read yet.
-OWN_KINDS: Final = ("tasks", "queues", "schedules", "taskruns")
+OWN_KINDS: Final = ("workerpools", "tasks", "queues", "schedules", "taskruns")
 RETRY_SECONDS: Final = 1.0
 BROKEN_SECONDS: Final = 30.0
 GIVE_BACK_SECONDS: Final = 3.0
@@ -155,7 +155,7 @@ class Sweeper:
 
     async def _list_jobs(self) -> None:
         seen: set[str] = set()
-        started = {a.job_uid for a in self._cache.attempts.all()}
+        started = {a.job_uid for a in self._cache.attempts.all() if a.handover is None}
         for path in self._paths("/apis/batch/v1", "jobs"):
             async for items, _ in self._client.pages(
                 path, KubeObject, resource="jobs", params=OURS, accept=METADATA_LIST

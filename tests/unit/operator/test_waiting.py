@@ -156,7 +156,7 @@ def test_why_has_the_clusters_words_too() -> None:
     said = a_run_record(phase=Phase.FAILED, reason="Error", status=StatusRecord(Phase.FAILED, "Error", "exit code 1"))
     assert explain(said, DecisionContext(), NOW) == Cause("Error", "exit code 1")
     assert explain(a_run_record(), DecisionContext(), NOW) == Cause("Pending", "")
-    starting = Cause("Scheduling", "its turn has come: its Job is being created")
+    starting = Cause("Scheduling", "its turn has come: it is being started")
     assert explain(a_run_record(starting=1), DecisionContext(), NOW) == starting
     not_yet = Cause("Scheduling", "its pod has not started yet")
     assert explain(a_run_record(), DecisionContext(attempt=an_attempt().built), NOW) == not_yet

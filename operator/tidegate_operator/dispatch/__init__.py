@@ -1,0 +1,1 @@
+"""Connections of pool workers to the leader: who is there, and what travels."""
