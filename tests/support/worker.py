@@ -151,6 +151,7 @@ class FakeLeader:
         """The next connection, before TLS."""
         connection, _ = self._server.accept()
         connection.settimeout(SECONDS)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection
 
     def accept(self) -> Session:

@@ -11,6 +11,7 @@ from typing import Mapping, Optional
 
 from tidegate.worker.protocol import Start
 
+TEMPORARY = "tmp"
 _OF_SOME_RUNS = ("TIDEGATE_API_URL", "TIDEGATE_TIMEOUT_SECONDS", "TIDEGATE_TOKEN_FILE")
 _REFERENCE = re.compile(r"\$(\$|\(([^)]*)\))")
 
@@ -30,7 +31,7 @@ def for_run(
     base: Mapping[str, str], start: Start, *, pool: str, directory: str, api_url: Optional[str], has_token: bool
 ) -> dict[str, str]:
     """All variables of a run. ``directory`` is its own."""
-    result = {**base, "TMPDIR": f"{directory}/tmp"}
+    result = {**base, "TMPDIR": f"{directory}/{TEMPORARY}"}
     own = {
         "TIDEGATE_RUN": start.run.name,
         "TIDEGATE_RUN_UID": start.run.uid,

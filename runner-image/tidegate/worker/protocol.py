@@ -158,7 +158,9 @@ def parse(line: bytes) -> Optional[Message]:
             return RunToken(_handover(body), _text(body, "token"))
     except Refused as error:
         raise ProtocolError(f"{kind}: {error}") from None
-    return {"drain": Drain(), "ping": Ping()}.get(kind)
+    if kind == "drain":
+        return Drain()
+    return Ping() if kind == "ping" else None
 
 
 def encode(kind: str, **fields: object) -> bytes:
