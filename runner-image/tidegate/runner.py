@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from typing import Iterator, Mapping, Optional
+from typing import Callable, Iterator, Mapping, Optional
 
 from tidegate import streams
 from tidegate.arguments import bind
@@ -29,7 +29,9 @@ TERMINATED = 143
 class Attempt:
     """An attempt of a run, in the process that is for it alone."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, on_start: Optional[Callable[[], object]] = None) -> None:
+        self._on_start = on_start
+        """Called when the function is about to be."""
         self._task: Optional[AnyTask] = None
         self._interruption = Interruption()
         self._ending = Ending(self._interruption)
@@ -50,7 +52,7 @@ class Attempt:
         try:
             here = slot.current_or_detached()
             self._task = load(entrypoint)
-            value = perform(self._task, _payload(), interruption=self._interruption)
+            value = perform(self._task, _payload(), interruption=self._interruption, on_start=self._on_start)
             if self._interruption.in_child:
                 return 0
             _keep(_stored(here, encode(value)))
@@ -90,9 +92,17 @@ class Attempt:
         return _fail("terminated by SIGTERM", TERMINATED)
 
 
-def perform(task: AnyTask, payload: Mapping[str, object], *, interruption: Optional[Interruption] = None) -> object:
+def perform(
+    task: AnyTask,
+    payload: Mapping[str, object],
+    *,
+    interruption: Optional[Interruption] = None,
+    on_start: Optional[Callable[[], object]] = None,
+) -> object:
     """Call the task with what the payload says, its start hooks first."""
     args, kwargs = bind(task.function, payload)
+    if on_start is not None:
+        on_start()
     for hook in task.start_hooks:
         call(hook, interruption=interruption)
     return call(task.function, args, kwargs, interruption=interruption)

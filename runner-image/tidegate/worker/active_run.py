@@ -1,0 +1,199 @@
+"""One run in the worker's main process: what it was given, the ends of its pipes, its clocks, and how it ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+from typing import Callable, NamedTuple, Optional
+
+from tidegate.worker import messages, processes
+from tidegate.worker.lifecycle import Lifecycle, Step
+from tidegate.worker.log import Stream, Turns
+from tidegate.worker.loop import Loop
+from tidegate.worker.messages import Garbage
+from tidegate.worker.output import Tail, head_of
+from tidegate.worker.protocol import Start
+
+KILLED = -9
+
+
+class Pipes(NamedTuple):
+    """The descriptors of a run: those that stay here, and those that the zygote gets."""
+
+    out: int
+    err: int
+    control: socket.socket
+    started: int
+    given: list[int]
+
+
+class ActiveRun:
+    """A run that holds a slot."""
+
+    def __init__(self, start: Start, directory: str, lifecycle: Lifecycle, *, loop: Loop, turns: Turns) -> None:
+        self.start, self.directory, self.lifecycle = start, directory, lifecycle
+        self._loop, self._turns = loop, turns
+        self._tail = Tail()
+        self._streams: list[Stream] = []
+        self._control: Optional[socket.socket] = None
+        self._started: Optional[int] = None
+        self._subreaper: Optional[processes.Process] = None
+        self._lost = False
+        """Whether the subreaper is gone without a report."""
+        self.told = False
+        """Whether its start was reported."""
+        self.forking = False
+        """Whether the zygote was asked and has not answered."""
+        self.problem = ""
+        """Why there is no process."""
+        self.status: Optional[int] = None
+        """How its process ended: an exit code, or a signal as a negative number."""
+        self.ended: Optional[float] = None
+        """When that was known."""
+
+    @property
+    def subreaper(self) -> int:
+        """The pid of the subreaper, 0 when there is none."""
+        return self._subreaper.pid if self._subreaper is not None else 0
+
+    def open(self, spec: int, changed: Callable[[ActiveRun], None], clock: Callable[[], float]) -> list[int]:
+        """Make the pipes, and watch them; the descriptors for the zygote."""
+        pipes = _pipes(spec)
+        self._control, self._started = pipes.control, pipes.started
+        head = head_of(self.start.run, self.start.handover)
+        self._streams = [
+            Stream(descriptor, head, name, self._tail)
+            for descriptor, name in ((pipes.out, "stdout"), (pipes.err, "stderr"))
+        ]
+        for stream in self._streams:
+            self._turns.add(stream)
+
+        def on_control() -> None:
+            self._read_control(clock())
+            changed(self)
+
+        def on_started() -> None:
+            self._read_started(clock())
+            changed(self)
+
+        self._loop.watch_reading(pipes.control.fileno(), on_control)
+        self._loop.watch_reading(pipes.started, on_started)
+        return pipes.given
+
+    def forked(self, pid: int) -> None:
+        """The zygote has made its subreaper."""
+        self.forking = False
+        self._subreaper = processes.read_process(pid)
+
+    def failed(self, why: str, now: float) -> None:
+        """There is no process."""
+        self.forking, self.problem = False, why
+        self._end(1, now)
+
+    def do(self, step: Step) -> None:
+        """Stop it."""
+        if step is Step.ABANDON:
+            self._kill_subreaper()
+        elif self._control is not None:
+            with contextlib.suppress(OSError):  # gone or stuck: what comes next is harder
+                self._control.send(messages.TERMINATE if step is Step.TERMINATE else messages.KILL)
+
+    def look_for_loss(self, orphans: Callable[[], bool], now: float) -> bool:
+        """When the subreaper was killed: end once no process is left; whether to look again."""
+        if not self._lost or self.status is not None:
+            return False
+        if self.forking:
+            return True
+        if self._subreaper_lives():
+            return True  # its children have not become ours yet
+        self._subreaper = None
+        if orphans():
+            return True
+        self._end(KILLED, now)
+        return False
+
+    def finish_output(self) -> str:
+        """Take what it has left in its pipes; the end of all that it has written."""
+        self._turns.finish(self._streams, head_of(self.start.run, self.start.handover))
+        return self._tail.text()
+
+    def _read_control(self, now: float) -> None:
+        assert self._control is not None
+        try:
+            data = self._control.recv(messages.MOST_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        try:
+            if data:
+                self._read_started(now)
+                self._end(messages.decode_status(data), now)
+                return
+        except Garbage:
+            self._kill_subreaper()
+        self._close_control()
+        self._lost = True
+
+    def _read_started(self, now: float) -> None:
+        if self._started is None:
+            return
+        try:
+            data = os.read(self._started, 1)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if data:
+            self.lifecycle.start(now)
+        self._close_started()
+
+    def _end(self, status: int, now: float) -> None:
+        if self.status is None:
+            self.status, self.ended = status, now
+        self._close_control()
+        self._close_started()
+
+    def _kill_subreaper(self) -> None:
+        if self._subreaper is not None and self._subreaper_lives():
+            with contextlib.suppress(OSError):
+                os.kill(self._subreaper.pid, signal.SIGKILL)
+
+    def _subreaper_lives(self) -> bool:
+        known = self._subreaper
+        found = None if known is None else processes.read_process(known.pid)
+        return known is not None and found is not None and found.started == known.started and not found.over
+
+    def _close_control(self) -> None:
+        if self._control is not None:
+            self._loop.forget(self._control.fileno())
+            self._control.close()
+            self._control = None
+
+    def _close_started(self) -> None:
+        if self._started is not None:
+            self._loop.forget(self._started)
+            os.close(self._started)
+            self._started = None
+
+
+def _pipes(spec: int) -> Pipes:
+    opened: list[int] = [spec]
+    try:
+        out, out_end = os.pipe()
+        opened += [out, out_end]
+        err, err_end = os.pipe()
+        opened += [err, err_end]
+        started, started_end = os.pipe()
+        opened += [started, started_end]
+        control, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    except OSError:
+        for descriptor in opened:
+            os.close(descriptor)
+        raise
+    control.setblocking(False)
+    for descriptor in (out, err, started):
+        os.set_blocking(descriptor, False)
+    return Pipes(out, err, control, started, [spec, out_end, err_end, its.detach(), started_end])

@@ -1,0 +1,91 @@
+"""What the worker's own processes say to each other, over sockets that keep messages apart. Pure.
+
+worker → zygote: ``Request`` with descriptors. zygote → worker: ``Report``. worker → subreaper: ``TERMINATE`` or ``KILL``.
+subreaper → worker: how the run's process ended. A message that isn't one of these is garbage, and said to be.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import NamedTuple, Optional
+
+MOST_BYTES = 8 * 1024
+TERMINATE, KILL = b"terminate", b"kill"
+RUN, REMOVE, RESOLVE, PING = "run", "remove", "resolve", "ping"
+"""Requests: fork a run (its descriptors: ``RunDescriptors``), remove a directory, look up a host (a pipe), answer."""
+IMPORTING, READY, FAILED, FORKED, UNFORKED, PONG = "importing", "ready", "failed", "forked", "unforked", "pong"
+"""Reports: of the imports, of a run (with its subreaper, or why there is none), the answer."""
+RUN_DESCRIPTORS = 5
+"""The specification, standard output, standard error, the subreaper's socket, the pipe for the function's start."""
+
+
+class Garbage(Exception):
+    """A message that nothing of the worker's has sent."""
+
+
+class Note(NamedTuple):
+    """A request or a report."""
+
+    kind: str
+    subject: str = ""
+    """A hand-over, a path, a host or a module."""
+    number: int = 0
+    text: str = ""
+
+
+class RunSpec(NamedTuple):
+    """What a run's process needs to know, in a file without a name."""
+
+    entrypoint: str
+    directory: str
+    env: dict[str, str]
+    memory: Optional[int]
+
+
+def encode(note: Note) -> bytes:
+    """A message."""
+    return json.dumps(note).encode()
+
+
+def decode(data: bytes) -> Note:
+    """What a message says. Garbage where it says nothing."""
+    try:
+        kind, subject, number, text = json.loads(data)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise Garbage(repr(data[:100])) from error
+    if not (isinstance(kind, str) and isinstance(subject, str) and type(number) is int and isinstance(text, str)):
+        raise Garbage(repr(data[:100]))
+    return Note(kind, subject, number, text)
+
+
+def encode_status(status: int) -> bytes:
+    """How a process ended, as ``waitpid`` says it."""
+    return b"%d" % status
+
+
+def decode_status(data: bytes) -> int:
+    """An exit code, or a signal as a negative number."""
+    try:
+        status = int(data)
+        if not (os.WIFEXITED(status) or os.WIFSIGNALED(status)):
+            raise Garbage(repr(data[:100]))
+        return os.waitstatus_to_exitcode(status)
+    except (ValueError, OverflowError) as error:
+        raise Garbage(repr(data[:100])) from error
+
+
+def write_spec(spec: RunSpec) -> int:
+    """The specification as a file without a name; its descriptor."""
+    descriptor = os.memfd_create("run")
+    with open(descriptor, "wb", closefd=False) as file:
+        file.write(json.dumps(spec).encode())
+    return descriptor
+
+
+def read_spec(descriptor: int) -> RunSpec:
+    """The specification that a descriptor has."""
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    with open(descriptor, "rb", closefd=False) as file:
+        entrypoint, directory, env, memory = json.loads(file.read())
+    return RunSpec(entrypoint, directory, env, memory)

@@ -1,0 +1,237 @@
+"""The runs of a worker, and the outcomes that no leader has stored yet."""
+
+from __future__ import annotations
+
+import base64
+import os
+from typing import Callable, NamedTuple, Optional
+
+from tidegate.worker import directories, environment, messages
+from tidegate.worker.active_run import ActiveRun
+from tidegate.worker.lifecycle import Lifecycle
+from tidegate.worker.log import Log, Turns
+from tidegate.worker.loop import Loop
+from tidegate.worker.messages import Note, RunSpec
+from tidegate.worker.protocol import Json, RunToken, Start, encode, encode_outcome
+from tidegate.worker.settings import Settings
+from tidegate.worker.zygote_process import ZygoteProcess
+
+LOOK_AGAIN_SECONDS = 0.01
+"""While processes of a killed subreaper are still there, or what a run has left can't be kept yet."""
+
+
+class Outcome(NamedTuple):
+    """How a run ended."""
+
+    fields: Json
+    """Of ``ended``, but for the age."""
+    at: float
+
+
+class Slots:
+    """Runs and outcomes. ``tell`` sends a line to the leader, if there is one; what it misses is said again to the next."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        base: dict[str, str],
+        *,
+        zygote: ZygoteProcess,
+        loop: Loop,
+        log: Log,
+        turns: Turns,
+        clock: Callable[[], float],
+        tell: Callable[[bytes], None],
+        orphans: Callable[[], bool],
+    ) -> None:
+        self._settings, self._base = settings, base
+        self._zygote, self._loop, self._log, self._turns = zygote, loop, log, turns
+        self._clock, self._tell, self._orphans = clock, tell, orphans
+        self._runs: dict[str, ActiveRun] = {}
+        self._outcomes: dict[str, Outcome] = {}
+        self.draining = False
+        """Whether no more runs are taken."""
+
+    @property
+    def busy(self) -> int:
+        """How many runs there are."""
+        return len(self._runs)
+
+    @property
+    def unwritten(self) -> int:
+        """How many outcomes are kept."""
+        return len(self._outcomes)
+
+    def subreapers(self) -> set[int]:
+        """The pids of all subreapers."""
+        return {run.subreaper for run in self._runs.values() if run.subreaper}
+
+    def greeting(self) -> list[bytes]:
+        """What a new leader has to know."""
+        now = self._clock()
+        lines = [encode("held", handover=run.start.handover, run=run.start.run.echo) for run in self._runs.values()]
+        lines += [_encoded(outcome, now) for outcome in self._outcomes.values()]
+        lines.append(encode("ready"))
+        return lines + [_started(run, now) for run in self._runs.values() if run.lifecycle.started is not None]
+
+    def take(self, start: Start) -> None:
+        """Run something, or refuse it."""
+        problem = self._refusal(start.handover)
+        if problem is not None:
+            self.refuse(start.handover, problem)
+            return
+        now = self._clock()
+        lifecycle = Lifecycle(
+            received=now,
+            timeout=start.timeout,
+            start_timeout=start.start_timeout,
+            deadline=start.deadline,
+            grace=start.grace,
+        )
+        directory = os.path.join(self._settings.directory, start.handover)
+        run = ActiveRun(start, directory, lifecycle, loop=self._loop, turns=self._turns)
+        self._runs[start.handover] = run
+        try:
+            self._hand_on(run)
+        except OSError as error:
+            self._cannot_start(run, str(error))
+
+    def refuse(self, handover: str, problem: str) -> None:
+        """Say that a run isn't taken."""
+        self._log.event("warning", "a run is refused", handover=handover, message=problem)
+        self._tell(encode("refused", handover=handover, message=problem))
+
+    def stop(self, handover: str, why: str) -> None:
+        """Have a run stopped."""
+        run = self._runs.get(handover)
+        if run is not None:
+            run.lifecycle.stop(why, self._clock())
+
+    def stop_all(self, why: str) -> None:
+        """Have all runs stopped."""
+        for handover in self._runs:
+            self.stop(handover, why)
+
+    def forget(self, handover: str) -> None:
+        """An outcome is stored."""
+        self._outcomes.pop(handover, None)
+
+    def renew_token(self, message: RunToken) -> None:
+        """A run has a new token."""
+        run = self._runs.get(message.handover)
+        if run is not None:
+            try:
+                directories.replace_token(run.directory, message.token)
+            except OSError as error:
+                self._log.event(
+                    "warning", "a run's token can't be renewed", handover=message.handover, message=str(error)
+                )
+
+    def noted(self, note: Note) -> None:
+        """The zygote has answered."""
+        run = self._runs.get(note.subject)
+        if run is None:
+            return
+        if note.kind == messages.FORKED:
+            run.forked(note.number)
+        elif note.kind == messages.UNFORKED:
+            self._cannot_start(run, note.text)
+
+    def zygote_is_gone(self) -> None:
+        """Nothing is forked any more, and what was being forked is an orphan."""
+        for run in self._runs.values():
+            run.forking = False
+
+    def tick(self) -> Optional[float]:
+        """Do what is due; when to look again."""
+        now = self._clock()
+        looks: list[float] = []
+        for run in list(self._runs.values()):
+            step = run.lifecycle.due(now) if run.status is None else None
+            while step is not None:
+                run.do(step)
+                step = run.lifecycle.due(now)
+            if run.look_for_loss(self._orphans, now):
+                looks.append(now + LOOK_AGAIN_SECONDS)
+            if run.status is not None:
+                if self._turns.takes_more:
+                    self._end(run)
+                else:
+                    looks.append(now + LOOK_AGAIN_SECONDS)
+            else:
+                next_look = run.lifecycle.next_look()
+                looks += [] if next_look is None else [next_look]
+        return min(looks, default=None)
+
+    def _refusal(self, handover: str) -> Optional[str]:
+        if handover in self._runs or handover in self._outcomes:
+            return "this hand-over is known"
+        if self.draining:
+            return "the worker is draining"
+        if not self._zygote.alive:
+            return "the worker has no zygote"
+        if len(self._runs) >= self._settings.slots:
+            return "no slot is free"
+        if len(self._runs) + len(self._outcomes) >= 2 * self._settings.slots:
+            return "too many outcomes are not written"
+        return None
+
+    def _hand_on(self, run: ActiveRun) -> None:
+        start = run.start
+        directories.create(run.directory, start.payload, start.token)
+        env = environment.for_run(
+            self._base,
+            start,
+            pool=self._settings.pool,
+            directory=run.directory,
+            api_url=self._settings.api_url,
+            has_token=start.token is not None,
+        )
+        spec = messages.write_spec(RunSpec(start.entrypoint, run.directory, env, self._settings.memory_per_run))
+        given = run.open(spec, self._changed, self._clock)
+        run.forking = True
+        self._zygote.ask(Note(messages.RUN, start.handover), given)
+
+    def _cannot_start(self, run: ActiveRun, why: str) -> None:
+        self._log.event("error", "a run can't be started", handover=run.start.handover, message=why)
+        run.failed(f"the worker can't start the run: {why}", self._clock())
+
+    def _changed(self, run: ActiveRun) -> None:
+        """A pipe of a run has said something."""
+        if run.lifecycle.started is not None and not run.told:
+            run.told = True
+            self._tell(_started(run, self._clock()))
+
+    def _end(self, run: ActiveRun) -> None:
+        assert run.status is not None
+        assert run.ended is not None
+        handover = run.start.handover
+        output = run.finish_output()
+        result = directories.read_result(run.directory)
+        if not directories.remove_if_small(run.directory) and self._zygote.alive:
+            self._zygote.ask(Note(messages.REMOVE, run.directory))
+        fields: dict[str, object] = {
+            "handover": handover,
+            "run": run.start.run.echo,
+            "exitCode": run.status if run.status >= 0 else None,
+            "signal": -run.status if run.status < 0 else None,
+            "stopped": run.lifecycle.stopped,
+            "tooLarge": result.too_large,
+            "output": output,
+            "ran": run.lifecycle.ran(run.ended),
+        }
+        data = result.data or run.problem.encode()
+        if data:
+            fields["result"] = base64.b64encode(data).decode()
+        del self._runs[handover]
+        self._outcomes[handover] = Outcome(fields, run.ended)
+        self._tell(_encoded(self._outcomes[handover], self._clock()))
+
+
+def _started(run: ActiveRun, now: float) -> bytes:
+    assert run.lifecycle.started is not None
+    return encode("started", handover=run.start.handover, age=max(0.0, now - run.lifecycle.started))
+
+
+def _encoded(outcome: Outcome, now: float) -> bytes:
+    return encode_outcome({**outcome.fields, "age": max(0.0, now - outcome.at)})
