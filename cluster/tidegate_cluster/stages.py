@@ -26,6 +26,7 @@ conditions:
 - {type: Ready, status: "True", lastTransitionTime: {{ Now | Quote }}}
 - {type: ContainersReady, status: "True", lastTransitionTime: {{ Now | Quote }}}
 containerStatuses:
+{{ $uid := .metadata.uid }}
 {{ range .spec.containers }}
 - name: {{ .name | Quote }}
   image: {{ .image | Quote }}
@@ -33,6 +34,7 @@ containerStatuses:
   ready: true
   started: true
   restartCount: 0
+  containerID: fake://{{ $uid }}{{ .name }}
   state: {running: {startedAt: {{ Now | Quote }}}}
 {{ end }}
 hostIP: {{ NodeIPWith .spec.nodeName | Quote }}

@@ -72,8 +72,10 @@ def _moment(seconds: float) -> datetime:
 
 
 def format_duration(seconds: float) -> str:
-    """Go's syntax: 12.3s, 4m10s, 1h0m5s. Negative ones are zero: a duration is never negative."""
+    """Go's syntax: 18ms, 12.3s, 4m10s, 1h0m5s. Negative ones are zero: a duration is never negative."""
     seconds = max(0.0, seconds)
+    if 0 < (milliseconds := round(seconds * 1000)) < 1000:
+        return f"{milliseconds}ms"
     if seconds < 60:
         return f"{round(seconds, 1):g}s"
     minutes, rest = divmod(round(seconds), 60)

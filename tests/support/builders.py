@@ -52,6 +52,11 @@ class RunBuilder:
         self._spec["retry"] = {**self._spec.get("retry", {}), **fields}
         return self
 
+    def warm(self, entrypoint: str, *, pool: str = "warm") -> Self:
+        """A function in a WorkerPool as the inline task."""
+        self._task = {"pool": pool, "entrypoint": entrypoint}
+        return self
+
     def payload(self, **fields: Any) -> Self:
         """The payload."""
         self._spec["payload"] = fields
@@ -71,6 +76,16 @@ class RunBuilder:
         """The manifest."""
         spec = {**({"task": self._task} if self._task is not None else {}), **self._spec}
         return {"apiVersion": API_VERSION, "kind": "TaskRun", "metadata": self._meta, "spec": spec}
+
+
+def a_pool(name: str = "warm", **spec: Any) -> Json:
+    """A WorkerPool."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "WorkerPool",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {"image": "runner", **spec},
+    }
 
 
 def a_run(name: str) -> RunBuilder:

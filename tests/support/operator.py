@@ -33,7 +33,7 @@ def install_crds(plane: ControlPlane) -> None:
 def wait_served(plane: ControlPlane) -> None:
     """Until our kinds can be listed: established, or just started, an apiserver may still answer "initializing"."""
     api = Cluster.connect(plane.kubeconfig())
-    for kind in ("taskruns", "tasks", "queues", "schedules"):
+    for kind in ("taskruns", "tasks", "queues", "schedules", "workerpools"):
         wait_until(partial(_listable, api, kind), what=f"{kind} to be served")
 
 
@@ -180,12 +180,15 @@ KINDS = {
     "Task": "tasks.tidegate.dev",
     "Queue": "queues.tidegate.dev",
     "Schedule": "schedules.tidegate.dev",
+    "WorkerPool": "workerpools.tidegate.dev",
 }
 PATHS = {
     "taskruns.tidegate.dev": "/apis/tidegate.dev/v1alpha1",
     "tasks.tidegate.dev": "/apis/tidegate.dev/v1alpha1",
     "queues.tidegate.dev": "/apis/tidegate.dev/v1alpha1",
     "schedules.tidegate.dev": "/apis/tidegate.dev/v1alpha1",
+    "workerpools.tidegate.dev": "/apis/tidegate.dev/v1alpha1",
+    "deployments": "/apis/apps/v1",
     "jobs": "/apis/batch/v1",
     "pods": "/api/v1",
     "events": "/api/v1",

@@ -81,7 +81,7 @@ class DispatchService:
             port=self._settings.dispatch_port,
         ) as server:
             self._server = server
-            self._log.info("dispatch port", port=server.port)
+            self._log.info("dispatch port is open", dispatch_port=server.port)
             while True:
                 await asyncio.sleep(REREAD_SECONDS)
                 if (certificate := await self._read()) is not None:

@@ -164,7 +164,7 @@ class PoolExecutor:
             "task": (spec.get("taskRef") or {}).get("name") or "",
             "entrypoint": resolved.get("entrypoint") or "",
             "maxAttempts": (resolved.get("retry") or {}).get("maxAttempts", 3),
-            "env": [[e["name"], e.get("value") or ""] for e in resolved.get("env") or []],
+            "env": {e["name"]: e.get("value") or "" for e in resolved.get("env") or []},
             "payload": spec.get("payload") or {},
             "timeout": timeout,
             "startTimeout": bounded_or(300, resolved.get("startTimeoutSeconds"), low=1),

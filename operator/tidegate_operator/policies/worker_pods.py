@@ -8,6 +8,11 @@ from tidegate_operator.records.lenient import bounded_or
 from tidegate_operator.records.pool import DeploymentRecord, PoolRecord, WorkerPodRecord
 from tidegate_operator.records.run import Cause
 
+CREATE_SECONDS = 10.0
+"""From the making of a container's first process to the start of the container, on a busy node."""
+REPORT_SECONDS = 1.2
+"""The node reports whole seconds."""
+
 NO_REPLICAS = Cause(Reason.POOL_NOT_READY, "it has 0 replicas")
 
 
@@ -35,11 +40,7 @@ def is_same_instance(pod: WorkerPodRecord, *, started: float) -> bool:
     still name the one before.
     """
     known = pod.container_started
-    return pod.container is not None and known is not None and -1.0 <= started - known <= START_SECONDS
-
-
-START_SECONDS = 3.0
-"""From the start of a container, as its node reports it, to that of Python in it, on a busy node."""
+    return pod.container is not None and known is not None and -CREATE_SECONDS <= started - known <= REPORT_SECONDS
 
 
 def pool_trouble(

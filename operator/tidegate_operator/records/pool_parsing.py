@@ -75,7 +75,7 @@ def parse_worker_pod(body: PodBody) -> WorkerPodRecord:
 
 def instance_of(container_id: str | None) -> str | None:
     """A container instance by the beginning of its id, as hand-overs carry it; None where there is no id."""
-    ident = (container_id or "").rpartition("//")[2]
+    ident = "".join(c for c in (container_id or "").rpartition("//")[2] if c.isalnum())
     return ident[:12] or None
 
 

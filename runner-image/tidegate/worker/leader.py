@@ -6,7 +6,7 @@ import os
 import random
 from typing import Callable, Optional
 
-from tidegate.worker import protocol
+from tidegate.worker import processes, protocol
 from tidegate.worker.connection import Connection, ConnectionLost
 from tidegate.worker.log import Log
 from tidegate.worker.loop import Loop
@@ -45,6 +45,7 @@ class Leader:
         self._settings, self._slots, self._resolver = settings, slots, resolver
         self._loop, self._log, self._clock = loop, log, clock
         self._secret, self._instance = os.urandom(16).hex(), os.urandom(8).hex()
+        self._started = processes.started_at(os.getpid())
         self._connection: Optional[Connection] = None
         self._next_try, self._delay = clock(), FIRST_DELAY_SECONDS
         self._silent_at = self._token_at = 0.0
@@ -108,6 +109,7 @@ class Leader:
                 instance=self._instance,
                 slots=self._settings.slots,
                 draining=self._slots.draining,
+                started=self._started,
             )
             if len(hello) > protocol.MOST_HELLO_BYTES:
                 raise ConnectionLost("the token is too long")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
 from typing import Collection, NamedTuple, Optional
 
 
@@ -38,6 +39,19 @@ def read_process(pid: int) -> Optional[Process]:
         return Process(pid, fields[0].decode(), int(fields[1]), int(fields[2]), int(fields[19]))
     except (OSError, ValueError, IndexError):
         return None
+
+
+def started_at(pid: int) -> float:
+    """When a process was started, by this node's clock: seconds since the epoch. 0 for one that is gone.
+
+    The operator compares it with what the node reports of the container: the status of one that was restarted just now may still
+    name the container before.
+    """
+    process = read_process(pid)
+    if process is None:
+        return 0.0
+    age = time.clock_gettime(time.CLOCK_BOOTTIME) - process.started / os.sysconf("SC_CLK_TCK")
+    return time.time() - age
 
 
 def children_by_parent() -> dict[int, list[Process]]:
