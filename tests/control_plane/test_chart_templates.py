@@ -86,7 +86,9 @@ def test_what_pods_call_is_a_service_of_its_own_that_no_ingress_leads_to() -> No
     }
     assert rules["http"] == [{"ipBlock": {"cidr": "10.0.0.0/8"}}]
     of_runs = {"matchLabels": {"app.kubernetes.io/managed-by": "tidegate"}}
-    assert rules["internal"] == [{"namespaceSelector": {}, "podSelector": of_runs}]
+    of_pools = {"matchExpressions": [{"key": "tidegate.dev/pool", "operator": "Exists"}]}
+    anywhere = [{"namespaceSelector": {}, "podSelector": each} for each in (of_runs, of_pools)]
+    assert rules["internal"] == anywhere
 
 
 def test_metrics_are_for_the_release_and_for_namespaces_that_are_named() -> None:
@@ -145,6 +147,8 @@ def test_the_operator_can_be_had_alone() -> None:
         "NetworkPolicy",
         "Role",
         "RoleBinding",
+        "Secret",
+        "Service",
         "ServiceAccount",
         "ValidatingAdmissionPolicy",
         "ValidatingAdmissionPolicyBinding",
@@ -195,9 +199,8 @@ def test_a_list_of_namespaces_grants_rights_in_these_alone() -> None:
     roles = {(d["metadata"]["namespace"], d["metadata"]["name"]) for d in documents if d["kind"] == "Role"}
     bindings = [(d["metadata"]["namespace"], d["metadata"]["name"]) for d in documents if d["kind"] == "RoleBinding"]
     wanted = {(n, f"tidegate-{c}") for n in ("a", "b") for c in ("operator", "web", "mirror", "live")}
-    assert (
-        set(bindings) == roles == wanted | {(NAMESPACE, "tidegate-operator-lease"), (NAMESPACE, "tidegate-web-leader")}
-    )
+    own = {(NAMESPACE, f"tidegate-{name}") for name in ("operator-lease", "operator-dispatch", "web-leader")}
+    assert set(bindings) == roles == wanted | own
     for part in ("operator", "web", "live", "mirror"):
         deployment = named(documents, "Deployment")[f"tidegate-{part}"]
         (container,) = deployment["spec"]["template"]["spec"]["containers"]
@@ -240,3 +243,31 @@ def test_one_prefix_serves_for_all_images() -> None:
     }
     assert len(images) == 4
     assert all(image.startswith("registry.example.com/team/") for image in images)
+
+
+@pytest.mark.quick
+def test_without_pools_the_operator_has_no_port_and_no_right_for_them() -> None:
+    documents = render("--set", "web.enabled=false,pools.enabled=false")
+    assert named(documents, "Service") == {} == named(documents, "Secret")
+    (role,) = (r for r in named(documents, "ClusterRole").values() if r["rules"])
+    assert "deployments" not in str(role)
+    (container,) = named(documents, "Deployment")["tidegate-operator"]["spec"]["template"]["spec"]["containers"]
+    assert not [e["name"] for e in container["env"] if "DISPATCH" in e["name"]]
+    policy = named(documents, "NetworkPolicy")["tidegate-operator"]
+    assert "dispatch" not in str(policy)
+
+
+@pytest.mark.quick
+def test_only_pods_of_pools_reach_the_dispatch_port() -> None:
+    ingress = named(render(), "NetworkPolicy")["tidegate-operator"]["spec"]["ingress"]
+    (rule,) = (r for r in ingress if r["ports"] == [{"port": "dispatch"}])
+    anywhere = {"matchExpressions": [{"key": "tidegate.dev/pool", "operator": "Exists"}]}
+    assert rule["from"] == [{"namespaceSelector": {}, "podSelector": anywhere}]
+
+
+@pytest.mark.quick
+def test_a_certificate_of_ones_own_is_read_and_never_written() -> None:
+    documents = render("--set", "pools.existingSecret=mine")
+    assert "tidegate-dispatch" not in named(documents, "Secret")
+    (rule,) = named(documents, "Role")["tidegate-operator-dispatch"]["rules"]
+    assert (rule["resourceNames"], rule["verbs"]) == (["mine"], ["get"])

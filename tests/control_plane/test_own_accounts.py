@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.builders import a_run, a_schedule, a_task
+from support.builders import a_pool, a_run, a_schedule, a_task
 from support.chart import NAMESPACE, RELEASE, account, render
 from support.operator import OperatorProcess, OwnRuns, Runs, install_crds
-from support.servers import wait_until
+from support.pools import dispatch_settings
+from support.servers import free_port, wait_until
 from tidegate_cluster.control_plane import ControlPlane
 from tidegate_cluster.errors import ClusterError
 from tidegate_web.cluster.client import Cluster
@@ -124,6 +125,14 @@ def a_job(*, namespace: str = "project", owners: list[Json] | None = None) -> Js
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": {"template": template}}
 
 
+def a_deployment(*, namespace: str = "project", owners: list[Json] | None = None) -> Json:
+    labels = {"app": "d"}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    metadata = {"name": "deployment", "namespace": namespace, "ownerReferences": owners or []}
+    spec = {"selector": {"matchLabels": labels}, "template": template}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}
+
+
 def placed(manifest: Json) -> Json:
     return {**manifest, "metadata": {**manifest["metadata"], "namespace": "project"}}
 
@@ -210,6 +219,19 @@ ATTACKS = {
     "a Job in kube-system": Attack(
         who=account("operator"), manifest=a_job(namespace="kube-system", owners=[owner()]), words="makes no Jobs in"
     ),
+    "a Deployment that nothing owns": Attack(
+        who=account("operator"), manifest=a_deployment(), words="makes Deployments that a WorkerPool controls"
+    ),
+    "a Deployment that a TaskRun owns": Attack(
+        who=account("operator"),
+        manifest=a_deployment(owners=[owner()]),
+        words="makes Deployments that a WorkerPool controls",
+    ),
+    "a Deployment in kube-system": Attack(
+        who=account("operator"),
+        manifest=a_deployment(namespace="kube-system", owners=[owner("WorkerPool")]),
+        words="makes no Deployments in",
+    ),
     "a run of the operator's in kube-system": Attack(
         who=account("operator"), manifest=a_run("r").namespace("kube-system").built, words="makes no runs in"
     ),
@@ -272,6 +294,9 @@ ATTACKS = {
     "a Task of who may not create pods": Attack(
         who=USER, manifest=placed(a_task("t")), words="you may not create pods"
     ),
+    "a WorkerPool of who may not create pods": Attack(
+        who=USER, manifest=placed(a_pool("p")), words="you may not create pods"
+    ),
     "a Schedule of who may not create pods": Attack(
         who=USER, manifest=placed(a_schedule("s")), words="you may not create pods"
     ),
@@ -321,8 +346,15 @@ def test_the_mirror_grants_rights_in_projects(held: ControlPlane) -> None:
 def test_the_operator_runs_and_stops_runs(held: ControlPlane, tmp_path: Path) -> None:
     runs = OwnRuns(held, "worked-in")
     lease = {"lease_namespace": NAMESPACE, "lease_name": f"{RELEASE}-operator", "release_namespace": NAMESPACE}
-    with OperatorProcess(held, actor=account("operator"), log=tmp_path / "log", **lease) as made:
+    dispatch = dispatch_settings(free_port())
+    secret = {"metadata": {"name": dispatch["dispatch_secret"]}, "type": "Opaque"}
+    runs.api.request("POST", f"/api/v1/namespaces/{NAMESPACE}/secrets", body=secret)
+    with OperatorProcess(held, actor=account("operator"), log=tmp_path / "log", **lease, **dispatch) as made:
         made.wait_leading()
+        for replicas in (1, 2):
+            spec = {"image": "runner", "replicas": replicas}
+            held.kubectl("apply", "-f", "-", stdin=json.dumps(runs.placed({**a_pool("warm"), "spec": spec})))
+            wait_until(partial(_has_replicas, runs, replicas), what=f"a Deployment of {replicas}")
         runs.create(a_run("done").built)
         runs.wait("done", "Succeeded")
         runs.create(a_run("stopped").pod(hold="1").built)
@@ -353,6 +385,11 @@ def test_who_may_create_pods_makes_inline_tasks_and_anyone_runs_of_a_task(held: 
     )
     allowed = Attack(who="grace", manifest=a_run("r").namespace("project").built, words="")
     wait_until(partial(_succeeds, allowed, held), what="who may create pods to make an inline task")
+
+
+def _has_replicas(runs: OwnRuns, count: int) -> bool:
+    found = runs.listed("deployments", "tidegate.dev/pool=warm")
+    return [d["spec"]["replicas"] for d in found] == [count]
 
 
 def _succeeds(attack: Attack, plane: ControlPlane) -> bool:

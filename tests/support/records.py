@@ -8,7 +8,13 @@ from tidegate_api.bodies import AttemptBody, ScheduleSpecBody, ScheduleStatusBod
 from tidegate_api.names import Phase
 from tidegate_operator.records.attempt import AttemptRecord, PodRecord
 from tidegate_operator.records.definitions import ScheduleRecord
+from tidegate_operator.metrics import Metrics
+from tidegate_operator.records.pool import Handover
+from tidegate_operator.records.process import ProcessEnd
 from tidegate_operator.records.run import Plan, RunRecord, RunTracking, StatusRecord
+from tidegate_operator.state.attempts import AttemptIndex
+from tidegate_operator.state.handovers import HandoverIndex
+from tidegate_operator.state.quarantine import Quarantine
 
 NOW = 1_000_000.0
 
@@ -53,6 +59,32 @@ class AttemptBuilder:
 def an_attempt(**fields: Any) -> AttemptBuilder:
     """An attempt whose Job was made 100 seconds before NOW."""
     return AttemptBuilder(**fields)
+
+
+def a_handover(ident: str = "0123456789ab-1", *, pod_uid: str = "pod-uid", pool: str = "warm") -> Handover:
+    """A hand-over to a worker."""
+    return Handover(ident=ident, pool=pool, pod_uid=pod_uid, pod_name="warm-1", node="node-1")
+
+
+def a_handover_attempt(
+    end: ProcessEnd | None = None, *, number: int = 1, started: float = NOW - 10, **plan: Any
+) -> AttemptRecord:
+    """An attempt that was given to a worker ten seconds before NOW, and has ended if `end` says how."""
+    index = HandoverIndex(AttemptIndex({}, Quarantine(Metrics())), on_change=lambda _: None)
+    attempt = index.put(
+        a_handover(),
+        run_uid="run-uid",
+        namespace="default",
+        number=number,
+        plan=Plan(pool="warm", **plan),
+        key="",
+        started=started,
+        now=started,
+    )
+    index.is_held(attempt)
+    if end is not None:
+        index.ended(attempt, end, now=NOW)
+    return attempt
 
 
 def a_run_record(

@@ -259,3 +259,8 @@ metadata:
   namespace: {{ .root.Release.Namespace }}
   labels: {{ include "tidegate.labels" . | nindent 4 }}
 {{- end }}
+
+{{/* The Secret with the certificate of the dispatch port. */}}
+{{- define "tidegate.dispatchSecret" -}}
+{{ .Values.pools.existingSecret | default (printf "%s-dispatch" (include "tidegate.fullname" .)) }}
+{{- end }}

@@ -4,7 +4,7 @@ from typing import Any, get_type_hints
 
 import pytest
 from pydantic import BaseModel
-from tidegate_api import bodies, objects, queue, schedule, task, taskrun
+from tidegate_api import bodies, objects, pool, queue, schedule, task, taskrun
 from tidegate_api.base import Condition, EnvVar
 
 PAIRS: list[tuple[Any, type[BaseModel]]] = [
@@ -28,6 +28,8 @@ PAIRS: list[tuple[Any, type[BaseModel]]] = [
     (bodies.ScheduleSpecBody, schedule.ScheduleSpec),
     (bodies.ActiveRunBody, schedule.ActiveRun),
     (bodies.ScheduleStatusBody, schedule.ScheduleStatus),
+    (bodies.WorkerPoolSpecBody, pool.WorkerPoolSpec),
+    (bodies.WorkerPoolStatusBody, pool.WorkerPoolStatus),
     (objects.Condition, Condition),
 ]
 
@@ -38,6 +40,6 @@ def test_a_body_has_the_fields_of_its_model(body: Any, model: type[BaseModel]) -
 
 
 def test_every_body_of_a_part_is_compared() -> None:
-    whole = {"TaskRunBody", "TaskBody", "QueueBody", "ScheduleBody"}
+    whole = {"TaskRunBody", "TaskBody", "QueueBody", "ScheduleBody", "WorkerPoolBody"}
     names = {n for n in vars(bodies) if n.endswith("Body") and n != "ResourcesBody"} - whole
     assert names == {body.__name__ for body, _ in PAIRS if body.__module__ == bodies.__name__}

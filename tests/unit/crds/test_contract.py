@@ -58,7 +58,14 @@ SCHEDULE = {
     "successfulRunsHistoryLimit": (NONE, 0, COUNT),
     "failedRunsHistoryLimit": (NONE, 0, COUNT),
 }
-FIELDS = {"Task": TASK, "TaskRun": RUN, "Queue": QUEUE, "Schedule": SCHEDULE}
+POOL = {
+    "replicas": (1, 0, 1000),
+    "slots": (4, 1, 256),
+    "drainSeconds": (600, 0, 86_400),
+    "memoryPerRun": (NONE, None, None),
+    "preload": (NONE, None, None),
+}
+FIELDS = {"Task": TASK, "TaskRun": RUN, "Queue": QUEUE, "Schedule": SCHEDULE, "WorkerPool": POOL}
 
 
 def spec_of(kind: str) -> dict[str, Any]:
@@ -104,13 +111,14 @@ def test_phases_reasons_and_outcomes_are_those_that_others_know() -> None:
     assert {str(outcome) for outcome in Outcome} == {"Succeeded", "Failed", "Timeout", "Cancelled", "Disrupted"}
     held = (
         "Queued Delayed Suspended WaitingForDependencies QueuePaused ConcurrencyLimit RateLimit QueueNotFound "
-        "TaskNotFound QuotaExceeded CreateRefused Scheduling PullingImage Cancelling NodeUnreachable BackOff"
+        "TaskNotFound QuotaExceeded CreateRefused Scheduling PullingImage Cancelling NodeUnreachable BackOff "
+        "PoolNotFound PoolNotReady PoolFull WorkerUnreachable"
     )
     failed = (
         "Error OOMKilled Timeout StartTimeout DeadlineExceeded Evicted InvalidImageName CreateContainerConfigError "
         "PodRejected PodDeleted InvalidPayload InvalidTask DependencyCycle ResultTooLarge InternalError"
     )
-    others = "Cancelled StartDeadlineExceeded DependencyFailed"
+    others = "Cancelled StartDeadlineExceeded DependencyFailed NotStarted WorkerEnded"
     assert sorted(Reason) == sorted(f"{held} {failed} {others}".split())
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from support.records import NOW, a_run_record, an_attempt
+from support.records import NOW, a_handover_attempt, a_run_record, an_attempt
 from tidegate_api.bodies import AttemptBody, TaskRunStatusBody
 from tidegate_api.names import Phase
 from tidegate_api.taskrun import TaskRunStatus
@@ -212,7 +212,11 @@ def test_a_status_with_all_that_can_be_written_has_the_fields_of_the_crd() -> No
         queued_at=NOW - 20,
         now=NOW,
     )
-    assert set(whole) == set(TaskRunStatusBody.__annotations__)
-    assert set(entry) == set(AttemptBody.__annotations__)
+    handed_over = {"pool", "podUid", "handover"}
+    assert set(whole) == set(TaskRunStatusBody.__annotations__) - {"resolvedTask"}  # written with the first hand-over
+    assert set(entry) == set(AttemptBody.__annotations__) - handed_over
+    given = attempt_entry(a_handover_attempt(), end=None, started=None)
+    assert handed_over <= set(given)
+    assert "jobName" not in given
     TaskRunStatus.model_validate(whole)
     TaskRunStatus.model_validate(failed_by_fault(a_run_record(), message="no", ttl=1, now=NOW))
