@@ -7,7 +7,18 @@ from tidegate_operator.policies.payload import refuse_payload
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "0s"), (0.0001, "0s"), (0.04, "40ms"), (0.999, "999ms"), (0.9999, "1s"), (12.34, "12.3s"), (59.9, "59.9s"), (61, "1m1s"), (3605, "1h0m5s"), (-3, "0s")],
+    [
+        (0, "0s"),
+        (0.0001, "0s"),
+        (0.04, "40ms"),
+        (0.999, "999ms"),
+        (0.9999, "1s"),
+        (12.34, "12.3s"),
+        (59.9, "59.9s"),
+        (61, "1m1s"),
+        (3605, "1h0m5s"),
+        (-3, "0s"),
+    ],
 )
 def test_durations_read_as_go_writes_them(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text
