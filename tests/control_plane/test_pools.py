@@ -359,8 +359,13 @@ def test_a_hand_over_that_the_worker_never_had_is_made_again(
     pooled.create(a_run("never").warm("tasks:double").payload(number=4).spec(suspend=True).built)
     instance = node.container_of(pod).rpartition("//")[2][:12]
     leader.kill()
-    entry = {"number": 1, "pool": "warm", "podName": pod["metadata"]["name"], "podUid": pod["metadata"]["uid"]}
-    status = {
+    entry: dict[str, Any] = {
+        "number": 1,
+        "pool": "warm",
+        "podName": pod["metadata"]["name"],
+        "podUid": pod["metadata"]["uid"],
+    }
+    status: dict[str, Any] = {
         "phase": "Running",
         "attempts": [{**entry, "handover": f"{instance}-abc"}],
         "resolvedTask": {"pool": "warm", "entrypoint": "tasks:double"},

@@ -28,7 +28,7 @@ __all__ = ["Node", "PoolProcess", "pooled_operator", "text_of", "with_secret"]
 
 Json = dict[str, Any]
 STRATEGIC = "application/strategic-merge-patch+json"
-SECRET = "tidegate-dispatch"  # noqa: S105 - its name
+SECRET = "tidegate-dispatch"
 
 
 def with_secret(runs: OwnRuns) -> None:

@@ -6,9 +6,9 @@ from typing import Any, Self, cast
 
 from tidegate_api.bodies import AttemptBody, ScheduleSpecBody, ScheduleStatusBody
 from tidegate_api.names import Phase
+from tidegate_operator.metrics import Metrics
 from tidegate_operator.records.attempt import AttemptRecord, PodRecord
 from tidegate_operator.records.definitions import ScheduleRecord
-from tidegate_operator.metrics import Metrics
 from tidegate_operator.records.pool import Handover
 from tidegate_operator.records.process import ProcessEnd
 from tidegate_operator.records.run import Plan, RunRecord, RunTracking, StatusRecord

@@ -423,9 +423,9 @@ def test_no_pool_is_passed_its_slots_and_no_run_forgotten_whatever_happens() -> 
             running[entry.uid] = waiting.pop(entry.uid)
         for pool, size in sizes.items():
             assert sum(e.pool == pool for e in running.values()) <= size
-    for pool in sizes:
+    for pool, size in sizes.items():
         admission.pools.set_pool(("default", pool), trouble=None)
-        admission.pools.connected(f"w-{pool}", ("default", pool), slots=sizes[pool], accepting=True)
+        admission.pools.connected(f"w-{pool}", ("default", pool), slots=size, accepting=True)
     for _ in range(len(waiting) + len(running) + 9):
         for uid in list(running):
             admission.free(uid)

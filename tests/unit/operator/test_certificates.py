@@ -2,7 +2,7 @@
 
 import asyncio
 import base64
-import datetime
+import datetime as dt
 import socket
 import ssl
 import threading
@@ -38,7 +38,7 @@ class Secrets:
 
 
 def read(secrets: Any, host: str = HOST) -> certificates.Certificate:
-    return asyncio.run(read_or_make(secrets, namespace="n", secret="s", host=host))  # noqa: S106
+    return asyncio.run(read_or_make(secrets, namespace="n", secret="s", host=host))
 
 
 def greeting(made: certificates.Certificate, *, trust: str, host: str = HOST) -> bytes:
@@ -124,5 +124,5 @@ def test_a_certificate_serves_and_does_not_last_for_ever() -> None:
     (leaf,) = x509.load_pem_x509_certificates(made.chain.encode())
     usage = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     assert list(usage) == [ExtendedKeyUsageOID.SERVER_AUTH]
-    days = (leaf.not_valid_after_utc - leaf.not_valid_before_utc) / datetime.timedelta(days=1)
+    days = (leaf.not_valid_after_utc - leaf.not_valid_before_utc) / dt.timedelta(days=1)
     assert days <= 366

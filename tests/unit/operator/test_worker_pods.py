@@ -1,9 +1,11 @@
 """records/pool_parsing, policies/worker_pods and policies/pool_status: what the cluster says about workers."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from support.records import NOW
+from tidegate_api.bodies import WorkerPoolSpecBody
+from tidegate_api.objects import Condition
 from tidegate_api.times import format_time
 from tidegate_operator.policies.pool_status import pool_status
 from tidegate_operator.policies.worker_pods import ended_by, instance_is_over, is_same_instance, pool_trouble
@@ -137,8 +139,8 @@ def a_pool_record(**spec: Any) -> PoolRecord:
         version=1,
         generation=3,
         deleting=False,
-        spec={"image": "i", **spec},
-        status={},  # type: ignore[typeddict-item]
+        spec=cast("WorkerPoolSpecBody", {"image": "i", **spec}),
+        status={},
     )
 
 
@@ -152,7 +154,12 @@ def test_a_quota_speaks_before_the_pods() -> None:
             {"kind": "WorkerPool", "apiVersion": "tidegate.dev/v1alpha1", "uid": "u", "controller": True}
         ],
     }
-    failure = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "exceeded quota"}
+    failure: Condition = {
+        "type": "ReplicaFailure",
+        "status": "True",
+        "reason": "FailedCreate",
+        "message": "exceeded quota",
+    }
     deployment = parse_deployment({"metadata": meta, "status": {"replicas": 2, "conditions": [failure]}})  # type: ignore[typeddict-item]
     assert deployment is not None
     assert pool_trouble(a_pool_record(), deployment, []) == Cause("FailedCreate", "exceeded quota")
