@@ -127,7 +127,7 @@ class Manager:
             client,
             self._cache,
             workers=dispatch,
-            tokens=RunTokens(settings.run_token_keys),
+            tokens=RunTokens(settings.run_token_keys_file),
             guard=self._lease.guard,
         )
         executor = RoutingExecutor(job=JobExecutor(client, self._cache, defaults=defaults), pool=pooled)

@@ -70,7 +70,7 @@ class OperatorSettings(BaseSettings):
     """Secret in the Lease's namespace with the certificate of the dispatch port (`tls.crt`, `tls.key`, `ca.crt`); the operator fills
     an empty one."""
 
-    run_token_keys: Path | None = None
+    run_token_keys_file: Path | None = None
     """File with the keys that sign the tokens of runs in pools, one a line, the first of which signs; shared with the web app."""
 
     api_url: str = ""

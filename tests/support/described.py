@@ -31,7 +31,7 @@ EXAMPLES = int(os.environ.get("TIDEGATE_EXAMPLES", "3"))
 
 
 PROJECT = "/api/v1/projects/{project}"
-DEFINITIONS = ("tasks", "queues", "schedules")
+DEFINITIONS = ("tasks", "queues", "schedules", "pools")
 CHILD = "/internal/v1/runs/{uid}/children/{child}"
 RULES: dict[str, list[str]] = {
     "POST /api/v1/me/password": ["403"],  # the present password is wrong
@@ -173,7 +173,7 @@ class World:
         self._keys["of-some-tasks"] = self._parts.key("operator", tasks=["resize"]).key
         person = [self._parts.sign_in() for _ in range(5)][-1]
         self._person = {"X-CSRFToken": person.csrf}, dict([person.cookie().split("=", 1)])
-        self._names = {"tasks": "resize", "queues": "mail", "schedules": "nightly"}
+        self._names = {"tasks": "resize", "queues": "mail", "schedules": "nightly", "pools": "warm"}
 
     def operation(self, label: str) -> APIOperation[Any, Any, Any, Any]:
         """An operation of the description."""

@@ -20,7 +20,7 @@ IN_PROJECTS: dict[str, list[Json]] = {
         },
         {
             "apiGroups": ["tidegate.dev"],
-            "resources": ["tasks", "queues", "schedules"],
+            "resources": ["tasks", "queues", "schedules", "workerpools"],
             "verbs": ["get", "list", "create", "update", "patch", "delete"],
         },
         {"apiGroups": [""], "resources": ["events"], "verbs": ["list"]},

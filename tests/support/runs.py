@@ -14,6 +14,7 @@ from tidegate_web.cluster.client import (
     Cluster,
     jobs_path,
     pods_path,
+    pools_path,
     queues_path,
     runs_path,
     schedules_path,
@@ -84,6 +85,14 @@ class RunMaker:
     def task(self, name: str, **spec: Any) -> Json:
         body = {"apiVersion": GROUP_VERSION, "kind": "Task", "metadata": {"name": name}, "spec": spec}
         return self.admin.request("POST", tasks_path(self.project), body=body)
+
+    def pool(self, name: str, **spec: Any) -> Json:
+        body = {"apiVersion": GROUP_VERSION, "kind": "WorkerPool", "metadata": {"name": name}, "spec": spec}
+        return self.admin.request("POST", pools_path(self.project), body=body)
+
+    def pool_status(self, name: str, **status: Any) -> None:
+        path = f"{pools_path(self.project)}/{name}/status"
+        self.admin.request("PATCH", path, body={"status": status}, content_type=MERGE_PATCH)
 
     def delete(self, name: str) -> None:
         self.admin.request("DELETE", f"{runs_path(self.project)}/{name}")

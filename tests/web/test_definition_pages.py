@@ -1,6 +1,7 @@
-"""The pages of Tasks, Queues and Schedules, in a browser: what there is, and what is done by hand."""
+"""The pages of Tasks, Queues, Schedules and WorkerPools, in a browser: what there is, and what is done by hand."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -81,6 +82,21 @@ def test_a_schedule_is_triggered_and_suspended(stack: Stack, page: Page) -> None
     expect(row).to_contain_text("suspended")
     page.get_by_role("button", name="Resume nightly").click()
     expect(row.get_by_text("on", exact=True)).to_be_visible()
+
+
+def test_a_pool_shows_its_workers_and_why_none_comes_and_is_scaled(stack: Stack, page: Page) -> None:
+    spec: dict[str, Any] = {"image": "models:1.4", "preload": ["app.models"], "slots": 3}
+    stack.runs.pool("models", **spec)
+    condition = {"type": "Ready", "status": "False", "reason": "ErrImagePull", "message": "pod models-1: no such image"}
+    stack.runs.pool_status("models", readyReplicas=0, slots=0, busy=0, waiting=7, conditions=[condition])
+    page.goto(f"/projects/{stack.project}/pools")
+    row = page.get_by_role("row", name="models")
+    for words in ("models:1.4", "imports app.models", "3 a worker", "not ready", "no such image", "7"):
+        expect(row).to_contain_text(words)
+    row.locator("summary").click()
+    row.get_by_label("Worker pods").fill("5")
+    row.get_by_role("button", name="Scale").click()
+    expect(page.get_by_role("row", name="models")).to_contain_text("0 of 5")
 
 
 def test_viewers_only_look_and_operators_do_not_suspend(stack: Stack) -> None:

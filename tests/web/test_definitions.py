@@ -1,4 +1,4 @@
-"""Tasks, Queues and Schedules over HTTP: in the cluster alone, written whole, and never over another user's change."""
+"""Tasks, Queues, Schedules and WorkerPools over HTTP: in the cluster alone, written whole, and never over another user's change."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -16,7 +16,10 @@ SPECS: dict[str, dict[str, Any]] = {
     "tasks": TASK,
     "queues": {"concurrencyLimit": 3},
     "schedules": SCHEDULE,
+    "pools": {"image": "runner", "slots": 2, "preload": ["app.models"]},
 }
+PLURALS = {"pools": "workerpools"}
+"""Where the cluster has another name than the API."""
 REQUESTED_BY = r"jsonpath={.metadata.annotations.tidegate\.dev/requested-by}"
 
 
@@ -43,15 +46,13 @@ def test_one_is_made_read_replaced_and_deleted(stack: Stack, me: SignedIn, kind:
         assert spec.items() <= reported.items()
     assert made.headers["ETag"] == f'"{made.json["resourceVersion"]}"'
     assert me.get(path).json == made.json
-    stack.runs.kubectl("annotate", f"{kind}.tidegate.dev", "mine", "note=kept")
+    resource = f"{PLURALS.get(kind, kind)}.tidegate.dev"
+    stack.runs.kubectl("annotate", resource, "mine", "note=kept")
     again = me.call("PUT", path, {"spec": spec, "labels": {}})
     assert again.status_code == 200, again.text
     assert again.json is not None
     assert (again.json["uid"], again.json["labels"]) == (made.json["uid"], {})
-    assert (
-        stack.runs.kubectl("get", f"{kind}.tidegate.dev", "mine", "-o", "jsonpath={.metadata.annotations.note}")
-        == "kept"
-    )
+    assert stack.runs.kubectl("get", resource, "mine", "-o", "jsonpath={.metadata.annotations.note}") == "kept"
     assert me.call("DELETE", path).status_code == 204
     assert me.call("DELETE", path).status_code == 404
     assert me.get(path).status_code == 404

@@ -64,6 +64,7 @@ def test_a_run_of_such_a_task_is_refused_also_where_a_cluster_admin_made_the_tas
     ("path", "spec", "field"),
     [
         ("tasks/root", TASK, f"spec.{FIELD}"),
+        ("pools/root", {"image": "x", "podTemplate": TASK["podTemplate"]}, f"spec.{FIELD}"),
         ("schedules/root", SCHEDULE, f"spec.template.spec.task.{FIELD}"),
     ],
 )

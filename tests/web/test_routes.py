@@ -25,11 +25,12 @@ ROUTES = {
         GET /api/v1/projects/<project>/runs/<run>/attempts, GET /api/v1/projects/<project>/runs/<run>/logs,
         GET /api/v1/projects/<project>/runs/<run>/result, GET /api/v1/projects/<project>/runs/<run>/why,
         GET /api/v1/projects/<project>/runs/<run>/events, GET /api/v1/projects/<project>/settings,
-        GET /api/v1/projects/<project>/<any(tasks, queues, schedules):kind>,
-        GET /api/v1/projects/<project>/<any(tasks, queues, schedules):kind>/<name>,
+        GET /api/v1/projects/<project>/<any(tasks, queues, schedules, pools):kind>,
+        GET /api/v1/projects/<project>/<any(tasks, queues, schedules, pools):kind>/<name>,
         GET /api/v1/projects/<project>/stats, GET /api/v1/projects/<project>/batches,
         GET /api/v1/projects/<project>/bulk/<id:bulk>, GET /api/v1/projects/<project>/members, DELETE /api/v1/projects/<project>/members/me,
         GET /projects/<project>/runs/<run>/log, GET /projects/<project>/tasks, GET /projects/<project>/queues, GET /projects/<project>/schedules,
+        GET /projects/<project>/pools,
         GET /live/v1/projects/<project>/events, GET /live/v1/projects/<project>/runs/<run>/logs,
         GET /live/v1/projects/<project>/runs/<run>/wait
     """,
@@ -46,10 +47,10 @@ ROUTES = {
         POST /projects/<project>/queues, POST /projects/<project>/schedules
     """,
     Permission.DEVELOPER: """
-        PUT /api/v1/projects/<project>/<any(tasks, queues, schedules):kind>/<name>,
-        DELETE /api/v1/projects/<project>/<any(tasks, queues, schedules):kind>/<name>,
+        PUT /api/v1/projects/<project>/<any(tasks, queues, schedules, pools):kind>/<name>,
+        DELETE /api/v1/projects/<project>/<any(tasks, queues, schedules, pools):kind>/<name>,
         POST /api/v1/projects/<project>/schedules/<schedule>:<any(suspend, resume):act>,
-        POST /projects/<project>/schedules/state
+        POST /projects/<project>/schedules/state, POST /projects/<project>/pools
     """,
     Permission.ADMIN: """
         DELETE /api/v1/projects/<project>/runs/<run>,

@@ -17,6 +17,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 from sqlalchemy.engine import make_url
+from tidegate_api.run_tokens import parse_keys
 
 from tidegate_web.auth.attempt_limits import SignInLimits
 from tidegate_web.auth.groups import GroupRoles
@@ -78,6 +79,9 @@ class WebSettings(BaseSettings):
     """Redis, for live updates, login throttling and the latest progress. Everything goes on without it."""
     redis_password: SecretStr | None = None
     """Password for `REDIS_URL`, where it isn't written in the URL."""
+    run_token_keys: SecretStr = SecretStr("")
+    """Keys of the tokens of runs in pools, one a line, which the operator has too: the first signs, each is accepted. Empty: no pool's
+    run may call the web app."""
     secret_key: SecretStr = SecretStr("")
     """Signs cookies and CSRF tokens; the same in every web and live process. At least 32 characters."""
     admin_email: str | None = None
@@ -356,6 +360,11 @@ class WebSettings(BaseSettings):
     def secure_cookies(self) -> bool:
         """True when people come over https."""
         return self.public_url.startswith("https://")
+
+    @property
+    def run_token_keys_parsed(self) -> tuple[bytes, ...]:
+        """The keys of `run_token_keys`."""
+        return parse_keys(self.run_token_keys.get_secret_value())
 
     def require_secret_key(self) -> str:
         """The key that signs cookies; processes that serve people can't go without."""

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from tidegate_web.auth.run_tokens import RunIdentity
+from tidegate_web.auth.run_identity import RunIdentity
 from tidegate_web.runs.progress_pacing import Pacing, ProgressReport
 
 AT = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""Tasks, Queues and Schedules over HTTP. They live in the cluster alone: what is answered is what the apiserver says."""
+"""Tasks, Queues, Schedules and WorkerPools over HTTP. They live in the cluster alone: what is answered is what the apiserver says."""
 
 from flask import Blueprint, Response, jsonify, request
 from tidegate_api.run_json import definition_json
@@ -6,8 +6,8 @@ from tidegate_api.run_json import definition_json
 from tidegate_web.api import bodies
 from tidegate_web.api.parameters import AFTER, IF_MATCH, IF_NONE_MATCH, LIMIT
 from tidegate_web.api.response_types import Definition as DefinitionAnswer
-from tidegate_web.api.response_types import Page, QueueDefinition, ScheduleDefinition, TaskDefinition
-from tidegate_web.api.run_bodies import DefinitionBody, QueueBody, ScheduleBody, TaskBody
+from tidegate_web.api.response_types import Page, PoolDefinition, QueueDefinition, ScheduleDefinition, TaskDefinition
+from tidegate_web.api.run_bodies import DefinitionBody, PoolBody, QueueBody, ScheduleBody, TaskBody
 from tidegate_web.auth.guard import actor, role_here
 from tidegate_web.cluster.definitions import KINDS, Definition, Kind
 from tidegate_web.cluster.objects import KubeObject
@@ -20,10 +20,18 @@ from tidegate_web.shared.permissions import Permission, requires
 from tidegate_web.shared.problems import Problem
 from tidegate_web.shared.task_spec import definition_spec_shown, sees_values
 
-ANY_KIND = "<any(tasks, queues, schedules):kind>"
-ONE = By(argument="kind", types={"tasks": TaskDefinition, "queues": QueueDefinition, "schedules": ScheduleDefinition})
+ANY_KIND = "<any(tasks, queues, schedules, pools):kind>"
+ONE = By(
+    argument="kind",
+    types={
+        "tasks": TaskDefinition,
+        "queues": QueueDefinition,
+        "schedules": ScheduleDefinition,
+        "pools": PoolDefinition,
+    },
+)
 PAGE = By(argument="kind", types={plural: Page[one] for plural, one in ONE.types.items()})  # type: ignore[valid-type]
-BODY = By(argument="kind", types={"tasks": TaskBody, "queues": QueueBody, "schedules": ScheduleBody})
+BODY = By(argument="kind", types={"tasks": TaskBody, "queues": QueueBody, "schedules": ScheduleBody, "pools": PoolBody})
 
 
 def _shown(resource: KubeObject) -> DefinitionAnswer:
@@ -70,7 +78,7 @@ def wanted_definition() -> Definition:
 
 
 def add_routes(area: Blueprint) -> None:
-    """The routes of Tasks, Queues and Schedules."""
+    """The routes of Tasks, Queues, Schedules and WorkerPools."""
 
     @area.get(f"/projects/<project>/{ANY_KIND}")
     @requires(Permission.VIEWER)

@@ -6,6 +6,7 @@ from typing import Annotated, Generic, Literal, NotRequired, TypeVar
 
 from pydantic import Field
 from tidegate_api.names import Phase
+from tidegate_api.pool import WorkerPoolSpec, WorkerPoolStatus
 from tidegate_api.queue import QueueSpec, QueueStatus
 from tidegate_api.schedule import ScheduleSpec, ScheduleStatus
 from tidegate_api.task import TaskSpec, TaskStatus
@@ -248,7 +249,7 @@ class _Defined(TypedDict):
 
 
 class Definition(_Defined):
-    """A Task, Queue or Schedule."""
+    """A Task, Queue, Schedule or WorkerPool."""
 
     spec: JsonObject
     status: JsonObject
@@ -273,6 +274,13 @@ class ScheduleDefinition(_Defined):
 
     spec: Annotated[JsonObject, JsonOf(ScheduleSpec)]
     status: Annotated[JsonObject, JsonOf(ScheduleStatus)]
+
+
+class PoolDefinition(_Defined):
+    """A WorkerPool."""
+
+    spec: Annotated[JsonObject, JsonOf(WorkerPoolSpec)]
+    status: Annotated[JsonObject, JsonOf(WorkerPoolStatus)]
 
 
 @documented

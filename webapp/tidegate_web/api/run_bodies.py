@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 from tidegate_api.names import Phase
+from tidegate_api.pool import WorkerPoolSpec
 from tidegate_api.queue import QueueSpec
 from tidegate_api.replay import RESERVED_LABELS
 from tidegate_api.schedule import ScheduleSpec
@@ -145,7 +146,7 @@ class BulkRequest(Body):
 
 
 class DefinitionBody(Body):
-    """A Task, Queue or Schedule as it shall be."""
+    """A Task, Queue, Schedule or WorkerPool as it shall be."""
 
     spec: JsonObject
     labels: Labels | None = None
@@ -168,6 +169,12 @@ class ScheduleBody(DefinitionBody):
     """A Schedule as it shall be."""
 
     spec: Annotated[JsonObject, JsonOf(ScheduleSpec)]
+
+
+class PoolBody(DefinitionBody):
+    """A WorkerPool as it shall be."""
+
+    spec: Annotated[JsonObject, JsonOf(WorkerPoolSpec)]
 
 
 class ProgressTold(Body):

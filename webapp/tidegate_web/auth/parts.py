@@ -11,6 +11,7 @@ from tidegate_web.auth.group_check import GroupCheck
 from tidegate_web.auth.mail import Mailer
 from tidegate_web.auth.memory import CallerMemory
 from tidegate_web.auth.passwords import Passwords
+from tidegate_web.auth.pool_tokens import PoolTokens
 from tidegate_web.auth.rate_limit import Limit, RateLimiter
 from tidegate_web.auth.run_tokens import RunTokens
 from tidegate_web.auth.throttle import Throttle
@@ -56,7 +57,12 @@ def make_auth(
         callers=CallerMemory(redis=redis, seconds=settings.offline_grace_seconds),
         mailer=Mailer(settings),
         sealer=sealer,
-        run_tokens=RunTokens(cluster=cluster, clock=clock, refusals=RateLimiter(redis=redis, limit=REFUSED_TOKENS)),
+        run_tokens=RunTokens(
+            cluster=cluster,
+            clock=clock,
+            pools=PoolTokens(cluster=cluster, clock=clock, keys=settings.run_token_keys_parsed),
+            refusals=RateLimiter(redis=redis, limit=REFUSED_TOKENS),
+        ),
         limits=RateLimiter(redis=redis, limit=limit),
         good_key=Batcher(partial(_good_keys, engine, clock), all_alike=is_unavailable),
     )

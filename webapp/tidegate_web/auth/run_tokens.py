@@ -10,10 +10,13 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from tidegate_api import run_tokens as signed
 from tidegate_api.job_names import attempt_of_job
 
 from tidegate_web.auth.client_network import client_network
+from tidegate_web.auth.pool_tokens import PoolTokens
 from tidegate_web.auth.rate_limit import RateLimiter
+from tidegate_web.auth.run_identity import LOOK_AGAIN_SECONDS, RunIdentity, RunTokenError
 from tidegate_web.auth.token_shape import expiry, may_open_a_run
 from tidegate_web.cluster.client import Cluster, jobs_path, pods_path
 from tidegate_web.cluster.errors import ClusterError
@@ -22,16 +25,10 @@ from tidegate_web.shared.clock import Clock
 from tidegate_web.shared.json_types import as_object
 
 AUDIENCE = "tidegate"
-LOOK_AGAIN_SECONDS = 10.0
-"""How long a pod that was there is taken to be there still."""
 REFUSED_SECONDS = 60.0
 """How long a token that opened nothing is refused without asking again."""
 POD_NAME = "authentication.kubernetes.io/pod-name"
 POD_UID = "authentication.kubernetes.io/pod-uid"
-
-
-class RunTokenError(Exception):
-    """The token opens nothing; the message may be shown to the client."""
 
 
 class TooManyRefusedError(Exception):
@@ -40,18 +37,6 @@ class TooManyRefusedError(Exception):
     def __init__(self, retry_after: int) -> None:
         super().__init__("too many tokens that open nothing")
         self.retry_after = retry_after
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunIdentity:
-    """What a run token stands for."""
-
-    project: str
-    run_uid: str
-    run_name: str
-    attempt: int
-    pod_name: str
-    pod_uid: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,10 +56,18 @@ class RunTokens:
     """
 
     def __init__(
-        self, *, cluster: Cluster, clock: Clock, refusals: RateLimiter | None = None, remember: int = 20_000
+        self,
+        *,
+        cluster: Cluster,
+        clock: Clock,
+        pools: PoolTokens | None = None,
+        refusals: RateLimiter | None = None,
+        remember: int = 20_000,
     ) -> None:
+        """``pools``: who checks the tokens of runs in pools."""
         self._cluster = cluster
         self._clock = clock
+        self._pools = pools
         self._refusals = refusals
         self._remember = remember
         self._known: dict[bytes, _Known] = {}
@@ -87,6 +80,8 @@ class RunTokens:
 
         A pod that was seen a moment ago is believed to be there, unless ``look_now``.
         """
+        if self._pools is not None and signed.looks_like_one(token):
+            return self._of_pool(self._pools, token, client=client, look_now=look_now)
         digest = hashlib.sha256(token.encode()).digest()
         now = self._clock.now().timestamp()
         with self._lock:
@@ -105,6 +100,23 @@ class RunTokens:
             if len(self._known) < self._remember:
                 self._known[digest] = _Known(expires=expiry(token), looked=now, identity=identity)
         return identity
+
+    def _of_pool(self, pools: PoolTokens, token: str, *, client: str, look_now: bool) -> RunIdentity:
+        """A token that the operator has signed. One that is no good counts for its address as others do."""
+        try:
+            return pools.identify(token, look_now=look_now)
+        except RunTokenError:
+            subject = self._subject(client)
+            if self._refusals is not None:
+                self._refusals.take(subject)
+            raise
+
+    def _subject(self, client: str) -> str:
+        """May this address show more tokens? TooManyRefusedError if not; else what its refusals are counted under."""
+        subject = f"refused:{client_network(client)}"
+        if self._refusals is not None and (bucket := self._refusals.look(subject)) is not None and not bucket.taken:
+            raise TooManyRefusedError(bucket.retry_after)
+        return subject
 
     def _look(self, digest: bytes, identity: RunIdentity, *, must_answer: bool) -> None:
         """Whether the pod is still there. While the apiserver is away, what was known stands."""
@@ -126,9 +138,7 @@ class RunTokens:
             until, words = self._refused.get(digest, (0.0, ""))
         if now < until:
             raise RunTokenError(words)
-        subject = f"refused:{client_network(client)}"
-        if self._refusals is not None and (bucket := self._refusals.look(subject)) is not None and not bucket.taken:
-            raise TooManyRefusedError(bucket.retry_after)
+        subject = self._subject(client)
         try:
             return self._ask(token)
         except RunTokenError as error:

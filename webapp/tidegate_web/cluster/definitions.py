@@ -1,4 +1,4 @@
-"""Tasks, Queues and Schedules in the cluster, in one way for the three kinds: read, replaced whole, changed, deleted."""
+"""Tasks, Queues, Schedules and WorkerPools in the cluster, in one way for all kinds: read, replaced whole, changed, deleted."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class StaleError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """One of the three."""
+    """One of the kinds."""
 
     plural: str
     name: str
@@ -32,13 +32,12 @@ class Kind:
 
 
 KINDS = {
-    kind.plural: kind
-    for kind in (
-        Kind(plural="tasks", name="Task"),
-        Kind(plural="queues", name="Queue"),
-        Kind(plural="schedules", name="Schedule"),
-    )
+    "tasks": Kind(plural="tasks", name="Task"),
+    "queues": Kind(plural="queues", name="Queue"),
+    "schedules": Kind(plural="schedules", name="Schedule"),
+    "pools": Kind(plural="workerpools", name="WorkerPool"),
 }
+"""By what they are called over HTTP."""
 
 
 @dataclass(frozen=True, kw_only=True)

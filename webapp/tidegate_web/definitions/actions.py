@@ -1,4 +1,4 @@
-"""What is done to Tasks, Queues and Schedules: read, replaced whole, deleted, paused, suspended."""
+"""What is done to Tasks, Queues, Schedules and WorkerPools: read, replaced whole, deleted, paused, suspended."""
 
 from typing import NoReturn
 

@@ -8,7 +8,7 @@ from tidegate_web.api.response_types import ChildRun, Page, Run
 from tidegate_web.api.run_bodies import RunRequest
 from tidegate_web.api.runs import result
 from tidegate_web.auth.actor import Actor, run_actor
-from tidegate_web.auth.run_tokens import RunIdentity
+from tidegate_web.auth.run_identity import RunIdentity
 from tidegate_web.current_app import services
 from tidegate_web.internal.identity import identify
 from tidegate_web.openapi.operations import describes

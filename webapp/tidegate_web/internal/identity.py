@@ -2,7 +2,8 @@
 
 from flask import g, request
 
-from tidegate_web.auth.run_tokens import RunIdentity, RunTokenError, TooManyRefusedError
+from tidegate_web.auth.run_identity import RunIdentity, RunTokenError
+from tidegate_web.auth.run_tokens import TooManyRefusedError
 from tidegate_web.cluster.errors import ClusterError
 from tidegate_web.cluster.problems import from_cluster
 from tidegate_web.services import Services

@@ -1,10 +1,11 @@
-"""The pages of a project's Tasks, Queues and Schedules: what there is, and the acts that people do to them by hand."""
+"""The pages of a project's Tasks, Queues, Schedules and WorkerPools: what there is, and the acts that people do to them by hand."""
 
 import json
 from collections.abc import Callable
 from functools import partial
 
 from flask import Blueprint, render_template, request, url_for
+from tidegate_api.pool import REPLICAS_MAX
 from werkzeug.wrappers import Response
 
 from tidegate_web.api import definitions as api
@@ -58,6 +59,13 @@ def _trigger(project: str) -> Shown:
     return {"started_run": trigger(services(), actor(), project, text("name")).row}
 
 
+def _scale(project: str) -> None:
+    given = text("replicas")
+    if not (given.isascii() and given.isdecimal() and int(given) <= REPLICAS_MAX):
+        raise invalid("replicas", f"must be a whole number from 0 to {REPLICAS_MAX}")
+    _change("pools", project, "scale", replicas=int(given))
+
+
 def _switches(kind: str, project: str, field: str, *, on: str, off: str) -> Acts:
     """Two acts that set a field and take it back."""
     return {act: partial(_change, kind, project, act, **{field: value}) for act, value in ((on, True), (off, False))}
@@ -96,6 +104,16 @@ def add_routes(area: Blueprint) -> None:
     @requires(Permission.OPERATOR)
     def trigger_from_page(project: str) -> Response | tuple[str, int]:
         return carry_out({"trigger": lambda: _trigger(project)}, partial(_page, "schedules", project))
+
+    @area.get("/projects/<project>/pools")
+    @requires(Permission.VIEWER)
+    def pools_page(project: str) -> str:
+        return _page("pools", project, {})
+
+    @area.post("/projects/<project>/pools")
+    @requires(Permission.DEVELOPER)
+    def scale_pool(project: str) -> Response | tuple[str, int]:
+        return carry_out({"scale": lambda: _scale(project)}, partial(_page, "pools", project))
 
     @area.post("/projects/<project>/schedules/state")
     @requires(Permission.DEVELOPER)

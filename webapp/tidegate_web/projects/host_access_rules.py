@@ -33,8 +33,8 @@ def check_host_access(made: Services, project: str, task: Mapping[str, object], 
 
 
 def check_definition(made: Services, project: str, kind: Kind, spec: Mapping[str, object]) -> None:
-    """The same for a Task or a Schedule that is written. The rest of the spec is the apiserver's to check."""
-    if kind.plural == "tasks":
+    """The same for a Task, WorkerPool or Schedule that is written. The rest of the spec is the apiserver's to check."""
+    if kind.plural in ("tasks", "workerpools"):
         check_host_access(made, project, spec, within="spec")
     elif kind.plural == "schedules":
         task: object = spec

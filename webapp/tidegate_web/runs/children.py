@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from tidegate_web.audit.audited import audited
 from tidegate_web.auth.actor import Actor
-from tidegate_web.auth.run_tokens import RunIdentity
+from tidegate_web.auth.run_identity import RunIdentity
 from tidegate_web.cluster.errors import ClusterError
 from tidegate_web.cluster.problems import from_cluster
 from tidegate_web.projects.existing import require_project

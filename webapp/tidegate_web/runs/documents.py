@@ -5,7 +5,7 @@ room for it.
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tidegate_web.auth.run_tokens import RunIdentity
+from tidegate_web.auth.run_identity import RunIdentity
 from tidegate_web.runs import metadata_change
 from tidegate_web.services import Services
 from tidegate_web.shared.json_types import JsonObject, as_object, whole_number

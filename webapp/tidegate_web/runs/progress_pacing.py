@@ -6,7 +6,7 @@ Pure: given the time, it says what to write. A value that waits is completed by 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from tidegate_web.auth.run_tokens import RunIdentity
+from tidegate_web.auth.run_identity import RunIdentity
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

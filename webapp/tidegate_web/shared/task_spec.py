@@ -59,7 +59,7 @@ def run_spec_shown(spec: Mapping[str, object], *, whole: bool) -> JsonObject:
 
 
 def definition_spec_shown(spec: Mapping[str, object], *, whole: bool) -> JsonObject:
-    """The same for the spec of a Task, Queue or Schedule."""
+    """The same for the spec of a Task, Queue, Schedule or WorkerPool."""
     if whole:
         return dict(spec)
     template = spec.get("template")
