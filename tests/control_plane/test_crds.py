@@ -230,6 +230,7 @@ def test_short_names_and_the_category_find_our_kinds(plane: ControlPlane) -> Non
         ("tasks", "tgt"),
         ("queues", "tgq"),
         ("schedules", "tgs"),
+        ("workerpools", "tgw"),
     }
     assert "crd-" in plane.kubectl("get", "tidegate", "-o", "name")
 

@@ -88,6 +88,8 @@ class OperatorProcess:
             monotonic=self.loop.time,
         )
         cache.on_change = queue.add
+        for kind in ("deployments", "workers"):  # as of an operator without a dispatch port
+            cache.synced(kind)
         reconciler = Reconciler(cache, actor, queue, settings=SETTINGS, metrics=metrics, clock=clock)
         self._queues = QueueReporter(client, cache, queue, clock=clock)
         queue.serve("taskruns", reconciler, places=SETTINGS.concurrent_actions)

@@ -24,6 +24,7 @@ KINDS: Final = {
     "tasks": ("tidegate.dev/v1alpha1", "Task"),
     "queues": ("tidegate.dev/v1alpha1", "Queue"),
     "schedules": ("tidegate.dev/v1alpha1", "Schedule"),
+    "workerpools": ("tidegate.dev/v1alpha1", "WorkerPool"),
     "jobs": ("batch/v1", "Job"),
     "pods": ("v1", "Pod"),
     "events": ("v1", "Event"),

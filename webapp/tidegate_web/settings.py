@@ -243,6 +243,8 @@ class WebSettings(BaseSettings):
     loopback, link-local, private or reserved."""
     log_followers: int = Field(default=128, ge=1)
     """Pods whose logs are followed at once; the others are read when they end."""
+    worker_log_followers: int = Field(default=64, ge=1)
+    """Workers of pools whose logs are followed at once; the others are read when they end."""
     log_limit_bytes: int = Field(default=10 * 1024 * 1024, ge=1024)
     """What is kept of the logs of one run."""
     project_bytes: int = Field(default=20 * 2**30, ge=0)

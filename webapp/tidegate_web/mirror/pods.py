@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from tidegate_api.job_names import attempt_of_job
+from tidegate_api.names import POOL_LABEL, WORKER_CONTAINER
 
 from tidegate_web.cluster.client import Cluster, jobs_path
 from tidegate_web.cluster.errors import ClusterError
@@ -18,6 +19,8 @@ from tidegate_web.shared.json_types import as_object, as_objects
 CONTAINER = "task"
 KIND = "Pod"
 SELECTOR = "app.kubernetes.io/managed-by=tidegate"
+OF_POOLS = POOL_LABEL
+"""Selects the worker pods of pools: those that have the label."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +37,8 @@ class Pod:
     started: bool
     ended: bool
     gone: bool = False
+    container: str = ""
+    """Of a worker of a pool: the id of the container that runs, or has run last."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,6 +69,23 @@ def reduce_pod(item: KubeObject) -> Pod:
         claimed_run=labels_of(item).get("tidegate.dev/run-uid", ""),
         started=started,
         ended=ended,
+    )
+
+
+def reduce_worker(item: KubeObject) -> Pod:
+    """What is kept of a worker pod of a pool."""
+    metadata, status = item["metadata"], item.get("status") or {}
+    container = next((c for c in as_objects(status.get("containerStatuses")) if c.get("name") == WORKER_CONTAINER), {})
+    states = (as_object(container.get("state")), as_object(container.get("lastState")))
+    return Pod(
+        uid=metadata["uid"],
+        name=metadata["name"],
+        project=metadata["namespace"],
+        job=None,
+        claimed_run="",
+        started=any("running" in state or "terminated" in state for state in states),
+        ended=status.get("phase") in ("Succeeded", "Failed"),
+        container=str(container.get("containerID") or ""),
     )
 
 
@@ -114,19 +136,27 @@ class PodTable:
 class PodHandler:
     """The handler of one scope's informer: it fills the table."""
 
-    def __init__(self, *, table: PodTable, quarantine: Quarantine, project: str | None) -> None:
+    def __init__(
+        self,
+        *,
+        table: PodTable,
+        quarantine: Quarantine,
+        project: str | None,
+        reduce: Callable[[KubeObject], Pod] = reduce_pod,
+    ) -> None:
         self._table = table
+        self._reduce = reduce
         self._quarantine = quarantine
         self._project = project
 
     def put(self, item: KubeObject, *, listed: bool, retry: Callable[[], None]) -> None:
         del listed, retry
-        pod = reduce_pod(item)
+        pod = self._reduce(item)
         self._table.put(pod)
         self._quarantine.release(KIND, pod.uid)
 
     def deleted(self, item: KubeObject) -> None:
-        pod = reduce_pod(item)
+        pod = self._reduce(item)
         self._table.remove(pod)
         self._quarantine.release(KIND, pod.uid)
 

@@ -18,11 +18,12 @@ from tidegate_web.mirror.leader_lock import Leadership
 from tidegate_web.mirror.logs.follower import Follower
 from tidegate_web.mirror.logs.followers import Followers
 from tidegate_web.mirror.logs.rotation_monitor import RotationMonitor
+from tidegate_web.mirror.logs.worker_follower import WorkerFollower
 from tidegate_web.mirror.logs.writer import KIND as LOG
 from tidegate_web.mirror.logs.writer import LogWriter
 from tidegate_web.mirror.namespace_poller import NamespacePoller
 from tidegate_web.mirror.namespace_uids import NamespaceUids
-from tidegate_web.mirror.pods import SELECTOR, Owners, Pod, PodHandler, PodTable
+from tidegate_web.mirror.pods import OF_POOLS, SELECTOR, Owners, Pod, PodHandler, PodTable, reduce_worker
 from tidegate_web.mirror.project_controller import ProjectController
 from tidegate_web.mirror.pruner import Pruner
 from tidegate_web.mirror.publisher import Publisher
@@ -112,7 +113,23 @@ class Term:
 
         self.followers = Followers(make=follower, at_once=settings.log_followers, quarantine=quarantine)
         self._pods = PodTable(changed=self.followers.seen)
-        self._scopes = Scopes(make=self._scope, pods=self._pods, followers=self.followers)
+
+        def worker_follower(pod: Pod) -> WorkerFollower:
+            return WorkerFollower(
+                pod,
+                engine=made.engine,
+                cluster=made.cluster,
+                writer=self._logs,
+                stop=self.stop,
+                limit_bytes=settings.log_limit_bytes,
+            )
+
+        self.worker_followers = Followers(
+            make=worker_follower, at_once=settings.worker_log_followers, quarantine=quarantine
+        )
+        self._workers = PodTable(changed=self.worker_followers.seen)
+        followed = [(self._pods, self.followers), (self._workers, self.worker_followers)]
+        self._scopes = Scopes(make=self._scope, followed=followed)
         self._fixed: list[str | None] = list(settings.namespaces) or [None]
         self._controller: ProjectController | None = None
         self._uids = NamespaceUids(
@@ -126,6 +143,7 @@ class Term:
             clock=made.clock,
             settings=settings,
             pods=self._pods,
+            workers=self._workers,
             owners=self._owners,
             specs=specs,
             scopes=self._scopes,
@@ -208,12 +226,26 @@ class Term:
                 stop=stop,
                 label_selector=SELECTOR,
             ),
+            workers=Informer(
+                cluster=self._made.cluster,
+                kind="Pod",
+                path_of=pods_path,
+                project=project,
+                handler=PodHandler(
+                    table=self._workers, quarantine=self._quarantine, project=project, reduce=reduce_worker
+                ),
+                quarantine=self._quarantine,
+                stop=stop,
+                label_selector=OF_POOLS,
+            ),
         )
 
     def _read_log_again(self, pod_uid: str) -> None:
-        pod = self._pods.get(pod_uid)
+        pod, worker = self._pods.get(pod_uid), self._workers.get(pod_uid)
         if pod is not None:
             self.followers.again(pod)
+        elif worker is not None:
+            self.worker_followers.again(worker)
         else:
             self._quarantine.release(LOG, pod_uid)
 
@@ -222,7 +254,7 @@ class Term:
 
     def trouble(self) -> str | None:
         """Why this term can't go on: a thread of it has ended, or gets nowhere."""
-        informers = (informer for scope in self._scopes.now() for informer in (scope.runs, scope.pods))
+        informers = (informer for scope in self._scopes.now() for informer in scope.informers)
         return next((trouble for worker in (*self._threads, *informers) if (trouble := worker.trouble())), None)
 
     def begin(self) -> None:
@@ -237,11 +269,12 @@ class Term:
         self._publisher.wake()
         self._webhooks.wake()
         self.followers.stop()
+        self.worker_followers.stop()
         if self._controller is not None:
             self._controller.close()
         ending = self._scopes.end_all()
         deadline = time.monotonic() + seconds
-        threads = [*self._threads, *(thread for scope in ending for thread in (scope.runs, scope.pods))]
+        threads = [*self._threads, *(thread for scope in ending for thread in scope.informers)]
         for thread in threads:
             if thread.ident is not None:
                 thread.join(timeout=max(0.0, deadline - time.monotonic()))
@@ -334,7 +367,7 @@ class Mirror:
             term.begin()
             while not self._stop.wait(1):
                 self._beaten = time.monotonic()
-                self._followed.set(len(term.followers.active()))
+                self._followed.set(len(term.followers.active()) + len(term.worker_followers.active()))
                 self._quiet.set(time.monotonic() - term.heard)
                 if (trouble := term.trouble()) is not None:
                     log.error("the term is begun again", reason=trouble)

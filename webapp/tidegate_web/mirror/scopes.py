@@ -5,7 +5,7 @@ one that only can't be seen any more aren't lost, and are read on when it is see
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from tidegate_web.mirror.informer import Informer
@@ -22,25 +22,32 @@ class Scope:
     project: str | None
     runs: Informer
     pods: Informer
+    workers: Informer
+    """Pods of pools."""
     stop: threading.Event = field(default_factory=threading.Event)
 
     @property
     def knows_pods(self) -> bool:
         """Before all pods are known, one that isn't there says nothing."""
-        return self.pods.synced.is_set()
+        return self.pods.synced.is_set() and self.workers.synced.is_set()
+
+    @property
+    def informers(self) -> tuple[Informer, ...]:
+        """All of them."""
+        return self.runs, self.pods, self.workers
 
     def begin(self) -> None:
-        self.runs.start()
-        self.pods.start()
+        for informer in self.informers:
+            informer.start()
 
     def end(self) -> None:
         self.stop.set()
-        self.runs.close()
-        self.pods.close()
+        for informer in self.informers:
+            informer.close()
 
     def join(self, seconds: float) -> None:
-        self.runs.join(timeout=seconds)
-        self.pods.join(timeout=seconds)
+        for informer in self.informers:
+            informer.join(timeout=seconds)
 
 
 class Scopes:
@@ -50,12 +57,11 @@ class Scopes:
         self,
         *,
         make: Callable[[str | None, threading.Event], Scope],
-        pods: PodTable,
-        followers: Followers,
+        followed: Sequence[tuple[PodTable, Followers]],
     ) -> None:
+        """``followed``: tables of pods, each with who follows their logs."""
         self._make = make
-        self._pods = pods
-        self._followers = followers
+        self._followed = followed
         self._scopes: dict[str | None, Scope] = {}
         self._lock = threading.Lock()
         self._ended = False
@@ -79,8 +85,9 @@ class Scopes:
         if scope is not None:
             scope.end()
             scope.join(ENDING_SECONDS)
-            self._pods.forget(project)
-            self._followers.forget(project)
+            for pods, followers in self._followed:
+                pods.forget(project)
+                followers.forget(project)
 
     def end_all(self) -> list[Scope]:
         """The mirror stops: these are ending."""

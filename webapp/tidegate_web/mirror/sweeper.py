@@ -40,6 +40,8 @@ KIND = "Deletion"
 """What is set aside: a finished run that is to be deleted."""
 AT_ONCE = 500
 SWEEP_PATIENCE_SECONDS = 120.0
+WORKER_LOG_PATIENCE = timedelta(minutes=5)
+"""After the end of a run in a pool: by then the log of its worker has passed it."""
 BULK_KEPT = timedelta(days=30)
 """How long the outcome of a bulk operation is kept."""
 
@@ -55,6 +57,7 @@ class Sweeper(Worker):
         clock: Clock,
         settings: WebSettings,
         pods: PodTable,
+        workers: PodTable,
         owners: Owners,
         specs: SpecKeeper,
         scopes: Scopes,
@@ -70,6 +73,7 @@ class Sweeper(Worker):
         self._clock = clock
         self._settings = settings
         self._pods = pods
+        self._workers = workers
         self._owners = owners
         self._specs = specs
         self._scopes = scopes
@@ -214,8 +218,19 @@ class Sweeper(Worker):
         present = self._pods.names(row.project)
         if scope.stop.is_set():
             return False  # its pods may be forgotten already, which isn't to be gone
+        workers, soon = self._workers.names(row.project), self._clock.now() - WORKER_LOG_PATIENCE
         for attempt in attempts_of(row.status):
             name = attempt.pod_name
+            if attempt.handover is not None:
+                if attempt.handover in ended_pods or not name:
+                    continue
+                if name in workers and (row.finished_at is None or row.finished_at > soon):
+                    return False  # what its worker writes is being read
+                reason = "Its worker was gone before its log could be read."
+                if name in workers:
+                    reason = "The end of its log was not seen in the log of its worker."
+                self._mark(row, attempt.number, name, mark="lost", reason=reason, pod_uid=attempt.handover)
+                continue
             if name is None or name in ended_names:
                 continue
             if name in present:
@@ -231,7 +246,9 @@ class Sweeper(Worker):
             )
         return True
 
-    def _mark(self, row: CandidateRow, attempt: int, pod_name: str, *, mark: LogMark, reason: str) -> None:
+    def _mark(
+        self, row: CandidateRow, attempt: int, pod_name: str, *, mark: LogMark, reason: str, pod_uid: str = ""
+    ) -> None:
         with self._engine.begin() as connection:
             logs.add_end(
                 connection,
@@ -239,7 +256,7 @@ class Sweeper(Worker):
                     run_uid=row.uid,
                     project=row.project,
                     attempt=attempt,
-                    pod_uid=f"unknown:{pod_name}",
+                    pod_uid=pod_uid or f"unknown:{pod_name}",
                     pod_name=pod_name,
                     mark=mark,
                     reason=reason,

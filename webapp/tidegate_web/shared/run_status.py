@@ -14,6 +14,8 @@ class AttemptStatus:
     job_name: str | None
     pod_name: str | None
     has_started: bool
+    handover: str | None = None
+    """Of an attempt in a pool: what its log is kept under."""
 
 
 def attempts_of(status: Mapping[str, object]) -> list[AttemptStatus]:
@@ -24,6 +26,7 @@ def attempts_of(status: Mapping[str, object]) -> list[AttemptStatus]:
             job_name=as_text(attempt.get("jobName")) or None,
             pod_name=as_text(attempt.get("podName")) or None,
             has_started=attempt.get("startedAt") is not None,
+            handover=as_text(attempt.get("handover")) or None,
         )
         for attempt in as_objects(status.get("attempts"))
     ]

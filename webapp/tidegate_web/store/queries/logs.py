@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from typing_extensions import TypedDict
 
 from tidegate_web.shared.documented import documented
-from tidegate_web.store.models import LogChunk, LogEnd
+from tidegate_web.store.models import LogChunk, LogEnd, Run
 from tidegate_web.store.models.runs import LogMark
 from tidegate_web.store.records import clean
 from tidegate_web.store.rows import all_rows
@@ -166,6 +166,14 @@ def place(connection: Connection, *, run_uid: str, run_created: datetime, pod_ui
     position, file_at, file_base, line_at = last
     found = Place(position=position, file_at=file_at, file_base=file_base or 0, line_at=line_at)
     return found, int(total), ended is not None
+
+
+def status_of(connection: Connection, *, run_uid: str, run_created: datetime, project: str) -> dict[str, object] | None:
+    """The status of a run of the project as it is stored."""
+    found: dict[str, object] | None = connection.execute(
+        select(Run.status).where(Run.uid == run_uid, Run.created == run_created, Run.project == project)
+    ).scalar_one_or_none()
+    return found
 
 
 def run_of_pod(connection: Connection, *, run_uid: str, run_created: datetime, pod_uid: str) -> int | None:
