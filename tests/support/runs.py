@@ -160,10 +160,14 @@ class RunMaker:
             body["metadata"]["ownerReferences"] = [owner_reference(owner)]
         if node is not None:
             body["spec"]["nodeName"] = node
-        accounts = f"/api/v1/namespaces/{self.project}/serviceaccounts"
-        if not self._exists(f"{accounts}/{account}"):
-            self.admin.request("POST", accounts, body={"metadata": {"name": account}})
+        self.account(account)
         return self.admin.request("POST", pods_path(self.project), body=body)
+
+    def account(self, name: str = "default") -> None:
+        """See that there is a service account."""
+        accounts = f"/api/v1/namespaces/{self.project}/serviceaccounts"
+        if not self._exists(f"{accounts}/{name}"):
+            self.admin.request("POST", accounts, body={"metadata": {"name": name}})
 
     def pod_state(self, name: str, *, exit_code: int | None = None) -> None:
         """The container ``task`` runs, or has ended."""
