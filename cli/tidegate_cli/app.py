@@ -4,6 +4,7 @@ import click
 
 from tidegate_cli.commands import access, actions, local, runs
 from tidegate_cli.commands.completion import completion
+from tidegate_cli.commands.pools import pools
 from tidegate_cli.commands.queues import queues
 from tidegate_cli.commands.schedules import schedules
 from tidegate_cli.commands.tasks import tasks
@@ -20,6 +21,6 @@ def cli() -> None:
 
 for command in (
     runs.run_task, runs.list_runs, runs.show_run, actions.logs, actions.wait, actions.cancel, actions.suspend, actions.resume,
-    actions.replay, queues, schedules, tasks, access.login, access.logout, access.open_page, local.execute, completion,
+    actions.replay, queues, schedules, pools, tasks, access.login, access.logout, access.open_page, local.execute, completion,
 ):  # fmt: skip
     cli.add_command(command)

@@ -12,7 +12,7 @@ from typing import Final
 import click
 
 from tidegate_cli.backends import choosing
-from tidegate_cli.backends.base import QUEUES, SCHEDULES, TASKS, Backend, Kind
+from tidegate_cli.backends.base import POOLS, QUEUES, SCHEDULES, TASKS, Backend, Kind
 from tidegate_cli.options import asked_by
 
 SECONDS: Final = 1.0
@@ -68,3 +68,4 @@ active_runs: Final = _completion(lambda backend, beginning: backend.run_names(be
 tasks: Final = _completion(_definitions(TASKS))
 queues: Final = _completion(_definitions(QUEUES))
 schedules: Final = _completion(_definitions(SCHEDULES))
+pools: Final = _completion(_definitions(POOLS))

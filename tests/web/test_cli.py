@@ -130,6 +130,16 @@ def test_acts_and_definitions_go_over_http_too(stack: Stack, parts: Parts, tideg
     stack.runs.schedule("nightly", cron="0 0 29 2 *")
     assert tidegate.ok("queues", "pause", "gate").out == "gate paused\n"
     assert tidegate.ok("queues", "ls", "-o", "json").json["items"][0]["spec"]["paused"] is True
+    stack.runs.pool("models", image="models:1.4", preload=["app.models"], replicas=2)
+    condition = {"type": "Ready", "status": "False", "reason": "ErrImagePull", "message": "no such image"}
+    stack.runs.pool_status("models", readyReplicas=1, slots=4, busy=3, waiting=7, conditions=[condition])
+    listed = tidegate.ok("pools", "ls", "-o", "wide").out.splitlines()
+    assert listed[1].split()[:6] == ["models", "1/2", "4", "3", "7", "models:1.4"]
+    assert listed[1].endswith("ErrImagePull: no such image")
+    shown = tidegate.ok("pools", "show", "models").out
+    for line in ("Workers:    1/2 ready", "Imports:    app.models", "Not ready:  ErrImagePull: no such image"):
+        assert line in shown
+    assert tidegate("pools", "show", "none").code not in (0, 2)
     assert tidegate.ok("schedules", "suspend", "nightly").out == "nightly suspended\n"
     assert tidegate.ok("schedules", "trigger", "nightly").out.startswith("nightly-m")
     first = tidegate.ok("run", "resize", "--idempotency-key", "k", "--tag", "red", "-o", "name").out

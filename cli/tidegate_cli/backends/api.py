@@ -134,19 +134,19 @@ class ApiBackend:
         return self._ask(RunJson, "POST", f"/runs/{run['uid']}:replay", body=body, what=run["name"])
 
     def list_definitions(self, kind: Kind) -> list[Definition]:
-        return self._pages(Definition, f"/{kind.plural}", {})
+        return self._pages(Definition, f"/{kind.called}", {})
 
     def get_definition(self, kind: Kind, name: str) -> Definition:
-        return self._ask(Definition, "GET", f"/{kind.plural}/{checked(name)}", what=f"{kind.name} {name}")
+        return self._ask(Definition, "GET", f"/{kind.called}/{checked(name)}", what=f"{kind.name} {name}")
 
     def put_definition(
         self, kind: Kind, name: str, *, spec: JsonObject, labels: Mapping[str, str] | None
     ) -> tuple[Definition, bool]:
-        known = self._find(f"/{kind.plural}/{checked(name)}", what=f"{kind.name} {name}")
+        known = self._find(f"/{kind.called}/{checked(name)}", what=f"{kind.name} {name}")
         body: JsonObject = {"spec": spec}
         if labels is not None:
             body["labels"] = dict(labels)
-        made = self._ask(Definition, "PUT", f"/{kind.plural}/{checked(name)}", body=body, what=f"{kind.name} {name}")
+        made = self._ask(Definition, "PUT", f"/{kind.called}/{checked(name)}", body=body, what=f"{kind.name} {name}")
         return made, known is None or known["uid"] != made["uid"]
 
     def pause_queue(self, name: str, *, paused: bool) -> Definition:

@@ -37,15 +37,18 @@ class RunFilter:
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """One of the three kinds of definitions."""
+    """One of the kinds of definitions."""
 
     name: str
     plural: str
+    called: str
+    """What the HTTP API calls them."""
 
 
-TASKS: Final = Kind(name="Task", plural="tasks")
-QUEUES: Final = Kind(name="Queue", plural="queues")
-SCHEDULES: Final = Kind(name="Schedule", plural="schedules")
+TASKS: Final = Kind(name="Task", plural="tasks", called="tasks")
+QUEUES: Final = Kind(name="Queue", plural="queues", called="queues")
+SCHEDULES: Final = Kind(name="Schedule", plural="schedules", called="schedules")
+POOLS: Final = Kind(name="WorkerPool", plural="workerpools", called="pools")
 
 
 class Backend(Protocol):

@@ -27,6 +27,11 @@ def _runs_what(task: Definition) -> str:
     return str(spec.get("entrypoint") or " ".join(spec.get("command") or []) or "(the image's own)")
 
 
+def _where(task: Definition) -> str:
+    spec = task["spec"]
+    return f"(pool {spec['pool']})" if spec.get("pool") else str(spec.get("image") or "")
+
+
 _EXPORT: Final = """
 import json, sys
 sys.path.insert(0, "")
@@ -41,7 +46,7 @@ print(json.dumps(export(sys.argv[1], image=sys.argv[2])))
 COLUMNS: Final[Sequence[Column[Definition]]] = (
     Column(head="NAME", cell=lambda task: task["name"]),
     Column(head="QUEUE", cell=lambda task: task["spec"].get("queue", "default")),
-    Column(head="IMAGE", cell=lambda task: task["spec"].get("image")),
+    Column(head="IMAGE", cell=_where),
     Column(head="RUNS", cell=_runs_what),
     Column(head="AGE", cell=lambda task: output.age(task["createdAt"])),
     Column(head="DESCRIPTION", cell=lambda task: task["spec"].get("description"), wide=True),
