@@ -156,9 +156,13 @@ class FakeLeader:
 
     def accept(self) -> Session:
         """The next connection that gets through the handshake."""
-        session = Session(self._context.wrap_socket(self.accept_raw(), server_side=True))
+        session = Session(self.wrap(self.accept_raw()))
         self.sessions.append(session)
         return session
+
+    def wrap(self, connection: socket.socket) -> ssl.SSLSocket:
+        """The handshake."""
+        return self._context.wrap_socket(connection, server_side=True)
 
     def welcome(self) -> Session:
         """The next connection, taken."""

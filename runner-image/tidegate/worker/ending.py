@@ -18,13 +18,13 @@ def close_files() -> None:
     buffers = [one for one in found if isinstance(one, (io.BufferedWriter, io.BufferedRandom))]
     standard = (sys.stdout, sys.stderr, sys.stdin, sys.__stdout__, sys.__stderr__, sys.__stdin__)
     # From the outer ones to the inner ones: text goes through a compressed file into a buffer.
-    for one in texts:
-        _quietly(one.flush)
+    for text in texts:
+        _quietly(text.flush)
     for one in own:  # compressed files write their end when they are closed
         if not any(one is stream for stream in standard):
             _quietly(one.close)
-    for one in buffers:
-        _quietly(one.flush)
+    for buffer in buffers:
+        _quietly(buffer.flush)
 
 
 def _quietly(action: Callable[[], object]) -> None:

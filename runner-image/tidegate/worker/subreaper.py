@@ -47,25 +47,19 @@ class Subreaper:
     def __init__(self, run: int, control: socket.socket, children: int) -> None:
         self._run, self._control, self._children = run, control, children
         self._status: Optional[int] = None
-        self._empty = False
 
     def supervise(self) -> None:
         """Return when no process is left and the end is reported."""
         poll = select.poll()
         poll.register(self._control, select.POLLIN)
         poll.register(self._children, select.POLLIN)
-        self._reap()
-        while not self._empty:
+        while self._reap():
             if self._status is not None:
                 processes.kill_descendants(os.getpid(), spared_groups=(os.getpgrp(),))
-                self._reap()
-                if self._empty:
-                    break
             for descriptor, _ in poll.poll(None if self._status is None else LOOK_AGAIN_MS):
                 if descriptor == self._control.fileno() and not self._obey():
                     poll.unregister(self._control)
             linux.read_signals(self._children)
-            self._reap()
         with contextlib.suppress(OSError):  # the worker is gone
             self._control.send(messages.encode_status(self._status or 0))
 
@@ -82,14 +76,14 @@ class Subreaper:
         if self._status is None:  # it isn't waited for yet, so that its pid is its own
             os.kill(self._run, number)
 
-    def _reap(self) -> None:
+    def _reap(self) -> bool:
+        """Wait for those that have ended; whether there are others."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
-                self._empty = True
-                return
+                return False
             if pid == 0:
-                return
+                return True
             if pid == self._run:
                 self._status = status

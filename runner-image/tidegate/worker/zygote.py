@@ -63,9 +63,7 @@ class Zygote:
         """Answer until the worker is gone."""
         while True:
             try:
-                data, descriptors, _, _ = socket.recv_fds(
-                    self._control, messages.MOST_BYTES, messages.RUN_DESCRIPTORS
-                )
+                data, descriptors, _, _ = socket.recv_fds(self._control, messages.MOST_BYTES, messages.RUN_DESCRIPTORS)
             except InterruptedError:
                 continue
             if not data and not descriptors:

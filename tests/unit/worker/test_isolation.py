@@ -1,9 +1,10 @@
 """What a run has of its own, and what it has not of the worker: environment, descriptors, signals, memory, directories."""
 
 import json
-import os
+import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from support.servers import wait_until
 from support.worker import PoolWorker, Session, result_of
@@ -108,11 +109,12 @@ def test_programs_that_a_run_starts_get_its_environment(start: Start) -> None:
 
 
 def test_the_worker_shows_nothing_of_its_own_in_proc(start: Start) -> None:
-    worker, session = start(tasks="import os\ndef zygotes_environment():\n    return open('/proc/self/environ').read()\n")
+    worker, session = start(
+        tasks="import os\ndef zygotes_environment():\n    return open('/proc/self/environ').read()\n"
+    )
     assert "DISPATCH" not in result_of(session.run("tasks:zygotes_environment"))
     # What the kernel gives to root alone belongs to a process that may not be read.
-    status = os.stat(f"/proc/{worker.pid}/environ")
-    assert status.st_uid == 0
+    assert Path(f"/proc/{worker.pid}/environ").stat().st_uid == 0
 
 
 def test_each_run_has_a_place_of_its_own(start: Start) -> None:
@@ -139,8 +141,6 @@ def test_signals_are_as_python_has_them_whatever_a_preloaded_module_did(start: S
     tasks = TASKS + "\nsignal.signal(signal.SIGUSR1, lambda *_: None)\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
     _, session = start(tasks=tasks, TIDEGATE_POOL_PRELOAD='["tasks"]')
     found = result_of(session.run("tasks:signals"))
-    import subprocess
-
     code = TASKS.replace("from tidegate import task", "") + "\nimport json; print(json.dumps(signals()))"
     fresh = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert found == json.loads(fresh)

@@ -1,6 +1,5 @@
 """What a run starts ends with it, however it hides; and a run that turns against the worker's processes ends as a run."""
 
-import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -106,14 +105,14 @@ def test_a_daemon_that_forks_itself_on_and_on_is_caught(start: Start) -> None:
 
 def children(pid: int) -> list[int]:
     found = []
-    for name in os.listdir("/proc"):
-        if name.isdigit():
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
             try:
-                fields = Path(f"/proc/{name}/stat").read_text().rsplit(")")[1].split()
+                fields = (folder / "stat").read_text().rsplit(")")[1].split()
             except OSError:
                 continue
             if int(fields[1]) == pid and fields[0] not in ("Z", "X"):
-                found.append(int(name))
+                found.append(int(folder.name))
     return found
 
 
