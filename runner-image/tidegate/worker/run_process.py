@@ -12,6 +12,7 @@ import os
 import random
 import resource
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -20,6 +21,7 @@ from typing import Callable, Mapping, NoReturn
 
 from tidegate import runner, streams
 from tidegate.current import slot
+from tidegate.worker import messages
 from tidegate.worker.ending import close_files
 from tidegate.worker.linux import set_dumpable
 from tidegate.worker.messages import RunSpec
@@ -45,14 +47,21 @@ class Fresh:
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
-def become_run(spec: RunSpec, *, out: int, err: int, started: int, fresh: Fresh) -> NoReturn:
-    """Run the function, and end this process."""
+def become_run(job: int, fresh: Fresh) -> NoReturn:
+    """Wait for what is to be run, run it, and end this process."""
     code = 1
     try:
         os.setsid()
+        _forget_the_zygote()
+        with socket.socket(fileno=job) as waiting:
+            _, descriptors, _, _ = socket.recv_fds(waiting, messages.MOST_BYTES, messages.MOST_DESCRIPTORS)
+        if not descriptors:
+            os._exit(0)  # the worker needs it no more
+        spec_file, out, err, started = descriptors
+        spec = messages.read_spec(spec_file)
         _take_descriptors(out, err, started)
         set_dumpable(True)
-        _forget_the_zygote(spec)
+        _enter(spec)
         fresh.restore()
         code = runner.Attempt(on_start=_reports_start(started)).run(spec.entrypoint)
         _finish(code)
@@ -85,13 +94,9 @@ def _reports_start(started: int) -> Callable[[], None]:
     return report
 
 
-def _forget_the_zygote(spec: RunSpec) -> None:
+def _forget_the_zygote() -> None:
+    """All that can be done before it is known what is run."""
     os.umask(UMASK)
-    os.chdir(f"{spec.directory}/work")
-    os.environ.clear()
-    os.environ.update(spec.env)
-    time.tzset()
-    sys.argv = [runner.__file__.replace("runner.py", "__main__.py"), spec.entrypoint]
     tempfile.tempdir = None
     random.seed()
     numpy_random = sys.modules.get("numpy.random")
@@ -99,6 +104,15 @@ def _forget_the_zygote(spec: RunSpec) -> None:
         numpy_random.seed()
     slot.replace(None)
     _forget_exit_handlers()
+
+
+def _enter(spec: RunSpec) -> None:
+    """Its directory, its variables, its limit."""
+    os.chdir(f"{spec.directory}/work")
+    os.environ.clear()
+    os.environ.update(spec.env)
+    time.tzset()
+    sys.argv = [runner.__file__.replace("runner.py", "__main__.py"), spec.entrypoint]
     gc.enable()
     if spec.memory is not None:
         most = _data_bytes() + spec.memory

@@ -19,22 +19,19 @@ LOOK_AGAIN_MS = 20
 """While processes that were killed are still there."""
 
 
-def become_subreaper(descriptors: list[int], zygote: int, fresh: Fresh) -> NoReturn:
-    """Run what the first descriptor says, and end this process."""
+def become_subreaper(control: int, job: int, *, zygote: int, fresh: Fresh) -> NoReturn:
+    """Fork the run's process, wait for it, and end this one."""
     code = 1
     try:
-        spec_file, out, err, control, started = descriptors
         os.close(zygote)
         linux.become_subreaper()
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # the zygote doesn't wait for its children
         children = linux.signal_descriptor([signal.SIGCHLD])
-        spec = messages.read_spec(spec_file)
         run = os.fork()
         if run == 0:
-            become_run(spec, out=out, err=err, started=started, fresh=fresh)
-        for descriptor in (0, 1, 2, spec_file, out, err, started):
-            os.close(descriptor)
-        # Nothing that this process opens may become a standard stream.
+            os.close(control)
+            become_run(job, fresh)
+        os.close(job)
         Subreaper(run, socket.socket(fileno=control), children).supervise()
         code = 0
     finally:

@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from support.servers import wait_until
 from support.worker import PoolWorker, Session, result_of
@@ -98,9 +99,13 @@ def test_a_daemon_that_forks_itself_on_and_on_is_caught(start: Start) -> None:
     path = worker.folder / "pids"
     assert session.run("tasks:daemonises", {"path": str(path), "again": 1})["exitCode"] == 0
     assert result_of(session.run("tasks:quick", handover="h2")) == 1
-    # Nothing of a run is left below the worker but the zygote.
-    wait_until(lambda: len(children(worker.pid)) == 1, what="the end of all helpers")
-    wait_until(lambda: not children(children(worker.pid)[0]), what="the end of all runs")
+    # Nothing is left below the worker but the zygote, a subreaper and a process that wait for the next run.
+    wait_until(lambda: shape(worker.pid) == [[[[]]]], what="the end of all runs")
+
+
+def shape(pid: int) -> list[Any]:
+    """The processes below one, as lists in lists."""
+    return [shape(child) for child in children(pid)]
 
 
 def children(pid: int) -> list[int]:
