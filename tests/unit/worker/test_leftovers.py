@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from support.servers import wait_until
-from support.worker import PoolWorker, Session, result_of
+from support.worker import PoolWorker, Session, children, result_of
 
 Start = Callable[..., tuple[PoolWorker, Session]]
 
@@ -106,19 +106,6 @@ def test_a_daemon_that_forks_itself_on_and_on_is_caught(start: Start) -> None:
 def shape(pid: int) -> list[Any]:
     """The processes below one, as lists in lists."""
     return [shape(child) for child in children(pid)]
-
-
-def children(pid: int) -> list[int]:
-    found = []
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                fields = (folder / "stat").read_text().rsplit(")")[1].split()
-            except OSError:
-                continue
-            if int(fields[1]) == pid and fields[0] not in ("Z", "X"):
-                found.append(int(folder.name))
-    return found
 
 
 def test_a_stopped_run_takes_its_daemon_along(start: Start) -> None:
