@@ -7,7 +7,7 @@ import os
 from typing import Callable, NamedTuple, Optional
 
 from tidegate.worker import messages
-from tidegate.worker.children import Child
+from tidegate.worker.child_processes import Child
 from tidegate.worker.lifecycle import Lifecycle, Step
 from tidegate.worker.log import Stream, Turns
 from tidegate.worker.loop import Loop

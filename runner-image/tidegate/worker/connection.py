@@ -11,6 +11,7 @@ import socket
 import ssl
 from typing import Optional
 
+from tidegate.errors import TidegateError
 from tidegate.worker.loop import READ, WRITE
 from tidegate.worker.protocol import Lines, ProtocolError
 
@@ -19,7 +20,7 @@ MOST_UNSENT_BYTES = 16 * 1024 * 1024
 """More than all outcomes that a worker can have."""
 
 
-class ConnectionLost(Exception):
+class ConnectionLost(TidegateError):
     """The connection is of no use any more, and why."""
 
 

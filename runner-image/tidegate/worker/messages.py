@@ -10,6 +10,8 @@ import json
 import os
 from typing import NamedTuple, Optional
 
+from tidegate.errors import TidegateError
+
 MOST_BYTES = 8 * 1024
 TERMINATE, KILL, JOB = b"terminate", b"kill", b"job"
 FORK, REMOVE, RESOLVE, PING = "fork", "remove", "resolve", "ping"
@@ -20,7 +22,7 @@ MOST_DESCRIPTORS = 4
 """A job has the specification, standard output, standard error, and the pipe for the function's start."""
 
 
-class Garbage(Exception):
+class Garbage(TidegateError):
     """A message that nothing of the worker's has sent."""
 
 

@@ -22,9 +22,9 @@ from typing import Callable, Mapping, NoReturn
 from tidegate import runner, streams
 from tidegate.current import slot
 from tidegate.worker import messages
-from tidegate.worker.ending import close_files
 from tidegate.worker.linux import set_dumpable
 from tidegate.worker.messages import RunSpec
+from tidegate.worker.open_files import close_files
 
 UMASK = 0o022
 _FIXED = (signal.SIGKILL, signal.SIGSTOP)

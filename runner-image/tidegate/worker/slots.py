@@ -8,7 +8,7 @@ from typing import Callable, NamedTuple, Optional
 
 from tidegate.worker import directories, environment, messages
 from tidegate.worker.active_run import ActiveRun
-from tidegate.worker.children import Children
+from tidegate.worker.child_processes import Children
 from tidegate.worker.lifecycle import Lifecycle
 from tidegate.worker.log import Log, Turns
 from tidegate.worker.loop import Loop

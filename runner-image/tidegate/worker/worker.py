@@ -14,7 +14,7 @@ import traceback
 from typing import Mapping, Optional
 
 from tidegate.worker import linux, messages, processes
-from tidegate.worker.children import Children
+from tidegate.worker.child_processes import Children
 from tidegate.worker.draining import Draining, Phase
 from tidegate.worker.health import Health
 from tidegate.worker.leader import Leader
