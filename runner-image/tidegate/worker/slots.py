@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
-from typing import Callable, NamedTuple, Optional
+from typing import Callable, Iterator, NamedTuple, Optional
 
 from tidegate.worker import directories, environment, messages
 from tidegate.worker.active_run import ActiveRun
@@ -65,13 +65,20 @@ class Slots:
         """How many outcomes are kept."""
         return len(self._outcomes)
 
-    def greeting(self) -> list[bytes]:
-        """What a new leader has to know."""
-        now = self._clock()
-        lines = [encode("held", handover=run.start.handover, run=run.start.run.echo) for run in self._runs.values()]
-        lines += [_encoded(outcome, now) for outcome in self._outcomes.values()]
-        lines.append(encode("ready"))
-        return lines + [_started(run, now) for run in self._runs.values() if run.lifecycle.started is not None]
+    def greeting(self) -> Iterator[bytes]:
+        """What a new leader has to know, as of now. It is encoded when it is sent: it may be much."""
+        return self._greet(list(self._runs.values()), list(self._outcomes))
+
+    def _greet(self, runs: list[ActiveRun], outcomes: list[str]) -> Iterator[bytes]:
+        for run in runs:
+            yield encode("held", handover=run.start.handover, run=run.start.run.echo)
+        for handover in outcomes:
+            if handover in self._outcomes:
+                yield _encoded(self._outcomes[handover], self._clock())
+        yield encode("ready")
+        for run in runs:
+            if run.lifecycle.started is not None and self._runs.get(run.start.handover) is run:
+                yield _started(run, self._clock())
 
     def take(self, start: Start) -> None:
         """Run something, or refuse it."""

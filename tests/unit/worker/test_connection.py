@@ -69,6 +69,18 @@ def test_a_new_leader_gets_what_runs_what_ended_and_then_ready(start: Start, lea
     assert third.greeting == []
 
 
+def test_many_large_outcomes_reach_a_new_leader(start: Start, leader: FakeLeader) -> None:
+    count = 60
+    _, session = start(tasks="def large(): return 'x' * 131000\n", TIDEGATE_POOL_SLOTS=str(count // 2))
+    for number in range(count):
+        session.run("tasks:large", handover=f"h{number}")
+    session.close()
+    again = leader.accept()
+    again.welcome()
+    assert [message["handover"] for message in again.greeting] == [f"h{number}" for number in range(count)]
+    assert {len(result_of(message)) for message in again.greeting} == {131000}
+
+
 def test_a_run_that_ends_while_no_leader_is_there_is_reported_to_the_next(start: Start, leader: FakeLeader) -> None:
     worker, session = start(tasks=TASKS)
     session.start("tasks:until", {"path": str(worker.folder / "go")})

@@ -52,6 +52,25 @@ def test_a_fork_that_fails_is_a_failure_of_the_run_and_its_slot_is_free(start: S
         session.send("written", handover=handover)
 
 
+def test_runs_leave_no_descriptor_in_the_worker_and_no_process(start: Start) -> None:
+    worker, session = start(tasks=QUICK)
+
+    def descriptors() -> list[int]:
+        (zygote,) = children(worker.pid)
+        return [len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in (worker.pid, zygote)]
+
+    def run(names: range) -> None:
+        for number in names:
+            session.run("tasks:quick", handover=f"h{number}")
+            session.send("written", handover=f"h{number}")
+            worker.lines(f"h{number}")
+
+    run(range(3))
+    before = descriptors()
+    run(range(3, 20))
+    wait_until(lambda: descriptors() == before, what="as many descriptors as before")
+
+
 def test_a_directory_that_cannot_be_made_is_a_failure_of_the_run(start: Start) -> None:
     worker, session = start(tasks=QUICK, TIDEGATE_POOL_SLOTS="1")
     shutil.rmtree(worker.runs)
