@@ -9,7 +9,6 @@ import atexit
 import contextlib
 import gc
 import os
-import random
 import resource
 import signal
 import socket
@@ -98,8 +97,7 @@ def _forget_the_zygote() -> None:
     """All that can be done before it is known what is run."""
     os.umask(UMASK)
     tempfile.tempdir = None
-    random.seed()
-    numpy_random = sys.modules.get("numpy.random")
+    numpy_random = sys.modules.get("numpy.random")  # Python's own generator draws a seed at each fork
     if numpy_random is not None:
         numpy_random.seed()
     slot.replace(None)

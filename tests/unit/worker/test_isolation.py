@@ -152,6 +152,16 @@ def test_runs_draw_different_random_numbers(start: Start) -> None:
     assert len({result_of(session.run("tasks:draw", handover=f"h{number}")) for number in range(3)}) == 3
 
 
+def test_numpy_gets_another_seed_too(start: Start) -> None:
+    stub = "import itertools, os, random\nstate = random.Random(7)\ndef seed(): state.seed(os.urandom(8))\n"
+    tasks = (
+        TASKS
+        + f"\nimport sys, types\nsys.modules['numpy.random'] = numpy = types.ModuleType('numpy.random')\nexec({stub!r}, numpy.__dict__)\ndef numpys(): return numpy.state.random()\n"
+    )
+    _, session = start(tasks=tasks, TIDEGATE_POOL_PRELOAD='["tasks"]')
+    assert len({result_of(session.run("tasks:numpys", handover=f"h{number}")) for number in range(3)}) == 3
+
+
 def test_a_run_that_takes_more_memory_than_it_may_gets_a_memory_error(start: Start) -> None:
     _, session = start(tasks=TASKS, TIDEGATE_POOL_MEMORY_PER_RUN=str(64 * 1024 * 1024))
     assert result_of(session.run("tasks:eat", {"size": 32 * 1024 * 1024})) == 32 * 1024 * 1024
