@@ -23,12 +23,14 @@ _RETRY = {
 }
 
 
-def manifest(task: AnyTask, *, image: str, entrypoint: Optional[str] = None) -> dict[str, Any]:
+def manifest(task: AnyTask, *, image: Optional[str] = None, entrypoint: Optional[str] = None) -> dict[str, Any]:
     """The Task resource of a task.
 
-    ``entrypoint`` is where the function is in the image, by default where it is here. Raises ConfigurationError where that
-    can't be said, or an annotation is nothing that a payload can fill.
+    ``image`` is needed but for a task with a pool, which has the pool's. ``entrypoint`` is where the function is in the image,
+    by default where it is here. Raises ConfigurationError where that can't be said, an annotation is nothing that a payload can
+    fill, or a task with a pool has what is the pool's.
     """
+    _check_place(task, image)
     try:
         schema = payload_schema(task.function)
     except (PayloadError, TypeError) as error:
@@ -36,6 +38,7 @@ def manifest(task: AnyTask, *, image: str, entrypoint: Optional[str] = None) -> 
     spec: dict[str, object] = {
         "description": _description(task),
         "image": image,
+        "pool": task.pool,
         "entrypoint": entrypoint or _entrypoint(task),
         "payloadSchema": schema,
         "queue": task.queue,
@@ -51,15 +54,38 @@ def manifest(task: AnyTask, *, image: str, entrypoint: Optional[str] = None) -> 
     }
 
 
-def export(module: str, *, image: str) -> list[dict[str, Any]]:
-    """The Task resources of all tasks that a module defines, by name. Raises EntrypointError when it can't be imported."""
+def export(module: str, *, image: Optional[str] = None) -> list[dict[str, Any]]:
+    """The Task resources of all tasks that a module defines, by name. Raises EntrypointError when it can't be imported.
+
+    ``image`` is for those without a pool.
+    """
     found = load_module(module)
     tasks = {
-        value.name: manifest(value, image=image, entrypoint=f"{module}:{variable}")
+        value.name: manifest(value, image=None if value.pool else image, entrypoint=f"{module}:{variable}")
         for variable, value in vars(found).items()
         if isinstance(value, Task) and value.function.__module__ == found.__name__
     }
     return [tasks[name] for name in sorted(tasks)]
+
+
+def _check_place(task: AnyTask, image: Optional[str]) -> None:
+    """Where a task runs is said once: by an image, or by a pool with all that belongs to the pool's own pods."""
+    if task.pool is None:
+        if not image:
+            raise ConfigurationError(f"task {task.name} has neither an image nor a pool")
+        return
+    if not task.pool:
+        raise ConfigurationError(f"task {task.name} has a pool without a name")
+    refused = {
+        "image": image,
+        "resources": task.resources,
+        "retry.out_of_memory": task.retry and task.retry.out_of_memory,
+    }
+    given = [name for name, value in refused.items() if value]
+    if given:
+        raise ConfigurationError(
+            f"task {task.name} has the pool {task.pool} and {' and '.join(given)}: that is said in the WorkerPool"
+        )
 
 
 def _description(task: AnyTask) -> Optional[str]:

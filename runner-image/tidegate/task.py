@@ -59,6 +59,7 @@ class Task(Generic[F]):
         retry: Optional[Retry] = None,
         timeout: Optional[int] = None,
         resources: Optional[Mapping[str, object]] = None,
+        pool: Optional[str] = None,
     ) -> None:
         functools.update_wrapper(self, function)
         self.function = function
@@ -68,6 +69,7 @@ class Task(Generic[F]):
         self.retry = retry
         self.timeout = timeout
         self.resources = resources
+        self.pool = pool
         self.start_hooks: list[Callable[[], object]] = []
         self.success_hooks: list[Callable[[Any], object]] = []
         self.failure_hooks: list[Callable[[BaseException], object]] = []
@@ -157,6 +159,7 @@ def task(
     retry: Optional[Retry] = None,
     timeout: Optional[int] = None,
     resources: Optional[Mapping[str, object]] = None,
+    pool: Optional[str] = None,
 ) -> Callable[[F], Task[F]]: ...
 def task(
     function: Optional[F] = None,
@@ -166,6 +169,7 @@ def task(
     retry: Optional[Retry] = None,
     timeout: Optional[int] = None,
     resources: Optional[Mapping[str, object]] = None,
+    pool: Optional[str] = None,
 ) -> Union[Task[F], Callable[[F], Task[F]]]:
     """Make a function a task: ``@task`` or ``@task(name="resize", retry=Retry(max_attempts=5), timeout=600)``.
 
@@ -174,7 +178,8 @@ def task(
 
     ``name`` is the Task's in the cluster (the function's, with ``-`` for ``_``); ``queue``, ``retry``, ``timeout`` (seconds of
     an attempt, 0 for none) and ``resources`` (as in a container) are written into its manifest (``tidegate.manifests``).
+    ``pool`` is a WorkerPool that runs it warm, instead of an image; then ``resources`` are the pool's.
     """
     if function is not None:
         return Task(function)
-    return lambda f: Task(f, name=name, queue=queue, retry=retry, timeout=timeout, resources=resources)
+    return lambda f: Task(f, name=name, queue=queue, retry=retry, timeout=timeout, resources=resources, pool=pool)

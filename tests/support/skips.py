@@ -15,6 +15,8 @@ ALLOWED: Final = (
     re.compile(r"a cluster of name spaces needs root"),
     # So does one that needs a disk or a network of its own.
     re.compile(r"a small disk needs root|losing packets needs root|a Docker engine of our own needs root"),
+    # And what needs processes of which one is the first.
+    re.compile(r"a name space of processes needs root"),
     # Where Docker answers, the cluster is kind's.
     re.compile(r"kind can't add a node to a cluster"),
 )

@@ -131,6 +131,20 @@ def text_of(ended: Message) -> str:
     return base64.b64decode(ended.get("result", "")).decode()
 
 
+def children(pid: int) -> list[int]:
+    """The processes directly below one that are alive."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                fields = (folder / "stat").read_text().rsplit(")")[1].split()
+            except OSError:
+                continue
+            if int(fields[1]) == pid and fields[0] not in ("Z", "X"):
+                found.append(int(folder.name))
+    return found
+
+
 class FakeLeader:
     """Listens as the leader does; the test answers."""
 
@@ -156,9 +170,13 @@ class FakeLeader:
 
     def accept(self) -> Session:
         """The next connection that gets through the handshake."""
-        session = Session(self._context.wrap_socket(self.accept_raw(), server_side=True))
+        session = Session(self.wrap(self.accept_raw()))
         self.sessions.append(session)
         return session
+
+    def wrap(self, connection: socket.socket) -> ssl.SSLSocket:
+        """The handshake."""
+        return self._context.wrap_socket(connection, server_side=True)
 
     def welcome(self) -> Session:
         """The next connection, taken."""

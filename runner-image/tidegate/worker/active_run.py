@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
-import socket
 from typing import Callable, NamedTuple, Optional
 
-from tidegate.worker import messages, processes
+from tidegate.worker import messages
+from tidegate.worker.child_processes import Child
 from tidegate.worker.lifecycle import Lifecycle, Step
 from tidegate.worker.log import Stream, Turns
 from tidegate.worker.loop import Loop
@@ -20,11 +19,10 @@ KILLED = -9
 
 
 class Pipes(NamedTuple):
-    """The descriptors of a run: those that stay here, and those that the zygote gets."""
+    """The descriptors of a run: those that stay here, and those that its process gets."""
 
     out: int
     err: int
-    control: socket.socket
     started: int
     given: list[int]
 
@@ -37,15 +35,13 @@ class ActiveRun:
         self._loop, self._turns = loop, turns
         self._tail = Tail()
         self._streams: list[Stream] = []
-        self._control: Optional[socket.socket] = None
+        self._child: Optional[Child] = None
+        self._watching = False
         self._started: Optional[int] = None
-        self._subreaper: Optional[processes.Process] = None
         self._lost = False
         """Whether the subreaper is gone without a report."""
         self.told = False
         """Whether its start was reported."""
-        self.forking = False
-        """Whether the zygote was asked and has not answered."""
         self.problem = ""
         """Why there is no process."""
         self.status: Optional[int] = None
@@ -54,14 +50,15 @@ class ActiveRun:
         """When that was known."""
 
     @property
-    def subreaper(self) -> int:
-        """The pid of the subreaper, 0 when there is none."""
-        return self._subreaper.pid if self._subreaper is not None else 0
+    def child(self) -> Optional[Child]:
+        """The processes that it has."""
+        return self._child
 
-    def open(self, spec: int, changed: Callable[[ActiveRun], None], clock: Callable[[], float]) -> list[int]:
-        """Make the pipes, and watch them; the descriptors for the zygote."""
+    def begin(self, child: Child, spec: int, changed: Callable[[ActiveRun], None], clock: Callable[[], float]) -> None:
+        """Give a child the pipes of this run, and watch the other ends."""
+        self._child, self._watching = child, True
         pipes = _pipes(spec)
-        self._control, self._started = pipes.control, pipes.started
+        self._started = pipes.started
         head = head_of(self.start.run, self.start.handover)
         self._streams = [
             Stream(descriptor, head, name, self._tail)
@@ -78,39 +75,37 @@ class ActiveRun:
             self._read_started(clock())
             changed(self)
 
-        self._loop.watch_reading(pipes.control.fileno(), on_control)
+        self._loop.watch_reading(child.control.fileno(), on_control)
         self._loop.watch_reading(pipes.started, on_started)
-        return pipes.given
-
-    def forked(self, pid: int) -> None:
-        """The zygote has made its subreaper."""
-        self.forking = False
-        self._subreaper = processes.read_process(pid)
+        child.hand(pipes.given)
+        for descriptor in pipes.given:
+            os.close(descriptor)
 
     def failed(self, why: str, now: float) -> None:
         """There is no process."""
-        self.forking, self.problem = False, why
+        self.problem = f"the worker can't start the run: {why}"
         self._end(1, now)
 
     def do(self, step: Step) -> None:
         """Stop it."""
+        if self._child is None:
+            return
         if step is Step.ABANDON:
-            self._kill_subreaper()
-        elif self._control is not None:
+            self._child.kill()
+        elif self._watching:
             with contextlib.suppress(OSError):  # gone or stuck: what comes next is harder
-                self._control.send(messages.TERMINATE if step is Step.TERMINATE else messages.KILL)
+                self._child.control.send(messages.TERMINATE if step is Step.TERMINATE else messages.KILL)
 
     def look_for_loss(self, orphans: Callable[[], bool], now: float) -> bool:
         """When the subreaper was killed: end once no process is left; whether to look again."""
-        if not self._lost or self.status is not None:
+        if not self._lost or self.status is not None or self._child is None:
             return False
-        if self.forking:
+        # While the subreaper is there, what is below it has not become the worker's yet.
+        if self._child.forking or self._child.lives() or orphans():
             return True
-        if self._subreaper_lives():
-            return True  # its children have not become ours yet
-        self._subreaper = None
-        if orphans():
-            return True
+        if self._child.problem:
+            self.failed(self._child.problem, now)
+            return False
         self._end(KILLED, now)
         return False
 
@@ -120,9 +115,9 @@ class ActiveRun:
         return self._tail.text()
 
     def _read_control(self, now: float) -> None:
-        assert self._control is not None
+        assert self._child is not None
         try:
-            data = self._control.recv(messages.MOST_BYTES)
+            data = self._child.control.recv(messages.MOST_BYTES)
         except BlockingIOError:
             return
         except OSError:
@@ -133,7 +128,7 @@ class ActiveRun:
                 self._end(messages.decode_status(data), now)
                 return
         except Garbage:
-            self._kill_subreaper()
+            self._child.kill()
         self._close_control()
         self._lost = True
 
@@ -156,21 +151,11 @@ class ActiveRun:
         self._close_control()
         self._close_started()
 
-    def _kill_subreaper(self) -> None:
-        if self._subreaper is not None and self._subreaper_lives():
-            with contextlib.suppress(OSError):
-                os.kill(self._subreaper.pid, signal.SIGKILL)
-
-    def _subreaper_lives(self) -> bool:
-        known = self._subreaper
-        found = None if known is None else processes.read_process(known.pid)
-        return known is not None and found is not None and found.started == known.started and not found.over
-
     def _close_control(self) -> None:
-        if self._control is not None:
-            self._loop.forget(self._control.fileno())
-            self._control.close()
-            self._control = None
+        if self._child is not None and self._watching:
+            self._watching = False
+            self._loop.forget(self._child.control.fileno())
+            self._child.close()
 
     def _close_started(self) -> None:
         if self._started is not None:
@@ -187,13 +172,10 @@ def _pipes(spec: int) -> Pipes:
         err, err_end = os.pipe()
         opened += [err, err_end]
         started, started_end = os.pipe()
-        opened += [started, started_end]
-        control, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     except OSError:
         for descriptor in opened:
             os.close(descriptor)
         raise
-    control.setblocking(False)
     for descriptor in (out, err, started):
         os.set_blocking(descriptor, False)
-    return Pipes(out, err, control, started, [spec, out_end, err_end, its.detach(), started_end])
+    return Pipes(out, err, started, [spec, out_end, err_end, started_end])

@@ -11,15 +11,16 @@ import socket
 import ssl
 from typing import Optional
 
+from tidegate.errors import TidegateError
 from tidegate.worker.loop import READ, WRITE
 from tidegate.worker.protocol import Lines, ProtocolError
 
 READ_BYTES = 64 * 1024
-MOST_UNSENT_BYTES = 16 * 1024 * 1024
-"""More than all outcomes that a worker can have."""
+ENOUGH_BYTES = 256 * 1024
+"""Waiting to be sent: more can wait elsewhere."""
 
 
-class ConnectionLost(Exception):
+class ConnectionLost(TidegateError):
     """The connection is of no use any more, and why."""
 
 
@@ -61,11 +62,14 @@ class Connection:
             return self._wants
         return READ | (WRITE if self._unsent else 0)
 
+    @property
+    def takes_more(self) -> bool:
+        """Whether little waits to be sent."""
+        return len(self._unsent) < ENOUGH_BYTES
+
     def send(self, line: bytes) -> None:
         """Have a line sent. It is on its way when ``advance`` says no more."""
         self._unsent += line
-        if len(self._unsent) > MOST_UNSENT_BYTES:
-            raise ConnectionLost("the leader doesn't read")
         if self.open:
             self._flush()
 

@@ -54,7 +54,8 @@ def for_run(
         own["TIDEGATE_TOKEN_FILE"] = f"{directory}/token"
     known = {**result, **own}
     for name, value in start.env.items():
-        known[name] = result[name] = expand(value, known)
+        result[name] = expand(value, known)
+        known[name] = own.get(name, result[name])
     for name in _OF_SOME_RUNS:
         result.pop(name, None)  # the pool's own value would be another run's, or nobody's
     return {**result, **own}

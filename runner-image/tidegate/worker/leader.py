@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import collections
 import os
 import random
-from typing import Callable, Optional
+from typing import Callable, Iterator, Optional
 
 from tidegate.worker import processes, protocol
 from tidegate.worker.connection import Connection, ConnectionLost
@@ -48,6 +49,8 @@ class Leader:
         self._started = processes.started_at(os.getpid())
         self._connection: Optional[Connection] = None
         self._next_try, self._delay = clock(), FIRST_DELAY_SECONDS
+        self._greeting: Iterator[bytes] = iter(())
+        self._waiting: collections.deque[bytes] = collections.deque()
         self._silent_at = self._token_at = 0.0
         self._ping_seconds: Optional[float] = None
         self._token = ""
@@ -58,13 +61,9 @@ class Leader:
 
     def tell(self, line: bytes) -> None:
         """Send a line, where a leader takes this worker. Who comes later gets to know by what the worker has."""
-        if self.welcomed_since is not None and self._connection is not None:
-            try:
-                self._connection.send(line)
-            except ConnectionLost as error:
-                self._lost(str(error))
-                return
-            self._watch()
+        if self.welcomed_since is not None:
+            self._waiting.append(line)
+            self._send()
 
     def say_draining(self) -> None:
         """The worker takes no more runs."""
@@ -93,6 +92,8 @@ class Leader:
             self._loop.forget(self._connection.descriptor)
             self._connection.close()
         self._connection = self._ping_seconds = self.welcomed_since = None
+        self._greeting = iter(())
+        self._waiting.clear()
 
     def _connect(self, now: float) -> None:
         address = self._resolver.next_address()
@@ -139,6 +140,21 @@ class Leader:
         self._next_try = now + self._delay * (0.5 + random.random() / 2)  # noqa: S311 - spreads, hides nothing
         self._delay = min(MOST_DELAY_SECONDS, self._delay * 2)
 
+    def _send(self) -> None:
+        """Send what waits: first what a new leader has to know, which may be much, then the rest."""
+        try:
+            while self._connection is not None and self._connection.takes_more:
+                line = next(self._greeting, None)
+                if line is None and self._waiting:
+                    line = self._waiting.popleft()
+                if line is None:
+                    break
+                self._connection.send(line)
+        except ConnectionLost as error:
+            self._lost(str(error))
+            return
+        self._watch()
+
     def _watch(self) -> None:
         if self._connection is not None:
             self._loop.watch(self._connection.descriptor, self._connection.wants, self._on_ready)
@@ -147,7 +163,6 @@ class Leader:
         connection = self._connection
         if connection is None:
             return
-        before = connection.descriptor
         try:
             lines = connection.advance()
             for line in lines:
@@ -160,8 +175,7 @@ class Leader:
         except (ConnectionLost, ProtocolError) as error:
             self._lost(str(error))
             return
-        assert connection.descriptor == before
-        self._watch()
+        self._send()
 
     def _heard(self) -> None:
         if self._ping_seconds is not None:
@@ -194,8 +208,8 @@ class Leader:
         self._complained = ""
         self._heard()
         self._log.event("info", "connected to the operator")
-        for line in self._slots.greeting():
-            self.tell(line)
+        self._greeting = self._slots.greeting()
+        self._send()
 
     def _renew_token(self, now: float) -> None:
         self._token_at = now + TOKEN_SECONDS

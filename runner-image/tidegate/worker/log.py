@@ -90,6 +90,9 @@ class Log:
                 if written < len(first):
                     self._waiting.appendleft(first[written:])
                 written = max(0, written - len(first))
+        if self.dropped:
+            dropped, self.dropped = self.dropped, 0
+            self.event("warning", "lines of the worker's own were dropped", lines=dropped)
 
     def _put(self, line: bytes) -> None:
         self._waiting.append(line)

@@ -22,9 +22,7 @@ class Loop:
             self.forget(descriptor)
         elif descriptor not in self._selector.get_map():
             self._selector.register(descriptor, events, ready)
-        elif (
-            self._selector.get_key(descriptor).events != events or self._selector.get_key(descriptor).data is not ready
-        ):
+        elif self._selector.get_key(descriptor).events != events or self._selector.get_key(descriptor).data != ready:
             self._selector.modify(descriptor, events, ready)
 
     def watch_reading(self, descriptor: int, ready: Callable[[], None]) -> None:

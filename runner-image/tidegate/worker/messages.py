@@ -1,7 +1,7 @@
 """What the worker's own processes say to each other, over sockets that keep messages apart. Pure.
 
-worker → zygote: ``Request`` with descriptors. zygote → worker: ``Report``. worker → subreaper: ``TERMINATE`` or ``KILL``.
-subreaper → worker: how the run's process ended. A message that isn't one of these is garbage, and said to be.
+worker → zygote and back: a ``Note``, some with descriptors. worker → run's process: ``JOB`` with descriptors, once.
+worker → subreaper: ``TERMINATE`` or ``KILL``. subreaper → worker: how the run's process ended. A message that isn't one of these is garbage, and said to be.
 """
 
 from __future__ import annotations
@@ -10,17 +10,19 @@ import json
 import os
 from typing import NamedTuple, Optional
 
+from tidegate.errors import TidegateError
+
 MOST_BYTES = 8 * 1024
-TERMINATE, KILL = b"terminate", b"kill"
-RUN, REMOVE, RESOLVE, PING = "run", "remove", "resolve", "ping"
-"""Requests: fork a run (its descriptors: ``RunDescriptors``), remove a directory, look up a host (a pipe), answer."""
+TERMINATE, KILL, JOB = b"terminate", b"kill", b"job"
+FORK, REMOVE, RESOLVE, PING = "fork", "remove", "resolve", "ping"
+"""Requests: fork a child (with its two sockets), remove a directory, look up a host (with a pipe), answer."""
 IMPORTING, READY, FAILED, FORKED, UNFORKED, PONG = "importing", "ready", "failed", "forked", "unforked", "pong"
-"""Reports: of the imports, of a run (with its subreaper, or why there is none), the answer."""
-RUN_DESCRIPTORS = 5
-"""The specification, standard output, standard error, the subreaper's socket, the pipe for the function's start."""
+"""Reports: of the imports, of a child (with its subreaper, or why there is none), the answer."""
+MOST_DESCRIPTORS = 4
+"""A job has the specification, standard output, standard error, and the pipe for the function's start."""
 
 
-class Garbage(Exception):
+class Garbage(TidegateError):
     """A message that nothing of the worker's has sent."""
 
 
@@ -29,7 +31,7 @@ class Note(NamedTuple):
 
     kind: str
     subject: str = ""
-    """A hand-over, a path, a host or a module."""
+    """A child, a path, a host or a module."""
     number: int = 0
     text: str = ""
 

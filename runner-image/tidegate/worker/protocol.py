@@ -10,6 +10,8 @@ import json
 import re
 from typing import Mapping, NamedTuple, Optional, Union
 
+from tidegate.errors import TidegateError
+
 VERSION = 1
 MOST_LINE_BYTES = 1024 * 1024
 """Of a leader."""
@@ -26,11 +28,11 @@ Json = Mapping[str, object]
 """A JSON object as it came."""
 
 
-class ProtocolError(Exception):
+class ProtocolError(TidegateError):
     """What came is no message: the connection is of no use."""
 
 
-class Refused(Exception):
+class Refused(TidegateError):
     """A ``start`` that isn't one."""
 
 

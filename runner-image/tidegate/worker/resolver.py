@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
+import contextlib
 import json
 import os
+import socket
 from typing import Callable, Optional
 
 from tidegate.worker import messages
@@ -79,8 +80,8 @@ def _addresses(answer: bytes) -> list[str]:
 
 
 def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
+    for family in (socket.AF_INET, socket.AF_INET6):
+        with contextlib.suppress(OSError, ValueError):
+            socket.inet_pton(family, text)
+            return True
+    return False

@@ -9,9 +9,9 @@ import atexit
 import contextlib
 import gc
 import os
-import random
 import resource
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -20,9 +20,10 @@ from typing import Callable, Mapping, NoReturn
 
 from tidegate import runner, streams
 from tidegate.current import slot
-from tidegate.worker.ending import close_files
+from tidegate.worker import messages
 from tidegate.worker.linux import set_dumpable
 from tidegate.worker.messages import RunSpec
+from tidegate.worker.open_files import close_files
 
 UMASK = 0o022
 _FIXED = (signal.SIGKILL, signal.SIGSTOP)
@@ -45,14 +46,21 @@ class Fresh:
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
-def become_run(spec: RunSpec, *, out: int, err: int, started: int, fresh: Fresh) -> NoReturn:
-    """Run the function, and end this process."""
+def become_run(job: int, fresh: Fresh) -> NoReturn:
+    """Wait for what is to be run, run it, and end this process."""
     code = 1
     try:
         os.setsid()
+        _forget_the_zygote()
+        with socket.socket(fileno=job) as waiting:
+            _, descriptors, _, _ = socket.recv_fds(waiting, messages.MOST_BYTES, messages.MOST_DESCRIPTORS)
+        if not descriptors:
+            os._exit(0)  # the worker needs it no more
+        spec_file, out, err, started = descriptors
+        spec = messages.read_spec(spec_file)
         _take_descriptors(out, err, started)
         set_dumpable(True)
-        _forget_the_zygote(spec)
+        _enter(spec)
         fresh.restore()
         code = runner.Attempt(on_start=_reports_start(started)).run(spec.entrypoint)
         _finish(code)
@@ -85,20 +93,24 @@ def _reports_start(started: int) -> Callable[[], None]:
     return report
 
 
-def _forget_the_zygote(spec: RunSpec) -> None:
+def _forget_the_zygote() -> None:
+    """All that can be done before it is known what is run."""
     os.umask(UMASK)
+    tempfile.tempdir = None
+    numpy_random = sys.modules.get("numpy.random")  # Python's own generator draws a seed at each fork
+    if numpy_random is not None:
+        numpy_random.seed()
+    slot.replace(None)
+    _forget_exit_handlers()
+
+
+def _enter(spec: RunSpec) -> None:
+    """Its directory, its variables, its limit."""
     os.chdir(f"{spec.directory}/work")
     os.environ.clear()
     os.environ.update(spec.env)
     time.tzset()
     sys.argv = [runner.__file__.replace("runner.py", "__main__.py"), spec.entrypoint]
-    tempfile.tempdir = None
-    random.seed()
-    numpy_random = sys.modules.get("numpy.random")
-    if numpy_random is not None:
-        numpy_random.seed()
-    slot.replace(None)
-    _forget_exit_handlers()
     gc.enable()
     if spec.memory is not None:
         most = _data_bytes() + spec.memory

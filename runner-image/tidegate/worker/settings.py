@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Mapping, NamedTuple, Optional
 
+from tidegate.errors import TidegateError
+
 MOST_SLOTS = 256
 DIRECTORY = "/tidegate/runs"
 TERMINATION_LOG = "/dev/termination-log"
@@ -12,7 +14,7 @@ KEPT = ("TIDEGATE_API_URL", "TIDEGATE_NAMESPACE")
 _OWN_PREFIXES = ("TIDEGATE_DISPATCH_", "TIDEGATE_POOL")
 
 
-class SettingsError(Exception):
+class SettingsError(TidegateError):
     """The environment isn't one that the operator makes."""
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import os
-from typing import Callable, NamedTuple, Optional
+from typing import Callable, Iterator, NamedTuple, Optional
 
 from tidegate.worker import directories, environment, messages
 from tidegate.worker.active_run import ActiveRun
+from tidegate.worker.child_processes import Children
 from tidegate.worker.lifecycle import Lifecycle
 from tidegate.worker.log import Log, Turns
 from tidegate.worker.loop import Loop
@@ -37,6 +38,7 @@ class Slots:
         base: dict[str, str],
         *,
         zygote: ZygoteProcess,
+        children: Children,
         loop: Loop,
         log: Log,
         turns: Turns,
@@ -45,7 +47,8 @@ class Slots:
         orphans: Callable[[], bool],
     ) -> None:
         self._settings, self._base = settings, base
-        self._zygote, self._loop, self._log, self._turns = zygote, loop, log, turns
+        self._zygote, self._children = zygote, children
+        self._loop, self._log, self._turns = loop, log, turns
         self._clock, self._tell, self._orphans = clock, tell, orphans
         self._runs: dict[str, ActiveRun] = {}
         self._outcomes: dict[str, Outcome] = {}
@@ -62,17 +65,20 @@ class Slots:
         """How many outcomes are kept."""
         return len(self._outcomes)
 
-    def subreapers(self) -> set[int]:
-        """The pids of all subreapers."""
-        return {run.subreaper for run in self._runs.values() if run.subreaper}
+    def greeting(self) -> Iterator[bytes]:
+        """What a new leader has to know, as of now. It is encoded when it is sent: it may be much."""
+        return self._greet(list(self._runs.values()), list(self._outcomes))
 
-    def greeting(self) -> list[bytes]:
-        """What a new leader has to know."""
-        now = self._clock()
-        lines = [encode("held", handover=run.start.handover, run=run.start.run.echo) for run in self._runs.values()]
-        lines += [_encoded(outcome, now) for outcome in self._outcomes.values()]
-        lines.append(encode("ready"))
-        return lines + [_started(run, now) for run in self._runs.values() if run.lifecycle.started is not None]
+    def _greet(self, runs: list[ActiveRun], outcomes: list[str]) -> Iterator[bytes]:
+        for run in runs:
+            yield encode("held", handover=run.start.handover, run=run.start.run.echo)
+        for handover in outcomes:
+            if handover in self._outcomes:
+                yield _encoded(self._outcomes[handover], self._clock())
+        yield encode("ready")
+        for run in runs:
+            if run.lifecycle.started is not None and self._runs.get(run.start.handover) is run:
+                yield _started(run, self._clock())
 
     def take(self, start: Start) -> None:
         """Run something, or refuse it."""
@@ -127,21 +133,6 @@ class Slots:
                     "warning", "a run's token can't be renewed", handover=message.handover, message=str(error)
                 )
 
-    def noted(self, note: Note) -> None:
-        """The zygote has answered."""
-        run = self._runs.get(note.subject)
-        if run is None:
-            return
-        if note.kind == messages.FORKED:
-            run.forked(note.number)
-        elif note.kind == messages.UNFORKED:
-            self._cannot_start(run, note.text)
-
-    def zygote_is_gone(self) -> None:
-        """Nothing is forked any more, and what was being forked is an orphan."""
-        for run in self._runs.values():
-            run.forking = False
-
     def tick(self) -> Optional[float]:
         """Do what is due; when to look again."""
         now = self._clock()
@@ -188,19 +179,23 @@ class Slots:
             has_token=start.token is not None,
         )
         spec = messages.write_spec(RunSpec(start.entrypoint, run.directory, env, self._settings.memory_per_run))
-        given = run.open(spec, self._changed, self._clock)
-        run.forking = True
-        self._zygote.ask(Note(messages.RUN, start.handover), given)
+        try:
+            child = self._children.take()
+        except OSError:
+            os.close(spec)
+            raise
+        run.begin(child, spec, self._changed, self._clock)
 
     def _cannot_start(self, run: ActiveRun, why: str) -> None:
         self._log.event("error", "a run can't be started", handover=run.start.handover, message=why)
-        run.failed(f"the worker can't start the run: {why}", self._clock())
+        run.failed(why, self._clock())
 
     def _changed(self, run: ActiveRun) -> None:
         """A pipe of a run has said something."""
         if run.lifecycle.started is not None and not run.told:
             run.told = True
             self._tell(_started(run, self._clock()))
+            self._children.refill()
 
     def _end(self, run: ActiveRun) -> None:
         assert run.status is not None
@@ -224,6 +219,9 @@ class Slots:
         if data:
             fields["result"] = base64.b64encode(data).decode()
         del self._runs[handover]
+        if run.child is not None:
+            self._children.release(run.child)
+        self._children.refill()
         self._outcomes[handover] = Outcome(fields, run.ended)
         self._tell(_encoded(self._outcomes[handover], self._clock()))
 

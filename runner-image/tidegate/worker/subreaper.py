@@ -19,22 +19,19 @@ LOOK_AGAIN_MS = 20
 """While processes that were killed are still there."""
 
 
-def become_subreaper(descriptors: list[int], zygote: int, fresh: Fresh) -> NoReturn:
-    """Run what the first descriptor says, and end this process."""
+def become_subreaper(control: int, job: int, *, zygote: int, fresh: Fresh) -> NoReturn:
+    """Fork the run's process, wait for it, and end this one."""
     code = 1
     try:
-        spec_file, out, err, control, started = descriptors
         os.close(zygote)
         linux.become_subreaper()
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # the zygote doesn't wait for its children
         children = linux.signal_descriptor([signal.SIGCHLD])
-        spec = messages.read_spec(spec_file)
         run = os.fork()
         if run == 0:
-            become_run(spec, out=out, err=err, started=started, fresh=fresh)
-        for descriptor in (0, 1, 2, spec_file, out, err, started):
-            os.close(descriptor)
-        # Nothing that this process opens may become a standard stream.
+            os.close(control)
+            become_run(job, fresh)
+        os.close(job)
         Subreaper(run, socket.socket(fileno=control), children).supervise()
         code = 0
     finally:
@@ -47,25 +44,19 @@ class Subreaper:
     def __init__(self, run: int, control: socket.socket, children: int) -> None:
         self._run, self._control, self._children = run, control, children
         self._status: Optional[int] = None
-        self._empty = False
 
     def supervise(self) -> None:
         """Return when no process is left and the end is reported."""
         poll = select.poll()
         poll.register(self._control, select.POLLIN)
         poll.register(self._children, select.POLLIN)
-        self._reap()
-        while not self._empty:
+        while self._reap():
             if self._status is not None:
                 processes.kill_descendants(os.getpid(), spared_groups=(os.getpgrp(),))
-                self._reap()
-                if self._empty:
-                    break
             for descriptor, _ in poll.poll(None if self._status is None else LOOK_AGAIN_MS):
                 if descriptor == self._control.fileno() and not self._obey():
                     poll.unregister(self._control)
             linux.read_signals(self._children)
-            self._reap()
         with contextlib.suppress(OSError):  # the worker is gone
             self._control.send(messages.encode_status(self._status or 0))
 
@@ -82,14 +73,14 @@ class Subreaper:
         if self._status is None:  # it isn't waited for yet, so that its pid is its own
             os.kill(self._run, number)
 
-    def _reap(self) -> None:
+    def _reap(self) -> bool:
+        """Wait for those that have ended; whether there are others."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
-                self._empty = True
-                return
+                return False
             if pid == 0:
-                return
+                return True
             if pid == self._run:
                 self._status = status

@@ -14,6 +14,7 @@ import traceback
 from typing import Mapping, Optional
 
 from tidegate.worker import linux, messages, processes
+from tidegate.worker.child_processes import Children
 from tidegate.worker.draining import Draining, Phase
 from tidegate.worker.health import Health
 from tidegate.worker.leader import Leader
@@ -39,11 +40,13 @@ class Worker:
         self._log = Log(1, self._clock)
         self._turns = Turns(self._log, loop)
         self._zygote = ZygoteProcess(loop=loop, log=self._log, on_note=self._noted)
+        self._children = Children(self._zygote, loop)
         self._base = environment_of_runs(environment)
         self._slots = Slots(
             settings,
             self._base,
             zygote=self._zygote,
+            children=self._children,
             loop=loop,
             log=self._log,
             turns=self._turns,
@@ -86,6 +89,7 @@ class Worker:
             self._loop.wait(self._wait_seconds(self._health.tick()))
             self._turns.turn()
         self._log.event("info", "the modules are imported", modules=list(self._settings.preload))
+        self._children.refill()
         for path in left:
             self._zygote.ask(Note(messages.REMOVE, path))
         while self._draining is None or self._draining.phase is not Phase.OVER:
@@ -149,7 +153,7 @@ class Worker:
                 "warning", "preloaded modules have started threads, which runs don't have", threads=note.number
             )
         else:
-            self._slots.noted(note)
+            self._children.noted(note)
 
     def _take_signals(self) -> None:
         for caught in linux.read_signals(self._signals):
@@ -172,7 +176,7 @@ class Worker:
     def _zygote_ended(self, code: int) -> None:
         self._zygote.reaped()
         was_ready = self._zygote.ready
-        self._slots.zygote_is_gone()
+        self._children.zygote_is_gone()
         if not self._failed_import:
             how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
             self._failed_import = f"the process that imports {self._zygote.module or 'modules'} ended {how}"
@@ -198,7 +202,7 @@ class Worker:
     def _kill_orphans(self) -> bool:
         """End what killed subreapers have left; whether some of it is still there."""
         zygote = self._zygote.pid
-        spared = {zygote, *self._slots.subreapers()}
+        spared = {zygote, *self._children.pids()}
         groups = {os.getpgrp(), zygote}
         found = processes.kill_descendants(os.getpid(), spared=spared, spared_groups=groups)
         self._reap()

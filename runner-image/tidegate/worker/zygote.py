@@ -63,9 +63,7 @@ class Zygote:
         """Answer until the worker is gone."""
         while True:
             try:
-                data, descriptors, _, _ = socket.recv_fds(
-                    self._control, messages.MOST_BYTES, messages.RUN_DESCRIPTORS
-                )
+                data, descriptors, _, _ = socket.recv_fds(self._control, messages.MOST_BYTES, messages.MOST_DESCRIPTORS)
             except InterruptedError:
                 continue
             if not data and not descriptors:
@@ -79,22 +77,23 @@ class Zygote:
     def _answer(self, request: Note, descriptors: list[int]) -> None:
         if request.kind == messages.PING:
             self._say(Note(messages.PONG))
-        elif request.kind == messages.RUN:
-            self._fork_run(request.subject, descriptors)
+        elif request.kind == messages.FORK:
+            self._fork_child(request.subject, descriptors)
         elif request.kind == messages.REMOVE:
             self._fork_helper(lambda: remove_tree(request.subject))
         elif request.kind == messages.RESOLVE:
             self._fork_helper(lambda: resolve(request.subject, descriptors[0]))
 
-    def _fork_run(self, handover: str, descriptors: list[int]) -> None:
+    def _fork_child(self, name: str, descriptors: list[int]) -> None:
         try:
             pid = os.fork()
         except OSError as error:
-            self._say(Note(messages.UNFORKED, handover, text=str(error)))
+            self._say(Note(messages.UNFORKED, name, text=f"can't fork: {error}"))
             return
         if pid == 0:
-            become_subreaper(descriptors, self._control.fileno(), self._fresh)
-        self._say(Note(messages.FORKED, handover, pid))
+            control, job = descriptors
+            become_subreaper(control, job, zygote=self._control.fileno(), fresh=self._fresh)
+        self._say(Note(messages.FORKED, name, pid))
 
     def _fork_helper(self, work: Callable[[], object]) -> None:
         with contextlib.suppress(OSError):  # it is asked for again

@@ -259,3 +259,60 @@ def test_a_modules_own_tasks_are_exported_by_name(tmp_path: Path, version: str) 
 def test_a_module_that_cannot_be_imported_is_named() -> None:
     with pytest.raises(EntrypointError, match="can't import nowhere"):
         export("nowhere", image="i")
+
+
+@task(pool="warm", timeout=5, retry=Retry(max_attempts=2))
+def warm_task(n: int) -> int:
+    return n
+
+
+def test_a_task_with_a_pool_has_no_image() -> None:
+    made = manifest(warm_task, entrypoint="shop:warm_task")
+    assert made["spec"] == {
+        "pool": "warm",
+        "entrypoint": "shop:warm_task",
+        "payloadSchema": payload_schema(warm_task.function),
+        "retry": {"maxAttempts": 2},
+        "timeoutSeconds": 5,
+    }
+
+
+def test_what_is_the_pools_is_refused_all_at_once() -> None:
+    @task(pool="warm", resources={"limits": {"cpu": "1"}}, retry=Retry(out_of_memory={"limits": {"memory": "1Gi"}}))
+    def greedy() -> None: ...
+
+    with pytest.raises(
+        ConfigurationError, match=r"task greedy has the pool warm and image and resources and retry.out_of_memory: "
+    ):
+        manifest(greedy, image="i", entrypoint="m:greedy")
+
+
+def test_a_task_needs_an_image_or_a_pool() -> None:
+    @task
+    def homeless() -> None: ...
+
+    @task(pool="")
+    def nameless() -> None: ...
+
+    with pytest.raises(ConfigurationError, match="task homeless has neither an image nor a pool"):
+        manifest(homeless, entrypoint="m:homeless")
+    with pytest.raises(ConfigurationError, match="task nameless has a pool without a name"):
+        manifest(nameless, entrypoint="m:nameless")
+
+
+def test_a_module_may_have_tasks_of_both_kinds(tmp_path: Path) -> None:
+    (tmp_path / "both.py").write_text(
+        "from tidegate import task\n@task\ndef cold(): pass\n@task(pool='warm')\ndef quick(): pass\n"
+    )
+    code = "import json; from tidegate.manifests import export; print(json.dumps(export('both', image='i')))"
+    done = subprocess.run(
+        [interpreter("3.11") or "python3", "-c", code],
+        env={"PYTHONPATH": f"{RUNNER}:{tmp_path}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert [(made["spec"].get("image"), made["spec"].get("pool")) for made in json.loads(done.stdout)] == [
+        ("i", None),
+        (None, "warm"),
+    ]

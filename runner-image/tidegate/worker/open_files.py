@@ -7,6 +7,7 @@ import contextlib
 import gc
 import io
 import sys
+from typing import Callable
 
 
 def close_files() -> None:
@@ -16,10 +17,16 @@ def close_files() -> None:
     texts = [one for one in found if isinstance(one, io.TextIOWrapper)]
     buffers = [one for one in found if isinstance(one, (io.BufferedWriter, io.BufferedRandom))]
     standard = (sys.stdout, sys.stderr, sys.stdin, sys.__stdout__, sys.__stderr__, sys.__stdin__)
+    # From the outer ones to the inner ones: text goes through a compressed file into a buffer.
+    for text in texts:
+        _quietly(text.flush)
     for one in own:  # compressed files write their end when they are closed
         if not any(one is stream for stream in standard):
-            with contextlib.suppress(Exception):
-                one.close()
-    for one in (*texts, *buffers):
-        with contextlib.suppress(Exception):
-            one.flush()
+            _quietly(one.close)
+    for buffer in buffers:
+        _quietly(buffer.flush)
+
+
+def _quietly(action: Callable[[], object]) -> None:
+    with contextlib.suppress(Exception):  # it is closed, or nothing takes what it has
+        action()
