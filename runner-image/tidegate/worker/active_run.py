@@ -12,7 +12,7 @@ from tidegate.worker.lifecycle import Lifecycle, Step
 from tidegate.worker.log import Stream, Turns
 from tidegate.worker.loop import Loop
 from tidegate.worker.messages import Garbage
-from tidegate.worker.output import Tail, head_of
+from tidegate.worker.output import Tail, Written, head_of
 from tidegate.worker.protocol import Start
 
 KILLED = -9
@@ -33,7 +33,7 @@ class ActiveRun:
     def __init__(self, start: Start, directory: str, lifecycle: Lifecycle, *, loop: Loop, turns: Turns) -> None:
         self.start, self.directory, self.lifecycle = start, directory, lifecycle
         self._loop, self._turns = loop, turns
-        self._tail = Tail()
+        self._tail, self._written = Tail(), Written()
         self._streams: list[Stream] = []
         self._child: Optional[Child] = None
         self._watching = False
@@ -61,7 +61,7 @@ class ActiveRun:
         self._started = pipes.started
         head = head_of(self.start.run, self.start.handover)
         self._streams = [
-            Stream(descriptor, head, name, self._tail)
+            Stream(descriptor, head, name, self._tail, self._written)
             for descriptor, name in ((pipes.out, "stdout"), (pipes.err, "stderr"))
         ]
         for stream in self._streams:
@@ -111,7 +111,7 @@ class ActiveRun:
 
     def finish_output(self) -> str:
         """Take what it has left in its pipes; the end of all that it has written."""
-        self._turns.finish(self._streams, head_of(self.start.run, self.start.handover))
+        self._turns.finish(self._streams, head_of(self.start.run, self.start.handover), self._written)
         return self._tail.text()
 
     def _read_control(self, now: float) -> None:

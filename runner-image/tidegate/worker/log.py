@@ -11,7 +11,7 @@ import json
 import os
 from typing import Callable, NamedTuple, Optional, Protocol
 
-from tidegate.worker.output import Splitter, Tail, Writer, end_line
+from tidegate.worker.output import Splitter, Tail, Writer, Written, end_line
 
 RATE_BYTES = 2 * 1024 * 1024
 BURST_BYTES = 256 * 1024
@@ -104,20 +104,28 @@ class Ending(NamedTuple):
 
     head: dict[str, object]
     streams: list[Stream]
+    written: Written
 
     def line(self) -> Optional[bytes]:
         """It, once all streams are over."""
         if not all(stream.over for stream in self.streams):
             return None
-        return end_line(self.head, sum(stream.lines for stream in self.streams))
+        return end_line(self.head, sum(stream.lines for stream in self.streams), self.written)
 
 
 class Stream:
     """A pipe that is read for the log."""
 
-    def __init__(self, descriptor: int, head: dict[str, object], name: str, tail: Optional[Tail] = None) -> None:
+    def __init__(
+        self,
+        descriptor: int,
+        head: dict[str, object],
+        name: str,
+        tail: Optional[Tail] = None,
+        written: Optional[Written] = None,
+    ) -> None:
         self.descriptor = descriptor
-        self._splitter, self._writer, self._tail = Splitter(), Writer(head, name), tail
+        self._splitter, self._writer, self._tail = Splitter(), Writer(head, name, written), tail
         self.backlog = collections.deque[bytes]()
         self.ended = False
         """Whether its writers are gone and all that they left is in the backlog."""
@@ -188,9 +196,9 @@ class Turns:
         """Read a stream from now on."""
         self._watch(stream)
 
-    def finish(self, streams: list[Stream], head: dict[str, object]) -> None:
+    def finish(self, streams: list[Stream], head: dict[str, object], written: Written) -> None:
         """The processes of a run are gone: take what they have left, and write the line after it when it is its turn."""
-        ending = Ending(head, streams)
+        ending = Ending(head, streams, written)
         for stream in streams:
             self._backlog += stream.take_rest()
             stream.ending = ending

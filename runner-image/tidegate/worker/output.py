@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from json.encoder import encode_basestring
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 from tidegate.worker.protocol import RunName
 
@@ -46,12 +46,25 @@ class Splitter:
         return [Piece(rest, False)] if rest else []
 
 
-class Writer:
-    """Makes lines of the log. ``head`` is what each of them begins with."""
+class Written:
+    """How many bytes of a run's log there are by now, all its streams together: each line says how many came before it.
 
-    def __init__(self, head: dict[str, object], stream: str) -> None:
+    So a reader that comes back knows what is new, and sees what is missing.
+    """
+
+    def __init__(self) -> None:
+        self.bytes = 0
+
+
+class Writer:
+    """Makes lines of the log. ``head`` is what each of them begins with; ``written`` counts what there is of a run."""
+
+    def __init__(self, head: dict[str, object], stream: str, written: Optional[Written] = None) -> None:
         self._head = json.dumps({**head, "stream": stream}, ensure_ascii=False)[:-1].encode("utf-8", "replace")
-        self._most_text = MOST_LINE_BYTES - len(self._head) - len(b', "line": , "more": true}\n')
+        self._written = written if written is not None else Written()
+        self._most_text = (
+            MOST_LINE_BYTES - len(self._head) - len(b', "at": 9007199254740992, "line": , "more": true}\n')
+        )
 
     def lines(self, pieces: list[Piece]) -> list[bytes]:
         """The lines of the log for some pieces."""
@@ -69,7 +82,8 @@ class Writer:
             self._add(made, text[half:], more)
             return
         end = b', "more": true}\n' if more else b"}\n"
-        made.append(b'%b, "line": %b%b' % (self._head, encoded, end))
+        made.append(b'%b, "at": %d, "line": %b%b' % (self._head, self._written.bytes, encoded, end))
+        self._written.bytes += len(text.encode()) + (0 if more else 1)
 
 
 class Tail:
@@ -98,9 +112,14 @@ def head_of(run: RunName, handover: str) -> dict[str, object]:
     return {"run": run.name, "uid": run.uid, "attempt": run.attempt, "handover": handover}
 
 
-def end_line(head: dict[str, object], lines: int) -> bytes:
+def end_line(head: dict[str, object], lines: int, written: Written) -> bytes:
     """The line after a run's last one. ``lines`` counts those of the log, pieces too."""
-    return json.dumps({**head, "end": True, "lines": lines}, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+    return (
+        json.dumps({**head, "end": True, "lines": lines, "at": written.bytes}, ensure_ascii=False).encode(
+            "utf-8", "replace"
+        )
+        + b"\n"
+    )
 
 
 def _pieces(line: bytes) -> list[Piece]:

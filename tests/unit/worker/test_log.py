@@ -53,6 +53,9 @@ def test_each_line_says_whose_it_is(start: Start) -> None:
     wait_until(lambda: worker.end_of("h1") is not None, what="the last line")
     mine = [entry for entry in worker.log() if "run" in entry]
     common = {"run": "run-h1", "uid": "uid-h1", "attempt": 1, "handover": "h1"}
+    places = [entry.pop("at") for entry in mine]
+    lengths = [len(entry["line"]) + 1 for entry in mine[:-1]]
+    assert places == [sum(lengths[:number]) for number in range(len(mine))]
     assert sorted(mine[:-1], key=lambda entry: str(entry["line"])) == [
         {**common, "stream": "stdout", "line": "no end"},
         {**common, "stream": "stderr", "line": "to err"},

@@ -4,7 +4,7 @@ import json
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tidegate.worker.output import MOST_LINE_BYTES, TAIL_BYTES, Piece, Splitter, Tail, Writer, end_line
+from tidegate.worker.output import MOST_LINE_BYTES, TAIL_BYTES, Piece, Splitter, Tail, Writer, Written, end_line
 
 HEAD: dict[str, object] = {"run": "größe", "uid": "u", "attempt": 1, "handover": "h"}
 
@@ -54,10 +54,21 @@ def test_binary_data_of_any_length() -> None:
 
 def test_a_line_says_whose_it_is() -> None:
     assert Writer(HEAD, "stderr").lines([Piece(b"a", False), Piece(b"b", True)]) == [
-        '{"run": "größe", "uid": "u", "attempt": 1, "handover": "h", "stream": "stderr", "line": "a"}\n'.encode(),
-        '{"run": "größe", "uid": "u", "attempt": 1, "handover": "h", "stream": "stderr", "line": "b", "more": true}\n'.encode(),
+        '{"run": "größe", "uid": "u", "attempt": 1, "handover": "h", "stream": "stderr", "at": 0, "line": "a"}\n'.encode(),
+        '{"run": "größe", "uid": "u", "attempt": 1, "handover": "h", "stream": "stderr", "at": 2, "line": "b", "more": true}\n'.encode(),
     ]
-    assert json.loads(end_line(HEAD, 2)) == {**HEAD, "end": True, "lines": 2}
+    written = Written()
+    written.bytes = 7
+    assert json.loads(end_line(HEAD, 2, written)) == {**HEAD, "end": True, "lines": 2, "at": 7}
+
+
+@given(st.lists(st.text(max_size=20_000), max_size=4), st.sampled_from(["stdout", "stderr"]))
+def test_each_line_says_how_many_bytes_came_before_it(texts: list[str], stream: str) -> None:
+    entries = logged("\n".join(texts).encode("utf-8", "replace"), 4096)
+    place = 0
+    for entry in entries:
+        assert entry["at"] == place
+        place += len(str(entry["line"]).encode()) + (0 if "more" in entry else 1)
 
 
 @given(st.lists(st.binary(max_size=3000)))
