@@ -179,3 +179,17 @@ def test_a_finished_run_leaves_the_cluster_once_its_log_is_there(stack: Stack, p
     worker.finish(head)
     wait_until(lambda: not stack.runs.exists("short"), what="the run to be deleted")
     assert marks(parts) == {"short": "complete"}
+
+
+def test_the_page_of_a_run_leads_to_its_worker_and_shows_what_it_ran(stack: Stack, parts: Parts, worker: Worker) -> None:
+    stack.mirror()
+    head = worker.take("shown")
+    spec = {"pool": "warm", "entrypoint": "a:b"}
+    stack.runs.status("shown", resolvedTask=spec)
+    worker.say(head, "hello")
+    worker.finish(head)
+    until_ended(parts, "shown")
+    page = parts.sign_in().get(f"/projects/{stack.project}/runs/{head['uid']}").text
+    assert "in pool warm" in page
+    assert f"logs {WORKER} -c worker | grep" in page
+    assert "get jobs,pods" not in page

@@ -27,6 +27,7 @@ from tidegate_web.runs.lookup import details_of, find
 from tidegate_web.shared.json_types import JsonObject
 from tidegate_web.shared.permissions import Permission, Role, requires
 from tidegate_web.shared.phases import ACTIVE_PHASES, TERMINAL_PHASES
+from tidegate_web.shared.run_status import attempts_of
 from tidegate_web.store.queries import runs
 from tidegate_web.store.run_rows import RunRow
 
@@ -171,6 +172,13 @@ def kubectl_commands(project: str, row: RunRow) -> list[tuple[str, str]]:
     commands = []
     if row.deleted_at is None:
         commands.append(("The run", f"{where} get tgr {row.name} -o yaml"))
+        last = next(iter(reversed(attempts_of(row.status))), None)
+        if last is not None and last.handover is not None:
+            # In a pool: its lines are among those of its worker.
+            worker, mine = shlex.quote(last.pod_name or ""), shlex.quote(f'"uid": "{row.uid}"')
+            commands.append(("Its worker", f"{where} get pod {worker}"))
+            commands.append(("Its logs", f"{where} logs {worker} -c worker | grep {mine}"))
+            return commands
         commands.append(("Its Jobs and pods", f"{where} get jobs,pods {selector}"))
         commands.append(("Its logs", f"{where} logs {selector} -c task --tail=-1"))
     return commands

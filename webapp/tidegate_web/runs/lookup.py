@@ -11,6 +11,7 @@ from tidegate_web.services import Services
 from tidegate_web.shared.permissions import is_dns_label
 from tidegate_web.shared.phases import TERMINAL_PHASES
 from tidegate_web.shared.problems import Problem, postgres_away
+from tidegate_web.shared.task_spec import encoded
 from tidegate_web.store.engine import with_fallback
 from tidegate_web.store.queries import logs, metadata, runs, task_specs
 from tidegate_web.store.queries.logs import LogEndRow
@@ -114,6 +115,9 @@ def _find(made: Services, project: str, reference: str) -> RunRow:
 
 def used_spec(made: Services, run: RunRow, spec_hash: str) -> str | None:
     """The text of a Task's spec that a run was started with; None where it isn't kept, or while Postgres is away."""
+    frozen = run.status.get("resolvedTask")
+    if isinstance(frozen, dict) and (kept := encoded(frozen)).hash == spec_hash:
+        return kept.text  # of a run in a pool
 
     def stored() -> str | None:
         with made.engine.connect() as connection:
