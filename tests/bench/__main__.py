@@ -17,7 +17,7 @@ from tidegate_cluster.audit import AuditEntry
 from tidegate_cluster.control_plane import ControlPlane
 from tidegate_cluster.errors import ClusterError
 
-from . import figures, history, serving, starting
+from . import figures, history, pools, serving, starting
 from .figures import Figures, ProcessView, Quantiles
 from .load import ACTOR, PLAIN_JOBS, SAME_JOBS, TIDEGATE, BenchError, Load, Seen, System
 from .waiting import WaitingBench, WaitingFigures, waiting_table
@@ -155,6 +155,23 @@ def _runner(given: argparse.Namespace) -> int:
     return 0
 
 
+def _pools(given: argparse.Namespace) -> int:
+    with tempfile.TemporaryDirectory(prefix="tidegate-bench-") as folder:
+        found = pools.measure(
+            runs=given.runs,
+            repeat=given.repeat,
+            rates=given.rates.split(","),
+            seconds=given.seconds,
+            folder=Path(folder),
+            report=_report_state,
+        )
+    if given.json:
+        print(json.dumps(pools.as_json(found), indent=2))
+    else:
+        print(f"{figures.machine()}\n\n{pools.table(found, runs=given.runs)}")
+    return 0
+
+
 def main() -> int:
     """Measure and print; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
@@ -175,6 +192,7 @@ def main() -> int:
     parser.add_argument(
         "--serving", action="store_true", help="measure what the web app takes instead: runs and streams"
     )
+    parser.add_argument("--pools", action="store_true", help="measure runs in warm workers instead")
     parser.add_argument("--posts", type=int, default=500, help="runs made over HTTP in a round (%(default)s)")
     parser.add_argument(
         "--beside", type=Path, metavar="CHECKOUT", help="let the web app of another checkout take turns in making runs"
@@ -194,6 +212,8 @@ def main() -> int:
     try:
         if given.history is not None:
             return _history(given)
+        if given.pools:
+            return _pools(given)
         if given.serving:
             return _serving(given)
         if given.runner is not None:

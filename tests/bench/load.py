@@ -80,14 +80,15 @@ def _run(name: str) -> Json:
     return made
 
 
-def _run_succeeded(run: Json) -> bool | None:
+def run_succeeded(run: Json) -> bool | None:
+    """Of a TaskRun."""
     phase = Phase((run.get("status") or {}).get("phase") or Phase.PENDING)
     return phase is Phase.SUCCEEDED if phase.terminal else None
 
 
 PLAIN_JOBS: Final = System(kind="plain", group="batch/v1", plural="jobs", make=_job, succeeded=_job_succeeded)
 SAME_JOBS: Final = System(kind="same", group="batch/v1", plural="jobs", make=_same_job, succeeded=_job_succeeded)
-TIDEGATE: Final = System(kind="tidegate", group=API_VERSION, plural="taskruns", make=_run, succeeded=_run_succeeded)
+TIDEGATE: Final = System(kind="tidegate", group=API_VERSION, plural="taskruns", make=_run, succeeded=run_succeeded)
 
 
 @dataclass(slots=True)
@@ -165,14 +166,14 @@ class Load:
         deadline = time.monotonic() + seconds
         query = {"labelSelector": f"tidegate.dev/run={run}"}
         while time.monotonic() < deadline:
-            async with self._session.get(PLAIN_JOBS.path(namespace), params=query) as answer:
+            async with self.session.get(PLAIN_JOBS.path(namespace), params=query) as answer:
                 if (await answer.json()).get("items"):
                     return
             await asyncio.sleep(0.1)
         raise BenchError(f"there is no Job of {run} after {seconds:.0f} s")
 
     async def _create(self, system: System, namespace: str, name: str, seen: Seen) -> None:
-        async with self._session.post(system.path(namespace), json=system.make(name)) as answer:
+        async with self.session.post(system.path(namespace), json=system.make(name)) as answer:
             if answer.status != 201:
                 raise BenchError(f"{name} was refused: {answer.status} {await answer.text()}")
             seen.created[name] = time.time()
@@ -195,7 +196,7 @@ class Load:
                     f"{len(seen.ended)} of {runs} objects of {system.plural} had ended after {PATIENCE:.0f} s"
                 )
 
-        async with self._session.get(system.path(namespace), params={"limit": "1"}) as answer:
+        async with self.session.get(system.path(namespace), params={"limit": "1"}) as answer:
             version = (await answer.json())["metadata"]["resourceVersion"]
         watching = asyncio.create_task(self._watch(system, namespace, version, runs, seen, done))
         try:
@@ -210,7 +211,7 @@ class Load:
         # The apiserver may end a watch at any time, and does so when a CRD was applied a moment ago.
         while not done.is_set():
             params = {"watch": "1", "resourceVersion": version}
-            async with self._session.get(
+            async with self.session.get(
                 system.path(namespace), params=params, timeout=timeout, read_bufsize=1 << 22
             ) as answer:
                 async for line in answer.content:
@@ -228,6 +229,7 @@ class Load:
                             done.set()
 
     @property
-    def _session(self) -> aiohttp.ClientSession:
+    def session(self) -> aiohttp.ClientSession:
+        """With the apiserver's address and the client's token."""
         assert self._http is not None
         return self._http

@@ -100,6 +100,15 @@ class Node:
         wait_until(lambda: len(self.pods(pool)) == count, seconds=30, what=f"{count} pods of pool {pool}")
         return [self.start(pod, **variables) for pod in self.pods(pool)]
 
+    def wait_slots(self, pool: str, count: int) -> None:
+        """Until the pool's status says that it has so many slots."""
+
+        def there() -> bool:
+            status = self._runs.get(pool, kind="workerpools.tidegate.dev").get("status") or {}
+            return bool(status.get("slots") == count)
+
+        wait_until(there, seconds=30, what=f"{count} slots of pool {pool}")
+
     def start(self, pod: Json, **variables: str) -> PoolProcess:
         """Start the container of a pod: anew where it ran before."""
         made = PoolProcess(pod, self._folder / pod["metadata"]["name"], variables)

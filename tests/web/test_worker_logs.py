@@ -181,7 +181,9 @@ def test_a_finished_run_leaves_the_cluster_once_its_log_is_there(stack: Stack, p
     assert marks(parts) == {"short": "complete"}
 
 
-def test_the_page_of_a_run_leads_to_its_worker_and_shows_what_it_ran(stack: Stack, parts: Parts, worker: Worker) -> None:
+def test_the_page_of_a_run_leads_to_its_worker_and_shows_what_it_ran(
+    stack: Stack, parts: Parts, worker: Worker
+) -> None:
     stack.mirror()
     head = worker.take("shown")
     spec = {"pool": "warm", "entrypoint": "a:b"}

@@ -1,0 +1,209 @@
+"""Runs in warm workers beside plain Jobs, our own Jobs, and a client that does nothing but a create and two status patches a run.
+
+Each run is a process of its own in a real worker process; apiserver and operator are real, the node is not. All take turns in one
+run. What the operator costs is read from its own process and from the apiserver's audit log.
+"""
+
+import asyncio
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+from support.builders import a_pool, a_run
+from support.operator import OwnRuns, install_crds
+from support.pools import Node, node_of, pooled_operator, with_secret
+from support.servers import free_port
+from tidegate_api.names import API_VERSION
+from tidegate_cluster.control_plane import ControlPlane
+
+from . import figures
+from .figures import ProcessView, Quantiles
+from .load import ACTOR, CREATORS, PLAIN_JOBS, TIDEGATE, Load, System, run_succeeded
+
+OPERATOR: Final = "operator"
+WORKERS: Final = 2
+SLOTS: Final = 8
+TASKS: Final = "def nothing(): return 1\n"
+SETTLE_SECONDS: Final = 3.0
+
+
+def _warm_run(name: str) -> dict[str, Any]:
+    made = a_run(name).warm("tasks:nothing").built
+    del made["metadata"]["namespace"]
+    return made
+
+
+WARM: Final = System(kind="warm", group=API_VERSION, plural="taskruns", make=_warm_run, succeeded=run_succeeded)
+
+
+@dataclass(slots=True)
+class PoolFigures:
+    """What was measured."""
+
+    drains: dict[str, list[float]] = field(default_factory=dict)
+    """Runs per second, a drain each: of plain Jobs, our Jobs, warm runs, and the control plane's own limit."""
+    to_end: dict[str, Quantiles] = field(default_factory=dict)
+    """Creation answered to end seen, by rate."""
+    requests: dict[str, float] = field(default_factory=dict)
+    """A warm run of a drain, by verb and resource."""
+    cpu_ms: list[float] = field(default_factory=list)
+    """Of the operator, a run, a drain each."""
+    worker_idle_mb: float = 0.0
+    """Of all processes of one worker."""
+
+
+class PoolBench:
+    """One measurement."""
+
+    def __init__(self, plane: ControlPlane, load: Load, operator_pid: int, folder: Path) -> None:
+        self._plane, self._load, self._folder = plane, load, folder
+        self._process = ProcessView(operator_pid)
+        self.found = PoolFigures()
+
+    async def run(
+        self, *, runs: int, repeat: int, rates: list[str], seconds: float, report: Callable[[str], object]
+    ) -> None:
+        """Fill `found`."""
+        with self._workers("warm-up") as namespace:
+            await self._load.drain(WARM, namespace, runs=50)
+            self._measure_idle()
+        for i in range(repeat):
+            report(f"drain {i + 1} of {repeat}: {runs} runs")
+            for system in (PLAIN_JOBS, TIDEGATE):
+                await self._drain(system.kind, system, self._namespace(f"{system.kind}-{i}"), runs)
+            await self._limit(self._namespace(f"limit-{i}"), runs)
+            with self._workers(f"drain-{i}") as namespace:
+                before = self._process.cpu_seconds
+                await self._drain("warm", WARM, namespace, runs)
+                await asyncio.sleep(SETTLE_SECONDS)
+                self.found.cpu_ms.append(round(1000 * (self._process.cpu_seconds - before) / runs, 2))
+        entries = [e for e in self._plane.requests(OPERATOR) if e.namespace.startswith("warm-drain-")]
+        self.found.requests = figures.requests_a_run(entries, runs=runs * repeat)
+        for rate in rates:
+            report(f"{rate} warm runs/s for {seconds:.0f} s")
+            with self._workers(f"rate-{rate.replace('.', '-')}") as namespace:
+                seen = await self._load.pace(WARM, namespace, rate=float(rate), seconds=seconds)
+                self.found.to_end[rate] = Quantiles.of(seen.durations)
+
+    async def _drain(self, kind: str, system: System, namespace: str, runs: int) -> None:
+        seen = await self._load.drain(system, namespace, runs=runs)
+        self.found.drains.setdefault(kind, []).append(round(seen.per_second, 1))
+        await asyncio.sleep(SETTLE_SECONDS)
+
+    async def _limit(self, namespace: str, runs: int) -> None:
+        """As many of one create and two patches of the status as the control plane takes of a client that does nothing else."""
+        session, slots = self._load.session, asyncio.Semaphore(CREATORS)
+        path = TIDEGATE.path(namespace)
+        attempt: dict[str, Any] = {"number": 1, "pool": "warm", "podName": "p", "podUid": "u", "handover": "h"}
+        first = {"phase": "Running", "attempts": [attempt], "resolvedTask": {"pool": "warm", "entrypoint": "a:b"}}
+        last = {"phase": "Succeeded", "attempts": [{**attempt, "outcome": "Succeeded"}], "result": 1}
+        # Suspended: no operator looks at them.
+        spec = {"task": {"pool": "none", "entrypoint": "a:b"}, "suspend": True}
+
+        async def one(i: int) -> None:
+            async with slots:
+                body = {"apiVersion": API_VERSION, "kind": "TaskRun", "metadata": {"name": f"run-{i:05}"}, "spec": spec}
+                async with session.post(path, json=body) as answer:
+                    await answer.read()
+                headers = {"Content-Type": "application/merge-patch+json"}
+                for status in (first, last):
+                    url = f"{path}/run-{i:05}/status"
+                    async with session.patch(url, json={"status": status}, headers=headers) as answer:
+                        await _checked(answer)
+
+        begin = time.monotonic()
+        await asyncio.gather(*(one(i) for i in range(runs)))
+        self.found.drains.setdefault("limit", []).append(round(runs / (time.monotonic() - begin), 1))
+
+    def _measure_idle(self) -> None:
+        worker = next(iter(self._node.workers.values()))
+        self.found.worker_idle_mb = round(_pss_mb(worker.pid), 1)
+
+    @contextmanager
+    def _workers(self, what: str) -> Iterator[str]:
+        """A namespace with a pool whose workers are there."""
+        runs = OwnRuns(self._plane, f"warm-{what}")
+        with node_of(runs, self._folder / what, tasks=TASKS) as node:
+            self._node: Node = node
+            runs.create(a_pool("warm", slots=SLOTS, replicas=WORKERS, preload=["tasks"]))
+            node.run_all("warm", WORKERS)
+            node.wait_slots("warm", WORKERS * SLOTS)
+            yield runs.namespace
+
+    def _namespace(self, what: str) -> str:
+        return OwnRuns(self._plane, f"bench-{what}").namespace
+
+
+async def _checked(answer: aiohttp.ClientResponse) -> None:
+    text = await answer.text()
+    assert answer.status == 200, text
+
+
+def _pss_mb(pid: int) -> float:
+    """Memory of a process and all below it, each shared page once."""
+    pids, total = [pid], 0
+    while pids:
+        one = pids.pop()
+        tasks = Path(f"/proc/{one}/task")
+        for task in tasks.iterdir() if tasks.is_dir() else ():
+            pids += [int(child) for child in (task / "children").read_text().split()]
+        for line in Path(f"/proc/{one}/smaps_rollup").read_text().splitlines():
+            total += int(line.split()[1]) if line.startswith("Pss:") else 0
+    return total / 1024
+
+
+async def _measure(
+    *, runs: int, repeat: int, rates: list[str], seconds: float, folder: Path, report: Callable[[str], object]
+) -> PoolFigures:
+    report("starting a control plane and the operator")
+    with ControlPlane(actors=("admin", OPERATOR, ACTOR), pods="complete") as plane:
+        install_crds(plane)
+        with_secret(OwnRuns(plane, "prepared"))
+        operator = pooled_operator(plane, log=folder / "operator.log", port=free_port(), actor=OPERATOR)
+        with operator:
+            operator.wait_leading()
+            async with Load(plane) as load:
+                bench = PoolBench(plane, load, operator.pid, folder)
+                await bench.run(runs=runs, repeat=repeat, rates=rates, seconds=seconds, report=report)
+                return bench.found
+
+
+def measure(
+    *, runs: int, repeat: int, rates: list[str], seconds: float, folder: Path, report: Callable[[str], object]
+) -> PoolFigures:
+    """Measure all of it."""
+    return asyncio.run(_measure(runs=runs, repeat=repeat, rates=rates, seconds=seconds, folder=folder, report=report))
+
+
+def as_json(found: PoolFigures) -> dict[str, Any]:
+    """For programs."""
+    return asdict(found)
+
+
+def table(found: PoolFigures, *, runs: int) -> str:
+    """For people."""
+    names = {
+        "plain": "plain Jobs",
+        "tidegate": "our runs, a Job each",
+        "warm": "warm runs",
+        "limit": "the control plane's own limit (one create, two patches)",
+    }
+    rows = [
+        f"| drain of {runs}, per second: {names[kind]} | {statistics.median(each)} |"
+        for kind, each in found.drains.items()
+    ]
+    warm = statistics.median(found.drains["warm"])
+    rows += [
+        f"| warm runs by that limit | {warm / statistics.median(found.drains['limit']):.2f} |",
+        f"| warm runs by plain Jobs | {warm / statistics.median(found.drains['plain']):.1f} |",
+    ]
+    rows += [f"| created → end seen at {rate}/s, p50 / p95 / p99, ms | {found.to_end[rate]} |" for rate in found.to_end]
+    rows.append(f"| operator CPU a warm run, ms | {statistics.median(found.cpu_ms)} |")
+    rows += [f"| requests a warm run: {what} | {count} |" for what, count in sorted(found.requests.items())]
+    rows.append(f"| a worker, idle, all its processes, MB | {found.worker_idle_mb} |")
+    return "\n".join(["| what | measured |", "|---|---|", *rows])
