@@ -14,7 +14,7 @@ from tidegate_api.pool import WorkerPool
 from tidegate_api.queue import Queue
 from tidegate_api.schedule import Schedule
 from tidegate_api.task import Task
-from tidegate_api.taskrun import TaskRun, immutability_rules
+from tidegate_api.taskrun import TaskRun
 
 Schema = dict[str, Any]
 
@@ -39,7 +39,6 @@ class Kind:
     short: str
     columns: Sequence[Column]
     name_length: int = 63
-    spec_rules: Sequence[Mapping[str, Any]] = ()
     selectable: Sequence[str] = ()
     scale: Mapping[str, str] | None = None
     """The scale subresource, where the kind has one."""
@@ -72,7 +71,6 @@ KINDS: Final[Sequence[Kind]] = (
             AGE,
             Column(name="Message", json_path=".status.message", priority=1),
         ),
-        spec_rules=immutability_rules(),
         selectable=(".status.phase", ".spec.taskRef.name"),
     ),
     Kind(
@@ -191,10 +189,6 @@ def _column(column: Column) -> Schema:
 
 def _root_schema(kind: Kind) -> Schema:
     schema = structural_schema(kind.model)
-    spec = schema["properties"]["spec"]
-    spec["x-kubernetes-validations"] = [*spec.get("x-kubernetes-validations", []), *kind.spec_rules]
-    if not spec["x-kubernetes-validations"]:
-        del spec["x-kubernetes-validations"]
     schema["properties"] = {
         "apiVersion": {"type": "string", "description": "Version of the schema of this representation."},
         "kind": {"type": "string", "description": "Kind of the object."},

@@ -24,11 +24,6 @@ from tidegate_api.task import EnvList, RetryOverride, TaskSpec
 MUTABLE = frozenset({"cancel", "suspend", "priority", "startAfter", "ttlSecondsAfterFinished"})
 """What may change in the spec of a TaskRun that exists; everything else is immutable."""
 
-UNTYPED = frozenset({"payload", "task", "env"})
-"""Fields that hold untyped values. A CRD's rule compares only the keys that both sides have, so the
-ValidatingAdmissionPolicy compares these whole (`admission.py`)."""
-
-
 class TaskRef(ApiModel):
     """A Task of the same namespace."""
 
@@ -224,15 +219,6 @@ class TaskRun(ApiModel):
     ] = TaskRunStatus()
 
 
-def immutability_rules() -> list[dict[str, Any]]:
-    """CEL rules of a TaskRun's spec: what is fixed once it is created. Not of a Schedule's template."""
-    fields = [to_camel(f) for f in TaskRunSpec.model_fields]
-    fixed = [f for f in fields if f not in MUTABLE | UNTYPED]
-    rules = [rule(same(f), f"{f} is immutable: create another TaskRun") for f in fixed]
-    rules.append(
-        rule(
-            "!(has(oldSelf.cancel) && oldSelf.cancel) || (has(self.cancel) && self.cancel)",
-            "cancel never goes back to false",
-        )
-    )
-    return rules
+def fixed_fields() -> list[str]:
+    """What is fixed in a TaskRun's spec once it is created. Not in a Schedule's template."""
+    return sorted(set(map(to_camel, TaskRunSpec.model_fields)) - MUTABLE)
