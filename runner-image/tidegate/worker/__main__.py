@@ -14,15 +14,17 @@ def main() -> int:
     linux.set_dumpable(False)
     linux.become_subreaper()
     linux.block_all_signals()
-    try:
-        found = settings.from_environment(os.environ)
-    except settings.SettingsError as error:
-        sys.stdout.write(json.dumps({"level": "error", "event": str(error)}) + "\n")
-        return 1
-    from tidegate.worker.worker import Worker
+    from tidegate.worker.worker import Worker, write_termination_log
 
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    return Worker(found, os.environ).run()
+    try:
+        worker = Worker(settings.from_environment(os.environ), os.environ)
+    except (settings.SettingsError, OSError) as error:  # a port that is taken, among others
+        message = f"the worker can't start: {error}"
+        sys.stdout.write(json.dumps({"level": "error", "event": message}) + "\n")
+        write_termination_log(os.environ.get(settings.TERMINATION_LOG_VARIABLE) or settings.TERMINATION_LOG, message)
+        return 1
+    return worker.run()
 
 
 if __name__ == "__main__":

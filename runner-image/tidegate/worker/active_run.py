@@ -55,7 +55,7 @@ class ActiveRun:
         return self._child
 
     def begin(self, child: Child, spec: int, changed: Callable[[ActiveRun], None], clock: Callable[[], float]) -> None:
-        """Give a child the pipes of this run, and watch the other ends."""
+        """Give a child the pipes of this run, and watch the other ends. OSError when it can't be given them."""
         self._child, self._watching = child, True
         pipes = _pipes(spec)
         self._started = pipes.started
@@ -77,9 +77,11 @@ class ActiveRun:
 
         self._loop.watch_reading(child.control.fileno(), on_control)
         self._loop.watch_reading(pipes.started, on_started)
-        child.hand(pipes.given)
-        for descriptor in pipes.given:
-            os.close(descriptor)
+        try:
+            child.hand(pipes.given)
+        finally:
+            for descriptor in pipes.given:
+                os.close(descriptor)
 
     def failed(self, why: str, now: float) -> None:
         """There is no process."""

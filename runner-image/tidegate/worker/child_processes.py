@@ -43,8 +43,8 @@ class Child:
         self.forking, self.problem = False, problem
 
     def hand(self, descriptors: Sequence[int]) -> None:
-        """Give its process what it is to run. A process that is gone is noticed elsewhere."""
-        with contextlib.suppress(OSError):
+        """Give its process what it is to run. One that is gone is noticed by its end."""
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             socket.send_fds(self._job, [messages.JOB], list(descriptors))
         self._job.close()
 

@@ -48,6 +48,8 @@ class Leader:
         self._secret, self._instance = os.urandom(16).hex(), os.urandom(8).hex()
         self._started = processes.started_at(os.getpid())
         self._connection: Optional[Connection] = None
+        self._watched: Optional[int] = None
+        """The descriptor that is waited for: the connection may have lost it by itself."""
         self._next_try, self._delay = clock(), FIRST_DELAY_SECONDS
         self._greeting: Iterator[bytes] = iter(())
         self._waiting: collections.deque[bytes] = collections.deque()
@@ -88,8 +90,10 @@ class Leader:
 
     def close(self) -> None:
         """End the connection."""
+        if self._watched is not None:
+            self._loop.forget(self._watched)
+            self._watched = None
         if self._connection is not None:
-            self._loop.forget(self._connection.descriptor)
             self._connection.close()
         self._connection = self._ping_seconds = self.welcomed_since = None
         self._greeting = iter(())
@@ -157,7 +161,8 @@ class Leader:
 
     def _watch(self) -> None:
         if self._connection is not None:
-            self._loop.watch(self._connection.descriptor, self._connection.wants, self._on_ready)
+            self._watched = self._connection.descriptor
+            self._loop.watch(self._watched, self._connection.wants, self._on_ready)
 
     def _on_ready(self, _: int) -> None:
         connection = self._connection

@@ -55,7 +55,7 @@ def become_run(job: int, fresh: Fresh) -> NoReturn:
         with socket.socket(fileno=job) as waiting:
             _, descriptors, _, _ = socket.recv_fds(waiting, messages.MOST_BYTES, messages.MOST_DESCRIPTORS)
         if not descriptors:
-            os._exit(0)  # the worker needs it no more
+            os._exit(code)  # the worker needs it no more
         spec_file, out, err, started = descriptors
         spec = messages.read_spec(spec_file)
         _take_descriptors(out, err, started)

@@ -10,6 +10,8 @@ from tidegate.errors import TidegateError
 MOST_SLOTS = 256
 DIRECTORY = "/tidegate/runs"
 TERMINATION_LOG = "/dev/termination-log"
+TERMINATION_LOG_VARIABLE = "TIDEGATE_POOL_TERMINATION_LOG"
+"""Another file: for tests."""
 KEPT = ("TIDEGATE_API_URL", "TIDEGATE_NAMESPACE")
 _OWN_PREFIXES = ("TIDEGATE_DISPATCH_", "TIDEGATE_POOL")
 
@@ -63,7 +65,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         health_port=_number(environment, "TIDEGATE_POOL_PORT", least=1, most=65535),
         api_url=environment.get("TIDEGATE_API_URL") or None,
         directory=environment.get("TIDEGATE_POOL_DIRECTORY") or DIRECTORY,
-        termination_log=environment.get("TIDEGATE_POOL_TERMINATION_LOG") or TERMINATION_LOG,
+        termination_log=environment.get(TERMINATION_LOG_VARIABLE) or TERMINATION_LOG,
     )
 
 

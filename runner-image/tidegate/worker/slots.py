@@ -17,6 +17,8 @@ from tidegate.worker.protocol import Json, RunToken, Start, encode, encode_outco
 from tidegate.worker.settings import Settings
 from tidegate.worker.zygote_process import ZygoteProcess
 
+REFILL_SECONDS = 0.02
+"""After a function's start: a short run isn't to share its processors with the fork for the next one."""
 LOOK_AGAIN_SECONDS = 0.01
 """While processes of a killed subreaper are still there, or what a run has left can't be kept yet."""
 
@@ -52,6 +54,8 @@ class Slots:
         self._clock, self._tell, self._orphans = clock, tell, orphans
         self._runs: dict[str, ActiveRun] = {}
         self._outcomes: dict[str, Outcome] = {}
+        self._refill_at: Optional[float] = None
+        """When another process is forked ahead, if no run ends before."""
         self.draining = False
         """Whether no more runs are taken."""
 
@@ -152,6 +156,11 @@ class Slots:
             else:
                 next_look = run.lifecycle.next_look()
                 looks += [] if next_look is None else [next_look]
+        if self._refill_at is not None and self._clock() >= self._refill_at:
+            self._refill_at = None
+            self._children.refill()
+        if self._refill_at is not None:
+            looks.append(self._refill_at)
         return min(looks, default=None)
 
     def _refusal(self, handover: str) -> Optional[str]:
@@ -195,7 +204,7 @@ class Slots:
         if run.lifecycle.started is not None and not run.told:
             run.told = True
             self._tell(_started(run, self._clock()))
-            self._children.refill()
+            self._refill_at = self._clock() + REFILL_SECONDS
 
     def _end(self, run: ActiveRun) -> None:
         assert run.status is not None
@@ -221,7 +230,7 @@ class Slots:
         del self._runs[handover]
         if run.child is not None:
             self._children.release(run.child)
-        self._children.refill()
+        self._refill_at = self._clock()
         self._outcomes[handover] = Outcome(fields, run.ended)
         self._tell(_encoded(self._outcomes[handover], self._clock()))
 

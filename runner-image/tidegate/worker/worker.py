@@ -189,10 +189,7 @@ class Worker:
     def _preload_failed(self) -> int:
         message = f"preload failed: {self._failed_import or 'the zygote ended'}"
         self._log.event("error", message, module=self._zygote.module)
-        with contextlib.suppress(OSError):  # only where the kubelet has put one
-            descriptor = os.open(self._settings.termination_log, os.O_WRONLY | os.O_TRUNC)
-            os.write(descriptor, message.encode("utf-8", "replace")[:4096])
-            os.close(descriptor)
+        write_termination_log(self._settings.termination_log, message)
         until = self._clock() + 2.0
         while self._turns.pending and self._clock() < until:
             self._turns.turn()
@@ -213,6 +210,14 @@ class Worker:
         os.makedirs(self._settings.directory, mode=0o700, exist_ok=True)
         with os.scandir(self._settings.directory) as entries:
             return [entry.path for entry in entries]
+
+
+def write_termination_log(path: str, message: str) -> None:
+    """Say why the worker can't begin where the kubelet reads it, if it has put a file there."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_WRONLY | os.O_TRUNC)
+        os.write(descriptor, message.encode("utf-8", "replace")[:4096])
+        os.close(descriptor)
 
 
 def _raise_descriptor_limit() -> None:

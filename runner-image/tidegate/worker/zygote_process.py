@@ -130,8 +130,10 @@ class ZygoteProcess:
                 socket.send_fds(self._socket, [data], descriptors)
             except BlockingIOError:
                 break
-            except OSError:  # it is gone, which is noticed where it is read
-                pass
+            except OSError as error:  # gone, which is noticed where it is read, or too many descriptors on their way
+                request = messages.decode(data)
+                if request.kind == messages.FORK:
+                    self._on_note(Note(messages.UNFORKED, request.subject, text=f"can't fork: {error}"))
             self._waiting.popleft()
             _close_all(descriptors)
         if self._socket is None:

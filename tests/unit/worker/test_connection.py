@@ -227,10 +227,11 @@ def test_a_connection_without_tls_a_reset_one_and_a_foreign_certificate_are_trie
     reset = leader.accept_raw()
     reset.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     reset.close()
-    impostor = FakeLeader(Trust(foreign.ca, issued.certificate, issued.key))
-    with pytest.raises(OSError, match=r"(?i)unknown ca|reset|eof"):
+    with (
+        FakeLeader(Trust(foreign.ca, issued.certificate, issued.key)) as impostor,
+        pytest.raises(OSError, match=r"(?i)unknown ca|reset|eof"),
+    ):
         impostor.wrap(leader.accept_raw())
-    impostor.__exit__()
     assert result_of(leader.welcome().run("tasks:quick")) == 1
     assert any("isn't trusted" in str(entry.get("message")) for entry in worker.log())
 

@@ -1,6 +1,7 @@
 """What goes wrong around runs: the worker says so, keeps its slots, and goes on where it can."""
 
 import os
+import resource
 import shutil
 import signal
 from collections.abc import Callable
@@ -69,6 +70,23 @@ def test_runs_leave_no_descriptor_in_the_worker_and_no_process(start: Start) -> 
     before = descriptors()
     run(range(3, 20))
     wait_until(lambda: descriptors() == before, what="as many descriptors as before")
+
+
+def test_a_limit_of_descriptors_fails_runs_and_loses_no_slot(start: Start) -> None:
+    worker, session = start(tasks=QUICK + "import time\ndef sleeps(): time.sleep(600)\n", TIDEGATE_POOL_SLOTS="20")
+    resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, (40, 40))
+    for number in range(20):
+        session.start("tasks:sleeps", handover=f"h{number}", grace=0)
+    failed = session.ended()
+    assert failed["exitCode"] == 1
+    assert "Too many open files" in text_of(failed)
+    for number in range(20):
+        session.send("stop", handover=f"h{number}", why="Cancelled")
+    outcomes = {failed["handover"], *(session.ended()["handover"] for _ in range(19))}
+    assert outcomes == {f"h{number}" for number in range(20)}
+    for handover in outcomes:
+        session.send("written", handover=handover)
+    assert result_of(session.run("tasks:quick", handover="after")) == 1
 
 
 def test_a_directory_that_cannot_be_made_is_a_failure_of_the_run(start: Start) -> None:

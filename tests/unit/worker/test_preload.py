@@ -1,6 +1,7 @@
 """A worker that can't begin says why where one looks first, and ends."""
 
 import signal
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,6 +54,14 @@ def test_a_setting_that_is_wrong_ends_the_worker(make_worker: MakeWorker, name: 
     worker = make_worker(**{name: value})
     assert worker.wait() == 1
     assert [name in entry["event"] for entry in worker.log()] == [True]
+
+
+def test_a_health_port_that_is_taken_ends_the_worker(make_worker: MakeWorker, tmp_path: Path) -> None:
+    (tmp_path / "termination-log").write_text("")
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        worker = make_worker(TIDEGATE_POOL_PORT=str(other.getsockname()[1]))
+        assert worker.wait() == 1
+    assert (tmp_path / "termination-log").read_text().startswith("the worker can't start: [Errno 98]")
 
 
 def test_sigterm_while_modules_are_imported_ends_it(make_worker: MakeWorker, leader: FakeLeader) -> None:
