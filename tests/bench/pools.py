@@ -21,13 +21,15 @@ from support.servers import free_port
 from tidegate_api.names import API_VERSION
 from tidegate_cluster.control_plane import ControlPlane
 
-from . import figures
+from . import connections, figures
+from .connections import Idle
 from .figures import ProcessView, Quantiles
 from .load import ACTOR, CREATORS, PLAIN_JOBS, TIDEGATE, Load, System, run_succeeded
 
 OPERATOR: Final = "operator"
 WORKERS: Final = 2
 SLOTS: Final = 8
+CONNECTIONS: Final = 1000
 TASKS: Final = "def nothing(): return 1\n"
 SETTLE_SECONDS: Final = 3.0
 
@@ -53,6 +55,7 @@ class PoolFigures:
     """A warm run of a drain, by verb and resource."""
     cpu_ms: list[float] = field(default_factory=list)
     """Of the operator, a run, a drain each."""
+    idle: Idle | None = None
     worker_idle_mb: float = 0.0
     """Of all processes of one worker."""
 
@@ -177,7 +180,9 @@ def measure(
     *, runs: int, repeat: int, rates: list[str], seconds: float, folder: Path, report: Callable[[str], object]
 ) -> PoolFigures:
     """Measure all of it."""
-    return asyncio.run(_measure(runs=runs, repeat=repeat, rates=rates, seconds=seconds, folder=folder, report=report))
+    found = asyncio.run(_measure(runs=runs, repeat=repeat, rates=rates, seconds=seconds, folder=folder, report=report))
+    found.idle = connections.measure(connections=CONNECTIONS, seconds=seconds, report=report)
+    return found
 
 
 def as_json(found: PoolFigures) -> dict[str, Any]:
@@ -205,5 +210,8 @@ def table(found: PoolFigures, *, runs: int) -> str:
     rows += [f"| created → end seen at {rate}/s, p50 / p95 / p99, ms | {found.to_end[rate]} |" for rate in found.to_end]
     rows.append(f"| operator CPU a warm run, ms | {statistics.median(found.cpu_ms)} |")
     rows += [f"| requests a warm run: {what} | {count} |" for what, count in sorted(found.requests.items())]
+    if (idle := found.idle) is not None:
+        rows.append(f"| {idle.connections} idle workers: operator memory over none, MB | {idle.memory_mb} |")
+        rows.append(f"| {idle.connections} idle workers: operator CPU, % of a core | {idle.cpu_percent} |")
     rows.append(f"| a worker, idle, all its processes, MB | {found.worker_idle_mb} |")
     return "\n".join(["| what | measured |", "|---|---|", *rows])
