@@ -171,6 +171,7 @@ class Manager:
             "kopf": self._watch(client, sweeper, own_writes),
             "queues": queues.run(),
             "pools": pools.run(),
+            "tokens": pooled.keep_tokens(),
             "dispatch": dispatch.run(Identifier(client, self._cache.pools), reports),
             "sweeper": sweeper.run(),
             "workqueue": workqueue.run(),

@@ -33,7 +33,7 @@ def test_the_tutorial_ends_with_a_scheduled_task(runs: ClusterRuns, kubectl: Kub
         done = run_script(local(step), environment=terminal, folder=here)
         assert done.returncode == 0, f"{step}\n{done.stdout}"
         said.append(done.stdout)
-    tried, applied, ran, refused, waited, scheduled = said
+    tried, applied, ran, refused, waited, scheduled, warm = said
     assert "2 passed" in tried
     assert '{"greeted":2}' in tried
     assert "greet created" in applied
@@ -41,6 +41,8 @@ def test_the_tutorial_ends_with_a_scheduled_task(runs: ClusterRuns, kubectl: Kub
     assert "names" in refused
     assert '{"greeted":2}' in waited
     assert re.search(r"morning-\S+ Succeeded after", scheduled)
+    assert re.search(r"greet-warm-\S+ Succeeded after", warm)
+    assert re.search(r"^greetings +1/1 ", warm, re.MULTILINE)
 
 
 def local(text: str) -> str:

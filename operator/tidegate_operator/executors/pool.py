@@ -6,6 +6,7 @@ that they hold. An attempt that its worker doesn't hold was never started, since
 connection ends.
 """
 
+import asyncio
 import secrets
 import time
 from collections.abc import Callable
@@ -35,6 +36,8 @@ from tidegate_operator.state.cache import Cache
 
 NOT_STARTED: Final = Cause(Reason.NOT_STARTED, "its worker never had it")
 GRACE_SECONDS: Final = 30
+RENEW_SECONDS: Final = 3600.0
+"""So often tokens are renewed that have no timeout to outlive: they are good for a day."""
 
 
 class Workers(Protocol):
@@ -197,6 +200,23 @@ class PoolExecutor:
             return
         del self._unsent[attempt.run_uid]
         self._cache.handovers.is_held(attempt)
+
+    async def keep_tokens(self) -> None:
+        """For ever: a run without a timeout outlives its token, so it gets another in time."""
+        while True:
+            await asyncio.sleep(RENEW_SECONDS)
+            for attempt in self._cache.attempts.all():
+                self.renew_token(attempt)
+
+    def renew_token(self, attempt: AttemptRecord) -> None:
+        """Send its worker another token, if the attempt has no timeout."""
+        given, run = attempt.handover, self._cache.runs.get(attempt.run_uid)
+        connection = self._workers.find(given.pod_uid) if given is not None else None
+        if given is None or run is None or connection is None or attempt.plan.timeout or is_over(attempt):
+            return
+        token = self._tokens.issue(run, given, number=attempt.number, seconds=None)
+        if token is not None and given.ident in connection.held:
+            connection.send("token", handover=given.ident, token=token)
 
     async def find(self, run: RunRecord, *, number: int) -> bool:
         """Whether the write that names the attempt was carried out after all: the run is read again."""

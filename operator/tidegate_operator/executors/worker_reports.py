@@ -125,6 +125,7 @@ class WorkerReports:
         connection.ready = True
         for attempt in self._cache.handovers.at_worker(connection.pod_uid):
             self._executor.look(attempt)
+            self._executor.renew_token(attempt)  # the one that it has may be from long ago
         offer = self._offers.get(connection.pod_uid)
         if offer is not None:
             pool, slots = offer
