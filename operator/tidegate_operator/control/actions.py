@@ -318,7 +318,7 @@ class Actor:
     async def _plan_again(self, run: RunRecord, attempt: AttemptRecord) -> None:
         """The Job that holds how the attempt is treated is gone, or unreadable: the run has it."""
         if (body := await self._read(run)) is not None and not attempt.plan_known:
-            self._cache.planned(attempt, self._resolve_again(run, body) or {})
+            self._cache.under_way.planned(attempt, self._resolve_again(run, body) or {})
 
     def _resolve_again(self, run: RunRecord, body: TaskRunBody) -> TaskSpecBody | None:
         """The TaskSpec as it is now; None where its Task is gone."""

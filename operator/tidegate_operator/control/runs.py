@@ -116,7 +116,9 @@ class Reconciler:
         return DecisionContext(
             attempt=cache.attempts.latest(run.uid),
             has_orphan_pod=bool(run.tracked.posted_at) and cache.attempts.has_orphan_pod(run.uid),
-            first_job=cache.first_job(run) if run.plan is not None and run.plan.deadline is not None else None,
+            first_job=cache.under_way.first_began(run)
+            if run.plan is not None and run.plan.deadline is not None
+            else None,
             task=cache.task_of(run),
             find=partial(cache.find_run, run.namespace),
             has_dependents=cache.has_dependents(run),

@@ -65,7 +65,7 @@ class JobExecutor:
             raise StartRefusedError(Cause(Reason.INVALID_TASK, str(error)), final=True) from error
         except RecursionError as error:
             raise StartRefusedError(Cause(Reason.INVALID_TASK, str(TooDeepError())), final=True) from error
-        self._cache.made_job(made["metadata"], spec=resolved)
+        self._cache.under_way.put_job(made["metadata"], spec=resolved)
 
     async def find(self, run: RunRecord, *, number: int) -> bool:
         """Whether the Job of attempt `number` is there; if so it is in the cache, else pods are that it may have left."""
@@ -183,7 +183,7 @@ class JobExecutor:
             return True
         if await self._live_pods(run):
             return False
-        self._cache.add_attempt(
+        self._cache.under_way.put_attempt(
             AttemptRecord(
                 run_uid=run.uid,
                 namespace=run.namespace,

@@ -152,7 +152,7 @@ class PoolExecutor:
     ) -> dict[str, object]:
         spec, timeout = body["spec"], bounded_or(3600, resolved.get("timeoutSeconds"))
         grace = self._grace(run, handover)
-        deadline, first = resolved.get("deadlineSeconds"), self._cache.first_job(run)
+        deadline, first = resolved.get("deadlineSeconds"), self._cache.under_way.first_began(run)
         left = None if deadline is None else max(0.0, deadline - (now - first if first is not None else 0.0))
         return {
             "handover": handover.ident,

@@ -8,7 +8,6 @@ to be looked at again: `Cache(on_change=workqueue.add)`. An object that can't be
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Final, cast
 
 from tidegate_api.bodies import (
@@ -17,27 +16,21 @@ from tidegate_api.bodies import (
     TaskBody,
     TaskRunBody,
     TaskRunStatusBody,
-    TaskSpecBody,
     WorkerPoolBody,
 )
 from tidegate_api.names import Phase
 from tidegate_api.objects import KubeObject, ObjectMeta, PodBody
-from tidegate_api.ownership import controller_uid
-from tidegate_api.times import parse_time
 
 from tidegate_operator.metrics import Metrics
 from tidegate_operator.policies.decision import queue_name
 from tidegate_operator.policies.payload import refuse_payload
 from tidegate_operator.queueing.admission import Admission
-from tidegate_operator.records.attempt import AttemptRecord
 from tidegate_operator.records.definitions import QueueRecord, ScheduleRecord, TaskRecord
 from tidegate_operator.records.faults import READING, Fault, Ref
 from tidegate_operator.records.lenient import as_map, metadata_of
-from tidegate_operator.records.parsing import attempt_number
 from tidegate_operator.records.pool import PoolRecord
-from tidegate_operator.records.pool_parsing import handover_of
-from tidegate_operator.records.run import Plan, Projects, RunRecord
-from tidegate_operator.state.attempts import AttemptIndex, Slot, Uids, queue_of
+from tidegate_operator.records.run import Projects, RunRecord
+from tidegate_operator.state.attempts import AttemptIndex, Slot, Uids
 from tidegate_operator.state.definition_index import DefinitionIndex, name_of
 from tidegate_operator.state.dependents import Dependents
 from tidegate_operator.state.handovers import HandoverIndex
@@ -46,6 +39,7 @@ from tidegate_operator.state.pool_index import PoolIndex
 from tidegate_operator.state.quarantine import Quarantine
 from tidegate_operator.state.run_tracker import RunTracker
 from tidegate_operator.state.schedule_index import ScheduleIndex
+from tidegate_operator.state.under_way import UnderWay
 
 KINDS: Final = frozenset(
     {"taskruns", "tasks", "queues", "schedules", "workerpools", "jobs", "pods", "deployments", "workers"}
@@ -71,6 +65,9 @@ class Cache:
         self.attempts = AttemptIndex(self.runs, self.quarantine)
         self.admission = admission if admission is not None else Admission()
         self.handovers = HandoverIndex(self.attempts, on_change=lambda uid: self._settled((uid,)))
+        self.under_way = UnderWay(
+            self.runs, self.attempts, self.handovers, self.admission, settled=self._settled, clock=clock
+        )
         self.pools = PoolIndex(self.admission.pools, on_change=lambda key: self.on_change(pool_key(*key)))
         self.dependents = Dependents()
         self.schedules = ScheduleIndex(on_change=lambda key: self.on_change(schedule_key(*key)))
@@ -111,7 +108,7 @@ class Cache:
                 case "deployments" | "workers":
                     self.pools.upserted(kind, body)
                 case "jobs":
-                    self._put_job(body["metadata"], spec=None)
+                    self.under_way.put_job(body["metadata"])
                 case "pods":
                     self._settled(self.attempts.put_pod(cast("PodBody", body), now=self._clock()))
         except Exception as error:
@@ -234,7 +231,7 @@ class Cache:
     def _took(self, run: RunRecord, meta: ObjectMeta, was: Phase | None, status: TaskRunStatusBody) -> None:
         """What follows from a run's new state; `was`: its phase before, None for one never seen."""
         uid, ended = run.uid, run.status.phase.terminal
-        self._note_handover(run, status.get("resolvedTask"))
+        self.under_way.note_handover(run, status.get("resolvedTask"))
         latest = self.attempts.latest(uid)
         if latest is not None:
             run.plan, latest.recorded_start = latest.plan, run.status.started(latest.number)
@@ -379,80 +376,8 @@ class Cache:
             self.on_change(queue_key(namespace, name))
         self.quarantine.release(kind, uid)
 
-    # Attempts
-
-    def made_job(self, meta: ObjectMeta, *, spec: TaskSpecBody) -> None:
-        """We have made a Job with this TaskSpec: known at once, so that counts never lag the watch."""
-        self._put_job(meta, spec=spec)
-
-    def _put_job(self, meta: ObjectMeta, *, spec: TaskSpecBody | None) -> None:
-        """A Job was seen or made. Only its metadata is looked at."""
-        now = self._clock()
-        uid = controller_uid(meta, kind="TaskRun") or ""
-        run, number = self.runs.get(uid), attempt_number(meta)
-        if spec is None and number == 1 and not self.attempts.settled:
-            # Before this process was there another started it, and may not have written what is left of the rate.
-            created = parse_time(meta["creationTimestamp"]) or now
-            self.admission.started_before(meta["namespace"], queue_of(meta), created=created)
-        marked = self.attempts.put_job(meta, now=now, spec=spec)
-        if run is not None and number is not None:
-            self._is_started(run, number)
-        if marked and (attempt := self.attempts.latest(uid)) is not None and run is not None:
-            self._is_under_way(run, attempt)
-        self._settled(marked)
-
-    def _note_handover(self, run: RunRecord, resolved: TaskSpecBody | None) -> None:
-        """The status may name an attempt that was given to a worker: it is under way from then on, for every leader."""
-        if resolved is not None and run.plan is None and run.status.attempts:
-            run.plan = self.attempts.shared(Plan.of(resolved))
-        last = run.status.attempts[-1] if run.status.attempts and not run.status.phase.terminal else None
-        handover = handover_of(last) if last is not None and not last.get("outcome") else None
-        if last is None or handover is None or self.handovers.find(handover.ident) is not None:
-            return
-        now = self._clock()
-        attempt = self.handovers.put(
-            handover,
-            run_uid=run.uid,
-            namespace=run.namespace,
-            number=last["number"],
-            plan=Plan.of(resolved) if resolved is not None else None,
-            key=run.concurrency_key,
-            started=parse_time(last.get("startedAt")) or now,
-            now=now,
-            spec_hash=last.get("specHash"),
-        )
-        self._is_started(run, last["number"])
-        self._is_under_way(run, attempt)
-
-    def _is_started(self, run: RunRecord, number: int) -> None:
-        if number == run.tracked.starting:
-            run.tracked.starting, run.tracked.posted_at, run.tracked.worker = 0, 0.0, None
-
-    def add_attempt(self, attempt: AttemptRecord) -> None:
-        """An attempt that is known only from its run's status."""
-        self.attempts.add(attempt)
-        if (run := self.runs.get(attempt.run_uid)) is not None:
-            self._is_under_way(run, attempt)
-        self.settle(attempt.run_uid)
-
-    def planned(self, attempt: AttemptRecord, resolved: TaskSpecBody) -> None:
-        """An attempt whose Job doesn't hold its plan is treated by this TaskSpec. It holds its slot where it did."""
-        attempt.plan, attempt.plan_known = replace(Plan.of(resolved), queue=attempt.plan.queue), True
-        if (run := self.runs.get(attempt.run_uid)) is not None and self.attempts.latest(run.uid) is attempt:
-            run.plan = attempt.plan
-        self._settled((attempt.run_uid,))
+    # Pods
 
     def missing_pods(self, listed: Iterable[str], *, version: int, namespace: str | None = None) -> None:
         """A list at `version` (of `namespace`) had only these pods: attempts of others have to be looked into."""
         self._settled(self.attempts.unlisted_pods(listed, version=version, namespace=namespace))
-
-    def first_job(self, run: RunRecord) -> float | None:
-        """When the Job of the first attempt was made; what is known of the attempt where the Job is gone."""
-        if (first := self.attempts.get(run.uid, 1)) is not None and first.plan_known:
-            return first.created
-        return parse_time(run.status.attempts[0].get("startedAt")) if run.status.attempts else None
-
-    def _is_under_way(self, run: RunRecord, attempt: AttemptRecord) -> None:
-        run.plan, run.tracked.body, run.tracked.refused = attempt.plan, None, None
-        attempt.recorded_start = run.status.started(attempt.number)
-        self.admission.withdraw(run.uid)

@@ -43,7 +43,7 @@ def pod_of(job: Any, *, version: int, phase: str, uid: str = "pod-1", **meta: An
 
 def made(cache: Cache, job: Any) -> tuple[str, ...]:
     """We have made a Job ourselves."""
-    return touched(cache, lambda: cache.made_job(job, spec={"image": "x"}))
+    return touched(cache, lambda: cache.under_way.put_job(job, spec={"image": "x"}))
 
 
 def missing(cache: Cache, listed: list[str], *, version: int) -> tuple[str, ...]:
@@ -297,4 +297,4 @@ def test_the_first_job_is_that_of_attempt_1_whatever_came_after() -> None:
     latest = cache.attempts.latest("run-1")
     assert latest is not None
     assert (latest.number, latest.created) == (2, NOW)
-    assert cache.first_job(cache.runs["run-1"]) == NOW - 200
+    assert cache.under_way.first_began(cache.runs["run-1"]) == NOW - 200

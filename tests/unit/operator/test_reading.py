@@ -59,7 +59,7 @@ def test_a_known_run_that_cant_be_parsed_any_more_keeps_its_slot_while_its_pod_l
     saw(cache, "taskruns", run)
     job: Any = a_job(run, {"image": "x"})["metadata"]
     job |= {"uid": "job", "creationTimestamp": CREATED}
-    cache.made_job(job, spec={"image": "x"})
+    cache.under_way.put_job(job, spec={"image": "x"})
     odd = stored(a_run("r").spec(startAfter="soon").built, uid="r", version=11, status={"phase": "Running"})
     saw(cache, "taskruns", odd)
     assert cache.runs["r"].fault is not None
@@ -142,7 +142,7 @@ def test_a_pod_that_cant_be_parsed_holds_its_slot_until_it_has_ended() -> None:
     saw(cache, "taskruns", run)
     job: Any = a_job(run, {"image": "x"})["metadata"]
     job |= {"uid": "job", "creationTimestamp": CREATED}
-    cache.made_job(job, spec={"image": "x"})
+    cache.under_way.put_job(job, spec={"image": "x"})
     owner = {"kind": "Job", "name": job["name"], "uid": "job", "controller": True}
     pod: dict[str, Any] = {
         "metadata": {"name": "p", "namespace": "default", "labels": job["labels"], "ownerReferences": [owner]},
