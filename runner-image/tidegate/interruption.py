@@ -10,12 +10,16 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from types import FrameType
 from typing import TYPE_CHECKING, Callable, Optional, Union
 
 from tidegate.errors import RunCancelled
 
 if TYPE_CHECKING:
     import asyncio
+
+AGAIN_SECONDS = 0.01
+"""Until a signal comes again that came at a fork."""
 
 
 class Interruption:
@@ -80,7 +84,13 @@ class Interruption:
         os.close(read)
         os.close(write)
 
-    def _arrived(self, *_: object) -> None:
+    def _arrived(self, _: object, frame: Optional[FrameType]) -> None:
+        if self._is_at_fork(frame):
+            # Python ignores what is raised there: it comes once more, when the fork is done.
+            again = threading.Timer(AGAIN_SECONDS, os.kill, (self._pid, signal.SIGTERM))
+            again.daemon = True
+            again.start()
+            return
         action = self._action
         if action is _nothing:
             self.missed = True
@@ -89,6 +99,16 @@ class Interruption:
             self._action = _nothing  # what unwinds the task is not interrupted again
         self.received = True
         action()
+
+    def _is_at_fork(self, frame: Optional[FrameType]) -> bool:
+        """Whether the signal, which was held back for a fork, has come in the function that lets it through."""
+        while frame is not None:
+            if frame.f_code is Interruption._release.__code__:
+                return True
+            if frame.f_globals.get("__name__") not in (__name__, "signal"):
+                return False
+            frame = frame.f_back
+        return False
 
     def _hold(self) -> None:
         # A SIGTERM for the child that comes before it has forgotten the handler would be lost, or be taken for the parent's.

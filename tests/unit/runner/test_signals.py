@@ -4,7 +4,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from support.runner import RunnerPod, interpreter
+from support.runner import RUNNER, RunnerPod, interpreter
 
 TASKS = """
 import asyncio, concurrent.futures, multiprocessing, os, signal, subprocess, sys, threading, time
@@ -219,3 +219,44 @@ def test_sigterm_counts_as_a_cancellation_unless_the_task_makes_something_else_o
     assert (ended.code, ended.out.split()) == (code, hooks)
     if then in ("wrapped", "cleaning") or entrypoint == "breaks_when_told":
         assert "Traceback" in ended.err
+
+
+FORKS = """
+import os, time
+from tidegate import task
+
+@task
+def forks():
+    child = os.fork()
+    if child == 0: os._exit(0)
+    print("forked")
+    time.sleep(60)
+
+@task
+async def forks_in_a_loop():
+    import asyncio
+    child = os.fork()
+    if child == 0: os._exit(0)
+    await asyncio.sleep(60)
+
+for each in (forks, forks_in_a_loop):
+    each.on_cancel(lambda: print("cancelled"))
+"""
+SIGNALS_WHEN_IT_FORKS = """
+import os, signal
+# Registered before the runner's own: it is called between that one and the fork, while SIGTERM is blocked.
+os.register_at_fork(before=lambda: os.kill(os.getpid(), signal.SIGTERM))
+"""
+
+
+@pytest.mark.parametrize("version", ["3.9", "3.11", "3.13"])
+@pytest.mark.parametrize("name", ["forks", "forks_in_a_loop"])
+def test_a_sigterm_that_comes_while_the_task_forks_is_not_lost(tmp_path: Path, name: str, version: str) -> None:
+    python = interpreter(version)
+    if python is None:
+        pytest.skip(f"there is no Python {version} on this machine")
+    (tmp_path / "sitecustomize.py").write_text(SIGNALS_WHEN_IT_FORKS)
+    pod = RunnerPod(tmp_path, FORKS, python)
+    ended = pod.run(f"tasks:{name}", PYTHONPATH=f"{RUNNER}:{tmp_path}")
+    assert (ended.code, ended.result, "cancelled" in ended.out) == (143, "terminated by SIGTERM", True)
+    assert "Exception ignored" not in ended.err
