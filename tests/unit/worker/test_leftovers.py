@@ -140,6 +140,7 @@ def test_other_signals_do_nothing_to_a_runs_parent(start: Start) -> None:
     payload = {"path": str(worker.folder / "pids"), "signal_number": int(signal.SIGTERM)}
     session.start("tasks:kills_its_parent", payload)
     session.receive_only("started")
+    wait_until((worker.folder / "pids").exists, what="the function to be at work")
     session.send("stop", handover="h1", why="Cancelled")
     assert session.ended()["exitCode"] == 143
 
