@@ -68,7 +68,7 @@ def test_one_key_at_both_at_once_makes_one_run(stack: Stack, parts: Parts, pair:
     assert sorted({status for status, _ in answers}) == [200, 201]
     assert [status for status, _ in answers].count(201) == 1
     assert len({answer["uid"] for _, answer in answers}) == 1
-    assert len(stack.runs.kubectl("get", "taskruns.tidegate.dev", "-o", "name").split()) == 1
+    assert len(stack.runs.kube.names("taskruns.tidegate.dev")) == 1
 
 
 def test_a_key_that_one_has_revoked_is_refused_by_the_other(
