@@ -37,7 +37,7 @@ def same_process(operator: OperatorProcess) -> Iterator[None]:
     assert operator.exit_code is None
 
 
-def gone(plane: ControlPlane, runs: Runs, *names: str) -> None:
+def gone(runs: Runs, *names: str) -> None:
     """Have the runs end."""
     for name in names:
         runs.patch_spec(name, cancel=True)
@@ -46,7 +46,7 @@ def gone(plane: ControlPlane, runs: Runs, *names: str) -> None:
 
 @pytest.mark.parametrize("what", FAULTS)
 def test_a_job_whose_creation_meets_a_fault_is_made_once_and_its_slot_not_lent_twice(
-    plane: ControlPlane, runs: Runs, proxy: FaultyProxy, what: str
+    runs: Runs, proxy: FaultyProxy, what: str
 ) -> None:
     name = f"post-{what.lower().replace(' ', '-')}"
     runs.create(a_queue(name, concurrencyLimit=1))
@@ -62,7 +62,7 @@ def test_a_job_whose_creation_meets_a_fault_is_made_once_and_its_slot_not_lent_t
     assert [a["number"] for a in status["attempts"]] == [1]
     assert len(runs.jobs(f"{name}-1")) == 1
     runs.wait(f"{name}-2", "Running")
-    gone(plane, runs, f"{name}-2")
+    gone(runs, f"{name}-2")
 
 
 def test_a_run_cancelled_while_the_answer_to_its_post_is_lost_ends_without_a_pod(

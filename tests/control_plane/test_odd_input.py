@@ -215,7 +215,7 @@ def test_the_words_of_a_pods_events_reach_the_status(own: OwnRuns) -> None:
 
 
 @pytest.fixture
-def webhook(plane: ControlPlane, own: OwnRuns) -> Iterator[str]:
+def webhook(own: OwnRuns) -> Iterator[str]:
     """An admission webhook of Jobs that is down."""
     name = "down.example.com"
     own.kube.create(

@@ -20,7 +20,7 @@ def own(plane: ControlPlane, operator: OperatorProcess) -> OwnRuns:
 
 
 @pytest.fixture
-def kueue(plane: ControlPlane, own: OwnRuns) -> Iterator[None]:
+def kueue(own: OwnRuns) -> Iterator[None]:
     """Another controller's policy: Jobs with the label are suspended as they are made."""
     name = "kueue.example.com"
     rule = {"apiGroups": ["batch"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["jobs"]}

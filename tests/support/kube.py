@@ -120,7 +120,7 @@ class Kube:
 
     def cells(self, resource: str, name: str) -> dict[str, str]:
         """What the columns of `kubectl get` would show, by their heads: also of objects that Python can't decode."""
-        table = self._got(resource, name, _TABLE)
+        table = self._got(resource, name, _TABLE, includeObject="None")
         heads = [column["name"] for column in table["columnDefinitions"]]
         return {head: str(cell or "") for head, cell in zip(heads, table["rows"][0]["cells"], strict=True)}
 
@@ -213,9 +213,10 @@ class Kube:
 
     def delete(self, resource: str, name: str, *, wait: bool = True, grace: int | None = None) -> None:
         """Delete an object, which must be there, and wait until it is gone."""
-        uid = self._got(resource, name, _METADATA)["metadata"]["uid"]
         of = self._of(RESOURCES[resource], name)
-        self._api.raise_for_status(self._api.delete(**of, data=json.dumps(_deletion(grace))))
+        deleted = self._answered(self._api.delete(**of, data=json.dumps(_deletion(grace))))
+        # A Status where it is gone at once, else the object as it is until then.
+        uid = deleted.get("details", deleted["metadata"])["uid"]
 
         def gone() -> bool:
             try:
@@ -291,8 +292,8 @@ class Kube:
         """The run, once it is in the phase."""
         return self.wait(_RUNS, run, lambda one: bool(one["status"]["phase"] == phase), what=phase, seconds=seconds)
 
-    def _got(self, resource: str, name: str, accept: str) -> Json:
-        answer = self._api.get(**self._of(RESOURCES[resource], name, accept=accept))
+    def _got(self, resource: str, name: str, accept: str, **params: str) -> Json:
+        answer = self._api.get(**self._of(RESOURCES[resource], name, params=params, accept=accept))
         if answer.status_code == 404:
             raise ObjectDoesNotExist(f"no {name} among {resource} of {self.namespace}")
         return self._answered(answer)
