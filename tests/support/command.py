@@ -7,10 +7,12 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from support import fork_server
 from support.environment import coverage_variables
 from support.servers import wait_until
 
@@ -72,16 +74,25 @@ class Command:
 
     def run(self, *arguments: str, stdin: str = "", **variables: str) -> Ended:
         """The same where a task may write one."""
-        done = subprocess.run(
-            [sys.executable, "-m", "tidegate_cli", *arguments],
-            env=self.environment | variables,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        return Ended(code=done.returncode, out=done.stdout, err=done.stderr)
+        with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            given.write(stdin.encode())
+            given.seek(0)
+            started = fork_server.start(
+                fork_server.COMMAND,
+                ["-m", "tidegate_cli", *arguments],
+                env=self.environment | variables,
+                stdin=given,
+                stdout=out,
+                stderr=err,
+            )
+            try:
+                code = started.wait(60)
+            except subprocess.TimeoutExpired:
+                started.kill()
+                raise
+            out.seek(0)
+            err.seek(0)
+            return Ended(code=code, out=out.read().decode(), err=err.read().decode())
 
     def ok(self, *arguments: str, stdin: str = "", **variables: str) -> Ended:
         """The same, and it has to succeed."""
@@ -104,10 +115,10 @@ class Command:
         """Start it, and leave it to itself."""
         out, err = self.home / "stdout", self.home / "stderr"
         with out.open("wb") as to, err.open("wb") as to_err:
-            process = subprocess.Popen(
-                [sys.executable, "-c", STARTED, *arguments],
+            process = fork_server.start(
+                fork_server.COMMAND,
+                ["-c", STARTED, *arguments],
                 env=self.environment | variables,
-                stdin=subprocess.DEVNULL,
                 stdout=to,
                 stderr=to_err,
             )
@@ -138,7 +149,7 @@ class Command:
 class Running:
     """A command that goes on."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", out: Path, err: Path) -> None:
+    def __init__(self, process: fork_server.Program, out: Path, err: Path) -> None:
         self._process, self._out, self._err = process, out, err
 
     def __enter__(self) -> "Running":

@@ -216,7 +216,7 @@ class Kube:
         of = self._of(RESOURCES[resource], name)
         deleted = self._answered(self._api.delete(**of, data=json.dumps(_deletion(grace))))
         # A Status where it is gone at once, else the object as it is until then.
-        uid = deleted.get("details", deleted["metadata"])["uid"]
+        uid = (deleted.get("details") or deleted["metadata"])["uid"]
 
         def gone() -> bool:
             try:

@@ -16,6 +16,7 @@ from typing import Any, Protocol, Self
 import yaml
 from tidegate_cluster.control_plane import ControlPlane
 
+from support import fork_server
 from support.kube import NO_ANSWER, Kube
 from support.servers import wait_until
 
@@ -60,12 +61,11 @@ class HasKubeconfig(Protocol):
         """An actor's kubeconfig."""
 
 
-LAUNCH = """
-import runpy, sys
-sys.modules |= {"kubernetes": None, "pykube": None}
+LAUNCH = f"""
+{fork_server.OPERATOR}
+import runpy
 runpy.run_module("tidegate_operator", run_name="__main__", alter_sys=True)
 """
-"""As it is installed: without the clients of our other parts, which kopf loads where it finds them."""
 
 
 class OperatorProcess:
@@ -77,7 +77,7 @@ class OperatorProcess:
         """`broken`: Python that is run before it, to break a part of it on purpose."""
         self._plane, self._actor, self._log, self._broken = plane, actor, log, broken
         self._settings = settings
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: fork_server.Program | None = None
 
     def __enter__(self) -> Self:
         return self.start().wait_ready()
@@ -113,9 +113,15 @@ class OperatorProcess:
         with self._log.open("ab") as file:
             file.write(b"--- start\n")
             file.flush()
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", self._broken + LAUNCH], env=environment, stderr=file, stdout=file
-            )
+            if self._broken:
+                # What it breaks has to be broken before others import it.
+                command = [sys.executable, "-c", self._broken + LAUNCH]
+                self._process = subprocess.Popen(command, env=environment, stderr=file, stdout=file)
+            else:
+                program = ["-m", "tidegate_operator"]
+                self._process = fork_server.start(
+                    fork_server.OPERATOR, program, env=environment, stderr=file, stdout=file
+                )
         return self
 
     def wait_ready(self) -> Self:

@@ -32,6 +32,7 @@ from tidegate_web.shared.permissions import Role
 from tidegate_web.store.queries import members, users
 from werkzeug.serving import make_server
 
+from support import fork_server
 from support.callers import SignedIn, WithKey, csrf_token
 from support.environment import coverage_variables
 from support.routes import compile_once
@@ -128,12 +129,14 @@ class Stack:
         if checkout is not None:
             environment["PYTHONPATH"] = f"{checkout / 'webapp'}:{checkout / 'crds'}"
         with log.open("wb") as output:
-            started = subprocess.Popen(
-                [sys.executable, *(program or ("-m", "tidegate_web", command))],
-                env=environment,
-                stdout=output,
-                stderr=output,
-            )
+            started: fork_server.Program
+            if program or checkout:
+                arguments = program or ("-m", "tidegate_web", command)
+                started = subprocess.Popen([sys.executable, *arguments], env=environment, stdout=output, stderr=output)
+            else:
+                imported = fork_server.STREAMS if command in ("live", "all") else fork_server.WEB
+                program = ("-m", "tidegate_web", command)
+                started = fork_server.start(imported, program, env=environment, stdout=output, stderr=output)
         process = Process(process=started, port=port, internal_port=internal_port, probes=probes, log=log)
         try:
             process.wait_ready()
@@ -152,7 +155,7 @@ class Stack:
 class Process:
     """A running process of the web app."""
 
-    process: "subprocess.Popen[bytes]"
+    process: fork_server.Program
     port: int
     internal_port: int
     probes: int
