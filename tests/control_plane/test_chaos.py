@@ -20,7 +20,7 @@ from support.servers import wait_until
 from tidegate_cluster.control_plane import ControlPlane
 
 Json = dict[str, Any]
-RUNS = 500
+RUNS = 300
 KILLS = 10
 NAMESPACE = "chaos"
 LIMITS: dict[str, Json] = {

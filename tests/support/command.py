@@ -7,7 +7,6 @@ import select
 import signal
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,25 +73,10 @@ class Command:
 
     def run(self, *arguments: str, stdin: str = "", **variables: str) -> Ended:
         """The same where a task may write one."""
-        with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            given.write(stdin.encode())
-            given.seek(0)
-            started = fork_server.start(
-                fork_server.COMMAND,
-                ["-m", "tidegate_cli", *arguments],
-                env=self.environment | variables,
-                stdin=given,
-                stdout=out,
-                stderr=err,
-            )
-            try:
-                code = started.wait(60)
-            except subprocess.TimeoutExpired:
-                started.kill()
-                raise
-            out.seek(0)
-            err.seek(0)
-            return Ended(code=code, out=out.read().decode(), err=err.read().decode())
+        done = fork_server.run_to_end(
+            fork_server.COMMAND, ["-m", "tidegate_cli", *arguments], env=self.environment | variables, stdin=stdin
+        )
+        return Ended(code=done.returncode, out=done.stdout, err=done.stderr)
 
     def ok(self, *arguments: str, stdin: str = "", **variables: str) -> Ended:
         """The same, and it has to succeed."""

@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -71,16 +72,35 @@ def start(
     stdout: Any,
     stderr: Any,
 ) -> Program:
-    """Start `python ARGUMENTS`, which are `-m MODULE ...` or `-c CODE ...`, in a process that has executed `imported`."""
+    """Start `python ARGUMENTS`, which are `-m MODULE ...`, `-c CODE ...` or `FILE ...`, in a process that has executed `imported`."""
     # coverage.py begins to measure where Python begins.
     if any(name.startswith("COVERAGE_") for name in env):
-        return subprocess.Popen([sys.executable, *arguments], env=env, stdin=stdin, stdout=stdout, stderr=stderr)
+        command = [sys.executable, "-P", *arguments]
+        return subprocess.Popen(command, env=env, stdin=stdin, stdout=stdout, stderr=stderr)
     null = os.open(os.devnull, os.O_RDWR)
     try:
         files = [null if file == subprocess.DEVNULL else _number(file) for file in (stdin, stdout, stderr)]
         return _server(imported).start(arguments, env=env, files=files)
     finally:
         os.close(null)
+
+
+def run_to_end(
+    imported: str, arguments: Sequence[str], *, env: Mapping[str, str], stdin: str = ""
+) -> "subprocess.CompletedProcess[str]":
+    """The same, to its end."""
+    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        given.write(stdin.encode())
+        given.seek(0)
+        started = start(imported, arguments, env=env, stdin=given, stdout=out, stderr=err)
+        try:
+            code = started.wait(60)
+        except subprocess.TimeoutExpired:
+            started.kill()
+            raise
+        out.seek(0)
+        err.seek(0)
+        return subprocess.CompletedProcess(arguments, code, out.read().decode(), err.read().decode())
 
 
 def _number(file: Any) -> int:
@@ -214,12 +234,16 @@ def serve(control: socket.socket, imported: str) -> Sequence[str]:
 
 def run(arguments: Sequence[str]) -> None:
     """Be `python ARGUMENTS`."""
-    how, what, *rest = arguments
-    sys.argv = [how, *rest]
+    how, *rest = arguments
     if how == "-m":
-        runpy.run_module(what, run_name="__main__", alter_sys=True)
+        sys.argv = rest
+        runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
+    elif how == "-c":
+        sys.argv = [how, *rest[1:]]
+        exec(rest[0], {"__name__": "__main__"})  # noqa: S102
     else:
-        exec(what, {"__name__": "__main__"})  # noqa: S102
+        sys.argv = [*arguments]
+        runpy.run_path(how, run_name="__main__")
 
 
 if __name__ == "__main__":

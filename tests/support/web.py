@@ -130,13 +130,13 @@ class Stack:
             environment["PYTHONPATH"] = f"{checkout / 'webapp'}:{checkout / 'crds'}"
         with log.open("wb") as output:
             started: fork_server.Program
-            if program or checkout:
-                arguments = program or ("-m", "tidegate_web", command)
-                started = subprocess.Popen([sys.executable, *arguments], env=environment, stdout=output, stderr=output)
+            arguments = program or ("-m", "tidegate_web", command)
+            if checkout is not None:
+                command_line = [sys.executable, *arguments]
+                started = subprocess.Popen(command_line, env=environment, stdout=output, stderr=output)
             else:
                 imported = fork_server.STREAMS if command in ("live", "all") else fork_server.WEB
-                program = ("-m", "tidegate_web", command)
-                started = fork_server.start(imported, program, env=environment, stdout=output, stderr=output)
+                started = fork_server.start(imported, arguments, env=environment, stdout=output, stderr=output)
         process = Process(process=started, port=port, internal_port=internal_port, probes=probes, log=log)
         try:
             process.wait_ready()

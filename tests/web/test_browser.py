@@ -13,17 +13,24 @@ from support.web import EMAIL, PASSWORD, Process, Stack
 from tidegate_api.job_names import job_name
 
 
-@pytest.fixture
-def web(stack: Stack, tmp_path: Path) -> Iterator[Process]:
+@pytest.fixture(scope="module")
+def stack(shared_stack: Stack) -> Stack:
+    """One for all: what each test makes is its own."""
+    return shared_stack
+
+
+@pytest.fixture(scope="module")
+def web(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     """The program as a small installation runs it: everything people use in one process, and the mirror."""
+    folder = tmp_path_factory.mktemp("web")
     with (
-        stack.process("all", actor="web", log=tmp_path / "web.log", namespaces=[stack.project]) as web,
-        stack.process("mirror", actor="mirror", log=tmp_path / "mirror.log", namespaces=[stack.project]),
+        stack.process("all", actor="web", log=folder / "web.log", namespaces=[stack.project]) as web,
+        stack.process("mirror", actor="mirror", log=folder / "mirror.log", namespaces=[stack.project]),
     ):
         yield web
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def site(web: Process) -> str:
     return f"http://127.0.0.1:{web.port}"
 
@@ -152,7 +159,7 @@ def test_a_step_that_waits_for_a_person_is_approved_and_held(stack: Stack, page:
 
 @pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (1280, "dark")])
 def test_pages_fit_the_window(browser: Browser, stack: Stack, site: str, width: int, scheme: str) -> None:
-    name = "a-name-as-long-as-names-can-get-0123456789012345678901234567890"
+    name = f"a-name-as-long-as-names-can-get-0123456789-{width}".ljust(63, "0")
     run = stack.runs.create(name, taskRef={"name": "t"})
     stack.runs.status(name, phase="Failed", reason="Error", message="x" * 300, finishedAt=now())
     context = browser.new_context(

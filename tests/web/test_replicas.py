@@ -17,13 +17,24 @@ from support.web import Parts, Process, Stack, until
 BODY = {"taskRef": {"name": "nightly"}}
 
 
-@pytest.fixture
-def pair(stack: Stack, tmp_path: Path) -> Iterator[tuple[Process, Process]]:
+@pytest.fixture(scope="module")
+def stack(shared_stack: Stack) -> Stack:
+    """One for all: what each test makes is its own."""
+    return shared_stack
+
+
+@pytest.fixture(scope="module")
+def parts(shared_parts: Parts) -> Parts:
+    return shared_parts
+
+
+@pytest.fixture(scope="module")
+def pair(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Process, Process]]:
     """Two web processes."""
+    folder = tmp_path_factory.mktemp("pair")
     with ExitStack() as cleanup:
         made = [
-            cleanup.enter_context(stack.process("all", actor="web", log=tmp_path / f"web-{number}"))
-            for number in (1, 2)
+            cleanup.enter_context(stack.process("all", actor="web", log=folder / f"web-{number}")) for number in (1, 2)
         ]
         yield made[0], made[1]
 
