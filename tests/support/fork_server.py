@@ -5,6 +5,7 @@ Run as a program, this is that process: `python -m support.fork_server FD CODE` 
 """
 
 import atexit
+import gc
 import json
 import os
 import runpy
@@ -200,6 +201,9 @@ def serve(control: socket.socket, imported: str) -> Sequence[str]:
     fork, waitpid, receive, leave = os.fork, os.waitpid, socket.recv_fds, os._exit
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the tests, which end what they have started
     exec(imported, {"__name__": "imported"})  # noqa: S102
+    # A collection in a fork would look at everything that was imported, and so copy it.
+    gc.collect()
+    gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nothing waits for those that wait
     while True:
         request, files, _, _ = receive(control, LARGEST, 4)
