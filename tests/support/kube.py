@@ -142,7 +142,7 @@ class Kube:
 
     def create_text(self, resource: str, text: str) -> None:
         """Create an object from JSON that Python may be unable to decode."""
-        self._api.raise_for_status(self._api.post(**self._of(RESOURCES[resource]), data=text.encode()))
+        self._check(self._api.post(**self._of(RESOURCES[resource]), data=text.encode()))
 
     def create_all(self, manifests: Iterable[Json]) -> None:
         """Create objects, one after the other."""
@@ -230,13 +230,13 @@ class Kube:
     def delete_one(self, manifest: Json) -> None:
         """Delete the object of a manifest."""
         of = self._placed(manifest)._of(self._kind_of(manifest), manifest["metadata"]["name"])
-        self._api.raise_for_status(self._api.delete(**of, data=json.dumps(_deletion(None))))
+        self._check(self._api.delete(**of, data=json.dumps(_deletion(None))))
 
     def delete_all(self, resource: str, selector: str = "", *, wait: bool = True, grace: int | None = None) -> None:
         """Delete all that the selector finds, and wait until they are gone."""
         before = {one["metadata"]["uid"] for one in self.listed(resource, selector)}
         of = self._of(RESOURCES[resource], params={"labelSelector": selector})
-        self._api.raise_for_status(self._api.delete(**of, data=json.dumps(_deletion(grace))))
+        self._check(self._api.delete(**of, data=json.dumps(_deletion(grace))))
 
         def gone() -> bool:
             return not before & {one["metadata"]["uid"] for one in self.listed(resource, selector)}
@@ -248,7 +248,7 @@ class Kube:
         """What a container of a pod has written."""
         params = {"container": container, "limitBytes": "" if limit_bytes is None else str(limit_bytes)}
         answer: requests.Response = self._api.get(**self._of(RESOURCES["pods"], pod, "log", params=params))
-        self._api.raise_for_status(answer)
+        self._check(answer)
         return answer.content.decode(errors="replace")
 
     def post(self, resource: str, name: str, subresource: str, body: Json) -> Json:
@@ -266,8 +266,9 @@ class Kube:
 
     def raw(self, path: str) -> str:
         """The text at a path."""
-        answer: requests.Response = self._api.get(version=path, url="", headers=dict(self._headers))
-        self._api.raise_for_status(answer)
+        folder, _, name = path.rpartition("/")
+        answer: requests.Response = self._api.get(version=folder, url=name, headers=dict(self._headers))
+        self._check(answer)
         return answer.text
 
     def wait(
@@ -327,8 +328,14 @@ class Kube:
             asked["namespace"] = self.namespace
         return asked
 
-    def _answered(self, answer: requests.Response) -> Json:
+    def _check(self, answer: requests.Response) -> None:
+        """Raise HTTPError, with the apiserver's words, for a refusal. pykube's own check breaks where there are no words."""
+        if not answer.ok and "json" not in answer.headers.get("Content-Type", ""):
+            raise HTTPError(answer.status_code, answer.text or answer.reason)
         self._api.raise_for_status(answer)
+
+    def _answered(self, answer: requests.Response) -> Json:
+        self._check(answer)
         found: Json = answer.json()
         return found
 
