@@ -65,7 +65,7 @@ class Program(Protocol):
 
 
 def start(
-    imported: str,
+    imported: str | None,
     arguments: Sequence[str],
     *,
     env: Mapping[str, str],
@@ -73,9 +73,10 @@ def start(
     stdout: Any,
     stderr: Any,
 ) -> Program:
-    """Start `python ARGUMENTS`, which are `-m MODULE ...`, `-c CODE ...` or `FILE ...`, in a process that has executed `imported`."""
+    """Start `python ARGUMENTS`, which are `-m MODULE ...`, `-c CODE ...` or `FILE ...`, in a process that has executed `imported`, or
+    without such a process."""
     # coverage.py begins to measure where Python begins.
-    if any(name.startswith("COVERAGE_") for name in env):
+    if imported is None or any(name.startswith("COVERAGE_") for name in env):
         command = [sys.executable, "-P", *arguments]
         return subprocess.Popen(command, env=env, stdin=stdin, stdout=stdout, stderr=stderr)
     null = os.open(os.devnull, os.O_RDWR)

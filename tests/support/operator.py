@@ -5,7 +5,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import urllib.error
 import urllib.request
 from functools import cache, partial
@@ -72,9 +71,17 @@ class OperatorProcess:
     """One operator. `actor` is its user in the apiserver's audit log."""
 
     def __init__(
-        self, plane: HasKubeconfig, *, actor: str = "operator", log: Path, broken: str = "", **settings: str
+        self,
+        plane: HasKubeconfig,
+        *,
+        actor: str = "operator",
+        log: Path,
+        broken: str = "",
+        **settings: str,
     ) -> None:
         """`broken`: Python that is run before it, to break a part of it on purpose."""
+        self.forked = True
+        """It starts as a fork; a benchmark measures one that doesn't."""
         self._plane, self._actor, self._log, self._broken = plane, actor, log, broken
         self._settings = settings
         self._process: fork_server.Program | None = None
@@ -113,15 +120,15 @@ class OperatorProcess:
         with self._log.open("ab") as file:
             file.write(b"--- start\n")
             file.flush()
-            if self._broken:
-                # What it breaks has to be broken before others import it.
-                command = [sys.executable, "-c", self._broken + LAUNCH]
-                self._process = subprocess.Popen(command, env=environment, stderr=file, stdout=file)
-            else:
-                program = ["-m", "tidegate_operator"]
-                self._process = fork_server.start(
-                    fork_server.OPERATOR, program, env=environment, stderr=file, stdout=file
-                )
+            # What is to be broken has to be broken before others import it.
+            plain = self._broken or not self.forked
+            self._process = fork_server.start(
+                None if plain else fork_server.OPERATOR,
+                ["-c", self._broken + LAUNCH] if plain else ["-m", "tidegate_operator"],
+                env=environment,
+                stdout=file,
+                stderr=file,
+            )
         return self
 
     def wait_ready(self) -> Self:

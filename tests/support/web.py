@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -55,6 +54,8 @@ class Stack:
     database_url: str
     redis_url: str
     cleanup: ExitStack
+    forks: bool = True
+    """Whether processes start as forks; a benchmark measures those that don't."""
     runs: RunMaker = field(init=False)
 
     def __post_init__(self) -> None:
@@ -129,14 +130,14 @@ class Stack:
         if checkout is not None:
             environment["PYTHONPATH"] = f"{checkout / 'webapp'}:{checkout / 'crds'}"
         with log.open("wb") as output:
-            started: fork_server.Program
-            arguments = program or ("-m", "tidegate_web", command)
-            if checkout is not None:
-                command_line = [sys.executable, *arguments]
-                started = subprocess.Popen(command_line, env=environment, stdout=output, stderr=output)
-            else:
-                imported = fork_server.STREAMS if command in ("live", "all") else fork_server.WEB
-                started = fork_server.start(imported, arguments, env=environment, stdout=output, stderr=output)
+            imported = fork_server.STREAMS if command in ("live", "all") else fork_server.WEB
+            started = fork_server.start(
+                imported if self.forks and checkout is None else None,
+                program or ("-m", "tidegate_web", command),
+                env=environment,
+                stdout=output,
+                stderr=output,
+            )
         process = Process(process=started, port=port, internal_port=internal_port, probes=probes, log=log)
         try:
             process.wait_ready()
