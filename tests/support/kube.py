@@ -120,9 +120,8 @@ class Kube:
 
     def cells(self, resource: str, name: str) -> dict[str, str]:
         """What the columns of `kubectl get` would show, by their heads: also of objects that Python can't decode."""
-        table = self._got(resource, name, _TABLE, includeObject="None")
-        heads = [column["name"] for column in table["columnDefinitions"]]
-        return {head: str(cell or "") for head, cell in zip(heads, table["rows"][0]["cells"], strict=True)}
+        (row,) = _rows(self._got(resource, name, _TABLE, includeObject="None"))
+        return row
 
     def listed(self, resource: str, selector: str = "", *, fields: str = "") -> list[Json]:
         """Objects of the namespace."""
@@ -131,8 +130,10 @@ class Kube:
         return found
 
     def names(self, resource: str, selector: str = "", *, fields: str = "") -> list[str]:
-        """Their names."""
-        return [one["metadata"]["name"] for one in self.listed(resource, selector, fields=fields)]
+        """Their names, also of objects that Python can't decode."""
+        params = {"labelSelector": selector, "fieldSelector": fields, "includeObject": "None"}
+        of = self._of(RESOURCES[resource], params=params, accept=_TABLE)
+        return [row["Name"] for row in _rows(self._answered(self._api.get(**of)))]
 
     def create(self, manifest: Json, *, dry_run: bool = False) -> Json:
         """Create an object, in the manifest's namespace or else in this one; fields that its kind doesn't know are refused."""
@@ -192,19 +193,19 @@ class Kube:
         subresource: str = "",
         strategic: bool = False,
         dry_run: bool = False,
-    ) -> Json:
-        """Change an object by a merge patch, or by the operations of a JSON patch; as it is then."""
+    ) -> None:
+        """Change an object by a merge patch, or by the operations of a JSON patch."""
         kind = _JSON_PATCH if isinstance(patch, list) else _STRATEGIC_PATCH if strategic else _MERGE_PATCH
         of = self._of(RESOURCES[resource], name, subresource, params=_dry(dry_run), content_type=kind)
-        return self._answered(self._api.patch(**of, data=json.dumps(patch)))
+        self._check(self._api.patch(**of, data=json.dumps(patch)))
 
-    def label(self, resource: str, name: str, labels: Mapping[str, str | None]) -> Json:
+    def label(self, resource: str, name: str, labels: Mapping[str, str | None]) -> None:
         """Set labels; None takes one away."""
-        return self.patch(resource, name, {"metadata": {"labels": dict(labels)}})
+        self.patch(resource, name, {"metadata": {"labels": dict(labels)}})
 
-    def annotate(self, resource: str, name: str, annotations: Mapping[str, str | None]) -> Json:
+    def annotate(self, resource: str, name: str, annotations: Mapping[str, str | None]) -> None:
         """Set annotations; None takes one away."""
-        return self.patch(resource, name, {"metadata": {"annotations": dict(annotations)}})
+        self.patch(resource, name, {"metadata": {"annotations": dict(annotations)}})
 
     def annotate_all(self, resource: str, selector: str, annotations: Mapping[str, str | None]) -> None:
         """Set annotations of all that the selector finds."""
@@ -338,6 +339,12 @@ class Kube:
         self._check(answer)
         found: Json = answer.json()
         return found
+
+
+def _rows(table: Json) -> list[dict[str, str]]:
+    """The cells of a table's rows, by the heads of its columns."""
+    heads = [column["name"] for column in table["columnDefinitions"]]
+    return [{head: str(cell or "") for head, cell in zip(heads, row["cells"], strict=True)} for row in table["rows"]]
 
 
 def _dry(run: bool) -> dict[str, str]:

@@ -43,8 +43,8 @@ class RunMaker:
     def get(self, name: str) -> Json:
         return self.kube.get("taskruns.tidegate.dev", name)
 
-    def status(self, name: str, **status: Any) -> Json:
-        return self.kube.patch("taskruns.tidegate.dev", name, {"status": status}, subresource="status")
+    def status(self, name: str, **status: Any) -> None:
+        self.kube.patch("taskruns.tidegate.dev", name, {"status": status}, subresource="status")
 
     def schedule(self, name: str, **spec: Any) -> Json:
         template = {"spec": {"task": {"image": "busybox"}}}
