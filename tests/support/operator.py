@@ -124,7 +124,7 @@ class OperatorProcess:
             plain = self._broken or not self.forked
             self._process = fork_server.start(
                 None if plain else fork_server.OPERATOR,
-                ["-c", self._broken + LAUNCH] if plain else ["-m", "tidegate_operator"],
+                ["-c", self._broken + LAUNCH],
                 env=environment,
                 stdout=file,
                 stderr=file,
