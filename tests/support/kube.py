@@ -18,11 +18,10 @@ from tidegate_demo.api import connect
 
 from support.servers import wait_until
 
-__all__ = ["NO_ANSWER", "Away", "HTTPError", "Kube", "ObjectDoesNotExist"]
+__all__ = ["NO_ANSWER", "HTTPError", "Kube", "ObjectDoesNotExist"]
 
 Json = dict[str, Any]
-Away = requests.RequestException
-NO_ANSWER: Final = (KubernetesError, Away)
+NO_ANSWER: Final = (KubernetesError, requests.RequestException)
 """What a question may end with while an apiserver is away, starts, or knows no such kind yet."""
 
 _JSON = "application/json"
