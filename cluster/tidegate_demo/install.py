@@ -9,11 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import pykube
 import tidegate_images.__main__ as images
 from tidegate_cluster import host, locks
 from tidegate_cluster.clusters import Clusters
 from tidegate_cluster.errors import ClusterError
 
+from .api import connect, listed
 from .kubectl import Kubectl
 
 RELEASE = "tidegate"
@@ -85,17 +87,19 @@ def install(kubectl: Kubectl, *, checkout: Path, project: str, tags: Mapping[str
 
 def wait_ready(kubectl: Kubectl) -> None:
     """Until every part of the release is ready, naming those that are not."""
+    api = connect(kubectl.kubeconfig)
     end = time.monotonic() + SECONDS
     reported = ""
     while True:
         waiting = [
-            f"{part['kind'].lower()}/{part['metadata']['name']}"
-            for part in kubectl.json("-n", NAMESPACE, "get", "deployments,statefulsets")["items"]
+            f"{kind.__name__.lower()}/{part['metadata']['name']}"
+            for kind in (pykube.Deployment, pykube.StatefulSet)
+            for part in listed(api, kind, NAMESPACE)
             if not _ready(part)
         ]
         if not waiting:
             return
-        if broken := _crashing(kubectl):
+        if broken := _crashing(api):
             raise ClusterError(f"{broken} ends again and again: see `kubectl -n {NAMESPACE} logs {broken} --previous`")
         if time.monotonic() > end:
             raise ClusterError(
@@ -118,9 +122,9 @@ def _ready(part: dict[str, Any]) -> bool:
     )
 
 
-def _crashing(kubectl: Kubectl) -> str:
+def _crashing(api: pykube.HTTPClient) -> str:
     """A pod of the newest build that will not come up by itself; a few restarts are none's fault."""
-    pods = kubectl.json("-n", NAMESPACE, "get", "pods", "--sort-by=.metadata.creationTimestamp")["items"]
+    pods = sorted(listed(api, pykube.Pod, NAMESPACE), key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
     newest = {pod["metadata"]["labels"].get("app.kubernetes.io/component"): pod for pod in pods}
     for pod in newest.values():
         if any(c["restartCount"] >= CRASHES and not c["ready"] for c in pod["status"].get("containerStatuses", [])):

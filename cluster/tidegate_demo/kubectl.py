@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import base64
-import json
 import os
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from tidegate_cluster import commands
 from tidegate_cluster.clusters import Clusters
@@ -27,6 +26,11 @@ class Kubectl:
         """Those of a cluster that is up."""
         return cls({**os.environ, **found.environment(name)})
 
+    @property
+    def kubeconfig(self) -> Path:
+        """The file with the cluster's address and an admin's credentials."""
+        return Path(self.environment["KUBECONFIG"])
+
     def __call__(self, *args: str | Path, stdin: str | None = None) -> str:
         return commands.run(self._program("kubectl"), *args, stdin=stdin, env=self.environment)
 
@@ -34,14 +38,11 @@ class Kubectl:
         """What helm prints."""
         return commands.run(self._program("helm"), *args, stdin=stdin, env=self.environment)
 
-    def json(self, *args: str | Path) -> dict[str, Any]:
-        """What kubectl prints with `-o json`."""
-        made: dict[str, Any] = json.loads(self(*args, "-o", "json"))
-        return made
-
     def secret(self, namespace: str, name: str, *, key: str) -> str:
         """One value of a Secret."""
-        return base64.b64decode(self.json("-n", namespace, "get", "secret", name)["data"][key]).decode()
+        return base64.b64decode(
+            self("-n", namespace, "get", "secret", name, "-o", f"jsonpath={{.data.{key}}}")
+        ).decode()
 
     def command(self, *args: str) -> list[str]:
         """The words that start kubectl, to be started with `environment` in the background."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .api import TaskRun, connect, listed
 from .kubectl import Kubectl
 
 SECONDS = 180.0
@@ -39,11 +40,11 @@ def run_examples(kubectl: Kubectl, *, examples: Path, project: str) -> Sequence[
     # Specs of runs are immutable and their ends final: a second demo makes them again.
     kubectl("-n", project, "delete", "taskruns.tidegate.dev", "--ignore-not-found", *EXPECTED)
     kubectl("-n", project, "apply", "-f", examples)
-    table = Table()
+    api, table = connect(kubectl.kubeconfig), Table()
     end = time.monotonic() + SECONDS
     cancelled: set[str] = set()
     while True:
-        runs = {r["metadata"]["name"]: r for r in kubectl.json("-n", project, "get", "taskruns.tidegate.dev")["items"]}
+        runs = {r["metadata"]["name"]: r for r in listed(api, TaskRun, project)}
         table.show([runs[name] for name in EXPECTED if name in runs])
         for name, expected in EXPECTED.items():
             if expected.cancel and name not in cancelled and _phase(runs.get(name)) == "Running":

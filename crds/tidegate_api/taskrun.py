@@ -24,6 +24,7 @@ from tidegate_api.task import EnvList, RetryOverride, TaskSpec
 MUTABLE = frozenset({"cancel", "suspend", "priority", "startAfter", "ttlSecondsAfterFinished"})
 """What may change in the spec of a TaskRun that exists; everything else is immutable."""
 
+
 class TaskRef(ApiModel):
     """A Task of the same namespace."""
 

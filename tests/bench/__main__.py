@@ -12,6 +12,7 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
+from support.kube import Kube
 from support.operator import OperatorProcess, install_crds
 from tidegate_cluster.audit import AuditEntry
 from tidegate_cluster.control_plane import ControlPlane
@@ -86,9 +87,9 @@ class Bench:
     def _namespace(self, system: System, what: str) -> str:
         """One of its own for each measurement: the audit log is distinguished by it."""
         name = f"{system.plural}-{what}"
-        self._plane.kubectl("create", "namespace", name)
+        kube = Kube(self._plane.kubeconfig()).create_namespace(name)
         # No pod can be made before.
-        self._plane.kubectl("wait", "-n", name, "--for=create", "--timeout=30s", "serviceaccount/default")
+        kube.wait("serviceaccounts", "default", lambda _: True, seconds=30)
         return name
 
 
@@ -103,7 +104,9 @@ async def _measure(given: argparse.Namespace, folder: Path) -> tuple[Bench, list
 
         def started() -> OperatorProcess:
             # As it is installed: tests look into late pods sooner.
-            return OperatorProcess(plane, actor=OPERATOR, log=folder / "operator.log", look_seconds="5")
+            made = OperatorProcess(plane, actor=OPERATOR, log=folder / "operator.log", look_seconds="5")
+            made.forked = False
+            return made
 
         async with Load(plane) as load:
             with started() as operator:

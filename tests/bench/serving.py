@@ -226,6 +226,7 @@ def _stack() -> Iterator[Stack]:
             database_url=postgres.create_database("serving"),
             redis_url=redis.url(),
             cleanup=cleanup,
+            forks=False,
         )
         engine = stack.services("web").engine
         schema.upgrade(engine)

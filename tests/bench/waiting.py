@@ -4,7 +4,6 @@ The queue lets nothing through, so that what is measured is reading, keeping and
 """
 
 import asyncio
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from datetime import datetime
 from typing import Final
 
 from support.builders import a_queue, a_run
+from support.kube import Kube
 from support.operator import OperatorProcess
 from tidegate_cluster.control_plane import ControlPlane
 from tidegate_operator.queueing.admission import Admission
@@ -50,10 +50,10 @@ class WaitingBench:
 
     async def run(self, steps: Sequence[int]) -> list[WaitingFigures]:
         """The figures of each step, smallest first."""
-        self._plane.kubectl("create", "namespace", NAMESPACE)
+        kube = Kube(self._plane.kubeconfig()).create_namespace(NAMESPACE)
         queue = a_queue(QUEUE, concurrencyLimit=0)
         queue["metadata"]["namespace"] = NAMESPACE
-        self._plane.kubectl("create", "-f", "-", stdin=json.dumps(queue))
+        kube.create(queue)
         found = []
         for step in sorted(steps):
             await self._fill(step)
@@ -69,7 +69,7 @@ class WaitingBench:
         probe = f"probe-{waiting}"
         made = a_run(probe).built
         made["metadata"]["namespace"] = NAMESPACE
-        self._plane.kubectl("create", "-f", "-", stdin=json.dumps(made))
+        Kube(self._plane.kubeconfig()).create(made)
         begin = time.time()
         operator = self._operator().start()
         try:

@@ -13,10 +13,12 @@ from types import FrameType
 
 import pytest
 from support.cluster import CLUSTER, PROJECT, SECONDS, ClusterRuns, installed_cluster
+from support.kube import Kube
 from support.servers import wait_until
 from support.spread import Spread, order
 from tidegate_cluster import settings
 from tidegate_cluster.clusters import Clusters
+from tidegate_demo.install import NAMESPACE
 from tidegate_demo.kubectl import Kubectl
 
 LONGEST = ("test_lost_nodes", "test_web", "test_examples", "test_odd_input", "test_runs", "test_pods", "test_tutorial")
@@ -91,11 +93,20 @@ def kubectl(request: pytest.FixtureRequest) -> Iterator[Kubectl]:
 
 
 @pytest.fixture(scope="session")
+def release(kubectl: Kubectl) -> Kube:
+    """The namespace of the release."""
+    return Kube(kubectl.kubeconfig, namespace=NAMESPACE)
+
+
+@pytest.fixture(scope="session")
 def runs(kubectl: Kubectl) -> ClusterRuns:
     """The runs of the project, in which the web app and the mirror have their rights: what a pod reports before is refused."""
-    ours = ("get", "rolebindings", "-n", PROJECT, "-l", "app.kubernetes.io/managed-by=tidegate", "-o", "name")
-    wait_until(lambda: len(kubectl(*ours).split()) == 2, seconds=SECONDS, what="the rights in the project")
-    return ClusterRuns(kubectl, PROJECT)
+    runs = ClusterRuns(kubectl, PROJECT)
+    selector = "app.kubernetes.io/managed-by=tidegate"
+    wait_until(
+        lambda: len(runs.listed("rolebindings", selector)) == 2, seconds=SECONDS, what="the rights in the project"
+    )
+    return runs
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 from support.builders import a_run
 from support.cluster import CHART, SECONDS, ClusterRuns, refusal
+from support.kube import Kube
 from support.servers import wait_until
 from tidegate_demo.install import NAMESPACE, RELEASE, wait_ready
 from tidegate_demo.kubectl import Kubectl
@@ -17,14 +18,14 @@ Json = dict[str, Any]
 CRDS = ("taskruns", "tasks", "queues", "schedules")
 
 
-def passwords(kubectl: Kubectl) -> dict[str, Json]:
-    found = kubectl.json("-n", NAMESPACE, "get", "secrets")["items"]
+def passwords(release: Kube) -> dict[str, Json]:
+    found = release.listed("secrets")
     return {s["metadata"]["name"]: s["data"] for s in found if s["type"] == "Opaque"}
 
 
-def test_no_password_is_among_the_arguments_of_redis(kubectl: Kubectl) -> None:
+def test_no_password_is_among_the_arguments_of_redis(kubectl: Kubectl, release: Kube) -> None:
     where = ("-n", NAMESPACE, "exec", f"deployment/{RELEASE}-redis", "--")
-    password = base64.b64decode(passwords(kubectl)[f"{RELEASE}-redis"]["password"]).decode()
+    password = base64.b64decode(passwords(release)[f"{RELEASE}-redis"]["password"]).decode()
     arguments = kubectl(*where, "cat", "/proc/1/cmdline")
     assert arguments.startswith("redis-server")
     assert password not in arguments
@@ -32,41 +33,42 @@ def test_no_password_is_among_the_arguments_of_redis(kubectl: Kubectl) -> None:
     assert kubectl(*where, "sh", "-c", f"REDISCLI_AUTH={password} redis-cli ping").strip() == "PONG"
 
 
-def test_the_pods_run_the_builds_that_their_tags_name(kubectl: Kubectl) -> None:
-    pods = kubectl.json("-n", NAMESPACE, "get", "pods", "-l", "app.kubernetes.io/name=tidegate")["items"]
+def test_the_pods_run_the_builds_that_their_tags_name(release: Kube) -> None:
+    pods = release.listed("pods", "app.kubernetes.io/name=tidegate")
     ours = {c["image"].rpartition("/")[2] for p in pods for c in p["spec"]["containers"] if "/tidegate/" in c["image"]}
     assert len(ours) == 2  # operator and web: one build each, whatever ran before
     assert all(re.fullmatch(r"(operator|web):[0-9.]+-[0-9a-f]{16}", image) for image in ours), ours
 
 
-def test_an_upgrade_keeps_passwords_and_gets_ready(kubectl: Kubectl, runs: ClusterRuns) -> None:
-    before = passwords(kubectl)
+def test_an_upgrade_keeps_passwords_and_gets_ready(kubectl: Kubectl, release: Kube, runs: ClusterRuns) -> None:
+    before = passwords(release)
     assert set(before) == {f"{RELEASE}-{part}" for part in ("admin", "web", "postgres", "redis")}
     upgrade(kubectl, "--set", "operator.logLevel=debug,podAnnotations.upgraded=once")
-    assert passwords(kubectl) == before
+    assert passwords(release) == before
     runs.end(a_run("after-the-upgrade").shell("true"), "Succeeded")
 
 
-def test_what_is_uninstalled_loses_no_run(kubectl: Kubectl, runs: ClusterRuns) -> None:
+def test_what_is_uninstalled_loses_no_run(kubectl: Kubectl, release: Kube, runs: ClusterRuns) -> None:
     runs.end(a_run("kept").shell("echo 1 > $TIDEGATE_RESULT_FILE"), "Succeeded")
-    before = passwords(kubectl)
+    before = passwords(release)
     values = yaml.safe_load(kubectl.helm("get", "values", RELEASE, "--namespace", NAMESPACE, "-o", "yaml"))
     build: str = values["image"]["tags"]["operator"]
-    with uninstalled(kubectl):
+    with uninstalled(kubectl, release):
         for kind in CRDS:
-            kubectl("get", f"crd/{kind}.tidegate.dev")
+            release.get("customresourcedefinitions", f"{kind}.tidegate.dev")
         assert runs.get("kept")["status"]["result"] == 1
         runs.start(a_run("made-meanwhile").shell("true"))
-        narrow_rights_suffice(kubectl, build=build)
+        narrow_rights_suffice(kubectl, release, build=build)
     runs.wait("made-meanwhile", "Succeeded")
-    assert passwords(kubectl) == before
+    assert passwords(release) == before
 
 
-def narrow_rights_suffice(kubectl: Kubectl, *, build: str) -> None:
+def narrow_rights_suffice(kubectl: Kubectl, release: Kube, *, build: str) -> None:
     """Another release, without the web app: it works in the namespaces it was given, and in no other. `build`: the tag of its
     operator."""
-    for namespace in ("inside", "outside", "second"):
-        kubectl("create", "namespace", namespace)
+    for namespace in ("inside", "outside"):
+        release.create_namespace(namespace)
+    second = release.create_namespace("second")
     inside, outside = ClusterRuns(kubectl, "inside"), ClusterRuns(kubectl, "outside")
     values = f"web.enabled=false,crds.enabled=false,namespaces={{inside}},image.tags.operator={build}"
     kubectl.helm("install", "second", CHART, "--namespace", "second", "--set", values)
@@ -74,15 +76,16 @@ def narrow_rights_suffice(kubectl: Kubectl, *, build: str) -> None:
         outside.start(a_run("elsewhere").shell("true"))
         status = inside.end(a_run("here").python("tasks:resize").payload(pictures=1, seconds=0), "Succeeded")
         assert status["result"] == {"pictures": 1, "width": 1280}
-        (operator,) = kubectl.json("-n", "second", "get", "pods")["items"]
-        log = kubectl("-n", "second", "logs", operator["metadata"]["name"])
+        (operator,) = second.listed("pods")
+        log = second.log(operator["metadata"]["name"])
         assert "forbidden" not in log.lower()
         assert outside.get("elsewhere")["status"] == {"phase": "Pending"}
         account = "--as=system:serviceaccount:second:second-tidegate-operator"
         assert "forbidden" in refusal(kubectl, "-n", "outside", "get", "tgr", account).lower()
     finally:
         kubectl.helm("uninstall", "second", "--namespace", "second", "--wait")
-        kubectl("delete", "namespace", "inside", "outside", "second", "--wait=false")
+        for namespace in ("inside", "outside", "second"):
+            release.delete("namespaces", namespace, wait=False)
 
 
 def upgrade(kubectl: Kubectl, *options: str) -> None:
@@ -91,13 +94,13 @@ def upgrade(kubectl: Kubectl, *options: str) -> None:
 
 
 @contextmanager
-def uninstalled(kubectl: Kubectl) -> Iterator[None]:
+def uninstalled(kubectl: Kubectl, release: Kube) -> Iterator[None]:
     """Without the release for a while."""
     values = kubectl.helm("get", "values", RELEASE, "--namespace", NAMESPACE, "-o", "yaml")
     kubectl.helm("uninstall", RELEASE, "--namespace", NAMESPACE)
     selector = "app.kubernetes.io/name=tidegate"
     wait_until(
-        lambda: not kubectl.json("-n", NAMESPACE, "get", "pods", "-l", selector)["items"],
+        lambda: not release.listed("pods", selector),
         seconds=SECONDS,
         what="the release's pods to go",
     )

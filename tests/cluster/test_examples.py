@@ -30,7 +30,7 @@ class Outside:
     def ask(self, path: str) -> Any:
         """What an address of the stand-in answers, by way of the apiserver."""
         service = f"/api/v1/namespaces/{self._runs.namespace}/services/outside:80/proxy"
-        return json.loads(self._runs.kubectl("get", "--raw", f"{service}/{path}"))
+        return json.loads(self._runs.kube.raw(f"{service}/{path}"))
 
     def sql(self, statement: str) -> list[list[str]]:
         """The rows that a statement gives in the warehouse."""
@@ -94,7 +94,7 @@ def test_orders_are_copied_on_from_the_checkpoint_after_a_kill(runs: ClusterRuns
     apply(runs, "etl")
     wait_until(lambda: "orders 5" in outside.ask("asked"), seconds=SECONDS, what="the fifth page")
     (pod,) = runs.pods("copy-all-orders")
-    runs.kubectl("delete", "pod", pod["metadata"]["name"], "--now")
+    runs.kube.delete("pods", pod["metadata"]["name"], grace=1)
     status = runs.wait("copy-all-orders", "Succeeded")
     assert [attempt.get("reason") for attempt in status["attempts"]] == ["PodDeleted", None]
     assert status["result"]["started_at_page"] >= 5
@@ -117,11 +117,11 @@ def test_a_report_is_written_at_the_tick_of_its_schedule(runs: ClusterRuns, outs
     runs.kubectl("apply", "-f", str(EXAMPLES / "report/tasks.yaml"))
     schedule = yaml.safe_load((EXAMPLES / "report/report.yaml").read_text())
     schedule["spec"]["cron"] = "* * * * *"  # no night is waited for
-    runs.kubectl("apply", "-f", "-", stdin=json.dumps(schedule))
+    runs.kube.apply(schedule)
     try:
         wait_until(lambda: bool(of_schedule(runs, "nightly-report")), seconds=SECONDS, what="a tick")
     finally:
-        runs.kubectl("delete", "tgs", "nightly-report")
+        runs.kube.delete("schedules.tidegate.dev", "nightly-report")
     (ticked, *_) = of_schedule(runs, "nightly-report")
     result = runs.wait(ticked["metadata"]["name"], "Succeeded")["result"]
     assert (result["orders"], result["cents"]) == (2, 300)
@@ -194,7 +194,7 @@ def test_a_change_waits_for_its_approval(runs: ClusterRuns) -> None:
     assert runs.wait("prices-plan", "Succeeded")["result"] == {"boots": {"from": 9900, "to": 8900}}
     runs.wait("prices-change", "Pending", reason="Suspended")
     assert runs.jobs("prices-change") == []
-    runs.kubectl("patch", "tgr", "prices-change", "--type=merge", "-p", '{"spec": {"suspend": false}}')
+    runs.kube.patch("taskruns.tidegate.dev", "prices-change", {"spec": {"suspend": False}})
     changed = runs.wait("prices-change", "Succeeded")
     assert changed["result"] == {"changed": 1}
     assert runs.wait("prices-announce", "Succeeded")["startedAt"] >= changed["finishedAt"]
@@ -204,7 +204,7 @@ def test_a_change_that_is_refused_is_not_announced(runs: ClusterRuns) -> None:
     written = (EXAMPLES / "approval/approval.yaml").read_text().replace("name: prices-", "name: refused-")
     runs.kubectl("apply", "-f", "-", stdin=written)
     runs.wait("refused-change", "Pending", reason="Suspended")
-    runs.kubectl("patch", "tgr", "refused-change", "--type=merge", "-p", '{"spec": {"cancel": true}}')
+    runs.kube.patch("taskruns.tidegate.dev", "refused-change", {"spec": {"cancel": True}})
     runs.wait("refused-change", "Cancelled")
     runs.wait("refused-announce", "Skipped", reason="DependencyFailed")
     assert runs.jobs("refused-change") == []

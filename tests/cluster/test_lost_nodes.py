@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from support.builders import RunBuilder, a_run
 from support.cluster import CLUSTER, SECONDS, ClusterRuns
+from support.kube import Kube
 from support.servers import wait_until
 from tidegate_cluster import settings
 from tidegate_cluster.clusters import Clusters
 from tidegate_cluster.errors import ClusterError
-from tidegate_demo.kubectl import Kubectl
 
 ONCE: dict[str, Any] = {"maxAttempts": 1}
 LOST = "node-2"
@@ -37,9 +37,9 @@ def spare_nodes(clusters: Clusters) -> Iterator[None]:
 
 
 @pytest.fixture
-def second_node(clusters: Clusters, kubectl: Kubectl, spare_nodes: None) -> str:
+def second_node(clusters: Clusters, release: Kube, spare_nodes: None) -> str:
     """A node to be lost: the one of the test before where it is as good as new."""
-    nodes = {n["metadata"]["name"]: n for n in kubectl.json("get", "nodes")["items"]}
+    nodes = {n["metadata"]["name"]: n for n in release.listed("nodes")}
     if clusters.provider(CLUSTER) == "kind":
         pytest.skip("kind can't add a node to a cluster")
     ready = [
@@ -54,10 +54,10 @@ def second_node(clusters: Clusters, kubectl: Kubectl, spare_nodes: None) -> str:
     return LOST
 
 
-def first_node(kubectl: Kubectl) -> str:
+def first_node(runs: ClusterRuns) -> str:
     """The name of the node that is always there."""
-    (name,) = (n["metadata"]["name"] for n in kubectl.json("get", "nodes")["items"] if n["metadata"]["name"] != LOST)
-    return str(name)
+    (name,) = (name for name in runs.kube.names("nodes") if name != LOST)
+    return name
 
 
 def on_the_second_node_first(name: str) -> RunBuilder:
@@ -78,7 +78,7 @@ def on_the_second_node_first(name: str) -> RunBuilder:
 
 
 def test_a_node_that_does_not_answer_and_comes_back_goes_on_with_its_run(
-    kubectl: Kubectl, clusters: Clusters, runs: ClusterRuns, second_node: str
+    clusters: Clusters, runs: ClusterRuns, second_node: str
 ) -> None:
     template = {"spec": {"nodeSelector": {"kubernetes.io/hostname": second_node}, "tolerations": [THERE]}}
     script = """trap 'echo \\"back\\" > $TIDEGATE_RESULT_FILE; exit 0' USR1; while :; do sleep 0.1; done"""
@@ -124,7 +124,7 @@ def test_a_node_whose_kubelet_and_containerd_are_restarted_goes_on_with_its_run(
 
 
 def test_a_lost_node_uses_no_attempt_and_is_replaced_only_once_it_is_surely_gone(
-    kubectl: Kubectl, clusters: Clusters, runs: ClusterRuns, second_node: str
+    clusters: Clusters, runs: ClusterRuns, second_node: str
 ) -> None:
     names = ("stranded", "stranded-cancelled")
     for name in names:
@@ -146,9 +146,9 @@ def test_a_lost_node_uses_no_attempt_and_is_replaced_only_once_it_is_surely_gone
         what="the pods' eviction",
     )
     assert [len(runs.pods(name)) for name in names] == [1, 1]
-    kubectl("delete", "node", second_node)
+    runs.kube.delete("nodes", second_node)
     status = runs.wait("stranded", "Succeeded")
-    assert status["result"] == first_node(kubectl)
+    assert status["result"] == first_node(runs)
     assert [(a["number"], a["outcome"]) for a in status["attempts"]] == [(1, "Succeeded")]
     assert status["disruptions"] == 1
     runs.wait("stranded-cancelled", "Cancelled")

@@ -6,19 +6,20 @@ from playwright.sync_api import expect
 from support.browser import chromium, signed_in
 from support.builders import a_run
 from support.cluster import PROJECT, SECONDS, ClusterRuns, forwarded
+from support.kube import Kube
 from support.servers import wait_until
 from tidegate_cluster.errors import ClusterError
 from tidegate_demo.install import ADMIN, NAMESPACE, RELEASE, wait_ready
 from tidegate_demo.kubectl import Kubectl
 
 
-def test_a_postgres_that_comes_back_empty_is_filled_again(kubectl: Kubectl, runs: ClusterRuns) -> None:
+def test_a_postgres_that_comes_back_empty_is_filled_again(kubectl: Kubectl, release: Kube, runs: ClusterRuns) -> None:
     selector = "app.kubernetes.io/component=postgres"
-    (before,) = kubectl.json("-n", NAMESPACE, "get", "pods", "-l", selector)["items"]
-    kubectl("-n", NAMESPACE, "delete", "pod", before["metadata"]["name"], "--grace-period=0", "--force")
+    (before,) = release.listed("pods", selector)
+    release.delete("pods", before["metadata"]["name"], grace=0)
 
     def is_another() -> bool:
-        pods = kubectl.json("-n", NAMESPACE, "get", "pods", "-l", selector)["items"]
+        pods = release.listed("pods", selector)
         return bool(pods) and pods[0]["metadata"]["uid"] != before["metadata"]["uid"]
 
     def has_its_admin() -> bool:

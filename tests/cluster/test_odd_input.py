@@ -36,7 +36,7 @@ def test_a_program_that_exits_with_0_as_its_pod_is_deleted_has_not_succeeded(run
     )
     runs.wait("deleted-0", "Running")
     (pod,) = runs.pods("deleted-0")
-    runs.kubectl("delete", "pod", pod["metadata"]["name"], "--wait=false")
+    runs.kube.delete("pods", pod["metadata"]["name"], wait=False)
     status = runs.wait("deleted-0", "Failed", "Succeeded")
     assert status["phase"] == "Failed", (status, runs.pods("deleted-0"))
     assert status["reason"] == "PodDeleted"
@@ -87,4 +87,4 @@ def test_a_volume_that_cant_be_mounted_is_reported(runs: ClusterRuns) -> None:
     runs.reported("mount", 'secret "nowhere" not found')
     assert runs.get("mount")["status"]["reason"] == "FailedMount"
     # The kubelet ends no pod while it waits for a volume, so that a cancel would take minutes.
-    runs.kubectl("delete", "tgr", "mount", "--wait=false")
+    runs.kube.delete("taskruns.tidegate.dev", "mount", wait=False)

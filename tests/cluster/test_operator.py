@@ -1,12 +1,12 @@
 """Runs go on whatever becomes of the operator's pods, and its rights suffice."""
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 
 import pytest
 from support.builders import a_run, a_schedule
 from support.cluster import SECONDS, ClusterRuns
+from support.kube import Kube
 from support.servers import wait_until
 from tidegate_api.times import format_second
 from tidegate_demo.install import NAMESPACE, wait_ready
@@ -16,13 +16,13 @@ DEPLOYMENT = "deployment/tidegate-operator"
 COMPONENTS = ("operator", "web", "live", "mirror")
 
 
-def pods_of(kubectl: Kubectl, component: str) -> list[str]:
-    found = kubectl.json("-n", NAMESPACE, "get", "pods", "-l", f"app.kubernetes.io/component={component}")["items"]
+def pods_of(release: Kube, component: str) -> list[str]:
+    found = release.listed("pods", f"app.kubernetes.io/component={component}")
     return [pod["metadata"]["name"] for pod in found if "deletionTimestamp" not in pod["metadata"]]
 
 
-def leader(kubectl: Kubectl) -> str:
-    lease = kubectl.json("-n", NAMESPACE, "get", "lease", "tidegate-operator")
+def leader(release: Kube) -> str:
+    lease = release.get("leases", "tidegate-operator")
     return str(lease["spec"].get("holderIdentity") or "")
 
 
@@ -53,26 +53,26 @@ def two_operators(kubectl: Kubectl) -> Iterator[None]:
     wait_ready(kubectl)
 
 
-def test_killing_the_operator_costs_time_and_nothing_else(kubectl: Kubectl, runs: ClusterRuns) -> None:
+def test_killing_the_operator_costs_time_and_nothing_else(release: Kube, runs: ClusterRuns) -> None:
     names = started(runs, "killed")
-    (operator,) = pods_of(kubectl, "operator")
-    kubectl("-n", NAMESPACE, "delete", "pod", operator, "--grace-period=0", "--force")
+    (operator,) = pods_of(release, "operator")
+    release.delete("pods", operator, grace=0)
     runs.start(a_run("killed-7").shell("echo '\"killed-7\"' > $TIDEGATE_RESULT_FILE"))  # made while no watch is open
     all_succeed_with_one_job_each(runs, [*names, "killed-7"])
-    assert pods_of(kubectl, "operator") != [operator]
+    assert pods_of(release, "operator") != [operator]
 
 
 @pytest.mark.usefixtures("two_operators")
-def test_a_standby_takes_over_from_a_leader_that_goes(kubectl: Kubectl, runs: ClusterRuns) -> None:
-    before = leader(kubectl)
-    assert before in pods_of(kubectl, "operator")
+def test_a_standby_takes_over_from_a_leader_that_goes(release: Kube, runs: ClusterRuns) -> None:
+    before = leader(release)
+    assert before in pods_of(release, "operator")
     names = started(runs, "handed-over")
-    kubectl("-n", NAMESPACE, "delete", "pod", before, "--wait=false")
-    wait_until(lambda: leader(kubectl) not in ("", before), seconds=SECONDS, what="another leader")
+    release.delete("pods", before, wait=False)
+    wait_until(lambda: leader(release) not in ("", before), seconds=SECONDS, what="another leader")
     all_succeed_with_one_job_each(runs, names)
 
 
-def test_no_part_is_refused_anything_by_the_cluster(kubectl: Kubectl, runs: ClusterRuns) -> None:
+def test_no_part_is_refused_anything_by_the_cluster(release: Kube, runs: ClusterRuns) -> None:
     """A pass over all that parts do in the cluster; who lacks a right says so in its log."""
     runs.end(a_run("passes").python("tasks:resize").payload(pictures=2, seconds=0.2), "Succeeded")
     runs.end(a_run("fails").shell("exit 3").task(retry={"maxAttempts": 2, "initialDelaySeconds": 0}), "Failed")
@@ -93,18 +93,18 @@ def test_no_part_is_refused_anything_by_the_cluster(kubectl: Kubectl, runs: Clus
     schedule = a_schedule("nightly", run=template, cron=f"{minute % 60} * * * *", concurrencyPolicy="Replace")
     schedule["metadata"]["namespace"] = runs.namespace
     runs.create(schedule)
-    runs.kubectl("wait", "schedules.tidegate.dev/nightly", "--for=condition=Ready", f"--timeout={SECONDS:.0f}s")
-    overdue = json.dumps({"status": {"lastScheduleTime": format_second((minute - 1) * 60)}})
-    runs.kubectl("patch", "schedules.tidegate.dev", "nightly", "--subresource=status", "--type=merge", "-p", overdue)
+    runs.kube.wait_condition("schedules.tidegate.dev", "nightly", "Ready", seconds=SECONDS)
+    overdue = {"status": {"lastScheduleTime": format_second((minute - 1) * 60)}}
+    runs.kube.patch("schedules.tidegate.dev", "nightly", overdue, subresource="status")
     runs.wait("nightly-mabc", "Cancelled")
     runs.wait(f"nightly-{minute}", "Succeeded")
-    runs.kubectl("delete", "schedules.tidegate.dev/nightly")
+    runs.kube.delete("schedules.tidegate.dev", "nightly")
     # Deleted by the mirror once it is stored, and its Job with it.
     runs.start(a_run("fleeting").shell("true").spec(ttlSecondsAfterFinished=0))
     wait_until(
-        lambda: not runs.kubectl("get", "tgr", "fleeting", "--ignore-not-found"), seconds=SECONDS, what="the deletion"
+        lambda: runs.kube.find("taskruns.tidegate.dev", "fleeting") is None, seconds=SECONDS, what="the deletion"
     )
     for component in COMPONENTS:
-        for pod in pods_of(kubectl, component):
-            log = kubectl("-n", NAMESPACE, "logs", pod)
+        for pod in pods_of(release, component):
+            log = release.log(pod)
             assert "forbidden" not in log.lower(), f"{pod}: {log[-3000:]}"

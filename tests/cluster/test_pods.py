@@ -69,7 +69,7 @@ def test_a_sidecar_serves_the_task_and_ends_with_it(runs: ClusterRuns) -> None:
 
 
 def test_volumes_and_files_come_in_by_the_pod_template(runs: ClusterRuns) -> None:
-    runs.kubectl("create", "configmap", "words", "--from-literal=greeting=good evening")
+    runs.kube.create_config("words", greeting="good evening")
     template = {
         "spec": {
             "containers": [{"name": "task", "volumeMounts": [{"name": "words", "mountPath": "/words"}]}],

@@ -156,27 +156,26 @@ spec:
 
 
 def test_a_namespace_need_not_be_a_project(kubectl: Kubectl, runs: ClusterRuns) -> None:
-    kubectl("create", "namespace", "plain")
+    runs.kube.create_namespace("plain")
     try:
         elsewhere = ClusterRuns(kubectl, "plain")
         elsewhere.create(a_task("echo", image=BUSYBOX) | {"metadata": {"name": "echo", "namespace": "plain"}})
         elsewhere.end(a_run("of-a-task").task_ref("echo"), "Succeeded")
     finally:
-        kubectl("delete", "namespace", "plain", "--wait=false")
+        runs.kube.delete("namespaces", "plain", wait=False)
 
 
 def test_an_evicted_pod_does_not_use_an_attempt(runs: ClusterRuns) -> None:
-    runs.kubectl("create", "configmap", "steering", "--from-literal=MODE=hold")
+    runs.kube.create_config("steering", MODE="hold")
     script = f'if [ "$MODE" = hold ]; then echo holding; {HOLD}; fi; echo "\\"$MODE\\"" > $TIDEGATE_RESULT_FILE'
     steered = [{"configMapRef": {"name": "steering"}}]
     runs.start(a_run("evicted").shell(script).task(envFrom=steered, retry=ONCE))
     runs.written("evicted", "holding")
-    runs.kubectl("patch", "configmap", "steering", "-p", '{"data": {"MODE": "replaced"}}')
+    runs.kube.patch("configmaps", "steering", {"data": {"MODE": "replaced"}})
     (pod,) = runs.pods("evicted")
     name = pod["metadata"]["name"]
     eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": runs.namespace}}
-    path = f"/api/v1/namespaces/{runs.namespace}/pods/{name}/eviction"
-    runs.kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(eviction))
+    runs.kube.post("pods", name, "eviction", eviction)
     status = runs.wait("evicted", "Succeeded", "Failed")
     assert status["phase"] == "Succeeded", status
     assert status["result"] == "replaced"
@@ -185,7 +184,7 @@ def test_an_evicted_pod_does_not_use_an_attempt(runs: ClusterRuns) -> None:
 
 
 def test_pods_pass_where_only_restricted_ones_may(kubectl: Kubectl, runs: ClusterRuns) -> None:
-    labels = kubectl.json("get", "namespace", runs.namespace)["metadata"]["labels"]
+    labels = runs.kube.get("namespaces", runs.namespace)["metadata"]["labels"]
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
     said = refusal(kubectl, "-n", runs.namespace, "run", "loose", f"--image={BUSYBOX}", "--restart=Never", "--", "true")
     assert 'violates PodSecurity "restricted' in said

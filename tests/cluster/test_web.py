@@ -92,7 +92,7 @@ def test_a_run_from_its_request_to_the_archive(runs: ClusterRuns, page: Page) ->
     expect(page.locator("[data-log]")).to_contain_text("resizing picture 24 to 320 pixels")
     assert page.evaluate("window.stayed") is True
 
-    runs.kubectl("delete", "tgr", "album")
+    runs.kube.delete("taskruns.tidegate.dev", "album")
     page.reload()
     expect(page.locator("#head")).to_contain_text("Succeeded")
     expect(page.locator("[data-log]")).to_contain_text("resizing picture 24 to 320 pixels")
@@ -126,7 +126,7 @@ def test_the_leader_answers_what_a_run_waits_for(runs: ClusterRuns, page: Page) 
     page.goto(f"/projects/{PROJECT}/runs/patient")
     expect(page.locator("[data-why]")).to_contain_text("ConcurrencyLimit")
     expect(page.locator("[data-why]")).to_contain_text("place 1 of 1")
-    runs.kubectl("patch", "tgq", "shut", "--type=merge", "-p", '{"spec":{"concurrencyLimit":1}}')
+    runs.kube.patch("queues.tidegate.dev", "shut", {"spec": {"concurrencyLimit": 1}})
     expect(page.locator("#head")).to_contain_text("Succeeded")
 
 
@@ -227,7 +227,7 @@ def test_a_log_whose_node_is_files_ahead_of_its_reader_says_what_is_missing(
     seen = set()
 
     def four_files() -> bool:
-        seen.add(runs.kubectl("logs", pod, "--container=task", "--limit-bytes=9"))
+        seen.add(runs.kube.log(pod, container="task", limit_bytes=9))
         return len(seen) == 4
 
     with log_writes_held(kubectl):

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.kube import Kube
 from support.operator import OperatorProcess, Runs, install_crds
 from support.proxy import FaultyProxy
 from support.schedules import KIND, Schedules
 from support.spread import Spread, order
 from tidegate_cluster.control_plane import ControlPlane
-from tidegate_web.cluster.client import Cluster
 
 LONGEST = (
     "test_resilience",
@@ -47,9 +47,15 @@ def plane() -> Iterator[ControlPlane]:
 
 
 @pytest.fixture(scope="session")
+def kube(plane: ControlPlane) -> Kube:
+    """Its apiserver, as an admin sees it."""
+    return Kube(plane.kubeconfig())
+
+
+@pytest.fixture(scope="session")
 def runs(plane: ControlPlane) -> Runs:
     """The TaskRuns of the control plane."""
-    return Runs(plane, Cluster.connect(plane.kubeconfig()))
+    return Runs(Kube(plane.kubeconfig()))
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +71,7 @@ def operator(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> I
 def schedules(plane: ControlPlane, runs: Runs) -> Iterator[Schedules]:
     """Its Schedules, which are gone after the test."""
     yield Schedules(plane, runs)
-    plane.kubectl("delete", KIND, "--all", "-n", runs.namespace)
+    runs.kube.delete_all(KIND)
 
 
 @pytest.fixture(scope="session")

@@ -8,10 +8,8 @@ from typing import Any
 
 import pytest
 from support.conformance import pod_security_pods
-from support.operator import Runs
+from support.kube import HTTPError, Kube
 from tidegate_api.pod_security import CAPABILITIES, SELINUX_TYPES, SYSCTLS, Violation, baseline_violation
-from tidegate_cluster.control_plane import ControlPlane
-from tidegate_web.cluster.errors import ClusterError
 
 Json = dict[str, Any]
 NAMESPACE = "held-to-baseline"
@@ -19,31 +17,30 @@ PODS = 400
 SEED = 20261127
 
 
-@pytest.fixture(scope="module", autouse=True)
-def namespace(plane: ControlPlane) -> None:
-    plane.kubectl("create", "namespace", NAMESPACE)
-    plane.kubectl("label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=baseline")
+@pytest.fixture(scope="module")
+def within(kube: Kube) -> Kube:
+    return kube.create_namespace(NAMESPACE, {"pod-security.kubernetes.io/enforce": "baseline"})
 
 
-def apiservers_verdict(runs: Runs, pod: Json) -> bool | None:
+def apiservers_verdict(within: Kube, pod: Json) -> bool | None:
     """Whether the namespace's Pod Security level lets the pod in; None for one that is no valid pod, which is seen before."""
     body = {"apiVersion": "v1", "kind": "Pod", **pod}
     try:
-        runs.api.request("POST", f"/api/v1/namespaces/{NAMESPACE}/pods", body=body, query={"dryRun": "All"})
-    except ClusterError as error:
-        if error.status == 422:
+        within.create(body, dry_run=True)
+    except HTTPError as error:
+        if error.code == 422:
             return None
-        if error.status != 403 or 'violates PodSecurity "baseline' not in error.message:
+        if error.code != 403 or 'violates PodSecurity "baseline' not in str(error):
             raise
         return False
     return True
 
 
-def compare(runs: Runs, pods: list[Json]) -> list[tuple[bool, Violation | None]]:
+def compare(within: Kube, pods: list[Json]) -> list[tuple[bool, Violation | None]]:
     """The verdict on each valid pod, which has to be ours too."""
     verdicts = []
     for pod in pods:
-        verdict, violation = apiservers_verdict(runs, pod), baseline_violation(pod)
+        verdict, violation = apiservers_verdict(within, pod), baseline_violation(pod)
         if verdict is not None:
             assert verdict is (violation is None), (violation, pod)
             verdicts.append((verdict, violation))
@@ -51,14 +48,14 @@ def compare(runs: Runs, pods: list[Json]) -> list[tuple[bool, Violation | None]]
 
 
 @pytest.mark.parametrize("passes", [True, False])
-def test_the_conformance_data_of_the_standard_gets_its_verdict(runs: Runs, passes: bool) -> None:
+def test_the_conformance_data_of_the_standard_gets_its_verdict(within: Kube, passes: bool) -> None:
     pods = pod_security_pods("baseline", "pass" if passes else "fail")
     assert {name: baseline_violation(pod) is None for name, pod in pods.items()} == dict.fromkeys(pods, passes)
-    assert len(compare(runs, [*pods.values()])) >= 10
+    assert len(compare(within, [*pods.values()])) >= 10
 
 
-def test_each_field_alone_gets_the_apiservers_verdict(runs: Runs) -> None:
-    verdicts = compare(runs, [*single_pods()])
+def test_each_field_alone_gets_the_apiservers_verdict(within: Kube) -> None:
+    verdicts = compare(within, [*single_pods()])
     assert sum(verdict for verdict, _ in verdicts) >= 80
     refused = {
         violation.field.rpartition(".")[2].partition("[")[0] for _, violation in verdicts if violation is not None
@@ -69,9 +66,9 @@ def test_each_field_alone_gets_the_apiservers_verdict(runs: Runs) -> None:
     }  # fmt: skip
 
 
-def test_pods_put_together_at_random_get_the_apiservers_verdict(runs: Runs) -> None:
+def test_pods_put_together_at_random_get_the_apiservers_verdict(within: Kube) -> None:
     chance = random.Random(SEED)  # noqa: S311 - the same pods each time
-    verdicts = [verdict for verdict, _ in compare(runs, [random_pod(chance) for _ in range(PODS)])]
+    verdicts = [verdict for verdict, _ in compare(within, [random_pod(chance) for _ in range(PODS)])]
     assert verdicts.count(True) >= 50
     assert verdicts.count(False) >= 50
 

@@ -1,6 +1,5 @@
 """What a run costs the apiserver: counted from its audit log."""
 
-import json
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.builders import a_queue, a_run
+from support.kube import Kube
 from support.operator import OperatorProcess
 from tidegate_cluster.control_plane import ControlPlane
 
@@ -19,29 +19,29 @@ def operator(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> I
         yield made.wait_leading()
 
 
-def test_a_happy_run_costs_one_post_and_at_most_two_patches(plane: ControlPlane) -> None:
-    plane.kubectl("create", "namespace", "budget")  # what other tests' runs cost is counted elsewhere
+def test_a_happy_run_costs_one_post_and_at_most_two_patches(plane: ControlPlane, kube: Kube) -> None:
+    budget = kube.create_namespace("budget")  # what other tests' runs cost is counted elsewhere
     schema = {"properties": {"a": {"type": "string"}}}  # checking a payload asks the apiserver nothing
     manifests = [a_run(f"budget-{i:02}").task(payloadSchema=schema).built for i in range(20)]
     for manifest in manifests:
         manifest["metadata"]["namespace"] = "budget"
-    plane.kubectl("create", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests}))
-    plane.kubectl(
-        "wait", "-n", "budget", "--for=condition=Succeeded", "--timeout=30s", "taskruns.tidegate.dev", "--all"
-    )
+    budget.create_all(manifests)
+    for manifest in manifests:
+        budget.wait_condition("taskruns.tidegate.dev", manifest["metadata"]["name"], "Succeeded", seconds=30)
     spent = Counter(e.what for e in plane.requests("operator") if e.namespace == "budget")
     assert spent.keys() == {"create jobs", "patch taskruns/status"}
     assert spent["create jobs"] == 20
     assert spent["patch taskruns/status"] <= 40
 
 
-def test_a_queues_status_is_written_at_most_once_a_second(plane: ControlPlane) -> None:
-    plane.kubectl("create", "namespace", "busy")
+def test_a_queues_status_is_written_at_most_once_a_second(plane: ControlPlane, kube: Kube) -> None:
+    busy = kube.create_namespace("busy")
     queue = a_queue("busy", concurrencyLimit=3)
     queue["metadata"]["namespace"] = "busy"
     runs = [a_run(f"busy-{i:02}").namespace("busy").pod(duration="1s").spec(queue="busy").built for i in range(15)]
     began = time.monotonic()
-    plane.kubectl("create", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": [queue, *runs]}))
-    plane.kubectl("wait", "-n", "busy", "--for=condition=Succeeded", "--timeout=60s", "taskruns.tidegate.dev", "--all")
+    busy.create_all([queue, *runs])
+    for run in runs:
+        busy.wait_condition("taskruns.tidegate.dev", run["metadata"]["name"], "Succeeded")
     spent = Counter(e.what for e in plane.requests("operator") if e.namespace == "busy")
     assert 2 <= spent["patch queues/status"] <= time.monotonic() - began + 1

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any, Self
 
 from support.builders import a_queue, a_run
+from support.kube import Kube
 from support.operator import OperatorProcess, Runs
 from support.servers import wait_until
 from tidegate_cluster.control_plane import ControlPlane
 
 Json = dict[str, Any]
-RUNS = 500
+RUNS = 300
 KILLS = 10
 NAMESPACE = "chaos"
 LIMITS: dict[str, Json] = {
@@ -106,7 +107,7 @@ def test_an_operator_killed_again_and_again_loses_doubles_and_oversteps_nothing(
     seed = random.SystemRandom().randrange(10**6)
     print(f"seed {seed}")
     chance = random.Random(seed)  # noqa: S311 - no secret
-    plane.kubectl("create", "namespace", NAMESPACE)
+    kube = runs.kube.create_namespace(NAMESPACE)
     for name, limits in LIMITS.items():
         queue = a_queue(name, **limits)
         queue["metadata"]["namespace"] = NAMESPACE
@@ -115,20 +116,17 @@ def test_an_operator_killed_again_and_again_loses_doubles_and_oversteps_nothing(
     # The lease names a pod, whose container is started again: it leads at once.
     operator = OperatorProcess(plane, log=tmp_path / "log", identity="chaos")
     # All are there before the first starts, so that there is always something to kill it in the middle of.
-    plane.kubectl("create", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
+    kube.create_all(items)
     with Witness(plane) as witness, operator, told_when_it_fails(plane, operator):
         for point in sorted(chance.sample(range(RUNS // 10, RUNS), KILLS)):
             wait_until(partial(has_ended, witness, operator, point), seconds=120, what=f"pod {point} to end")
             operator.kill()
             operator.start()
-        wait_until(lambda: unfinished(plane) == 0, seconds=120, what="all runs to end")
+        wait_until(lambda: unfinished(kube) == 0, seconds=120, what="all runs to end")
     assert witness.violations == []
     assert witness.most == {name: limits["concurrencyLimit"] for name, limits in LIMITS.items()}
-    jobs = Counter(
-        item["metadata"]["labels"]["tidegate.dev/run"]
-        for item in json.loads(plane.kubectl("get", "jobs", "-n", NAMESPACE, "-o", "json"))["items"]
-    )
-    ended = json.loads(plane.kubectl("get", "tgr", "-n", NAMESPACE, "-o", "json"))["items"]
+    jobs = Counter(item["metadata"]["labels"]["tidegate.dev/run"] for item in kube.listed("jobs"))
+    ended = kube.listed("taskruns.tidegate.dev")
     assert len(ended) == RUNS
     for run in ended:
         name, status = run["metadata"]["name"], run["status"]
@@ -157,7 +155,7 @@ def has_ended(witness: Witness, operator: OperatorProcess, pods: int) -> bool:
     return witness.ended >= pods
 
 
-def unfinished(plane: ControlPlane) -> int:
+def unfinished(kube: Kube) -> int:
     """Runs that go on."""
     live = "status.phase!=Succeeded,status.phase!=Failed"
-    return len(plane.kubectl("get", "tgr", "-n", NAMESPACE, "-o", "name", f"--field-selector={live}").split())
+    return len(kube.names("taskruns.tidegate.dev", fields=live))

@@ -1,27 +1,24 @@
 """What the chart grants its service accounts, asked of a real apiserver."""
 
-import json
-
 import pytest
 from support.chart import NAMESPACE, account, render
-from tidegate_cluster.control_plane import ControlPlane
-from tidegate_cluster.errors import ClusterError
+from support.kube import HTTPError, Kube
 
 KINDS = frozenset({"Role", "RoleBinding", "ServiceAccount"})
 
 
 @pytest.mark.parametrize("part", ["operator", "web"])
-def test_with_a_list_of_namespaces_the_labels_of_these_alone_can_be_read(plane: ControlPlane, part: str) -> None:
+def test_with_a_list_of_namespaces_the_labels_of_these_alone_can_be_read(kube: Kube, part: str) -> None:
     for namespace in (NAMESPACE, "listed", "another"):
-        manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
-        plane.kubectl("apply", "-f", "-", stdin=json.dumps(manifest))
-    items = render("--set", "namespaces={listed}", kinds=KINDS)
-    plane.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
-    assert plane.kubectl("get", "namespace", "listed", "-o", "name", "--as", account(part)) == "namespace/listed\n"
-    with pytest.raises(ClusterError, match="forbidden"):
-        plane.kubectl("get", "namespace", "another", "--as", account(part))
-    with pytest.raises(ClusterError, match="forbidden"):
-        plane.kubectl("get", "namespaces", "--as", account(part))
+        kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+    for item in render("--set", "namespaces={listed}", kinds=KINDS):
+        kube.apply(item)
+    as_part = kube.acting_as(account(part))
+    assert as_part.get("namespaces", "listed")["metadata"]["name"] == "listed"
+    with pytest.raises(HTTPError, match="forbidden"):
+        as_part.get("namespaces", "another")
+    with pytest.raises(HTTPError, match="forbidden"):
+        as_part.listed("namespaces")
 
 
 def test_projects_that_the_chart_makes_enforce_baseline() -> None:

@@ -115,10 +115,10 @@ def test_a_run_that_waits_is_held(tidegate: Command, runs: Runs) -> None:
     assert runs.wait("approve", "Pending", reason="Suspended")
 
 
-def test_waiting_for_a_run_that_is_deleted_says_so(tidegate: Command, plane: ControlPlane) -> None:
+def test_waiting_for_a_run_that_is_deleted_says_so(tidegate: Command, runs: Runs) -> None:
     with tidegate.start("run", "resize", "--name", "deleted", "--watch", *HELD) as command:
         command.has_said("deleted Running")
-        plane.kubectl("-n", PROJECT, "delete", "tgr", "deleted")
+        runs.kube.delete("taskruns.tidegate.dev", "deleted")
         ended = command.ended()
     assert (ended.code, ended.err.splitlines()[-1]) == (3, "tidegate: run deleted was deleted")
 
@@ -260,7 +260,7 @@ def test_a_kubeconfig_that_is_rubbish_is_one_line(tidegate: Command, tmp_path: P
 
 
 def test_what_a_user_may_not_do_is_reported_in_the_apiservers_words(tidegate: Command, plane: ControlPlane) -> None:
-    config = json.loads(plane.kubectl("config", "view", "--raw", "-o", "json"))
+    config = json.loads(plane.kubeconfig().read_text())
     config["users"][0]["user"] = {"token": "wrong"}
     file = tidegate.home / "stranger"
     file.write_text(json.dumps(config))

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from support.builders import a_run, a_task
+from support.kube import HTTPError
 from support.operator import Runs
 from tidegate_cluster.control_plane import ControlPlane
-from tidegate_cluster.errors import ClusterError
 
 CRDS = Path(__file__).resolve().parents[2] / "crds"
 Json = dict[str, Any]
@@ -16,26 +16,16 @@ BUSY = {"fake.tidegate.dev/hold": "1"}
 
 
 def refused(runs: Runs, manifest: Json, *, words: str) -> None:
-    with pytest.raises(ClusterError, match=words):
+    with pytest.raises(HTTPError, match=words):
         runs.create(manifest)
 
 
-def set_status(plane: ControlPlane, name: str, status: Json) -> None:
-    plane.kubectl(
-        "patch",
-        "taskruns.tidegate.dev",
-        name,
-        "--subresource=status",
-        "--type=merge",
-        "-p",
-        json.dumps({"status": status}),
-    )
+def set_status(runs: Runs, name: str, status: Json) -> None:
+    runs.kube.patch("taskruns.tidegate.dev", name, {"status": status}, subresource="status")
 
 
-def replace_status(plane: ControlPlane, name: str, operations: list[Json]) -> None:
-    plane.kubectl(
-        "patch", "taskruns.tidegate.dev", name, "--subresource=status", "--type=json", "-p", json.dumps(operations)
-    )
+def replace_status(runs: Runs, name: str, operations: list[Json]) -> None:
+    runs.kube.patch("taskruns.tidegate.dev", name, operations, subresource="status")
 
 
 def test_a_new_run_shows_pending_before_anybody_wrote_it(runs: Runs) -> None:
@@ -111,11 +101,11 @@ def test_names_are_dns_labels(runs: Runs) -> None:
     ],
 )
 def test_a_spec_is_immutable_also_where_a_key_is_missing_on_one_side(
-    plane: ControlPlane, runs: Runs, request: pytest.FixtureRequest, change: Json
+    runs: Runs, request: pytest.FixtureRequest, change: Json
 ) -> None:
     name = f"crd-fixed-{abs(hash(request.node.name)) % 10**8}"
     runs.create(a_run(name).payload(x=1).spec(concurrencyKey="a", tags=["a"], env=[{"name": "A", "value": "1"}]).built)
-    with pytest.raises(ClusterError, match="immutable"):
+    with pytest.raises(HTTPError, match="immutable"):
         runs.patch_spec(name, **change)
 
 
@@ -133,10 +123,10 @@ def test_what_may_change_in_a_spec_may_change(runs: Runs) -> None:
 
 
 @pytest.mark.quick
-def test_cancel_never_goes_back(plane: ControlPlane, runs: Runs) -> None:
+def test_cancel_never_goes_back(runs: Runs) -> None:
     runs.create(a_run("crd-cancel").spec(cancel=True).built)
     for value in (False, None):
-        with pytest.raises(ClusterError, match="cancel never goes back"):
+        with pytest.raises(HTTPError, match="cancel never goes back"):
             runs.patch_spec("crd-cancel", cancel=value)
 
 
@@ -161,34 +151,30 @@ FINISHED: Json = {
         {"op": "replace", "path": "/status", "value": {"phase": "Succeeded"}},
     ],
 )
-def test_a_finished_run_keeps_its_end(
-    plane: ControlPlane, runs: Runs, request: pytest.FixtureRequest, operation: Json
-) -> None:
+def test_a_finished_run_keeps_its_end(runs: Runs, request: pytest.FixtureRequest, operation: Json) -> None:
     name = f"crd-finished-{abs(hash(request.node.name)) % 10**8}"
     runs.create(a_run(name).built)
-    set_status(plane, name, FINISHED)
-    with pytest.raises(ClusterError, match="a finished run keeps"):
-        replace_status(plane, name, [operation])
+    set_status(runs, name, FINISHED)
+    with pytest.raises(HTTPError, match="a finished run keeps"):
+        replace_status(runs, name, [operation])
     assert runs.get(name)["status"] == FINISHED
 
 
-def test_a_null_result_of_a_finished_run_is_a_result_too(plane: ControlPlane, runs: Runs) -> None:
+def test_a_null_result_of_a_finished_run_is_a_result_too(runs: Runs) -> None:
     runs.create(a_run("crd-null").built)
-    set_status(plane, "crd-null", {"phase": "Running"})
-    replace_status(plane, "crd-null", [{"op": "add", "path": "/status", "value": {**FINISHED, "result": None}}])
+    set_status(runs, "crd-null", {"phase": "Running"})
+    replace_status(runs, "crd-null", [{"op": "add", "path": "/status", "value": {**FINISHED, "result": None}}])
     assert runs.get("crd-null")["status"]["result"] is None
-    with pytest.raises(ClusterError, match="a finished run keeps"):
-        replace_status(plane, "crd-null", [{"op": "replace", "path": "/status/result", "value": 1}])
+    with pytest.raises(HTTPError, match="a finished run keeps"):
+        replace_status(runs, "crd-null", [{"op": "replace", "path": "/status/result", "value": 1}])
 
 
-def test_a_status_is_written_by_its_subresource_alone(plane: ControlPlane, runs: Runs) -> None:
+def test_a_status_is_written_by_its_subresource_alone(runs: Runs) -> None:
     runs.create(a_run("crd-isolated").built)
-    plane.kubectl(
-        "patch", "taskruns.tidegate.dev", "crd-isolated", "--type=merge", "-p", '{"status": {"phase": "Succeeded"}}'
-    )
+    runs.kube.patch("taskruns.tidegate.dev", "crd-isolated", {"status": {"phase": "Succeeded"}})
     assert runs.get("crd-isolated")["status"] == {"phase": "Pending"}
-    set_status(plane, "crd-isolated", {"phase": "Running"})
-    plane.kubectl("label", "taskruns.tidegate.dev", "crd-isolated", "a=b")
+    set_status(runs, "crd-isolated", {"phase": "Running"})
+    runs.kube.label("taskruns.tidegate.dev", "crd-isolated", {"a": "b"})
     assert runs.get("crd-isolated")["status"]["phase"] == "Running"
 
 
@@ -200,11 +186,11 @@ def test_every_field_is_explained(plane: ControlPlane) -> None:
     assert "128 KiB" in plane.kubectl("explain", "taskruns.tidegate.dev.spec.payload")
 
 
-def test_runs_are_selected_by_phase_and_task(plane: ControlPlane, runs: Runs) -> None:
+def test_runs_are_selected_by_phase_and_task(runs: Runs) -> None:
     runs.create(a_run("crd-select").task_ref("nowhere").built)
-    set_status(plane, "crd-select", {"phase": "Expired"})
+    set_status(runs, "crd-select", {"phase": "Expired"})
     for selector in ("status.phase=Expired", "spec.taskRef.name=nowhere"):
-        assert "crd-select" in plane.kubectl("get", "tgr", "--field-selector", selector, "-o", "name")
+        assert "crd-select" in runs.kube.names("taskruns.tidegate.dev", fields=selector)
 
 
 def test_the_table_shows_what_matters(plane: ControlPlane, runs: Runs) -> None:
@@ -216,7 +202,7 @@ def test_the_table_shows_what_matters(plane: ControlPlane, runs: Runs) -> None:
         "duration": "12.3s",
         "message": "exit code 7",
     }
-    set_status(plane, "crd-table", {**status, "attempts": [{"number": 1}, {"number": 2}]})
+    set_status(runs, "crd-table", {**status, "attempts": [{"number": 1}, {"number": 2}]})
     head, row = plane.kubectl("get", "tgr", "crd-table", "-o", "wide").splitlines()
     assert head.split() == ["NAME", "TASK", "QUEUE", "PHASE", "REASON", "ATTEMPTS", "DURATION", "AGE", "MESSAGE"]
     assert row.split()[:7] == ["crd-table", "resize", "default", "Failed", "Error", "2", "12.3s"]

@@ -122,14 +122,14 @@ def test_a_token_of_another_audience_is_refused(plane: ControlPlane, node: Node,
     pod = the_pod(node)
     ref = {"kind": "Pod", "apiVersion": "v1", "name": pod["metadata"]["name"], "uid": pod["metadata"]["uid"]}
     body = {"spec": {"boundObjectRef": ref, "expirationSeconds": 3600}}
-    made = ported.api.request("POST", "/api/v1/namespaces/ported/serviceaccounts/default/token", body=body)
+    made = ported.kube.post("serviceaccounts", "default", "token", body)
     with Client(port) as client:
         assert client.hello(made["status"]["token"], started=began(node)).heard() == ""
 
 
 def test_a_token_that_is_bound_to_no_pod_is_refused(node: Node, port: int, ported: OwnRuns) -> None:
     body = {"spec": {"audiences": ["tidegate"], "expirationSeconds": 3600}}
-    made = ported.api.request("POST", "/api/v1/namespaces/ported/serviceaccounts/default/token", body=body)
+    made = ported.kube.post("serviceaccounts", "default", "token", body)
     with Client(port) as client:
         assert client.hello(made["status"]["token"], started=began(node)).heard() == ""
 
@@ -137,8 +137,8 @@ def test_a_token_that_is_bound_to_no_pod_is_refused(node: Node, port: int, porte
 def test_a_pod_that_carries_the_label_and_belongs_to_no_pool_is_refused(node: Node, port: int, ported: OwnRuns) -> None:
     labels = {"tidegate.dev/pool": "warm", "fake.tidegate.dev/hold": "1"}
     spec = {"containers": [{"name": "worker", "image": "x"}], "restartPolicy": "Always"}
-    body = {"metadata": {"name": "stranger", "labels": labels}, "spec": spec}
-    pod = ported.api.request("POST", "/api/v1/namespaces/ported/pods", body=body)
+    metadata = {"name": "stranger", "labels": labels}
+    pod = ported.kube.create({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
     try:
         wait_until(lambda: ported.get("stranger", kind="pods")["status"]["phase"] == "Running", what="the pod")
         node.report(pod, running="9999")
@@ -148,7 +148,7 @@ def test_a_pod_that_carries_the_label_and_belongs_to_no_pool_is_refused(node: No
         with Client(port) as client:
             assert client.hello(token(node, pod), started=parse_time(started) or 0.0).heard() == ""
     finally:
-        ported.api.request("DELETE", "/api/v1/namespaces/ported/pods/stranger")
+        ported.kube.delete("pods", "stranger", wait=False)
 
 
 def test_a_second_client_of_a_worker_is_refused_without_its_secret(node: Node, port: int) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from support.builders import a_queue, a_run
 from support.fake_apiserver import FakeApiserver
+from support.kube import Kube
 from support.operator import install_crds
 from support.two_apiservers import MERGE, OPERATIONS, Answered, FakeSide, Json, RealSide, Side
 from support.virtual_loop import VirtualClock
@@ -28,7 +29,7 @@ def real() -> Iterator[RealSide]:
     """Without controllers, which would change things meanwhile."""
     with ControlPlane() as plane:
         install_crds(plane)
-        plane.kubectl("create", "serviceaccount", "default", "-n", "default")
+        Kube(plane.kubeconfig()).create_account("default")
         yield RealSide(plane=plane)
 
 

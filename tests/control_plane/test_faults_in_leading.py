@@ -1,12 +1,13 @@
 """Writes that outlive the lead of who made them, and installations that aren't what they should be."""
 
-import json
 import os
 import signal
 from pathlib import Path
 
+import yaml
 from support.builders import a_queue, a_run
 from support.faults import QUICK_LEASE, end, held, live_pods
+from support.kube import NO_ANSWER, Kube
 from support.operator import CRDS, OperatorProcess, Runs, install_crds, wait_served
 from support.proxy import FaultyProxy
 from support.servers import wait_until
@@ -36,7 +37,7 @@ def test_writes_held_back_over_a_fail_over_change_nothing(
                 second.wait_leading()
                 for name in ("stale-3", "stale-4"):
                     runs.create(held(name, queue="stale").built)
-                end(plane, runs, "stale-1")
+                end(runs, "stale-1")
                 ended = runs.wait("stale-1", "Succeeded")
                 runs.wait("stale-2", "Running")
                 wait_until(lambda: len(live_pods(runs, "tidegate.dev/queue=stale")) == 2, what="two pods")
@@ -73,13 +74,13 @@ def test_an_answer_about_the_lease_that_never_comes_does_not_cost_the_lead(
 
 
 def test_an_installation_for_some_namespaces_sees_only_those(
-    plane: ControlPlane, proxy: FaultyProxy, tmp_path: Path
+    plane: ControlPlane, kube: Kube, proxy: FaultyProxy, tmp_path: Path
 ) -> None:
-    for namespace in ("mine", "mine-too", "not-mine"):
-        plane.kubectl("create", "namespace", namespace)
+    spaces = {namespace: kube.create_namespace(namespace) for namespace in ("mine", "mine-too", "not-mine")}
+    for namespace, space in spaces.items():
         for name in ("plain", "held"):
             run = a_run(name).pod(**({"hold": "1"} if name == "held" else {})).namespace(namespace)
-            plane.kubectl("create", "-f", "-", stdin=json.dumps(run.built))
+            space.create(run.built)
     # Nothing may be decided before the pods of all its namespaces are listed.
     query = {"fieldSelector": "status.phase!=Pending"}
     with proxy.on(method="GET", path="/namespaces/mine-too/pods$", watch=False, query=query).hold() as pods:
@@ -88,26 +89,24 @@ def test_an_installation_for_some_namespaces_sees_only_those(
             pods.wait_hits()
             proxy.wait_watched("pods")
             proxy.wait_watched("taskruns")
-            assert plane.kubectl("get", "jobs", "-n", "mine", "-o", "name") == ""
+            assert spaces["mine"].listed("jobs") == []
             pods.release()
             for namespace in ("mine", "mine-too"):
                 for name, phase in (("plain", "Succeeded"), ("held", "Running")):
-                    condition = f"--for=jsonpath={{.status.phase}}={phase}"
-                    plane.kubectl("wait", "-n", namespace, f"tgr/{name}", condition, "--timeout=20s")
+                    spaces[namespace].wait_phase(name, phase, seconds=20)
             # A new list of the one's pods says nothing about the other's.
             before = len([e for e in plane.requests("operator") if e.namespace == "mine-too" and e.verb in WRITES])
             with proxy.on(method="GET", path="/namespaces/mine/pods$", watch=False) as lists:
                 proxy.gone("pods")
                 lists.wait_done()
             for namespace in ("mine", "mine-too"):
-                patch = json.dumps({"spec": {"cancel": True}})
-                plane.kubectl("patch", "-n", namespace, "tgr", "held", "--type=merge", "-p", patch)
-                plane.kubectl("wait", "-n", namespace, "tgr/held", "--for=condition=Finished", "--timeout=20s")
+                spaces[namespace].patch("taskruns.tidegate.dev", "held", {"spec": {"cancel": True}})
+                spaces[namespace].wait_condition("taskruns.tidegate.dev", "held", "Finished", seconds=20)
             writes = [e for e in plane.requests("operator") if e.namespace == "mine-too" and e.verb in WRITES]
             assert [e.what for e in writes[before:]] == ["patch pods", "patch taskruns/status", "patch taskruns/status"]
             asked = {e.namespace for e in plane.requests("operator") if e.resource in ("taskruns", "pods", "jobs")}
             assert "not-mine" not in asked
-            assert plane.kubectl("get", "jobs", "-n", "not-mine", "-o", "name") == ""
+            assert spaces["not-mine"].listed("jobs") == []
         finally:
             operator.stop()
 
@@ -116,22 +115,30 @@ def test_an_older_crd_is_reported_by_its_missing_field_until_it_is_upgraded(tmp_
     with ControlPlane(actors=("admin", "operator")) as bare:
         install_crds(bare)
         field = "/spec/versions/0/schema/openAPIV3Schema/properties/status/properties/disruptions"
-        removal = json.dumps([{"op": "remove", "path": field}])
-        bare.kubectl("patch", "crd", "taskruns.tidegate.dev", "--type=json", "-p", removal)
+        kube = Kube(bare.kubeconfig())
+        kube.patch("customresourcedefinitions", "taskruns.tidegate.dev", [{"op": "remove", "path": field}])
         operator = OperatorProcess(bare, log=tmp_path / "log", **QUICK_LEASE)
-        wait_until(lambda: "disruptions" not in served(bare), what="the older CRD to be served")
+        wait_until(lambda: is_older(served(kube)), what="the older CRD to be served")
         operator.start()
         try:
             wait_until(lambda: operator.page("readyz")[0] == 503, what="an answer")
             wait_until(lambda: "status.disruptions" in operator.page("readyz")[1], what="the field's name")
             assert "taskruns" in operator.page("readyz")[1]
             assert operator.page("healthz") == (200, "ok\n")
-            bare.kubectl("apply", "-f", CRDS / "taskruns.yaml")
+            kube.apply(yaml.safe_load((CRDS / "taskruns.yaml").read_text()))
             wait_served(bare)
             operator.wait_ready()
         finally:
             assert operator.stop() == 0
 
 
-def served(plane: ControlPlane) -> str:
-    return plane.kubectl("get", "--raw", "/openapi/v3/apis/tidegate.dev/v1alpha1")
+def is_older(served: str) -> bool:
+    return "observedGeneration" in served and "disruptions" not in served
+
+
+def served(kube: Kube) -> str:
+    """What the apiserver says of our kinds, nothing while it doesn't know them yet."""
+    try:
+        return kube.raw("/openapi/v3/apis/tidegate.dev/v1alpha1")
+    except NO_ANSWER:
+        return ""

@@ -1,6 +1,5 @@
 """What the operator can't see, sees late or sees wrong: lost events, slow lists, clocks that are off."""
 
-import json
 import time
 from collections.abc import Iterator
 
@@ -11,7 +10,6 @@ from support.operator import OperatorProcess, Runs
 from support.proxy import FaultyProxy
 from support.servers import wait_until
 from tidegate_api.times import format_time, parse_time
-from tidegate_cluster.control_plane import ControlPlane
 
 CORRECTIONS = 'tidegate_sweep_corrections_total{{kind="{}"}}'
 SWEEPS = 'tidegate_sweeps_total{outcome="ok"}'
@@ -34,7 +32,7 @@ def operator(way: FaultyProxy, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 def test_the_end_of_a_pod_that_no_event_reported_is_found_and_its_slot_given_on(
-    plane: ControlPlane, runs: Runs, operator: OperatorProcess, proxy: FaultyProxy
+    runs: Runs, operator: OperatorProcess, proxy: FaultyProxy
 ) -> None:
     runs.create(a_queue("unseen", concurrencyLimit=1))
     runs.create(held("unseen-1", queue="unseen").built)
@@ -42,7 +40,7 @@ def test_the_end_of_a_pod_that_no_event_reported_is_found_and_its_slot_given_on(
     runs.create(held("unseen-2", queue="unseen").built)
     proxy.wait_watched("pods")
     proxy.swallow_events("pods")
-    end(plane, runs, "unseen-1")
+    end(runs, "unseen-1")
     status = runs.wait("unseen-1", "Succeeded")
     assert [a["outcome"] for a in status["attempts"]] == ["Succeeded"]
     wait_until(lambda: started(runs, "unseen-2") == ["unseen-2"], what="the next to start")
@@ -50,12 +48,12 @@ def test_the_end_of_a_pod_that_no_event_reported_is_found_and_its_slot_given_on(
     runs.wait("unseen-2", "Running")
     assert proxy.swallowed("pods") > 0
     proxy.deliver_events("pods")
-    end(plane, runs, "unseen-2")
+    end(runs, "unseen-2")
     runs.wait("unseen-2", "Succeeded")
 
 
 def test_runs_and_queues_whose_deletion_no_event_reported_are_found_to_be_gone(
-    plane: ControlPlane, runs: Runs, operator: OperatorProcess, proxy: FaultyProxy
+    runs: Runs, operator: OperatorProcess, proxy: FaultyProxy
 ) -> None:
     runs.create(a_queue("vanishing", concurrencyLimit=1))
     runs.create(held("vanishing-1", queue="vanishing").built)
@@ -63,11 +61,11 @@ def test_runs_and_queues_whose_deletion_no_event_reported_are_found_to_be_gone(
     runs.create(a_run("vanishing-2").spec(queue="vanishing").built)
     missed = operator.metric(CORRECTIONS.format("queues"))
     proxy.swallow_events("taskruns")
-    plane.kubectl("delete", "tgr", "vanishing-1")
-    plane.kubectl("delete", "job", "--ignore-not-found", "-l", "tidegate.dev/run=vanishing-1")
+    runs.kube.delete("taskruns.tidegate.dev", "vanishing-1")
+    runs.kube.delete_all("jobs", "tidegate.dev/run=vanishing-1")
     runs.wait("vanishing-2", "Succeeded")
     proxy.swallow_events("queues")
-    plane.kubectl("delete", "queues.tidegate.dev", "vanishing")
+    runs.kube.delete("queues.tidegate.dev", "vanishing")
     wait_until(lambda: operator.metric(CORRECTIONS.format("queues")) > missed, what="the Queue to be missed")
     proxy.deliver_events("taskruns")
     runs.create(a_run("vanishing-3").spec(queue="vanishing").built)
@@ -91,7 +89,7 @@ def test_a_job_made_while_the_jobs_are_being_listed_is_not_taken_for_missing(
 
 @pytest.mark.parametrize("kind", LISTS)
 def test_nothing_starts_after_a_restart_before_every_list_is_through(
-    plane: ControlPlane, runs: Runs, operator: OperatorProcess, proxy: FaultyProxy, kind: str
+    runs: Runs, operator: OperatorProcess, proxy: FaultyProxy, kind: str
 ) -> None:
     queue = f"full-{kind}"
     runs.create(a_queue(queue, concurrencyLimit=2))
@@ -102,7 +100,7 @@ def test_nothing_starts_after_a_restart_before_every_list_is_through(
     operator.kill()
     # One ends while no watch is open: its slot is free, but nothing is decided on that before all lists are through.
     ended, other = started(runs, *names)
-    end(plane, runs, ended)
+    end(runs, ended)
     wait_until(lambda: len(live_pods(runs, f"tidegate.dev/queue={queue}")) == 1, what="its end")
     with (
         proxy.on(method="GET", path=LISTS[kind], watch=False).hold() as lists,
@@ -119,12 +117,12 @@ def test_nothing_starts_after_a_restart_before_every_list_is_through(
     reported(runs, queue, running=2, pending=2)
     assert len(started(runs, *names)) == 3
     assert other in started(runs, *names)
-    plane.kubectl("patch", "queues.tidegate.dev", queue, "--type=merge", "-p", '{"spec":{"paused":true}}')
+    runs.kube.patch("queues.tidegate.dev", queue, {"spec": {"paused": True}})
 
 
 @pytest.mark.parametrize("minutes", [-10, 10], ids=["slow", "fast"])
 def test_a_nodes_clock_that_is_off_changes_no_duration_and_no_timeout(
-    plane: ControlPlane, runs: Runs, operator: OperatorProcess, minutes: int
+    runs: Runs, operator: OperatorProcess, minutes: int
 ) -> None:
     off, name = minutes * 60.0, f"clock{minutes}"
     # No kubelet, real or not, knows this node: the test speaks for it.
@@ -133,7 +131,7 @@ def test_a_nodes_clock_that_is_off_changes_no_duration_and_no_timeout(
     runs.create(a_run(name).task(**task).built)
     runs.wait(name, "Starting", reason="PullingImage")
     begun = time.time()
-    set_pod(plane, runs, name, phase="Running", state={"running": {"startedAt": format_time(begun + off)}})
+    set_pod(runs, name, phase="Running", state={"running": {"startedAt": format_time(begun + off)}})
     status = runs.wait(name, "Running")
     assert parse_time(status["startedAt"]) == pytest.approx(begun, abs=3)
     wait_until(
@@ -142,18 +140,16 @@ def test_a_nodes_clock_that_is_off_changes_no_duration_and_no_timeout(
     )
     assert time.time() - begun >= 5
     ended = {"startedAt": format_time(begun + off), "finishedAt": format_time(time.time() + off), "exitCode": 143}
-    set_pod(plane, runs, name, phase="Failed", reason="DeadlineExceeded", state={"terminated": ended})
+    set_pod(runs, name, phase="Failed", reason="DeadlineExceeded", state={"terminated": ended})
     status = runs.wait(name, "Failed", reason="Timeout")
     took = (parse_time(status["finishedAt"]) or 0) - (parse_time(status["startedAt"]) or 0)
     assert 5 <= took < 60  # the clocks are 600 s apart
     assert status["attempts"][0]["startedAt"] <= status["attempts"][0]["finishedAt"]
 
 
-def set_pod(plane: ControlPlane, runs: Runs, run: str, *, phase: str, state: dict[str, object], **status: str) -> None:
+def set_pod(runs: Runs, run: str, *, phase: str, state: dict[str, object], **status: str) -> None:
     """Be the kubelet of the run's pod."""
     (pod,) = runs.listed("pods", f"job-name={job_of(runs, run)}")
     container = {"name": "task", "image": "busybox", "imageID": "", "ready": False, "restartCount": 0, "state": state}
     body = {"status": {"phase": phase, "containerStatuses": [container], **status}}
-    plane.kubectl(
-        "patch", "pod", pod["metadata"]["name"], "--subresource=status", "--type=merge", "-p", json.dumps(body)
-    )
+    runs.kube.patch("pods", pod["metadata"]["name"], body, subresource="status")

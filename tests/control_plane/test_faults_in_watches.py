@@ -8,7 +8,6 @@ from support.faults import QUICK_LEASE, end, held
 from support.operator import OperatorProcess, Runs
 from support.proxy import FaultyProxy
 from support.servers import wait_until
-from tidegate_cluster.control_plane import ControlPlane
 
 OWN_KINDS = ("taskruns", "tasks", "queues", "schedules")
 RESTARTS = "tidegate_watch_restarts_total"
@@ -24,14 +23,14 @@ def operator(way: FaultyProxy, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.mark.parametrize("mid_line", [False, True], ids=["broken", "ended in the middle of an event"])
 def test_watches_that_break_in_the_middle_of_runs_are_taken_up_again(
-    plane: ControlPlane, runs: Runs, operator: OperatorProcess, proxy: FaultyProxy, mid_line: bool
+    runs: Runs, operator: OperatorProcess, proxy: FaultyProxy, mid_line: bool
 ) -> None:
     pid, name = operator.pid, f"cut-{mid_line:d}"
     runs.create(held(name).built)
     runs.wait(name, "Running")
     for kind in (*OWN_KINDS, "pods"):
         proxy.cut_watches(kind, mid_line=mid_line)
-    end(plane, runs, name)
+    end(runs, name)
     runs.create(a_run(f"{name}-later").built)
     for each in (name, f"{name}-later"):
         runs.wait(each, "Succeeded")
@@ -41,7 +40,7 @@ def test_watches_that_break_in_the_middle_of_runs_are_taken_up_again(
 
 @pytest.mark.parametrize("kind", [*OWN_KINDS, "pods"])
 def test_a_version_that_is_too_old_to_watch_from_causes_a_new_list(
-    plane: ControlPlane, runs: Runs, operator: OperatorProcess, proxy: FaultyProxy, kind: str
+    runs: Runs, operator: OperatorProcess, proxy: FaultyProxy, kind: str
 ) -> None:
     name = f"gone-{kind}"
     runs.create(held(name).built)
@@ -50,7 +49,7 @@ def test_a_version_that_is_too_old_to_watch_from_causes_a_new_list(
         proxy.gone(kind)
         lists.wait_hits()
     proxy.wait_watched(kind)
-    end(plane, runs, name)
+    end(runs, name)
     runs.create(a_run(f"{name}-later").built)
     for each in (name, f"{name}-later"):
         runs.wait(each, "Succeeded")
@@ -72,7 +71,7 @@ def known_to_the_operator(runs: Runs, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", OWN_KINDS)
 def test_what_was_deleted_while_a_kind_was_listed_again_is_forgotten(
-    plane: ControlPlane, runs: Runs, operator: OperatorProcess, proxy: FaultyProxy, kind: str
+    runs: Runs, operator: OperatorProcess, proxy: FaultyProxy, kind: str
 ) -> None:
     made = {
         "taskruns": a_run("ghost").spec(suspend=True).built,
@@ -88,7 +87,7 @@ def test_what_was_deleted_while_a_kind_was_listed_again_is_forgotten(
     proxy.wait_watched(kind)
     corrected = operator.metric(f'tidegate_sweep_corrections_total{{kind="{kind}"}}')
     proxy.swallow_events(kind)
-    plane.kubectl("delete", f"{kind}.tidegate.dev", "ghost")
+    runs.kube.delete(f"{kind}.tidegate.dev", "ghost")
     wait_until(lambda: proxy.swallowed(kind) > 0, what="the event that is lost")
     proxy.deliver_events(kind)
     proxy.gone(kind)

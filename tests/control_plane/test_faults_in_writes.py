@@ -1,6 +1,5 @@
 """Writes that are refused, late, or carried out with the answer lost: on a real apiserver, through a proxy that does so."""
 
-import json
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -38,7 +37,7 @@ def same_process(operator: OperatorProcess) -> Iterator[None]:
     assert operator.exit_code is None
 
 
-def gone(plane: ControlPlane, runs: Runs, *names: str) -> None:
+def gone(runs: Runs, *names: str) -> None:
     """Have the runs end."""
     for name in names:
         runs.patch_spec(name, cancel=True)
@@ -47,7 +46,7 @@ def gone(plane: ControlPlane, runs: Runs, *names: str) -> None:
 
 @pytest.mark.parametrize("what", FAULTS)
 def test_a_job_whose_creation_meets_a_fault_is_made_once_and_its_slot_not_lent_twice(
-    plane: ControlPlane, runs: Runs, proxy: FaultyProxy, what: str
+    runs: Runs, proxy: FaultyProxy, what: str
 ) -> None:
     name = f"post-{what.lower().replace(' ', '-')}"
     runs.create(a_queue(name, concurrencyLimit=1))
@@ -58,12 +57,12 @@ def test_a_job_whose_creation_meets_a_fault_is_made_once_and_its_slot_not_lent_t
         rule.wait_done()
         runs.wait(f"{name}-1", "Running")
     assert started(runs, f"{name}-2") == []
-    end(plane, runs, f"{name}-1")
+    end(runs, f"{name}-1")
     status = runs.wait(f"{name}-1", "Succeeded")
     assert [a["number"] for a in status["attempts"]] == [1]
     assert len(runs.jobs(f"{name}-1")) == 1
     runs.wait(f"{name}-2", "Running")
-    gone(plane, runs, f"{name}-2")
+    gone(runs, f"{name}-2")
 
 
 def test_a_run_cancelled_while_the_answer_to_its_post_is_lost_ends_without_a_pod(
@@ -91,7 +90,7 @@ def test_a_run_cancelled_while_its_post_never_arrives_ends_without_a_job(runs: R
 
 @pytest.mark.parametrize("lost", [True, False], ids=["answer lost", "answer late"])
 def test_a_run_deleted_while_its_job_is_being_made_keeps_its_slot_until_nothing_of_it_can_run(
-    plane: ControlPlane, runs: Runs, proxy: FaultyProxy, lost: bool
+    runs: Runs, proxy: FaultyProxy, lost: bool
 ) -> None:
     name = f"deleted-{lost:d}"
     runs.create(a_queue(name, concurrencyLimit=1))
@@ -106,9 +105,9 @@ def test_a_run_deleted_while_its_job_is_being_made_keeps_its_slot_until_nothing_
         asked.wait_hits() if lost else rule.wait_hits()
         runs.create(held(f"{name}-2", queue=name).built)
         wait_until(lambda: bool(live_pods(runs, f"tidegate.dev/run={name}-1")), what="its pod")
-        plane.kubectl("delete", "tgr", f"{name}-1")
+        runs.kube.delete("taskruns.tidegate.dev", f"{name}-1")
         # As the garbage collector does, which knows a kind only half a minute after its CRD was made.
-        plane.kubectl("delete", "job", "--ignore-not-found", "-l", f"tidegate.dev/run={name}-1")
+        runs.kube.delete_all("jobs", f"tidegate.dev/run={name}-1")
         reported(runs, name, running=1, pending=1)
         (asked if lost else rule).release().wait_done()
         # What follows from that is decided before the next run is counted.
@@ -116,20 +115,20 @@ def test_a_run_deleted_while_its_job_is_being_made_keeps_its_slot_until_nothing_
         reported(runs, name, running=1, pending=2)
         assert started(runs, f"{name}-2") == []
     for pod in live_pods(runs, f"tidegate.dev/run={name}-1"):
-        plane.kubectl("patch", "pod", pod, "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
+        runs.kube.patch("pods", pod, {"metadata": {"finalizers": None}})
     runs.wait(f"{name}-2", "Running")
-    end(plane, runs, f"{name}-2")
+    end(runs, f"{name}-2")
     runs.wait(f"{name}-3", "Succeeded")
 
 
 def test_a_run_made_again_while_the_job_of_the_old_one_is_under_way_runs_once_and_alone(
-    plane: ControlPlane, runs: Runs, proxy: FaultyProxy
+    runs: Runs, proxy: FaultyProxy
 ) -> None:
     runs.create(a_queue("again", concurrencyLimit=1))
     with proxy.on(method="POST", path="/jobs$", body='"again-1').hold().times(1) as rule:
         old = runs.create(held("again-1", queue="again").built)["metadata"]["uid"]
         rule.wait_hits()
-        plane.kubectl("delete", "tgr", "again-1")
+        runs.kube.delete("taskruns.tidegate.dev", "again-1")
         new = runs.create(a_run("again-1").spec(queue="again").built)["metadata"]["uid"]
         rule.release()
     runs.wait("again-1", "Succeeded", seconds=30)
@@ -144,7 +143,7 @@ def test_a_run_made_again_while_the_job_of_the_old_one_is_under_way_runs_once_an
 @pytest.mark.parametrize("what", REFUSALS)
 @pytest.mark.parametrize("pods", [{}, {"hold": "1"}], ids=["end", "progress"])
 def test_a_status_whose_write_meets_a_fault_is_written_in_the_end(
-    plane: ControlPlane, runs: Runs, proxy: FaultyProxy, what: str, pods: dict[str, str]
+    runs: Runs, proxy: FaultyProxy, what: str, pods: dict[str, str]
 ) -> None:
     name = f"patch-{len(pods)}-{what.lower().replace(' ', '-')}"
     with REFUSALS[what](proxy.on(method="PATCH", path=f"/taskruns/{name}/status$")) as rule:
@@ -152,17 +151,15 @@ def test_a_status_whose_write_meets_a_fault_is_written_in_the_end(
         rule.wait_done()
         if pods:
             runs.wait(name, "Running")
-            end(plane, runs, name)
+            end(runs, name)
         status = runs.wait(name, "Succeeded")
     assert [a["outcome"] for a in status["attempts"]] == ["Succeeded"]
     assert len(runs.jobs(name)) == 1
 
 
-def test_a_status_written_after_anothers_write_is_decided_again(
-    plane: ControlPlane, runs: Runs, proxy: FaultyProxy
-) -> None:
+def test_a_status_written_after_anothers_write_is_decided_again(runs: Runs, proxy: FaultyProxy) -> None:
     def label() -> None:
-        plane.kubectl("label", "tgr", "conflicting", "by=another")
+        runs.kube.label("taskruns.tidegate.dev", "conflicting", {"by": "another"})
 
     with proxy.on(method="PATCH", path="/taskruns/conflicting/status$").after(label).times(1) as rule:
         runs.create(a_run("conflicting").built)
@@ -176,19 +173,19 @@ def test_a_job_refused_after_one_was_made_without_an_answer_is_not_taken_for_non
     plane: ControlPlane, runs: Runs, proxy: FaultyProxy
 ) -> None:
     # The quota has room for one Job: with the first try it is full, and the second is refused for it.
-    plane.kubectl("create", "namespace", "filled")
-    plane.kubectl("create", "quota", "one", "-n", "filled", "--hard=count/jobs.batch=1")
+    kube = runs.kube.create_namespace("filled")
+    kube.create_quota("one", {"count/jobs.batch": 1})
     with proxy.on(method="POST", path="/jobs$", body="in-quota").forward_then_drop().times(1) as rule:
-        plane.kubectl("create", "-f", "-", stdin=json.dumps(held("in-quota").namespace("filled").built))
+        kube.create(held("in-quota").namespace("filled").built)
         rule.wait_done()
         rule.lift()
-        plane.kubectl("wait", "-n", "filled", "tgr/in-quota", "--for=jsonpath={.status.phase}=Running", "--timeout=20s")
+        kube.wait_phase("in-quota", "Running", seconds=20)
     reasons = [e for e in plane.requests("operator") if e.what == "patch taskruns/status" and e.namespace == "filled"]
     assert len(reasons) == 1
 
 
 def test_a_conflicting_write_is_decided_again_on_what_is_there(
-    plane: ControlPlane, runs: Runs, operator: OperatorProcess, proxy: FaultyProxy
+    runs: Runs, operator: OperatorProcess, proxy: FaultyProxy
 ) -> None:
     def cancelled_first() -> None:
         runs.patch_spec("contended", cancel=True)

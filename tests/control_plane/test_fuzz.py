@@ -10,11 +10,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from support.kube import Kube
 from support.odd.objects import OddObjects, loosen, sound_run
 from support.operator import OperatorProcess, Runs, wait_served
 from support.servers import wait_until
 from tidegate_cluster.control_plane import ControlPlane
-from tidegate_web.cluster.client import Cluster
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "0"))
 SEED = int(os.environ.get("FUZZ_SEED", "1"))
@@ -25,10 +25,9 @@ PATIENCE = 60.0
 pytestmark = pytest.mark.timeout(SECONDS + 300)
 
 
-def ten_sound_runs(plane: ControlPlane, *, what: str) -> None:
+def ten_sound_runs(kube: Kube, *, what: str) -> None:
     namespace = f"sound-{what}"
-    plane.kubectl("create", "namespace", namespace)
-    runs = Runs(plane, Cluster.connect(plane.kubeconfig()), namespace=namespace)
+    runs = Runs(kube.create_namespace(namespace))
     names = [f"sound-{i}" for i in range(SOUND)]
     for name in names:
         runs.create(sound_run(name, namespace))
@@ -40,7 +39,7 @@ def ten_sound_runs(plane: ControlPlane, *, what: str) -> None:
 
 
 @pytest.mark.parametrize("loose", [False, True], ids=["as the CRDs take them", "as CRDs without bounds took them"])
-def test_sound_runs_go_on_beside_odd_objects(plane: ControlPlane, tmp_path: Path, loose: bool) -> None:
+def test_sound_runs_go_on_beside_odd_objects(plane: ControlPlane, kube: Kube, tmp_path: Path, loose: bool) -> None:
     log = tmp_path / "log"
     answers: Counter[tuple[str, int]] = Counter()
     end = time.monotonic() + SECONDS / 2
@@ -49,22 +48,22 @@ def test_sound_runs_go_on_beside_odd_objects(plane: ControlPlane, tmp_path: Path
     try:
         while True:
             namespace = f"odd-{seed}"
-            plane.kubectl("create", "namespace", namespace)
+            kube.create_namespace(namespace)
             odd = OddObjects(plane, seed=seed, namespace=namespace)
             if loose:
-                loosen(plane, bounds=False)
+                loosen(kube, bounds=False)
             with OperatorProcess(plane, log=log, **settings) as operator:
                 operator.wait_leading()
                 odd.make(OBJECTS, loose=loose)
                 if loose:
-                    loosen(plane, bounds=True)
+                    loosen(kube, bounds=True)
                     wait_served(plane)
-                ten_sound_runs(plane, what=f"{seed}-at-once")
+                ten_sound_runs(kube, what=f"{seed}-at-once")
                 odd.meddle()
-                ten_sound_runs(plane, what=f"{seed}-meddled")
+                ten_sound_runs(kube, what=f"{seed}-meddled")
                 operator.kill()
                 operator.start().wait_leading()
-                ten_sound_runs(plane, what=f"{seed}-restarted")
+                ten_sound_runs(kube, what=f"{seed}-restarted")
                 assert operator.exit_code is None
                 assert "a part broke" not in operator.log
             answers += odd.answers
@@ -77,6 +76,6 @@ def test_sound_runs_go_on_beside_odd_objects(plane: ControlPlane, tmp_path: Path
             f"FUZZ_SEED={seed} (loose={loose}): {error}\n{log.read_text(encoding='utf-8')[-6000:]}"
         ) from error
     finally:
-        loosen(plane, bounds=True)
+        loosen(kube, bounds=True)
     taken = sum(count for (what, code), count in answers.items() if what == "taskruns" and code == 201)
     assert taken > OBJECTS / 20, f"too few odd runs are taken: {answers}"

@@ -5,7 +5,6 @@ waiter, a list searched for each run) is four times as much at twice the size, a
 runs, or a third step, would take minutes and say nothing new.
 """
 
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Self
 
 import pytest
 from support.builders import a_queue, a_run
+from support.kube import Kube
 from support.many import create_runs
 from support.operator import OperatorProcess, install_crds
 from support.servers import wait_until
@@ -68,7 +68,7 @@ def lone_plane() -> Iterator[ControlPlane]:
     """A control plane of its own: the operators of all other tests would list what waits here."""
     with ControlPlane(actors=("admin", "operator")) as made:
         install_crds(made)
-        made.kubectl("create", "-f", "-", stdin=json.dumps(a_queue("closed", concurrencyLimit=0)))
+        Kube(made.kubeconfig()).create(a_queue("closed", concurrencyLimit=0))
         yield made
 
 

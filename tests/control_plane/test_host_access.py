@@ -12,12 +12,12 @@ from tidegate_cluster.control_plane import ControlPlane
 pytestmark = pytest.mark.usefixtures("operator")
 
 
-@pytest.mark.parametrize("labels", [[], [f"{ENFORCE}=privileged"], [f"{ENFORCE}-version=v1.30"]])
-def test_a_namespace_that_enforces_less_gives_no_node(plane: ControlPlane, labels: list[str]) -> None:
-    namespace = f"loose-{len(labels)}-{len(labels[0]) if labels else 0}"
+@pytest.mark.parametrize("labels", [{}, {ENFORCE: "privileged"}, {f"{ENFORCE}-version": "v1.30"}])
+def test_a_namespace_that_enforces_less_gives_no_node(plane: ControlPlane, labels: dict[str, str]) -> None:
+    namespace = f"loose-{sum(map(len, labels))}"
     runs = OwnRuns(plane, namespace)
     if labels:
-        label(plane, namespace, *labels)
+        label(runs, labels)
     runs.create(root("attack").built)
     message = refused(runs, "attack")
     assert message.startswith(f"{FIELD}: must not be set by the Pod Security level baseline")
@@ -60,7 +60,7 @@ def test_a_cluster_admin_allows_it_by_a_label(plane: ControlPlane) -> None:
     runs = OwnRuns(plane, "allowed")
     runs.create(root("before").built)
     refused(runs, "before")
-    label(plane, "allowed", ALLOW)
+    label(runs, ALLOW)
     runs.create(root("after").built)
     runs.wait("after", "Succeeded")
     assert runs.get("before")["status"]["reason"] == "InvalidTask"
@@ -68,17 +68,17 @@ def test_a_cluster_admin_allows_it_by_a_label(plane: ControlPlane) -> None:
 
 def test_a_run_that_waits_is_decided_by_the_labels_at_its_start(plane: ControlPlane) -> None:
     runs = OwnRuns(plane, "waits")
-    label(plane, "waits", ALLOW)
+    label(runs, ALLOW)
     runs.create(root("held").spec(suspend=True).built)
     runs.wait("held", "Pending", reason="Suspended")
-    label(plane, "waits", "tidegate.dev/allow-host-access-")
+    label(runs, dict.fromkeys(ALLOW))
     runs.patch_spec("held", suspend=False)
     refused(runs, "held")
 
 
 def test_where_the_apiserver_enforces_it_refuses_in_its_words(plane: ControlPlane) -> None:
     runs = OwnRuns(plane, "enforced")
-    label(plane, "enforced", f"{ENFORCE}=baseline")
+    label(runs, {ENFORCE: "baseline"})
     runs.create(root("attack").built)
     assert "violates PodSecurity" in runs.wait("attack", "Failed", reason="PodRejected")["message"]
 
@@ -94,7 +94,7 @@ def test_what_baseline_allows_runs_anywhere(plane: ControlPlane) -> None:
 
 def test_labels_are_read_for_such_runs_alone_and_not_for_each(plane: ControlPlane) -> None:
     runs = OwnRuns(plane, "counted")
-    label(plane, "counted", ALLOW)
+    label(runs, ALLOW)
     spent = Counter(e.what for e in plane.requests("operator"))["get namespaces"]
     for number in range(3):
         runs.create(a_run(f"plain-{number}").task(podTemplate={"spec": {"priority": None}}).built)

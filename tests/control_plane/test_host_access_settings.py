@@ -20,7 +20,7 @@ def test_a_run_gets_the_node_where_baseline_is_not_required(plane: ControlPlane,
 
 def test_labels_that_may_not_be_read_allow_nothing(plane: ControlPlane, tmp_path: Path) -> None:
     runs = OwnRuns(plane, "unread")
-    label(plane, "unread", ALLOW)
+    label(runs, ALLOW)
     broken = """
 import tidegate_operator.kube.client as kube
 get = kube.KubeClient.get

@@ -1,6 +1,5 @@
 """Between operator and apiserver one packet in ten is lost: runs take longer, and nothing is lost or doubled."""
 
-import json
 import os
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -25,7 +24,7 @@ def test_runs_end_once_over_a_network_that_loses_packets(plane: ControlPlane, ru
     manifests += [a_run(name).pod(duration="200ms").spec(queue="lossy").built for name in names]
     with OperatorProcess(plane, log=tmp_path / "log") as operator:
         operator.wait_leading()
-        plane.kubectl("create", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests}))
+        runs.kube.create_all(manifests)
         with lossy(port, percent=PERCENT):
             for name in names:
                 runs.wait(name, "Succeeded", seconds=120)

@@ -12,7 +12,6 @@ from support.faults import held
 from support.operator import OperatorProcess, OwnRuns
 from support.servers import wait_until
 from tidegate_cluster.control_plane import ControlPlane
-from tidegate_web.cluster.client import MERGE_PATCH
 
 GROUP = "/apis/tidegate.dev/v1alpha1"
 BOUND = "not a whole number from 0 to 31536000"
@@ -38,9 +37,7 @@ def set_pod_status(own: OwnRuns, name: str, status: dict[str, Any]) -> None:
     """What the kubelet would say of the run's one pod."""
     wait_until(lambda: len(pods(own, name)) == 1, what=f"the pod of {name}")
     pod = pods(own, name)[0]["metadata"]["name"]
-    # Without kubectl: what it takes to start is time in which the pod's own clocks go on.
-    path = f"/api/v1/namespaces/{own.namespace}/pods/{pod}/status"
-    own.api.request("PATCH", path, body={"status": status}, content_type=MERGE_PATCH)
+    own.kube.patch("pods", pod, {"status": status}, subresource="status")
 
 
 def container(name: str, **state: Any) -> dict[str, Any]:
@@ -94,9 +91,7 @@ def test_a_rate_in_nanoseconds_is_refused_at_apply(own: OwnRuns) -> None:
         ("nan", '{"retryAfterSeconds": NaN}', ""),
     ],
 )
-def test_a_retry_after_that_is_none_is_an_ordinary_failure(
-    plane: ControlPlane, own: OwnRuns, name: str, message: str, words: str
-) -> None:
+def test_a_retry_after_that_is_none_is_an_ordinary_failure(own: OwnRuns, name: str, message: str, words: str) -> None:
     run = f"later-{name}"
     own.create(held(run, retry={"maxAttempts": 1}).built)
     own.wait(run, "Running")
@@ -106,25 +101,25 @@ def test_a_retry_after_that_is_none_is_an_ordinary_failure(
     assert words in status["message"]
 
 
-def test_exit_64_of_a_pod_that_was_stopped_is_a_timeout_and_retried(plane: ControlPlane, own: OwnRuns) -> None:
+def test_exit_64_of_a_pod_that_was_stopped_is_a_timeout_and_retried(own: OwnRuns) -> None:
     own.create(held("stopped-64", retry={"maxAttempts": 2, "initialDelaySeconds": 3600}).built)
     own.wait("stopped-64", "Running")
     wait_until(lambda: len(pods(own, "stopped-64")) == 1, what="its pod")
     pod = pods(own, "stopped-64")[0]["metadata"]["name"]
-    plane.kubectl("-n", own.namespace, "annotate", "pod", pod, "tidegate.dev/stop-reason=Timeout")
+    own.kube.annotate("pods", pod, {"tidegate.dev/stop-reason": "Timeout"})
     ended = container("task", terminated={"exitCode": 64, "startedAt": now(), "finishedAt": now()})
     set_pod_status(own, "stopped-64", {"phase": "Failed", "reason": "DeadlineExceeded", "containerStatuses": [ended]})
     status = own.wait("stopped-64", "Retrying", reason="BackOff")
     assert [(a["outcome"], a["reason"]) for a in status["attempts"]] == [("Timeout", "Timeout")]
 
 
-def test_the_end_of_the_task_counts_whatever_another_container_waits_for(plane: ControlPlane, own: OwnRuns) -> None:
+def test_the_end_of_the_task_counts_whatever_another_container_waits_for(own: OwnRuns) -> None:
     template = {"spec": {"terminationGracePeriodSeconds": 6, "containers": [{"name": "agent", "image": "x"}]}}
     own.create(held("beside").task(podTemplate=template, startTimeoutSeconds=3).built)
     own.wait("beside", "Running")
     pod = pods(own, "beside")[0]["metadata"]["name"]
-    result = "fake.tidegate.dev/message=true"  # of the fake node, should it be the one that ends the pod
-    plane.kubectl("-n", own.namespace, "annotate", "pod", pod, result)
+    result = {"fake.tidegate.dev/message": "true"}  # of the fake node, should it be the one that ends the pod
+    own.kube.annotate("pods", pod, result)
     done = container("task", terminated={"exitCode": 0, "message": "true", "startedAt": now(), "finishedAt": now()})
     waits = container("agent", waiting={"reason": "ImagePullBackOff", "message": "no such image"})
     set_pod_status(own, "beside", {"phase": "Pending", "containerStatuses": [done, waits]})
@@ -147,7 +142,7 @@ def test_the_end_of_the_task_counts_whatever_another_container_waits_for(plane: 
     assert [a["outcome"] for a in status["attempts"]] == ["Succeeded"]
 
 
-def test_a_stopped_pod_says_when_the_stop_reached_it_at_the_earliest(plane: ControlPlane, own: OwnRuns) -> None:
+def test_a_stopped_pod_says_when_the_stop_reached_it_at_the_earliest(own: OwnRuns) -> None:
     # Its whole deadline is longer than the node's clock is slow: the fake node would end it at once by that.
     task = {"startTimeoutSeconds": 8, "timeoutSeconds": 7200, "retry": {"maxAttempts": 1}}
     own.create(a_run("pulls").pod(waiting="ContainerCreating").task(**task).built)
@@ -164,13 +159,13 @@ def test_a_stopped_pod_says_when_the_stop_reached_it_at_the_earliest(plane: Cont
     assert 0 <= (stopped - taken_on).total_seconds() < 20
 
 
-def test_work_that_was_done_before_a_start_timeout_counts(plane: ControlPlane, own: OwnRuns) -> None:
+def test_work_that_was_done_before_a_start_timeout_counts(own: OwnRuns) -> None:
     # While the kubelet pulls another container's image it posts no status: the stop was made in ignorance of the end.
     own.create(held("pulled").built)
     wait_until(lambda: len(pods(own, "pulled")) == 1, what="its pod")
     pod = pods(own, "pulled")[0]["metadata"]["name"]
-    stop = ("tidegate.dev/stop-reason=StartTimeout", f"tidegate.dev/stopped-after={now(20)}")
-    plane.kubectl("-n", own.namespace, "annotate", "pod", pod, *stop)
+    stop = {"tidegate.dev/stop-reason": "StartTimeout", "tidegate.dev/stopped-after": now(20)}
+    own.kube.annotate("pods", pod, stop)
     done = container("task", terminated={"exitCode": 0, "message": "7", "startedAt": now(), "finishedAt": now()})
     lost = container("agent", terminated={"exitCode": 137, "reason": "ContainerStatusUnknown"})
     ended = {"phase": "Failed", "reason": "DeadlineExceeded", "containerStatuses": [done, lost]}
@@ -180,7 +175,7 @@ def test_work_that_was_done_before_a_start_timeout_counts(plane: ControlPlane, o
     assert [a["outcome"] for a in status["attempts"]] == ["Succeeded"]
 
 
-def test_a_task_that_another_container_fails_beside_has_succeeded(plane: ControlPlane, own: OwnRuns) -> None:
+def test_a_task_that_another_container_fails_beside_has_succeeded(own: OwnRuns) -> None:
     own.create(held("failed-beside").built)
     own.wait("failed-beside", "Running")
     done = container("task", terminated={"exitCode": 0, "message": "1", "startedAt": now(), "finishedAt": now()})
@@ -189,7 +184,7 @@ def test_a_task_that_another_container_fails_beside_has_succeeded(plane: Control
     assert own.wait("failed-beside", "Succeeded")["result"] == 1
 
 
-def test_the_words_of_an_init_container_reach_the_status(plane: ControlPlane, own: OwnRuns) -> None:
+def test_the_words_of_an_init_container_reach_the_status(own: OwnRuns) -> None:
     own.create(a_run("init").pod(waiting="PodInitializing").task(startTimeoutSeconds=3600).built)
     own.wait("init", "Starting")
     waits = container("migrate", waiting={"reason": "ErrImagePull", "message": "no such image migrate:1"})
@@ -199,7 +194,7 @@ def test_the_words_of_an_init_container_reach_the_status(plane: ControlPlane, ow
     assert status["message"] == "init container migrate: no such image migrate:1"
 
 
-def test_the_words_of_a_pods_events_reach_the_status(plane: ControlPlane, own: OwnRuns) -> None:
+def test_the_words_of_a_pods_events_reach_the_status(own: OwnRuns) -> None:
     own.create(a_run("mount").pod(waiting="ContainerCreating").task(startTimeoutSeconds=3600).built)
     own.wait("mount", "Starting")
     meta = pods(own, "mount")[0]["metadata"]
@@ -214,52 +209,48 @@ def test_the_words_of_a_pods_events_reach_the_status(plane: ControlPlane, own: O
         "lastTimestamp": now(),
         "source": {"component": "kubelet"},
     }
-    plane.kubectl("create", "-f", "-", stdin=json.dumps(event))
+    own.kube.create(event)
     status = own.wait("mount", "Starting", reason="FailedMount")
     assert 'secret "db" not found' in status["message"]
 
 
 @pytest.fixture
-def webhook(plane: ControlPlane, own: OwnRuns) -> Iterator[str]:
+def webhook(own: OwnRuns) -> Iterator[str]:
     """An admission webhook of Jobs that is down."""
     name = "down.example.com"
-    plane.kubectl(
-        "create",
-        "-f",
-        "-",
-        stdin=json.dumps(
-            {
-                "apiVersion": "admissionregistration.k8s.io/v1",
-                "kind": "ValidatingWebhookConfiguration",
-                "metadata": {"name": name},
-                "webhooks": [
-                    {
-                        "name": name,
-                        "clientConfig": {"service": {"name": "nobody", "namespace": "default", "path": "/"}},
-                        "rules": [
-                            {
-                                "apiGroups": ["batch"],
-                                "apiVersions": ["v1"],
-                                "operations": ["CREATE"],
-                                "resources": ["jobs"],
-                            }
-                        ],
-                        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": own.namespace}},
-                        "failurePolicy": "Fail",
-                        "sideEffects": "None",
-                        "admissionReviewVersions": ["v1"],
-                        "timeoutSeconds": 2,
-                    }
-                ],
-            }
-        ),
+    own.kube.create(
+        {
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "ValidatingWebhookConfiguration",
+            "metadata": {"name": name},
+            "webhooks": [
+                {
+                    "name": name,
+                    "clientConfig": {"service": {"name": "nobody", "namespace": "default", "path": "/"}},
+                    "rules": [
+                        {
+                            "apiGroups": ["batch"],
+                            "apiVersions": ["v1"],
+                            "operations": ["CREATE"],
+                            "resources": ["jobs"],
+                        }
+                    ],
+                    "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": own.namespace}},
+                    "failurePolicy": "Fail",
+                    "sideEffects": "None",
+                    "admissionReviewVersions": ["v1"],
+                    "timeoutSeconds": 2,
+                }
+            ],
+        }
     )
     yield name
-    plane.kubectl("delete", "validatingwebhookconfiguration", name, "--ignore-not-found")
+    if own.kube.find("validatingwebhookconfigurations", name):
+        own.kube.delete("validatingwebhookconfigurations", name)
 
 
 def test_a_webhook_that_is_down_is_reported_and_holds_no_slot(
-    plane: ControlPlane, own: OwnRuns, webhook: str, operator: OperatorProcess
+    own: OwnRuns, webhook: str, operator: OperatorProcess
 ) -> None:
     own.create(a_queue("hooked", concurrencyLimit=1))
     own.create(a_run("hooked").spec(queue="hooked").built)
@@ -267,38 +258,36 @@ def test_a_webhook_that_is_down_is_reported_and_holds_no_slot(
     assert webhook in status["message"]
     slots = f'tidegate_queue_running{{namespace="{own.namespace}",queue="hooked"}}'
     wait_until(lambda: operator.metric(slots) == 0, what="the slot to be free")
-    plane.kubectl("delete", "validatingwebhookconfiguration", webhook)
+    own.kube.delete("validatingwebhookconfigurations", webhook)
     own.wait("hooked", "Succeeded", seconds=30)
 
 
-def test_nothing_starts_of_a_run_that_is_being_deleted(plane: ControlPlane, own: OwnRuns) -> None:
+def test_nothing_starts_of_a_run_that_is_being_deleted(own: OwnRuns) -> None:
     body = a_run("going").spec(suspend=True).built
     body["metadata"]["finalizers"] = ["example.com/backup"]
     own.create(body)
     own.wait("going", "Pending", reason="Suspended")
-    plane.kubectl("-n", own.namespace, "delete", "tgr", "going", "--wait=false")
+    own.kube.delete("taskruns.tidegate.dev", "going", wait=False)
     own.patch_spec("going", suspend=False)
     own.create(a_run("after-going").built)
     own.wait("after-going", "Succeeded")
     assert own.jobs("going") == []
-    patch = '{"metadata": {"finalizers": null}}'
-    plane.kubectl("-n", own.namespace, "patch", "tgr", "going", "--type=merge", "-p", patch)
+    own.kube.patch("taskruns.tidegate.dev", "going", {"metadata": {"finalizers": None}})
 
 
-def test_no_attempt_follows_one_of_a_run_that_is_being_deleted(plane: ControlPlane, own: OwnRuns) -> None:
+def test_no_attempt_follows_one_of_a_run_that_is_being_deleted(own: OwnRuns) -> None:
     body = held("going-on", retry={"maxAttempts": 3, "initialDelaySeconds": 0}).built
     body["metadata"]["finalizers"] = ["example.com/backup"]
     own.create(body)
     own.wait("going-on", "Running")
-    plane.kubectl("-n", own.namespace, "delete", "tgr", "going-on", "--wait=false")
+    own.kube.delete("taskruns.tidegate.dev", "going-on", wait=False)
     ended = container("task", terminated={"exitCode": 1, "startedAt": now(), "finishedAt": now()})
     set_pod_status(own, "going-on", {"phase": "Failed", "containerStatuses": [ended]})
     own.wait("going-on", "Retrying")
     own.create(a_run("after-going-on").built)
     own.wait("after-going-on", "Succeeded")
     assert len(own.jobs("going-on")) == 1
-    patch = '{"metadata": {"finalizers": null}}'
-    plane.kubectl("-n", own.namespace, "patch", "tgr", "going-on", "--type=merge", "-p", patch)
+    own.kube.patch("taskruns.tidegate.dev", "going-on", {"metadata": {"finalizers": None}})
 
 
 def test_a_runs_variable_stands_before_those_of_its_task_that_refer_to_it(own: OwnRuns) -> None:
@@ -315,20 +304,18 @@ def test_a_runs_variable_stands_before_those_of_its_task_that_refer_to_it(own: O
     [(300, "Succeeded", ("", "")), (1200, "Failed", TOO_DEEP), (8000, "Failed", TOO_DEEP)],
 )
 def test_a_payload_nested_too_deeply_ends_its_own_run_alone(
-    plane: ControlPlane, own: OwnRuns, operator: OperatorProcess, levels: int, phase: str, cause: tuple[str, str]
+    own: OwnRuns, operator: OperatorProcess, levels: int, phase: str, cause: tuple[str, str]
 ) -> None:
     name = f"deep-{levels}"
     body = json.dumps(own.placed(a_run(name).spec(payload={"p": "@@"}).built))
     text = body.replace('"@@"', '{"a":' * levels + '"x\\u0000y"' + "}" * levels)
-    plane.kubectl(
-        "create", "--validate=false", "--raw", f"{GROUP}/namespaces/{own.namespace}/taskruns", "-f", "-", stdin=text
-    )
+    own.kube.create_text("taskruns.tidegate.dev", text)
 
-    def reported(field: str) -> str:
-        return plane.kubectl("-n", own.namespace, "get", "tgr", name, "-o", f"jsonpath={{.status.{field}}}")
+    def reported(column: str) -> str:
+        return own.kube.cells("taskruns.tidegate.dev", name)[column]
 
-    wait_until(lambda: reported("phase") == phase, seconds=30, what=f"{name} to be {phase}")
-    assert (reported("reason"), reported("message")) == cause
+    wait_until(lambda: reported("Phase") == phase, seconds=30, what=f"{name} to be {phase}")
+    assert (reported("Reason"), reported("Message")) == cause
     operator.kill()
     operator.start().wait_leading()
     own.create(a_run(f"beside-{name}").built)

@@ -1,11 +1,9 @@
 """What becomes of the release's own service accounts once an attacker has them: each does what its work needs, and no more.
 
-Each attack is made twice: on a control plane with the chart's rights alone, where it succeeds, and on one with its policies.
+Each attack is made twice: with the chart's rights alone, where it succeeds, and then with its policies.
 """
 
-import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,11 +12,11 @@ from typing import Any
 import pytest
 from support.builders import a_pool, a_run, a_schedule, a_task
 from support.chart import NAMESPACE, RELEASE, account, render
+from support.kube import HTTPError, Kube
 from support.operator import OperatorProcess, OwnRuns, Runs, install_crds
 from support.pools import dispatch_settings
 from support.servers import free_port, wait_until
 from tidegate_cluster.control_plane import ControlPlane
-from tidegate_cluster.errors import ClusterError
 from tidegate_web.cluster.client import Cluster
 from tidegate_web.mirror.bindings import Bindings
 from tidegate_web.projects.directory import Projects
@@ -32,26 +30,28 @@ ENFORCE = "pod-security.kubernetes.io/enforce"
 USER = "mallory"
 
 
-def apply(plane: ControlPlane, items: list[Json]) -> None:
-    plane.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
+def apply(kube: Kube, items: list[Json]) -> None:
+    for item in items:
+        kube.apply(item)
 
 
-@contextmanager
-def plane_with(kinds: frozenset[str]) -> Iterator[ControlPlane]:
-    """A control plane with some kinds of the chart's manifests, a project and a pod in it that is ours and one that isn't."""
+@pytest.fixture(scope="module")
+def plane() -> Iterator[ControlPlane]:
+    """A control plane with the chart's rights, a project and a pod in it that is ours and one that isn't."""
     actors = {"admin": ["system:masters"], **{account(part): [] for part in ("operator", "web", "mirror")}}
     with ControlPlane(actors=actors, pods="complete") as plane:
         install_crds(plane)
+        kube = Kube(plane.kubeconfig())
         project = {"name": "project", "labels": {"tidegate.dev/project": "true"}}
         for metadata in ({"name": NAMESPACE}, {"name": "plain"}, project):
-            apply(plane, [{"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}])
+            apply(kube, [{"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}])
         # Both ways to have rights: what the accounts have in projects, they have everywhere here.
-        apply(plane, render("--set", "policies.requireCreatePods=true", kinds=RIGHTS | kinds))
-        apply(plane, render("--set", "web.rights=cluster", kinds=RIGHTS))
+        apply(kube, render(kinds=RIGHTS))
+        apply(kube, render("--set", "web.rights=cluster", kinds=RIGHTS))
         verbs = {"apiGroups": ["tidegate.dev"], "resources": ["*"], "verbs": ["*"]}
-        apply(plane, [_role(USER, [verbs]), _binding(USER, USER, "User", USER)])
+        apply(kube, [_role(USER, [verbs]), _binding(USER, USER, "User", USER)])
         for name, labels in (("ours", {"app.kubernetes.io/managed-by": "tidegate"}), ("theirs", {})):
-            apply(plane, [a_pod(name, labels)])
+            apply(kube, [a_pod(name, labels)])
         yield plane
 
 
@@ -79,19 +79,20 @@ class Attack:
     patch: Json | list[Json] | None = None
     words: str
 
-    def make(self, plane: ControlPlane) -> None:
-        """Raises ClusterError where it is refused."""
+    def make(self, kube: Kube) -> None:
+        """Raises HTTPError where it is refused."""
+        attacker = kube.within("project").acting_as(self.who)
         if self.manifest is not None:
-            plane.kubectl("create", "--dry-run=server", "--as", self.who, "-f", "-", stdin=json.dumps(self.manifest))
+            attacker.create(self.manifest, dry_run=True)
             return
-        patch = ("--type=json" if isinstance(self.patch, list) else "--type=strategic", "-p", json.dumps(self.patch))
-        plane.kubectl("patch", "pod", self.pod, "-n", "project", "--dry-run=server", "--as", self.who, *patch)
+        assert self.patch is not None
+        attacker.patch("pods", self.pod, self.patch, strategic=True, dry_run=True)
 
-    def is_refused(self, plane: ControlPlane) -> bool:
+    def is_refused(self, kube: Kube) -> bool:
         """Whether a policy refuses it, in these words."""
         try:
-            self.make(plane)
-        except ClusterError as error:
+            self.make(kube)
+        except HTTPError as error:
             return self.words in str(error)
         return False
 
@@ -304,25 +305,32 @@ ATTACKS = {
 
 
 @pytest.fixture(scope="module")
-def without() -> Iterator[ControlPlane]:
-    """The chart's rights alone."""
-    with plane_with(frozenset()) as made:
-        yield made
+def refused_before(plane: ControlPlane) -> dict[str, str]:
+    """The attacks that the rights alone refuse, each with the apiserver's words."""
+    kube = Kube(plane.kubeconfig())
+    found = {}
+    for name, attack in ATTACKS.items():
+        try:
+            attack.make(kube)
+        except HTTPError as error:
+            found[name] = str(error)
+    return found
 
 
 @pytest.fixture(scope="module")
-def held() -> Iterator[ControlPlane]:
+def held(plane: ControlPlane, refused_before: dict[str, str]) -> ControlPlane:
     """The chart's policies too, once each of them is in force."""
-    with plane_with(POLICIES) as made:
-        for name, attack in ATTACKS.items():
-            wait_until(partial(attack.is_refused, made), what=f"{name} to be refused")
-        yield made
+    kube = Kube(plane.kubeconfig())
+    apply(kube, render("--set", "policies.requireCreatePods=true", kinds=POLICIES))
+    for name, attack in ATTACKS.items():
+        wait_until(partial(attack.is_refused, kube), what=f"{name} to be refused")
+    return plane
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-def test_what_an_account_needs_not_is_refused(without: ControlPlane, held: ControlPlane, name: str) -> None:
-    ATTACKS[name].make(without)
-    assert ATTACKS[name].is_refused(held)
+def test_what_an_account_needs_not_is_refused(refused_before: dict[str, str], held: ControlPlane, name: str) -> None:
+    assert name not in refused_before, refused_before[name]
+    assert ATTACKS[name].is_refused(Kube(held.kubeconfig()))
 
 
 def test_the_web_app_makes_projects(held: ControlPlane) -> None:
@@ -347,13 +355,13 @@ def test_the_operator_runs_and_stops_runs(held: ControlPlane, tmp_path: Path) ->
     runs = OwnRuns(held, "worked-in")
     lease = {"lease_namespace": NAMESPACE, "lease_name": f"{RELEASE}-operator", "release_namespace": NAMESPACE}
     dispatch = dispatch_settings(free_port())
-    secret = {"metadata": {"name": dispatch["dispatch_secret"]}, "type": "Opaque"}
-    runs.api.request("POST", f"/api/v1/namespaces/{NAMESPACE}/secrets", body=secret)
+    metadata = {"name": dispatch["dispatch_secret"], "namespace": NAMESPACE}
+    runs.kube.create({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": "Opaque"})
     with OperatorProcess(held, actor=account("operator"), log=tmp_path / "log", **lease, **dispatch) as made:
         made.wait_leading()
         for replicas in (1, 2):
             spec = {"image": "runner", "replicas": replicas}
-            held.kubectl("apply", "-f", "-", stdin=json.dumps(runs.placed({**a_pool("warm"), "spec": spec})))
+            runs.kube.apply(runs.placed({**a_pool("warm"), "spec": spec}))
             wait_until(partial(_has_replicas, runs, replicas), what=f"a Deployment of {replicas}")
         runs.create(a_run("done").built)
         runs.wait("done", "Succeeded")
@@ -362,29 +370,26 @@ def test_the_operator_runs_and_stops_runs(held: ControlPlane, tmp_path: Path) ->
         runs.patch_spec("stopped", cancel=True)
         runs.wait("stopped", "Cancelled")
         for namespace in ("kube-system", NAMESPACE):
-            held.kubectl("create", "-f", "-", stdin=json.dumps(a_run("misplaced").namespace(namespace).built))
-            there = Runs(held, Cluster.connect(held.kubeconfig()), namespace=namespace)
+            there = Runs(runs.kube.within(namespace))
+            there.create(a_run("misplaced").namespace(namespace).built)
             status = there.wait("misplaced", "Failed", reason="InvalidTask")
             assert f"no run starts in namespace {namespace}" in status["message"]
             assert there.jobs("misplaced") == []
 
 
 def test_who_may_create_pods_makes_inline_tasks_and_anyone_runs_of_a_task(held: ControlPlane) -> None:
-    run = {**a_run("by-task").task_ref("any").namespace("project").built}
-    held.kubectl("create", "--as", USER, "-f", "-", stdin=json.dumps(run))
-    held.kubectl(
-        "patch", "tgr", "by-task", "-n", "project", "--as", USER, "--type=merge", "-p", '{"spec":{"cancel":true}}'
-    )
-    held.kubectl("create", "-f", "-", stdin=json.dumps(placed(a_schedule("kept"))))
-    held.kubectl(
-        "patch", "tgs", "kept", "-n", "project", "--as", USER, "--type=merge", "-p", '{"spec":{"suspend":true}}'
-    )
+    kube = Kube(held.kubeconfig(), namespace="project")
+    user = kube.acting_as(USER)
+    user.create(a_run("by-task").task_ref("any").namespace("project").built)
+    user.patch("taskruns.tidegate.dev", "by-task", {"spec": {"cancel": True}})
+    kube.create(placed(a_schedule("kept")))
+    user.patch("schedules.tidegate.dev", "kept", {"spec": {"suspend": True}})
     pods = {"apiGroups": [""], "resources": ["pods"], "verbs": ["create"]}
     apply(
-        held, [_role("pods", [pods]), _binding("pods", "pods", "User", "grace"), _binding("g", USER, "User", "grace")]
+        kube, [_role("pods", [pods]), _binding("pods", "pods", "User", "grace"), _binding("g", USER, "User", "grace")]
     )
     allowed = Attack(who="grace", manifest=a_run("r").namespace("project").built, words="")
-    wait_until(partial(_succeeds, allowed, held), what="who may create pods to make an inline task")
+    wait_until(partial(_succeeds, allowed, kube), what="who may create pods to make an inline task")
 
 
 def _has_replicas(runs: OwnRuns, count: int) -> bool:
@@ -392,9 +397,9 @@ def _has_replicas(runs: OwnRuns, count: int) -> bool:
     return [d["spec"]["replicas"] for d in found] == [count]
 
 
-def _succeeds(attack: Attack, plane: ControlPlane) -> bool:
+def _succeeds(attack: Attack, kube: Kube) -> bool:
     try:
-        attack.make(plane)
-    except ClusterError:
+        attack.make(kube)
+    except HTTPError:
         return False
     return True

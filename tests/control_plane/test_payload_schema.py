@@ -10,7 +10,6 @@ import pytest
 from support.builders import RunBuilder, a_run, a_task
 from support.operator import OperatorProcess, Runs
 from support.servers import wait_until
-from tidegate_cluster.control_plane import ControlPlane
 
 pytestmark = pytest.mark.usefixtures("operator")
 
@@ -63,24 +62,21 @@ def test_a_schema_that_cannot_be_used_is_the_tasks_fault(runs: Runs, slug: str, 
     assert runs.jobs(f"schema-{slug}") == []
 
 
-def test_the_task_is_checked_against_as_it_is_when_attempt_1_starts(plane: ControlPlane, runs: Runs) -> None:
-    plane.kubectl("create", "namespace", "held")
-    plane.kubectl("create", "quota", "none", "-n", "held", "--hard=count/jobs.batch=0")
-    wait_until(
-        lambda: "count/jobs" in plane.kubectl("get", "quota", "none", "-n", "held", "-o", "jsonpath={.status.hard}")
-    )
+def test_the_task_is_checked_against_as_it_is_when_attempt_1_starts(runs: Runs) -> None:
+    kube = runs.kube.create_namespace("held")
+    kube.create_quota("none", {"count/jobs.batch": 0})
     task = a_task("changing", payloadSchema={"type": "object"})
     task["metadata"]["namespace"] = "held"
     runs.create(task)
     runs.create(a_run("overtaken").namespace("held").task_ref("changing").payload(a=1).built)
 
     def state() -> str:
-        path = "jsonpath={.status.phase}/{.status.reason}"
-        return plane.kubectl("get", "tgr", "overtaken", "-n", "held", "-o", path)
+        status = kube.get("taskruns.tidegate.dev", "overtaken")["status"]
+        return f"{status['phase']}/{status.get('reason')}"
 
     wait_until(lambda: state() == "Pending/QuotaExceeded", what="the run to be held")
-    patch = json.dumps({"spec": {"payloadSchema": {"properties": {"a": {"type": "string"}}}}})
-    plane.kubectl("patch", "tasks.tidegate.dev", "changing", "-n", "held", "--type=merge", "-p", patch)
+    patch: Json = {"spec": {"payloadSchema": {"properties": {"a": {"type": "string"}}}}}
+    kube.patch("tasks.tidegate.dev", "changing", patch)
     wait_until(lambda: state() == "Failed/InvalidPayload", what="the new schema to be held against it")
 
 
@@ -101,14 +97,14 @@ def test_a_slow_schema_holds_up_no_other_run_and_a_killed_worker_none(runs: Runs
     assert len(workers(operator)) == 1
 
 
-def test_more_runs_than_may_be_checked_at_once_are_all_checked(plane: ControlPlane, runs: Runs) -> None:
+def test_more_runs_than_may_be_checked_at_once_are_all_checked(runs: Runs) -> None:
     runs.create(a_task("busy", payloadSchema=PICTURES))
     names = [f"burst-{number}" for number in range(60)]
     items = [
         a_run(name).task_ref("busy").payload(pictures=[number] if number % 2 else []).built
         for number, name in enumerate(names)
     ]
-    plane.kubectl("create", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
+    runs.kube.create_all(items)
     for number, name in enumerate(names):
         runs.wait(name, "Failed" if number % 2 else "Succeeded", seconds=40)
 
@@ -127,17 +123,15 @@ def test_more_runs_than_may_be_checked_at_once_are_all_checked(plane: ControlPla
     ],
 )
 def test_what_is_nested_as_deep_as_the_apiserver_takes_it_ends_only_its_run(
-    plane: ControlPlane, runs: Runs, operator: OperatorProcess, slug: str, run: RunBuilder, end: tuple[str, str | None]
+    runs: Runs, operator: OperatorProcess, slug: str, run: RunBuilder, end: tuple[str, str | None]
 ) -> None:
     text = json.dumps(run.built).replace('"DEEP"', '{"a":' * 9_900 + "1" + "}" * 9_900)
-    plane.kubectl("create", "--validate=false", "-f", "-", stdin=text)
+    runs.kube.create_text("taskruns.tidegate.dev", text)
 
     def state() -> tuple[str, str | None]:
-        # kubectl would print what this Python can't decode
-        path = "jsonpath={.status.phase}/{.status.reason}"
-        phase, _, reason = plane.kubectl("get", "tgr", f"deep-{slug}", "-o", path).partition("/")
-        return phase, reason or None
+        cells = runs.kube.cells("taskruns.tidegate.dev", f"deep-{slug}")
+        return cells["Phase"], cells["Reason"] or None
 
     wait_until(lambda: state() == end, what=f"{slug} to end")
-    plane.kubectl("delete", "tgr", f"deep-{slug}")
+    runs.kube.delete("taskruns.tidegate.dev", f"deep-{slug}")
     assert operator.exit_code is None

@@ -1,13 +1,11 @@
 """podTemplate and the resources after an OOM kill, as a real apiserver takes or refuses them."""
 
-import json
 from typing import Any
 
 import pytest
 from support.builders import a_run, a_task
 from support.operator import Runs
 from support.servers import wait_until
-from tidegate_cluster.control_plane import ControlPlane
 
 pytestmark = pytest.mark.usefixtures("operator")
 
@@ -19,7 +17,7 @@ def task_of(job: Json) -> Json:
     return found
 
 
-def end(plane: ControlPlane, runs: Runs, run: str, number: int, *how: str) -> None:
+def end(runs: Runs, run: str, number: int, **how: str) -> None:
     """Have the running pod of an attempt end."""
 
     def running() -> bool:
@@ -27,7 +25,8 @@ def end(plane: ControlPlane, runs: Runs, run: str, number: int, *how: str) -> No
 
     selector = f"tidegate.dev/run={run},tidegate.dev/attempt={number}"
     wait_until(running, what=f"attempt {number} of {run} to run")
-    plane.kubectl("annotate", "pod", "-l", selector, *(f"fake.tidegate.dev/{part}" for part in how))
+    annotations = {f"fake.tidegate.dev/{part.replace('_', '-')}": value for part, value in how.items()}
+    runs.kube.annotate_all("pods", selector, annotations)
 
 
 def test_the_template_and_tidegates_pod_become_one(runs: Runs) -> None:
@@ -123,26 +122,26 @@ def test_a_mount_among_tidegates_files_fails_with_its_path(runs: Runs) -> None:
     assert runs.jobs("bad-mount") == []
 
 
-def test_an_oom_kill_that_the_status_has_forgotten_still_counts(plane: ControlPlane, runs: Runs) -> None:
+def test_an_oom_kill_that_the_status_has_forgotten_still_counts(runs: Runs) -> None:
     retry = {
         "maxAttempts": 3,
         "initialDelaySeconds": 0,
         "outOfMemory": {"resources": {"limits": {"memory": "2Gi"}}},
     }
     runs.create(a_run("forgetful").pod(hold="1").task(retry=retry).built)
-    end(plane, runs, "forgetful", 1, "reason=OOMKilled", "exit-code=137")
+    end(runs, "forgetful", 1, reason="OOMKilled", exit_code="137")
     wait_until(lambda: len(runs.jobs("forgetful")) == 2, what="the second attempt")
     # As when a hundred attempts have come since.
-    forget = json.dumps([{"op": "remove", "path": "/status/attempts/0"}])
-    plane.kubectl("patch", "tgr", "forgetful", "--subresource=status", "--type=json", "-p", forget)
-    end(plane, runs, "forgetful", 2, "exit-code=1")
-    end(plane, runs, "forgetful", 3, "exit-code=0")
+    forget = [{"op": "remove", "path": "/status/attempts/0"}]
+    runs.kube.patch("taskruns.tidegate.dev", "forgetful", forget, subresource="status")
+    end(runs, "forgetful", 2, exit_code="1")
+    end(runs, "forgetful", 3, exit_code="0")
     status = runs.wait("forgetful", "Succeeded")
     assert [a.get("reason") for a in status["attempts"]] == ["Error", None]
     assert [task_of(job).get("resources") for job in runs.jobs("forgetful")][1:] == [{"limits": {"memory": "2Gi"}}] * 2
 
 
-def test_attempts_after_an_oom_kill_get_its_resources(plane: ControlPlane, runs: Runs) -> None:
+def test_attempts_after_an_oom_kill_get_its_resources(runs: Runs) -> None:
     retry = {
         "maxAttempts": 3,
         "initialDelaySeconds": 0,
@@ -156,9 +155,9 @@ def test_attempts_after_an_oom_kill_get_its_resources(plane: ControlPlane, runs:
         .retry(outOfMemory={"resources": {"limits": {"memory": "4Gi"}}})
         .built
     )
-    end(plane, runs, "hungry", 1, "exit-code=1")
-    end(plane, runs, "hungry", 2, "reason=OOMKilled", "exit-code=137")
-    end(plane, runs, "hungry", 3, "exit-code=0")
+    end(runs, "hungry", 1, exit_code="1")
+    end(runs, "hungry", 2, reason="OOMKilled", exit_code="137")
+    end(runs, "hungry", 3, exit_code="0")
     status = runs.wait("hungry", "Succeeded")
     assert [a.get("reason") for a in status["attempts"]] == ["Error", "OOMKilled", None]
     first, second, third = runs.jobs("hungry")

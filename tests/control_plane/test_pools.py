@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 from support.builders import a_pool, a_queue, a_run
+from support.kube import HTTPError
 from support.operator import OperatorProcess, OwnRuns
 from support.pools import Node, PoolProcess, node_of, pooled_operator, with_secret
 from support.servers import free_port, wait_until
 from tidegate_cluster.control_plane import ControlPlane
-from tidegate_cluster.errors import ClusterError
 
 TASKS = """
 import json, os, pathlib, signal, sys, time
@@ -250,7 +250,7 @@ def test_a_pool_without_workers_says_why(node: Node, pooled: OwnRuns) -> None:
 def test_the_apiserver_refuses_what_a_pool_has_already(pooled: OwnRuns, task: dict[str, Any], word: str) -> None:
     run = a_run("refused").warm("tasks:double").built
     run["spec"]["task"] = {k: v for k, v in {**run["spec"]["task"], **task}.items() if v is not None}
-    with pytest.raises(ClusterError, match=word):
+    with pytest.raises(HTTPError, match=word):
         pooled.create(run)
 
 
@@ -276,8 +276,7 @@ def test_a_run_that_is_deleted_is_stopped_and_holds_its_slot_until_then(node: No
     pooled.create(a_run("deleted").warm("tasks:sleep").payload(seconds=600).built)
     pooled.wait("deleted", "Running")
     wait_until(lambda: pool_status(pooled)["busy"] == 1, what="a busy slot")
-    path = "/apis/tidegate.dev/v1alpha1/namespaces/pooled/taskruns/deleted"
-    pooled.api.request("DELETE", path)
+    pooled.kube.delete("taskruns.tidegate.dev", "deleted", wait=False)
     wait_until(lambda: pool_status(pooled)["busy"] == 0, what="an idle pool")
     assert '"run": "deleted"' in worker_of(node).output.rsplit('"end": true', 1)[0].rsplit("\n", 1)[-1]
 
@@ -370,8 +369,7 @@ def test_a_hand_over_that_the_worker_never_had_is_made_again(
         "attempts": [{**entry, "handover": f"{instance}-abc"}],
         "resolvedTask": {"pool": "warm", "entrypoint": "tasks:double"},
     }
-    path = "/apis/tidegate.dev/v1alpha1/namespaces/pooled/taskruns/never/status"
-    pooled.api.request("PATCH", path, body={"status": status}, content_type="application/merge-patch+json")
+    pooled.kube.patch("taskruns.tidegate.dev", "never", {"status": status}, subresource="status")
     pooled.patch_spec("never", suspend=False)
     leader.start().wait_leading()
     status = pooled.wait("never", "Succeeded")
@@ -433,7 +431,7 @@ def test_a_pool_is_scaled_as_a_deployment_is(plane: ControlPlane, node: Node, po
 def test_a_pool_that_is_deleted_takes_its_deployment_along(node: Node, pooled: OwnRuns) -> None:
     pooled.create(a_pool("short"))
     wait_until(lambda: len(pooled.listed("deployments", "tidegate.dev/pool=short")) == 1, what="its Deployment")
-    pooled.api.request("DELETE", "/apis/tidegate.dev/v1alpha1/namespaces/pooled/workerpools/short")
+    pooled.kube.delete("workerpools.tidegate.dev", "short", wait=False)
     wait_until(lambda: pooled.listed("deployments", "tidegate.dev/pool=short") == [], what="no Deployment")
 
 
@@ -442,7 +440,7 @@ def test_a_deployment_that_someone_deletes_comes_again(node: Node, pooled: OwnRu
     wait_until(lambda: len(pooled.listed("deployments", "tidegate.dev/pool=stubborn")) == 1, what="its Deployment")
     (deployment,) = pooled.listed("deployments", "tidegate.dev/pool=stubborn")
     name, uid = deployment["metadata"]["name"], deployment["metadata"]["uid"]
-    pooled.api.request("DELETE", f"/apis/apps/v1/namespaces/pooled/deployments/{name}")
+    pooled.kube.delete("deployments", name, wait=False)
 
     def is_new() -> bool:
         found = pooled.listed("deployments", "tidegate.dev/pool=stubborn")

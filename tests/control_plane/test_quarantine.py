@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from support.builders import a_queue, a_run, a_schedule
 from support.faults import held
+from support.kube import Kube
 from support.operator import OperatorProcess, OwnRuns
 from support.servers import wait_until
 from tidegate_cluster.control_plane import ControlPlane
@@ -72,19 +73,19 @@ def test_a_run_that_breaks_ends_as_an_internal_error_and_others_go_on(
 
 
 def test_a_run_that_breaks_while_its_pod_lives_keeps_phase_and_slot_until_that_has_ended(
-    plane: ControlPlane, own: OwnRuns, broken: OperatorProcess
+    own: OwnRuns, broken: OperatorProcess
 ) -> None:
     own.create(a_queue("one", concurrencyLimit=1))
     own.create(held("breaks-late", queue="one").built)
     own.wait("breaks-late", "Running")
-    plane.kubectl("label", "-n", own.namespace, "tgr", "breaks-late", "break=now")
+    own.kube.label("taskruns.tidegate.dev", "breaks-late", {"break": "now"})
     wait_until(lambda: set_aside(broken, "taskruns") == 1, what="the run to be set aside")
     own.create(a_run("after-it").spec(queue="one").built)
     own.wait("after-it", "Pending", reason="ConcurrencyLimit")
     assert own.get("breaks-late")["status"]["phase"] == "Running"
     (job,) = own.jobs("breaks-late")
     selector = f"job-name={job['metadata']['name']}"
-    plane.kubectl("annotate", "pod", "-n", own.namespace, "-l", selector, "fake.tidegate.dev/exit-code=0")
+    own.kube.annotate_all("pods", selector, {"fake.tidegate.dev/exit-code": "0"})
     own.wait("breaks-late", "Failed", reason="InternalError")
     own.wait("after-it", "Succeeded")
 
@@ -113,11 +114,11 @@ def test_a_queue_that_cant_be_judged_holds_its_own_runs_only(own: OwnRuns, broke
     assert set_aside(broken, "queues") == 1
 
 
-def test_the_lease_says_how_many_objects_are_set_aside(plane: ControlPlane, broken: OperatorProcess) -> None:
-    path = "jsonpath={.metadata.annotations.tidegate\\.dev/set-aside-objects}"
-
-    def said() -> str:
-        return plane.kubectl("-n", "default", "get", "lease", "tidegate-operator", "-o", path)
+def test_the_lease_says_how_many_objects_are_set_aside(kube: Kube, broken: OperatorProcess) -> None:
+    def said() -> str | None:
+        annotations = kube.get("leases", "tidegate-operator")["metadata"].get("annotations", {})
+        found: str | None = annotations.get("tidegate.dev/set-aside-objects")
+        return found
 
     wait_until(
         lambda: said() == str(int(set_aside(broken, "queues") + set_aside(broken, "schedules"))), what="the count"

@@ -1,6 +1,5 @@
 """What must hold when processes die, watches break and the apiserver goes away."""
 
-import json
 import os
 import signal
 from collections.abc import Iterator
@@ -9,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from support.builders import a_run
+from support.kube import Kube
 from support.operator import OperatorProcess, OwnRuns, Runs, install_crds, wait_served
 from support.servers import wait_until
 from tidegate_cluster.control_plane import ControlPlane
-from tidegate_web.cluster.client import Cluster
 
 ACTORS = ("admin", "operator", "second")
 QUICK_LEASE = {"lease_duration_seconds": "3", "lease_renew_deadline_seconds": "2", "lease_retry_seconds": "0.3"}
@@ -29,7 +28,7 @@ def plane() -> Iterator[ControlPlane]:
 @pytest.fixture(scope="module")
 def runs(plane: ControlPlane) -> Runs:
     """Its runs."""
-    return Runs(plane, Cluster.connect(plane.kubeconfig()))
+    return Runs(Kube(plane.kubeconfig()))
 
 
 @contextmanager
@@ -42,11 +41,11 @@ def running_operator(
         yield made
 
 
-def end_pod(plane: ControlPlane, runs: Runs, name: str) -> str:
+def end_pod(runs: Runs, name: str) -> str:
     """Have the held pod of a run succeed; its Job's name."""
     (job,) = runs.jobs(name)
     made: str = job["metadata"]["name"]
-    plane.kubectl("annotate", "pod", "-l", f"job-name={made}", "fake.tidegate.dev/exit-code=0")
+    runs.kube.annotate_all("pods", f"job-name={made}", {"fake.tidegate.dev/exit-code": "0"})
     return made
 
 
@@ -64,7 +63,7 @@ def test_an_operator_killed_in_the_middle_changes_only_the_time_it_takes(
     with running_operator(plane, tmp_path) as operator:
         operator.wait_leading()
         manifests = [a_run(f"survivor-{i:02}").pod(duration="1s").built for i in range(30)]
-        plane.kubectl("create", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests}))
+        runs.kube.create_all(manifests)
         wait_until(lambda: len(runs.listed("jobs")) > 5, what="the first Jobs")
         operator.kill()
         operator.start()
@@ -80,7 +79,7 @@ def test_the_end_of_a_pod_without_a_watch_is_found(plane: ControlPlane, runs: Ru
         runs.create(a_run("unwatched").pod(hold="1").built)
         runs.wait("unwatched", "Running")
         operator.kill()
-        plane.kubectl("wait", "--for=condition=Complete", f"job/{end_pod(plane, runs, 'unwatched')}", "--timeout=20s")
+        runs.kube.wait_condition("jobs", end_pod(runs, "unwatched"), "Complete", seconds=20)
         operator.start()
         runs.wait("unwatched", "Succeeded")
 
@@ -93,7 +92,7 @@ def test_a_job_that_vanished_without_a_watch_is_a_failed_attempt(
         runs.create(a_run("vanished").pod(hold="1").task(retry={"maxAttempts": 1}).built)
         runs.wait("vanished", "Running")
         operator.kill()
-        plane.kubectl("delete", "job", runs.jobs("vanished")[0]["metadata"]["name"])
+        runs.kube.delete("jobs", runs.jobs("vanished")[0]["metadata"]["name"])
         operator.start()
         status = runs.wait("vanished", "Failed", reason="PodDeleted")
         assert len(status["attempts"]) == 1
@@ -111,8 +110,7 @@ def test_versions_that_are_compacted_away_cause_a_new_list(plane: ControlPlane, 
             plane.stop_apiserver(hard=True)
             plane.start_apiserver()
             wait_served(plane)
-            job = end_pod(plane, runs, "compacted")
-            plane.kubectl("wait", "--for=condition=Complete", f"job/{job}", "--timeout=20s")
+            runs.kube.wait_condition("jobs", end_pod(runs, "compacted"), "Complete", seconds=20)
             plane.compact()
         finally:
             os.kill(operator.pid, signal.SIGCONT)
@@ -133,9 +131,7 @@ def test_a_second_replica_stands_by_and_takes_over(plane: ControlPlane, runs: Ru
             second.wait_leading()
             runs.patch_spec("handed-over", cancel=True)
             runs.wait("handed-over", "Cancelled", seconds=30)
-            assert "second" in plane.kubectl(
-                "get", "lease", "tidegate-operator", "-o", "jsonpath={.spec.holderIdentity}"
-            )
+            assert "second" in runs.kube.get("leases", "tidegate-operator")["spec"]["holderIdentity"]
 
 
 def test_with_the_usual_lease_a_standby_leads_within_twenty_seconds_of_the_leaders_death(
@@ -192,7 +188,7 @@ def test_work_goes_on_after_the_apiserver_was_away(plane: ControlPlane, runs: Ru
         wait_served(plane)
         runs.create(a_run("after").built)
         wait_until(lambda: runs.jobs("after") != [], seconds=5, what="the next run to start")
-        end_pod(plane, runs, "before")
+        end_pod(runs, "before")
         for name in ("before", "after"):
             runs.wait(name, "Succeeded", seconds=60)  # the fake node waits longer than we before it tries again
         assert (operator.pid, operator.exit_code) == (pid, None)
@@ -250,9 +246,7 @@ def test_a_leader_whose_loop_stands_still_loses_the_lease_that_its_thread_would_
             first.kill()
 
 
-def test_the_limits_of_a_namespace_and_of_the_cluster_are_each_its_own(
-    plane: ControlPlane, runs: Runs, tmp_path: Path
-) -> None:
+def test_the_limits_of_a_namespace_and_of_the_cluster_are_each_its_own(plane: ControlPlane, tmp_path: Path) -> None:
     spaces = [OwnRuns(plane, f"limited-{letter}") for letter in "ab"]
     with running_operator(plane, tmp_path, namespace_limit="1", cluster_limit="2") as operator:
         operator.wait_leading()

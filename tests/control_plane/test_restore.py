@@ -3,16 +3,16 @@
 from pathlib import Path
 
 from support.builders import a_run
+from support.kube import Kube
 from support.operator import OperatorProcess, Runs, install_crds
 from support.servers import wait_until
 from tidegate_cluster.control_plane import ControlPlane
-from tidegate_web.cluster.client import Cluster
 
 
 def test_an_operator_whose_cluster_has_stepped_back_restarts(tmp_path: Path) -> None:
     with ControlPlane(actors=("admin", "operator")) as plane:
         install_crds(plane)
-        runs = Runs(plane, Cluster.connect(plane.kubeconfig()))
+        runs = Runs(Kube(plane.kubeconfig()))
         with OperatorProcess(plane, log=tmp_path / "log", identity="operator", sweep_seconds="1") as operator:
             operator.wait_leading()
             runs.create(a_run("released").spec(suspend=True).built)

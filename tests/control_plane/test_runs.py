@@ -105,22 +105,22 @@ def test_some_exit_codes_are_final(runs: Runs, code: str, extra: dict[str, list[
     assert len(status["attempts"]) == 1
 
 
-def test_a_retry_uses_the_task_as_it_was_at_the_first_attempt(plane: ControlPlane, runs: Runs) -> None:
+def test_a_retry_uses_the_task_as_it_was_at_the_first_attempt(runs: Runs) -> None:
     runs.create(a_task("moving", image="first", retry={"maxAttempts": 2, "initialDelaySeconds": 2, "jitter": False}))
     runs.create(a_run("frozen").task_ref("moving").pod(exit_code="1").built)
     runs.wait("frozen", "Retrying")
-    plane.kubectl("patch", "tasks.tidegate.dev", "moving", "--type=merge", "-p", '{"spec": {"image": "second"}}')
+    runs.kube.patch("tasks.tidegate.dev", "moving", {"spec": {"image": "second"}})
     runs.wait("frozen", "Failed")
     images = [j["spec"]["template"]["spec"]["containers"][0]["image"] for j in runs.jobs("frozen")]
     assert images == ["first", "first"]
 
 
-def test_where_no_job_is_left_the_task_is_read_again(plane: ControlPlane, runs: Runs) -> None:
+def test_where_no_job_is_left_the_task_is_read_again(runs: Runs) -> None:
     runs.create(a_task("reread", image="first", retry={"maxAttempts": 2, "initialDelaySeconds": 3, "jitter": False}))
     runs.create(a_run("forgotten").task_ref("reread").pod(exit_code="1").built)
     runs.wait("forgotten", "Retrying")
-    plane.kubectl("patch", "tasks.tidegate.dev", "reread", "--type=merge", "-p", '{"spec": {"image": "second"}}')
-    plane.kubectl("delete", "job", runs.jobs("forgotten")[0]["metadata"]["name"])
+    runs.kube.patch("tasks.tidegate.dev", "reread", {"spec": {"image": "second"}})
+    runs.kube.delete("jobs", runs.jobs("forgotten")[0]["metadata"]["name"])
     runs.wait("forgotten", "Failed")
     images = [j["spec"]["template"]["spec"]["containers"][0]["image"] for j in runs.jobs("forgotten")]
     assert images == ["second"]
@@ -187,12 +187,12 @@ def test_an_image_name_that_cannot_be_fails_at_once(runs: Runs) -> None:
     assert len(status["attempts"]) == 1
 
 
-def test_a_job_deleted_by_hand_is_an_attempt_that_failed(plane: ControlPlane, runs: Runs) -> None:
+def test_a_job_deleted_by_hand_is_an_attempt_that_failed(runs: Runs) -> None:
     retry = {"maxAttempts": 2, "initialDelaySeconds": 0}
     runs.create(a_run("tampered").pod(hold="1").task(retry=retry).built)
     runs.wait("tampered", "Running")
     (job,) = runs.jobs("tampered")
-    plane.kubectl("delete", "job", job["metadata"]["name"], "--wait=false")
+    runs.kube.delete("jobs", job["metadata"]["name"], wait=False)
     wait_until(
         lambda: [a.get("outcome") for a in runs.get("tampered")["status"]["attempts"]][:1] == ["Failed"], what="the end"
     )
@@ -215,41 +215,39 @@ def test_what_the_apiserver_refuses_in_a_job_fails_with_its_words(runs: Runs) ->
     assert "must be less than or equal to cpu limit" in status["message"]
 
 
-def test_a_job_of_another_that_is_in_the_way_is_a_permanent_error(
-    plane: ControlPlane, runs: Runs, operator: OperatorProcess
-) -> None:
+def test_a_job_of_another_that_is_in_the_way_is_a_permanent_error(runs: Runs, operator: OperatorProcess) -> None:
     # Its name can't be known before the run is: a Task that is missing holds the run meanwhile.
     made = runs.create(a_run("squatted").task_ref("later").built)
     from tidegate_api.job_names import job_name
 
     name = job_name(run="squatted", run_uid=made["metadata"]["uid"], number=1)
-    plane.kubectl("create", "job", name, "--image=busybox")
+    pod = {"restartPolicy": "Never", "containers": [{"name": "task", "image": "busybox"}]}
+    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": {"template": {"spec": pod}}}
+    runs.kube.create(job)
     runs.create(a_task("later"))
     status = runs.wait("squatted", "Failed", reason="Error")
     assert name in status["message"]
 
 
-def test_a_quota_on_jobs_holds_a_run_until_there_is_room(plane: ControlPlane, runs: Runs) -> None:
-    plane.kubectl("create", "namespace", "tight")
-    plane.kubectl("create", "quota", "none", "-n", "tight", "--hard=count/jobs.batch=0")
-    wait_until(
-        lambda: "count/jobs" in plane.kubectl("get", "quota", "none", "-n", "tight", "-o", "jsonpath={.status.hard}")
-    )
+def test_a_quota_on_jobs_holds_a_run_until_there_is_room(runs: Runs) -> None:
+    kube = runs.kube.create_namespace("tight")
+    kube.create_quota("none", {"count/jobs.batch": 0})
     manifest = a_run("squeezed").built
     manifest["metadata"]["namespace"] = "tight"
     runs.create(manifest)
 
     def phase() -> str:
-        return plane.kubectl("get", "tgr", "squeezed", "-n", "tight", "-o", "jsonpath={.status.phase}/{.status.reason}")
+        status = kube.get("taskruns.tidegate.dev", "squeezed")["status"]
+        return f"{status['phase']}/{status.get('reason', '')}"
 
     wait_until(lambda: phase() == "Pending/QuotaExceeded", what="the run to be held")
-    plane.kubectl("delete", "quota", "none", "-n", "tight")
+    kube.delete("resourcequotas", "none")
     wait_until(lambda: phase() == "Succeeded/", what="the run to go on")
 
 
-def test_a_finished_run_is_deleted_after_its_ttl(plane: ControlPlane, runs: Runs) -> None:
+def test_a_finished_run_is_deleted_after_its_ttl(runs: Runs) -> None:
     runs.create(a_run("short-lived").spec(ttlSecondsAfterFinished=0).built)
-    wait_until(lambda: not plane.kubectl("get", "tgr", "short-lived", "--ignore-not-found"), what="the run to go")
+    wait_until(lambda: runs.kube.find("taskruns.tidegate.dev", "short-lived") is None, what="the run to go")
 
 
 def test_a_failure_makes_a_warning_event_and_success_makes_none(runs: Runs) -> None:

@@ -1,6 +1,5 @@
 """Operators that die make one run a tick, no less and no more."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,11 +7,11 @@ from pathlib import Path
 
 import pytest
 from support.builders import a_run, a_schedule
+from support.kube import HTTPError, Kube
 from support.operator import OperatorProcess, Runs
 from support.schedules import KIND, Schedules, created, creations, some_minutes_ago
 from support.servers import wait_until
 from tidegate_cluster.control_plane import ControlPlane
-from tidegate_cluster.errors import ClusterError
 
 QUICK_LEASE = {"lease_duration_seconds": "3", "lease_renew_deadline_seconds": "2", "lease_retry_seconds": "0.3"}
 
@@ -103,20 +102,20 @@ def speechless(plane: ControlPlane, schedule: str) -> Iterator[None]:
         {"apiVersion": api, "kind": kind, "metadata": meta, "spec": policy},
         {"apiVersion": api, "kind": f"{kind}Binding", "metadata": meta, "spec": binding},
     ]
-    manifest = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+    admin, operator = Kube(plane.kubeconfig()), Kube(plane.kubeconfig("operator"))
 
     def may_write() -> bool:
-        patch = ("--type=merge", "--dry-run=server", "-p", json.dumps({"status": {"active": []}}))
         try:
-            plane.kubectl("patch", KIND, schedule, "--subresource=status", *patch, actor="operator")
-        except ClusterError:
+            operator.patch(KIND, schedule, {"status": {"active": []}}, subresource="status", dry_run=True)
+        except HTTPError:
             return False
         return True
 
-    plane.kubectl("create", "-f", "-", stdin=manifest)
+    admin.create_all(items)
     try:
         wait_until(lambda: not may_write(), what="the policy to hold")
         yield
     finally:
-        plane.kubectl("delete", "-f", "-", stdin=manifest)
+        for item in items:
+            admin.delete_one(item)
         wait_until(may_write, what="the policy to go")

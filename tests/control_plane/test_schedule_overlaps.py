@@ -5,7 +5,6 @@ from support.builders import a_run, a_schedule
 from support.operator import Runs
 from support.schedules import LABEL, Schedules, last_minute, some_minutes_ago
 from tidegate_api.times import format_second, parse_time
-from tidegate_cluster.control_plane import ControlPlane
 
 pytestmark = pytest.mark.usefixtures("operator")
 
@@ -26,7 +25,7 @@ def test_a_tick_that_forbid_holds_past_its_deadline_is_reported_once(runs: Runs,
     runs.wait("held-mabc", "Cancelled")
 
 
-def test_forbid_waits_for_the_run_that_goes_on(plane: ControlPlane, runs: Runs, schedules: Schedules) -> None:
+def test_forbid_waits_for_the_run_that_goes_on(runs: Runs, schedules: Schedules) -> None:
     cron, minutes = some_minutes_ago(9, 6, 3)
     by_hand = a_run("forbid-mabc").pod(hold="1").built
     by_hand["metadata"]["labels"][LABEL] = "forbid"

@@ -24,7 +24,7 @@ def test_a_new_schedule_waits_for_its_first_tick(runs: Runs, schedules: Schedule
 
 
 @pytest.mark.quick
-def test_every_tick_that_was_missed_makes_its_run(plane: ControlPlane, runs: Runs, schedules: Schedules) -> None:
+def test_every_tick_that_was_missed_makes_its_run(runs: Runs, schedules: Schedules) -> None:
     cron, minutes = some_minutes_ago(9, 6, 3)
     template = a_run("x").labels({"team": "blue"}).payload(a=None)
     schedule = a_schedule("missed", run=template, cron=cron, catchUp="All")
@@ -43,7 +43,7 @@ def test_every_tick_that_was_missed_makes_its_run(plane: ControlPlane, runs: Run
         assert run["spec"]["payload"] == {"a": None}
         runs.wait(run["metadata"]["name"], "Succeeded")
     schedules.wait("missed", lambda s: "active" not in s, what="end of all runs")
-    plane.kubectl("delete", KIND, "missed")
+    runs.kube.delete(KIND, "missed")
     assert sorted(schedules.runs_of("missed")) == [f"missed-{m}" for m in minutes]
 
 

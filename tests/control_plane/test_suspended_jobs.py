@@ -1,6 +1,5 @@
 """Jobs that another controller suspends, as Kueue does: their runs wait, and neither time out nor start twice."""
 
-import json
 import time
 from collections.abc import Iterator
 
@@ -21,7 +20,7 @@ def own(plane: ControlPlane, operator: OperatorProcess) -> OwnRuns:
 
 
 @pytest.fixture
-def kueue(plane: ControlPlane, own: OwnRuns) -> Iterator[None]:
+def kueue(own: OwnRuns) -> Iterator[None]:
     """Another controller's policy: Jobs with the label are suspended as they are made."""
     name = "kueue.example.com"
     rule = {"apiGroups": ["batch"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["jobs"]}
@@ -42,8 +41,7 @@ def kueue(plane: ControlPlane, own: OwnRuns) -> Iterator[None]:
             }
         ],
     }
-    served = plane.kubectl("api-resources", "--api-group=admissionregistration.k8s.io", "-o", "name")
-    assert "mutatingadmissionpolicies" in served
+    assert "mutatingadmissionpolicies" in own.kube.raw("/apis/admissionregistration.k8s.io/v1")
     group = {"apiVersion": "admissionregistration.k8s.io/v1"}
     policy = {**group, "kind": "MutatingAdmissionPolicy", "metadata": {"name": name}, "spec": spec}
     binding = {
@@ -53,7 +51,7 @@ def kueue(plane: ControlPlane, own: OwnRuns) -> Iterator[None]:
         "spec": {"policyName": name},
     }
     for body in (policy, binding):
-        plane.kubectl("create", "-f", "-", stdin=json.dumps(body))
+        own.kube.create(body)
     probe = {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -62,23 +60,22 @@ def kueue(plane: ControlPlane, own: OwnRuns) -> Iterator[None]:
     }
 
     def is_in_force() -> bool:
-        made = plane.kubectl("create", "--dry-run=server", "-o", "json", "-f", "-", stdin=json.dumps(probe))
-        return json.loads(made)["spec"].get("suspend") is True
+        return own.kube.create(probe, dry_run=True)["spec"].get("suspend") is True
 
     wait_until(is_in_force, what="the policy to be in force")
     yield
-    plane.kubectl("delete", "mutatingadmissionpolicy,mutatingadmissionpolicybinding", name)
+    for body in (policy, binding):
+        own.kube.delete_one(body)
 
 
-def resume(plane: ControlPlane, own: OwnRuns, name: str, *, suspend: bool) -> None:
+def resume(own: OwnRuns, name: str, *, suspend: bool) -> None:
     job = own.jobs(name)[-1]["metadata"]["name"]
-    patch = json.dumps({"spec": {"suspend": suspend}})
-    plane.kubectl("-n", own.namespace, "patch", "job", job, "--type=merge", "-p", patch)
+    own.kube.patch("jobs", job, {"spec": {"suspend": suspend}})
 
 
 @pytest.mark.usefixtures("kueue")
 def test_a_job_that_another_controller_suspends_neither_runs_into_its_start_timeout_nor_is_made_twice(
-    plane: ControlPlane, own: OwnRuns
+    own: OwnRuns,
 ) -> None:
     body = held("suspended-job").labels({"example.com/kueue": "", "fake.tidegate.dev/hold": "1"})
     own.create(body.task(startTimeoutSeconds=START_TIMEOUT).built)
@@ -87,12 +84,12 @@ def test_a_job_that_another_controller_suspends_neither_runs_into_its_start_time
     created = own.jobs("suspended-job")[-1]["metadata"]["creationTimestamp"]
     wait_until(lambda: _age(created) > START_TIMEOUT + 2, what="more than the start timeout")
     assert own.get("suspended-job")["status"]["phase"] == "Starting"
-    resume(plane, own, "suspended-job", suspend=False)
+    resume(own, "suspended-job", suspend=False)
     own.wait("suspended-job", "Running")
     # Preempted: its pod is deleted, and comes again with the same Job.
-    resume(plane, own, "suspended-job", suspend=True)
+    resume(own, "suspended-job", suspend=True)
     own.wait("suspended-job", "Starting", reason="Scheduling")
-    resume(plane, own, "suspended-job", suspend=False)
+    resume(own, "suspended-job", suspend=False)
     status = own.wait("suspended-job", "Running")
     assert [a["number"] for a in status["attempts"]] == [1]
     assert len(own.jobs("suspended-job")) == 1

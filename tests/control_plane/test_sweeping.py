@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 from support.builders import a_run, a_task
+from support.kube import Kube
 from support.operator import OperatorProcess, Runs
 from support.servers import wait_until
 from tidegate_cluster.control_plane import ControlPlane
-from tidegate_web.cluster.client import Cluster
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -33,35 +33,32 @@ def test_sweeps_go_on_beside_events_without_correcting_anything(runs: Runs, oper
     assert [operator.metric(f'tidegate_sweep_corrections_total{{kind="{kind}"}}') for kind in kinds] == [0.0] * 5
 
 
-def test_a_label_taken_off_a_running_pod_does_not_start_a_second_one(plane: ControlPlane, runs: Runs) -> None:
+def test_a_label_taken_off_a_running_pod_does_not_start_a_second_one(runs: Runs) -> None:
     runs.create(a_run("unlabelled").pod(hold="1").built)
     runs.wait("unlabelled", "Running")
     (pod,) = runs.listed("pods", "tidegate.dev/run=unlabelled")
     name = pod["metadata"]["name"]
-    plane.kubectl("label", "pod", name, "app.kubernetes.io/managed-by-")
+    runs.kube.label("pods", name, {"app.kubernetes.io/managed-by": None})
     runs.patch_spec("unlabelled", cancel=True)
     runs.wait("unlabelled", "Cancelled", seconds=30)
     assert len(runs.jobs("unlabelled")) == 1
 
 
 def test_beside_a_web_part_of_projects_finished_runs_elsewhere_are_deleted(
-    plane: ControlPlane, operator: OperatorProcess, tmp_path: Path
+    plane: ControlPlane, kube: Kube, operator: OperatorProcess, tmp_path: Path
 ) -> None:
     """In a project the mirror deletes, once it has stored; elsewhere the operator does."""
     operator.stop()
-    admin = Cluster.connect(plane.kubeconfig())
-    for name in ("a-project", "elsewhere"):
-        plane.kubectl("create", "namespace", name)
-    plane.kubectl("label", "namespace", "a-project", "tidegate.dev/project=true")
+    project = Runs(kube.create_namespace("a-project", {"tidegate.dev/project": "true"}))
+    other = Runs(kube.create_namespace("elsewhere"))
     settings = {"api_url": "http://web.example", "api_of_projects": "true", "sweep_seconds": "1"}
     with OperatorProcess(plane, log=tmp_path / "log", **settings) as beside:
         beside.wait_leading()
-        project, other = (Runs(plane, admin, namespace=name) for name in ("a-project", "elsewhere"))
         for runs in (project, other):
             runs.create(a_run("done").namespace(runs.namespace).spec(ttlSecondsAfterFinished=1).built)
         wait_until(lambda: not other.listed("taskruns.tidegate.dev"), what="the run elsewhere to go")
         assert project.wait("done", "Succeeded")
-        plane.kubectl("label", "namespace", "a-project", "tidegate.dev/project-")
+        kube.label("namespaces", "a-project", {"tidegate.dev/project": None})
         wait_until(
             lambda: not project.listed("taskruns.tidegate.dev"), what="that of what is no project any more to go"
         )

@@ -8,7 +8,6 @@ from support.builders import a_queue, a_run
 from support.operator import Runs
 from support.servers import wait_until
 from tidegate_api.times import format_time, parse_time
-from tidegate_cluster.control_plane import ControlPlane
 
 pytestmark = pytest.mark.usefixtures("operator")
 
@@ -58,7 +57,7 @@ def test_what_is_not_started_in_time_expires(runs: Runs) -> None:
 
 
 @pytest.mark.quick
-def test_dependents_start_when_all_have_succeeded_also_of_runs_not_there_yet(plane: ControlPlane, runs: Runs) -> None:
+def test_dependents_start_when_all_have_succeeded_also_of_runs_not_there_yet(runs: Runs) -> None:
     needs = [{"name": "up-1"}, {"name": "up-2"}]
     runs.create(a_run("down").spec(dependsOn=needs).built)
     status = runs.wait("down", "Pending", reason="WaitingForDependencies")
@@ -69,7 +68,7 @@ def test_dependents_start_when_all_have_succeeded_also_of_runs_not_there_yet(pla
     runs.wait("up-2", "Running")
     assert runs.jobs("down") == []
     name = runs.jobs("up-2")[0]["metadata"]["name"]
-    plane.kubectl("annotate", "pod", "-l", f"job-name={name}", "fake.tidegate.dev/exit-code=0")
+    runs.kube.annotate_all("pods", f"job-name={name}", {"fake.tidegate.dev/exit-code": "0"})
     status = runs.wait("down", "Succeeded")
     assert status["queuedAt"] == runs.get("up-2")["status"]["finishedAt"]
 
@@ -97,23 +96,23 @@ def test_every_run_of_a_cycle_fails_and_who_waits_for_it_is_skipped(runs: Runs) 
     runs.wait("ring-beside", "Skipped", reason="DependencyFailed")
 
 
-def test_a_finished_run_stays_while_a_live_one_depends_on_it(plane: ControlPlane, runs: Runs) -> None:
+def test_a_finished_run_stays_while_a_live_one_depends_on_it(runs: Runs) -> None:
     runs.create(a_run("needed").spec(ttlSecondsAfterFinished=0).pod(hold="1").built)
     runs.create(a_run("needs-it").spec(dependsOn=[{"name": "needed"}], suspend=True).built)
     runs.wait("needed", "Running")
     name = runs.jobs("needed")[0]["metadata"]["name"]
-    plane.kubectl("annotate", "pod", "-l", f"job-name={name}", "fake.tidegate.dev/exit-code=0")
+    runs.kube.annotate_all("pods", f"job-name={name}", {"fake.tidegate.dev/exit-code": "0"})
     runs.wait("needed", "Succeeded")
     runs.create(a_run("short-lived").spec(ttlSecondsAfterFinished=0).built)
-    wait_until(lambda: not there(plane, "short-lived"), what="the other to be deleted")
-    assert there(plane, "needed")
+    wait_until(lambda: not there(runs, "short-lived"), what="the other to be deleted")
+    assert there(runs, "needed")
     runs.patch_spec("needs-it", suspend=False)
     runs.wait("needs-it", "Succeeded")
-    wait_until(lambda: not there(plane, "needed"), what="it to be deleted too")
+    wait_until(lambda: not there(runs, "needed"), what="it to be deleted too")
 
 
-def there(plane: ControlPlane, name: str) -> bool:
-    return bool(plane.kubectl("get", "taskruns.tidegate.dev", name, "--ignore-not-found", "-o", "name").strip())
+def there(runs: Runs, name: str) -> bool:
+    return runs.kube.find("taskruns.tidegate.dev", name) is not None
 
 
 def test_the_deadline_of_the_whole_run_ends_a_running_attempt(runs: Runs) -> None:

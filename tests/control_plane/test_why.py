@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from support.builders import a_queue, a_run
+from support.kube import Kube
 from support.operator import OperatorProcess, Runs
 from support.servers import free_port, wait_until
 from tidegate_cluster.control_plane import ControlPlane
@@ -20,11 +21,11 @@ CALLER = f"system:serviceaccount:default:{ASKER}"
 class Port:
     """The leader's port, and tokens for it."""
 
-    def __init__(self, plane: ControlPlane, port: int) -> None:
-        self._plane, self._port = plane, port
+    def __init__(self, kube: Kube, port: int) -> None:
+        self._kube, self._port = kube, port
 
     def token(self, account: str = ASKER, *, audience: str = "tidegate-operator") -> str:
-        return self._plane.kubectl("create", "token", account, f"--audience={audience}").strip()
+        return self._kube.token(account, audience=audience)
 
     def ask(self, run: str, *, token: str | None) -> tuple[int, dict[str, Any]]:
         """(status, body) of the answer."""
@@ -38,20 +39,18 @@ class Port:
 
 
 @pytest.fixture(scope="module")
-def port(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Port]:
+def port(plane: ControlPlane, kube: Kube, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Port]:
     log: Path = tmp_path_factory.mktemp("why") / "log"
     number = free_port()
     for account in (ASKER, "somebody"):
-        plane.kubectl("create", "serviceaccount", account)
+        kube.create_account(account)
     settings = {"why_port": str(number), "why_callers": CALLER}
     with OperatorProcess(plane, log=log, **settings) as operator:
         operator.wait_leading()
-        yield Port(plane, number)
+        yield Port(kube, number)
 
 
-def test_a_waiting_run_is_reported_its_reason_and_its_place_and_nothing_is_written(
-    plane: ControlPlane, runs: Runs, port: Port
-) -> None:
+def test_a_waiting_run_is_reported_its_reason_and_its_place_and_nothing_is_written(runs: Runs, port: Port) -> None:
     runs.create(a_queue("asked", concurrencyLimit=0))
     for name, priority in (("asked-low", 0), ("asked-high", 5), ("asked-lowest", -5)):
         runs.create(a_run(name).spec(queue="asked", priority=priority).built)

@@ -16,7 +16,11 @@ def render(*options: str, kinds: frozenset[str] | None = None) -> list[Json]:
     """The manifests, or those of some kinds, in the order in which Helm has them."""
     helm = programs.require(settings=settings.from_environment()) / "helm"
     text = commands.run(helm, "template", RELEASE, CHART, "--namespace", NAMESPACE, *options)
-    return [made for made in yaml.safe_load_all(text) if made and (kinds is None or made["kind"] in kinds)]
+    return [
+        made
+        for made in yaml.load_all(text, Loader=yaml.CSafeLoader)
+        if made and (kinds is None or made["kind"] in kinds)
+    ]
 
 
 def account(part: str) -> str:

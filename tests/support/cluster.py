@@ -16,9 +16,9 @@ from tidegate_cluster.clusters import Clusters
 from tidegate_cluster.errors import ClusterError
 from tidegate_demo import install
 from tidegate_demo.kubectl import Kubectl
-from tidegate_web.cluster.client import Cluster
 
 from support.builders import RunBuilder
+from support.kube import Kube
 from support.operator import Runs
 from support.servers import free_port, wait_until
 
@@ -39,7 +39,7 @@ class ClusterRuns(Runs):
 
     def __init__(self, kubectl: Kubectl, namespace: str) -> None:
         self._kubectl = kubectl
-        super().__init__(self, Cluster.connect(Path(kubectl.environment["KUBECONFIG"])), namespace=namespace)
+        super().__init__(Kube(kubectl.kubeconfig, namespace=namespace))
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """What kubectl prints, in the namespace."""
@@ -61,7 +61,7 @@ class ClusterRuns(Runs):
 
     def log(self, pod: str) -> str:
         """What a pod has written."""
-        return self.kubectl("logs", pod)
+        return self.kube.log(pod)
 
     def written(self, run: str, text: str) -> None:
         """Wait until a pod of the run has written `text`."""
@@ -110,7 +110,7 @@ def installed_cluster() -> Iterator[Kubectl]:
     found = Clusters(settings=settings.from_environment())
     if kept := os.environ.get("TIDEGATE_TEST_CLUSTER"):
         kubectl = install.up(found, kept, project=PROJECT)
-        kubectl("-n", PROJECT, "delete", "taskruns.tidegate.dev", "--all")
+        Kube(kubectl.kubeconfig, namespace=PROJECT).delete_all("taskruns.tidegate.dev")
         yield kubectl
         return
     with _guard():

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from support import fork_server
 from support.environment import coverage_variables
 from support.servers import wait_until
 
@@ -72,14 +73,8 @@ class Command:
 
     def run(self, *arguments: str, stdin: str = "", **variables: str) -> Ended:
         """The same where a task may write one."""
-        done = subprocess.run(
-            [sys.executable, "-m", "tidegate_cli", *arguments],
-            env=self.environment | variables,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
+        done = fork_server.run_to_end(
+            fork_server.COMMAND, ["-m", "tidegate_cli", *arguments], env=self.environment | variables, stdin=stdin
         )
         return Ended(code=done.returncode, out=done.stdout, err=done.stderr)
 
@@ -104,10 +99,10 @@ class Command:
         """Start it, and leave it to itself."""
         out, err = self.home / "stdout", self.home / "stderr"
         with out.open("wb") as to, err.open("wb") as to_err:
-            process = subprocess.Popen(
-                [sys.executable, "-c", STARTED, *arguments],
+            process = fork_server.start(
+                fork_server.COMMAND,
+                ["-c", STARTED, *arguments],
                 env=self.environment | variables,
-                stdin=subprocess.DEVNULL,
                 stdout=to,
                 stderr=to_err,
             )
@@ -138,7 +133,7 @@ class Command:
 class Running:
     """A command that goes on."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", out: Path, err: Path) -> None:
+    def __init__(self, process: fork_server.Program, out: Path, err: Path) -> None:
         self._process, self._out, self._err = process, out, err
 
     def __enter__(self) -> "Running":

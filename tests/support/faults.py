@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from tidegate_cluster.control_plane import ControlPlane
-
 from support.builders import RunBuilder, a_run
 from support.operator import Runs
 from support.servers import wait_until
@@ -22,11 +20,11 @@ def job_of(runs: Runs, name: str) -> str:
     return made
 
 
-def end(plane: ControlPlane, runs: Runs, name: str, *, exit_code: int = 0) -> None:
+def end(runs: Runs, name: str, *, exit_code: int = 0) -> None:
     """Have the run's newest pod end."""
     job = job_of(runs, name)
     wait_until(lambda: bool(runs.listed("pods", f"job-name={job}")), what=f"the pod of {job}")
-    plane.kubectl("annotate", "pod", "-l", f"job-name={job}", f"fake.tidegate.dev/exit-code={exit_code}")
+    runs.kube.annotate_all("pods", f"job-name={job}", {"fake.tidegate.dev/exit-code": str(exit_code)})
 
 
 def started(runs: Runs, *names: str) -> list[str]:

@@ -1,15 +1,14 @@
 """Runs whose pods would reach their node, and namespaces that allow it or don't."""
 
+from collections.abc import Mapping
 from typing import Any
-
-from tidegate_cluster.control_plane import ControlPlane
 
 from support.builders import RunBuilder, a_run
 from support.operator import OwnRuns
 
 Json = dict[str, Any]
 ENFORCE = "pod-security.kubernetes.io/enforce"
-ALLOW = "tidegate.dev/allow-host-access=true"
+ALLOW = {"tidegate.dev/allow-host-access": "true"}
 ROOT: Json = {
     "spec": {
         "volumes": [{"name": "node", "hostPath": {"path": "/"}}],
@@ -35,8 +34,9 @@ def root(name: str) -> RunBuilder:
     return a_run(name).task(podTemplate=ROOT)
 
 
-def label(plane: ControlPlane, namespace: str, *labels: str) -> None:
-    plane.kubectl("label", "--overwrite", "namespace", namespace, *labels)
+def label(runs: OwnRuns, labels: Mapping[str, str | None]) -> None:
+    """Set labels of the runs' namespace."""
+    runs.kube.label("namespaces", runs.namespace, labels)
 
 
 def refused(runs: OwnRuns, name: str) -> str:

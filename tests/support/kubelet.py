@@ -16,7 +16,8 @@ from typing import Self
 from urllib.parse import parse_qs, urlsplit
 
 from tidegate_cluster.pki import Authority
-from tidegate_web.cluster.client import Cluster
+
+from support.kube import Kube
 
 BEGIN = datetime(2026, 11, 25, 12, tzinfo=UTC)
 """When the first line of each log was written; the next each a second later."""
@@ -87,9 +88,9 @@ class Log:
 class Kubelet:
     """A node of the cluster with an address on loopback."""
 
-    def __init__(self, cluster: Cluster, *, name: str, folder: Path) -> None:
+    def __init__(self, kube: Kube, *, name: str, folder: Path) -> None:
         self.name = name
-        self._cluster = cluster
+        self._kube = kube
         self._logs: dict[str, Log] = {}
         authority = Authority(directory=folder)
         authority.create()
@@ -127,16 +128,14 @@ class Kubelet:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        node = {"metadata": {"name": self.name}}
-        self._cluster.request("POST", "/api/v1/nodes", body=node)
+        self._kube.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": self.name}})
         status = {
             "status": {
                 "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
                 "daemonEndpoints": {"kubeletEndpoint": {"Port": self._server.server_port}},
             }
         }
-        patch = "application/strategic-merge-patch+json"
-        self._cluster.request("PATCH", f"/api/v1/nodes/{self.name}/status", body=status, content_type=patch)
+        self._kube.patch("nodes", self.name, status, subresource="status", strategic=True)
         return self
 
     def __exit__(
@@ -144,7 +143,7 @@ class Kubelet:
     ) -> None:
         for log in self._logs.values():
             log.write(b"", close=True)
-        self._cluster.request("DELETE", f"/api/v1/nodes/{self.name}")
+        self._kube.delete("nodes", self.name, wait=False)
         self._server.shutdown()
         self._server.server_close()
 

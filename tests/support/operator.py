@@ -5,19 +5,18 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import urllib.error
 import urllib.request
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+import yaml
 from tidegate_cluster.control_plane import ControlPlane
-from tidegate_cluster.errors import ClusterError
-from tidegate_web.cluster import errors
-from tidegate_web.cluster.client import MERGE_PATCH, Cluster
 
+from support import fork_server
+from support.kube import NO_ANSWER, Kube
 from support.servers import wait_until
 
 Json = dict[str, Any]
@@ -26,21 +25,30 @@ CRDS = Path(__file__).resolve().parents[2] / "crds"
 
 def install_crds(plane: ControlPlane) -> None:
     """Apply the CRDs and their admission policy, and wait until they are served."""
-    plane.kubectl("apply", *(a for f in sorted(CRDS.glob("*.yaml")) for a in ("-f", f)))
+    kube = Kube(plane.kubeconfig())
+    for manifest in crd_manifests():
+        kube.apply(manifest)
     wait_served(plane)
+
+
+@cache
+def crd_manifests() -> tuple[Json, ...]:
+    """What `crds/` has: read once a process, for it is long."""
+    texts = (file.read_text(encoding="utf-8") for file in sorted(CRDS.glob("*.yaml")))
+    return tuple(manifest for text in texts for manifest in yaml.load_all(text, Loader=yaml.CSafeLoader))
 
 
 def wait_served(plane: ControlPlane) -> None:
     """Until our kinds can be listed: established, or just started, an apiserver may still answer "initializing"."""
-    api = Cluster.connect(plane.kubeconfig())
+    kube = Kube(plane.kubeconfig())
     for kind in ("taskruns", "tasks", "queues", "schedules", "workerpools"):
-        wait_until(partial(_listable, api, kind), what=f"{kind} to be served")
+        wait_until(partial(_listable, kube, f"{kind}.tidegate.dev"), what=f"{kind} to be served")
 
 
-def _listable(api: Cluster, kind: str) -> bool:
+def _listable(kube: Kube, kind: str) -> bool:
     try:
-        api.request("GET", f"/apis/tidegate.dev/v1alpha1/{kind}")
-    except errors.ClusterError:
+        kube.listed(kind)
+    except NO_ANSWER:
         return False
     return True
 
@@ -52,24 +60,31 @@ class HasKubeconfig(Protocol):
         """An actor's kubeconfig."""
 
 
-LAUNCH = """
-import runpy, sys
-sys.modules |= {"kubernetes": None, "pykube": None}
+LAUNCH = f"""
+{fork_server.OPERATOR}
+import runpy
 runpy.run_module("tidegate_operator", run_name="__main__", alter_sys=True)
 """
-"""As it is installed: without the clients of our other parts, which kopf loads where it finds them."""
 
 
 class OperatorProcess:
     """One operator. `actor` is its user in the apiserver's audit log."""
 
     def __init__(
-        self, plane: HasKubeconfig, *, actor: str = "operator", log: Path, broken: str = "", **settings: str
+        self,
+        plane: HasKubeconfig,
+        *,
+        actor: str = "operator",
+        log: Path,
+        broken: str = "",
+        **settings: str,
     ) -> None:
         """`broken`: Python that is run before it, to break a part of it on purpose."""
+        self.forked = True
+        """It starts as a fork; a benchmark measures one that doesn't."""
         self._plane, self._actor, self._log, self._broken = plane, actor, log, broken
         self._settings = settings
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: fork_server.Program | None = None
 
     def __enter__(self) -> Self:
         return self.start().wait_ready()
@@ -105,8 +120,14 @@ class OperatorProcess:
         with self._log.open("ab") as file:
             file.write(b"--- start\n")
             file.flush()
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", self._broken + LAUNCH], env=environment, stderr=file, stdout=file
+            # What is to be broken has to be broken before others import it.
+            plain = self._broken or not self.forked
+            self._process = fork_server.start(
+                None if plain else fork_server.OPERATOR,
+                ["-c", self._broken + LAUNCH],
+                env=environment,
+                stdout=file,
+                stderr=file,
             )
         return self
 
@@ -168,58 +189,25 @@ class OperatorProcess:
             raise AssertionError(f"the operator did not stop within 20 s: {self.log}") from None
 
 
-class HasKubectl(Protocol):
-    """Anything with an apiserver behind it."""
-
-    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
-        """What kubectl prints."""
-
-
-KINDS = {
-    "TaskRun": "taskruns.tidegate.dev",
-    "Task": "tasks.tidegate.dev",
-    "Queue": "queues.tidegate.dev",
-    "Schedule": "schedules.tidegate.dev",
-    "WorkerPool": "workerpools.tidegate.dev",
-}
-PATHS = {
-    "taskruns.tidegate.dev": "/apis/tidegate.dev/v1alpha1",
-    "tasks.tidegate.dev": "/apis/tidegate.dev/v1alpha1",
-    "queues.tidegate.dev": "/apis/tidegate.dev/v1alpha1",
-    "schedules.tidegate.dev": "/apis/tidegate.dev/v1alpha1",
-    "workerpools.tidegate.dev": "/apis/tidegate.dev/v1alpha1",
-    "deployments": "/apis/apps/v1",
-    "jobs": "/apis/batch/v1",
-    "pods": "/api/v1",
-    "events": "/api/v1",
-}
-
-
 class Runs:
-    """TaskRuns of one namespace, by name. Without kubectl, where it can be: a process for each request takes a core."""
+    """TaskRuns of one namespace, by name."""
 
     patience = 60.0
 
-    def __init__(self, plane: HasKubectl, api: Cluster, *, namespace: str = "default") -> None:
-        self._plane, self.api, self.namespace = plane, api, namespace
+    def __init__(self, kube: Kube) -> None:
+        self.kube, self.namespace = kube, kube.namespace
 
     def create(self, manifest: Json) -> Json:
         """Create an object; the apiserver's answer."""
-        kind = KINDS.get(manifest["kind"])
-        if kind is None:
-            made: Json = json.loads(self._plane.kubectl("create", "-o", "json", "-f", "-", stdin=json.dumps(manifest)))
-            return made
-        path = self._path(kind, namespace=manifest["metadata"].get("namespace"))
-        return self._sent("POST", path, manifest, query={"fieldValidation": "Strict"})
+        return self.kube.create(manifest)
 
     def get(self, name: str, *, kind: str = "taskruns.tidegate.dev") -> Json:
         """An object."""
-        return self.api.request("GET", f"{self._path(kind)}/{name}")
+        return self.kube.get(kind, name)
 
     def listed(self, kind: str, selector: str = "") -> list[Json]:
         """Objects."""
-        found: list[Json] = self.api.request("GET", self._path(kind), query={"labelSelector": selector})["items"]
-        return found
+        return self.kube.listed(kind, selector)
 
     def jobs(self, run: str) -> list[Json]:
         """The Jobs of a run, by attempt."""
@@ -228,8 +216,7 @@ class Runs:
 
     def patch_spec(self, name: str, **fields: Any) -> None:
         """Change fields of a run's spec."""
-        path = f"{self._path('taskruns.tidegate.dev')}/{name}"
-        self._sent("PATCH", path, {"spec": fields}, content_type=MERGE_PATCH)
+        self.kube.patch("taskruns.tidegate.dev", name, {"spec": fields})
 
     def wait(self, name: str, *phases: str, reason: str | None = None, seconds: float | None = None) -> Json:
         """The run's status once it is in one of `phases` (and has `reason`)."""
@@ -248,23 +235,12 @@ class Runs:
             raise AssertionError(f"run {name} is not {wanted} after {seconds} s but {json.dumps(seen)}") from None
         return seen
 
-    def _sent(self, method: str, path: str, body: Json, **options: Any) -> Json:
-        """A write, which fails as kubectl's would."""
-        try:
-            return self.api.request(method, path, body=body, **options)
-        except errors.ClusterError as error:
-            raise ClusterError(error.message) from error
-
-    def _path(self, kind: str, *, namespace: str | None = None) -> str:
-        return f"{PATHS[kind]}/namespaces/{namespace or self.namespace}/{kind.partition('.')[0]}"
-
 
 class OwnRuns(Runs):
     """The same in a namespace of a test's own, which is made: objects go there whatever their manifests say."""
 
     def __init__(self, plane: ControlPlane, namespace: str) -> None:
-        super().__init__(plane, Cluster.connect(plane.kubeconfig()), namespace=namespace)
-        plane.kubectl("create", "namespace", namespace)
+        super().__init__(Kube(plane.kubeconfig()).create_namespace(namespace))
 
     def create(self, manifest: Json) -> Json:
         return super().create(self.placed(manifest))

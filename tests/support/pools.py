@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from tidegate_api.names import POOL_LABEL
-from tidegate_web.cluster import errors
-from tidegate_web.cluster.client import MERGE_PATCH
 
 from support.environment import coverage_variables
+from support.kube import HTTPError
 from support.operator import OperatorProcess, OwnRuns
 from support.runner import RUNNER
 from support.servers import free_port, wait_until
@@ -27,15 +26,19 @@ from support.worker import text_of
 __all__ = ["Node", "PoolProcess", "pooled_operator", "text_of", "with_secret"]
 
 Json = dict[str, Any]
-STRATEGIC = "application/strategic-merge-patch+json"
 SECRET = "tidegate-dispatch"
 
 
 def with_secret(runs: OwnRuns) -> None:
     """The Secret that the chart makes empty."""
-    body = {"metadata": {"name": SECRET}, "type": "Opaque"}
-    with suppress(errors.ClusterError):
-        runs.api.request("POST", "/api/v1/namespaces/default/secrets", body=body)
+    body = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": SECRET, "namespace": "default"},
+        "type": "Opaque",
+    }
+    with suppress(HTTPError):
+        runs.kube.create(body)
 
 
 def dispatch_settings(port: int) -> dict[str, str]:
@@ -147,9 +150,8 @@ class Node:
             status["containerID"] = f"fake://{running}{uid}"
         if ended is not None:
             status["lastState"] = {"terminated": ended}
-        path = f"/api/v1/namespaces/{self._runs.namespace}/pods/{pod['metadata']['name']}/status"
         body = {"status": {"containerStatuses": [status]}}
-        self._runs.api.request("PATCH", path, body=body, content_type=MERGE_PATCH)
+        self._runs.kube.patch("pods", pod["metadata"]["name"], body, subresource="status")
 
     def container_of(self, pod: Json) -> str:
         """The id of the container that runs in a pod."""
@@ -171,12 +173,9 @@ class Node:
             worker.process.wait(10)
 
     def _token(self, pod: Json) -> str:
-        path = f"/api/v1/namespaces/{self._runs.namespace}/serviceaccounts/default/token"
         ref = {"kind": "Pod", "apiVersion": "v1", "name": pod["metadata"]["name"], "uid": pod["metadata"]["uid"]}
         spec = {"audiences": ["tidegate"], "boundObjectRef": ref, "expirationSeconds": 3600}
-        made = self._runs.api.request(
-            "POST", path, body={"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
-        )
+        made = self._runs.kube.post("serviceaccounts", "default", "token", {"spec": spec})
         token: str = made["status"]["token"]
         return token
 

@@ -1,12 +1,12 @@
 """What each process of the web app may do in the cluster: the tests run with these rights and no others."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from tidegate_cluster.control_plane import ControlPlane
 
+from support.kube import Kube
 from support.operator import install_crds
 
 Json = dict[str, Any]
@@ -122,8 +122,9 @@ def grant_by_project(plane: ControlPlane) -> None:
 
 def _apply(plane: ControlPlane, items: list[Json]) -> None:
     namespace: Json = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": RELEASE}}
-    listed = {"apiVersion": "v1", "kind": "List", "items": [namespace, *items]}
-    plane.kubectl("apply", "-f", "-", stdin=json.dumps(listed))
+    kube = Kube(plane.kubeconfig())
+    for item in (namespace, *items):
+        kube.apply(item)
 
 
 def _role(name: str, where: Json, rules: list[Json]) -> Json:

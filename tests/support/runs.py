@@ -1,26 +1,14 @@
 """TaskRuns, and the Jobs and pods that an operator would make for them, on a real apiserver."""
 
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from tidegate_api.job_names import job_name
-from tidegate_api.names import TASK_LABEL, TASK_SPEC_ANNOTATION
+from tidegate_api.names import GROUP, TASK_LABEL, TASK_SPEC_ANNOTATION, VERSION
 from tidegate_cluster.control_plane import ControlPlane
-from tidegate_web.cluster.client import (
-    GROUP_VERSION,
-    MERGE_PATCH,
-    Cluster,
-    jobs_path,
-    pods_path,
-    pools_path,
-    queues_path,
-    runs_path,
-    schedules_path,
-    tasks_path,
-)
-from tidegate_web.cluster.errors import ClusterError
+
+from support.kube import Kube
 
 Json = dict[str, Any]
 
@@ -33,84 +21,64 @@ class RunMaker:
     """TaskRuns, and the Jobs and pods that an operator would make for them, on the real apiserver."""
 
     def __init__(self, plane: ControlPlane, project: str) -> None:
-        self._plane = plane
         self.project = project
-        self.admin = Cluster.connect(plane.kubeconfig())
+        self.kube = Kube(plane.kubeconfig(), namespace=project)
 
-    def make_project(self) -> None:
-        labels = {"tidegate.dev/project": "true"}
-        self.admin.request("POST", "/api/v1/namespaces", body={"metadata": {"name": self.project, "labels": labels}})
+    def make_project(self, annotations: Mapping[str, str] | None = None) -> None:
+        """Its namespace. Annotations: of ``tidegate.dev``."""
+        metadata = {
+            "name": self.project,
+            "labels": {"tidegate.dev/project": "true"},
+            "annotations": {f"tidegate.dev/{name}": value for name, value in (annotations or {}).items()},
+        }
+        self.kube.create({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
 
-    def kubectl(self, *arguments: str, body: object = None) -> str:
-        return self._plane.kubectl("-n", self.project, *arguments, stdin=None if body is None else json.dumps(body))
+    def label_namespace(self, labels: Mapping[str, str | None]) -> None:
+        self.kube.label("namespaces", self.project, labels)
 
     def create(self, name: str, *, labels: Mapping[str, str] | None = None, **spec: Any) -> Json:
-        body = {
-            "apiVersion": GROUP_VERSION,
-            "kind": "TaskRun",
-            "metadata": {"name": name, "labels": dict(labels or {})},
-            "spec": spec or {"task": {"image": "busybox"}},
-        }
-        return self.admin.request("POST", runs_path(self.project), body=body, query={"fieldValidation": "Strict"})
+        spec = spec or {"task": {"image": "busybox"}}
+        return self._made("TaskRun", {"name": name, "labels": dict(labels or {})}, spec)
 
     def get(self, name: str) -> Json:
-        return self.admin.request("GET", f"{runs_path(self.project)}/{name}")
+        return self.kube.get("taskruns.tidegate.dev", name)
 
-    def status(self, name: str, **status: Any) -> Json:
-        path = f"{runs_path(self.project)}/{name}/status"
-        return self.admin.request("PATCH", path, body={"status": status}, content_type=MERGE_PATCH)
+    def status(self, name: str, **status: Any) -> None:
+        self.kube.patch("taskruns.tidegate.dev", name, {"status": status}, subresource="status")
 
     def schedule(self, name: str, **spec: Any) -> Json:
         template = {"spec": {"task": {"image": "busybox"}}}
-        body = {
-            "apiVersion": GROUP_VERSION,
-            "kind": "Schedule",
-            "metadata": {"name": name},
-            "spec": {"cron": "* * * * *", "template": template} | spec,
-        }
-        return self.admin.request("POST", schedules_path(self.project), body=body)
+        return self._made("Schedule", {"name": name}, {"cron": "* * * * *", "template": template} | spec)
 
     def schedule_status(self, name: str, **status: Any) -> None:
-        path = f"{schedules_path(self.project)}/{name}/status"
-        self.admin.request("PATCH", path, body={"status": status}, content_type=MERGE_PATCH)
+        self.kube.patch("schedules.tidegate.dev", name, {"status": status}, subresource="status")
 
     def queue(self, name: str, **spec: Any) -> Json:
-        body = {"apiVersion": GROUP_VERSION, "kind": "Queue", "metadata": {"name": name}, "spec": spec}
-        return self.admin.request("POST", queues_path(self.project), body=body)
+        return self._made("Queue", {"name": name}, spec)
 
     def queue_status(self, name: str, **status: Any) -> None:
-        path = f"{queues_path(self.project)}/{name}/status"
-        self.admin.request("PATCH", path, body={"status": status}, content_type=MERGE_PATCH)
+        self.kube.patch("queues.tidegate.dev", name, {"status": status}, subresource="status")
 
     def task(self, name: str, **spec: Any) -> Json:
-        body = {"apiVersion": GROUP_VERSION, "kind": "Task", "metadata": {"name": name}, "spec": spec}
-        return self.admin.request("POST", tasks_path(self.project), body=body)
+        return self._made("Task", {"name": name}, spec)
+
+    def _made(self, kind: str, metadata: Json, spec: Json) -> Json:
+        return self.kube.create({"apiVersion": f"{GROUP}/{VERSION}", "kind": kind, "metadata": metadata, "spec": spec})
 
     def pool(self, name: str, **spec: Any) -> Json:
-        body = {"apiVersion": GROUP_VERSION, "kind": "WorkerPool", "metadata": {"name": name}, "spec": spec}
-        return self.admin.request("POST", pools_path(self.project), body=body)
+        return self._made("WorkerPool", {"name": name}, spec)
 
     def pool_status(self, name: str, **status: Any) -> None:
-        path = f"{pools_path(self.project)}/{name}/status"
-        self.admin.request("PATCH", path, body={"status": status}, content_type=MERGE_PATCH)
+        self.kube.patch("workerpools.tidegate.dev", name, {"status": status}, subresource="status")
 
     def delete(self, name: str) -> None:
-        self.admin.request("DELETE", f"{runs_path(self.project)}/{name}")
+        self.kube.delete("taskruns.tidegate.dev", name, wait=False)
 
     def exists(self, name: str) -> bool:
-        return self._exists(f"{runs_path(self.project)}/{name}")
+        return self.kube.find("taskruns.tidegate.dev", name) is not None
 
     def job_exists(self, name: str) -> bool:
-        return self._exists(f"{jobs_path(self.project)}/{name}")
-
-    def _exists(self, path: str) -> bool:
-        try:
-            self.admin.request("GET", path)
-        except ClusterError as error:
-            if error.status == 404:
-                return False
-            raise
-        return True
+        return self.kube.find("jobs", name) is not None
 
     def job(
         self,
@@ -139,7 +107,7 @@ class RunMaker:
             body["metadata"]["annotations"] = {TASK_SPEC_ANNOTATION: task_spec}
         if owned:
             body["metadata"]["ownerReferences"] = [owner_reference(run)]
-        return self.admin.request("POST", jobs_path(self.project), body=body)
+        return self.kube.create(body)
 
     def pod(
         self, name: str, *, owner: Json | None, run_uid: str = "", node: str | None = None, account: str = "default"
@@ -161,13 +129,12 @@ class RunMaker:
         if node is not None:
             body["spec"]["nodeName"] = node
         self.account(account)
-        return self.admin.request("POST", pods_path(self.project), body=body)
+        return self.kube.create(body)
 
     def account(self, name: str = "default") -> None:
         """See that there is a service account."""
-        accounts = f"/api/v1/namespaces/{self.project}/serviceaccounts"
-        if not self._exists(f"{accounts}/{name}"):
-            self.admin.request("POST", accounts, body={"metadata": {"name": name}})
+        if self.kube.find("serviceaccounts", name) is None:
+            self.kube.create_account(name)
 
     def pod_state(self, name: str, *, exit_code: int | None = None) -> None:
         """The container ``task`` runs, or has ended."""
@@ -185,18 +152,17 @@ class RunMaker:
             "imageID": "",
         }
         body = {"status": {"phase": phase, "containerStatuses": [container]}}
-        path = f"{pods_path(self.project)}/{name}/status"
-        self.admin.request("PATCH", path, body=body, content_type="application/strategic-merge-patch+json")
+        self.kube.patch("pods", name, body, subresource="status", strategic=True)
 
     def delete_pod(self, name: str) -> None:
-        self.admin.request("DELETE", f"{pods_path(self.project)}/{name}", body={"gracePeriodSeconds": 0})
+        self.kube.delete("pods", name, wait=False, grace=0)
 
     def token(self, pod: Json, *, audience: str = "tidegate", account: str = "default") -> str:
         """The projected token that the kubelet would write into the pod."""
         metadata = pod["metadata"]
         bound = {"apiVersion": "v1", "kind": "Pod", "name": metadata["name"], "uid": metadata["uid"]}
-        path = f"/api/v1/namespaces/{self.project}/serviceaccounts/{account}/token"
-        made = self.admin.request("POST", path, body={"spec": {"audiences": [audience], "boundObjectRef": bound}})
+        spec = {"audiences": [audience], "boundObjectRef": bound}
+        made = self.kube.post("serviceaccounts", account, "token", {"spec": spec})
         return str(made["status"]["token"])
 
 

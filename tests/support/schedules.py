@@ -29,13 +29,13 @@ class Schedules:
         return status
 
     def patch(self, name: str, **spec: Any) -> None:
-        self._plane.kubectl("patch", KIND, name, "--type=merge", "-p", json.dumps({"spec": spec}))
+        self._runs.kube.patch(KIND, name, {"spec": spec})
 
     def put_back(self, name: str, *, minutes: int) -> int:
         """Have it believe that the last tick was so long ago; its minute."""
         last = int(time.time() // 60) - minutes
-        patch = json.dumps({"status": {"lastScheduleTime": format_second(last * 60)}})
-        self._plane.kubectl("patch", KIND, name, "--subresource=status", "--type=merge", "-p", patch)
+        patch = {"status": {"lastScheduleTime": format_second(last * 60)}}
+        self._runs.kube.patch(KIND, name, patch, subresource="status")
         return last
 
     def runs_of(self, name: str) -> dict[str, Json]:

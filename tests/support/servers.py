@@ -300,8 +300,9 @@ class Postgres(Server):
     def create_database(self, name: str, *, template: str = "template1") -> str:
         """Make a database, empty or a copy; returns its URL."""
         with psycopg.connect(self.url(), autocommit=True) as connection:
-            made = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
-            connection.execute(made)
+            # Files are copied: block by block through the WAL it takes twice the CPU.
+            made = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY")
+            connection.execute(made.format(sql.Identifier(name), sql.Identifier(template)))
             if self._durable:
                 # The copy of a sequence stands in the WAL as it is in memory, some numbers behind those that were logged ahead;
                 # after a crash it would give numbers twice. Of what was changed before a checkpoint, the next one is logged.

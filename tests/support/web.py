@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -32,6 +31,7 @@ from tidegate_web.shared.permissions import Role
 from tidegate_web.store.queries import members, users
 from werkzeug.serving import make_server
 
+from support import fork_server
 from support.callers import SignedIn, WithKey, csrf_token
 from support.environment import coverage_variables
 from support.routes import compile_once
@@ -54,6 +54,8 @@ class Stack:
     database_url: str
     redis_url: str
     cleanup: ExitStack
+    forks: bool = True
+    """Whether processes start as forks; a benchmark measures those that don't."""
     runs: RunMaker = field(init=False)
 
     def __post_init__(self) -> None:
@@ -128,8 +130,10 @@ class Stack:
         if checkout is not None:
             environment["PYTHONPATH"] = f"{checkout / 'webapp'}:{checkout / 'crds'}"
         with log.open("wb") as output:
-            started = subprocess.Popen(
-                [sys.executable, *(program or ("-m", "tidegate_web", command))],
+            imported = fork_server.STREAMS if command in ("live", "all") else fork_server.WEB
+            started = fork_server.start(
+                imported if self.forks and checkout is None else None,
+                program or ("-m", "tidegate_web", command),
                 env=environment,
                 stdout=output,
                 stderr=output,
@@ -152,7 +156,7 @@ class Stack:
 class Process:
     """A running process of the web app."""
 
-    process: "subprocess.Popen[bytes]"
+    process: fork_server.Program
     port: int
     internal_port: int
     probes: int

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 from support.callers import SignedIn
+from support.kube import Kube
 from support.rights import RELEASE
 from support.web import EMAIL, Parts, Stack
-from tidegate_web.cluster.client import MERGE_PATCH, lease_path
 
 TASK = {"image": "busybox", "command": ["true"]}
 LEASE = "tidegate-operator"
@@ -33,10 +33,7 @@ def test_what_was_created_can_be_read_at_once(stack: Stack, me: SignedIn) -> Non
         assert me.get(f"runs/{reference}").json == made
     listed: Any = me.get("runs?tag=x").json
     assert [run["uid"] for run in listed["items"]] == [made["uid"]]
-    stored = stack.runs.kubectl(
-        "get", "tgr", "first", "-o", r"jsonpath={.metadata.annotations.tidegate\.dev/requested-by}"
-    )
-    assert stored == EMAIL
+    assert stack.runs.get("first")["metadata"]["annotations"]["tidegate.dev/requested-by"] == EMAIL
 
 
 def test_a_run_without_a_name_gets_its_tasks(me: SignedIn) -> None:
@@ -114,7 +111,7 @@ def test_a_run_made_by_kubectl_is_found_before_the_mirror_has_seen_it(stack: Sta
 
 def test_a_requester_named_by_another_user_is_marked_as_such(stack: Stack, me: SignedIn) -> None:
     stack.runs.create("by-hand")
-    stack.runs.kubectl("annotate", "tgr", "by-hand", f"tidegate.dev/requested-by={EMAIL}")
+    stack.runs.kube.annotate("taskruns.tidegate.dev", "by-hand", {"tidegate.dev/requested-by": EMAIL})
     answer: Any = me.get("runs/by-hand").json
     assert answer["requestedBy"] == {"name": EMAIL, "verified": False}
 
@@ -179,7 +176,7 @@ def test_cancel(stack: Stack, me: SignedIn) -> None:
     assert answer.status_code == 202
     assert answer.json is not None
     assert answer.json["spec"]["cancel"] is True
-    assert stack.runs.kubectl("get", "tgr", "long", "-o", "jsonpath={.spec.cancel}") == "true"
+    assert stack.runs.get("long")["spec"]["cancel"] is True
     stack.runs.delete("long")
     assert me.post("runs/long:cancel").status_code == 409
     assert me.post("runs/never-was:cancel").status_code == 404
@@ -215,7 +212,7 @@ def test_health_lists_the_dependencies(stack: Stack, me: SignedIn) -> None:
 
 def test_a_namespace_without_the_label_is_read_but_not_written_to(stack: Stack, me: SignedIn, parts: Parts) -> None:
     me.post("runs", {"task": TASK, "name": "before"})
-    stack.runs.kubectl("label", "namespace", stack.project, "tidegate.dev/project-")
+    stack.runs.label_namespace({"tidegate.dev/project": None})
     parts.services.projects.directory.forget()
     assert me.get("runs/before").status_code == 200
     assert me.get("runs").status_code == 200
@@ -244,6 +241,12 @@ def test_a_payload_that_its_task_does_not_take_is_refused(stack: Stack, me: Sign
     assert me.post("runs", good | {"idempotencyKey": "k"}).status_code == 201  # a refused body doesn't use up its key
 
 
+def forget(release: Kube) -> None:
+    """No operator has ever led."""
+    if release.find("leases", LEASE):
+        release.delete("leases", LEASE)
+
+
 def test_health_names_the_leader_and_its_last_renewal(stack: Stack) -> None:
     parts = stack.parts("web", operator_lease_namespace=RELEASE, operator_lease_name=LEASE)
     me = parts.sign_in()
@@ -252,22 +255,20 @@ def test_health_names_the_leader_and_its_last_renewal(stack: Stack) -> None:
         answer: Any = me.get("/api/v1/health").json
         return next(item for item in answer["items"] if item["name"] == "Operator")
 
-    path = lease_path(RELEASE, LEASE)
-    stack.cleanup.callback(stack.plane.kubectl, "-n", RELEASE, "delete", "lease", LEASE, "--ignore-not-found")
-    stack.plane.kubectl("-n", RELEASE, "delete", "lease", LEASE, "--ignore-not-found")
+    release = stack.runs.kube.within(RELEASE)
+    stack.cleanup.callback(forget, release)
+    forget(release)
     assert (operator()["status"], operator()["leader"], operator()["heardAt"]) == ("down", None, None)
     renewed = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     spec = {"holderIdentity": "operator-0", "renewTime": renewed, "leaseDurationSeconds": 10}
-    stack.runs.admin.request("POST", path.rpartition("/")[0], body={"metadata": {"name": LEASE}, "spec": spec})
+    release.create({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": LEASE}, "spec": spec})
     found = operator()
     assert (found["status"], found["leader"]) == ("up", "operator-0")
     assert found["heardAt"][:19] == renewed[:19]
     aside = {"metadata": {"annotations": {"tidegate.dev/set-aside-objects": "3"}}}
-    stack.runs.admin.request("PATCH", path, body=aside, content_type=MERGE_PATCH)
+    release.patch("leases", LEASE, aside)
     assert (operator()["status"], "3 objects are set aside" in operator()["detail"]) == ("degraded", True)
-    stack.runs.admin.request(
-        "PATCH", path, body={"spec": {"renewTime": "2026-01-01T00:00:00.000000Z"}}, content_type=MERGE_PATCH
-    )
+    release.patch("leases", LEASE, {"spec": {"renewTime": "2026-01-01T00:00:00.000000Z"}})
     found = operator()
     assert (found["status"], found["heardAt"]) == ("down", "2026-01-01T00:00:00.000Z")
     assert "operator-0" in found["detail"]

@@ -56,7 +56,7 @@ def stored(parts: Parts, project: str) -> int:
 
 @pytest.fixture
 def kubelet(stack: Stack, tmp_path: Path) -> Iterator[Kubelet]:
-    with Kubelet(stack.runs.admin, name=f"node-{stack.project}", folder=tmp_path / "pki") as made:
+    with Kubelet(stack.runs.kube, name=f"node-{stack.project}", folder=tmp_path / "pki") as made:
         yield made
 
 

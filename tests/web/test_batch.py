@@ -21,7 +21,7 @@ def me(parts: Parts) -> SignedIn:
 
 
 def names_in_cluster(stack: Stack) -> list[str]:
-    return stack.runs.kubectl("get", "taskruns.tidegate.dev", "-o", "name").split()
+    return stack.runs.kube.names("taskruns.tidegate.dev")
 
 
 def test_a_thousand_runs_in_one_call(stack: Stack, parts: Parts, me: SignedIn) -> None:

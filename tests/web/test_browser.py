@@ -13,17 +13,24 @@ from support.web import EMAIL, PASSWORD, Process, Stack
 from tidegate_api.job_names import job_name
 
 
-@pytest.fixture
-def web(stack: Stack, tmp_path: Path) -> Iterator[Process]:
+@pytest.fixture(scope="module")
+def stack(shared_stack: Stack) -> Stack:
+    """One for all: what each test makes is its own."""
+    return shared_stack
+
+
+@pytest.fixture(scope="module")
+def web(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     """The program as a small installation runs it: everything people use in one process, and the mirror."""
+    folder = tmp_path_factory.mktemp("web")
     with (
-        stack.process("all", actor="web", log=tmp_path / "web.log", namespaces=[stack.project]) as web,
-        stack.process("mirror", actor="mirror", log=tmp_path / "mirror.log", namespaces=[stack.project]),
+        stack.process("all", actor="web", log=folder / "web.log", namespaces=[stack.project]) as web,
+        stack.process("mirror", actor="mirror", log=folder / "mirror.log", namespaces=[stack.project]),
     ):
         yield web
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def site(web: Process) -> str:
     return f"http://127.0.0.1:{web.port}"
 
@@ -59,7 +66,7 @@ def test_from_sign_in_to_a_run_that_changes_before_ones_eyes(
     expect(page.locator("#data")).to_contain_text("iceland")
     page.evaluate("window.stayed = true")
     uid = run["metadata"]["uid"]
-    with Kubelet(stack.runs.admin, name="browser-node", folder=tmp_path / "pki") as kubelet:
+    with Kubelet(stack.runs.kube, name="browser-node", folder=tmp_path / "pki") as kubelet:
         pod = f"{job_name('resize', uid, 1)}-pod"
         made = stack.runs.pod(pod, owner=stack.runs.job(run), run_uid=uid, node=kubelet.name)
         stack.runs.pod_state(pod)
@@ -99,7 +106,7 @@ def test_cancel_filters_and_signing_out(stack: Stack, page: Page) -> None:
     page.get_by_role("link", name="long").click()
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_text("Cancelling")).to_be_visible()
-    assert stack.runs.kubectl("get", "tgr", "long", "-o", "jsonpath={.spec.cancel}") == "true"
+    assert stack.runs.get("long")["spec"]["cancel"] is True
     page.get_by_role("navigation", name="Breadcrumb").get_by_role("link", name="Runs").click()
     page.get_by_label("Task").select_option("b")
     expect(page.locator("tr", has_text="long")).to_have_count(0)
@@ -126,9 +133,9 @@ def test_a_run_that_has_ended_is_run_again(stack: Stack, page: Page) -> None:
     expect(page.get_by_role("button", name="Cancel")).to_be_visible()
     assert page.url != old
     new = page.locator("#head h1").inner_text()
-    spec = stack.runs.admin.get_run(stack.project, new)["spec"]
+    spec = stack.runs.get(new)["spec"]
     assert (spec["taskRef"], spec["payload"]) == ({"name": "import"}, {"day": 3})
-    assert stack.runs.admin.get_run(stack.project, "import")["status"]["phase"] == "Failed"
+    assert stack.runs.get("import")["status"]["phase"] == "Failed"
 
 
 def test_a_step_that_waits_for_a_person_is_approved_and_held(stack: Stack, page: Page) -> None:
@@ -138,13 +145,13 @@ def test_a_step_that_waits_for_a_person_is_approved_and_held(stack: Stack, page:
     expect(page.locator("#head")).to_contain_text("Suspended")
     page.get_by_role("button", name="Resume").click()
     expect(page.get_by_role("button", name="Suspend")).to_be_visible()
-    assert stack.runs.admin.get_run(stack.project, "deploy")["spec"]["suspend"] is False
+    assert stack.runs.get("deploy")["spec"]["suspend"] is False
     stack.runs.status("deploy", phase="Running", reason=None, message=None, startedAt=now())
     expect(page.locator("#head")).to_contain_text("Running")
     expect(page.locator("#held")).to_have_count(0)
     page.get_by_role("button", name="Suspend").click()
     expect(page.locator("#held")).to_contain_text("this attempt goes on")
-    assert stack.runs.admin.get_run(stack.project, "deploy")["spec"]["suspend"] is True
+    assert stack.runs.get("deploy")["spec"]["suspend"] is True
     stack.runs.status("deploy", phase="Succeeded", finishedAt=now())
     expect(page.locator("#head")).to_contain_text("Succeeded")
     expect(page.get_by_role("button", name=re.compile("Resume|Suspend|Cancel"))).to_have_count(0)
@@ -152,7 +159,7 @@ def test_a_step_that_waits_for_a_person_is_approved_and_held(stack: Stack, page:
 
 @pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (1280, "dark")])
 def test_pages_fit_the_window(browser: Browser, stack: Stack, site: str, width: int, scheme: str) -> None:
-    name = "a-name-as-long-as-names-can-get-0123456789012345678901234567890"
+    name = f"a-name-as-long-as-names-can-get-0123456789-{width}".ljust(63, "0")
     run = stack.runs.create(name, taskRef={"name": "t"})
     stack.runs.status(name, phase="Failed", reason="Error", message="x" * 300, finishedAt=now())
     context = browser.new_context(

@@ -10,7 +10,6 @@ from support.servers import wait_until
 from support.web import MirrorThread, Parts, Stack, finish, until
 from tidegate_web.api.bulk import WORKER
 from tidegate_web.bulk.worker import BulkWorker
-from tidegate_web.cluster.client import runs_path
 from tidegate_web.shared.permissions import Role
 from tidegate_web.store.queries import members, users
 
@@ -63,10 +62,9 @@ def test_runs_are_cancelled_by_a_filter(stack: Stack, parts: Parts, me: SignedIn
     operation = ended(me, accepted(me, action="cancel", filter={"tag": "x"}))
     assert counts(operation) == (50, 50, 0)
     assert operation["state"] == "Finished"
-    cancelled = stack.runs.kubectl(
-        "get", "taskruns.tidegate.dev", "-o", "jsonpath={.items[?(@.spec.cancel==true)].metadata.name}"
-    )
-    assert len(cancelled.split()) == 50
+    runs = stack.runs.kube.listed("taskruns.tidegate.dev")
+    cancelled = [run["metadata"]["name"] for run in runs if run["spec"].get("cancel")]
+    assert len(cancelled) == 50
     assert "other" not in cancelled
     assert len(parts.rows("SELECT 1 FROM audit WHERE action = 'run.cancel' AND outcome = 'done'")) == 50
     assert len(parts.rows("SELECT 1 FROM audit WHERE action = 'run.cancel-bulk'")) == 1
@@ -187,8 +185,7 @@ def test_an_operation_ends_when_its_author_has_lost_the_right(
     worker(stack, parts).wake()
     found = ended(me, operation)
     assert (found["state"], found["done"]) == ("Aborted", 0)
-    listed: Any = stack.runs.admin.request("GET", runs_path(parts.project))
-    assert not any(run["spec"].get("cancel") for run in listed["items"])
+    assert not any(run["spec"].get("cancel") for run in stack.runs.kube.listed("taskruns.tidegate.dev"))
 
 
 def test_an_operation_ends_when_its_key_is_revoked(stack: Stack, parts: Parts, me: SignedIn) -> None:
@@ -232,7 +229,7 @@ def test_another_process_goes_on_where_one_died(
     worker(stack, parts, silence_seconds=0.5, look_seconds=0.1).wake()
     assert counts(ended(me, operation)) == (70, 70, 0)
     # What was replayed twice came to one run.
-    assert len(stack.runs.kubectl("get", "taskruns.tidegate.dev", "-o", "name").split()) == 140
+    assert len(stack.runs.kube.names("taskruns.tidegate.dev")) == 140
 
 
 def test_two_workers_at_once_do_each_thing_once(stack: Stack, parts: Parts, me: SignedIn) -> None:
@@ -240,7 +237,7 @@ def test_two_workers_at_once_do_each_thing_once(stack: Stack, parts: Parts, me: 
     for _ in range(3):
         worker(stack, parts, silence_seconds=0.001, look_seconds=0.01).wake()
     assert counts(ended(me, accepted(me, action="replay", filter={"tag": "x"}))) == (40, 40, 0)
-    assert len(stack.runs.kubectl("get", "taskruns.tidegate.dev", "-o", "name").split()) == 80
+    assert len(stack.runs.kube.names("taskruns.tidegate.dev")) == 80
 
 
 def test_while_kubernetes_is_away_the_rest_waits(stack: Stack, proxy: FaultyProxy) -> None:

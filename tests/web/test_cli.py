@@ -30,7 +30,7 @@ def tidegate(parts: Parts, url: str, tmp_path: Path) -> Command:
 @pytest.fixture
 def kubelet(stack: Stack, tmp_path: Path) -> Iterator[Kubelet]:
     """A node with logs."""
-    with Kubelet(stack.runs.admin, name=f"node-{stack.project}", folder=tmp_path / "pki") as made:
+    with Kubelet(stack.runs.kube, name=f"node-{stack.project}", folder=tmp_path / "pki") as made:
         yield made
 
 
@@ -85,7 +85,7 @@ def test_a_run_is_made_watched_and_shown_with_its_progress(
         pod = pod_of(stack, kubelet, run)
         stack.runs.status("watched", phase="Running", attempts=[{"number": 1, "podName": pod}])
         command.has_said("watched Running")
-        pod_object = stack.runs.admin.request("GET", f"/api/v1/namespaces/{stack.project}/pods/{pod}")
+        pod_object = stack.runs.kube.get("pods", pod)
         headers = {"Authorization": f"Bearer {stack.runs.token(pod_object)}"}
         body = {"progress": 0.4, "message": "harbour.jpg"}
         path = f"/internal/v1/runs/{run['metadata']['uid']}/progress"

@@ -48,7 +48,7 @@ def test_a_task_is_run_with_a_payload(stack: Stack, page: Page) -> None:
     form.get_by_role("button", name="Start a run").click()
     link = page.get_by_role("status").get_by_role("link")
     name = link.inner_text()
-    made = stack.runs.admin.get_run(stack.project, name)
+    made = stack.runs.get(name)
     assert made["spec"]["payload"] == {"width": 320}
     link.click()
     expect(page.locator("#head")).to_contain_text(name)

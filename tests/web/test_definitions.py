@@ -20,7 +20,7 @@ SPECS: dict[str, dict[str, Any]] = {
 }
 PLURALS = {"pools": "workerpools"}
 """Where the cluster has another name than the API."""
-REQUESTED_BY = r"jsonpath={.metadata.annotations.tidegate\.dev/requested-by}"
+REQUESTED_BY = "tidegate.dev/requested-by"
 
 
 @pytest.fixture
@@ -47,12 +47,12 @@ def test_one_is_made_read_replaced_and_deleted(stack: Stack, me: SignedIn, kind:
     assert made.headers["ETag"] == f'"{made.json["resourceVersion"]}"'
     assert me.get(path).json == made.json
     resource = f"{PLURALS.get(kind, kind)}.tidegate.dev"
-    stack.runs.kubectl("annotate", resource, "mine", "note=kept")
+    stack.runs.kube.annotate(resource, "mine", {"note": "kept"})
     again = me.call("PUT", path, {"spec": spec, "labels": {}})
     assert again.status_code == 200, again.text
     assert again.json is not None
     assert (again.json["uid"], again.json["labels"]) == (made.json["uid"], {})
-    assert stack.runs.kubectl("get", resource, "mine", "-o", "jsonpath={.metadata.annotations.note}") == "kept"
+    assert stack.runs.kube.get(resource, "mine")["metadata"]["annotations"]["note"] == "kept"
     assert me.call("DELETE", path).status_code == 204
     assert me.call("DELETE", path).status_code == 404
     assert me.get(path).status_code == 404
@@ -94,7 +94,7 @@ def test_no_change_is_overwritten_unseen(stack: Stack, me: SignedIn) -> None:
     made = me.call("PUT", "queues/q", {"spec": {"concurrencyLimit": 1}}, headers={"If-None-Match": "*"})
     assert made.status_code == 201
     etag = made.headers["ETag"]
-    stack.runs.kubectl("patch", "queues.tidegate.dev", "q", "--type=merge", "-p", '{"spec":{"concurrencyLimit":2}}')
+    stack.runs.kube.patch("queues.tidegate.dev", "q", {"spec": {"concurrencyLimit": 2}})
     for headers in ({"If-Match": etag}, {"If-None-Match": "*"}, {"If-Match": '"no-version"'}):
         assert me.call("PUT", "queues/q", {"spec": {}}, headers=headers).status_code == 412, headers
     assert me.call("DELETE", "queues/q", headers={"If-Match": etag}).status_code == 412
@@ -139,7 +139,8 @@ def test_a_queue_is_paused_by_operators(stack: Stack, parts: Parts) -> None:
     operator, limited = parts.key("operator"), parts.key("developer", tasks=["resize"])
     paused: Any = operator.post("queues/q:pause").json
     assert paused["spec"] == {"concurrencyLimit": 3, "paused": True}
-    assert stack.runs.kubectl("get", "queues.tidegate.dev", "q", "-o", REQUESTED_BY).startswith("api-key:tg_")
+    annotations = stack.runs.kube.get("queues.tidegate.dev", "q")["metadata"]["annotations"]
+    assert annotations[REQUESTED_BY].startswith("api-key:tg_")
     resumed: Any = operator.post("queues/q:resume").json
     assert resumed["spec"]["paused"] is False
     assert operator.post("queues/none:pause").status_code == 404
@@ -168,10 +169,7 @@ def test_a_schedule_is_triggered_by_hand(stack: Stack, parts: Parts, me: SignedI
     assert run["schedule"] == "nightly"
     assert run["labels"] == {"team": "a", "tidegate.dev/schedule": "nightly"}
     assert run["spec"]["payload"] == {"n": 1}
-    note = stack.runs.kubectl(
-        "get", "taskruns.tidegate.dev", run["name"], "-o", "jsonpath={.metadata.annotations.note}"
-    )
-    assert note == "b"
+    assert stack.runs.get(run["name"])["metadata"]["annotations"]["note"] == "b"
     again: Any = operator.post("schedules/nightly:trigger", {"payload": {"n": 2}}).json
     assert again["spec"]["payload"] == {"n": 2}
     assert again["name"] != run["name"]
@@ -199,6 +197,6 @@ def test_writes_of_definitions_are_in_the_audit_log(parts: Parts, me: SignedIn) 
 
 def test_what_a_former_project_has_in_the_cluster_is_not_shown(stack: Stack, me: SignedIn, parts: Parts) -> None:
     me.post("runs", {"task": TASK, "name": "before"})
-    stack.runs.kubectl("label", "namespace", stack.project, "tidegate.dev/project-")
+    stack.runs.label_namespace({"tidegate.dev/project": None})
     parts.services.projects.directory.forget()
     assert me.get("tasks").status_code == 404

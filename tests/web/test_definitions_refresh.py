@@ -7,7 +7,6 @@ from playwright.sync_api import Browser, Page, expect
 from support.browser import signed_in
 from support.runs import Json
 from support.web import EMAIL, PASSWORD, Stack
-from tidegate_web.cluster.client import queues_path, tasks_path
 
 REFRESHED_MS = 12_000
 """Two looks of the page, and some."""
@@ -46,7 +45,7 @@ def test_queues_are_followed(stack: Stack, page: Page) -> None:
     expect(row).to_contain_text("paused", timeout=REFRESHED_MS)
     stack.runs.queue_status("slow", pending=4, running=2)
     expect(row.locator("td").nth(1)).to_have_text("4", timeout=REFRESHED_MS)
-    stack.runs.admin.request("DELETE", f"{queues_path(stack.project)}/slow")
+    stack.runs.kube.delete("queues.tidegate.dev", "slow")
     expect(page.locator("#fragment")).to_contain_text("No Queues yet", timeout=REFRESHED_MS)
     assert page.evaluate("window.stayed") is True
 
@@ -67,7 +66,7 @@ def test_an_open_form_keeps_its_text_and_the_focus_while_rows_come_and_go(stack:
     payload = form.get_by_label("Payload")
     payload.fill('{"width": 320}')
     payload.evaluate("(area) => area.setSelectionRange(3, 5)")
-    stack.runs.admin.request("DELETE", f"{tasks_path(stack.project)}/a-first")
+    stack.runs.kube.delete("tasks.tidegate.dev", "a-first")
     stack.runs.task("b-second", image="pictures:2")
     expect(page.get_by_role("row", name="b-second")).to_be_visible(timeout=REFRESHED_MS)
     expect(page.get_by_role("row", name="a-first")).to_have_count(0)

@@ -41,7 +41,7 @@ def odd_runs_are_stored(stack: Stack, parts: Parts, *, me: SignedIn) -> None:
 
     def names() -> set[str]:
         # Listed each time: some of the round before may only just be going.
-        return {name.partition("/")[2] for name in stack.runs.kubectl("get", "tgr", "-o", "name").split()}
+        return set(stack.runs.kube.names("taskruns.tidegate.dev"))
 
     def missing() -> set[str]:
         return names() - {one.name for one in parts.rows("SELECT name FROM runs WHERE deleted_at IS NULL")}
@@ -71,10 +71,10 @@ def test_the_archive_goes_on_beside_odd_objects(stack: Stack, parts: Parts, loos
             odd = OddObjects(stack.plane, seed=seed, namespace=stack.project)
             mirror = stack.mirror()
             if loose:
-                loosen(stack.plane, bounds=False)
+                loosen(stack.runs.kube, bounds=False)
             odd.make(OBJECTS, loose=loose)
             if loose:
-                loosen(stack.plane, bounds=True)
+                loosen(stack.runs.kube, bounds=True)
             ten_sound_runs(stack, parts, what=f"{seed}-at-once")
             odd_runs_are_stored(stack, parts, me=me)
             mirror.end()
@@ -88,6 +88,6 @@ def test_the_archive_goes_on_beside_odd_objects(stack: Stack, parts: Parts, loos
     except AssertionError as error:
         raise AssertionError(f"FUZZ_SEED={seed} (loose={loose}): {error}") from error
     finally:
-        loosen(stack.plane, bounds=True)
+        loosen(stack.runs.kube, bounds=True)
     taken = sum(count for (what, code), count in odd.answers.items() if what == "taskruns" and code == 201)
     assert taken > OBJECTS / 20, f"too few odd runs are taken: {odd.answers}"

@@ -53,7 +53,7 @@ def test_a_schedule_that_goes_lets_go(stack: Stack, parts: Parts, mirror: Mirror
     until(parts, name, lambda row: row.phase == "Succeeded")
     swept(stack, parts, "sentinel")
     assert stack.runs.exists(name)
-    stack.runs.kubectl("delete", "schedules.tidegate.dev", "tick")
+    stack.runs.kube.delete("schedules.tidegate.dev", "tick")
     until(parts, name, lambda row: row.deleted_at is not None)
 
 
@@ -93,9 +93,7 @@ def test_history_limits_keep_the_newest_of_each_kind(stack: Stack, parts: Parts)
     archived: Any = parts.sign_in().get(f"runs/{names[3]}").json
     assert (archived["phase"], archived["schedule"]) == ("Succeeded", "tick")
     # A limit that is set later holds for what is there.
-    stack.runs.kubectl(
-        "patch", "schedules.tidegate.dev", "tick", "--type=merge", "-p", '{"spec":{"failedRunsHistoryLimit":0}}'
-    )
+    stack.runs.kube.patch("schedules.tidegate.dev", "tick", {"spec": {"failedRunsHistoryLimit": 0}})
     for name in names[4:]:
         until(parts, name, lambda row: row.deleted_at is not None)
 

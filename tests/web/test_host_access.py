@@ -25,7 +25,7 @@ def me(parts: Parts) -> SignedIn:
 
 
 def allow(stack: Stack) -> None:
-    stack.runs.kubectl("label", "namespace", stack.project, "tidegate.dev/allow-host-access=true")
+    stack.runs.label_namespace({"tidegate.dev/allow-host-access": "true"})
 
 
 def fields(answer: Any) -> list[str]:
@@ -44,13 +44,13 @@ def test_a_developer_gets_the_node_where_baseline_is_not_required(stack: Stack) 
 
 def test_an_inline_task_is_refused_with_its_field(stack: Stack, developer: WithKey) -> None:
     assert fields(developer.post("runs", {"task": TASK})) == [f"task.{FIELD}"]
-    assert stack.runs.kubectl("get", "taskruns.tidegate.dev", "-o", "name") == ""
+    assert stack.runs.kube.names("taskruns.tidegate.dev") == []
 
 
 def test_one_of_a_batch_is_refused_before_any_is_made(stack: Stack, developer: WithKey) -> None:
     answer = developer.post("runs:batch", {"runs": [{"task": {"image": "busybox"}}, {"task": TASK}]})
     assert fields(answer) == [f"runs.1.task.{FIELD}"]
-    assert stack.runs.kubectl("get", "taskruns.tidegate.dev", "-o", "name") == ""
+    assert stack.runs.kube.names("taskruns.tidegate.dev") == []
 
 
 def test_a_run_of_such_a_task_is_refused_also_where_a_cluster_admin_made_the_task(stack: Stack, parts: Parts) -> None:
@@ -88,7 +88,7 @@ def test_a_run_from_when_it_was_allowed_is_not_replayed(stack: Stack, me: Signed
     allow(stack)
     made = me.call("POST", "runs", {"name": "first", "task": TASK})
     assert made.status_code == 201, made.text
-    stack.runs.kubectl("label", "namespace", stack.project, "tidegate.dev/allow-host-access-")
+    stack.runs.label_namespace({"tidegate.dev/allow-host-access": None})
     # Another process: this one remembers for a moment that it was allowed.
     again = stack.parts("web").sign_in()
     assert fields(again.call("POST", "runs/first:replay")) == [f"task.{FIELD}"]
@@ -96,7 +96,7 @@ def test_a_run_from_when_it_was_allowed_is_not_replayed(stack: Stack, me: Signed
 
 @pytest.mark.parametrize("level", ["baseline", "restricted"])
 def test_where_the_namespace_enforces_it_the_apiserver_decides(stack: Stack, developer: WithKey, level: str) -> None:
-    stack.runs.kubectl("label", "namespace", stack.project, f"pod-security.kubernetes.io/enforce={level}")
+    stack.runs.label_namespace({"pod-security.kubernetes.io/enforce": level})
     assert developer.post("runs", {"task": TASK}).status_code == 201
 
 

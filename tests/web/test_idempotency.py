@@ -28,7 +28,7 @@ def post(me: SignedIn, body: object = None, *, key: str = "order-17") -> TestRes
 
 
 def names_in_cluster(stack: Stack) -> list[str]:
-    return stack.runs.kubectl("get", "taskruns.tidegate.dev", "-o", "name").split()
+    return stack.runs.kube.names("taskruns.tidegate.dev")
 
 
 def grow_older(parts: Parts, *, days: int) -> None:
@@ -82,7 +82,7 @@ def test_a_client_that_computes_its_delay_again_gets_the_first_run_with_its_time
     ).json
     assert [item["status"] for item in batch["items"]] == [200]
     (name,) = names_in_cluster(stack)
-    spec = stack.runs.admin.get_run(stack.project, name.partition("/")[2])["spec"]
+    spec = stack.runs.get(name)["spec"]
     assert spec["startAfter"] == "2099-01-01T00:00:00Z"
     assert post(me, BODY | {"startAfter": "2099-01-01T00:00:00Z", "priority": 7}).status_code == 422
 

@@ -109,7 +109,7 @@ def test_tokens_that_open_nothing(stack: Stack, parts: Parts, pod: Pod) -> None:
     assert refused("") == 401
     assert refused("nonsense") == 403
     assert refused(stack.runs.token(pod.pod, audience="https://kubernetes.default.svc")) == 403
-    assert refused(stack.runs.kubectl("create", "token", "default", "--audience=tidegate").strip()) == 403
+    assert refused(stack.runs.kube.token("default", audience="tidegate")) == 403
     assert refused(pod.token[:-6] + "AAAAAA") == 403
 
 

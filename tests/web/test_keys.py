@@ -185,6 +185,6 @@ def test_while_postgres_is_away_a_key_seen_lately_still_starts_runs(stack: Stack
     stack.postgres.stop()
     answer = seen.post("runs", {"taskRef": {"name": "resize"}, "name": "meanwhile"})
     assert answer.status_code == 201, answer.text
-    assert stack.runs.kubectl("get", "tgr", "meanwhile", "-o", "jsonpath={.metadata.name}") == "meanwhile"
+    assert stack.runs.get("meanwhile")["metadata"]["name"] == "meanwhile"
     assert unseen.post("runs", {"taskRef": {"name": "resize"}}).status_code == 503
     stack.postgres.start()

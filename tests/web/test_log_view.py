@@ -44,7 +44,7 @@ def page(browser: Browser, site: str) -> Iterator[Page]:
 @pytest.fixture(scope="module")
 def kubelet(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubelet]:
     folder = tmp_path_factory.mktemp("kubelet") / "pki"
-    with Kubelet(stack.runs.admin, name=f"node-{stack.project}", folder=folder) as made:
+    with Kubelet(stack.runs.kube, name=f"node-{stack.project}", folder=folder) as made:
         yield made
 
 

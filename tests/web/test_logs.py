@@ -16,7 +16,7 @@ from tidegate_web.mirror.logs.lines import LOST
 
 @pytest.fixture
 def kubelet(stack: Stack, tmp_path: Path) -> Iterator[Kubelet]:
-    with Kubelet(stack.runs.admin, name=f"node-{stack.project}", folder=tmp_path / "pki") as made:
+    with Kubelet(stack.runs.kube, name=f"node-{stack.project}", folder=tmp_path / "pki") as made:
         yield made
 
 

@@ -16,7 +16,7 @@ REPLACED_SECONDS = 60
 
 @contextmanager
 def mirror(stack: Stack, folder: Path, thread: str, *patience: str) -> Iterator[Process]:
-    program = ["-P", faulty_mirror.__file__, thread, *patience]
+    program = [faulty_mirror.__file__, thread, *patience]
     with stack.process(
         "mirror", actor="mirror", log=folder / "log", program=program, namespaces=[stack.project]
     ) as process:

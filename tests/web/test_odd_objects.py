@@ -38,7 +38,7 @@ def create_text(stack: Stack, name: str, payload: str) -> None:
     """A TaskRun with a payload that Python's own JSON doesn't write."""
     head = {"apiVersion": "tidegate.dev/v1alpha1", "kind": "TaskRun", "metadata": {"name": name}}
     spec = f'{{"suspend": true, "task": {{"image": "busybox"}}, "payload": {payload}}}'
-    stack.plane.kubectl("-n", stack.project, "create", "-f", "-", stdin=f'{json.dumps(head)[:-1]}, "spec": {spec}}}')
+    stack.runs.kube.create_text("taskruns.tidegate.dev", f'{json.dumps(head)[:-1]}, "spec": {spec}}}')
 
 
 def test_a_payload_deeper_than_the_archive_takes(stack: Stack, parts: Parts) -> None:

@@ -16,12 +16,25 @@ from support.receiver import Receiver
 from support.servers import wait_until
 from support.web import EMAIL, PASSWORD, Parts, Stack
 
+EVE = "eve@example.com"
 NEW_PASSWORD = "a password nobody has guessed"
 
 
-@pytest.fixture
-def site(stack: Stack, tmp_path: Path) -> Iterator[str]:
-    with stack.process("all", actor="web", log=tmp_path / "web.log", namespaces=[stack.project]) as web:
+@pytest.fixture(scope="module")
+def stack(shared_stack: Stack) -> Stack:
+    """One for all: what each test makes is its own."""
+    return shared_stack
+
+
+@pytest.fixture(scope="module")
+def parts(shared_parts: Parts) -> Parts:
+    return shared_parts
+
+
+@pytest.fixture(scope="module")
+def site(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    log = tmp_path_factory.mktemp("site") / "web.log"
+    with stack.process("all", actor="web", log=log, namespaces=[stack.project]) as web:
         yield f"http://127.0.0.1:{web.port}"
 
 
@@ -192,19 +205,23 @@ def test_users_are_made_disabled_and_enabled(refused: Page) -> None:
     expect(page.get_by_role("alert")).to_contain_text("last admin")
 
 
-def test_one_signs_out_everywhere_else_and_changes_the_password(browser: Browser, site: str, page: Page) -> None:
-    with signed_in(browser, site, email=EMAIL, password=PASSWORD) as other:
+def test_one_signs_out_everywhere_else_and_changes_the_password(parts: Parts, browser: Browser, site: str) -> None:
+    parts.member("viewer", email=EVE)
+    with (
+        signed_in(browser, site, email=EVE, password=PASSWORD) as page,
+        signed_in(browser, site, email=EVE, password=PASSWORD) as other,
+    ):
         expect(other.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
         page.goto("/account")
         page.get_by_role("button", name="Sign out everywhere else").click()
         expect(page.get_by_role("status")).to_contain_text("signed out")
         other.reload()
         expect(other.get_by_label("Password")).to_be_visible()
-    page.get_by_label("Your password").fill(PASSWORD)
-    page.get_by_label("New password").fill(NEW_PASSWORD)
-    page.get_by_role("button", name="Change", exact=True).click()
-    expect(page.get_by_role("status")).to_contain_text("Your password is changed")
-    with signed_in(browser, site, email=EMAIL, password=NEW_PASSWORD) as again:
+        page.get_by_label("Your password").fill(PASSWORD)
+        page.get_by_label("New password").fill(NEW_PASSWORD)
+        page.get_by_role("button", name="Change", exact=True).click()
+        expect(page.get_by_role("status")).to_contain_text("Your password is changed")
+    with signed_in(browser, site, email=EVE, password=NEW_PASSWORD) as again:
         expect(again.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
 
 

@@ -166,9 +166,7 @@ def test_without_room_on_its_disk_runs_go_on_and_the_archive_follows_later(
                 assert statuses <= {201, 503}
                 assert mirror.process.poll() is None
             wait_until(lambda: ask(web, stack.project, me) == 200, seconds=60, what="Postgres")
-            names = stack.runs.kubectl(
-                "get", "taskruns.tidegate.dev", "-o", "jsonpath={.items[*].metadata.name}"
-            ).split()
+            names = stack.runs.kube.names("taskruns.tidegate.dev")
             wait_until(lambda: stored(parts) == set(names), seconds=60, what="all runs of the cluster in the archive")
 
 

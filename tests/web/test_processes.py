@@ -1,12 +1,11 @@
 """The program's processes as the chart starts them: probes, and an end that doesn't wait for open streams."""
 
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import urllib3
+from support import fork_server
 from support.pods import Pod
 from support.web import Events, Stack
 
@@ -63,9 +62,7 @@ def test_progress_that_waits_its_turn_is_written_at_the_end(stack: Stack, tmp_pa
 )
 def test_bad_settings_are_one_line(shared_stack: Stack, changes: dict[str, str], words: str) -> None:
     environment = shared_stack.environment("web") | changes
-    done = subprocess.run(
-        [sys.executable, "-m", "tidegate_web", "serve"], env=environment, capture_output=True, text=True, check=False
-    )
+    done = fork_server.run_to_end(fork_server.WEB, ["-m", "tidegate_web", "serve"], env=environment)
     assert done.returncode == 1
     assert words in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

@@ -53,14 +53,13 @@ def granting_mirror(stack: Stack, **changes: Any) -> MirrorThread:
 
 
 def label(stack: Stack, namespace: str, value: str | None) -> None:
-    body = {"metadata": {"labels": {"tidegate.dev/project": value}}}
-    stack.runs.admin.request("PATCH", f"{NAMESPACES}/{namespace}", body=body, content_type=MERGE_PATCH)
+    stack.runs.kube.label("namespaces", namespace, {"tidegate.dev/project": value})
 
 
 def plain_namespace(stack: Stack, suffix: str) -> str:
     """A namespace that is no project."""
     name = f"{stack.project}-{suffix}"
-    stack.runs.admin.request("POST", NAMESPACES, body={"metadata": {"name": name}})
+    stack.runs.kube.create_namespace(name)
     return name
 
 
@@ -77,9 +76,7 @@ def may(cluster: Cluster, method: str, path: str, body: Json | None = None) -> b
 
 def bindings(stack: Stack, namespace: str) -> list[Json]:
     """Our RoleBindings there."""
-    query = {"labelSelector": "app.kubernetes.io/managed-by=tidegate"}
-    found: list[Json] = stack.runs.admin.request("GET", bindings_path(namespace), query=query)["items"]
-    return found
+    return stack.runs.kube.within(namespace).listed("rolebindings", "app.kubernetes.io/managed-by=tidegate")
 
 
 def test_a_new_project_is_used_and_mirrored_at_once(stack: Stack, web: Parts, keeper: MirrorThread) -> None:
@@ -96,7 +93,7 @@ def test_a_new_project_is_used_and_mirrored_at_once(stack: Stack, web: Parts, ke
     runs.status("first", phase="Running")
     until(web, "first", lambda found: found.phase == "Running")
 
-    metadata = stack.runs.admin.request("GET", f"{NAMESPACES}/{name}")["metadata"]
+    metadata = stack.runs.kube.get("namespaces", name)["metadata"]
     assert metadata["labels"]["pod-security.kubernetes.io/enforce"] == "baseline"
     assert metadata["annotations"]["tidegate.dev/requested-by"] == "ada@example.com"
     (written,) = web.rows("SELECT * FROM audit WHERE action = 'project.create'")
@@ -117,7 +114,7 @@ def test_a_namespace_becomes_a_project_by_the_hand_of_its_admin_alone(stack: Sta
     answer = web.sign_in().post("/api/v1/projects", {"name": name})
     assert answer.status_code == 409
     assert f"kubectl label namespace {name} tidegate.dev/project=true" in (answer.json or {})["detail"]
-    labels = stack.runs.admin.request("GET", f"{NAMESPACES}/{name}")["metadata"]["labels"]
+    labels = stack.runs.kube.get("namespaces", name)["metadata"]["labels"]
     assert "tidegate.dev/project" not in labels
     (written,) = web.rows("SELECT * FROM audit WHERE action = 'project.create'")
     assert written.outcome == "refused 409"
@@ -221,7 +218,7 @@ def test_a_binding_that_is_deleted_comes_back(stack: Stack, web: Parts, monkeypa
     monkeypatch.setattr("tidegate_web.mirror.project_controller.LOOK_SECONDS", 0.2)
     granting_mirror(stack)
     wait_until(lambda: web.services.projects.directory.is_ready(stack.project), what="the rights")
-    stack.runs.kubectl("delete", "rolebindings", "-l", "app.kubernetes.io/managed-by=tidegate")
+    stack.runs.kube.delete_all("rolebindings", "app.kubernetes.io/managed-by=tidegate", wait=False)
     stack.runs.create("after")
     wait_until(lambda: len(bindings(stack, stack.project)) == 2, what="both RoleBindings")
     until(web, "after", lambda found: True)
@@ -229,9 +226,7 @@ def test_a_binding_that_is_deleted_comes_back(stack: Stack, web: Parts, monkeypa
 
 def test_runs_of_a_deleted_namespace_are_archived(stack: Stack, web: Parts) -> None:
     name = f"{stack.project}-gone"
-    stack.runs.admin.request(
-        "POST", NAMESPACES, body={"metadata": {"name": name, "labels": {"tidegate.dev/project": "true"}}}
-    )
+    stack.runs.kube.create_namespace(name, {"tidegate.dev/project": "true"})
     runs = RunMaker(stack.plane, name)
     runs.create("lost")
     first = granting_mirror(stack)
@@ -284,7 +279,7 @@ def test_finished_runs_of_projects_are_deleted_when_stored(stack: Stack, web: Pa
 def test_no_log_is_lost_while_a_project_has_no_label(
     stack: Stack, web: Parts, keeper: MirrorThread, tmp_path: Path
 ) -> None:
-    with Kubelet(stack.runs.admin, name=f"node-{stack.project}", folder=tmp_path / "pki") as kubelet:
+    with Kubelet(stack.runs.kube, name=f"node-{stack.project}", folder=tmp_path / "pki") as kubelet:
         run = stack.runs.create("talks")
         job = stack.runs.job(run)
         pod = f"{job['metadata']['name']}-pod"

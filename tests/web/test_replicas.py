@@ -17,13 +17,24 @@ from support.web import Parts, Process, Stack, until
 BODY = {"taskRef": {"name": "nightly"}}
 
 
-@pytest.fixture
-def pair(stack: Stack, tmp_path: Path) -> Iterator[tuple[Process, Process]]:
+@pytest.fixture(scope="module")
+def stack(shared_stack: Stack) -> Stack:
+    """One for all: what each test makes is its own."""
+    return shared_stack
+
+
+@pytest.fixture(scope="module")
+def parts(shared_parts: Parts) -> Parts:
+    return shared_parts
+
+
+@pytest.fixture(scope="module")
+def pair(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Process, Process]]:
     """Two web processes."""
+    folder = tmp_path_factory.mktemp("pair")
     with ExitStack() as cleanup:
         made = [
-            cleanup.enter_context(stack.process("all", actor="web", log=tmp_path / f"web-{number}"))
-            for number in (1, 2)
+            cleanup.enter_context(stack.process("all", actor="web", log=folder / f"web-{number}")) for number in (1, 2)
         ]
         yield made[0], made[1]
 
@@ -68,7 +79,7 @@ def test_one_key_at_both_at_once_makes_one_run(stack: Stack, parts: Parts, pair:
     assert sorted({status for status, _ in answers}) == [200, 201]
     assert [status for status, _ in answers].count(201) == 1
     assert len({answer["uid"] for _, answer in answers}) == 1
-    assert len(stack.runs.kubectl("get", "taskruns.tidegate.dev", "-o", "name").split()) == 1
+    assert len(stack.runs.kube.names("taskruns.tidegate.dev")) == 1
 
 
 def test_a_key_that_one_has_revoked_is_refused_by_the_other(

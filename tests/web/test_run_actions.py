@@ -48,7 +48,7 @@ def test_a_replay_is_a_new_run_of_the_same_spec(stack: Stack, me: SignedIn) -> N
     assert new["labels"] == {"team": "a"}
     assert (new["spec"]["suspend"], new["spec"]["cancel"]) == (False, False)
     assert "startAfter" not in new["spec"]
-    assert stack.runs.kubectl("get", "tgr", "old", "-o", "jsonpath={.spec.startAfter}") == "2030-01-01T00:00:00Z"
+    assert stack.runs.get("old")["spec"]["startAfter"] == "2030-01-01T00:00:00Z"
 
 
 def test_a_replay_may_have_another_name_and_payload_and_nothing_else(me: SignedIn) -> None:
@@ -98,7 +98,7 @@ def test_a_run_is_put_off_and_brought_forward_until_it_has_begun(stack: Stack, m
 
 
 def suspended(stack: Stack, name: str) -> bool:
-    return bool(stack.runs.admin.get_run(stack.project, name)["spec"]["suspend"])
+    return bool(stack.runs.get(name)["spec"]["suspend"])
 
 
 def test_a_suspended_run_is_released_and_held_again_as_often_as_it_is_asked_for(
@@ -118,7 +118,7 @@ def test_a_suspended_run_is_released_and_held_again_as_often_as_it_is_asked_for(
 
 def test_what_kubectl_has_suspended_is_released_before_the_mirror_has_seen_it(stack: Stack, me: SignedIn) -> None:
     make(me, "deploy")
-    stack.runs.kubectl("patch", "tgr", "deploy", "--type=merge", "-p", '{"spec":{"suspend":true}}')
+    stack.runs.kube.patch("taskruns.tidegate.dev", "deploy", {"spec": {"suspend": True}})
     assert me.post("runs/deploy:resume").status_code == 200
     assert not suspended(stack, "deploy")
 
@@ -252,14 +252,15 @@ def test_the_events_of_a_run_its_jobs_and_its_pods(stack: Stack, me: SignedIn) -
     def report(name: str, kind: str, of: str, message: str, uid: str | None = None) -> None:
         about = {"kind": kind, "name": of, "namespace": stack.project} | ({"uid": uid} if uid else {})
         body = {
+            "apiVersion": "v1",
+            "kind": "Event",
             "metadata": {"name": name},
             "involvedObject": about,
             "reason": "R",
             "message": message,
             "type": "Warning",
         }
-        path = f"/api/v1/namespaces/{stack.project}/events"
-        stack.runs.admin.request("POST", path, body=body | {"lastTimestamp": f"2026-01-01T00:00:0{len(message)}Z"})
+        stack.runs.kube.create(body | {"lastTimestamp": f"2026-01-01T00:00:0{len(message)}Z"})
 
     report("a", "TaskRun", "eventful", "x", run["metadata"]["uid"])
     report("b", "TaskRun", "eventful", "xx", "of-another")

@@ -55,7 +55,7 @@ def succeed(stack: Stack, name: str, **status: Any) -> None:
 
 def test_a_run_is_started_waited_for_and_read(stack: Stack, parts: Parts, mirror: MirrorThread, api: Client) -> None:
     handle = resize.submit({"n": 1}, priority=7, tags=["x"], queue="slow", concurrency_key="k")
-    made: Any = stack.runs.admin.get_run(stack.project, handle.name)
+    made: Any = stack.runs.get(handle.name)
     assert made["metadata"]["uid"] == handle.uid
     spec = {"taskRef": {"name": "resize"}, "payload": {"n": 1}, "priority": 7, "tags": ["x"], "queue": "slow"}
     assert made["spec"].items() >= (spec | {"concurrencyKey": "k"}).items()
@@ -73,7 +73,7 @@ def test_an_exported_task_is_taken_by_the_cluster(stack: Stack) -> None:
 def test_a_run_can_wait_for_others_by_handle_or_name(stack: Stack, mirror: MirrorThread, api: Client) -> None:
     first = resize.submit({"n": 1})
     joined = resize.submit({"n": 2}, depends_on=[first, "not-made-yet"])
-    made: Any = stack.runs.admin.get_run(stack.project, joined.name)
+    made: Any = stack.runs.get(joined.name)
     assert made["spec"]["dependsOn"] == [
         {"name": first.name, "when": "Succeeded"},
         {"name": "not-made-yet", "when": "Succeeded"},
@@ -98,19 +98,19 @@ def test_a_key_makes_one_run(stack: Stack, parts: Parts, mirror: MirrorThread, a
 
 def test_a_key_and_a_delay_make_one_run_with_the_time_of_the_first_call(stack: Stack, api: Client) -> None:
     first = resize.submit({"n": 1}, idempotency_key="invoice-1", delay=3600)
-    starts = stack.runs.admin.get_run(stack.project, first.name)["spec"]["startAfter"]
+    starts = stack.runs.get(first.name)["spec"]["startAfter"]
     again = resize.submit({"n": 1}, idempotency_key="invoice-1", delay=7200)
     assert (again.name, again.uid) == (first.name, first.uid)
-    assert stack.runs.admin.get_run(stack.project, first.name)["spec"]["startAfter"] == starts
+    assert stack.runs.get(first.name)["spec"]["startAfter"] == starts
 
 
 def test_cancelling_asks_for_the_end(stack: Stack, mirror: MirrorThread, api: Client) -> None:
     handle = resize.submit({"n": 1}, delay=3600)
-    made: Any = stack.runs.admin.get_run(stack.project, handle.name)
+    made: Any = stack.runs.get(handle.name)
     starts = dt.datetime.fromisoformat(made["spec"]["startAfter"])
     assert abs((starts - dt.datetime.now(dt.UTC)).total_seconds() - 3600) < 60
     handle.cancel()
-    assert stack.runs.admin.get_run(stack.project, handle.name)["spec"]["cancel"] is True
+    assert stack.runs.get(handle.name)["spec"]["cancel"] is True
 
 
 def test_many_runs_are_one_call_or_a_few(stack: Stack, parts: Parts, mirror: MirrorThread, api: Client) -> None:
@@ -118,7 +118,7 @@ def test_many_runs_are_one_call_or_a_few(stack: Stack, parts: Parts, mirror: Mir
     assert len({handle.uid for handle in handles}) == 25
     names = {run["name"]: run for run in _listed(parts, "runs?batch=night")}
     assert set(names) == {handle.name for handle in handles}
-    assert stack.runs.admin.get_run(stack.project, handles[24].name)["spec"]["payload"] == {"n": 24}
+    assert stack.runs.get(handles[24].name)["spec"]["payload"] == {"n": 24}
 
 
 def _listed(parts: Parts, path: str) -> list[Any]:
@@ -209,7 +209,7 @@ def test_without_an_api_runs_go_straight_to_the_cluster(stack: Stack, kubeconfig
     assert handle.result(timeout=10) == [1]
     many = resize.submit_many([{"n": 1}, {"n": 2}])
     many[1].cancel()
-    assert [stack.runs.admin.get_run(stack.project, run.name)["spec"]["cancel"] for run in many] == [False, True]
+    assert [stack.runs.get(run.name)["spec"]["cancel"] for run in many] == [False, True]
     with pytest.raises(ApiError, match="priority"):
         resize.submit(priority=9999)
 

@@ -15,7 +15,6 @@ from support.rights import RELEASE
 from support.runs import Json
 from support.servers import free_port, wait_until
 from support.web import EMAIL, PASSWORD, Stack, finish
-from tidegate_web.cluster.client import MERGE_PATCH, Cluster, lease_path, pods_path
 
 TASK = {"image": "busybox", "command": ["true"]}
 POD = "operator-0"
@@ -26,13 +25,11 @@ class Asked:
 
     def __init__(self, stack: Stack, folder: Path) -> None:
         self.stack, self.folder, self.port = stack, folder, free_port()
-        self.admin: Cluster = stack.runs.admin
+        self.release = stack.runs.kube.within(RELEASE)
         for account in ("default", "web", "stranger"):
-            self.admin.request(
-                "POST", f"/api/v1/namespaces/{RELEASE}/serviceaccounts", body={"metadata": {"name": account}}
-            )
+            self.release.create_account(account)
         spec = {"containers": [{"name": "operator", "image": "tidegate/operator"}]}
-        self.admin.request("POST", pods_path(RELEASE), body={"metadata": {"name": POD}, "spec": spec})
+        self.release.create({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": POD}, "spec": spec})
         self.pod(phase="Running", podIP="127.0.0.1", podIPs=[{"ip": "127.0.0.1"}])
         self.operator = OperatorProcess(
             stack.plane,
@@ -49,17 +46,14 @@ class Asked:
         stack.runs.queue("shut", concurrencyLimit=0)
 
     def pod(self, **status: Any) -> None:
-        path = f"{pods_path(RELEASE)}/{POD}/status"
-        self.admin.request("PATCH", path, body={"status": status}, content_type=MERGE_PATCH)
+        self.release.patch("pods", POD, {"status": status}, subresource="status")
 
     def holder(self, name: str) -> None:
-        path = lease_path(RELEASE, "tidegate-operator")
-        self.admin.request("PATCH", path, body={"spec": {"holderIdentity": name}}, content_type=MERGE_PATCH)
+        self.release.patch("leases", "tidegate-operator", {"spec": {"holderIdentity": name}})
 
     def token(self, account: str = "web") -> Path:
         file = self.folder / account
-        create = ("-n", RELEASE, "create", "token", account, "--audience=tidegate-operator")
-        file.write_text(self.stack.plane.kubectl(*create))
+        file.write_text(self.release.token(account, audience="tidegate-operator"))
         return file
 
     def settings(self, **changes: Any) -> Json:
@@ -213,5 +207,5 @@ def test_the_page_shows_what_a_run_waits_for(asked: Asked, browser: Browser, tmp
         asked.waiting("urgent-too")
         expect(band).to_contain_text(f"place {place['position'] + 1} of {place['waiting'] + 1}")
         expect(band).to_contain_text("ahead by priority")
-        asked.stack.runs.kubectl("patch", "tgq", "shut", "--type=merge", "-p", '{"spec":{"paused":true}}')
+        asked.stack.runs.kube.patch("queues.tidegate.dev", "shut", {"spec": {"paused": True}})
         expect(band).to_contain_text("QueuePaused")

@@ -16,7 +16,7 @@ WORKER = "warm-1"
 
 @pytest.fixture
 def kubelet(stack: Stack, tmp_path: Path) -> Iterator[Kubelet]:
-    with Kubelet(stack.runs.admin, name=f"node-{stack.project}", folder=tmp_path / "pki") as made:
+    with Kubelet(stack.runs.kube, name=f"node-{stack.project}", folder=tmp_path / "pki") as made:
         yield made
 
 
@@ -27,18 +27,15 @@ class Worker:
         self._stack, self.name = stack, name
         spec = {"nodeName": kubelet.name, "containers": [{"name": "worker", "image": "runner"}]}
         metadata = {"name": name, "labels": {"tidegate.dev/pool": "warm"}}
-        path = f"/api/v1/namespaces/{stack.project}/pods"
         stack.runs.account()
-        made = stack.runs.admin.request("POST", path, body={"metadata": metadata, "spec": spec})
+        made = stack.runs.kube.create({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
         self.uid: str = made["metadata"]["uid"]
-        self._path = f"{path}/{name}"
         self.log: Log = kubelet.log(name)
         self._written: dict[str, int] = {}
         container = {"name": "worker", "image": "", "imageID": "", "ready": True, "restartCount": 0}
         container |= {"containerID": "c://0123456789ab", "state": {"running": {"startedAt": now()}}}
-        body = {"status": {"phase": "Running", "containerStatuses": [container]}}
-        content = "application/strategic-merge-patch+json"
-        stack.runs.admin.request("PATCH", f"{self._path}/status", body=body, content_type=content)
+        status = {"status": {"phase": "Running", "containerStatuses": [container]}}
+        stack.runs.kube.patch("pods", name, status, subresource="status", strategic=True)
 
     def take(self, run: str, *, attempt: int = 1) -> dict[str, Any]:
         """Make a run, whose status says that this worker has it; what its lines begin with."""
@@ -62,7 +59,7 @@ class Worker:
 
     def go(self) -> None:
         self.log.write(b"", close=True)
-        self._stack.runs.admin.request("DELETE", self._path, body={"gracePeriodSeconds": 0})
+        self._stack.runs.kube.delete("pods", self.name, grace=0, wait=False)
 
 
 @pytest.fixture

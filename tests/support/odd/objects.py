@@ -1,7 +1,6 @@
 """Odd objects of every kind, handed to a real apiserver in bulk, and what others do to Jobs, pods and statuses."""
 
 import asyncio
-import json
 from collections import Counter
 from typing import Any, cast
 
@@ -12,6 +11,7 @@ from tidegate_operator import json_codec
 from tidegate_operator.kube.client import Cluster
 
 from support.builders import a_run
+from support.kube import Kube
 from support.odd.values import Json, Odd, encode, without_bounds
 from support.operator import CRDS
 
@@ -23,7 +23,9 @@ DEEP_SPEC = '{"image": "x", "a": ' + '{"a":' * 3000 + "1" + "}" * 3001
 
 def crds() -> dict[str, Json]:
     """The CRDs as they are committed, by plural."""
-    return {kind: yaml.safe_load((CRDS / f"{kind}.yaml").read_text(encoding="utf-8")) for kind in KINDS}
+    return {
+        kind: yaml.load((CRDS / f"{kind}.yaml").read_text(encoding="utf-8"), Loader=yaml.CSafeLoader) for kind in KINDS
+    }
 
 
 def schema_of(crd: Json) -> Json:
@@ -32,11 +34,11 @@ def schema_of(crd: Json) -> Json:
     return made
 
 
-def loosen(plane: ControlPlane, *, bounds: bool) -> None:
+def loosen(kube: Kube, *, bounds: bool) -> None:
     """Have the apiserver take what a CRD without bounds took, or only what it takes now."""
     for crd in crds().values():
         body = crd if bounds else {**crd, "spec": without_bounds(crd["spec"])}
-        plane.kubectl("replace", "-f", "-", stdin=json.dumps({**body, "metadata": {**body["metadata"]}}))
+        kube.replace(body)
 
 
 class OddObjects:

@@ -1,0 +1,55 @@
+"""The cluster's apiserver for what is asked again and again, by pykube-ng: a kubectl takes a tenth of a second of a core each time."""
+
+from __future__ import annotations
+
+import base64
+import os
+from pathlib import Path
+from typing import Any
+
+import pykube
+import requests
+import yaml
+from pykube.exceptions import KubernetesError
+from pykube.objects import APIObject, NamespacedAPIObject
+from tidegate_cluster.errors import ClusterError
+
+Json = dict[str, Any]
+
+
+class TaskRun(NamespacedAPIObject):
+    """A run of a task."""
+
+    version = "tidegate.dev/v1alpha1"
+    endpoint = "taskruns"
+    kind = "TaskRun"
+
+
+def connect(kubeconfig: Path) -> pykube.HTTPClient:
+    """A client for a kubeconfig that `tidegate_cluster` or kind has written."""
+    api = pykube.HTTPClient(_config(kubeconfig))
+    # Neither proxies nor passwords of this machine's user are for a local cluster.
+    api.session.trust_env = False
+    return api
+
+
+def listed(api: pykube.HTTPClient, kind: type[APIObject], namespace: str) -> list[Json]:
+    """The objects of a namespace."""
+    try:
+        return [one.obj for one in kind.objects(api, namespace=namespace)]
+    except (KubernetesError, requests.RequestException) as error:
+        raise ClusterError(f"can't list {kind.__name__}s in {namespace}: {error}") from error
+
+
+def _config(kubeconfig: Path) -> pykube.KubeConfig:
+    """With its certificates in files beside it: pykube writes those that are embedded into /tmp, for all to read."""
+    written = yaml.safe_load(kubeconfig.read_text(encoding="utf-8"))
+    entries = [*(one["cluster"] for one in written["clusters"]), *(one["user"] for one in written["users"])]
+    for entry in entries:
+        for key in ("certificate-authority", "client-certificate", "client-key"):
+            if (embedded := entry.pop(f"{key}-data", None)) is not None:
+                path = kubeconfig.with_name(f"{kubeconfig.name}.{key}.pem")
+                with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+                    file.write(base64.b64decode(embedded))
+                entry[key] = str(path)
+    return pykube.KubeConfig(written)
