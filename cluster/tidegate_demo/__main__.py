@@ -13,7 +13,7 @@ import tidegate_images.__main__ as images
 from tidegate_cluster import clusters, settings
 from tidegate_cluster.errors import ClusterError
 
-from . import forward, install, watch
+from . import forward, install, warm, watch
 from .kubectl import Kubectl
 
 CLUSTER = "demo"
@@ -56,7 +56,12 @@ def _up(found: clusters.Clusters) -> int:
     begin = time.monotonic()
     kubectl = install.up(found, CLUSTER, project=PROJECT)
     install.step("examples")
-    missed = watch.run_examples(kubectl, examples=images.checkout() / "examples/demo", project=PROJECT)
+    examples = images.checkout() / "examples/demo"
+    # The worker starts while the examples run.
+    kubectl("-n", PROJECT, "apply", "-f", examples / "warm/pool.yaml")
+    missed = [*watch.run_examples(kubectl, examples=examples, project=PROJECT)]
+    install.step("one task, cold and warm")
+    missed += warm.compare(kubectl, examples=examples / "warm", project=PROJECT)
     port = forward.start(found.settings)
     _farewell(kubectl, found, port=port, seconds=time.monotonic() - begin)
     if missed:

@@ -25,6 +25,14 @@ class TaskRun(NamespacedAPIObject):
     kind = "TaskRun"
 
 
+class WorkerPool(NamespacedAPIObject):
+    """Workers that run tasks without a new pod."""
+
+    version = "tidegate.dev/v1alpha1"
+    endpoint = "workerpools"
+    kind = "WorkerPool"
+
+
 def connect(kubeconfig: Path) -> pykube.HTTPClient:
     """A client for a kubeconfig that `tidegate_cluster` or kind has written."""
     api = pykube.HTTPClient(_config(kubeconfig))
