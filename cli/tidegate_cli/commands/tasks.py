@@ -39,7 +39,7 @@ try:
     from tidegate.manifests import export
 except ImportError:
     sys.exit("the library tidegate is too old to write Tasks: update it")
-print(json.dumps(export(sys.argv[1], image=sys.argv[2])))
+print(json.dumps(export(sys.argv[1], image=sys.argv[2] or None)))
 """
 """In the project's own Python. The last line is ours: a module may print while it is imported."""
 
@@ -78,10 +78,10 @@ def apply(backend: Backend, *, files: Sequence[IO[str]]) -> None:
 
 @tasks.command("export")
 @click.argument("module")
-@click.option("--image", required=True, metavar="IMAGE", help="The image that the functions are in.")
+@click.option("--image", metavar="IMAGE", help="The image that the functions are in. Tasks of a pool need none.")
 @python_option
 @click.option("-o", "--output", "form", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True)
-def export(module: str, *, image: str, python: str | None, form: str) -> None:
+def export(module: str, *, image: str | None, python: str | None, form: str) -> None:
     """Write a Task for each function of MODULE that is marked with @task: tasks.py, or package.module.
 
     It is imported for that. What is written is for tidegate tasks apply -f -, or for a repository.
@@ -89,7 +89,7 @@ def export(module: str, *, image: str, python: str | None, form: str) -> None:
     name, folder = module_of(module)
     program = find_python(python, os.environ, folder=folder)
     environment = {**os.environ, **search_path(os.environ, folder)}
-    command = [program, "-c", _EXPORT, name, image]
+    command = [program, "-c", _EXPORT, name, image or ""]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise CommandError(f"{module}: {(done.stderr.strip().splitlines() or ['it ended without a word'])[-1]}")

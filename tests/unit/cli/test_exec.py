@@ -123,6 +123,15 @@ def test_tasks_are_written_from_functions(tidegate: Command) -> None:
     assert "nothing_like_it" in tidegate("tasks", "export", f"{tidegate.home}/torn.py", "--image", "i").fault
 
 
+def test_a_task_of_a_pool_is_written_without_an_image(tidegate: Command) -> None:
+    file = tidegate.home / "warm.py"
+    file.write_text("from tidegate import task\n\n@task(pool='warm')\ndef hello(): ...\n")
+    (written,) = yaml.safe_load_all(tidegate.ok("tasks", "export", str(file)).out)
+    assert (written["spec"]["pool"], written["spec"].get("image")) == ("warm", None)
+    refused = tidegate("tasks", "export", f"{tidegate.home}/pictures.py")
+    assert "has neither an image nor a pool" in refused.fault
+
+
 def test_the_plugin_of_kubectl_calls_itself_so() -> None:
     plugin = Path(sys.executable).with_name("kubectl-tidegate")
     said = subprocess.run([plugin, "ls", "--help"], capture_output=True, text=True, check=True).stdout
