@@ -97,6 +97,8 @@ def test_nothing_starts_after_a_restart_before_every_list_is_through(
     for name in names:
         runs.create(held(name, queue=queue).built)
     reported(runs, queue, running=2, pending=3)
+    # A slot is taken before its Job is there.
+    wait_until(lambda: len(started(runs, *names)) == 2, what="two Jobs")
     operator.kill()
     # One ends while no watch is open: its slot is free, but nothing is decided on that before all lists are through.
     ended, other = started(runs, *names)
