@@ -95,9 +95,10 @@ def ensure_chromium() -> Path:
     return program
 
 
-PORTS = range(10_000, 20_000)
-"""Below the range that the kernel takes outgoing connections' ports from: one of those could take a port that was free. Those of
-control planes come after it."""
+PORTS = range(10_081, 20_000)
+"""Below the range that the kernel takes outgoing connections' ports from: one of those could take a port that was free. Above
+10080, the last one that browsers refuse to open (https://fetch.spec.whatwg.org/#port-blocking). Those of control planes come
+after it."""
 
 
 def free_port() -> int:
