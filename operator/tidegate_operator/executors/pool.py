@@ -82,10 +82,9 @@ class PoolExecutor:
             raise _again(f"a worker of pool {resolved.get('pool')} went while the run was being started")
         now, version = self._clock(), run.version
         try:
-            text = encode_spec(resolved)
+            encode_spec(resolved)
         except TooDeepError as error:
             raise StartRefusedError(Cause(Reason.INVALID_TASK, str(error)), final=True) from error
-        del text  # encoded to be sure that it can be
         handover = Handover(
             ident=f"{connection.instance}-{secrets.token_hex(8)}",
             pool=worker[0][1],

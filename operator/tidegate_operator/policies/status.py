@@ -12,7 +12,7 @@ from tidegate_api.taskrun import TaskRunStatus
 from tidegate_api.times import format_duration, format_time, parse_time
 
 from tidegate_operator.policies.outcome import ABSENT, Absent, End
-from tidegate_operator.queueing.admission import QueueState
+from tidegate_operator.queueing.queue_state import QueueState
 from tidegate_operator.records.attempt import AttemptRecord
 from tidegate_operator.records.definitions import QueueRecord
 from tidegate_operator.records.pool import Handover

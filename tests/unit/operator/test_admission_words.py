@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from tidegate_api.bodies import QueueSpecBody
 from tidegate_api.times import format_time
-from tidegate_operator.queueing.admission import Admission, Limits
+from tidegate_operator.queueing.admission import Admission
 from tidegate_operator.queueing.fair_queue import QueueEntry
+from tidegate_operator.queueing.queue_state import Limits
 from tidegate_operator.queueing.token_bucket import TokenBucket
 from tidegate_operator.records.faults import Fault
 from tidegate_operator.records.run import Cause

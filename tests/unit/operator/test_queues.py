@@ -3,8 +3,9 @@
 from tidegate_api.bodies import QueueSpecBody, QueueStatusBody
 from tidegate_api.times import format_time
 from tidegate_operator.policies.status import queue_status
-from tidegate_operator.queueing.admission import Admission, QueueState
+from tidegate_operator.queueing.admission import Admission
 from tidegate_operator.queueing.fair_queue import QueueEntry
+from tidegate_operator.queueing.queue_state import QueueState
 from tidegate_operator.records.definitions import QueueRecord
 
 NOW = 1_000_000.0
