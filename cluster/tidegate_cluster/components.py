@@ -152,6 +152,7 @@ def controller_manager() -> Sequence[str]:
         *_CLIENT_RATE,
         "--concurrent-job-syncs=20",
         "--node-monitor-grace-period=20s",
+        "--horizontal-pod-autoscaler-sync-period=5s",
     )
 
 

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import yaml
 from support.builders import EXAMPLES as IMAGE
 from support.builders import a_run
 from support.cluster import SECONDS, ClusterRuns
+from support.kube import Kube
 from support.outside import EXAMPLES
 from support.servers import wait_until
-from tidegate_demo.install import NAMESPACE, wait_ready
+from tidegate_demo.install import wait_ready
 from tidegate_demo.kubectl import Kubectl
 
 Json = dict[str, Any]
@@ -59,21 +59,12 @@ def a_mood(name: str, **fields: Any) -> Any:
     return a_run(name).task_ref("mood").payload(text="great work").spec(**fields)
 
 
-def test_many_runs_end_right_while_operators_go(kubectl: Kubectl, moods: ClusterRuns) -> None:
+def test_many_runs_end_right_while_operators_go(kubectl: Kubectl, release: Kube, moods: ClusterRuns) -> None:
     names = [f"many-{number:03}" for number in range(200)]
     items = [a_mood(name).namespace(moods.namespace).built for name in names]
-    moods.kubectl("create", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
+    moods.kube.create_all(items)
     for _ in range(2):
-        kubectl(
-            "-n",
-            NAMESPACE,
-            "delete",
-            "pod",
-            "-l",
-            "app.kubernetes.io/component=operator",
-            "--grace-period=0",
-            "--force",
-        )
+        release.delete_all("pods", "app.kubernetes.io/component=operator", grace=0)
         wait_ready(kubectl)
     for name in names:
         status = moods.wait(name, "Succeeded")
@@ -117,7 +108,7 @@ def test_a_new_spec_is_rolled_out_without_losing_a_run(moods: ClusterRuns) -> No
     (before,) = workers(moods)
     for number in range(20):
         moods.start(a_mood(f"rollout-{number}"))
-    moods.kubectl("patch", POOL, "moods", "--type=merge", "-p", '{"spec":{"env":[{"name":"ROUND","value":"2"}]}}')
+    moods.kube.patch(POOL, "moods", {"spec": {"env": [{"name": "ROUND", "value": "2"}]}})
     for number in range(20, 60):
         moods.start(a_mood(f"rollout-{number}"))
         time.sleep(0.05)
@@ -135,7 +126,7 @@ def test_a_new_spec_is_rolled_out_without_losing_a_run(moods: ClusterRuns) -> No
 def test_a_module_that_cannot_be_imported_is_named_where_one_looks(moods: ClusterRuns) -> None:
     spec = {"image": IMAGE, "preload": ["no_such_module"]}
     pool = {"apiVersion": "tidegate.dev/v1alpha1", "kind": "WorkerPool", "metadata": {"name": "broken"}, "spec": spec}
-    moods.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(pool))
+    moods.kube.create(pool)
     try:
 
         def is_said() -> bool:
@@ -148,7 +139,7 @@ def test_a_module_that_cannot_be_imported_is_named_where_one_looks(moods: Cluste
         status = moods.wait("needs-broken", "Pending", reason="PoolNotReady")
         assert "no_such_module" in status["message"]
     finally:
-        moods.kubectl("delete", POOL, "broken")
+        moods.kube.delete(POOL, "broken")
 
 
 def test_the_log_of_a_run_is_in_the_workers_log(moods: ClusterRuns) -> None:

@@ -54,6 +54,8 @@ _OURS: Final = tuple(
     for kind in ("TaskRun", "Task", "Queue", "Schedule", "WorkerPool")
 )
 _OTHERS: Final = (
+    Kind(version="apiregistration.k8s.io/v1", endpoint="apiservices", kind="APIService", namespaced=False),
+    Kind(version="autoscaling/v2", endpoint="horizontalpodautoscalers", kind="HorizontalPodAutoscaler"),
     Kind(version="coordination.k8s.io/v1", endpoint="leases", kind="Lease"),
     Kind(
         version="admissionregistration.k8s.io/v1",

@@ -75,6 +75,19 @@ def test_children_answer_as_the_test_says() -> None:
         testing.run(starts, children={"resize": fails})
 
 
+def test_a_task_of_a_pool_runs_as_any_other() -> None:
+    @task(pool="warm")
+    def double(n: int) -> int:
+        return 2 * n
+
+    @task
+    def starts_warm() -> Any:
+        return double.submit({"n": 2}).result()
+
+    assert testing.run(double, {"n": 4}).result == 8
+    assert testing.run(starts_warm, children={"double": lambda payload: payload["n"] + 1}).result == 3
+
+
 def test_a_key_is_one_child_however_often_it_is_started() -> None:
     run = testing.run(starts_once)
     assert run.result == ["resize-1", "resize-2", "resize-1"]
