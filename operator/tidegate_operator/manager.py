@@ -143,7 +143,8 @@ class Manager:
             settings=settings,
         )
         workqueue = Workqueue(is_ready=lambda: self._cache.complete, quarantine=self._quarantine, metrics=self._metrics)
-        self._cache.on_change = workqueue.add
+        known = asyncio.Event()
+        self._cache.on_change, self._cache.on_complete = workqueue.add, known.set
         reconciler = Reconciler(self._cache, actor, workqueue, settings=settings, metrics=self._metrics)
         schedules = ScheduleReconciler(
             client,
@@ -172,7 +173,7 @@ class Manager:
             "queues": queues.run(),
             "pools": pools.run(),
             "tokens": pooled.keep_tokens(),
-            "dispatch": dispatch.run(Identifier(client, self._cache.pools), reports),
+            "dispatch": dispatch.run(Identifier(client, self._cache.pools), reports, known=known),
             "sweeper": sweeper.run(),
             "workqueue": workqueue.run(),
             "lease": self._lease.wait_for(State.LOST),

@@ -11,6 +11,7 @@ from support.builders import a_pool, a_queue, a_run
 from support.kube import HTTPError
 from support.operator import OperatorProcess, OwnRuns
 from support.pools import Node, PoolProcess, node_of, pooled_operator, with_secret
+from support.proxy import FaultyProxy
 from support.servers import free_port, wait_until
 from tidegate_cluster.control_plane import ControlPlane
 
@@ -348,6 +349,27 @@ def test_a_run_goes_on_while_leaders_change(
     go.touch()
     assert len(pooled.wait("goes-on", "Succeeded")["attempts"]) == 1
     assert mark.read_text().split() == ["begin", "end"]
+
+
+def test_a_leader_hears_workers_only_once_it_knows_all_runs(
+    node: Node, pooled: OwnRuns, leader: OperatorProcess, proxy: FaultyProxy, tmp_path: Path
+) -> None:
+    """What a worker says of a run that isn't known would be taken for one that is gone."""
+    go, late, early = tmp_path / "go", tmp_path / "late", tmp_path / "early"
+    for name, mark, path in (("known-late", late, go), ("ended-early", early, early)):
+        pooled.create(a_run(name).warm("tasks:wait_for").payload(path=str(path), mark=str(mark)).built)
+        wait_until(mark.exists, what=f"{name} to start")
+    leader.kill()
+    wait_until(lambda: "end" in early.read_text().split(), what="the end of one")
+    # Workers try again more often than that.
+    with proxy.on(method="GET", path="/taskruns$", watch=False).delay(3):
+        leader.start(through=proxy).wait_leading()
+    assert len(pooled.wait("ended-early", "Succeeded")["attempts"]) == 1
+    go.touch()
+    assert len(pooled.wait("known-late", "Succeeded")["attempts"]) == 1
+    assert late.read_text().split() == ["begin", "end"]
+    leader.kill()
+    leader.start().wait_leading()
 
 
 def test_a_hand_over_that_the_worker_never_had_is_made_again(

@@ -107,11 +107,12 @@ class OperatorProcess:
         """What it has logged since it was first started."""
         return self._log.read_text(encoding="utf-8") if self._log.exists() else ""
 
-    def start(self) -> Self:
-        """Start it, without waiting."""
+    def start(self, *, through: HasKubeconfig | None = None) -> Self:
+        """Start it, without waiting. `through`: another way to its apiserver, this once."""
+        way = through or self._plane
         environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith(("TIDEGATE_", "KUBERNETES_"))},
-            "TIDEGATE_KUBECONFIG": str(self._plane.kubeconfig(self._actor)),
+            "TIDEGATE_KUBECONFIG": str(way.kubeconfig(self._actor)),
             "TIDEGATE_HOST": "127.0.0.1",
             "TIDEGATE_PORT": "0",
             "TIDEGATE_LOOK_SECONDS": "1",

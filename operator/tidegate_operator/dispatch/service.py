@@ -62,14 +62,19 @@ class DispatchService:
             run_as_user=self._settings.run_as_user,
         )
 
-    async def run(self, identifier: Identifier, listener: Listener) -> None:
-        """Serve for ever; without an address, wait for ever."""
+    async def run(self, identifier: Identifier, listener: Listener, *, known: asyncio.Event) -> None:
+        """Serve for ever; without an address, wait for ever.
+
+        Nobody is heard before `known` is set, when all runs have been read: a run of which a worker speaks and that isn't known
+        would be taken for one that is gone, to be stopped or its outcome to be forgotten.
+        """
         if not self._settings.dispatch_address:
             await asyncio.Event().wait()
         certificate = await self._read()
         while certificate is None:
             await asyncio.sleep(RETRY_SECONDS)
             certificate = await self._read()
+        await known.wait()
         context = server_context(certificate)
         async with DispatchServer(
             identifier,

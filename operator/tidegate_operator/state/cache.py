@@ -74,6 +74,8 @@ class Cache:
         self.projects: Projects | None = None
         """Namespaces that the web app sees, where that isn't all; None before they were listed."""
         self.on_change = on_change
+        self.on_complete: Callable[[], None] = lambda: None
+        """Called once all kinds have been listed."""
         self.track = RunTracker(self.admission, task_of=self.task_of, settle=self.settle, clock=clock)
         self._clock = clock
         self._synced: set[str] = set()
@@ -136,6 +138,7 @@ class Cache:
         if self.complete and first:
             self._settled(self.attempts.adopt_all())
             self.look_at_all()
+            self.on_complete()
 
     def look_at_all(self) -> None:
         """Every run has to be decided on."""
