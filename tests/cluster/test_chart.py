@@ -15,7 +15,8 @@ from tidegate_demo.install import NAMESPACE, RELEASE, wait_ready
 from tidegate_demo.kubectl import Kubectl
 
 Json = dict[str, Any]
-CRDS = ("taskruns", "tasks", "queues", "schedules")
+CRDS = ("taskruns", "tasks", "queues", "schedules", "workerpools")
+SECRETS = ("admin", "web", "postgres", "redis", "dispatch", "run-tokens")
 
 
 def passwords(release: Kube) -> dict[str, Json]:
@@ -42,7 +43,7 @@ def test_the_pods_run_the_builds_that_their_tags_name(release: Kube) -> None:
 
 def test_an_upgrade_keeps_passwords_and_gets_ready(kubectl: Kubectl, release: Kube, runs: ClusterRuns) -> None:
     before = passwords(release)
-    assert set(before) == {f"{RELEASE}-{part}" for part in ("admin", "web", "postgres", "redis")}
+    assert set(before) == {f"{RELEASE}-{part}" for part in SECRETS}
     upgrade(kubectl, "--set", "operator.logLevel=debug,podAnnotations.upgraded=once")
     assert passwords(release) == before
     runs.end(a_run("after-the-upgrade").shell("true"), "Succeeded")

@@ -142,7 +142,10 @@ def test_signals_are_as_python_has_them_whatever_a_preloaded_module_did(start: S
     _, session = start(tasks=tasks, TIDEGATE_POOL_PRELOAD='["tasks"]')
     found = result_of(session.run("tasks:signals"))
     code = TASKS.replace("from tidegate import task", "") + "\nimport json; print(json.dumps(signals()))"
-    fresh = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    # Started in the background of a shell, the tests themselves ignore SIGINT and SIGQUIT, which would be inherited.
+    default = "import os, signal, sys; [signal.signal(n, signal.SIG_DFL) for n in (2, 3)]; os.execv(sys.executable, sys.argv[1:])"
+    command = [sys.executable, "-c", default, sys.executable, "-c", code]
+    fresh = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert found == json.loads(fresh)
 
 
