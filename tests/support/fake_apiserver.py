@@ -25,8 +25,11 @@ KINDS: Final = {
     "queues": ("tidegate.dev/v1alpha1", "Queue"),
     "schedules": ("tidegate.dev/v1alpha1", "Schedule"),
     "workerpools": ("tidegate.dev/v1alpha1", "WorkerPool"),
+    "deployments": ("apps/v1", "Deployment"),
+    "replicasets": ("apps/v1", "ReplicaSet"),
     "jobs": ("batch/v1", "Job"),
     "pods": ("v1", "Pod"),
+    "workers": ("v1", "Pod"),
     "events": ("v1", "Event"),
 }
 ENDED: Final = ("Succeeded", "Failed")
@@ -359,13 +362,21 @@ def _patched(before: Json, request: Request) -> Json:
         merged: Json = _merged(after, asked)
         return merged
     for operation in asked:
-        *parents, last = operation["path"].strip("/").split("/")
-        target = after
-        for key in parents:
-            target = target[key]
+        target, last = _target(after, operation["path"])
+        if operation["op"] == "move":
+            source, key = _target(after, operation["from"])
+            target[last] = source.pop(key)
+            continue
         assert operation["op"] in ("add", "replace"), operation
         target[last] = operation["value"]  # `replace` of what isn't there adds it
     return after
+
+
+def _target(body: Json, path: str) -> tuple[Json, str]:
+    *parents, last = path.strip("/").split("/")
+    for key in parents:
+        body = body[key]
+    return body, last
 
 
 def _merged(target: Any, patch: Any) -> Any:

@@ -10,6 +10,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final, Protocol
 
 import structlog
@@ -66,9 +67,10 @@ class PoolExecutor:
         tokens: Tokens,
         guard: Callable[[], None],
         clock: Callable[[], float] = time.time,
+        random: Callable[[], str] = partial(secrets.token_hex, 8),
     ) -> None:
         self._client, self._cache, self._workers, self._tokens = client, cache, workers, tokens
-        self._guard, self._clock = guard, clock
+        self._guard, self._clock, self._random = guard, clock, random
         self._unsent: dict[str, tuple[str, dict[str, object]]] = {}
         """By run: a hand-over that was written, or may have been, and that no worker was told of. Only this process could."""
         self._log = structlog.get_logger(__name__)
@@ -87,7 +89,7 @@ class PoolExecutor:
             raise StartRefusedError(Cause(Reason.INVALID_TASK, str(error)), final=True) from error
         del text  # encoded to be sure that it can be
         handover = Handover(
-            ident=f"{connection.instance}-{secrets.token_hex(8)}",
+            ident=f"{connection.instance}-{self._random()}",
             pool=worker[0][1],
             pod_uid=pod.uid,
             pod_name=pod.name,

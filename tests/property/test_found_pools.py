@@ -1,0 +1,16 @@
+"""As `test_found.py`, with pools."""
+
+from property.pool_operation import PoolOperation
+
+
+def test_a_worker_whose_pool_was_deleted_reports_its_run_to_the_next_leader() -> None:
+    """Its ReplicaSet is collected long before it has drained."""
+    state = PoolOperation()
+    state.create(attempts=[1], limit=1, lagging=set())
+    state.delete_pool()
+    state.depose()
+    state.end_task(index=0, code=0)
+    state.advance(seconds=6.0)
+    (run,) = state.cluster.all("taskruns")
+    assert run["status"]["phase"] == "Succeeded"
+    state.teardown()
