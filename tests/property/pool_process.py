@@ -125,7 +125,7 @@ class PoolProcess(OperatorProcess):
             tokens=NoTokens(),
             guard=self._guard,
             clock=self._clock,
-            random=lambda: f"{next(self._idents):016x}",
+            random=lambda _: f"{next(self._idents):016x}",
         )
         return RoutingExecutor(
             job=JobExecutor(client, self.cache, defaults=PodDefaults(), clock=self._clock), pool=self._pooled

@@ -7,6 +7,7 @@ def test_a_worker_whose_pool_was_deleted_reports_its_run_to_the_next_leader() ->
     """Its ReplicaSet is collected long before it has drained."""
     state = PoolOperation()
     state.create(attempts=[1], limit=1, lagging=set())
+    state.advance(seconds=0.5)
     state.delete_pool()
     state.depose()
     state.end_task(index=0, code=0)

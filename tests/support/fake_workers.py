@@ -183,10 +183,7 @@ class ModelWorker:
     @property
     def wakes_at(self) -> float | None:
         found = [max(self.next_try, self.started)] if self.alive and self.wire is None else []
-        for process in self.running:
-            found.append(
-                process.stop_at + GRACE_SECONDS if process.stopping is not None else process.began + process.timeout
-            )
+        found += [p.stop_at + GRACE_SECONDS if p.stopping is not None else p.began + p.timeout for p in self.running]
         later = [at for at in found if at > self.clock()] if not self.frozen and not self.away else []
         return min(later, default=None)
 

@@ -10,7 +10,6 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Final, Protocol
 
 import structlog
@@ -67,7 +66,7 @@ class PoolExecutor:
         tokens: Tokens,
         guard: Callable[[], None],
         clock: Callable[[], float] = time.time,
-        random: Callable[[], str] = partial(secrets.token_hex, 8),
+        random: Callable[[int], str] = secrets.token_hex,
     ) -> None:
         self._client, self._cache, self._workers, self._tokens = client, cache, workers, tokens
         self._guard, self._clock, self._random = guard, clock, random
@@ -89,7 +88,7 @@ class PoolExecutor:
             raise StartRefusedError(Cause(Reason.INVALID_TASK, str(error)), final=True) from error
         del text  # encoded to be sure that it can be
         handover = Handover(
-            ident=f"{connection.instance}-{self._random()}",
+            ident=f"{connection.instance}-{self._random(8)}",
             pool=worker[0][1],
             pod_uid=pod.uid,
             pod_name=pod.name,
