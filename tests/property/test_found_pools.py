@@ -3,6 +3,18 @@
 from property.pool_operation import PoolOperation
 
 
+def test_a_retry_in_a_pool_holds_the_slot_of_its_own_queue() -> None:
+    state = PoolOperation()
+    state.create(attempts=[2, 1], limit=1, lagging=set())
+    state.advance(seconds=0.5)
+    state.end_task(index=0, code=1)
+    state.end_task(index=0, code=0)
+    state.advance(seconds=6.0)
+    state.create_later(on=None, when="Finished", key=None, ttl=None)
+    state.advance(seconds=6.0)
+    state.teardown()
+
+
 def test_a_worker_whose_pool_was_deleted_reports_its_run_to_the_next_leader() -> None:
     """Its ReplicaSet is collected long before it has drained."""
     state = PoolOperation()

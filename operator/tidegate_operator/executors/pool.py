@@ -103,14 +103,11 @@ class PoolExecutor:
             queue=resolved.get("queue") or DEFAULT_QUEUE,
             now=now,
         )
-        kept = run.status.has_resolved_task
-        if not kept:
-            status["resolvedTask"] = resolved
         self._unsent[run.uid] = (
             handover.ident,
             self._message(run, body, resolved, handover, number=number, now=now),
         )
-        await self._write(run, status, version=version, handover=handover, kept=kept)
+        await self._write(run, status, resolved, version=version, handover=handover)
         attempt = self._cache.handovers.find(handover.ident)
         if attempt is None:  # the run is gone, and with it the intent
             self._unsent.pop(run.uid, None)
@@ -118,13 +115,15 @@ class PoolExecutor:
         self._send(attempt, handover)
 
     async def _write(
-        self, run: RunRecord, status: TaskRunStatusBody, *, version: int, handover: Handover, kept: bool
+        self, run: RunRecord, status: TaskRunStatusBody, resolved: TaskSpecBody, *, version: int, handover: Handover
     ) -> None:
+        kept = run.status.has_resolved_task
+        whole: TaskRunStatusBody = {**status, "resolvedTask": resolved}
         path = own_path("taskruns", run.namespace, run.name)
         try:
             made = await self._client.write_status(
                 path,
-                status,
+                status if kept else whole,
                 version=version,
                 resource="taskruns",
                 accept=METADATA,
@@ -139,7 +138,7 @@ class PoolExecutor:
                 return  # an earlier try of the same write was carried out
             self._unsent.pop(run.uid, None)
             raise _again("the run changed while it was being started") from error
-        self._cache.wrote_status(run, made["metadata"], status, written_on=version)
+        self._cache.wrote_status(run, made["metadata"], whole, written_on=version)
 
     def _message(
         self,
