@@ -176,7 +176,10 @@ class PoolOperation(Operation):
     @precondition(lambda self: self.unreported)
     @rule(index=INDEX)
     def report_container(self, index: int) -> None:
-        self.cluster.report(self.unreported.pop(index % len(self.unreported)))
+        worker = self.unreported[index % len(self.unreported)]
+        self.cluster.report(worker)
+        if self.clock.now >= worker.started:
+            self.unreported.remove(worker)
         self.work()
 
     @precondition(lambda self: "lines" in self.lagging)
@@ -318,8 +321,6 @@ class PoolOperation(Operation):
         for worker in self.live_workers():
             worker.frozen, worker.away, worker.slots, worker.refuses = False, False, SLOTS, False
             worker.disconnect()
-        for worker in self.unreported:
-            self.cluster.report(worker)
         self.make_pool()
         self.pass_time(LEADER_SECONDS)
         super().recover()

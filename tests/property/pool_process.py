@@ -173,7 +173,8 @@ class PoolProcess(OperatorProcess):
 
     def lose(self, wire: Wire) -> None:
         """The connection is gone, as this side sees it."""
-        self.loop.call_soon(self._lose, wire)
+        if not self.dead:
+            self.loop.call_soon(self._lose, wire)
 
     def _lose(self, wire: Wire) -> None:
         if id(wire) in self._transports:

@@ -92,10 +92,12 @@ class PoolCluster(CheckedCluster):
         return worker
 
     def report(self, worker: ModelWorker) -> None:
-        """The node reports the container's state."""
-        pod = self.by_uid("workers", worker.pod["metadata"]["uid"])
-        if pod is not None and self.clock() >= worker.started:
-            status = worker.container_status()
+        """The node reports the present state of the container's pod."""
+        uid = worker.pod["metadata"]["uid"]
+        pod = self.by_uid("workers", uid)
+        started = [w for w in self.workers if w.pod["metadata"]["uid"] == uid and w.started <= self.clock()]
+        if pod is not None and started:
+            status = started[-1].container_status()
             if pod["status"].get("containerStatuses") != [status]:
                 pod["status"] = {**pod["status"], "containerStatuses": [status]}
                 self.put("workers", pod)

@@ -15,6 +15,19 @@ def test_a_retry_in_a_pool_holds_the_slot_of_its_own_queue() -> None:
     state.teardown()
 
 
+def test_a_run_whose_job_is_gone_and_whose_task_has_a_pool_now_waits_for_a_worker() -> None:
+    state = PoolOperation()
+    state.create(attempts=[3], limit=1, lagging=set())
+    state.change_task(pooled=False)
+    state.run_pod(index=0)
+    state.end_pod(index=0, code=1)
+    state.change_task(pooled=True)
+    state.delete_job(index=0, propagation="Background")
+    state.advance(seconds=6.0)
+    assert state.cluster.live_processes()
+    state.teardown()
+
+
 def test_a_worker_whose_pool_was_deleted_reports_its_run_to_the_next_leader() -> None:
     """Its ReplicaSet is collected long before it has drained."""
     state = PoolOperation()
