@@ -149,6 +149,10 @@ class PoolProcess(OperatorProcess):
         """As the dispatch service does."""
         return self.server.find(pod_uid)
 
+    def connected(self, pod_uid: str) -> Connection | None:
+        """As the dispatch service does."""
+        return self.server.connected(pod_uid)
+
     # Wires
 
     def connect(self, wire: Wire) -> None:

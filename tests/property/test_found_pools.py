@@ -28,6 +28,24 @@ def test_a_run_whose_job_is_gone_and_whose_task_has_a_pool_now_waits_for_a_worke
     state.teardown()
 
 
+def test_a_worker_that_never_heard_that_its_outcome_is_written_hears_it_with_its_next_connection() -> None:
+    state = PoolOperation()
+    state.create(attempts=[1], limit=1, lagging=set())
+    state.advance(seconds=0.5)
+    (worker,) = state.live_workers()
+    state.lag_of_pools(who="lines", lags=True)
+    state.end_task(index=0, code=0)
+    state.deliver_line(index=0, to_worker=False)
+    state.deliver_line(index=0, to_worker=False)
+    assert next(state.cluster.all("taskruns"))["status"]["phase"] == "Succeeded"
+    state.lose_connection(away=False, index=0, side="both", unread=False)
+    assert worker.unwritten
+    state.lag_of_pools(who="lines", lags=False)
+    state.advance(seconds=6.0)
+    assert not worker.unwritten
+    state.teardown()
+
+
 def test_a_worker_whose_pool_was_deleted_reports_its_run_to_the_next_leader() -> None:
     """Its ReplicaSet is collected long before it has drained."""
     state = PoolOperation()

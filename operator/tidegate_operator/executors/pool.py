@@ -46,6 +46,9 @@ class Workers(Protocol):
     def find(self, pod_uid: str) -> Connection | None:
         """The connection of a worker that has said what it holds."""
 
+    def connected(self, pod_uid: str) -> Connection | None:
+        """The connection of a worker, also of one that is still saying what it holds."""
+
 
 class Tokens(Protocol):
     """Tokens with which a run calls the web app."""
@@ -319,8 +322,11 @@ class PoolExecutor:
             self.forget(pod_uid, ident)
 
     def forget(self, pod_uid: str, ident: str) -> None:
-        """The worker may forget a hand-over: its outcome is kept, or nobody asks for it."""
-        connection = self._workers.find(pod_uid)
+        """The worker may forget a hand-over: its outcome is kept, or nobody asks for it.
+
+        An outcome comes again before the worker is ready, where the word that it is kept was lost with a connection.
+        """
+        connection = self._workers.connected(pod_uid)
         if connection is not None and ident in connection.held:
             connection.held.discard(ident)
             connection.send("written", handover=ident)
