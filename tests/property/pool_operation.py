@@ -143,7 +143,7 @@ class PoolOperation(Operation):
             worker.disconnect()
         self.work()
 
-    @rule(index=INDEX, how=st.sampled_from(["drain", "refuse", "mute", "again"]))
+    @rule(index=INDEX, how=st.sampled_from(["drain", "refuse", "mute", "again", "slow"]))
     def misbehave(self, index: int, how: str) -> None:
         if (worker := pick(self.live_workers(), index)) is not None:
             self.disturb()
@@ -153,6 +153,11 @@ class PoolOperation(Operation):
                 worker.refuses = True
             elif how == "mute":
                 worker.mute = True
+            elif how == "slow" and worker.slow and worker.welcomed:
+                worker.say_all()
+            elif how == "slow":
+                worker.disconnect()
+                worker.slow = True
             else:
                 worker.report_again()
         self.work()
@@ -319,7 +324,7 @@ class PoolOperation(Operation):
         self.deposed.clear()
         self.lagging = set()
         for worker in self.live_workers():
-            worker.frozen, worker.away, worker.slots, worker.refuses = False, False, SLOTS, False
+            worker.frozen, worker.away, worker.slots, worker.refuses, worker.slow = False, False, SLOTS, False, False
             worker.disconnect()
         self.make_pool()
         self.pass_time(LEADER_SECONDS)

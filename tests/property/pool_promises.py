@@ -226,6 +226,8 @@ def problems_of_processes(cluster: PoolCluster, run: Json) -> list[str]:
             right = outcome in ("Disrupted", "Cancelled", "Timeout")
         if outcome == "Succeeded":
             right = process is not None and process.by == "itself" and process.code == 0
+        if attempt.get("reason") == "NotStarted" and process is not None:
+            right = False
         if not right:
             found.append(f"{run['metadata']['name']} says {attempt}; in truth {process}")
     return found

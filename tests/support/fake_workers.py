@@ -94,6 +94,8 @@ class ModelWorker:
     mute: bool = False
     """Whether it says of nothing that it has ended, until it connects again."""
     refuses: bool = False
+    slow: bool = False
+    """Whether it says nothing of what it holds, though it is welcome."""
     wire: Wire | None = None
     welcomed: bool = False
     next_try: float = 0.0
@@ -148,9 +150,8 @@ class ModelWorker:
         match body["type"]:
             case "welcome":
                 self.welcomed = True
-                for process in list(self.processes.values()):
-                    self._report(process)
-                self._say("ready")
+                if not self.slow:
+                    self.say_all()
             case "ping":
                 self._say("pong")
             case "start":
@@ -203,6 +204,13 @@ class ModelWorker:
         self.alive = False
         self.processes.clear()
         self.disconnect()
+
+    def say_all(self) -> None:
+        """What it holds, and that this is all."""
+        self.slow = False
+        for process in list(self.processes.values()):
+            self._report(process)
+        self._say("ready")
 
     def drain(self) -> None:
         self.draining = True
