@@ -143,7 +143,7 @@ class PoolOperation(Operation):
             worker.disconnect()
         self.work()
 
-    @rule(index=INDEX, how=st.sampled_from(["drain", "refuse", "mute", "again", "slow"]))
+    @rule(index=INDEX, how=st.sampled_from(["drain", "refuse", "mute", "again", "slow", "slow"]))
     def misbehave(self, index: int, how: str) -> None:
         if (worker := pick(self.live_workers(), index)) is not None:
             self.disturb()
@@ -158,6 +158,7 @@ class PoolOperation(Operation):
             elif how == "slow":
                 worker.disconnect()
                 worker.slow = True
+                self.pass_time(6.0)
             else:
                 worker.report_again()
         self.work()

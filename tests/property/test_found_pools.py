@@ -46,6 +46,17 @@ def test_a_worker_that_never_heard_that_its_outcome_is_written_hears_it_with_its
     state.teardown()
 
 
+def test_nothing_counts_as_not_started_before_its_worker_has_said_all_that_it_holds() -> None:
+    state = PoolOperation()
+    state.create(attempts=[1], limit=1, lagging=set())
+    state.advance(seconds=0.5)
+    state.misbehave(index=0, how="slow")
+    state.advance(seconds=6.0)
+    (run,) = state.cluster.all("taskruns")
+    assert "outcome" not in run["status"]["attempts"][0]
+    state.teardown()
+
+
 def test_a_worker_whose_pool_was_deleted_reports_its_run_to_the_next_leader() -> None:
     """Its ReplicaSet is collected long before it has drained."""
     state = PoolOperation()
