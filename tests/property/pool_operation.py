@@ -58,7 +58,7 @@ class PoolOperation(Operation):
         for max_attempts in attempts:
             self.create_run(max_attempts)
         self.process = self.begin_process()
-        self.work()
+        self.pass_time(0.5)  # for workers to connect
 
     # What people do
 
