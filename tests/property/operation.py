@@ -3,7 +3,7 @@ that are lost. What it finds becomes a scenario in ``test_found.py``.
 """
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, TypeVar
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -17,6 +17,7 @@ from tidegate_api.names import Phase
 from property.operator_process import OperatorProcess
 from property.promises import CheckedCluster, leftovers, problems_of_end
 
+T = TypeVar("T")
 INDEX: Final = st.integers(0, 7)
 FAULTS: Final = ("lost", "lost", "refused", "stored", "busy", "broken")
 QUEUE: Final = "mail"
@@ -52,7 +53,7 @@ class Operation(RuleBasedStateMachine):
         self.cluster.add("queues", a_queue(QUEUE, **limits))
         for max_attempts in attempts:
             self.create_run(max_attempts)
-        self.process = OperatorProcess(self.cluster, self.network, self.clock)
+        self.process = self.begin_process()
         self.work()
 
     # What people do
@@ -215,11 +216,17 @@ class Operation(RuleBasedStateMachine):
         if arrived:
             for call in list(self.network.calls):
                 self.network.carry_out(call)
-        self.running.kill()
+        self.end_process()
         self.network.calls.clear()
         self.network.held = False
-        self.process = OperatorProcess(self.cluster, self.network, self.clock)
+        self.process = self.begin_process()
         self.work()
+
+    def begin_process(self) -> OperatorProcess:
+        return OperatorProcess(self.cluster, self.network, self.clock)
+
+    def end_process(self) -> None:
+        self.running.kill()
 
     # How time passes
 
@@ -244,13 +251,23 @@ class Operation(RuleBasedStateMachine):
                 for event in untold:
                     self.running.deliver(event)
             self.running.run()
-            if version == self.cluster.version:
+            moved = self.others_work()
+            if version == self.cluster.version and not moved:
                 break
         self.check_now()
 
+    def others_work(self) -> bool:
+        """What else there is does what it can. Says whether anything has happened."""
+        return False
+
+    @property
+    def wakes_at(self) -> float | None:
+        """When something happens by itself."""
+        return self.running.wakes_at
+
     def pass_time(self, seconds: float) -> None:
         until = self.clock.now + seconds
-        while (wakes_at := self.running.wakes_at) is not None and wakes_at <= until:
+        while (wakes_at := self.wakes_at) is not None and wakes_at <= until:
             self.clock.now = max(self.clock.now, wakes_at)
             self.work()
         self.clock.now = until
@@ -316,14 +333,17 @@ class Operation(RuleBasedStateMachine):
             assert not going_on, f"cancelled, and not stopped: {going_on}"
         for _ in range(60):
             self.pass_time(20)
-            for pod in self.pods("Running"):
-                self.cluster.end_pod(pod, 0)
-            for pod in self.pods("Pending"):
-                self.cluster.run_pod(pod)
+            self.end_what_runs()
             ended = all(Phase(run["status"]["phase"]).terminal for run in self.cluster.all("taskruns"))
             if ended and not leftovers(self.cluster):
                 break
         self.pass_time(60)
+
+    def end_what_runs(self) -> None:
+        for pod in self.pods("Running"):
+            self.cluster.end_pod(pod, 0)
+        for pod in self.pods("Pending"):
+            self.cluster.run_pod(pod)
 
     def check_ends(self) -> None:
         problems = [p for run in self.cluster.all("taskruns") for p in problems_of_end(self.cluster, run)]
@@ -341,6 +361,6 @@ class Operation(RuleBasedStateMachine):
         assert not self.running.broken, self.running.broken
 
 
-def pick(found: Iterable[Json], index: int) -> Json | None:
+def pick(found: Iterable[T], index: int) -> T | None:
     several = list(found)
     return several[index % len(several)] if several else None

@@ -20,6 +20,7 @@ from tidegate_operator.control.queue_status import QueueReporter
 from tidegate_operator.control.runs import Reconciler
 from tidegate_operator.control.schema_worker import SchemaWorker
 from tidegate_operator.control.workqueue import Workqueue
+from tidegate_operator.executors import Executor
 from tidegate_operator.executors.job import JobExecutor
 from tidegate_operator.kube.errors import NotLeadingError
 from tidegate_operator.kube.informer import Informer
@@ -69,7 +70,7 @@ class OperatorProcess:
         self.quarantine = Quarantine(metrics)
         self.cache = cache = Cache(quarantine=self.quarantine, clock=clock)
         self._own_writes = OwnWrites()
-        executor = JobExecutor(client, cache, defaults=PodDefaults(), clock=clock)
+        executor = self._executor(client, metrics)
         actor = Actor(
             client,
             cache,
@@ -88,12 +89,11 @@ class OperatorProcess:
             monotonic=self.loop.time,
         )
         cache.on_change = queue.add
-        for kind in ("deployments", "workers"):  # as of an operator without a dispatch port
-            cache.synced(kind)
         reconciler = Reconciler(cache, actor, queue, settings=SETTINGS, metrics=metrics, clock=clock)
         self._queues = QueueReporter(client, cache, queue, clock=clock)
         queue.serve("taskruns", reconciler, places=SETTINGS.concurrent_actions)
         queue.serve("queues", self._queues, places=1)
+        self._serve_pools(queue, metrics)
         self._sweeper = Sweeper(
             client,
             cache,
@@ -114,6 +114,14 @@ class OperatorProcess:
             metrics=metrics,
             clock=clock,
         )
+
+    def _executor(self, client: FakeKubeClient, metrics: Metrics) -> Executor:
+        return JobExecutor(client, self.cache, defaults=PodDefaults(), clock=self._clock)
+
+    def _serve_pools(self, queue: Workqueue, metrics: Metrics) -> None:
+        """As an operator without a dispatch port: nothing is watched for pools."""
+        for kind in ("deployments", "workers"):
+            self.cache.synced(kind)
 
     # What comes from the cluster
 

@@ -72,7 +72,7 @@ class CheckedCluster(FakeCluster):
         self._hold(_timeless(old) != _timeless(new), f"a write to {name} changes nothing: {new}")
         if Phase(old["phase"]).terminal:
             self._hold(all(old.get(k) == new.get(k) for k in KEPT), f"{name} had ended and was changed: {old} to {new}")
-        if new.get("reason") == "BackOff":
+        if new.get("reason") == "BackOff" and new["attempts"][-1].get("reason") != "NotStarted":
             ended = parse_time(new["attempts"][-1]["finishedAt"])
             self._hold(_not_before(after) >= (ended or 0.0) + SHORTEST_BACK_OFF, f"{name} doesn't back off: {new}")
         if Phase(new["phase"]).terminal:
@@ -185,7 +185,8 @@ def _not_before(run: Json) -> float:
 
 
 def _max_attempts(run: Json) -> int:
-    found: int = run["spec"]["task"]["retry"]["maxAttempts"]
+    spec = run["spec"]
+    found: int = (spec if "retry" in spec else spec["task"])["retry"]["maxAttempts"]
     return found
 
 

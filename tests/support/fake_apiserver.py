@@ -13,6 +13,8 @@ from typing import Any, Final
 
 from tidegate_api.names import Phase
 
+from support.fake_patches import patched
+
 Json = dict[str, Any]
 
 PATH: Final = re.compile(
@@ -25,8 +27,11 @@ KINDS: Final = {
     "queues": ("tidegate.dev/v1alpha1", "Queue"),
     "schedules": ("tidegate.dev/v1alpha1", "Schedule"),
     "workerpools": ("tidegate.dev/v1alpha1", "WorkerPool"),
+    "deployments": ("apps/v1", "Deployment"),
+    "replicasets": ("apps/v1", "ReplicaSet"),
     "jobs": ("batch/v1", "Job"),
     "pods": ("v1", "Pod"),
+    "workers": ("v1", "Pod"),
     "events": ("v1", "Event"),
 }
 ENDED: Final = ("Succeeded", "Failed")
@@ -190,7 +195,9 @@ class FakeApiserver:
 
     def _update(self, request: Request) -> Json:
         place, before = request.place, self._find(request)
-        after = _patched(before, request)
+        asked: Json = json.loads(request.data or b"")
+        put = request.method == "PUT"
+        after = asked if put else patched(before, asked, how=request.headers.get("Content-Type"))
         meta, was = after["metadata"], before["metadata"]
         name = f'{place["plural"]} "{was["name"]}"'
         if meta.get("resourceVersion") not in (None, "", was["resourceVersion"]):
@@ -347,37 +354,6 @@ def _selector(text: str, value: Callable[[Json, str], Any]) -> Callable[[Json], 
     terms = [re.fullmatch(r"([^=!]+)(!?=)(.*)", term) for term in text.split(",") if term]
     wanted = [(term[1], term[2] == "=", term[3]) for term in terms if term is not None]
     return lambda body: all((value(body, key) == sought) is equal for key, equal, sought in wanted)
-
-
-def _patched(before: Json, request: Request) -> Json:
-    asked = json.loads(request.data or b"")
-    if request.method == "PUT":
-        replaced: Json = asked
-        return replaced
-    after: Json = json.loads(json.dumps(before))
-    if request.headers["Content-Type"] == "application/merge-patch+json":
-        merged: Json = _merged(after, asked)
-        return merged
-    for operation in asked:
-        *parents, last = operation["path"].strip("/").split("/")
-        target = after
-        for key in parents:
-            target = target[key]
-        assert operation["op"] in ("add", "replace"), operation
-        target[last] = operation["value"]  # `replace` of what isn't there adds it
-    return after
-
-
-def _merged(target: Any, patch: Any) -> Any:
-    if not isinstance(patch, dict):
-        return patch
-    made = dict(target) if isinstance(target, dict) else {}
-    for key, value in patch.items():
-        if value is None:
-            made.pop(key, None)
-        else:
-            made[key] = _merged(made.get(key), value)
-    return made
 
 
 def _check_run(before: Json, after: Json) -> None:

@@ -128,6 +128,11 @@ class Actor:
         if refusal is not None:
             await self._refused(run, number, StartRefusedError(refusal, final=True))
             return
+        if (pool := resolved.get("pool") or "") != (run.tracked.worker[0][1] if run.tracked.worker is not None else ""):
+            # Its Task has changed since it was let in, or nothing frozen is left of it: it needs other slots.
+            self._cache.under_way.needs_pool(run, pool)
+            await self._hold_back(run, number)
+            return
         self._cache.track.posted(run)
         try:
             await self._executor.start(run, body, resolved, number=number)

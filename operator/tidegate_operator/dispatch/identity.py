@@ -110,13 +110,16 @@ class Identifier:
             return None
         return next((key for key, pool in self._pools.pools.items() if pool.uid == found.pool_uid), None)
 
-    async def _deployment_of(self, namespace: str, name: str, uid: str) -> str:
+    async def _deployment_of(self, namespace: str, name: str, uid: str) -> str | None:
+        """None for a ReplicaSet that was collected with its pool: its pods drain for minutes after it."""
         if (known := self._deployments.get(uid)) is not None:
             return known
         path = f"/apis/apps/v1/namespaces/{namespace}/replicasets/{name}"
         try:
             body = await self._client.get(path, KubeObject, resource="replicasets", accept=METADATA)
         except KubeError as error:
+            if error.code == 404:
+                return None
             raise IdentityError(f"its ReplicaSet {name} can't be read: {error}") from error
         except REQUEST_FAILED as error:
             raise IdentityError(f"its ReplicaSet {name} can't be read now: {error!r}") from error

@@ -99,8 +99,13 @@ class DispatchServer:
 
     def find(self, pod_uid: str) -> Connection | None:
         """The connection of a worker, if it is there and has said what it holds."""
+        connection = self.connected(pod_uid)
+        return connection if connection is not None and connection.ready else None
+
+    def connected(self, pod_uid: str) -> Connection | None:
+        """The connection of a worker, if it is there."""
         connection = self._workers.get(pod_uid)
-        return connection if connection is not None and connection.ready and connection.is_open else None
+        return connection if connection is not None and connection.is_open else None
 
     def forget(self, pod_uid: str) -> None:
         """The worker pod is gone for good."""

@@ -49,6 +49,10 @@ class DispatchService:
         """The connection of a worker that has said what it holds."""
         return self._server.find(pod_uid) if self._server is not None else None
 
+    def connected(self, pod_uid: str) -> Connection | None:
+        """The connection of a worker."""
+        return self._server.connected(pod_uid) if self._server is not None else None
+
     def defaults(self) -> WorkerDefaults:
         """What the installation says about every worker. Raises PoolSpecError while there is no port for them."""
         if not self._settings.dispatch_address:

@@ -46,6 +46,9 @@ class Workers(Protocol):
     def find(self, pod_uid: str) -> Connection | None:
         """The connection of a worker that has said what it holds."""
 
+    def connected(self, pod_uid: str) -> Connection | None:
+        """The connection of a worker, also of one that is still saying what it holds."""
+
 
 class Tokens(Protocol):
     """Tokens with which a run calls the web app."""
@@ -66,9 +69,10 @@ class PoolExecutor:
         tokens: Tokens,
         guard: Callable[[], None],
         clock: Callable[[], float] = time.time,
+        random: Callable[[int], str] = secrets.token_hex,
     ) -> None:
         self._client, self._cache, self._workers, self._tokens = client, cache, workers, tokens
-        self._guard, self._clock = guard, clock
+        self._guard, self._clock, self._random = guard, clock, random
         self._unsent: dict[str, tuple[str, dict[str, object]]] = {}
         """By run: a hand-over that was written, or may have been, and that no worker was told of. Only this process could."""
         self._log = structlog.get_logger(__name__)
@@ -86,7 +90,7 @@ class PoolExecutor:
         except TooDeepError as error:
             raise StartRefusedError(Cause(Reason.INVALID_TASK, str(error)), final=True) from error
         handover = Handover(
-            ident=f"{connection.instance}-{secrets.token_hex(8)}",
+            ident=f"{connection.instance}-{self._random(8)}",
             pool=worker[0][1],
             pod_uid=pod.uid,
             pod_name=pod.name,
@@ -101,14 +105,11 @@ class PoolExecutor:
             queue=resolved.get("queue") or DEFAULT_QUEUE,
             now=now,
         )
-        kept = run.status.has_resolved_task
-        if not kept:
-            status["resolvedTask"] = resolved
         self._unsent[run.uid] = (
             handover.ident,
             self._message(run, body, resolved, handover, number=number, now=now),
         )
-        await self._write(run, status, version=version, handover=handover, kept=kept)
+        await self._write(run, status, resolved, version=version, handover=handover)
         attempt = self._cache.handovers.find(handover.ident)
         if attempt is None:  # the run is gone, and with it the intent
             self._unsent.pop(run.uid, None)
@@ -116,13 +117,15 @@ class PoolExecutor:
         self._send(attempt, handover)
 
     async def _write(
-        self, run: RunRecord, status: TaskRunStatusBody, *, version: int, handover: Handover, kept: bool
+        self, run: RunRecord, status: TaskRunStatusBody, resolved: TaskSpecBody, *, version: int, handover: Handover
     ) -> None:
+        kept = run.status.has_resolved_task
+        whole: TaskRunStatusBody = {**status, "resolvedTask": resolved}
         path = own_path("taskruns", run.namespace, run.name)
         try:
             made = await self._client.write_status(
                 path,
-                status,
+                status if kept else whole,
                 version=version,
                 resource="taskruns",
                 accept=METADATA,
@@ -137,7 +140,7 @@ class PoolExecutor:
                 return  # an earlier try of the same write was carried out
             self._unsent.pop(run.uid, None)
             raise _again("the run changed while it was being started") from error
-        self._cache.wrote_status(run, made["metadata"], status, written_on=version)
+        self._cache.wrote_status(run, made["metadata"], whole, written_on=version)
 
     def _message(
         self,
@@ -318,8 +321,11 @@ class PoolExecutor:
             self.forget(pod_uid, ident)
 
     def forget(self, pod_uid: str, ident: str) -> None:
-        """The worker may forget a hand-over: its outcome is kept, or nobody asks for it."""
-        connection = self._workers.find(pod_uid)
+        """The worker may forget a hand-over: its outcome is kept, or nobody asks for it.
+
+        An outcome comes again before the worker is ready, where the word that it is kept was lost with a connection.
+        """
+        connection = self._workers.connected(pod_uid)
         if connection is not None and ident in connection.held:
             connection.held.discard(ident)
             connection.send("written", handover=ident)

@@ -45,6 +45,8 @@ class WorkerReports:
         self._cache, self._executor, self._metrics, self._wake, self._clock = cache, executor, metrics, wake, clock
         self._offers: dict[str, tuple[PoolKey, int]] = {}
         """By worker, the pool and the slots that it has for it, once it has said what it holds."""
+        self._namespaces: dict[str, str] = {}
+        """By worker. It can hold no run of another."""
         self._log = structlog.get_logger(__name__)
         cache.pools.on_worker = self.seen
 
@@ -52,12 +54,14 @@ class WorkerReports:
         """A worker is there. It is given nothing before it has said what it holds."""
         pool = identity.pool
         self._log.info("worker connected", pod=identity.pod.name, pool=pool[1] if pool else None, slots=hello.slots)
+        self._namespaces[connection.pod_uid] = identity.pod.namespace
         if pool is not None and not hello.draining:
             self._offers[connection.pod_uid] = (pool, min(hello.slots, self._cache.pools.slots_of(pool)))
 
     def left(self, connection: Connection) -> None:
         """Its connection is gone. What it holds goes on there."""
         self._offers.pop(connection.pod_uid, None)
+        self._namespaces.pop(connection.pod_uid, None)
         self._cache.admission.pools.left(connection.pod_uid)
         self._cache.handovers.worker_left(connection.pod_uid, now=self._clock())
 
@@ -104,8 +108,9 @@ class WorkerReports:
             node=None,
         )
         known = self._cache.runs.get(run.uid)
-        if known is not None and not known.status.phase.terminal:
-            # The run's status doesn't name it (any more): it is stopped, and its end is of no account.
+        elsewhere = run.namespace != self._namespaces.get(connection.pod_uid)
+        if elsewhere or (known is not None and not known.status.phase.terminal):
+            # The run's status doesn't name it (any more), or it is none of its pool: it is stopped, and its end is of no account.
             connection.send("stop", handover=ident, why="Deleted")
             return
         attempt = self._cache.handovers.put(

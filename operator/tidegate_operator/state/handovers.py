@@ -20,7 +20,8 @@ class HandoverIndex:
     def __init__(self, attempts: AttemptIndex, *, on_change: Callable[[str], None]) -> None:
         """`on_change` is called with the uid of a run of which an attempt has changed."""
         self._attempts, self._on_change = attempts, on_change
-        self._by_worker: dict[str, set[str]] = {}
+        self._by_worker: dict[str, dict[str, None]] = {}
+        """In the order in which they came."""
 
     def find(self, ident: str) -> AttemptRecord | None:
         """The attempt that was given to a worker as `ident`."""
@@ -28,9 +29,10 @@ class HandoverIndex:
 
     def at_worker(self, pod_uid: str) -> list[AttemptRecord]:
         """Attempts that were given to a worker and may still matter."""
-        idents = self._by_worker.get(pod_uid, set())
+        idents = self._by_worker.get(pod_uid, {})
         found = {ident: self.find(ident) for ident in idents}
-        idents.difference_update([ident for ident, attempt in found.items() if attempt is None])
+        for ident in [ident for ident, attempt in found.items() if attempt is None]:
+            del idents[ident]
         if not idents:
             self._by_worker.pop(pod_uid, None)
         return [attempt for attempt in found.values() if attempt is not None]
@@ -79,7 +81,7 @@ class HandoverIndex:
             started=attempt.created,
             containers=0,
         )
-        self._by_worker.setdefault(handover.pod_uid, set()).add(handover.ident)
+        self._by_worker.setdefault(handover.pod_uid, {})[handover.ident] = None
         self._attempts.add(attempt)
         return attempt
 

@@ -88,6 +88,11 @@ class UnderWay:
             run.plan = attempt.plan
         self._settled((attempt.run_uid,))
 
+    def needs_pool(self, run: RunRecord, pool: str) -> None:
+        """The next attempt needs a slot of this WorkerPool, or of none, whatever the one before had."""
+        if run.plan is not None:
+            run.plan = self._attempts.shared(replace(run.plan, pool=pool))
+
     def first_began(self, run: RunRecord) -> float | None:
         """When the first attempt began (its Job was made); what the status says where no more is known."""
         if (first := self._attempts.get(run.uid, 1)) is not None and first.plan_known:

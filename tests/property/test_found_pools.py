@@ -1,0 +1,71 @@
+"""As `test_found.py`, with pools."""
+
+from property.pool_operation import PoolOperation
+
+
+def test_a_retry_in_a_pool_holds_the_slot_of_its_own_queue() -> None:
+    state = PoolOperation()
+    state.create(attempts=[2, 1], limit=1, lagging=set())
+    state.advance(seconds=0.5)
+    state.end_task(index=0, code=1)
+    state.end_task(index=0, code=0)
+    state.advance(seconds=6.0)
+    state.create_later(on=None, when="Finished", key=None, ttl=None)
+    state.advance(seconds=6.0)
+    state.teardown()
+
+
+def test_a_run_whose_job_is_gone_and_whose_task_has_a_pool_now_waits_for_a_worker() -> None:
+    state = PoolOperation()
+    state.create(attempts=[3], limit=1, lagging=set())
+    state.change_task(pooled=False)
+    state.run_pod(index=0)
+    state.end_pod(index=0, code=1)
+    state.change_task(pooled=True)
+    state.delete_job(index=0, propagation="Background")
+    state.advance(seconds=6.0)
+    assert state.cluster.live_processes()
+    state.teardown()
+
+
+def test_a_worker_that_never_heard_that_its_outcome_is_written_hears_it_with_its_next_connection() -> None:
+    state = PoolOperation()
+    state.create(attempts=[1], limit=1, lagging=set())
+    state.advance(seconds=0.5)
+    (worker,) = state.live_workers()
+    state.lag_of_pools(who="lines", lags=True)
+    state.end_task(index=0, code=0)
+    state.deliver_line(index=0, to_worker=False)
+    state.deliver_line(index=0, to_worker=False)
+    assert next(state.cluster.all("taskruns"))["status"]["phase"] == "Succeeded"
+    state.lose_connection(away=False, index=0, side="both", unread=False)
+    assert worker.unwritten
+    state.lag_of_pools(who="lines", lags=False)
+    state.advance(seconds=6.0)
+    assert not worker.unwritten
+    state.teardown()
+
+
+def test_nothing_counts_as_not_started_before_its_worker_has_said_all_that_it_holds() -> None:
+    state = PoolOperation()
+    state.create(attempts=[1], limit=1, lagging=set())
+    state.advance(seconds=0.5)
+    state.misbehave(index=0, how="slow")
+    state.advance(seconds=6.0)
+    (run,) = state.cluster.all("taskruns")
+    assert "outcome" not in run["status"]["attempts"][0]
+    state.teardown()
+
+
+def test_a_worker_whose_pool_was_deleted_reports_its_run_to_the_next_leader() -> None:
+    """Its ReplicaSet is collected long before it has drained."""
+    state = PoolOperation()
+    state.create(attempts=[1], limit=1, lagging=set())
+    state.advance(seconds=0.5)
+    state.delete_pool()
+    state.depose()
+    state.end_task(index=0, code=0)
+    state.advance(seconds=6.0)
+    (run,) = state.cluster.all("taskruns")
+    assert run["status"]["phase"] == "Succeeded"
+    state.teardown()
