@@ -60,7 +60,10 @@ def test_nothing_counts_as_not_started_before_its_worker_has_said_all_that_it_ho
 def test_a_deleted_run_holds_its_slots_under_the_next_leader_too() -> None:
     state = PoolOperation()
     state.create(attempts=[1, 1], limit=1, lagging=set())
-    state.delete_run(index=0)
+    state.advance(seconds=6.0)
+    (process,) = state.cluster.live_processes()
+    state.cluster.delete_uid("taskruns", process.uid)
+    state.work()
     state.crash(arrived=False)
     state.advance(seconds=6.0)
     assert len(state.cluster.live_processes()) == 1
