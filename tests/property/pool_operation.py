@@ -217,6 +217,8 @@ class PoolOperation(Operation):
 
     def begin_process(self) -> OperatorProcess:
         self.disturb()
+        live = {p.uid for p in self.cluster.live_processes()}
+        self.cluster.unknown |= {uid for uid in live if self.cluster.by_uid("taskruns", uid) is None}
         return PoolProcess(self.cluster, self.network, self.clock, idents=self.idents)
 
     def end_process(self) -> None:

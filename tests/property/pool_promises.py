@@ -27,6 +27,8 @@ class PoolCluster(CheckedCluster):
         """All that ever began, by hand-over."""
         self.status_writes: dict[str, int] = {}
         """Of each run, from its first hand-over on."""
+        self.unknown: set[str] = set()
+        """Runs that were gone when a leader began: until their worker connects nothing in the cluster says that they run."""
         self.disturbed: set[str] = set()
         """Runs of which not only what is due has happened."""
 
@@ -132,7 +134,8 @@ class PoolCluster(CheckedCluster):
         return [*super().live_pods(run_uid), *processes]
 
     def occupying(self) -> dict[str, str]:
-        return {**super().occupying(), **{p.uid: "process" for p in self.live_processes()}}
+        processes = {p.uid: "process" for p in self.live_processes() if p.uid not in self.unknown}
+        return {**super().occupying(), **processes}
 
     # What must hold
 

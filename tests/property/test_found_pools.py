@@ -57,6 +57,19 @@ def test_nothing_counts_as_not_started_before_its_worker_has_said_all_that_it_ho
     state.teardown()
 
 
+def test_a_deleted_run_holds_its_slots_under_the_next_leader_too() -> None:
+    state = PoolOperation()
+    state.create(attempts=[1, 1], limit=1, lagging=set())
+    state.advance(seconds=6.0)
+    (process,) = state.cluster.live_processes()
+    state.cluster.delete_uid("taskruns", process.uid)
+    state.work()
+    state.crash(arrived=False)
+    state.advance(seconds=6.0)
+    assert len(state.cluster.live_processes()) == 1
+    state.teardown()
+
+
 def test_a_worker_whose_pool_was_deleted_reports_its_run_to_the_next_leader() -> None:
     """Its ReplicaSet is collected long before it has drained."""
     state = PoolOperation()

@@ -11,7 +11,7 @@ EXAMPLES: Final = os.environ.get("TIDEGATE_PROPERTY_EXAMPLES")
 
 TestPoolOperation = PoolOperation.TestCase
 TestPoolOperation.settings = settings(
-    max_examples=int(EXAMPLES or 80),
+    max_examples=int(EXAMPLES or 400),
     stateful_step_count=50,
     deadline=None,
     derandomize=EXAMPLES is None,
