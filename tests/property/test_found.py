@@ -1,10 +1,22 @@
 """Orders of events that broke the operator, or an operator that was broken on purpose, as the state machine found them."""
 
+from collections.abc import Iterator
+
+import pytest
+
 from property.operation import Operation
 
 
-def test_a_stop_that_is_refused_is_not_repeated_at_once() -> None:
-    state = Operation()
+@pytest.fixture
+def state() -> Iterator[Operation]:
+    """Ends its loop when a scenario fails, too."""
+    made = Operation()
+    yield made
+    if made.process is not None and not made.running.loop.is_closed():
+        made.running.kill()
+
+
+def test_a_stop_that_is_refused_is_not_repeated_at_once(state: Operation) -> None:
     state.create(attempts=[1], limit=1, lagging=set())
     state.hold_requests()
     state.cancel(index=0)
@@ -13,24 +25,21 @@ def test_a_stop_that_is_refused_is_not_repeated_at_once() -> None:
     state.teardown()
 
 
-def test_a_run_whose_job_was_deleted_before_a_restart_has_no_more_attempts_than_it_may() -> None:
-    state = Operation()
+def test_a_run_whose_job_was_deleted_before_a_restart_has_no_more_attempts_than_it_may(state: Operation) -> None:
     state.create(attempts=[1], limit=1, lagging={"garbage"})
     state.delete_job(index=0, propagation="Background")
     state.crash(arrived=False)
     state.teardown()
 
 
-def test_a_run_whose_pod_was_deleted_before_a_restart_does_not_wait_for_its_own_slot() -> None:
-    state = Operation()
+def test_a_run_whose_pod_was_deleted_before_a_restart_does_not_wait_for_its_own_slot(state: Operation) -> None:
     state.create(attempts=[2], limit=1, lagging=set())
     state.delete_pod(index=0)
     state.crash(arrived=False)
     state.teardown()
 
 
-def test_a_status_is_not_written_on_a_later_version_than_it_was_decided_on() -> None:
-    state = Operation()
+def test_a_status_is_not_written_on_a_later_version_than_it_was_decided_on(state: Operation) -> None:
     state.create(attempts=[1, 3, 1], limit=1, lagging={"watches"})
     state.run_pod(index=0)
     state.fail_next_write(fault="lost")
@@ -39,9 +48,8 @@ def test_a_status_is_not_written_on_a_later_version_than_it_was_decided_on() -> 
     state.teardown()
 
 
-def test_a_job_that_ended_unseen_makes_no_other_pod_and_its_attempt_is_over() -> None:
+def test_a_job_that_ended_unseen_makes_no_other_pod_and_its_attempt_is_over(state: Operation) -> None:
     """Its pod was evicted, and ended well in the seconds that it had."""
-    state = Operation()
     state.create(attempts=[2], limit=1, lagging=set())
     state.run_pod(index=0)
     state.disrupt(index=0)
@@ -50,8 +58,7 @@ def test_a_job_that_ended_unseen_makes_no_other_pod_and_its_attempt_is_over() ->
     state.teardown()
 
 
-def test_a_disrupted_pod_that_is_not_replaced_in_time_costs_its_job() -> None:
-    state = Operation()
+def test_a_disrupted_pod_that_is_not_replaced_in_time_costs_its_job(state: Operation) -> None:
     state.create(attempts=[2], limit=1, lagging=set())
     state.run_pod(index=0)
     state.disrupt(index=0)
@@ -62,8 +69,7 @@ def test_a_disrupted_pod_that_is_not_replaced_in_time_costs_its_job() -> None:
     state.teardown()
 
 
-def test_a_stop_leaves_another_pod_of_the_name_alone() -> None:
-    state = Operation()
+def test_a_stop_leaves_another_pod_of_the_name_alone(state: Operation) -> None:
     state.create(attempts=[1], limit=1, lagging=set())
     state.run_pod(index=0)
     state.advance(seconds=0.5)
@@ -77,8 +83,7 @@ def test_a_stop_leaves_another_pod_of_the_name_alone() -> None:
     state.teardown()
 
 
-def test_an_event_from_before_a_run_ended_starts_it_no_second_time() -> None:
-    state = Operation()
+def test_an_event_from_before_a_run_ended_starts_it_no_second_time(state: Operation) -> None:
     state.create(attempts=[1], limit=1, lagging=set())
     state.run_pod(index=0)
     state.end_pod(index=0, code=0)

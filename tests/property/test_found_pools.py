@@ -1,10 +1,22 @@
 """As `test_found.py`, with pools."""
 
+from collections.abc import Iterator
+
+import pytest
+
 from property.pool_operation import PoolOperation
 
 
-def test_a_retry_in_a_pool_holds_the_slot_of_its_own_queue() -> None:
-    state = PoolOperation()
+@pytest.fixture
+def state() -> Iterator[PoolOperation]:
+    """Ends its loop when a scenario fails, too."""
+    made = PoolOperation()
+    yield made
+    if made.process is not None and not made.running.loop.is_closed():
+        made.running.kill()
+
+
+def test_a_retry_in_a_pool_holds_the_slot_of_its_own_queue(state: PoolOperation) -> None:
     state.create(attempts=[2, 1], limit=1, lagging=set())
     state.advance(seconds=0.5)
     state.end_task(index=0, code=1)
@@ -15,8 +27,7 @@ def test_a_retry_in_a_pool_holds_the_slot_of_its_own_queue() -> None:
     state.teardown()
 
 
-def test_a_run_whose_job_is_gone_and_whose_task_has_a_pool_now_waits_for_a_worker() -> None:
-    state = PoolOperation()
+def test_a_run_whose_job_is_gone_and_whose_task_has_a_pool_now_waits_for_a_worker(state: PoolOperation) -> None:
     state.create(attempts=[3], limit=1, lagging=set())
     state.change_task(pooled=False)
     state.run_pod(index=0)
@@ -28,8 +39,9 @@ def test_a_run_whose_job_is_gone_and_whose_task_has_a_pool_now_waits_for_a_worke
     state.teardown()
 
 
-def test_a_worker_that_never_heard_that_its_outcome_is_written_hears_it_with_its_next_connection() -> None:
-    state = PoolOperation()
+def test_a_worker_that_never_heard_that_its_outcome_is_written_hears_it_with_its_next_connection(
+    state: PoolOperation,
+) -> None:
     state.create(attempts=[1], limit=1, lagging=set())
     state.advance(seconds=0.5)
     (worker,) = state.live_workers()
@@ -46,8 +58,7 @@ def test_a_worker_that_never_heard_that_its_outcome_is_written_hears_it_with_its
     state.teardown()
 
 
-def test_nothing_counts_as_not_started_before_its_worker_has_said_all_that_it_holds() -> None:
-    state = PoolOperation()
+def test_nothing_counts_as_not_started_before_its_worker_has_said_all_that_it_holds(state: PoolOperation) -> None:
     state.create(attempts=[1], limit=1, lagging=set())
     state.advance(seconds=0.5)
     state.misbehave(index=0, how="slow")
@@ -57,8 +68,7 @@ def test_nothing_counts_as_not_started_before_its_worker_has_said_all_that_it_ho
     state.teardown()
 
 
-def test_a_deleted_run_holds_its_slots_under_the_next_leader_too() -> None:
-    state = PoolOperation()
+def test_a_deleted_run_holds_its_slots_under_the_next_leader_too(state: PoolOperation) -> None:
     state.create(attempts=[1, 1], limit=1, lagging=set())
     state.advance(seconds=6.0)
     (process,) = state.cluster.live_processes()
@@ -70,9 +80,8 @@ def test_a_deleted_run_holds_its_slots_under_the_next_leader_too() -> None:
     state.teardown()
 
 
-def test_a_worker_whose_pool_was_deleted_reports_its_run_to_the_next_leader() -> None:
+def test_a_worker_whose_pool_was_deleted_reports_its_run_to_the_next_leader(state: PoolOperation) -> None:
     """Its ReplicaSet is collected long before it has drained."""
-    state = PoolOperation()
     state.create(attempts=[1], limit=1, lagging=set())
     state.advance(seconds=0.5)
     state.delete_pool()

@@ -54,6 +54,10 @@ class Identifier:
         self._deployments: dict[str, str] = {}
         """Uid of the Deployment by that of its ReplicaSet."""
 
+    def is_there(self, pod_uid: str) -> bool:
+        """Whether the worker pod is known."""
+        return pod_uid in self._pools.workers
+
     async def identify(self, token: str, *, started: float) -> Identity:
         """The worker that shows `token` and whose process began at `started`, by its node's clock. Raises IdentityError."""
         pod_uid = await self.pod_of(token)

@@ -107,11 +107,6 @@ class DispatchServer:
         connection = self._workers.get(pod_uid)
         return connection if connection is not None and connection.is_open else None
 
-    def forget(self, pod_uid: str) -> None:
-        """The worker pod is gone for good."""
-        for key in [k for k in self._secrets if k[0] == pod_uid]:
-            del self._secrets[key]
-
     # Accepting
 
     async def _accept(self, listening: socket.socket) -> None:
@@ -254,6 +249,8 @@ class DispatchServer:
                     connection.close()
                 else:
                     connection.send("ping")
+            for key in [key for key in self._secrets if not self._identifier.is_there(key[0])]:
+                del self._secrets[key]
 
     def _leads(self) -> bool:
         try:
