@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import threading
-from typing import Callable
+from typing import Any, Callable
 
 from tidegate import streams
 from tidegate.current import slot
@@ -35,6 +35,8 @@ class Ending:
         self._stopped = stopped
         atexit.register(self._before_handlers)
         self._interruption.then(self._stop)
+        if _is_waited_for():
+            self._interruption.insist()
         if self._interruption.missed or self._interruption.received:
             again = threading.Timer(GRACE_SECONDS, os.kill, (os.getpid(), signal.SIGTERM))
             again.daemon = True
@@ -74,10 +76,21 @@ class Ending:
             os._exit(code)
 
 
+def _is_waited_for() -> bool:
+    """Whether there are threads or processes that Python waits for at its end."""
+    main = threading.main_thread()
+    return any(not t.daemon and t is not main for t in threading.enumerate()) or any(not c.daemon for c in _children())
+
+
+def _children() -> list[Any]:
+    """The processes of multiprocessing."""
+    module = sys.modules.get("multiprocessing.process")
+    return module.active_children() if module is not None else []
+
+
 def _end_children() -> bool:
     """End the processes of multiprocessing; whether there were some that are waited for."""
-    module = sys.modules.get("multiprocessing.process")
-    children = module.active_children() if module is not None else []
+    children = _children()
     for child in children:
         child.terminate()
     return any(not child.daemon for child in children)

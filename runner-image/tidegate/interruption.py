@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from types import FrameType
 from typing import TYPE_CHECKING, Callable, Optional, Union
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 AGAIN_SECONDS = 0.01
 """Until a signal comes again that came at a fork."""
+INSIST_SECONDS = 0.1
+"""Until a signal comes again whose handler wasn't called."""
 
 
 class Interruption:
@@ -35,6 +38,9 @@ class Interruption:
         self._loop: Optional[asyncio.AbstractEventLoop] = None
         self._pipe = (-1, -1, -1)
         """Of a coroutine's loop: where it reads, where signals write, and what was set before."""
+        self._calls = 0
+        """Of the handler."""
+        self._insists = False
         self._masks: dict[int, set[Union[int, signal.Signals]]] = {}
         """By thread: the signals that were blocked before it forked."""
 
@@ -55,6 +61,26 @@ class Interruption:
     def then(self, action: Callable[[], object]) -> None:
         """Have the signal call ``action``, each time."""
         self._action = action
+
+    def insist(self) -> None:
+        """From now on a signal interrupts also what the main thread began to wait for as it came.
+
+        Python calls handlers between two steps of the main thread. One whose signal comes after the last of them, and before the
+        wait, would be called when the wait is over: such a signal is sent once more.
+        """
+        read, write = os.pipe()
+        os.set_blocking(write, False)
+        signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+        self._insists = True
+        threading.Thread(target=self._send_again, args=(read,), name="tidegate-sigterm", daemon=True).start()
+
+    def _send_again(self, read: int) -> None:
+        while True:
+            calls = self._calls
+            if signal.SIGTERM in os.read(read, 64):
+                time.sleep(INSIST_SECONDS)
+                if self._calls == calls:
+                    os.kill(self._pid, signal.SIGTERM)
 
     def enter_loop(self, loop: asyncio.AbstractEventLoop, cancel: Callable[[], object]) -> None:
         """While a coroutine runs: it is interrupted where it awaits, and its own handlers see an ordinary cancellation."""
@@ -85,6 +111,7 @@ class Interruption:
         os.close(write)
 
     def _arrived(self, _: object, frame: Optional[FrameType]) -> None:
+        self._calls += 1
         if self._is_at_fork(frame):
             # Python ignores what is raised there: it comes once more, when the fork is done.
             again = threading.Timer(AGAIN_SECONDS, os.kill, (self._pid, signal.SIGTERM))
@@ -122,8 +149,8 @@ class Interruption:
     def _forget(self) -> None:
         if signal.getsignal(signal.SIGTERM) == self._arrived:  # else it is the task's own
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        if self._loop is not None:
-            signal.set_wakeup_fd(-1)  # the parent's loop listens at its other end
+        if self._loop is not None or self._insists:
+            signal.set_wakeup_fd(-1)  # the parent listens at its other end
         self._release()
 
 

@@ -11,7 +11,7 @@ from support.runner import RUNNER, RunnerPod, interpreter
 VERSIONS = ["3.9", "3.11", "3.13"]
 
 TASKS = """
-import asyncio, atexit, concurrent.futures, multiprocessing, os, signal, subprocess, sys, threading, time
+import _thread, asyncio, atexit, concurrent.futures, multiprocessing, os, signal, subprocess, sys, threading, time
 from tidegate import AbortRun, task
 
 table = open("table.csv", "w")
@@ -64,6 +64,19 @@ def waits_for_a_thread():
     return 1
 
 @task
+def is_signalled_as_it_begins_to_wait():
+    def signalled():
+        print("started")
+        while threading.main_thread().is_alive():
+            time.sleep(0.01)
+        time.sleep(0.2)
+        # As of a signal that came before the wait: its handler is to be called, and nothing interrupts the wait.
+        _thread.interrupt_main(signal.SIGTERM)
+        time.sleep(60)
+    threading.Thread(target=signalled).start()
+    return 1
+
+@task
 def waits_for_a_process():
     multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,)).start()
     atexit.register(print, "started")
@@ -78,7 +91,7 @@ def linger(result):
     print("started")
     while not os.path.exists("told"): time.sleep(0.01)
 
-for each in (waits_for_a_thread, waits_for_a_process, lingers_in_a_hook):
+for each in (waits_for_a_thread, is_signalled_as_it_begins_to_wait, waits_for_a_process, lingers_in_a_hook):
     each.on_success(lambda result: print("succeeded"))
     each.on_cancel(lambda: print("cancelled"))
 
@@ -167,6 +180,13 @@ def test_sigterm_while_threads_or_processes_are_waited_for_is_a_cancellation(
     assert (ended.code, ended.result) == (143, "terminated by SIGTERM")
     assert ended.out.startswith("cancelled\n")
     assert ("exit handler" in ended.out) == (waits == "waits_for_a_thread")
+
+
+# Before Python 3.10 nothing but SIGINT can be simulated.
+@pytest.mark.parametrize("version", ["3.11", "3.13"])
+def test_sigterm_as_the_wait_for_threads_begins_is_not_lost(tmp_path: Path, version: str) -> None:
+    ended = of_python(tmp_path, version).run("tasks:is_signalled_as_it_begins_to_wait")
+    assert (ended.code, ended.result) == (143, "terminated by SIGTERM")
 
 
 def test_sigterm_while_a_hook_runs_lets_it_end_and_then_no_thread_is_waited_for(pod: RunnerPod) -> None:
