@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +57,15 @@ def _config(kubeconfig: Path) -> pykube.KubeConfig:
     for entry in entries:
         for key in ("certificate-authority", "client-certificate", "client-key"):
             if (embedded := entry.pop(f"{key}-data", None)) is not None:
-                path = kubeconfig.with_name(f"{kubeconfig.name}.{key}.pem")
-                with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-                    file.write(base64.b64decode(embedded))
-                entry[key] = str(path)
+                entry[key] = str(
+                    _kept(kubeconfig.with_name(f"{kubeconfig.name}.{key}.pem"), base64.b64decode(embedded))
+                )
     return pykube.KubeConfig(written)
+
+
+def _kept(path: Path, content: bytes) -> Path:
+    """A file for its owner alone, in one step: other processes may read it, or write the same."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+    return Path(name).replace(path)

@@ -148,6 +148,7 @@ class World:
         stack.runs.task("resize", image="busybox")
         stack.runs.queue("mail")
         stack.runs.schedule("nightly")
+        stack.runs.pool("warm", image="busybox")
 
         def number(path: str, body: dict[str, Any]) -> int:
             made: Any = me.post(path, body).json
