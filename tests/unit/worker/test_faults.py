@@ -112,7 +112,7 @@ def test_a_spare_process_that_is_killed_is_replaced(start: Start) -> None:
     worker, session = start(tasks=QUICK)
     (zygote,) = children(worker.pid)
     for number in range(4):
-        wait_until(lambda: len(children(zygote)) == 1, what="a process that waits")
+        wait_until(lambda: [len(children(pid)) for pid in children(zygote)] == [1], what="a process that waits")
         (spare,) = children(zygote)
         victim = spare if number % 2 else children(spare)[0]
         os.kill(victim, signal.SIGKILL)
