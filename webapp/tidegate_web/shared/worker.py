@@ -2,7 +2,7 @@
 
 A thread that has ended leaves a mirror that leads and stores nothing, with metrics as fresh as ever; so does one that waits for ever.
 Each long-lived thread is therefore a ``Worker``: it beats whenever it gets somewhere, also when that is only another try, and
-``mirror.process.Term`` looks at all of them every second.
+``mirror.term.Term`` looks at all of them every second.
 """
 
 import threading
