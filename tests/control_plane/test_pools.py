@@ -416,9 +416,6 @@ def test_a_worker_that_does_not_answer_keeps_its_run(node: Node, pooled: OwnRuns
     assert len(status["attempts"]) == 1
 
 
-# Deployments
-
-
 def test_a_worker_that_has_to_go_lets_its_run_end_and_gets_no_other(
     node: Node, pooled: OwnRuns, tmp_path: Path
 ) -> None:
@@ -436,36 +433,3 @@ def test_a_worker_that_has_to_go_lets_its_run_end_and_gets_no_other(
     assert worker.process.wait(20) == 0
     node.start(worker.pod)
     pooled.wait("next", "Succeeded")
-
-
-def test_a_pool_is_scaled_as_a_deployment_is(plane: ControlPlane, node: Node, pooled: OwnRuns) -> None:
-    pooled.create(a_pool("scaled", replicas=1))
-    wait_until(lambda: pool_status(pooled, "scaled").get("replicas") == 1, what="one replica")
-    plane.kubectl("scale", "-n", "pooled", "workerpools.tidegate.dev/scaled", "--replicas=3")
-    wait_until(lambda: pool_status(pooled, "scaled")["replicas"] == 3, what="three replicas")
-    (deployment,) = pooled.listed("deployments", "tidegate.dev/pool=scaled")
-    assert deployment["spec"]["replicas"] == 3
-    assert pool_status(pooled, "scaled")["selector"] == "tidegate.dev/pool=scaled"
-    plane.kubectl("scale", "-n", "pooled", "workerpools.tidegate.dev/scaled", "--replicas=0")
-    wait_until(lambda: pool_status(pooled, "scaled")["replicas"] == 0, what="none")
-
-
-def test_a_pool_that_is_deleted_takes_its_deployment_along(node: Node, pooled: OwnRuns) -> None:
-    pooled.create(a_pool("short"))
-    wait_until(lambda: len(pooled.listed("deployments", "tidegate.dev/pool=short")) == 1, what="its Deployment")
-    pooled.kube.delete("workerpools.tidegate.dev", "short", wait=False)
-    wait_until(lambda: pooled.listed("deployments", "tidegate.dev/pool=short") == [], what="no Deployment")
-
-
-def test_a_deployment_that_someone_deletes_comes_again(node: Node, pooled: OwnRuns) -> None:
-    pooled.create(a_pool("stubborn"))
-    wait_until(lambda: len(pooled.listed("deployments", "tidegate.dev/pool=stubborn")) == 1, what="its Deployment")
-    (deployment,) = pooled.listed("deployments", "tidegate.dev/pool=stubborn")
-    name, uid = deployment["metadata"]["name"], deployment["metadata"]["uid"]
-    pooled.kube.delete("deployments", name, wait=False)
-
-    def is_new() -> bool:
-        found = pooled.listed("deployments", "tidegate.dev/pool=stubborn")
-        return len(found) == 1 and found[0]["metadata"]["uid"] != uid
-
-    wait_until(is_new, what="another Deployment")
