@@ -30,6 +30,9 @@ from tidegate_operator.metrics import Metrics
 from tidegate_operator.records.pool import WorkerPodRecord
 
 class Identifier:
+    def is_there(self, pod_uid):
+        return True
+
     async def identify(self, token, *, started):
         pod = WorkerPodRecord(uid=token, namespace="n", name=token, version=1, pool="p", node=None, phase="Running", ready=True,
             deleting=False, container="c", container_started=0.0, ended=None, ended_reason=None, ended_message="", restarts=0,
