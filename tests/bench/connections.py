@@ -51,8 +51,10 @@ async def main():
     server = DispatchServer(Identifier(), Listener(), context=context, guard=lambda: None, metrics=Metrics(),
         host="127.0.0.1", port=int(sys.argv[3]))
     async with server:
+        serving = asyncio.create_task(server.serve())
         print("ready", flush=True)
         await asyncio.to_thread(sys.stdin.read)
+        serving.cancel()
 
 uvloop.run(main())
 """

@@ -13,7 +13,7 @@ BACKLOG_MAX: Final = 1024 * 1024
 
 
 class Owner(Protocol):
-    """Whoever hears what a connection says."""
+    """Receives what a connection says."""
 
     def said_hello(self, connection: "Connection", line: bytes) -> None:
         """The first line."""

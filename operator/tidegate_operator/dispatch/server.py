@@ -84,9 +84,14 @@ class DispatchServer:
         self._socket = socket.create_server((self._host, self._port), family=family, backlog=BACKLOG, reuse_port=False)
         self._socket.setblocking(False)
         self.port = self._socket.getsockname()[1]
-        self._spawn(self._accept(self._socket))
-        self._spawn(self._watch())
         return self
+
+    async def serve(self) -> None:
+        """Take workers for ever. Raises what breaks it as a whole."""
+        assert self._socket is not None
+        async with asyncio.TaskGroup() as parts:
+            parts.create_task(self._accept(self._socket))
+            parts.create_task(self._watch())
 
     async def __aexit__(self, *_: object) -> None:
         for task in list(self._tasks):

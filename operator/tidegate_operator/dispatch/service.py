@@ -69,8 +69,8 @@ class DispatchService:
     async def run(self, identifier: Identifier, listener: Listener, *, known: asyncio.Event) -> None:
         """Serve for ever; without an address, wait for ever.
 
-        Nobody is heard before `known` is set, when all runs have been read: a run of which a worker speaks and that isn't known
-        would be taken for one that is gone, to be stopped or its outcome to be forgotten.
+        The port opens when `known` is set: all runs have been read then. A worker may report a run that isn't known yet. That run
+        would be taken for a deleted one: it would be stopped, or its outcome forgotten.
         """
         if not self._settings.dispatch_address:
             await asyncio.Event().wait()
@@ -91,10 +91,16 @@ class DispatchService:
         ) as server:
             self._server = server
             self._log.info("dispatch port is open", dispatch_port=server.port)
-            while True:
-                await asyncio.sleep(REREAD_SECONDS)
-                if (certificate := await self._read()) is not None:
-                    certificate.into(context)
+            async with asyncio.TaskGroup() as parts:
+                parts.create_task(server.serve())
+                parts.create_task(self._keep_fresh(context))
+
+    async def _keep_fresh(self, context: ssl.SSLContext) -> None:
+        """For ever: take up a certificate that was renewed."""
+        while True:
+            await asyncio.sleep(REREAD_SECONDS)
+            if (certificate := await self._read()) is not None:
+                certificate.into(context)
 
     async def _read(self) -> Certificate | None:
         settings = self._settings

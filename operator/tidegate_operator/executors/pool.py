@@ -74,7 +74,7 @@ class PoolExecutor:
         self._client, self._cache, self._workers, self._tokens = client, cache, workers, tokens
         self._guard, self._clock, self._random = guard, clock, random
         self._unsent: dict[str, tuple[str, dict[str, object]]] = {}
-        """By run: a hand-over that was written, or may have been, and that no worker was told of. Only this process could."""
+        """By run: the identifier and the message of a hand-over that is written, or may be, and was not sent. No other process sends it."""
         self._log = structlog.get_logger(__name__)
 
     async def start(self, run: RunRecord, body: TaskRunBody, resolved: TaskSpecBody, *, number: int) -> None:
@@ -235,7 +235,7 @@ class PoolExecutor:
         return any(a["number"] == number and a.get("handover") for a in run.status.attempts)
 
     async def frozen_spec(self, attempt: AttemptRecord) -> TaskSpecBody | None:
-        """Its run's status has it, which whoever asks has read."""
+        """None: it is in the run's status, which the caller has read."""
         return None
 
     async def stop(self, attempt: AttemptRecord, why: Cause) -> None:
@@ -321,7 +321,7 @@ class PoolExecutor:
             self.forget(pod_uid, ident)
 
     def forget(self, pod_uid: str, ident: str) -> None:
-        """The worker may forget a hand-over: its outcome is kept, or nobody asks for it.
+        """The worker may forget a hand-over: its outcome is stored, or its run is gone.
 
         An outcome comes again before the worker is ready, where the word that it is kept was lost with a connection.
         """

@@ -218,7 +218,7 @@ class KubeClient:
             {"op": "add", "path": "/status", "value": status},
         ]
         if keep is not None:
-            # The field steps aside while the status is replaced: nobody here has to remember what it says.
+            # The field is moved away before the status is replaced, and back after it. So no caller has to keep its value.
             patch.insert(1, {"op": "move", "from": f"/status/{keep}", "path": "/kept"})
             patch.append({"op": "move", "from": "/kept", "path": f"/status/{keep}"})
         return await self._write(

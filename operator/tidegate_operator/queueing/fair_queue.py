@@ -67,7 +67,7 @@ class FairQueue:
         self._entries: dict[str, QueueEntry] = {}
         self._keys: dict[str, _KeyQueue] = {}
         self._tops: dict[Lane, list[Top]] = {}
-        """Lanes in which somebody may have a turn. Those of a full pool are in `_full`."""
+        """Lanes with a run that may start. Lanes of a full pool are in `_full`."""
         self._full: dict[str, dict[Lane, list[Top]]] = {}
         self.pools: Counter[str] = Counter()
         """How many wait for each WorkerPool."""

@@ -57,5 +57,5 @@ def for_run(
         result[name] = expand(value, known)
         known[name] = own.get(name, result[name])
     for name in _OF_SOME_RUNS:
-        result.pop(name, None)  # the pool's own value would be another run's, or nobody's
+        result.pop(name, None)  # the pool's own value doesn't belong to this run
     return {**result, **own}

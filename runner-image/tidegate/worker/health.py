@@ -61,7 +61,7 @@ class Health:
             data = b""
         request += data
         if b"\r\n\r\n" in request or b"\n\n" in request:
-            with contextlib.suppress(OSError):  # smaller than any buffer: it is sent at once, or nobody reads it
+            with contextlib.suppress(OSError):  # smaller than any buffer: sent at once, or the peer is gone
                 connection.send(self._answer(bytes(request)))
             self._close(connection)
         elif not data or len(request) > MOST_REQUEST_BYTES:

@@ -83,7 +83,7 @@ class Log:
             except BlockingIOError:
                 return
             except OSError:
-                written = self._bytes  # nobody reads the log any more
+                written = self._bytes  # the log's reader is gone
             self._bytes -= written
             while written and self._waiting:
                 first = self._waiting.popleft()

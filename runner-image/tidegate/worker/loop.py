@@ -1,4 +1,4 @@
-"""The one thread of the worker's main process: descriptors, and whoever wants to know when they are ready."""
+"""The event loop of the worker's main process, which has one thread: calls back when descriptors are ready."""
 
 from __future__ import annotations
 

@@ -83,8 +83,3 @@ def kill_descendants(pid: int, *, spared: Collection[int] = (), spared_groups: C
         with contextlib.suppress(OSError):
             os.kill(process.pid, signal.SIGKILL)
     return killed
-
-
-def has_children(pid: int, *, spared: Collection[int] = ()) -> bool:
-    """Whether ``pid`` has children that are alive and not spared."""
-    return any(not child.over and child.pid not in spared for child in children_by_parent().get(pid, ()))

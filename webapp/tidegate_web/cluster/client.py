@@ -302,10 +302,6 @@ def queues_path(project: str) -> str:
     return f"/apis/{GROUP_VERSION}/namespaces/{project}/queues"
 
 
-def pools_path(project: str) -> str:
-    return f"/apis/{GROUP_VERSION}/namespaces/{project}/workerpools"
-
-
 def tasks_path(project: str) -> str:
     return f"/apis/{GROUP_VERSION}/namespaces/{project}/tasks"
 

@@ -2,7 +2,7 @@
 
 A worker runs many runs at once and writes what they write into its one log, each line with the run's names and with how many bytes
 of that run came before. So a log that is read twice, or from somewhere in its middle, says by itself what is new and what is
-missing. Whatever else stands in it is the worker's own, or somebody's who writes there: it is of no run.
+missing. All other lines belong to no run: the worker's own, and what other processes write there.
 """
 
 import json
