@@ -7,22 +7,22 @@ from functools import partial
 from typing import Final
 
 import structlog
-from tidegate_api.bodies import JsonObject, WorkerPoolStatusBody
+from tidegate_api.bodies import JsonObject
 from tidegate_api.names import Reason
 from tidegate_api.pod_security import baseline_violation
 
-from tidegate_operator.control.set_aside import mark_set_aside
+from tidegate_operator.control.paced_status import PAUSE_SECONDS, PacedStatus
+from tidegate_operator.control.set_aside import SetAsideByCondition
 from tidegate_operator.control.workqueue import NOTHING, Work, Workqueue
 from tidegate_operator.kube.client import KubeClient
 from tidegate_operator.kube.errors import KubeError, is_transient
 from tidegate_operator.kube.namespace_labels import NamespaceLabels
-from tidegate_operator.kube.paths import own_path
 from tidegate_operator.manifests.pool import PoolSpecError, WorkerDefaults, applied_digest, build_deployment
 from tidegate_operator.policies.host_access import refuse_host_access
 from tidegate_operator.policies.placement import refuse_namespace
 from tidegate_operator.policies.pool_status import pool_status
 from tidegate_operator.policies.worker_pods import pool_trouble
-from tidegate_operator.records.faults import Fault, Ref
+from tidegate_operator.records.faults import Ref
 from tidegate_operator.records.pool import PoolRecord
 from tidegate_operator.records.run import Cause, PoolKey
 from tidegate_operator.settings import OperatorSettings
@@ -30,12 +30,11 @@ from tidegate_operator.state.cache import Cache
 from tidegate_operator.state.keys import names_of, pool_key
 
 KIND: Final = "workerpools"
-PAUSE_SECONDS: Final = 1.0
 RETRY_SECONDS: Final = 10.0
 """Until a Deployment that was refused is tried again: a quota, a policy or the pool's own spec may have changed."""
 
 
-class PoolReconciler:
+class PoolReconciler(SetAsideByCondition):
     """Applies Deployments and writes statuses."""
 
     def __init__(
@@ -48,13 +47,14 @@ class PoolReconciler:
         settings: OperatorSettings,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._client, self._cache, self._workqueue, self._clock = client, cache, workqueue, clock
+        super().__init__(client, kind=KIND, clock=clock)
+        self._cache, self._workqueue = cache, workqueue
         self._defaults, self._settings, self._labels = defaults, settings, NamespaceLabels(client)
         self._applied: dict[str, str] = {}
         """By pool uid, the digest of what this process has applied: at its start each pool is applied once more."""
         self._refused: dict[str, tuple[str, Cause, float]] = {}
         """By pool uid: digest of what was refused, why, and when it is tried again."""
-        self._written: dict[str, float] = {}
+        self._statuses = PacedStatus(client, cache, kind=KIND, clock=clock)
         self._waiting: dict[PoolKey, int] = {}
         self._log = structlog.get_logger(__name__)
 
@@ -109,24 +109,7 @@ class PoolReconciler:
         trouble = refused or pool_trouble(pool, deployment, self._cache.pools.workers_of(pool.key))
         waiting = self._cache.admission.waiting_for_pool(pool.key)
         status = pool_status(pool, deployment, slots.count(pool.key), waiting=waiting, trouble=trouble, now=now)
-        if status == pool.status:
-            return NOTHING
-        again_at = self._written.get(ident, 0.0) + PAUSE_SECONDS
-        if 0 < again_at - now <= PAUSE_SECONDS:
-            return Work(wake_at=again_at)
-        return Work(partial(self._write, ident, pool, status))
-
-    def drained(self) -> None:
-        """Nothing follows from it."""
-
-    async def set_aside(self, ident: str, fault: Fault) -> float | None:
-        """Say so in the pool's conditions. Its workers go on."""
-        await mark_set_aside(self._client, own_path(KIND, *names_of(ident)), fault, resource=KIND, now=self._clock())
-        return None
-
-    async def recovered(self, ident: str) -> None:
-        """Take the condition away."""
-        await mark_set_aside(self._client, own_path(KIND, *names_of(ident)), None, resource=KIND, now=self._clock())
+        return self._statuses.report(ident, pool, status)
 
     async def _apply(self, ident: str, pool: PoolRecord, manifest: JsonObject, digest: str) -> None:
         refusal = await self._refuse(pool)
@@ -165,13 +148,8 @@ class PoolReconciler:
         labels = await self._labels.read(pool.namespace)
         return refuse_host_access(violation, labels, namespace=pool.namespace)
 
-    async def _write(self, ident: str, pool: PoolRecord, status: WorkerPoolStatusBody) -> None:
-        self._written[ident] = self._clock()
-        path = own_path(KIND, pool.namespace, pool.name)
-        self._cache.upserted(KIND, await self._client.write_status(path, status, version=pool.version, resource=KIND))
-
     def _forget(self, ident: str) -> None:
-        self._written.pop(ident, None)
+        self._statuses.forget(ident)
         self._waiting.pop(names_of(ident), None)
         alive = {pool.uid for pool in self._cache.pools.pools.values()}
         for kept in (self._applied, self._refused):

@@ -14,7 +14,7 @@ from tidegate_api.bodies import ScheduleStatusBody
 from tidegate_api.names import API_VERSION, SCHEDULE_LABEL, ScheduleReason
 from tidegate_api.objects import KubeObject
 
-from tidegate_operator.control.set_aside import mark_set_aside
+from tidegate_operator.control.set_aside import SetAsideByCondition
 from tidegate_operator.control.warning_events import Warnings
 from tidegate_operator.control.workqueue import NOTHING, Work, Workqueue
 from tidegate_operator.kube.client import KubeClient
@@ -23,7 +23,7 @@ from tidegate_operator.kube.paths import own_path
 from tidegate_operator.policies.retention import ended_at
 from tidegate_operator.policies.schedule import MISSED, Decision, Progress, Standing, decide
 from tidegate_operator.records.definitions import ScheduleRecord
-from tidegate_operator.records.faults import Fault, FaultError, Ref
+from tidegate_operator.records.faults import FaultError, Ref
 from tidegate_operator.records.run import RunRecord
 from tidegate_operator.state.cache import Cache
 from tidegate_operator.state.keys import names_of, schedule_key
@@ -33,7 +33,7 @@ REFUSED_PAUSE: Final = 30.0
 """Seconds until a run that the cluster refused is tried again."""
 
 
-class ScheduleReconciler:
+class ScheduleReconciler(SetAsideByCondition):
     """Decides on Schedules and carries the decisions out."""
 
     def __init__(
@@ -45,7 +45,8 @@ class ScheduleReconciler:
         deletes_due_by: Callable[[str], float],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._client, self._cache, self._workqueue, self._clock = client, cache, workqueue, clock
+        super().__init__(client, kind=KIND, clock=clock)
+        self._cache, self._workqueue = cache, workqueue
         self._deletes_due_by = deletes_due_by
         self._warnings = Warnings(client, clock=clock)
         self._progress: dict[str, Progress] = {}
@@ -71,18 +72,6 @@ class ScheduleReconciler:
         if not (decision.create or decision.cancel or decision.delete or decision.status or decision.missed):
             return Work(wake_at=decision.wake_at)
         return Work(partial(self._perform, schedule, progress, decision), decision.wake_at)
-
-    def drained(self) -> None:
-        """Nothing follows from it."""
-
-    async def set_aside(self, ident: str, fault: Fault) -> float | None:
-        """Say so in the Schedule's conditions."""
-        await mark_set_aside(self._client, own_path(KIND, *names_of(ident)), fault, resource=KIND, now=self._clock())
-        return None
-
-    async def recovered(self, ident: str) -> None:
-        """Take the condition away."""
-        await mark_set_aside(self._client, own_path(KIND, *names_of(ident)), None, resource=KIND, now=self._clock())
 
     def _needed_in(self, namespace: str) -> Callable[[RunRecord], bool] | None:
         """Which finished runs have to stay; None: they aren't ours to delete."""

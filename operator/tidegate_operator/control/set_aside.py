@@ -3,6 +3,7 @@
 It is written beside whatever else the status holds, so that a status that can't be understood stays as it is.
 """
 
+from collections.abc import Callable
 from typing import TypedDict
 
 from tidegate_api.names import SET_ASIDE_CONDITION
@@ -10,7 +11,32 @@ from tidegate_api.objects import Condition, KubeObject
 from tidegate_api.times import format_time
 
 from tidegate_operator.kube.client import KubeClient
+from tidegate_operator.kube.paths import own_path
 from tidegate_operator.records.faults import Fault
+from tidegate_operator.state.keys import names_of
+
+
+class SetAsideByCondition:
+    """The part of a workqueue's handler that is the same for all kinds whose objects have the condition."""
+
+    def __init__(self, client: KubeClient, *, kind: str, clock: Callable[[], float]) -> None:
+        self._client, self._kind, self._clock = client, kind, clock
+
+    async def set_aside(self, ident: str, fault: Fault) -> float | None:
+        """Set the condition. What the object has made stays as it is."""
+        await self._mark(ident, fault)
+        return None
+
+    async def recovered(self, ident: str) -> None:
+        """Take the condition away."""
+        await self._mark(ident, None)
+
+    def drained(self) -> None:
+        """Nothing follows from it."""
+
+    async def _mark(self, ident: str, fault: Fault | None) -> None:
+        path = own_path(self._kind, *names_of(ident))
+        await mark_set_aside(self._client, path, fault, resource=self._kind, now=self._clock())
 
 
 class _Status(TypedDict, total=False):

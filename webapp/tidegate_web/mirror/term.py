@@ -187,6 +187,18 @@ class Term:
         )
 
     def _scope(self, project: str | None, stop: threading.Event) -> Scope:
+        def pods(handler: PodHandler, selector: str) -> Informer:
+            return Informer(
+                cluster=self._made.cluster,
+                kind="Pod",
+                path_of=pods_path,
+                project=project,
+                handler=handler,
+                quarantine=self._quarantine,
+                stop=stop,
+                label_selector=selector,
+            )
+
         return Scope(
             project=project,
             stop=stop,
@@ -200,27 +212,10 @@ class Term:
                 stop=stop,
                 heard=self._hear,
             ),
-            pods=Informer(
-                cluster=self._made.cluster,
-                kind="Pod",
-                path_of=pods_path,
-                project=project,
-                handler=PodHandler(table=self._pods, quarantine=self._quarantine, project=project),
-                quarantine=self._quarantine,
-                stop=stop,
-                label_selector=SELECTOR,
-            ),
-            workers=Informer(
-                cluster=self._made.cluster,
-                kind="Pod",
-                path_of=pods_path,
-                project=project,
-                handler=PodHandler(
-                    table=self._workers, quarantine=self._quarantine, project=project, reduce=reduce_worker
-                ),
-                quarantine=self._quarantine,
-                stop=stop,
-                label_selector=OF_POOLS,
+            pods=pods(PodHandler(table=self._pods, quarantine=self._quarantine, project=project), SELECTOR),
+            workers=pods(
+                PodHandler(table=self._workers, quarantine=self._quarantine, project=project, reduce=reduce_worker),
+                OF_POOLS,
             ),
         )
 

@@ -6,18 +6,16 @@ read after the container's end: only that says that nothing is missing.
 """
 
 import threading
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
-from typing import TypeVar
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
 
 from tidegate_web.cluster.client import Cluster
 from tidegate_web.cluster.errors import ClusterError
 from tidegate_web.mirror.logs.lines import Piece, whole_characters
 from tidegate_web.mirror.logs.log_stream import LogStream
+from tidegate_web.mirror.logs.pod_follower import PodFollower, StoppedError
 from tidegate_web.mirror.logs.writer import LogCutError, LogWriter
 from tidegate_web.mirror.pods import Owner, Owners, Pod
 from tidegate_web.shared.times import parse_time
@@ -25,18 +23,12 @@ from tidegate_web.store.models.runs import LogMark
 from tidegate_web.store.queries import logs, run_keys
 from tidegate_web.store.queries.logs import Chunk, End, Place
 
-T = TypeVar("T")
-
-
-class StoppedError(Exception):
-    """The mirror stops: leave everything for the next one."""
-
 
 class CapReachedError(Exception):
     """The run has as much log as is kept."""
 
 
-class Follower:
+class Follower(PodFollower[LogStream]):
     """Reads one pod's log to its end."""
 
     def __init__(
@@ -51,17 +43,12 @@ class Follower:
         limit_bytes: int,
         patience_seconds: float,
     ) -> None:
-        self._pod = pod
-        self._engine = engine
+        super().__init__(pod, engine=engine, stop=stop)
         self._cluster = cluster
         self._owners = owners
         self._writer = writer
-        self._stop_event = stop
         self._limit = limit_bytes
         self._patience = patience_seconds
-        self._news = threading.Event()
-        self._abandoned = threading.Event()
-        self._reading: LogStream | None = None
         self._owner: Owner | None = None
         self._run_created: datetime | None = None
         self._place = Place()
@@ -74,31 +61,6 @@ class Follower:
         self._news.set()
         if pod.gone and not pod.ended:
             self.close()
-
-    @property
-    def pod(self) -> Pod:
-        """As it was seen last."""
-        return self._pod
-
-    @property
-    def project(self) -> str:
-        return self._pod.project
-
-    @property
-    def abandoned(self) -> bool:
-        return self._abandoned.is_set()
-
-    def abandon(self) -> None:
-        """Leave the log as it is: its end can't be seen from here any more."""
-        self._abandoned.set()
-        self.close()
-
-    def close(self) -> None:
-        """End a read that waits."""
-        self._news.set()
-        reading = self._reading
-        if reading is not None:
-            reading.close()
 
     def look(self) -> None:
         """See, from another thread, whether the node has begun a file that the reader doesn't know of."""
@@ -118,15 +80,6 @@ class Follower:
             self._end(mark, reason)
         except (StoppedError, LogCutError):
             return
-
-    def _wait(self, seconds: float) -> None:
-        self._news.wait(seconds)
-        self._news.clear()
-        self._go_on()
-
-    def _go_on(self) -> None:
-        if self._stop_event.is_set() or self.abandoned:
-            raise StoppedError
 
     def _find_owner(self) -> Owner | None:
         delay = 0.2
@@ -193,15 +146,6 @@ class Follower:
         self._writer.begin(self._pod.uid)
         self._place, self._total, ended = self._ask(ask)
         return ended
-
-    def _ask(self, question: Callable[[], T]) -> T:
-        delay = 0.2
-        while True:
-            try:
-                return question()
-            except SQLAlchemyError:
-                self._wait(delay)
-                delay = min(delay * 2, 2)
 
     def _read_all(self) -> tuple[LogMark, str | None]:
         """Read until the end; the end mark and why."""

@@ -3,10 +3,10 @@ aside, and read on later."""
 
 import threading
 from collections.abc import Callable
-from typing import Protocol
 
 import structlog
 
+from tidegate_web.mirror.logs.pod_follower import AnyFollower
 from tidegate_web.mirror.logs.writer import KIND
 from tidegate_web.mirror.pods import Pod
 from tidegate_web.mirror.quarantine import Quarantine
@@ -14,51 +14,20 @@ from tidegate_web.mirror.quarantine import Quarantine
 log = structlog.stdlib.get_logger(__name__)
 
 
-class LogFollower(Protocol):
-    """Reads the log of one pod to its end."""
-
-    @property
-    def pod(self) -> Pod:
-        """As it was seen last."""
-
-    @property
-    def project(self) -> str:
-        """Its namespace."""
-
-    @property
-    def abandoned(self) -> bool:
-        """Whether its log was left as it is."""
-
-    def run(self) -> None:
-        """Until the end of the log."""
-
-    def update(self, pod: Pod) -> None:
-        """The pod has changed."""
-
-    def look(self) -> None:
-        """See, from another thread, whether the node has begun a file that the reader doesn't know of."""
-
-    def abandon(self) -> None:
-        """Leave the log as it is: its end can't be seen from here any more."""
-
-    def close(self) -> None:
-        """End a read that waits."""
-
-
 class Followers:
     """Starts a follower for every pod, as many at once as the settings allow; pods that have ended come first."""
 
-    def __init__(self, *, make: Callable[[Pod], LogFollower], at_once: int, quarantine: Quarantine) -> None:
+    def __init__(self, *, make: Callable[[Pod], AnyFollower], at_once: int, quarantine: Quarantine) -> None:
         self._quarantine = quarantine
         self._make = make
         self._at_once = at_once
         self._waiting: dict[str, Pod] = {}
-        self._active: dict[str, LogFollower] = {}
+        self._active: dict[str, AnyFollower] = {}
         self._done: set[str] = set()
         self._lock = threading.Lock()
         self._stopped = False
 
-    def active(self) -> list[LogFollower]:
+    def active(self) -> list[AnyFollower]:
         """Those that are at work."""
         with self._lock:
             return list(self._active.values())
@@ -107,7 +76,7 @@ class Followers:
                 follower = self._active[pod.uid] = self._make(pod)
             threading.Thread(target=self._run, args=(pod, follower), name=f"log {pod.name}", daemon=True).start()
 
-    def _run(self, pod: Pod, follower: LogFollower) -> None:
+    def _run(self, pod: Pod, follower: AnyFollower) -> None:
         failed: Exception | None = None
         try:
             follower.run()

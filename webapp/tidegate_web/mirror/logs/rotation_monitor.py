@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import structlog
 
-from tidegate_web.mirror.logs.followers import LogFollower
+from tidegate_web.mirror.logs.pod_follower import AnyFollower
 from tidegate_web.shared.worker import Worker
 
 SECONDS = 1.0
@@ -19,12 +19,12 @@ log = structlog.stdlib.get_logger(__name__)
 class RotationMonitor(Worker):
     """Has each follower look, again and again."""
 
-    def __init__(self, *, followers: Callable[[], Iterable[LogFollower]], stop: threading.Event) -> None:
+    def __init__(self, *, followers: Callable[[], Iterable[AnyFollower]], stop: threading.Event) -> None:
         super().__init__(name="log lookout", stop=stop)
         self._followers = followers
 
     def work(self) -> None:
-        looking: dict[LogFollower, Future[None]] = {}
+        looking: dict[AnyFollower, Future[None]] = {}
         with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="log look") as pool:
             while not self.stop_event.wait(SECONDS):
                 self.beat()

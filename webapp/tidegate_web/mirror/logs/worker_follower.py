@@ -6,18 +6,17 @@ nothing twice. A run whose end is not seen when its container's log is read to t
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Final, TypeVar
+from typing import Final
 
 import structlog
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
 
 from tidegate_web.cluster.client import Cluster, Stream, pods_path
 from tidegate_web.cluster.errors import ClusterError
-from tidegate_web.mirror.logs.follower import StoppedError
+from tidegate_web.mirror.logs.pod_follower import PodFollower, StoppedError
 from tidegate_web.mirror.logs.worker_lines import LONGEST_LINE, MISSING, RunLine, parse_line
 from tidegate_web.mirror.logs.writer import CHUNK_BYTES, LogCutError, LogRefusedError, LogWriter
 from tidegate_web.mirror.pods import Pod
@@ -29,7 +28,6 @@ from tidegate_web.store.queries.logs import Chunk, End, Place
 
 log = structlog.stdlib.get_logger(__name__)
 
-T = TypeVar("T")
 CONTAINER: Final = "worker"
 QUIET_SECONDS: Final = 30.0
 """A log that says nothing for so long is asked for again: a node that has begun another file may not say so."""
@@ -49,7 +47,7 @@ class RunLog:
     total: int
 
 
-class WorkerFollower:
+class WorkerFollower(PodFollower[Stream]):
     """Reads the log of one worker pod to its end."""
 
     def __init__(
@@ -62,18 +60,13 @@ class WorkerFollower:
         stop: threading.Event,
         limit_bytes: int,
     ) -> None:
-        self._pod = pod
-        self._engine, self._cluster, self._writer = engine, cluster, writer
-        self._stop_event, self._limit = stop, limit_bytes
-        self._news, self._abandoned = threading.Event(), threading.Event()
-        self._stream: Stream | None = None
+        super().__init__(pod, engine=engine, stop=stop)
+        self._cluster, self._writer, self._limit = cluster, writer, limit_bytes
         self._open: dict[str, RunLog] = {}
         self._done: dict[str, None] = {}
         """Hand-overs that have their end mark, or are no run's of this pod."""
         self._read_to: int | None = None
         """The node's time of the last line that was read."""
-
-    # As a Follower
 
     def update(self, pod: Pod) -> None:
         """The pod has changed."""
@@ -81,35 +74,6 @@ class WorkerFollower:
         self._news.set()
         if pod.gone:
             self.close()
-
-    @property
-    def pod(self) -> Pod:
-        """As it was seen last."""
-        return self._pod
-
-    @property
-    def project(self) -> str:
-        """Its namespace."""
-        return self._pod.project
-
-    @property
-    def abandoned(self) -> bool:
-        """Whether it was left as it is."""
-        return self._abandoned.is_set()
-
-    def abandon(self) -> None:
-        """Leave the log as it is: its end can't be seen from here any more."""
-        self._abandoned.set()
-        self.close()
-
-    def close(self) -> None:
-        """End a read that waits."""
-        self._news.set()
-        if (stream := self._stream) is not None:
-            stream.close()
-
-    def look(self) -> None:
-        """A log that is quiet is asked for again anyway."""
 
     def run(self) -> None:
         """Until the pod has ended."""
@@ -152,18 +116,18 @@ class WorkerFollower:
             since = datetime.fromtimestamp(self._read_to // 1_000_000_000, UTC)
             query["sinceTime"] = since.strftime("%Y-%m-%dT%H:%M:%SZ")
         path = f"{pods_path(self._pod.project)}/{self._pod.name}/log"
-        self._stream = self._cluster.stream(path, query=query, timeout=QUIET_SECONDS)
+        stream = self._reading = self._cluster.stream(path, query=query, timeout=QUIET_SECONDS)
         try:
             self._go_on()
-            for raw in self._lines(self._stream):
+            for raw in self._lines(stream):
                 self._go_on()
                 line = parse_line(raw)
                 if line is not None:
                     self._take(line)
                     self._read_to = line.time if line.time is not None else self._read_to
         finally:
-            self._stream.close()
-            self._stream = None
+            stream.close()
+            self._reading = None
 
     def _lines(self, stream: Stream) -> Iterator[bytes]:
         rest, skipping = b"", False
@@ -301,23 +265,3 @@ class WorkerFollower:
             and attempt.get("number") == line.attempt
             for attempt in as_objects(as_object(status).get("attempts"))
         )
-
-    # Waiting
-
-    def _wait(self, seconds: float) -> None:
-        self._news.wait(seconds)
-        self._news.clear()
-        self._go_on()
-
-    def _go_on(self) -> None:
-        if self._stop_event.is_set() or self.abandoned:
-            raise StoppedError
-
-    def _ask(self, question: Callable[[], T]) -> T:
-        delay = 0.2
-        while True:
-            try:
-                return question()
-            except SQLAlchemyError:
-                self._wait(delay)
-                delay = min(delay * 2, 2)
