@@ -4,10 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.builders import a_pool
 from support.kube import Kube
-from support.operator import OperatorProcess, Runs, install_crds
+from support.operator import OperatorProcess, OwnRuns, Runs, install_crds
+from support.pools import TASKS, Node, node_of, pooled_operator, with_secret
 from support.proxy import FaultyProxy
 from support.schedules import KIND, Schedules
+from support.servers import free_port
 from support.spread import Spread, order
 from tidegate_cluster.control_plane import ControlPlane
 
@@ -86,3 +89,28 @@ def proxy(way: FaultyProxy) -> Iterator[FaultyProxy]:
     """The same, without faults before and after the test."""
     yield way
     way.clear()
+
+
+@pytest.fixture(scope="module")
+def pooled(plane: ControlPlane, request: pytest.FixtureRequest) -> OwnRuns:
+    """Runs of a namespace of the file's own."""
+    made = OwnRuns(plane, Path(request.node.path).stem.replace("_", "-"))
+    with_secret(made)
+    return made
+
+
+@pytest.fixture(scope="module")
+def leader(plane: ControlPlane, pooled: OwnRuns, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
+    """An operator with a dispatch port."""
+    log: Path = tmp_path_factory.mktemp("operator") / "log"
+    with pooled_operator(plane, log=log, port=free_port(), identity="operator") as made:
+        yield made.wait_leading()
+
+
+@pytest.fixture(scope="module")
+def node(leader: OperatorProcess, pooled: OwnRuns, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """A node with a worker of pool `warm`, which has two slots and the module `tasks`."""
+    with node_of(pooled, tmp_path_factory.mktemp("node"), tasks=TASKS) as made:
+        pooled.create(a_pool("warm", preload=["tasks"], slots=2))
+        made.run_all("warm")
+        yield made

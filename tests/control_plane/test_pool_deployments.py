@@ -1,12 +1,11 @@
 """The Deployments of pools: a real apiserver and a real operator make, scale and keep them. No worker runs."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from support.builders import a_pool
 from support.operator import OwnRuns
-from support.pools import pooled_operator, with_secret
+from support.pools import pool_status, pooled_operator, with_secret
 from support.servers import free_port, wait_until
 from tidegate_cluster.control_plane import ControlPlane
 
@@ -19,11 +18,6 @@ def sized(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iter
     with pooled_operator(plane, log=tmp_path_factory.mktemp("operator") / "log", port=free_port()) as made:
         made.wait_leading()
         yield runs
-
-
-def pool_status(runs: OwnRuns, name: str) -> dict[str, Any]:
-    status: dict[str, Any] = runs.get(name, kind="workerpools.tidegate.dev").get("status") or {}
-    return status
 
 
 def test_a_pool_is_scaled_as_a_deployment_is(plane: ControlPlane, sized: OwnRuns) -> None:

@@ -27,6 +27,32 @@ __all__ = ["Node", "PoolProcess", "pooled_operator", "text_of", "with_secret"]
 
 Json = dict[str, Any]
 SECRET = "tidegate-dispatch"
+TASKS = """
+import json, os, pathlib, signal, sys, time
+from tidegate import AbortRun, RetryAfter, current_run
+
+def double(number): return number * 2
+def fail(): raise ValueError("no good")
+def abort(): raise AbortRun("for good")
+def die(): os.kill(os.getpid(), signal.SIGKILL)
+def sleep(seconds): time.sleep(seconds)
+def big(size): return "x" * size
+def who(): return {k: v for k, v in os.environ.items() if k.startswith("TIDEGATE_") or k in ("A", "B")}
+def log_line(path, line):
+    with open(path, "a") as file:
+        file.write(line + "\\n")
+def attempt(path):
+    log_line(path, os.environ["TIDEGATE_ATTEMPT"])
+    if os.environ["TIDEGATE_ATTEMPT"] == "1":
+        raise ValueError("first")
+    return os.environ["TIDEGATE_ATTEMPT"]
+def wait_for(path, mark):
+    log_line(mark, "begin")
+    while not os.path.exists(path):
+        time.sleep(0.02)
+    log_line(mark, "end")
+    return "seen"
+"""
 
 
 def with_secret(runs: OwnRuns) -> None:
@@ -241,3 +267,15 @@ def node_of(runs: OwnRuns, folder: Path, *, tasks: str) -> Iterator[Node]:
     """A node for the pools of a namespace."""
     with Node(runs, folder, tasks=tasks) as made:
         yield made
+
+
+def worker_of(node: Node) -> PoolProcess:
+    """The only worker of a node."""
+    (worker,) = node.workers.values()
+    return worker
+
+
+def pool_status(runs: OwnRuns, name: str = "warm") -> dict[str, Any]:
+    """What a pool says of itself."""
+    status: dict[str, Any] = runs.get(name, kind="workerpools.tidegate.dev").get("status") or {}
+    return status

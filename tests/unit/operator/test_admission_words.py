@@ -1,9 +1,10 @@
-"""policies/admission: what keeps a run waiting, in words, and what changes that."""
+"""Admission: what keeps a run waiting, in words, and what changes that."""
 
 from functools import partial
 from typing import Any
 
 import pytest
+from support.admission import NOW, admitted, with_queue
 from tidegate_api.bodies import QueueSpecBody
 from tidegate_api.times import format_time
 from tidegate_operator.queueing.admission import Admission
@@ -13,23 +14,12 @@ from tidegate_operator.queueing.token_bucket import TokenBucket
 from tidegate_operator.records.faults import Fault
 from tidegate_operator.records.run import Cause
 
-NOW = 1_000_000.0
 RATE: QueueSpecBody = {"rateLimit": {"runs": 1, "perSeconds": 60}}
 
 
 def ask(admission: Admission, uid: str, *, namespace: str = "default", queue: str = "q", **fields: Any) -> bool:
     base: dict[str, Any] = {"key": "", "priority": 0, "queued_at": NOW, "number": 1, "first": True}
     return admission.ask(QueueEntry(uid=uid, name=uid, namespace=namespace, queue=queue, **{**base, **fields}))
-
-
-def with_queue(spec: QueueSpecBody | None = None, **limits: int | None) -> Admission:
-    admission = Admission(**limits)
-    admission.set_queue("default", "q", spec=spec or {}, bucket=None)
-    return admission
-
-
-def admitted(admission: Admission, now: float = NOW) -> list[str]:
-    return [t.uid for t in admission.admit(now)]
 
 
 def wakes(admission: Admission) -> float | None:

@@ -1,28 +1,11 @@
-"""policies/turns: whose turn it is in one line, whatever has left it and however often it was changed."""
+"""The fair queue: whose turn it is in one line, whatever has left it and however often it was changed."""
 
 import random
 from dataclasses import replace
-from typing import Any
 
 import pytest
+from support.admission import NOW, a_ticket
 from tidegate_operator.queueing.fair_queue import FairQueue, QueueEntry
-
-NOW = 1_000_000.0
-
-
-def a_ticket(uid: str, **fields: Any) -> QueueEntry:
-    base = QueueEntry(
-        uid=uid,
-        name=uid,
-        namespace="default",
-        queue="q",
-        key="",
-        priority=0,
-        queued_at=NOW,
-        number=1,
-        first=True,
-    )
-    return replace(base, **fields)
 
 
 def line_of(*entries: QueueEntry) -> FairQueue:
