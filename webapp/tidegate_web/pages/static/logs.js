@@ -162,7 +162,7 @@
     const told = () => {
       const done = over();
       if (done && !lines && !ends.size) write(empty, "No log was kept.");
-      write(state, done ? (lines ? `${lines} lines` : "") : "");
+      write(state, done ? (lines ? `${lines} line${lines === 1 ? "" : "s"}` : "") : "");
     };
     document.addEventListener("refreshed", told);
     const fetchLogs = async () => {
