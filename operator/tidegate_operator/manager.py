@@ -123,16 +123,17 @@ class Manager:
             metrics=self._metrics,
             on_trust=self._cache.pools.look_at_all,
         )
+        own_writes = OwnWrites()
         pooled = PoolExecutor(
             client,
             self._cache,
             workers=dispatch,
             tokens=RunTokens(settings.run_token_keys_file),
+            own_writes=own_writes,
             guard=self._lease.guard,
         )
         executor = RoutingExecutor(job=JobExecutor(client, self._cache, defaults=defaults), pool=pooled)
         schemas = SchemaWorker(places=settings.concurrent_actions // 2)
-        own_writes = OwnWrites()
         actor = Actor(
             client,
             self._cache,

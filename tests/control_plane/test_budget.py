@@ -34,6 +34,21 @@ def test_a_happy_run_costs_one_post_and_at_most_two_patches(plane: ControlPlane,
     assert spent["patch taskruns/status"] <= 40
 
 
+def test_a_run_that_waited_costs_no_read_either(plane: ControlPlane, kube: Kube) -> None:
+    line = kube.create_namespace("budget-line")
+    queue = a_queue("line", concurrencyLimit=2)
+    queue["metadata"]["namespace"] = "budget-line"
+    runs = [a_run(f"line-{i:02}").namespace("budget-line").spec(queue="line").built for i in range(10)]
+    line.create_all([queue, *runs])
+    for run in runs:
+        line.wait_condition("taskruns.tidegate.dev", run["metadata"]["name"], "Succeeded", seconds=30)
+    spent = Counter(e.what for e in plane.requests("operator") if e.namespace == "budget-line")
+    del spent["patch queues/status"]
+    assert spent.keys() == {"create jobs", "patch taskruns/status"}
+    assert spent["create jobs"] == 10
+    assert spent["patch taskruns/status"] <= 30  # one more for those that have waited for a second
+
+
 def test_a_queues_status_is_written_at_most_once_a_second(plane: ControlPlane, kube: Kube) -> None:
     busy = kube.create_namespace("busy")
     queue = a_queue("busy", concurrencyLimit=3)

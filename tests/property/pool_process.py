@@ -123,6 +123,7 @@ class PoolProcess(OperatorProcess):
             self.cache,
             workers=self,
             tokens=NoTokens(),
+            own_writes=self._own_writes,
             guard=self._guard,
             clock=self._clock,
             random=lambda _: f"{next(self._idents):016x}",

@@ -105,7 +105,7 @@ class Actor:
                 await self._delete_run(run)
 
     async def _start(self, run: RunRecord, number: int) -> None:
-        body = run.tracked.body or await self._read(run)
+        body = self._cache.bodies.find(run.uid) or await self._read(run)
         changed = body is None or self._is_gone(run) or run.status.phase.terminal or run.deleting
         if not run.status.attempts and must_check(run, self._cache.task_of(run)):
             changed = True  # so has its task
@@ -176,7 +176,7 @@ class Actor:
         if self._schemas.is_full(run.namespace):
             self._cache.track.check_later(run, self._clock() + CHECK_PAUSE)
             return
-        body = run.tracked.body or await self._read(run)
+        body = self._cache.bodies.find(run.uid) or await self._read(run)
         task = self._cache.task_of(run)
         version = schema_version(run, task)
         if body is None or version is None:

@@ -22,6 +22,7 @@ from tidegate_operator.dispatch.connection import Connection
 from tidegate_operator.executors import StartRefusedError
 from tidegate_operator.kube.client import METADATA, KubeClient
 from tidegate_operator.kube.errors import KubeError, NotLeadingError
+from tidegate_operator.kube.own_writes import OwnWrites
 from tidegate_operator.kube.paths import own_path
 from tidegate_operator.manifests.job import TooDeepError, encode_spec
 from tidegate_operator.policies.outcome import is_over
@@ -67,12 +68,13 @@ class PoolExecutor:
         *,
         workers: Workers,
         tokens: Tokens,
+        own_writes: OwnWrites,
         guard: Callable[[], None],
         clock: Callable[[], float] = time.time,
         random: Callable[[int], str] = secrets.token_hex,
     ) -> None:
         self._client, self._cache, self._workers, self._tokens = client, cache, workers, tokens
-        self._guard, self._clock, self._random = guard, clock, random
+        self._own_writes, self._guard, self._clock, self._random = own_writes, guard, clock, random
         self._unsent: dict[str, tuple[str, dict[str, object]]] = {}
         """By run: the identifier and the message of a hand-over that is written, or may be, and was not sent. No other process sends it."""
         self._log = structlog.get_logger(__name__)
@@ -140,6 +142,7 @@ class PoolExecutor:
                 return  # an earlier try of the same write was carried out
             self._unsent.pop(run.uid, None)
             raise _again("the run changed while it was being started") from error
+        self._own_writes.note(made["metadata"]["resourceVersion"])
         self._cache.wrote_status(run, made["metadata"], whole, written_on=version)
 
     def _message(

@@ -7,13 +7,7 @@ A version is that of one write to the whole store: no two objects ever have the 
 """
 
 import re
-from collections.abc import AsyncIterator, Callable
-from typing import Final, cast
-
-import aiohttp
-from aiohttp.connector import Connection
-
-from tidegate_operator import json_codec
+from typing import Final
 
 MOST_NOTED: Final = 10_000
 """Versions remembered whose events have not come, as when a watch lists again."""
@@ -45,47 +39,3 @@ class OwnWrites:
             return False
         del self._versions[found[1]]
         return True
-
-
-def without_echoes(own_writes: OwnWrites, *, on_echo: Callable[[str], None]) -> type[aiohttp.ClientResponse]:
-    """A class of responses whose watches lack echoes. `on_echo` hears the path of the watch that had one."""
-
-    class Response(aiohttp.ClientResponse):
-        async def start(self, connection: Connection) -> aiohttp.ClientResponse:
-            await super().start(connection)
-            if "watch" in self.url.query:
-                path = self.url.path
-                content = _Lines(self.content, drop=own_writes.is_echo, on_drop=lambda: on_echo(path))
-                self.content = cast("aiohttp.StreamReader", content)
-            return self
-
-        async def json(self, **_: object) -> object:
-            """A list, by the reader that no nesting ends: kopf's own watch of the kind would end, again after every start."""
-            return json_codec.loads(await self.read())
-
-    return Response
-
-
-class _Lines:
-    """A stream of lines without those that are to be dropped. A reader gets whole lines at a time."""
-
-    def __init__(
-        self, inner: aiohttp.StreamReader, *, drop: Callable[[bytes], bool], on_drop: Callable[[], None]
-    ) -> None:
-        self._inner, self._drop, self._on_drop = inner, drop, on_drop
-
-    async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
-        rest = b""
-        async for data in self._inner.iter_chunked(size):
-            *lines, rest = (rest + data).split(b"\n")
-            for line in lines:
-                if self._drop(line):
-                    self._on_drop()
-                elif line:
-                    yield json_codec.cut(line) + b"\n"
-        if rest:
-            yield rest
-
-    def __getattr__(self, name: str) -> object:
-        found: object = getattr(self._inner, name)
-        return found

@@ -146,8 +146,6 @@ VAGUE = frozenset({NOT_LOOKED, NO_NODE})
 class RunTracking:
     """What this process has done about a run, or knows of it, and the cluster doesn't say."""
 
-    body: TaskRunBody | None = None
-    """Kept only until the first decision: a run that is admitted at once needs no read."""
     queued_at: float | None = None
     """Since when only its queue holds it, as far as this process has come to know."""
     released: float = 0.0

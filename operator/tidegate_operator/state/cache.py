@@ -37,6 +37,7 @@ from tidegate_operator.state.handovers import HandoverIndex
 from tidegate_operator.state.keys import Key, pool_key, queue_key, run_key, schedule_key
 from tidegate_operator.state.pool_index import PoolIndex
 from tidegate_operator.state.quarantine import Quarantine
+from tidegate_operator.state.run_bodies import RunBodies
 from tidegate_operator.state.run_tracker import RunTracker
 from tidegate_operator.state.schedule_index import ScheduleIndex
 from tidegate_operator.state.under_way import UnderWay
@@ -65,8 +66,15 @@ class Cache:
         self.attempts = AttemptIndex(self.runs, self.quarantine)
         self.admission = admission if admission is not None else Admission()
         self.handovers = HandoverIndex(self.attempts, on_change=lambda uid: self._settled((uid,)))
+        self.bodies = RunBodies()
         self.under_way = UnderWay(
-            self.runs, self.attempts, self.handovers, self.admission, settled=self._settled, clock=clock
+            self.runs,
+            self.attempts,
+            self.handovers,
+            self.admission,
+            self.bodies,
+            settled=self._settled,
+            clock=clock,
         )
         self.pools = PoolIndex(self.admission.pools, on_change=lambda key: self.on_change(pool_key(*key)))
         self.dependents = Dependents()
@@ -76,7 +84,7 @@ class Cache:
         self.on_change = on_change
         self.on_complete: Callable[[], None] = lambda: None
         """Called once all kinds have been listed."""
-        self.track = RunTracker(self.admission, task_of=self.task_of, settle=self.settle, clock=clock)
+        self.track = RunTracker(self.admission, self.bodies, task_of=self.task_of, settle=self.settle, clock=clock)
         self._clock = clock
         self._synced: set[str] = set()
         self._names: dict[tuple[str, str], str] = {}
@@ -189,8 +197,12 @@ class Cache:
         fresh = not run.status.phase.terminal and not run.status.attempts
         run.refusal = refuse_payload(spec.get("payload") or {}) if fresh else None
         latest = self.attempts.latest(uid)
-        # At the start all runs are read before any is decided on: their bodies together would be a great deal.
-        run.tracked.body = body if fresh and latest is None and self.attempts.settled else None
+        self.bodies.drop(uid)
+        if fresh and latest is None:
+            self.bodies.put(uid, body)
+            if not self.attempts.settled:
+                # At the start all runs are read before any is decided on: their bodies together would be a great deal.
+                self.bodies.pack(uid)
         self._took(run, meta, was, status)
 
     def _put_unreadable_run(self, meta: ObjectMeta, *, phase: Phase, fault: Fault) -> None:
@@ -199,6 +211,7 @@ class Cache:
         known = self.runs.get(meta["uid"])
         if known is not None:
             self.dependents.forget(known)
+        self.bodies.drop(meta["uid"])
         run = RunRecord.unreadable(meta, phase=phase, fault=fault, now=self._clock())
         self.runs[run.uid] = run
         self._names[(run.namespace, run.name)] = run.uid
@@ -241,7 +254,7 @@ class Cache:
         self.schedules.note(run, meta, ended=ended and was is not None and not was.terminal)
         self.dependents.note(run)
         if ended:
-            run.tracked.body = None
+            self.bodies.drop(uid)
             self.admission.withdraw(uid)
             self.attempts.retire(uid)
         self.settle(uid)
@@ -256,6 +269,7 @@ class Cache:
         run = self.runs.pop(uid, None)
         if run is None:
             return
+        self.bodies.drop(uid)
         if self._names.get((run.namespace, run.name)) == uid:
             del self._names[(run.namespace, run.name)]
         self.schedules.forget(run)

@@ -8,6 +8,7 @@ from tidegate_operator.policies.decision import queue_name
 from tidegate_operator.queueing.admission import Admission
 from tidegate_operator.records.definitions import TaskRecord
 from tidegate_operator.records.run import Cause, RunRecord, Worker
+from tidegate_operator.state.run_bodies import RunBodies
 
 
 class RunTracker:
@@ -16,12 +17,14 @@ class RunTracker:
     def __init__(
         self,
         admission: Admission,
+        bodies: RunBodies,
         *,
         task_of: Callable[[RunRecord], TaskRecord | None],
         settle: Callable[[str], None],
         clock: Callable[[], float],
     ) -> None:
-        self._admission, self._task_of, self._settle, self._clock = admission, task_of, settle, clock
+        self._admission, self._bodies = admission, bodies
+        self._task_of, self._settle, self._clock = task_of, settle, clock
 
     def starts(self, run: RunRecord, number: int, *, worker: Worker | None = None) -> None:
         """The run's turn has come: it holds its slot, and attempt `number` is to be made. `worker`: which one is to have it."""
@@ -63,7 +66,9 @@ class RunTracker:
 
     def payload_matches(self, run: RunRecord, *, version: str, body: TaskRunBody) -> None:
         """The payload matches that version of its schema. The body spares the start a second read."""
-        run.tracked.checked_for, run.tracked.body = version, run.tracked.body or body
+        run.tracked.checked_for = version
+        if self._bodies.find(run.uid) is None:
+            self._bodies.put(run.uid, body)
 
     def queues_up(self, run: RunRecord, *, queued_at: float | None, first_asked: bool) -> None:
         """The run waits in its queue's line. `queued_at`: since when only that holds it, where it is given."""
@@ -73,6 +78,6 @@ class RunTracker:
             run.tracked.queued_at = queued_at
 
     def waits(self, run: RunRecord) -> None:
-        """Nothing starts it now: what it holds of its body can be read again."""
+        """Nothing starts it now: no more than the JSON of its body is kept."""
         if not run.tracked.starting:
-            run.tracked.body = None
+            self._bodies.pack(run.uid)

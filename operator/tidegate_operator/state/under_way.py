@@ -15,6 +15,7 @@ from tidegate_operator.records.pool_parsing import handover_of
 from tidegate_operator.records.run import Plan, RunRecord
 from tidegate_operator.state.attempts import AttemptIndex, Uids, queue_of
 from tidegate_operator.state.handovers import HandoverIndex
+from tidegate_operator.state.run_bodies import RunBodies
 
 
 class UnderWay:
@@ -26,12 +27,14 @@ class UnderWay:
         attempts: AttemptIndex,
         handovers: HandoverIndex,
         admission: Admission,
+        bodies: RunBodies,
         *,
         settled: Callable[[Uids], None],
         clock: Callable[[], float],
     ) -> None:
         """`settled` derives again which slots runs hold, and has them looked at."""
         self._runs, self._attempts, self._handovers, self._admission = runs, attempts, handovers, admission
+        self._bodies = bodies
         self._settled, self._clock = settled, clock
 
     def put_job(self, meta: ObjectMeta, *, spec: TaskSpecBody | None = None) -> None:
@@ -100,7 +103,8 @@ class UnderWay:
         return parse_time(run.status.attempts[0].get("startedAt")) if run.status.attempts else None
 
     def _begin(self, run: RunRecord, attempt: AttemptRecord) -> None:
-        run.plan, run.tracked.body, run.tracked.refused = attempt.plan, None, None
+        run.plan, run.tracked.refused = attempt.plan, None
+        self._bodies.drop(run.uid)
         attempt.recorded_start = run.status.started(attempt.number)
         self._admission.withdraw(run.uid)
 

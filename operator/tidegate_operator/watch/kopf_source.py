@@ -17,15 +17,18 @@ from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 from tidegate_api.names import GROUP, VERSION
 from tidegate_api.objects import KubeObject
 
+from tidegate_operator import json_codec
 from tidegate_operator.kube.client import PAGE, Cluster
-from tidegate_operator.kube.own_writes import OwnWrites, without_echoes
+from tidegate_operator.kube.own_writes import OwnWrites
 from tidegate_operator.metrics import Metrics
 from tidegate_operator.state.cache import Cache
+from tidegate_operator.watch.lines_ahead import Take, responses_read_ahead
 
 KINDS: Final = ("taskruns", "tasks", "queues", "schedules", "workerpools")
 KOPF: Final = Path(kopf.__file__).parent
 FAREWELLS: Final = 5
 FAREWELL_SECONDS: Final = 1.0
+_UPSERTS: Final = (b'{"type":"ADDED"', b'{"type":"MODIFIED"')
 BACKOFFS: Final = (0.1, 0.2, 0.5, 1, *[2] * 30)
 """Seconds between tries while the apiserver is away: short, and capped, so that work goes on soon after it is back."""
 
@@ -124,7 +127,7 @@ def build_registry(
 ) -> kopf.OperatorRegistry:
     """The registrations, in one place."""
     registry = kopf.OperatorRegistry()
-    response_class = without_echoes(own_writes, on_echo=lambda path: _note_event(metrics, path.rpartition("/")[2]))
+    response_class = responses_read_ahead(runs_ahead(cache, metrics, own_writes=own_writes))
 
     @kopf.on.login(registry=registry)
     async def login(**_: object) -> kopf.AiohttpSession:
@@ -140,6 +143,33 @@ def build_registry(
     for kind in KINDS:
         _register(registry, kind, cache, metrics)
     return registry
+
+
+def runs_ahead(cache: Cache, metrics: Metrics, *, own_writes: OwnWrites) -> Take:
+    """Takes lines that repeat our own writes, and those that say how a TaskRun is.
+
+    That one is gone kopf reports, after all that it still has to hand over of that run. Else a list of it that comes late would
+    bring the run back.
+    """
+
+    def take(path: str, line: bytes) -> str | bool:
+        kind = path.rpartition("/")[2]
+        if own_writes.is_echo(line):
+            _note_event(metrics, kind)
+            return True
+        if kind != "taskruns" or not line.startswith(_UPSERTS):
+            return False
+        try:
+            event = cast("kopf.RawEvent", json_codec.loads(line))
+            body = cast("KubeObject", event["object"])
+            version = str(int(body["metadata"]["resourceVersion"]))
+        except (ValueError, LookupError, TypeError):
+            return False  # whatever it is, kopf says so
+        _note_event(metrics, kind)
+        cache.upserted(kind, body)
+        return version
+
+    return take
 
 
 def _register(registry: kopf.OperatorRegistry, kind: str, cache: Cache, metrics: Metrics) -> None:

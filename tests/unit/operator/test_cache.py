@@ -265,16 +265,31 @@ def test_a_finished_run_keeps_nothing_of_its_attempts() -> None:
     assert saw(cache, "pods", pod_of(job, version=80, phase="Succeeded")) == ()
 
 
-def test_a_body_is_kept_from_the_first_lists_on_and_only_until_the_first_attempt() -> None:
+def test_a_body_is_kept_as_json_during_the_first_lists_and_only_until_the_first_attempt() -> None:
     cache = a_cache(now=NOW)
-    saw(cache, "taskruns", seen(a_run("early").built, version=9, uid="run-0"))
-    assert cache.runs["run-0"].tracked.body is None
+    early = seen(a_run("early").built, version=9, uid="run-0")
+    saw(cache, "taskruns", early)
+    assert cache.bodies.waiting_bytes > 0
+    assert cache.bodies.find("run-0") == early
     listed_whole(cache)
     run = seen(a_run("r").built, version=10)
     saw(cache, "taskruns", run)
-    assert cache.runs["run-1"].tracked.body is run
+    assert cache.bodies.find("run-1") is run
     made(cache, job_of(run))
-    assert cache.runs["run-1"].tracked.body is None
+    assert cache.bodies.find("run-1") is None
+
+
+def test_a_body_follows_its_run_and_goes_with_it() -> None:
+    cache, _, _ = filled()
+    saw(cache, "taskruns", seen(a_run("other").built, version=11, uid="run-2"))
+    cache.bodies.pack("run-2")
+    saw(cache, "taskruns", seen(a_run("other").spec(priority=7).built, version=12, uid="run-2"))
+    changed = cache.bodies.find("run-2")
+    assert changed is not None
+    assert changed["spec"].get("priority") == 7
+    cache.drop_run("run-2")
+    assert cache.bodies.find("run-2") is None
+    assert cache.bodies.waiting_bytes == 0
 
 
 def test_a_frozen_spec_makes_the_plan_after_a_restart() -> None:
