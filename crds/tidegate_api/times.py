@@ -5,6 +5,7 @@ the fraction, offsets that no zone has, and the years 0000 to 9999. What lies ou
 read as the nearest moment inside them, so that no arithmetic and no later formatting fails.
 """
 
+import math
 import re
 from datetime import UTC, date, datetime
 from typing import Final
@@ -15,34 +16,41 @@ LATEST: Final = 253_370_764_799.0
 """9998-12-31T23:59:59Z: a day with any offset still is a day that `datetime` knows."""
 
 _EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
-# The apiserver looks at what stands between the first two letters t, and at nothing after the second.
+# The apiserver looks at what stands between the first two letters t, and at nothing after the second. RFC 3339 has the
+# space, and offsets without a colon are common in what callers send.
 _TIME: Final = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:.(\d+))?([Zz]|[+-]\d\d:\d\d)(?:[Tt].*)?", re.ASCII | re.DOTALL
+    r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:.(\d+))?([Zz]|[+-]\d\d:?\d\d)(?:[Tt].*)?", re.ASCII | re.DOTALL
 )
 
 
 def parse_time(text: str | None) -> float | None:
     """Seconds since the epoch, between EARLIEST and LATEST; None for an absent time. Raises ValueError."""
-    if not text:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is not None:
-            return min(max(moment.timestamp(), EARLIEST), LATEST)
-    except (ValueError, OverflowError):
-        pass
-    return min(max(_parse_odd(text), EARLIEST), LATEST)
+    return min(max(_parse(text), EARLIEST), LATEST) if text else None
 
 
-def _parse_odd(text: str) -> float:
+def parse_time_within(text: str) -> float | None:
+    """The same; None for a moment before EARLIEST or after LATEST."""
+    seconds = _parse(text)
+    return seconds if EARLIEST <= seconds <= LATEST else None
+
+
+def _parse(text: str) -> float:
     found = _TIME.fullmatch(text)
     if found is None:
         raise ValueError(f"{text[:64]!r} is not an RFC 3339 time")
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError):
+        return _parse_odd(found)
+
+
+def _parse_odd(found: re.Match[str]) -> float:
+    """By arithmetic: second 60 and offsets of more than a day are spellings, too."""
     year, month, day, hour, minute, second = (int(part) for part in found.groups()[:6])
     fraction, zone = float(f"0.{found[7][:9]}") if found[7] else 0.0, found[8]
     if year == 0:
-        return EARLIEST
-    offset = 0 if zone in "Zz" else (int(zone[1:3]) * 60 + int(zone[4:6])) * (60 if zone[0] == "+" else -60)
+        return -math.inf
+    offset = 0 if zone in "Zz" else (int(zone[1:3]) * 60 + int(zone[-2:])) * (60 if zone[0] == "+" else -60)
     days = date(year, month, day).toordinal() - _EPOCH_DAY
     return days * 86_400.0 + hour * 3600 + minute * 60 + second + fraction - offset
 

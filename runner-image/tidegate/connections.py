@@ -85,7 +85,7 @@ class Connection:
     def _warn(self, what: str) -> None:
         if what not in self._warned:
             self._warned.add(what)
-            streams.say(f"no web app is installed, {what} told to nobody")
+            streams.say(f"no web app is installed: {what} not reported")
 
 
 class PodConnection(Connection):

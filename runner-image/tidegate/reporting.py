@@ -90,7 +90,7 @@ class Reporter:
             lost = self.dropped + self._on_the_way + sum(change.calls for change in self._changes)
             self.dropped, self._state, self._changes, self._closed = 0, None, [], False
         if lost:
-            streams.say(f"{lost} changes of the metadata were not told")
+            streams.say(f"{lost} changes of the metadata were not reported")
 
     def _wake(self) -> bool:
         """Have the thread look, and start it where it isn't there or has ended; whether it lives."""
@@ -119,7 +119,7 @@ class Reporter:
             try:
                 going = self._round(wait=True)
             except Exception as error:  # whatever it is, what comes later is sent
-                self._warn("/reporting", error)
+                self._warn("/changes", error)
                 time.sleep(INTERVAL_SECONDS)
 
     def _round(self, *, wait: bool) -> bool:
@@ -183,7 +183,7 @@ class Reporter:
     def _warn(self, path: str, error: Exception) -> None:
         if path not in self._warned:
             self._warned.add(path)
-            streams.say(f"{path[1:]} can't be told: {error}")
+            streams.say(f"{path[1:]} can't be reported: {error}")
 
 
 def joined(changes: Sequence[Waiting]) -> tuple[int, Change]:

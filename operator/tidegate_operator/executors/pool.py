@@ -1,6 +1,6 @@
 """An attempt as a process in a warm worker.
 
-The intent is written before it is carried out: the run's status names worker and hand-over, and only then the worker is told. So
+The intent is written before it is carried out: the run's status names worker and hand-over, and only then sent to the worker. So
 the cluster knows what runs where, and no promise depends on a clock: any leader goes on from the status and from what workers say
 that they hold. An attempt that its worker doesn't hold was never started, since a worker drops what it hasn't read when its
 connection ends.
@@ -190,7 +190,7 @@ class PoolExecutor:
         return bounded_or(GRACE_SECONDS, given)
 
     def _send(self, attempt: AttemptRecord, handover: Handover) -> None:
-        """Tell the worker. What can't be told now is told, or given up, when its connection is there again."""
+        """Send it to the worker. What can't be sent now is sent, or given up, when its connection is there again."""
         ident, message = self._unsent.get(attempt.run_uid, ("", {}))
         connection = self._workers.find(handover.pod_uid)
         if ident != handover.ident or connection is None or connection.instance != handover.instance:
@@ -242,7 +242,7 @@ class PoolExecutor:
         return None
 
     async def stop(self, attempt: AttemptRecord, why: Cause) -> None:
-        """Tell the worker. One that isn't connected is told when it is."""
+        """Ask the worker to stop it. One that isn't connected is asked when it is."""
         self._cache.handovers.stopping(attempt, why)
         self._say_stop(attempt)
 

@@ -4,7 +4,7 @@ Each key has its heaps, and the keys with their best entries make another. Whate
 changing cost O(log n). Entries are deleted lazily: one that no longer says the truth is dropped when it comes up.
 
 First attempts may need a token of the queue's rate limit and retries never do, so both wait in lanes of their own: with no
-token left, retries still go. So do runs of each WorkerPool: a full pool holds up nobody who doesn't need it.
+token left, retries still go. So do runs of each WorkerPool: a full pool holds up no run that doesn't need it.
 """
 
 import heapq

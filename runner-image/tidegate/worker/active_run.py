@@ -40,7 +40,7 @@ class ActiveRun:
         self._started: Optional[int] = None
         self._lost = False
         """Whether the subreaper is gone without a report."""
-        self.told = False
+        self.start_reported = False
         """Whether its start was reported."""
         self.problem = ""
         """Why there is no process."""

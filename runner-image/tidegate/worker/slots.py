@@ -201,8 +201,8 @@ class Slots:
 
     def _changed(self, run: ActiveRun) -> None:
         """A pipe of a run has said something."""
-        if run.lifecycle.started is not None and not run.told:
-            run.told = True
+        if run.lifecycle.started is not None and not run.start_reported:
+            run.start_reported = True
             self._tell(_started(run, self._clock()))
             self._refill_at = self._clock() + REFILL_SECONDS
 
@@ -212,8 +212,6 @@ class Slots:
         handover = run.start.handover
         output = run.finish_output()
         result = directories.read_result(run.directory)
-        if not directories.remove_if_small(run.directory) and self._zygote.alive:
-            self._zygote.ask(Note(messages.REMOVE, run.directory))
         fields: dict[str, object] = {
             "handover": handover,
             "run": run.start.run.echo,
@@ -233,6 +231,9 @@ class Slots:
         self._refill_at = self._clock()
         self._outcomes[handover] = Outcome(fields, run.ended)
         self._tell(_encoded(self._outcomes[handover], self._clock()))
+        # After the leader has heard of it: a file system takes longer than all the rest.
+        if not directories.remove_if_small(run.directory) and self._zygote.alive:
+            self._zygote.ask(Note(messages.REMOVE, run.directory))
 
 
 def _started(run: ActiveRun, now: float) -> bytes:

@@ -21,6 +21,9 @@ NOON = datetime(2026, 11, 26, 12, tzinfo=UTC).timestamp()
         "2026-11-26T13:00:00+01:00",
         "2026-11-27T01:45:00+13:45",
         "2026-11-25T12:01:00-23:59",
+        "2026-11-26 12:00:00Z",
+        "2026-11-26T13:00:00+0100",
+        "2026-11-26T11:59:60Z",
         "2026-11-26T12:00:00ztt",
         "2026-11-26T12:00:00.0000000000000000000000000001Z",
     ],
@@ -50,7 +53,18 @@ def test_an_absent_time_is_none() -> None:
     assert parse_time("") is None
 
 
-@pytest.mark.parametrize("text", ["soon", "2026-11-26", "2026-13-26T12:00:00Z", "2026-11-26T12:00:00", "12:00:00Z"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "soon",
+        "2026-11-26",
+        "2026-13-26T12:00:00Z",
+        "2026-11-26T12:00:00",
+        "12:00:00Z",
+        "2026-W48-4T12:00:00Z",
+        "20261126T120000Z",
+    ],
+)
 def test_what_is_no_time_is_a_value_error(text: str) -> None:
     with pytest.raises(ValueError, match=r"time|month"):
         parse_time(text)

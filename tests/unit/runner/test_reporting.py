@@ -119,7 +119,7 @@ def test_a_reporting_thread_that_has_ended_is_started_again(tmp_path: Path) -> N
     with web(pod) as (server, env):
         ended = pod.run("tasks:loses_the_thread", **env)
     assert (ended.code, counted(server)) == (0, {"first": 1, "second": 1})
-    assert "reporting can't be told: a fault" in ended.err
+    assert "changes can't be reported: a fault" in ended.err
 
 
 class Real:

@@ -209,7 +209,7 @@ def test_sigterm_runs_finally_blocks_and_hooks(pod: RunnerPod, entrypoint: str) 
 def test_progress_without_the_web_part_is_one_warning(pod: RunnerPod) -> None:
     ended = pod.run("tasks:told")
     assert (ended.code, ended.value) == (0, "ok")
-    assert ended.err.count("progress is told to nobody") == 1
+    assert ended.err.count("progress is not reported") == 1
 
 
 def test_progress_that_cannot_be_reported_never_breaks_a_task(pod: RunnerPod) -> None:
@@ -220,7 +220,7 @@ def test_progress_that_cannot_be_reported_never_breaks_a_task(pod: RunnerPod) ->
     }
     ended = pod.run("tasks:told", **env)
     assert (ended.code, ended.value) == (0, "ok")
-    assert ended.err.count("progress can't be told") == 1
+    assert ended.err.count("progress can't be reported") == 1
 
 
 def test_the_runner_imports_the_standard_library_alone(pod: RunnerPod) -> None:

@@ -135,7 +135,7 @@ def test_a_start_that_is_none_is_refused_and_the_connection_stays(start: Start) 
         assert refused["handover"] == "h1"
         assert field in refused["message"]
     assert result_of(session.run("tasks:quick")) == 1
-    assert list(worker.runs.iterdir()) == []
+    wait_until(lambda: not list(worker.runs.iterdir()), what="an empty directory of runs")
 
 
 def test_unknown_types_and_fields_are_ignored(start: Start) -> None:

@@ -156,15 +156,15 @@
           root.append(note);
         }
       } else if (!lines) write(empty, data.reason || "Nothing was written.");
-      told();
+      showState();
     };
     const over = () => ["Succeeded", "Failed", "Cancelled", "Expired", "Skipped"].includes($("#head")?.dataset.phase);
-    const told = () => {
+    const showState = () => {
       const done = over();
       if (done && !lines && !ends.size) write(empty, "No log was kept.");
       write(state, done ? (lines ? `${lines} line${lines === 1 ? "" : "s"}` : "") : "");
     };
-    document.addEventListener("refreshed", told);
+    document.addEventListener("refreshed", showState);
     const fetchLogs = async () => {
       try {
         const where = `/api/v1/projects/${encodeURIComponent(page.dataset.project)}/runs/${page.dataset.uid}/logs?after=${last}`;
@@ -189,7 +189,7 @@
       });
     };
     start();
-    told();
+    showState();
     addEventListener("pagehide", () => stream && stream.close());
   };
 

@@ -39,7 +39,7 @@
   const morph = (from, to) => {
     if (from.isEqualNode(to)) return;
     if (from.nodeType !== Node.ELEMENT_NODE) { from.nodeValue = to.nodeValue; return; }
-    if ("told" in from.dataset && "why" in to.dataset) return; // the leader's word is newer than the status
+    if ("answered" in from.dataset && "why" in to.dataset) return; // the leader's word is newer than the status
     for (const { name } of [...from.attributes]) if (!to.hasAttribute(name) && name !== "open") from.removeAttribute(name);
     for (const { name, value } of [...to.attributes]) if (from.getAttribute(name) !== value) from.setAttribute(name, value);
     if (from.matches("input, select, textarea") && from === document.activeElement) return;
@@ -168,14 +168,14 @@
   const why = (page) => {
     const where = `/api/v1/projects/${encodeURIComponent(page.dataset.project)}/runs/${page.dataset.uid}/why`;
     let asking = false;
-    const tell = (root, told) => {
-      const known = told.reason !== "Unknown", place = told.place;
+    const show = (root, answer) => {
+      const known = answer.reason !== "Unknown", place = answer.place;
       if (known) {
-        write($("[data-why-reason]", root), told.reason);
-        write($("[data-why-message]", root), told.message);
-        root.dataset.told = "";
-      } else delete root.dataset.told;
-      write($("[data-why-note]", root), known ? "" : told.message);
+        write($("[data-why-reason]", root), answer.reason);
+        write($("[data-why-message]", root), answer.message);
+        root.dataset.answered = "";
+      } else delete root.dataset.answered;
+      write($("[data-why-note]", root), known ? "" : answer.message);
       $("[data-why-note]", root).hidden = known;
       if (place) {
         write($("[data-why-position]", root), String(place.position));
@@ -190,7 +190,7 @@
       asking = true;
       try {
         const answer = await fetch(where, { headers: { Accept: "application/json" } });
-        if (answer.ok) tell(root, await answer.json());
+        if (answer.ok) show(root, await answer.json());
       } catch { /* the next try comes */ } finally { asking = false; }
     };
     ask();
