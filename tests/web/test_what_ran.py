@@ -127,7 +127,9 @@ def test_viewers_do_not_get_them_over_the_api_either(stack: Stack, parts: Parts)
     stack.runs.create("inline", **run, payload={"env": [{"name": "kept", "value": "payload"}]})
     stack.runs.task("pictures", image="x", env=env)
     stack.runs.schedule("nightly", template={"spec": run})
-    paths = ("runs/inline", "tasks/pictures", "schedules/nightly", "tasks", "schedules")
+    stack.runs.pool("warm", image="x", env=env)
+    kinds = ("tasks", "schedules", "pools")
+    paths = ("runs/inline", "tasks/pictures", "schedules/nightly", "pools/warm", *kinds)
     asks: dict[str, SignedIn | WithKey] = {
         "viewer": parts.member("viewer"),
         "viewer's key": parts.key("viewer"),
@@ -142,6 +144,21 @@ def test_viewers_do_not_get_them_over_the_api_either(stack: Stack, parts: Parts)
             assert "secretKeyRef" in shown[role]
     read: Any = asks["viewer"].get("runs/inline").json
     assert read["spec"]["payload"] == {"env": [{"name": "kept", "value": "payload"}]}
+
+
+def test_viewers_do_not_get_them_with_the_status_of_a_run_in_a_pool(stack: Stack, parts: Parts) -> None:
+    frozen = {"pool": "warm", "entrypoint": "a:b", "env": [{"name": "MODE", "value": "s3cret"}]}
+    stack.runs.create("warm", taskRef={"name": "pictures"})
+    stack.runs.status("warm", phase="Succeeded", finishedAt=now(), resolvedTask=frozen, result={"env": "kept"})
+    paths = ("runs/warm", f"/live/v1/projects/{stack.project}/runs/warm/wait?seconds=1")
+    viewer, operator = parts.member("viewer"), parts.member("operator")
+    for path in paths:
+        assert "s3cret" in operator.get(path).text, path
+        answer = viewer.get(path)
+        assert "s3cret" not in answer.text, path
+        read: Any = answer.json
+        assert read["status"]["resolvedTask"]["env"] == [{"name": "MODE", "value": "(hidden)"}]
+        assert read["status"]["result"] == {"env": "kept"}
 
 
 def test_a_spec_of_another_project_is_not_shown(stack: Stack, parts: Parts) -> None:

@@ -19,7 +19,7 @@ from tidegate_web.runs.lookup import details_of, find, why
 from tidegate_web.runs.why import WhyAnswer
 from tidegate_web.services import Services
 from tidegate_web.shared.permissions import Permission, requires
-from tidegate_web.shared.task_spec import run_spec_shown, sees_values
+from tidegate_web.shared.task_spec import run_spec_shown, run_status_shown, sees_values
 from tidegate_web.store.queries.run_list import RunFilter
 from tidegate_web.store.run_rows import RunRow
 
@@ -31,7 +31,9 @@ AFTER_CHUNK = WholeNumber(name="after", description="What comes after this one."
 def as_json(made: Services, row: RunRow) -> Run:
     details = details_of(made, row)
     answer = responses.whole(row, details.progress, metadata=details.metadata)
-    answer["spec"] = run_spec_shown(answer["spec"], whole=sees_values(role_here(row.project)))
+    whole = sees_values(role_here(row.project))
+    answer["spec"] = run_spec_shown(answer["spec"], whole=whole)
+    answer["status"] = run_status_shown(answer["status"], whole=whole)
     return answer
 
 

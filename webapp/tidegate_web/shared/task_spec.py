@@ -58,6 +58,12 @@ def run_spec_shown(spec: Mapping[str, object], *, whole: bool) -> JsonObject:
     return kept | {name: _hidden({name: spec[name]})[name] for name in ("env", "task") if name in spec}
 
 
+def run_status_shown(status: Mapping[str, object], *, whole: bool) -> JsonObject:
+    """A TaskRun's status; unless ``whole``, without those values in the TaskSpec that a run in a pool carries there."""
+    frozen = {} if whole else {name: status[name] for name in ("resolvedTask",) if name in status}
+    return {**status, **_hidden(frozen)}
+
+
 def definition_spec_shown(spec: Mapping[str, object], *, whole: bool) -> JsonObject:
     """The same for the spec of a Task, Queue, Schedule or WorkerPool."""
     if whole:
