@@ -83,22 +83,37 @@ def test_who_leaves_a_group_loses_its_role_within_the_hour_without_signing_in_ag
     assert me(client) == ({}, False)
 
 
-def test_requests_at_the_same_time_all_get_the_answer(stack: Stack, provider: OidcProvider) -> None:
-    parts = app(stack, provider)
+def test_requests_at_the_same_time_to_both_processes_all_get_the_answer(stack: Stack, provider: OidcProvider) -> None:
+    parts, second = app(stack, provider), app(stack, provider)
     cookie = f"tidegate={sign_in(parts, provider).get_cookie('tidegate').value}"
     elapse(parts, seconds=3601)
     reported: list[int] = []
 
-    def ask() -> None:
-        other = parts.app.test_client(use_cookies=False)
+    def ask(asked: Parts) -> None:
+        other = asked.app.test_client(use_cookies=False)
         reported.append(other.get("/api/v1/me", headers={"Cookie": cookie}).status_code)
 
-    threads = [threading.Thread(target=ask) for _ in range(4)]
+    threads = [threading.Thread(target=ask, args=(asked,)) for asked in (parts, second) * 2]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert reported == [200] * 4
+
+
+def test_what_a_group_gave_is_refused_while_postgres_is_away_too(stack: Stack, provider: OidcProvider) -> None:
+    here, there = app(stack, provider), app(stack, provider)
+    first, second = sign_in(here, provider), sign_in(there, provider)
+    path = f"/api/v1/projects/{stack.project}/runs"
+    assert second.get(path).status_code == 200
+    provider.change("carol", groups=[])
+    elapse(here, seconds=3601)
+    assert me(first) == ({}, False)
+    stack.postgres.stop()
+    try:
+        assert second.get(path).status_code == 503
+    finally:
+        stack.postgres.start()
 
 
 def test_a_user_whom_the_provider_knows_no_longer_is_signed_out(stack: Stack, provider: OidcProvider) -> None:

@@ -1,11 +1,15 @@
 """Who is disabled keeps no way in: the API keys that they answer for end, or another user answers for them."""
 
+import re
+from collections.abc import Iterator
 from typing import Any
 
+import pytest
 from playwright.sync_api import Browser, expect
 from sqlalchemy import text
 from support.browser import signed_in
-from support.callers import WithKey
+from support.callers import SignedIn, WithKey, csrf_token
+from support.mail import Mailbox
 from support.web import EMAIL, PASSWORD, Parts, Stack
 
 
@@ -136,3 +140,107 @@ def test_the_page_of_a_user_lists_their_keys_and_hands_them_over(parts: Parts, b
         expect(page.locator("body")).to_contain_text("No API keys.")
     assert key.get("runs").status_code == 200
     assert parts.rows("SELECT disabled_at FROM users WHERE id = :id", id=user_id)[0].disabled_at is not None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [("DELETE", "members/{bob}", None), ("PUT", "members/{bob}", {"role": "viewer"})],
+    ids=["removed", "made a viewer"],
+)
+def test_what_a_member_had_is_refused_while_postgres_is_away_too(stack: Stack, change: tuple[str, str, object]) -> None:
+    here, there = stack.parts("web"), stack.parts("web")
+    user_id, key, _ = with_key(there)
+    bob = there.sign_in(email="bob@example.com")
+    asks: list[SignedIn | WithKey] = [bob, key]
+    assert [each.post("runs", {"taskRef": {"name": "any"}}).status_code for each in asks] == [201, 201]
+    method, path, body = change
+    assert here.sign_in().call(method, path.format(bob=user_id), body).status_code in (200, 204)
+    stack.postgres.stop()
+    try:
+        assert [each.post("runs", {"taskRef": {"name": "any"}}).status_code for each in asks] == [503, 503]
+    finally:
+        stack.postgres.start()
+
+
+def test_what_an_admin_of_the_installation_had_is_refused_while_postgres_is_away_too(stack: Stack) -> None:
+    here, there = stack.parts("web"), stack.parts("web")
+    me = here.sign_in()
+    user: Any = me.post("/api/v1/users", {"email": "bob@example.com", "instanceAdmin": True}).json
+    path = re.sub(r"^https?://[^/]+", "", user["link"])
+    client = there.client()
+    form = {"password": PASSWORD, "csrf_token": csrf_token(client.get(path))}
+    assert client.post(path, data=form).status_code == 303
+    made: Any = there.sign_in(email="bob@example.com").post("api-keys", {"name": "ci", "role": "admin"}).json
+    key = WithKey(client=there.client(), key=made["key"], id=made["id"], project=there.project)
+    assert key.get("runs").status_code == 200
+    assert me.call("PATCH", f"/api/v1/users/{user['id']}", {"instanceAdmin": False}).status_code == 200
+    stack.postgres.stop()
+    try:
+        assert key.get("runs").status_code == 503
+    finally:
+        stack.postgres.start()
+
+
+@pytest.fixture
+def mailbox() -> Iterator[Mailbox]:
+    with Mailbox() as made:
+        yield made
+
+
+@pytest.fixture
+def mailed(stack: Stack, mailbox: Mailbox) -> Parts:
+    """The app with a mail server: a user who is invited gets the link, and no other."""
+    return stack.parts("web", **mailbox.settings())
+
+
+def invited(mailbox: Mailbox, by: SignedIn | WithKey, email: str) -> str:
+    """The path of the link that an invitation of this address mails."""
+    answer = by.post("invitations", {"email": email, "role": "admin"})
+    assert answer.status_code == 201, answer.text
+    found = re.search(r"http://tidegate\.example\.com(/\S+)", mailbox.next().get_content())  # type: ignore[attr-defined]
+    assert found is not None
+    return found.group(1)
+
+
+def joins(client: Any, path: str) -> bool:
+    """Whether the link still makes a member."""
+    page = client.get(path)
+    if page.status_code == 404:
+        return False
+    form = {"password": "a password nobody has guessed", "csrf_token": csrf_token(page)}
+    return bool(client.post(path, data=form).status_code == 303)
+
+
+def test_a_member_who_is_removed_does_not_come_back_by_an_invitation(mailed: Parts, mailbox: Mailbox) -> None:
+    user_id, key, _ = with_key(mailed)
+    bob, me = mailed.sign_in(email="bob@example.com"), mailed.sign_in()
+    own, others = invited(mailbox, bob, "bob@example.com"), invited(mailbox, bob, "mallory@example.com")
+    by_key = invited(mailbox, key, "eve@example.com")
+    assert me.call("DELETE", f"members/{user_id}").status_code == 204
+    assert not joins(bob.client, own)
+    assert not joins(mailed.client(), others)
+    assert not joins(mailed.client(), by_key)
+
+
+def test_nor_by_one_that_another_admin_made(mailed: Parts, mailbox: Mailbox) -> None:
+    user_id, _, _ = with_key(mailed)
+    bob, me = mailed.sign_in(email="bob@example.com"), mailed.sign_in()
+    link = invited(mailbox, me, "bob@example.com")
+    assert bob.call("DELETE", "members/me").status_code == 204
+    assert not joins(bob.client, link)
+    link = invited(mailbox, me, "bob@example.com")
+    assert me.call("PUT", f"members/{user_id}", {"role": "viewer"}).status_code == 200
+    assert not joins(bob.client, link)
+    assert bob.get("/api/v1/me").json["roles"] == {mailed.project: "viewer"}  # type: ignore[index]
+
+
+def test_invitations_end_with_the_right_to_invite(mailed: Parts, mailbox: Mailbox) -> None:
+    user_id, _, _ = with_key(mailed)
+    bob, me = mailed.sign_in(email="bob@example.com"), mailed.sign_in()
+    first, second = (invited(mailbox, bob, f"{name}@example.com") for name in ("eve", "mallory"))
+    assert me.call("PUT", f"members/{user_id}", {"role": "developer"}).status_code == 200
+    assert not joins(mailed.client(), first)
+    assert me.call("PUT", f"members/{user_id}", {"role": "admin"}).status_code == 200
+    assert joins(mailed.client(), first)
+    assert me.call("PATCH", f"/api/v1/users/{user_id}", {"disabled": True}).status_code == 200
+    assert not joins(mailed.client(), second)

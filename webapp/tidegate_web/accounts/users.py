@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from tidegate_web.audit.audited import audited
 from tidegate_web.auth.actor import Actor
+from tidegate_web.auth.changed_rights import tokens_of
 from tidegate_web.auth.leaving import part_from_keys
 from tidegate_web.auth.links import Sent, hand_over, password_link, password_mail
 from tidegate_web.auth.sign_out import end_sessions
@@ -127,6 +128,8 @@ def change(made: Services, actor: Actor, user_id: int, change: AccountChange) ->
                     actor=actor.name,
                     address=actor.address,
                 )
+            if change.instance_admin is False:
+                ended = [*ended, *tokens_of(connection, user_id=user_id)]
             row = users.locked(connection, user_id=user_id)
         # What Redis remembers of them says what they were.
         made.auth.callers.forget(*ended)

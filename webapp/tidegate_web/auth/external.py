@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response
 
 from tidegate_web.auth import invitations
 from tidegate_web.auth.addresses import base_url
+from tidegate_web.auth.changed_rights import tokens_of
 from tidegate_web.auth.client_network import client_network
 from tidegate_web.auth.first_proof import EndedAccess, prove
 from tidegate_web.auth.group_roles import follow_groups
@@ -87,7 +88,9 @@ def take_in(made: Services, provider: str, person: Person) -> UserRow:
             users.add_identity(connection, provider=provider, subject=person.subject, user_id=row.id)
         invitations.accept_all(made, connection, email=person.email, user_id=row.id, address=address)
         admin = follow_groups(connection, mapping=mapping, user=row, groups=person.groups)
+        changed = tokens_of(connection, user_id=row.id)
     ended.forget(made.auth.callers)
+    made.auth.callers.forget(*changed)
     return UserRow(id=row.id, email=row.email, name=row.name, instance_admin=admin)
 
 

@@ -6,7 +6,7 @@ answer. A provider that refuses ends the session. One that is away ends nothing,
 the provider answers. A process without providers, as that of the streams, goes by the time alone.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import requests
@@ -14,7 +14,9 @@ import structlog
 from joserfc.errors import JoseError
 from sqlalchemy import Connection, Engine
 
+from tidegate_web.auth.changed_rights import tokens_of
 from tidegate_web.auth.group_roles import follow_groups
+from tidegate_web.auth.memory import CallerMemory
 from tidegate_web.auth.providers import OAuthError, Person, Provider, SignInRefusedError
 from tidegate_web.settings import WebSettings
 from tidegate_web.shared.sealing import Sealer
@@ -30,8 +32,17 @@ AGAIN_SECONDS = 30
 class GroupCheck:
     """Asks providers again."""
 
-    def __init__(self, *, engine: Engine, settings: WebSettings, sealer: Sealer, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        settings: WebSettings,
+        sealer: Sealer,
+        callers: CallerMemory,
+        now: Callable[[], datetime],
+    ) -> None:
         self._engine = engine
+        self._callers = callers
         self._settings = settings
         self._sealer = sealer
         self._now = now
@@ -48,20 +59,26 @@ class GroupCheck:
     def still_good(self, token_hash: bytes) -> bool:
         """Whether a session's groups are known well enough, after they were asked for where it is time."""
         with self._engine.begin() as connection:
-            row = users.session_groups(connection, token_hash=token_hash)
-            now = self._now()
-            if row is None:
-                return False
-            if not self._may_ask(row, now=now):
-                return bool(now < row.groups_due)
-            # Other requests of the session wait here, and then find them known.
-            user = users.locked(connection, user_id=row.user_id)
-            row = users.session_groups(connection, token_hash=token_hash)
-            if row is None:
-                return False
-            if not self._may_ask(row, now=now):
-                return bool(now < row.groups_due)
-            return self._ask(connection, token_hash, row, user, now=now)
+            good, changed = self._look(connection, token_hash)
+        self._callers.forget(*changed)
+        return good
+
+    def _look(self, connection: Connection, token_hash: bytes) -> tuple[bool, Sequence[bytes]]:
+        """The same, and what is to be forgotten after the commit."""
+        row = users.session_groups(connection, token_hash=token_hash)
+        now = self._now()
+        if row is None:
+            return False, ()
+        if not self._may_ask(row, now=now):
+            return now < row.groups_due, ()
+        # Other requests of the session wait here, and then find them known.
+        user = users.locked(connection, user_id=row.user_id)
+        row = users.session_groups(connection, token_hash=token_hash)
+        if row is None:
+            return False, ()
+        if not self._may_ask(row, now=now):
+            return now < row.groups_due, ()
+        return self._ask(connection, token_hash, row, user, now=now)
 
     def _may_ask(self, row: GroupSessionRow, *, now: datetime) -> bool:
         tried_lately = row.groups_tried is not None and now < row.groups_tried + timedelta(seconds=AGAIN_SECONDS)
@@ -69,7 +86,7 @@ class GroupCheck:
 
     def _ask(
         self, connection: Connection, token_hash: bytes, row: GroupSessionRow, user: AccountRow, *, now: datetime
-    ) -> bool:
+    ) -> tuple[bool, Sequence[bytes]]:
         token = self._sealer.open(row.refresh_token)
         try:
             if token is None:
@@ -89,14 +106,14 @@ class GroupCheck:
                 target=user.email,
                 detail={"why": str(error)},
             )
-            return False
+            return False, ()
         except (requests.RequestException, JoseError, ValueError, KeyError, TypeError) as error:
             log.warning("a sign-in provider fails", provider=row.provider, error=str(error))
             users.change_session(connection, token_hash=token_hash, values={"groups_tried": now})
-            return bool(now < row.groups_due)
+            return now < row.groups_due, ()
         follow_groups(connection, mapping=self._settings.group_roles, user=user, groups=person.groups)
         users.change_session(connection, token_hash=token_hash, values=self._renewed(person, row, now=now))
-        return True
+        return True, tokens_of(connection, user_id=user.id)
 
     def _renewed(self, person: Person, row: GroupSessionRow, *, now: datetime) -> dict[str, object]:
         token = row.refresh_token if person.refresh_token is None else self._sealer.seal(person.refresh_token)

@@ -4,6 +4,7 @@ from tidegate_web.auth.caller import Caller
 from tidegate_web.auth.tokens import token_hash
 from tidegate_web.services import Services
 from tidegate_web.shared.permissions import Role
+from tidegate_web.store.queries.keys import ACTOR_PREFIX
 
 
 def caller_of_key(made: Services, key: str) -> Caller | None:
@@ -15,7 +16,7 @@ def caller_of_key(made: Services, key: str) -> Caller | None:
         if row is None:
             return None
         return Caller(
-            name=f"api-key:{row.prefix}",
+            name=f"{ACTOR_PREFIX}{row.prefix}",
             roles={row.project: Role(row.role)},
             owner_id=row.owner_id,
             expires=row.expires,

@@ -48,13 +48,14 @@ def make_auth(
     settings: WebSettings, *, engine: Engine, redis: Redis, cluster: Cluster, clock: Clock, hasher: Passwords | None
 ) -> AuthParts:
     """Nothing is connected to before it is used."""
+    callers = CallerMemory(redis=redis, seconds=settings.offline_grace_seconds)
     sealer = Sealer(settings.secret_key.get_secret_value())
     limit = Limit(requests=settings.rate_limit_requests, seconds=settings.rate_limit_seconds)
     return AuthParts(
         throttle=Throttle(redis=redis),
         hasher=hasher or Passwords(at_once=settings.password_hashes),
-        group_check=GroupCheck(engine=engine, settings=settings, sealer=sealer, now=clock.now),
-        callers=CallerMemory(redis=redis, seconds=settings.offline_grace_seconds),
+        group_check=GroupCheck(engine=engine, settings=settings, sealer=sealer, callers=callers, now=clock.now),
+        callers=callers,
         mailer=Mailer(settings),
         sealer=sealer,
         run_tokens=RunTokens(

@@ -11,14 +11,13 @@ from tidegate_web.store.queries.bulk import OperationRow
 
 ACTIONS: Mapping[str, Role] = {"cancel": Role.OPERATOR, "replay": Role.OPERATOR, "delete": Role.ADMIN}
 """What each action needs."""
-KEY = "api-key:"
 
 
 def may_go_on(connection: Connection, operation: OperationRow, *, now: datetime) -> bool:
     """Whether the author still has the role in the operation's project, and a key its list of tasks."""
     name: str = operation.requested_by
-    if name.startswith(KEY):
-        key = keys.usable(connection, project=operation.project, prefix=name.removeprefix(KEY), now=now)
+    if name.startswith(keys.ACTOR_PREFIX):
+        key = keys.usable(connection, project=operation.project, prefix=name.removeprefix(keys.ACTOR_PREFIX), now=now)
         same = key is not None and (None if key.tasks is None else sorted(key.tasks)) == operation.tasks
         return key is not None and same and key.role >= ACTIONS[operation.action]
     user = users.by_email(connection, name)

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from tidegate_web.audit.audited import audited
 from tidegate_web.auth.actor import Actor
+from tidegate_web.auth.changed_rights import tokens_of
 from tidegate_web.auth.links import Sent, hand_over, invitation_mail, invitation_page
 from tidegate_web.auth.tokens import new_token, token_hash
 from tidegate_web.projects.existing import require_project
@@ -37,26 +38,31 @@ def put(made: Services, actor: Actor, project: str, user_id: int, role: Role) ->
     by address, since the answer has a user's address and name."""
     require_project(made, project, to_write=True)
     actor.check_lasting("give a role")
-    with (
-        audited(made, actor, "member.put", project=project, target=str(user_id), detail={"role": role.label}),
-        made.engine.begin() as connection,
-    ):
-        if not actor.caller.instance_admin and not members.is_member(connection, project=project, user_id=user_id):
-            raise Problem(404, "There is no such member. Invite people by their address.")
-        if users.shown(connection, user_id=user_id) is None:
-            raise Problem(404, "There is no such user.")
-        members.put(connection, project=project, user_id=user_id, role=int(role), by=actor.name)
-        return next(member for member in members.listed(connection, project=project) if member.id == user_id)
+    with audited(made, actor, "member.put", project=project, target=str(user_id), detail={"role": role.label}):
+        with made.engine.begin() as connection:
+            if not actor.caller.instance_admin and not members.is_member(connection, project=project, user_id=user_id):
+                raise Problem(404, "There is no such member. Invite people by their address.")
+            user = users.shown(connection, user_id=user_id)
+            if user is None:
+                raise Problem(404, "There is no such user.")
+            members.put(connection, project=project, user_id=user_id, role=int(role), by=actor.name)
+            members.withdraw_to(connection, project=project, email=user.email)
+            changed = tokens_of(connection, user_id=user_id)
+            row = next(member for member in members.listed(connection, project=project) if member.id == user_id)
+        made.auth.callers.forget(*changed)
+        return row
 
 
 def remove(made: Services, actor: Actor, project: str, user_id: int) -> None:
-    """Take a membership away."""
-    with (
-        audited(made, actor, "member.remove", project=project, target=str(user_id)),
-        made.engine.begin() as connection,
-    ):
-        if not members.remove(connection, project=project, user_id=user_id):
-            raise Problem(404, "There is no such member.")
+    """Take a membership away, and with it the invitations by which the user could come back."""
+    with audited(made, actor, "member.remove", project=project, target=str(user_id)):
+        with made.engine.begin() as connection:
+            user = users.shown(connection, user_id=user_id)
+            if user is None or not members.remove(connection, project=project, user_id=user_id):
+                raise Problem(404, "There is no such member.")
+            members.withdraw_to(connection, project=project, email=user.email)
+            changed = tokens_of(connection, user_id=user_id)
+        made.auth.callers.forget(*changed)
 
 
 def leave(made: Services, actor: Actor, project: str) -> None:

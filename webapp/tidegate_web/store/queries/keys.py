@@ -23,6 +23,8 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from tidegate_web.store.models import ApiKey, Member, User
 from tidegate_web.store.rows import all_rows, row_of, row_or_none
 
+ACTOR_PREFIX = "api-key:"
+"""What the name of a key as an actor begins with; the beginning of the key follows."""
 SHOWN = (
     ApiKey.id, ApiKey.project, ApiKey.name, ApiKey.prefix, ApiKey.role, ApiKey.tasks, ApiKey.created,
     ApiKey.created_by, ApiKey.expires, ApiKey.last_used, ApiKey.revoked,
@@ -130,7 +132,7 @@ def create(
 
 def listed(connection: Connection, *, project: str, now: datetime, prefix: str | None = None) -> list[ListedKeyRow]:
     """The keys of a project that aren't revoked, newest first; those that begin so."""
-    active = and_(*_may_be_used()).label("active")
+    active = and_(*may_be_used()).label("active")
     statement = select(*SHOWN, active).where(ApiKey.project == project, ApiKey.revoked.is_(None))
     if prefix is not None:
         statement = statement.where(ApiKey.prefix.startswith(prefix, autoescape=True))
@@ -152,11 +154,11 @@ def good(connection: Connection, *, key_hashes: Collection[bytes], now: datetime
 def _good() -> Select[int, bytes, str, str, int, list[str] | None, datetime | None, int | None, datetime | None]:
     """Made once: every request of a pipeline asks it."""
     return select(*GOOD).where(
-        ApiKey.key_hash == any_(bindparam("key_hashes", type_=ARRAY(LargeBinary))), *_may_be_used()
+        ApiKey.key_hash == any_(bindparam("key_hashes", type_=ARRAY(LargeBinary))), *may_be_used()
     )
 
 
-def _may_be_used() -> tuple[ColumnElement[bool], ...]:
+def may_be_used() -> tuple[ColumnElement[bool], ...]:
     """Neither revoked, nor past its end at ``now``, nor more than its owner is now in the project."""
     return (
         ApiKey.revoked.is_(None),
@@ -180,7 +182,7 @@ def _owner_may() -> ColumnElement[bool]:
 
 def usable(connection: Connection, *, project: str, prefix: str, now: datetime) -> KeyRightsRow | None:
     """The key of this beginning, where it may be used."""
-    found = select(ApiKey.role, ApiKey.tasks).where(ApiKey.project == project, ApiKey.prefix == prefix, *_may_be_used())
+    found = select(ApiKey.role, ApiKey.tasks).where(ApiKey.project == project, ApiKey.prefix == prefix, *may_be_used())
     return row_or_none(KeyRightsRow, connection.execute(found, {"now": now}).first())
 
 
@@ -203,6 +205,12 @@ def owned(connection: Connection, *, owner_id: int, lock: bool = False) -> list[
         .order_by(ApiKey.id.desc())
     )
     return all_rows(OwnedKeyRow, connection.execute(statement.with_for_update() if lock else statement))
+
+
+def owned_hashes(connection: Connection, *, owner_id: int) -> Sequence[bytes]:
+    """The hashes of the keys that a user answers for and that aren't revoked."""
+    found = select(ApiKey.key_hash).where(ApiKey.owner_id == owner_id, ApiKey.revoked.is_(None))
+    return connection.execute(found).scalars().all()
 
 
 def hand_over(connection: Connection, *, owner_id: int, to: int) -> None:

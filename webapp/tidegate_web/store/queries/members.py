@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, exists, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, exists, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
-from tidegate_web.store.models import Invitation, Member, User
+from tidegate_web.shared.permissions import Role
+from tidegate_web.store.models import ApiKey, Invitation, Member, User
+from tidegate_web.store.queries import keys
 from tidegate_web.store.rows import all_rows, row_of, row_or_none
 
 
@@ -165,36 +167,65 @@ def invitation(
 ) -> OpenInvitationRow | None:
     """The open invitation of this token."""
     known = exists().where(User.email == Invitation.email).label("known")
-    statement = select(*INVITATION, known).where(
-        Invitation.token_hash == token_hash, Invitation.accepted.is_(None), Invitation.expires > now
-    )
-    found = connection.execute(statement.with_for_update(of=Invitation) if lock else statement)
+    statement = select(*INVITATION, known).where(Invitation.token_hash == token_hash, *_is_open())
+    found = connection.execute(statement.with_for_update(of=Invitation) if lock else statement, {"now": now})
     return row_or_none(OpenInvitationRow, found.one_or_none())
 
 
 def is_invited(connection: Connection, *, email: str, now: datetime) -> bool:
     """Whether there is an open invitation for this address."""
-    statement = select(Invitation.id).where(
-        Invitation.email == email, Invitation.accepted.is_(None), Invitation.expires > now
-    )
-    return connection.execute(statement.limit(1)).first() is not None
+    statement = select(Invitation.id).where(Invitation.email == email, *_is_open())
+    return connection.execute(statement.limit(1), {"now": now}).first() is not None
 
 
 def invitations_of(connection: Connection, *, email: str, now: datetime) -> list[InvitationRow]:
     """The open invitations of an address, held until the end of the transaction."""
-    found = (
-        select(*INVITATION)
-        .where(Invitation.email == email, Invitation.accepted.is_(None), Invitation.expires > now)
-        .order_by(Invitation.id)
-        .with_for_update()
+    found = select(*INVITATION).where(Invitation.email == email, *_is_open()).order_by(Invitation.id).with_for_update()
+    return all_rows(InvitationRow, connection.execute(found, {"now": now}))
+
+
+def _is_open() -> tuple[ColumnElement[bool], ...]:
+    """Not accepted, not past its end at ``now``, and made by a user or key that may still invite: a member who is removed comes
+    back neither under the address of mail of before nor under another one."""
+    return (
+        Invitation.accepted.is_(None),
+        Invitation.expires > bindparam("now"),
+        or_(_user_may_invite(), _key_may_invite()),
     )
-    return all_rows(InvitationRow, connection.execute(found))
+
+
+def _user_may_invite() -> ColumnElement[bool]:
+    admin = select(Member.user_id).where(
+        Member.project == Invitation.project, Member.user_id == User.id, Member.role >= int(Role.ADMIN)
+    )
+    may = or_(User.instance_admin.is_(True), admin.correlate(Invitation, User).exists())
+    maker = select(User.id).where(User.email == Invitation.created_by, User.disabled_at.is_(None), may)
+    return maker.correlate(Invitation).exists()
+
+
+def _key_may_invite() -> ColumnElement[bool]:
+    maker = select(ApiKey.id).where(
+        literal(keys.ACTOR_PREFIX) + ApiKey.prefix == Invitation.created_by,
+        ApiKey.project == Invitation.project,
+        ApiKey.role >= int(Role.ADMIN),
+        *keys.may_be_used(),
+    )
+    return maker.correlate(Invitation).exists()
 
 
 def withdraw_by(connection: Connection, *, email: str) -> int:
     """Take back the open invitations that this user made; how many there were."""
     withdrawn = delete(Invitation).where(Invitation.created_by == email, Invitation.accepted.is_(None))
     return len(connection.execute(withdrawn.returning(Invitation.id)).all())
+
+
+def withdraw_to(connection: Connection, *, project: str, email: str) -> None:
+    """Take back the open invitations of this address to a project."""
+    connection.execute(
+        delete(Invitation).where(
+            Invitation.project == project, Invitation.email == email, Invitation.accepted.is_(None)
+        )
+    )
 
 
 def accepted(connection: Connection, *, invitation_id: int, now: datetime) -> None:

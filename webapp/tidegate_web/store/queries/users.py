@@ -295,6 +295,11 @@ def sessions(connection: Connection, *, user_id: int, now: datetime, idle: timed
     return all_rows(SessionRow, connection.execute(found))
 
 
+def session_hashes(connection: Connection, *, user_id: int) -> Sequence[bytes]:
+    """The hashes of a user's sessions, good or not."""
+    return connection.execute(select(Session.token_hash).where(Session.user_id == user_id)).scalars().all()
+
+
 def close_session(connection: Connection, *, token_hash: bytes) -> None:
     connection.execute(delete(Session).where(Session.token_hash == token_hash))
 
