@@ -33,7 +33,10 @@ class Identifier:
     def is_there(self, pod_uid):
         return True
 
-    async def identify(self, token, *, started):
+    async def claimed_pod(self, token, *, wanted):
+        return token
+
+    async def identify(self, token, *, started, wanted):
         pod = WorkerPodRecord(uid=token, namespace="n", name=token, version=1, pool="p", node=None, phase="Running", ready=True,
             deleting=False, container="c", container_started=0.0, ended=None, ended_reason=None, ended_message="", restarts=0,
             disrupted=False, unreachable=False, owner=None, trouble=None)

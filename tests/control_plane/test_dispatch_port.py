@@ -1,11 +1,12 @@
 """Clients made by hand on the dispatch port: who isn't a worker gets nothing, and harms no one who is."""
 
+import base64
 import json
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -61,10 +62,10 @@ def goes_on(node: Node, ported: OwnRuns, request: pytest.FixtureRequest) -> Iter
 class Client:
     """A connection made by hand."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, *, source: str = "127.0.0.1") -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        raw = socket.create_connection(("127.0.0.1", port), timeout=20)
+        raw = socket.create_connection(("127.0.0.1", port), timeout=20, source_address=(source, 0))
         self.tls = context.wrap_socket(raw)
         self._file = self.tls.makefile("rb")
 
@@ -212,3 +213,93 @@ def test_strangers_that_dribble_hold_up_nobody(node: Node, ported: OwnRuns, port
     stop.set()
     for thread in threads:
         thread.join()
+
+
+STRANGER = "127.0.0.2"
+"""Where strangers connect from: workers have addresses of their own."""
+
+
+@contextmanager
+def again_and_again(attack: Callable[[], None], *, threads: int = 8) -> Iterator[Callable[[], int]]:
+    """Go on with an attack while the block lasts; gives how often it was tried."""
+    stop, tried = threading.Event(), [0] * threads
+
+    def go_on(number: int) -> None:
+        while not stop.is_set():
+            with suppress(OSError):
+                attack()
+            tried[number] += 1
+
+    made = [threading.Thread(target=go_on, args=(number,)) for number in range(threads)]
+    for thread in made:
+        thread.start()
+    try:
+        yield lambda: sum(tried)
+    finally:
+        stop.set()
+        for thread in made:
+            thread.join()
+
+
+def comes_back(node: Node, leader: OperatorProcess) -> None:
+    """The worker's container ends and starts again, and the worker is welcomed."""
+    welcomed = leader.metric('tidegate_pool_connections_total{outcome="welcome"}')
+    (worker,) = node.workers.values()
+    node.kill(worker)
+    node.start(worker.pod)
+
+    def welcome() -> bool:
+        return leader.metric('tidegate_pool_connections_total{outcome="welcome"}') > welcomed
+
+    wait_until(welcome, seconds=30, what="the worker to be welcomed")
+
+
+def claiming(uid: str) -> str:
+    """A token that claims to be of a pod, with a signature of no key."""
+    claims = {"aud": ["tidegate"], "kubernetes.io": {"pod": {"name": "worker", "uid": uid}}}
+    parts = (b"{}", json.dumps(claims).encode(), b"signature")
+    return ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts)
+
+
+@pytest.mark.parametrize("forged", ["rubbish", claiming("no-such-pod")], ids=["of no kind", "of no pod"])
+def test_forged_tokens_keep_no_worker_out(node: Node, port: int, leader: OperatorProcess, forged: str) -> None:
+    def forge() -> None:
+        with Client(port, source=STRANGER) as client:
+            client.hello(forged, started=1.0)
+
+    with again_and_again(forge) as tried:
+        # As many as there would be reviews of in 30 s.
+        wait_until(lambda: tried() > 400, seconds=60, what="many forged tokens")
+        comes_back(node, leader)
+
+
+def test_a_pod_that_shows_tokens_of_its_own_keeps_no_worker_out(
+    node: Node, port: int, leader: OperatorProcess, ported: OwnRuns
+) -> None:
+    labels = {"tidegate.dev/pool": "warm", "fake.tidegate.dev/hold": "1"}
+    spec = {"containers": [{"name": "worker", "image": "x"}], "restartPolicy": "Always"}
+    metadata = {"name": "known", "labels": labels}
+    pod = ported.kube.create({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+    own = token(node, pod)
+
+    def show() -> None:
+        with Client(port, source=STRANGER) as client:
+            client.hello(own, started=1.0)
+
+    try:
+        with again_and_again(show) as tried:
+            wait_until(lambda: tried() > 400, seconds=60, what="many tokens of its own")
+            comes_back(node, leader)
+    finally:
+        ported.kube.delete("pods", "known", wait=False)
+
+
+def test_silent_strangers_leave_a_place_for_a_worker(node: Node, port: int, leader: OperatorProcess) -> None:
+    def hold() -> None:
+        """Take a place until it is taken away."""
+        with socket.create_connection(("127.0.0.1", port), timeout=10, source_address=(STRANGER, 0)) as held:
+            held.recv(1)
+
+    with again_and_again(hold, threads=80) as tried:
+        wait_until(lambda: tried() > 400, seconds=60, what="many silent strangers")
+        comes_back(node, leader)

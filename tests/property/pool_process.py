@@ -13,7 +13,7 @@ from support.virtual_loop import VirtualClock
 from tidegate_operator.control.workqueue import NOTHING, Work, Workqueue
 from tidegate_operator.dispatch.connection import Connection
 from tidegate_operator.dispatch.identity import Identifier
-from tidegate_operator.dispatch.server import HELLO_SECONDS, DispatchServer
+from tidegate_operator.dispatch.server import DispatchServer
 from tidegate_operator.executors import Executor
 from tidegate_operator.executors.job import JobExecutor
 from tidegate_operator.executors.pool import PoolExecutor
@@ -68,9 +68,7 @@ class WireServer(DispatchServer):
         if not self._leads():
             wire.close_leader()
             return None
-        connection = Connection(self, monotonic=self._monotonic)
-        timer = asyncio.get_running_loop().call_later(HELLO_SECONDS, self._gave_no_name, connection)
-        self._unknown[connection] = timer
+        connection = self._arrived("127.0.0.1")
         transport = WireTransport(wire, connection, says=says)
         connection.connection_made(cast("asyncio.Transport", transport))
         return transport

@@ -7,6 +7,7 @@ from support.fake_apiserver import Answer, Json, Request
 from support.fake_workers import ModelWorker, Process
 from support.virtual_loop import VirtualClock
 from tidegate_api.names import POOL_LABEL, Phase
+from tidegate_api.pod_tokens import bound_pod
 
 from property.promises import COUNTED, CheckedCluster
 
@@ -108,7 +109,7 @@ class PoolCluster(CheckedCluster):
 
     def handle(self, request: Request) -> Answer:
         if request.path.endswith("/tokenreviews"):
-            uid = orjson.loads(request.data or b"")["spec"]["token"]
+            uid = bound_pod(orjson.loads(request.data or b"")["spec"]["token"], audience="tidegate")
             user = {"extra": {"authentication.kubernetes.io/pod-uid": [uid]}}
             return Answer.of(201, {"status": {"authenticated": True, "audiences": ["tidegate"], "user": user}})
         return super().handle(request)

@@ -181,10 +181,13 @@ def test_the_address_is_the_peers_whatever_headers_say(stack: Stack) -> None:
     assert statuses[-1] == 429
 
 
-def test_a_run_that_calls_too_often_is_slowed_down(stack: Stack) -> None:
-    parts = stack.parts("web", rate_limit_requests=5, rate_limit_seconds=3600)
-    pod, other = Pod(stack, parts), Pod(stack, parts, "other")
-    answers = [pod.report({"progress": 0.1}) for _ in range(7)]
+def test_a_run_that_calls_too_often_is_slowed_down_on_all_processes(stack: Stack) -> None:
+    processes = [stack.parts("web", rate_limit_requests=5, rate_limit_seconds=3600) for _ in range(2)]
+    pod, other = Pod(stack, processes[0]), Pod(stack, processes[0], "other")
+    answers = []
+    for number in range(7):
+        pod.parts = processes[number % 2]
+        answers.append(pod.report({"progress": 0.1}))
     assert [answer.status_code for answer in answers] == [204] * 5 + [429] * 2
     assert int(answers[-1].headers["Retry-After"]) >= 1
     assert other.report({"progress": 0.1}).status_code == 204

@@ -6,6 +6,7 @@ import pytest
 from pydantic import SecretStr
 from support.pods import PoolRun
 from support.web import Parts, Stack
+from tidegate_web.auth.parts import REFUSED_TOKENS
 
 KEY, OLD = b"k" * 32, b"o" * 32
 
@@ -73,3 +74,35 @@ def test_a_hand_over_that_ends_is_noticed_soon_and_at_once_before_a_child_is_mad
 
 def test_without_keys_no_pool_is_served(stack: Stack, parts: Parts) -> None:
     assert PoolRun(stack, parts, key=KEY).report({"progress": 0.5}).status_code == 403
+
+
+def looks(stack: Stack) -> int:
+    """Runs that the web app has asked the apiserver for."""
+    return len([entry for entry in stack.plane.requests("web") if "/taskruns/" in entry.uri])
+
+
+def test_a_token_of_a_hand_over_that_is_over_costs_one_look_at_the_run(stack: Stack, run: PoolRun) -> None:
+    run.give(stack, outcome="Succeeded")
+    assert run.report({"progress": 0.5}).status_code == 403
+    before = looks(stack)
+    for _ in range(5):
+        assert run.report({"progress": 0.5}).status_code == 403
+    assert looks(stack) == before
+
+
+def test_an_address_that_shows_many_old_tokens_is_slowed_down_on_all_processes(stack: Stack, pooled: Parts) -> None:
+    keys = SecretStr(KEY.decode())
+    processes = (pooled, stack.parts("web", run_token_keys=keys))
+    run = PoolRun(stack, pooled, key=KEY)
+    assert run.report({"progress": 0.1}).status_code == 204
+    before, answers = looks(stack), []
+    for number in range(REFUSED_TOKENS.requests + 20):
+        run.parts = processes[number % 2]
+        answers.append(run.report({"progress": 0.1}, token=run.token_of(KEY, handover=f"old-{number}")))
+    assert {answer.status_code for answer in answers} == {403, 429}
+    assert answers[-1].status_code == 429
+    # A few tokens come back while the test goes on.
+    assert looks(stack) - before <= REFUSED_TOKENS.requests + 15
+    # What is known already goes on.
+    run.parts = pooled
+    assert run.report({"progress": 0.2}).status_code == 204

@@ -2,6 +2,9 @@
 
 The token is a projected service account token of the pod, checked by TokenReview; the pod is proven to be a pool's by ownership
 (ReplicaSet, Deployment, WorkerPool, by uid), never by its labels.
+
+Reviews are few, and any pod may ask for one: a token is reviewed only if it claims to be of a worker pod that is known, and for as
+long as its client waits. The server has one client a pod wait. So strangers can't fill the line that workers stand in.
 """
 
 import asyncio
@@ -13,6 +16,7 @@ from typing import Final
 from tidegate_api.names import TOKEN_AUDIENCE
 from tidegate_api.objects import KubeObject, ReviewedUser
 from tidegate_api.ownership import controller_uid
+from tidegate_api.pod_tokens import bound_pod
 
 from tidegate_operator.kube.client import KubeClient
 from tidegate_operator.kube.errors import REQUEST_FAILED, KubeError
@@ -44,12 +48,13 @@ class Identity:
 
 
 class Identifier:
-    """Finds out who a worker is. One TokenReview a question, and a bounded number of them a second."""
+    """Finds out who a worker is. One TokenReview a question, a bounded number of them a second, first come, first served."""
 
     def __init__(
         self, client: KubeClient, pools: PoolIndex, *, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         self._client, self._pools, self._monotonic = client, pools, monotonic
+        self._line = asyncio.Lock()
         self._next_review = 0.0
         self._deployments: dict[str, str] = {}
         """Uid of the Deployment by that of its ReplicaSet."""
@@ -58,16 +63,29 @@ class Identifier:
         """Whether the worker pod is known."""
         return pod_uid in self._pools.workers
 
-    async def identify(self, token: str, *, started: float) -> Identity:
+    async def claimed_pod(self, token: str, *, wanted: Callable[[], bool]) -> str:
+        """Uid of the pod that a token claims to be of, once that is known as a worker pod. It proves nothing. `wanted`: whether the
+        client still waits. Raises IdentityError."""
+        uid = bound_pod(token, audience=TOKEN_AUDIENCE)
+        if uid is None:
+            raise IdentityError("it is no token of a pod for Tidegate")
+        until = self._monotonic() + STATUS_SECONDS
+        while uid not in self._pools.workers:
+            if not wanted() or self._monotonic() >= until:
+                raise IdentityError("there is no such worker pod")
+            await asyncio.sleep(LOOK_SECONDS)
+        return uid
+
+    async def identify(self, token: str, *, started: float, wanted: Callable[[], bool]) -> Identity:
         """The worker that shows `token` and whose process began at `started`, by its node's clock. Raises IdentityError."""
-        pod_uid = await self.pod_of(token)
+        pod_uid = await self.pod_of(token, wanted=wanted)
         pod = await self._status_of(pod_uid, started=started)
         assert pod.container is not None
         return Identity(pod=pod, instance=pod.container, pool=await self._pool_of(pod))
 
-    async def pod_of(self, token: str) -> str:
+    async def pod_of(self, token: str, *, wanted: Callable[[], bool]) -> str:
         """Uid of the pod that a token was made for. Raises IdentityError."""
-        await self._wait_for_review()
+        await self._wait_for_review(wanted)
         review = {
             "apiVersion": "authentication.k8s.io/v1",
             "kind": "TokenReview",
@@ -85,13 +103,14 @@ class Identifier:
             raise IdentityError("the token is bound to no pod")
         return uids[0]
 
-    async def _wait_for_review(self) -> None:
-        """Each takes the next moment that is free."""
-        now = self._monotonic()
-        at = max(now, self._next_review)
-        self._next_review = at + 1.0 / REVIEWS_A_SECOND
-        if at > now:
-            await asyncio.sleep(at - now)
+    async def _wait_for_review(self, wanted: Callable[[], bool]) -> None:
+        """Wait for this client's turn. A client that is gone when its turn comes takes none."""
+        async with self._line:
+            if wanted() and (wait := self._next_review - self._monotonic()) > 0:
+                await asyncio.sleep(wait)
+            if not wanted():
+                raise IdentityError("its client is gone")
+            self._next_review = self._monotonic() + 1.0 / REVIEWS_A_SECOND
 
     async def _status_of(self, pod_uid: str, *, started: float) -> WorkerPodRecord:
         until = self._monotonic() + STATUS_SECONDS

@@ -3,6 +3,9 @@
 Only the leader listens, and it answers only while it surely leads: a worker that is refused tries again, and finds the leader. One
 connection a worker; a second one is refused while the first answers, unless it shows the secret that only the worker's main
 process knows. What comes from a worker goes to its `Listener`; what breaks there ends this connection and no other.
+
+Any pod may connect. Those that haven't said who they are share a bounded number of places, of which no address keeps more than
+another one wants; those that have said it wait for the review one a pod.
 """
 
 import asyncio
@@ -11,7 +14,9 @@ import hmac
 import socket
 import ssl
 import time
+from collections import Counter
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Final, Protocol, Self
 
 import structlog
@@ -34,6 +39,9 @@ from tidegate_operator.metrics import Metrics
 PING_SECONDS: Final = 5.0
 SILENCE_SECONDS: Final = 3 * PING_SECONDS
 HELLO_SECONDS: Final = 5.0
+"""Until a client has said which worker it is."""
+IDENTIFY_SECONDS: Final = 15.0
+"""Until it has been found to be that worker."""
 UNKNOWN_MAX: Final = 64
 """Connections that haven't said who they are."""
 BACKLOG: Final = 128
@@ -50,6 +58,15 @@ class Listener(Protocol):
 
     def left(self, connection: Connection) -> None:
         """Its connection is gone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stranger:
+    """A client that hasn't said who it is."""
+
+    address: str
+    timer: asyncio.TimerHandle
+    """It ends the connection."""
 
 
 class DispatchServer:
@@ -70,8 +87,12 @@ class DispatchServer:
         """`guard` raises NotLeadingError unless this replica surely leads."""
         self._identifier, self._listener, self._context, self._guard = identifier, listener, context, guard
         self._metrics, self._host, self._port, self._monotonic = metrics, host, port, monotonic
-        self._unknown: dict[Connection, asyncio.TimerHandle] = {}
-        self._handshakes = 0
+        self._unknown: dict[Connection, Stranger] = {}
+        """In the order in which they came."""
+        self._claiming: dict[str, Connection] = {}
+        """Who is being found out, by the uid of the pod that it claims to be."""
+        self._renewing: set[Connection] = set()
+        """Workers whose new token is being reviewed."""
         self._workers: dict[str, Connection] = {}
         self._secrets: dict[tuple[str, str], bytes] = {}
         """Digest of the secret of each container instance of a worker pod that was here."""
@@ -118,24 +139,43 @@ class DispatchServer:
         loop = asyncio.get_running_loop()
         while True:
             try:
-                accepted, _ = await loop.sock_accept(listening)
+                accepted, (address, *_) = await loop.sock_accept(listening)
             except OSError as error:
                 self._log.warning("can't accept a worker", error=repr(error))
                 await asyncio.sleep(0.1)
                 continue
-            if self._handshakes + len(self._unknown) >= UNKNOWN_MAX or not self._leads():
+            if not self._leads() or not self._has_room(address):
                 self._count("refused")
                 accepted.close()
                 continue
-            self._handshakes += 1
-            self._spawn(self._open(accepted))
+            self._spawn(self._open(accepted, self._arrived(address)))
 
-    async def _open(self, accepted: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
+    def _has_room(self, address: str) -> bool:
+        """Whether there is a place for one more stranger from this address. Where all are taken, the oldest of the address with
+        most of them goes, unless that would leave the newcomer's address with as many."""
+        if len(self._unknown) < UNKNOWN_MAX:
+            return True
+        taken = Counter(stranger.address for stranger in self._unknown.values())
+        crowd, most = taken.most_common(1)[0]
+        if taken[address] + 1 >= most:
+            return False
+        oldest = next(each for each, stranger in self._unknown.items() if stranger.address == crowd)
+        self._known(oldest)
+        self._count("refused")
+        oldest.close()
+        return True
+
+    def _arrived(self, address: str) -> Connection:
+        """The connection of a client from this address."""
         connection = Connection(self, monotonic=self._monotonic)
+        timer = asyncio.get_running_loop().call_later(HELLO_SECONDS, self._gave_no_name, connection)
+        self._unknown[connection] = Stranger(address=address, timer=timer)
+        return connection
+
+    async def _open(self, accepted: socket.socket, connection: Connection) -> None:
+        loop = asyncio.get_running_loop()
         try:
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._unknown[connection] = loop.call_later(HELLO_SECONDS, self._gave_no_name, connection)
             await loop.connect_accepted_socket(
                 lambda: connection, accepted, ssl=self._context, ssl_handshake_timeout=HELLO_SECONDS
             )
@@ -144,8 +184,8 @@ class DispatchServer:
             accepted.close()
             self._count("handshake")
             self._log.debug("a TLS handshake failed", error=repr(error))
-        finally:
-            self._handshakes -= 1
+        if not connection.is_open:
+            connection.close()  # it had to go before it had a transport to close
 
     def _gave_no_name(self, connection: Connection) -> None:
         if self._known(connection):
@@ -154,10 +194,10 @@ class DispatchServer:
 
     def _known(self, connection: Connection) -> bool:
         """It no longer counts among those that haven't said who they are. Says whether it did."""
-        timer = self._unknown.pop(connection, None)
-        if timer is not None:
-            timer.cancel()
-        return timer is not None
+        stranger = self._unknown.pop(connection, None)
+        if stranger is not None:
+            stranger.timer.cancel()
+        return stranger is not None
 
     # What connections report
 
@@ -179,6 +219,9 @@ class DispatchServer:
             self._guard()
             message = parse_message(line)
             if isinstance(message, Renewed):
+                if connection in self._renewing:
+                    raise ProtocolError("it sends another token before the last one is reviewed")
+                self._renewing.add(connection)
                 self._spawn(self._review_again(connection, message.token))
             elif message is not None and not isinstance(message, Pong):
                 self._listener.heard(connection, message)
@@ -201,13 +244,34 @@ class DispatchServer:
             self._listener.left(connection)
 
     async def _identify(self, connection: Connection, hello: Hello) -> None:
+        def wanted() -> bool:
+            return connection.is_open
+
+        claimed = ""
         try:
-            identity = await self._identifier.identify(hello.token, started=hello.started)
+            claimed = await self._identifier.claimed_pod(hello.token, wanted=wanted)
+            if not self._known(connection):
+                return  # too late
+            before = self._claiming.get(claimed)
+            if before is not None and before.is_open:
+                raise IdentityError("another client of this pod is being found out")
+            self._claiming[claimed] = connection
+            async with asyncio.timeout(IDENTIFY_SECONDS):
+                identity = await self._identifier.identify(hello.token, started=hello.started, wanted=wanted)
         except IdentityError as error:
-            self._refuse(connection, str(error))
-            return
-        if not self._known(connection) or not connection.is_open:
-            return  # too late
+            if connection.is_open:
+                self._refuse(connection, str(error))
+        except TimeoutError:
+            self._refuse(connection, "it was not found out in time who it is")
+        else:
+            if connection.is_open:
+                self._welcome(connection, hello, identity)
+        finally:
+            if self._claiming.get(claimed) is connection:
+                del self._claiming[claimed]
+
+    def _welcome(self, connection: Connection, hello: Hello, identity: Identity) -> None:
+        """It is a worker: from now on it is this worker's connection."""
         uid = identity.pod.uid
         digest, known = hashlib.sha256(hello.secret.encode()).digest(), self._secrets.get((uid, identity.instance))
         if known is not None and not hmac.compare_digest(known, digest):
@@ -230,11 +294,13 @@ class DispatchServer:
 
     async def _review_again(self, connection: Connection, token: str) -> None:
         try:
-            if await self._identifier.pod_of(token) == connection.pod_uid:
+            if await self._identifier.pod_of(token, wanted=lambda: connection.is_open) == connection.pod_uid:
                 return
             why = "its new token is another pod's"
         except IdentityError as error:
             why = str(error)
+        finally:
+            self._renewing.discard(connection)
         self._refuse(connection, why)
 
     def _refuse(self, connection: Connection, why: str) -> None:

@@ -5,7 +5,7 @@ nothing, whatever its expiry.
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tidegate_api import run_tokens as signed
@@ -38,8 +38,11 @@ class PoolTokens:
         self._known: dict[str, _Known] = {}
         self._lock = threading.Lock()
 
-    def identify(self, token: str, *, look_now: bool = False) -> RunIdentity:
-        """The run that this token opens. RunTokenError when none; ClusterError while the apiserver is away."""
+    def identify(self, token: str, *, before_first_look: Callable[[], None], look_now: bool = False) -> RunIdentity:
+        """The run that this token opens. RunTokenError when none; ClusterError while the apiserver is away.
+
+        ``before_first_look`` is called before the apiserver is asked for a hand-over that was not found good yet.
+        """
         now = self._clock.now().timestamp()
         try:
             claims = signed.verify(token, self._keys, now=now)
@@ -47,6 +50,8 @@ class PoolTokens:
             raise RunTokenError(str(error)) from error
         with self._lock:
             known = self._known.get(claims.handover)
+        if known is None:
+            before_first_look()
         if known is None or look_now or not 0 <= now - known.looked < LOOK_AGAIN_SECONDS:
             known = self._look(claims, known, now=now, must_answer=look_now or known is None)
         return RunIdentity(

@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 
 from tidegate_api import run_tokens as signed
 from tidegate_api.job_names import attempt_of_job
+from tidegate_api.pod_tokens import bound_pod, expiry
 
 from tidegate_web.auth.client_network import client_network
 from tidegate_web.auth.pool_tokens import PoolTokens
 from tidegate_web.auth.rate_limit import RateLimiter
 from tidegate_web.auth.run_identity import LOOK_AGAIN_SECONDS, RunIdentity, RunTokenError
-from tidegate_web.auth.token_shape import expiry, may_open_a_run
 from tidegate_web.cluster.client import Cluster, jobs_path, pods_path
 from tidegate_web.cluster.errors import ClusterError
 from tidegate_web.cluster.objects import KubeObject, controller_of
@@ -80,10 +80,10 @@ class RunTokens:
 
         A pod that was seen a moment ago is believed to be there, unless ``look_now``.
         """
-        if self._pools is not None and signed.looks_like_one(token):
-            return self._of_pool(self._pools, token, client=client, look_now=look_now)
         digest = hashlib.sha256(token.encode()).digest()
         now = self._clock.now().timestamp()
+        if self._pools is not None and signed.looks_like_one(token):
+            return self._of_pool(self._pools, token, digest, client=client, now=now, look_now=look_now)
         with self._lock:
             known = self._known.get(digest)
             look = known is not None and (look_now or not 0 <= now - known.looked < LOOK_AGAIN_SECONDS)
@@ -101,22 +101,43 @@ class RunTokens:
                 self._known[digest] = _Known(expires=expiry(token), looked=now, identity=identity)
         return identity
 
-    def _of_pool(self, pools: PoolTokens, token: str, *, client: str, look_now: bool) -> RunIdentity:
-        """A token that the operator has signed. One that is no good counts for its address as others do."""
+    def _of_pool(
+        self, pools: PoolTokens, token: str, digest: bytes, *, client: str, now: float, look_now: bool
+    ) -> RunIdentity:
+        """A token that the operator has signed. One that is no good is remembered and counted as others are: that of a hand-over
+        which is over never opens anything again."""
+        self._check_not_refused(digest, now=now)
+        subject = _subject(client)
+
+        def check() -> None:
+            self._check_client(subject)
+
         try:
-            return pools.identify(token, look_now=look_now)
-        except RunTokenError:
-            subject = self._subject(client)
-            if self._refusals is not None:
-                self._refusals.take(subject)
+            return pools.identify(token, before_first_look=check, look_now=look_now)
+        except RunTokenError as error:
+            self._check_client(subject)
+            self._refuse(digest, subject, str(error), now=now)
             raise
 
-    def _subject(self, client: str) -> str:
-        """May this address show more tokens? TooManyRefusedError if not; else what its refusals are counted under."""
-        subject = f"refused:{client_network(client)}"
+    def _check_client(self, subject: str) -> None:
+        """May this address show more tokens? TooManyRefusedError if not."""
         if self._refusals is not None and (bucket := self._refusals.look(subject)) is not None and not bucket.taken:
             raise TooManyRefusedError(bucket.retry_after)
-        return subject
+
+    def _check_not_refused(self, digest: bytes, *, now: float) -> None:
+        with self._lock:
+            until, words = self._refused.get(digest, (0.0, ""))
+        if now < until:
+            raise RunTokenError(words)
+
+    def _refuse(self, digest: bytes, subject: str, words: str, *, now: float) -> None:
+        """Count a token that opens nothing for its address, and remember it."""
+        if self._refusals is not None:
+            self._refusals.take(subject)
+        with self._lock:
+            self._refused[digest] = (now + REFUSED_SECONDS, words)
+            while len(self._refused) > self._remember:
+                self._refused.popitem(last=False)
 
     def _look(self, digest: bytes, identity: RunIdentity, *, must_answer: bool) -> None:
         """Whether the pod is still there. While the apiserver is away, what was known stands."""
@@ -132,22 +153,15 @@ class RunTokens:
 
     def _ask_once(self, token: str, digest: bytes, *, client: str, now: float) -> RunIdentity:
         """As ``_ask``, but a token that can't be good, or was refused a moment ago, costs the apiserver nothing."""
-        if not may_open_a_run(token, audience=AUDIENCE):
+        if bound_pod(token, audience=AUDIENCE) is None:
             raise RunTokenError("it is no token of a pod for Tidegate")
-        with self._lock:
-            until, words = self._refused.get(digest, (0.0, ""))
-        if now < until:
-            raise RunTokenError(words)
-        subject = self._subject(client)
+        self._check_not_refused(digest, now=now)
+        subject = _subject(client)
+        self._check_client(subject)
         try:
             return self._ask(token)
         except RunTokenError as error:
-            if self._refusals is not None:
-                self._refusals.take(subject)
-            with self._lock:
-                self._refused[digest] = (now + REFUSED_SECONDS, str(error))
-                while len(self._refused) > self._remember:
-                    self._refused.popitem(last=False)
+            self._refuse(digest, subject, str(error), now=now)
             raise
 
     def _ask(self, token: str) -> RunIdentity:
@@ -192,6 +206,11 @@ class RunTokens:
         if found["metadata"]["uid"] != uid:
             raise RunTokenError("the pod is gone")
         return found
+
+
+def _subject(client: str) -> str:
+    """What the refusals of an address are counted under."""
+    return f"refused:{client_network(client)}"
 
 
 def _single(extra: Mapping[str, object], key: str) -> str | None:

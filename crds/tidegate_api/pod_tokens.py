@@ -1,28 +1,30 @@
-"""What a run's token looks like: a service account token that is bound to a pod and made for this audience.
+"""What the token of a pod looks like: a service account token that is bound to the pod and made for this audience.
 
-Read before the apiserver is asked, so that a bearer that can't be one costs no TokenReview. Nothing here is proof: the claims
-are not verified. Pure.
+Read before the apiserver is asked, so that what can't be one costs no TokenReview. Nothing here is proof: the claims are not
+verified. Pure.
 """
 
 import base64
 import binascii
 import json
+from typing import Final
 
-from tidegate_web.shared.json_types import JsonObject
-
-LONGEST = 16_384
+LONGEST: Final = 16_384
 """Signs of a token. Those of Kubernetes have about 1,200."""
 
 
-def may_open_a_run(token: str, *, audience: str) -> bool:
-    """Whether the token is a JWT of this audience that names the pod it is bound to."""
+def bound_pod(token: str, *, audience: str) -> str | None:
+    """The uid of the pod that the token claims to be bound to; None for what is no JWT of this audience that names a pod."""
     claims = _claims(token)
     audiences = claims.get("aud")
     if audience not in (audiences if isinstance(audiences, list) else [audiences]):
-        return False
+        return None
     bound = claims.get("kubernetes.io")
     pod = bound.get("pod") if isinstance(bound, dict) else None
-    return isinstance(pod, dict) and all(isinstance(pod.get(each), str) and pod[each] for each in ("name", "uid"))
+    if not isinstance(pod, dict):
+        return None
+    name, uid = pod.get("name"), pod.get("uid")
+    return uid if isinstance(name, str) and name and isinstance(uid, str) and uid else None
 
 
 def expiry(token: str) -> float:
@@ -31,7 +33,7 @@ def expiry(token: str) -> float:
     return float(found) if isinstance(found, int) and 0 < found < 2**53 else 0.0
 
 
-def _claims(token: str) -> JsonObject:
+def _claims(token: str) -> dict[str, object]:
     parts = token.split(".")
     if len(token) > LONGEST or len(parts) != 3:
         return {}

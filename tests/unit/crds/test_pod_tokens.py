@@ -1,11 +1,11 @@
-"""What a run's token looks like, before anyone is asked about it."""
+"""What a pod's token looks like, before the apiserver is asked about it."""
 
 import base64
 import json
 from typing import Any
 
 import pytest
-from tidegate_web.auth.token_shape import LONGEST, expiry, may_open_a_run
+from tidegate_api.pod_tokens import LONGEST, bound_pod, expiry
 
 POD = {"namespace": "team", "pod": {"name": "works-1", "uid": "0c7d"}}
 GOOD = {"aud": ["tidegate"], "exp": 2_000_000_000, "kubernetes.io": POD}
@@ -16,9 +16,9 @@ def jwt(claims: Any) -> str:
     return ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in (b"{}", body, b"signature"))
 
 
-def test_a_token_of_a_pod_for_this_audience_may_open_a_run() -> None:
-    assert may_open_a_run(jwt(GOOD), audience="tidegate")
-    assert may_open_a_run(jwt(GOOD | {"aud": "tidegate"}), audience="tidegate")
+def test_a_token_of_a_pod_for_this_audience_names_the_pod() -> None:
+    assert bound_pod(jwt(GOOD), audience="tidegate") == "0c7d"
+    assert bound_pod(jwt(GOOD | {"aud": "tidegate"}), audience="tidegate") == "0c7d"
     assert expiry(jwt(GOOD)) == 2_000_000_000
 
 
@@ -46,8 +46,8 @@ def test_a_token_of_a_pod_for_this_audience_may_open_a_run() -> None:
         jwt(GOOD | {"more": "x" * LONGEST}),
     ],
 )
-def test_everything_else_opens_nothing(token: str) -> None:
-    assert not may_open_a_run(token, audience="tidegate")
+def test_everything_else_names_none(token: str) -> None:
+    assert bound_pod(token, audience="tidegate") is None
 
 
 @pytest.mark.parametrize("exp", [None, "1", -1, 0, True, 1e400, 10**400, [], float("nan")])
