@@ -9,8 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.attacks import ATTACKS, ROLES, USER, Attack, a_cluster_binding, a_pod, a_role, placed
-from support.builders import a_pool, a_run, a_schedule
+from support.attacks import (
+    ATTACKS,
+    ROLES,
+    USER,
+    Attack,
+    a_cluster_binding,
+    a_deployment,
+    a_pod,
+    a_role,
+    placed,
+)
+from support.builders import a_pool, a_run, a_schedule, a_task
 from support.chart import NAMESPACE, RELEASE, account, render
 from support.kube import HTTPError, Kube
 from support.operator import OperatorProcess, OwnRuns, Runs, install_crds
@@ -48,6 +58,7 @@ def plane() -> Iterator[ControlPlane]:
         apply(kube, [a_role(USER, [verbs]), a_cluster_binding(USER, USER, "User", USER)])
         for name, labels in (("ours", {"app.kubernetes.io/managed-by": "tidegate"}), ("theirs", {})):
             apply(kube, [a_pod(name, labels)])
+        apply(kube, [a_deployment("theirs"), placed(a_task("kept"))])
         yield plane
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from support.builders import a_pool, a_queue, a_run
+from support.host_access import ALLOW, FIELD, label
 from support.kube import HTTPError
 from support.operator import OwnRuns
 from support.pools import Node, pool_status, worker_of
@@ -206,3 +207,16 @@ def test_a_pool_that_asks_for_the_hosts_namespaces_is_refused(node: Node, pooled
     pooled.create(a_pool("shared", podTemplate={"spec": {"shareProcessNamespace": True}}))
     wait_until(lambda: "shareProcessNamespace" in ready(pooled, "shared").get("message", ""), what="the refusal")
     assert pooled.listed("deployments", "tidegate.dev/pool=shared") == []
+
+
+def test_a_pool_that_reaches_its_node_is_refused_until_its_namespace_allows_it(node: Node, pooled: OwnRuns) -> None:
+    volumes = [{"name": "node", "hostPath": {"path": "/"}}]
+    pooled.create(a_pool("rooted", replicas=0, podTemplate={"spec": {"volumes": volumes}}))
+    wait_until(lambda: ready(pooled, "rooted").get("message", "").startswith(FIELD), what="the refusal")
+    assert "tidegate.dev/allow-host-access=true" in ready(pooled, "rooted")["message"]
+    assert pooled.listed("deployments", "tidegate.dev/pool=rooted") == []
+    label(pooled, ALLOW)
+    try:
+        wait_until(lambda: bool(pooled.listed("deployments", "tidegate.dev/pool=rooted")), seconds=60, what="it")
+    finally:
+        label(pooled, dict.fromkeys(ALLOW))

@@ -34,7 +34,9 @@ class Attack:
 
     who: str
     manifest: Json | None = None
-    pod: str = ""
+    kind: str = "pods"
+    """Of what is patched."""
+    name: str = ""
     patch: Json | list[Json] | None = None
     words: str
 
@@ -45,7 +47,7 @@ class Attack:
             attacker.create(self.manifest, dry_run=True)
             return
         assert self.patch is not None
-        attacker.patch("pods", self.pod, self.patch, strategic=True, dry_run=True)
+        attacker.patch(self.kind, self.name, self.patch, strategic=not self.kind.endswith(".dev"), dry_run=True)
 
     def is_refused(self, kube: Kube) -> bool:
         """Whether a policy refuses it, in these words."""
@@ -93,11 +95,11 @@ def a_job(*, namespace: str = "project", owners: list[Json] | None = None) -> Js
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": {"template": template}}
 
 
-def a_deployment(*, namespace: str = "project", owners: list[Json] | None = None) -> Json:
+def a_deployment(name: str = "deployment", *, namespace: str = "project", owners: list[Json] | None = None) -> Json:
     labels = {"app": "d"}
     template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
-    metadata = {"name": "deployment", "namespace": namespace, "ownerReferences": owners or []}
-    spec = {"selector": {"matchLabels": labels}, "template": template}
+    metadata = {"name": name, "namespace": namespace, "ownerReferences": owners or []}
+    spec = {"replicas": 0, "selector": {"matchLabels": labels}, "template": template}
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}
 
 
@@ -200,54 +202,68 @@ ATTACKS = {
         manifest=a_deployment(namespace="kube-system", owners=[owner("WorkerPool")]),
         words="makes no Deployments in",
     ),
+    "another image of a Deployment of somebody else": Attack(
+        who=account("operator"),
+        kind="deployments",
+        name="theirs",
+        patch={"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "evil"}]}}}},
+        words="makes Deployments that a WorkerPool controls",
+    ),
+    "a pool as the owner of a Deployment of somebody else": Attack(
+        who=account("operator"),
+        kind="deployments",
+        name="theirs",
+        patch={"metadata": {"ownerReferences": [owner("WorkerPool")]}},
+        words="takes over no Deployment of another",
+    ),
     "a run of the operator's in kube-system": Attack(
         who=account("operator"), manifest=a_run("r").namespace("kube-system").built, words="makes no runs in"
     ),
     "a patch of a pod of somebody else": Attack(
         who=account("operator"),
-        pod="theirs",
+        name="theirs",
         patch={"spec": {"activeDeadlineSeconds": 1}},
         words="pods that it manages",
     ),
     "another image": Attack(
         who=account("operator"),
-        pod="ours",
+        name="ours",
         patch={"spec": {"containers": [{"name": "task", "image": "evil"}]}},
         words="activeDeadlineSeconds alone",
     ),
     "another toleration": Attack(
         who=account("operator"),
-        pod="ours",
+        name="ours",
         patch=[{"op": "add", "path": "/spec/tolerations/-", "value": {"operator": "Exists"}}],
         words="activeDeadlineSeconds alone",
     ),
     "no scheduling gate": Attack(
         who=account("operator"),
-        pod="ours",
+        name="ours",
         patch=[{"op": "remove", "path": "/spec/schedulingGates"}],
         words="activeDeadlineSeconds alone",
     ),
     "another label": Attack(
         who=account("operator"),
-        pod="ours",
+        name="ours",
         patch={"metadata": {"labels": {"app": "other"}}},
         words="labels, finalizers and owners",
     ),
     "a finalizer": Attack(
         who=account("operator"),
-        pod="ours",
+        name="ours",
         patch={"metadata": {"finalizers": ["tests/held"]}},
         words="labels, finalizers and owners",
     ),
     "another annotation": Attack(
         who=account("operator"),
-        pod="ours",
+        name="ours",
         patch={"metadata": {"annotations": {"note": "m"}}},
         words="stopped-after alone",
     ),
     "an annotation less": Attack(
         who=account("operator"),
-        pod="ours",
+        name="ours",
         patch={"metadata": {"annotations": {"note": None}}},
         words="stopped-after alone",
     ),
@@ -261,6 +277,13 @@ ATTACKS = {
     ),
     "a Task of who may not create pods": Attack(
         who=USER, manifest=placed(a_task("t")), words="you may not create pods"
+    ),
+    "another image of a Task by who may not create pods": Attack(
+        who=USER,
+        kind="tasks.tidegate.dev",
+        name="kept",
+        patch={"spec": {"image": "evil"}},
+        words="you may not create pods",
     ),
     "a WorkerPool of who may not create pods": Attack(
         who=USER, manifest=placed(a_pool("p")), words="you may not create pods"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import schemathesis
 from flask import Flask
+from pydantic import SecretStr
 from schemathesis import Case
 from schemathesis.checks import not_a_server_error
 from schemathesis.core.parameters import ParameterLocation
@@ -20,7 +21,8 @@ from schemathesis.specs.openapi.checks import (
 )
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
-from support.pods import Pod
+from support.pods import Pod, PoolRun
+from support.runs import now
 from support.web import Stack
 
 if TYPE_CHECKING:
@@ -115,8 +117,10 @@ AS_DESCRIBED = [
     response_headers_conformance,
     response_schema_conformance,
 ]
-CALLERS = ("nobody", "viewer", "operator", "developer", "of-some-tasks")
-"""Who else calls everything, beside those who may: keys of each role, one of some tasks, and no key at all."""
+IN_A_POOL = "run-in-a-pool"
+CALLERS = ("nobody", "viewer", "operator", "developer", "of-some-tasks", IN_A_POOL)
+"""Who else calls everything, beside those who may: keys of each role, one of some tasks, no key at all, and a run in a pool."""
+RUN_TOKEN_KEY = b"k" * 32
 
 REFUSED = ["400", "403", "404", "405", "409", "412", "413", "415", "422"]
 """Answers to what it doesn't allow."""
@@ -136,15 +140,20 @@ class World:
     """The app, who calls it, and what there is to name in a path."""
 
     def __init__(self, stack: Stack) -> None:
-        self._parts = stack.parts("web", rate_limit_requests=0)
+        keys = SecretStr(RUN_TOKEN_KEY.decode())
+        self._parts = stack.parts("web", rate_limit_requests=0, run_token_keys=keys)
         self._me = me = self._parts.sign_in()
         self._pod = Pod(stack, self._parts)
+        self._in_a_pool = PoolRun(stack, self._parts, "in-a-pool", key=RUN_TOKEN_KEY)
         # One server for both ports.
         both = DispatcherMiddleware(self._parts.app, {"/internal": under("/internal", self._parts.internal)})
         self._schema = schemathesis.openapi.from_wsgi("/api/v1/openapi.json", both)
         self._schema.config.checks.negative_data_rejection.expected_statuses = REFUSED
         self._schema.config.generation.with_security_parameters = False  # ours stand there
         stack.runs.create("there")
+        stack.runs.create("ended")
+        stack.runs.status("ended", phase="Succeeded", finishedAt=now())
+        assert me.get("runs/ended").status_code == 200  # the archive has it
         stack.runs.task("resize", image="busybox")
         stack.runs.queue("mail")
         stack.runs.schedule("nightly")
@@ -210,8 +219,12 @@ class World:
     def check_as(self, case: Case[Any], who: str) -> None:
         """Make the call as a user who may do less, or without signing in: whatever is answered is described, and no failure of ours."""
         self._settle(case)
-        key = self._keys.get(who)
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        bearer = self._keys.get(who)
+        if who == IN_A_POOL:
+            bearer = self._in_a_pool.token
+            if (case.path_parameters or {}).get("uid") == self._pod.uid:
+                case.path_parameters["uid"] = self._in_a_pool.uid
+        headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
         case.call_and_validate(headers=headers, checks=AS_DESCRIBED)
 
     def _credentials(self, case: Case[Any]) -> tuple[dict[str, str], dict[str, str]]:
@@ -230,6 +243,8 @@ class World:
         if path is not None and path.mode.is_negative:
             return
         names = {"name": self._names.get(case.operation.path.split("/")[5])} if "name" in asked else {}
+        if case.operation.path.endswith("/wait"):
+            names["run"] = "ended"  # what it waits for has happened
         for name, value in {**self._there, **names}.items():
             if name in asked and (name == "project" or case.method != "DELETE"):
                 asked[name] = value
