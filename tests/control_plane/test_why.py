@@ -1,9 +1,11 @@
 """What a run waits for, asked of the leader on its internal port with a service account's token."""
 
+import base64
 import json
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from support.kube import Kube
 from support.operator import OperatorProcess, Runs
 from support.servers import free_port, wait_until
 from tidegate_cluster.control_plane import ControlPlane
+from tidegate_operator.control.why_server import MOST_REFUSED
 
 ASKER = "asker"
 CALLER = f"system:serviceaccount:default:{ASKER}"
@@ -80,3 +83,38 @@ def test_only_the_accounts_that_are_named_are_answered(runs: Runs, port: Port) -
     wait_until(lambda: port.ask("private", token=good)[0] == 200, what="the run to be known")
     assert port.ask("private", token=good)[1]["reason"] == "Suspended"
     assert port.ask("no-such-run", token=good)[0] == 404
+
+
+def reviews(plane: ControlPlane) -> int:
+    """TokenReviews that the operator has asked for."""
+    return sum(entry.what == "create tokenreviews" for entry in plane.requests("operator"))
+
+
+def forged(token: str, number: int) -> str:
+    """The token's claims with a signature of no key."""
+    signature = base64.urlsafe_b64encode(f"signature {number}".encode()).decode().rstrip("=")
+    return f"{token.rpartition('.')[0]}.{signature}"
+
+
+def test_what_can_be_no_token_of_a_caller_costs_no_review(plane: ControlPlane, runs: Runs, port: Port) -> None:
+    stranger, elsewhere = port.token("somebody"), port.token(audience="https://elsewhere")
+    before = reviews(plane)
+    for number in range(20):
+        assert port.ask("any", token=f"random-{number}")[0] == 401
+    assert port.ask("any", token=stranger)[0] == 403
+    assert port.ask("any", token=elsewhere)[0] == 401
+    assert reviews(plane) == before
+
+
+def test_an_address_that_shows_many_forged_tokens_is_slowed_down(plane: ControlPlane, runs: Runs, port: Port) -> None:
+    good = port.token()
+    assert port.ask("any", token=good)[0] == 404
+    before = reviews(plane)
+    with ThreadPoolExecutor(8) as pool:
+        asked = pool.map(lambda number: port.ask("any", token=forged(good, number))[0], range(2 * MOST_REFUSED))
+    statuses = list(asked)
+    assert set(statuses) == {401, 429}
+    assert statuses[-1] == 429
+    # A window may have ended in between.
+    assert reviews(plane) - before <= 2 * MOST_REFUSED
+    assert port.ask("any", token=good)[0] == 404  # what is known goes on

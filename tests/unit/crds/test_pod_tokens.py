@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from tidegate_api.pod_tokens import LONGEST, bound_pod, expiry
+from tidegate_api.pod_tokens import LONGEST, bound_pod, claimed_account, expiry
 
 POD = {"namespace": "team", "pod": {"name": "works-1", "uid": "0c7d"}}
 GOOD = {"aud": ["tidegate"], "exp": 2_000_000_000, "kubernetes.io": POD}
@@ -53,3 +53,14 @@ def test_everything_else_names_none(token: str) -> None:
 @pytest.mark.parametrize("exp", [None, "1", -1, 0, True, 1e400, 10**400, [], float("nan")])
 def test_an_expiry_that_makes_no_sense_is_none(exp: Any) -> None:
     assert expiry(jwt(GOOD | {"exp": exp})) in (0.0, 1.0)
+
+
+def test_a_token_names_its_account_to_its_audience_alone() -> None:
+    token = jwt(GOOD | {"sub": "system:serviceaccount:team:default"})
+    assert claimed_account(token, audience="tidegate") == "system:serviceaccount:team:default"
+    assert claimed_account(token, audience="elsewhere") is None
+
+
+@pytest.mark.parametrize("token", ["", "a.b.c", jwt([]), jwt(GOOD), jwt(GOOD | {"sub": ""}), jwt(GOOD | {"sub": 7})])
+def test_a_token_without_an_account_names_none(token: str) -> None:
+    assert claimed_account(token, audience="tidegate") is None
