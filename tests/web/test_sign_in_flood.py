@@ -195,14 +195,33 @@ def test_a_device_is_known_for_the_account_and_the_password_that_it_signed_in_wi
 def test_failures_are_one_audit_row_with_their_number(stack: Stack, tmp_path: Path, cleanup: ExitStack) -> None:
     sites = make_sites(stack, tmp_path, cleanup, login_window_seconds=86400)
     for number in range(6):
-        sites.login(number, email="bob@example.com", address=f"2001:db8::{number + 1}")
-    sites.login(0, email="bob@example.com", address="192.0.2.1")
+        sites.login(number, email=EMAIL, address=f"2001:db8::{number + 1}")
+    sites.login(0, email=EMAIL, address="192.0.2.1")
     rows = stack.parts("web").rows("SELECT * FROM audit WHERE outcome = 'wrong password' ORDER BY id")
     assert [(row.actor, row.address, row.detail["count"]) for row in rows] == [
-        ("bob@example.com", "2001:db8::/64", 6),
-        ("bob@example.com", "192.0.2.1", 1),
+        (EMAIL, "2001:db8::/64", 6),
+        (EMAIL, "192.0.2.1", 1),
     ]
     assert rows[0].detail["lastAt"] >= rows[0].at.isoformat()[:19]
+
+
+def test_fresh_addresses_of_mail_from_one_network_are_one_audit_row(stack: Stack, mailbox: Mailbox) -> None:
+    parts = stack.parts("web", login_window_seconds=86400, **mailbox.settings())
+
+    def send(page: str, number: int) -> int:
+        client = parts.client()
+        form = {"email": f"u{number}@example.com", "password": WRONG, "csrf_token": csrf_token(client.get(page))}
+        return client.post(page, data=form).status_code
+
+    assert [send("/login", number) for number in range(6)] == [401] * 6
+    assert [send("/forgot", number) for number in range(6)] == [200] * 6
+
+    def rows() -> list[Any]:
+        return parts.rows("SELECT * FROM audit WHERE outcome = 'no such user' ORDER BY id")
+
+    wait_until(lambda: sum(row.detail["count"] for row in rows()) == 12, what="all of them to be counted")
+    assert [(row.action, row.detail["count"]) for row in rows()] == [("session.open", 6), ("user.forgot-password", 6)]
+    assert rows()[0].detail["email"] == "u5@example.com"
 
 
 def test_refused_callbacks_of_a_provider_are_one_audit_row(stack: Stack) -> None:

@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import replace
 
 from flask import Blueprint, redirect, render_template, request, url_for
+from sqlalchemy import Connection
 from werkzeug.wrappers import Response
 
 from tidegate_web.auth import external, invitations
@@ -25,6 +26,8 @@ from tidegate_web.shared.problems import Problem
 from tidegate_web.store.queries import audit, users
 from tidegate_web.store.queries.users import UserRow
 
+NO_USER = "(no such user)"
+"""Stands in the audit log for an address of mail that no user has."""
 SHORT_PASSWORD = f"Choose a password of at least {LEAST_SIGNS} characters."
 
 
@@ -68,14 +71,14 @@ def _by_password(made: Services, *, email: str, password: str) -> UserRow | None
         raise
     if user is None or not right:
         with made.engine.begin() as connection:
-            audit.count(
+            _count(
+                made,
                 connection,
-                actor=email,
-                address=network,
+                user,
+                email=email,
+                network=network,
                 action="session.open",
                 outcome="wrong password",
-                now=made.clock.now(),
-                window_seconds=made.settings.login_window_seconds,
             )
         return None
     made.auth.throttle.succeeded(limits)
@@ -86,6 +89,22 @@ def _by_password(made: Services, *, email: str, password: str) -> UserRow | None
             if users.replace_password_hash(connection, user_id=user.id, was=was, password_hash=digest):
                 return replace(user, password_hash=digest)
     return user
+
+
+def _count(
+    made: Services, connection: Connection, user: UserRow | None, *, email: str, network: str, action: str, outcome: str
+) -> None:
+    """Write down an attempt. Those with addresses of no user are one entry for each network: there is no end of such addresses."""
+    audit.count(
+        connection,
+        actor=NO_USER if user is None else email,
+        address=network,
+        action=action,
+        outcome="no such user" if user is None else outcome,
+        now=made.clock.now(),
+        window_seconds=made.settings.login_window_seconds,
+        detail={"email": email} if user is None else None,
+    )
 
 
 def _user_of(made: Services, email: str) -> UserRow | None:
@@ -114,15 +133,7 @@ def _send_password_link(made: Services, email: str) -> None:
             if user is not None:
                 seconds = made.settings.password_link_seconds
                 keep_password_link(made, connection, token=token, user_id=user.id, seconds=seconds)
-            audit.count(
-                connection,
-                actor=email,
-                address=network,
-                action="user.forgot-password",
-                outcome="done" if user is not None else "no such user",
-                now=made.clock.now(),
-                window_seconds=made.settings.login_window_seconds,
-            )
+            _count(made, connection, user, email=email, network=network, action="user.forgot-password", outcome="done")
         if user is not None:
             made.auth.mailer.send(to=email, subject=subject, text=text)
 
