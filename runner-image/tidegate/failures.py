@@ -17,10 +17,15 @@ from tidegate.errors import (
 
 FAILED, ABORTED, RETRY_LATER = 1, 64, 65
 MESSAGE_MAX = 1000
+RESULT_TOO_LARGE = "tidegate.dev/resultTooLarge"
 
 
 class NotKept(TidegateError):
     """The task has a result, and it can't be stored or written. Another attempt may do better."""
+
+
+class ResultRefused(AbortRun):
+    """The store doesn't take the result: it is too large, or its project has no room for it."""
 
 
 class Failure(NamedTuple):
@@ -31,12 +36,17 @@ class Failure(NamedTuple):
     """Of the result file."""
     trace: Optional[BaseException]
     """What the log gets a traceback of; None where the message says all."""
+    is_document: bool = False
+    """Whether the text is JSON for the operator, and no message."""
 
 
 def failure(error: BaseException) -> Failure:
     """What an exception stands for."""
     decisive = _decisive(error)
     group = None if decisive is error else error
+    if isinstance(decisive, ResultRefused):
+        text = json.dumps({RESULT_TOO_LARGE: one_line(_text(decisive))})
+        return Failure(ABORTED, text, None, is_document=True)
     if isinstance(decisive, AbortRun):
         return Failure(ABORTED, one_line(_text(decisive)) or "aborted", group)
     if isinstance(decisive, RetryAfter):
@@ -45,7 +55,7 @@ def failure(error: BaseException) -> Failure:
             seconds = retry_seconds(decisive.seconds, message)  # a subclass may have set another
         except (AttributeError, TypeError, ValueError) as odd:
             return Failure(FAILED, describe(odd), error)
-        return Failure(RETRY_LATER, json.dumps({"retryAfterSeconds": seconds, "message": message}), group)
+        return Failure(RETRY_LATER, json.dumps({"retryAfterSeconds": seconds, "message": message}), group, True)
     if isinstance(error, (EntrypointError, PayloadError)):
         return Failure(ABORTED, one_line(_text(error)), error.__cause__)
     if isinstance(error, NotKept):

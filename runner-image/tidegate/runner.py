@@ -17,7 +17,7 @@ from tidegate.calling import call, run_hooks
 from tidegate.current import Run, slot
 from tidegate.ending import Ending
 from tidegate.errors import AbortRun, ApiError, PayloadError, RetryAfter, RunCancelled
-from tidegate.failures import FAILED, RETRY_LATER, NotKept, failure, leaves, one_line
+from tidegate.failures import FAILED, NotKept, ResultRefused, failure, leaves, one_line
 from tidegate.interruption import Interruption
 from tidegate.loading import load
 from tidegate.results import encode
@@ -81,7 +81,7 @@ class Attempt:
         found = failure(error)
         if found.trace is not None:
             _show(found.trace)
-        if found.code == RETRY_LATER:
+        if found.is_document:
             _write(found.text)
             return found.code
         return _fail(found.text, found.code)
@@ -136,7 +136,10 @@ def _stored(here: Run, text: str) -> str:
         stored = here.connection.store_result(data, seconds=here.time_budget())
     except ApiError as error:
         problem = f"the result of {len(data)} bytes can't be stored: {error}"
-        if error.status in (400, 413, 415, 422):
+        if error.status == 413:
+            streams.say(problem)
+            raise ResultRefused(problem) from error
+        if error.status in (400, 415, 422):
             raise AbortRun(problem) from error
         raise NotKept(problem) from error
     return json.dumps({"tidegate.dev/resultRef": {"bytes": stored.bytes, "sha256": stored.sha256}})

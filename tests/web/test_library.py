@@ -98,3 +98,12 @@ def test_a_token_that_opens_nothing_fails_the_attempt_at_once(
     ended = container.run("tasks:large", {"n": 100_000})
     assert (ended.code, "This token doesn't open the run" in ended.result) == (1, True)
     assert len(asked) == 1  # it isn't tried again
+
+
+def test_a_result_that_its_project_has_no_room_for_is_reported_as_too_large(stack: Stack, tmp_path: Path) -> None:
+    parts = stack.parts("web", project_bytes=100)
+    with parts.served(parts.internal) as url:
+        ended = Container(tmp_path, Pod(stack, parts), url, tasks=TASKS).run("tasks:large", {"n": 100_000})
+    assert ended.code == 64
+    assert "the archive keeps at most 100 bytes for the project" in ended.value["tidegate.dev/resultTooLarge"]
+    assert "the archive keeps at most 100 bytes for the project" in ended.err

@@ -12,7 +12,7 @@ from tidegate_api.names import POOL_RESULT_MAX_BYTES, SECONDS_MAX, ExitCode, Out
 from tidegate_api.times import clamp
 
 from tidegate_operator.policies.deadlines import started_at
-from tidegate_operator.policies.result import RESULT_REF, is_result_ref, read_result
+from tidegate_operator.policies.result import RESULT_REF, is_result_ref, read_result, refused_result
 from tidegate_operator.records.attempt import TASK_ENDED, AttemptRecord, PodRecord
 
 
@@ -225,6 +225,9 @@ def _failure(pod: PodRecord) -> End:
     if pod.reason == "Evicted":
         return End(outcome=Outcome.FAILED, reason=Reason.EVICTED, message=_line(pod.message), finished=at)
     text, retry_after = pod.termination_message, None
+    if code == ExitCode.ABORT and (refused := refused_result(text)) is not None:
+        message = _line(refused) or "the result is too large"
+        return End(outcome=Outcome.FAILED, reason=Reason.RESULT_TOO_LARGE, message=message, final=True, finished=at)
     if code == ExitCode.RETRY_AFTER:
         text, retry_after = _retry_after(text)
     message = (

@@ -13,6 +13,7 @@ from tidegate_api.names import JSON_DEPTH_MAX
 from tidegate_operator import json_codec
 
 RESULT_REF: Final = "tidegate.dev/resultRef"
+RESULT_TOO_LARGE: Final = "tidegate.dev/resultTooLarge"
 SHA256: Final = re.compile(r"[0-9a-f]{64}")
 INTEGER_DIGITS: Final = 20
 """Of an integer within 64 bits, with its sign."""
@@ -33,6 +34,18 @@ def is_result_ref(value: object) -> bool:
         return False
     size, digest = value["bytes"], value["sha256"]
     return type(size) is int and 0 <= size <= BYTES_MAX and isinstance(digest, str) and bool(SHA256.fullmatch(digest))
+
+
+def refused_result(text: str) -> str | None:
+    """Why the store has not taken a result, where the result file of a task that failed says that; else None."""
+    if RESULT_TOO_LARGE not in text:
+        return None
+    try:
+        value = read_result(text)
+    except ValueError:
+        return None
+    why = value.get(RESULT_TOO_LARGE) if isinstance(value, dict) and len(value) == 1 else None
+    return why if isinstance(why, str) else None
 
 
 def _refuse(name: str) -> NoReturn:

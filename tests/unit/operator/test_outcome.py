@@ -85,6 +85,32 @@ def test_a_failed_pod_has_its_reason(pod: dict[str, object], reason: str, messag
     assert (end.outcome, end.reason, end.message, end.final) == (Outcome.FAILED, reason, message, False)
 
 
+def test_a_result_that_the_store_refused_is_too_large_in_its_words() -> None:
+    text = '{"tidegate.dev/resultTooLarge": "the project\\nhas no room"}'
+    end = end_of(
+        an_attempt().pod(phase="Failed", exit_code=64, termination_message=text).built, cancelled=False, now=NOW
+    )
+    assert end is not None
+    assert (end.outcome, end.reason, end.final) == (Outcome.FAILED, "ResultTooLarge", True)
+    assert end.message == "has no room"
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        (1, '{"tidegate.dev/resultTooLarge": "no"}'),
+        (64, '{"tidegate.dev/resultTooLarge": 7}'),
+        (64, '{"tidegate.dev/resultTooLarge": "no", "more": 1}'),
+        (64, '{"tidegate.dev/resultTooLarge": "cut'),
+    ],
+)
+def test_anything_like_it_is_an_ordinary_failure(code: int, text: str) -> None:
+    pod = an_attempt().pod(phase="Failed", exit_code=code, termination_message=text)
+    end = end_of(pod.built, cancelled=False, now=NOW)
+    assert end is not None
+    assert (end.reason, end.message) == ("Error", text)
+
+
 def test_exit_64_is_final_and_exit_65_names_its_delay() -> None:
     aborted = end_of(an_attempt().pod(phase="Failed", exit_code=64).built, cancelled=False, now=NOW)
     assert aborted is not None

@@ -133,7 +133,11 @@ def test_a_result_that_cannot_be_stored_fails_the_attempt_before_its_time_is_ove
 
 def test_a_result_that_is_refused_ends_the_run(pod: RunnerPod) -> None:
     with web(pod, lambda _: Says(413, {"detail": "too large"})) as (_, env):
-        assert pod.run("tasks:large", {"n": 1000}, **env).code == 64
+        ended = pod.run("tasks:large", {"n": 1000}, **env)
+    assert (ended.code, "too large" in ended.value["tidegate.dev/resultTooLarge"]) == (64, True)
+    with web(pod, lambda _: Says(422, {"detail": "no JSON"})) as (_, env):
+        ended = pod.run("tasks:large", {"n": 1000}, **env)
+    assert (ended.code, ended.result) == (64, "the result of 1002 bytes can't be stored: no JSON")
     with web(pod, stored) as (server, env):
         ended = pod.run("tasks:large", {"n": 9 * 1024 * 1024}, **env)
     assert (ended.code, "at most 8388608 are kept" in ended.result, server.asked) == (64, True, [])
