@@ -111,10 +111,9 @@ def test_an_address_that_shows_many_forged_tokens_is_slowed_down(plane: ControlP
     assert port.ask("any", token=good)[0] == 404
     before = reviews(plane)
     with ThreadPoolExecutor(8) as pool:
-        asked = pool.map(lambda number: port.ask("any", token=forged(good, number))[0], range(2 * MOST_REFUSED))
-    statuses = list(asked)
-    assert set(statuses) == {401, 429}
-    assert statuses[-1] == 429
+        asked = pool.map(lambda number: port.ask("any", token=forged(good, number))[0], range(3 * MOST_REFUSED))
+    statuses = set(asked)
+    assert statuses == {401, 429}
     # A window may have ended in between.
     assert reviews(plane) - before <= 2 * MOST_REFUSED
     assert port.ask("any", token=good)[0] == 404  # what is known goes on

@@ -220,6 +220,7 @@ def test_a_member_who_is_removed_does_not_come_back_by_an_invitation(mailed: Par
     assert not joins(bob.client, own)
     assert not joins(mailed.client(), others)
     assert not joins(mailed.client(), by_key)
+    assert me.get("invitations").json == {"items": []}
 
 
 def test_nor_by_one_that_another_admin_made(mailed: Parts, mailbox: Mailbox) -> None:

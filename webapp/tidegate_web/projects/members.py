@@ -24,13 +24,15 @@ def listed(made: Services, project: str) -> list[MemberRow]:
 def invitations(made: Services, project: str) -> list[InvitationRow]:
     """Its open invitations, newest first."""
     with made.engine.connect() as connection:
-        return members.invitations(connection, project=project)
+        return members.invitations(connection, project=project, now=made.clock.now())
 
 
 def listed_with_invitations(made: Services, project: str) -> tuple[list[MemberRow], list[InvitationRow]]:
     """The members and the open invitations of a project, as its page shows them."""
     with made.engine.connect() as connection:
-        return members.listed(connection, project=project), members.invitations(connection, project=project)
+        return members.listed(connection, project=project), members.invitations(
+            connection, project=project, now=made.clock.now()
+        )
 
 
 def put(made: Services, actor: Actor, project: str, user_id: int, role: Role) -> MemberRow:

@@ -152,14 +152,14 @@ def invite(connection: Connection, new: NewInvitation) -> InvitationRow:
     return row_of(InvitationRow, connection.execute(added).one())
 
 
-def invitations(connection: Connection, *, project: str) -> list[InvitationRow]:
-    """The open ones of a project, newest first."""
+def invitations(connection: Connection, *, project: str, now: datetime) -> list[InvitationRow]:
+    """Those of a project that were not accepted and whose makers may still invite, newest first."""
     found = (
         select(*INVITATION)
-        .where(Invitation.project == project, Invitation.accepted.is_(None))
+        .where(Invitation.project == project, Invitation.accepted.is_(None), _maker_may_invite())
         .order_by(Invitation.id.desc())
     )
-    return all_rows(InvitationRow, connection.execute(found))
+    return all_rows(InvitationRow, connection.execute(found, {"now": now}))
 
 
 def invitation(
@@ -190,8 +190,12 @@ def _is_open() -> tuple[ColumnElement[bool], ...]:
     return (
         Invitation.accepted.is_(None),
         Invitation.expires > bindparam("now"),
-        or_(_user_may_invite(), _key_may_invite()),
+        _maker_may_invite(),
     )
+
+
+def _maker_may_invite() -> ColumnElement[bool]:
+    return or_(_user_may_invite(), _key_may_invite())
 
 
 def _user_may_invite() -> ColumnElement[bool]:
