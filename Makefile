@@ -85,6 +85,7 @@ generate: .venv/ready ## Write what is generated from the types: CRDs, the chart
 	@$(PYTHON) docs/generate_openapi.py
 	@$(PYTHON) docs/generate_python.py
 	@$(PYTHON) docs/generate_cli.py
+	@$(PYTHON) docs/generate_values.py
 	@$(UV) export $(EXPORT_EXAMPLES) --output-file examples/requirements.txt >/dev/null
 
 .PHONY: verify
@@ -97,6 +98,7 @@ verify: .venv/ready ## Fail when generated files or uv.lock have drifted, or a p
 	@$(PYTHON) docs/generate_openapi.py --check
 	@$(PYTHON) docs/generate_python.py --check
 	@$(PYTHON) docs/generate_cli.py --check
+	@$(PYTHON) docs/generate_values.py --check
 	@$(PYTHON) docs/check_promises.py
 
 .PHONY: cluster-up

@@ -9,11 +9,11 @@ from pathlib import Path
 REFERENCE = Path(__file__).parent / "reference"
 
 
-def write(pages: Mapping[str, str], *, check: bool) -> int:
-    """Write the pages of the reference by name, or with ``check`` tell which have drifted; returns the exit code."""
+def write(pages: Mapping[str, str], *, check: bool, folder: Path = REFERENCE) -> int:
+    """Write the pages of a folder by name, or with ``check`` report which have drifted; returns the exit code."""
     drifted = []
     for name, text in pages.items():
-        target = REFERENCE / name
+        target = folder / name
         if not target.exists() or target.read_text(encoding="utf-8") != text:
             drifted.append(name)
             if not check:

@@ -30,6 +30,7 @@ from tidegate_operator.executors.routing import RoutingExecutor
 from tidegate_operator.executors.worker_reports import WorkerReports
 from tidegate_operator.health import HealthServer
 from tidegate_operator.kube.client import Cluster, KubeClient
+from tidegate_operator.kube.errors import UNREACHABLE, KubeError
 from tidegate_operator.kube.informer import Informer, Sink
 from tidegate_operator.kube.own_writes import OwnWrites
 from tidegate_operator.lease import Lease, State
@@ -39,12 +40,13 @@ from tidegate_operator.queueing.admission import Admission
 from tidegate_operator.settings import OperatorSettings
 from tidegate_operator.state.cache import Cache
 from tidegate_operator.state.quarantine import Quarantine
+from tidegate_operator.watch.claims import ClaimedError, refuse_claimed
 from tidegate_operator.watch.crd_check import installation_problem
 from tidegate_operator.watch.kopf_source import watch_own_kinds
 from tidegate_operator.watch.resync import Sweeper
 from tidegate_operator.watch.sinks import PodSink, PoolSink
 
-CRD_RETRY_SECONDS = 2.0
+FIT_RETRY_SECONDS = 2.0
 WATCH_RETRY_SECONDS = 0.5
 TICK_SECONDS = 1.0
 SCHEDULES_AT_ONCE = 8
@@ -66,7 +68,7 @@ class Manager:
             Admission(namespace_limit=settings.namespace_limit, cluster_limit=settings.cluster_limit),
             quarantine=self._quarantine,
         )
-        self._crds: str | None = "the CRDs have not been looked for yet"
+        self._unfit: str | None = "the cluster has not been looked at yet"
         self._stop = asyncio.Event()
         self._broken: str | None = None
         self._lease = Lease(
@@ -101,7 +103,7 @@ class Manager:
                 guard=self._lease.guard,
                 limit=self._settings.concurrent_actions + 8,
             ) as client:
-                await self._until_stopped(self._find_crds(client))
+                await self._until_stopped(self._wait_until_fit(client))
                 if self._stop.is_set():
                     return 0
                 self._lease.start()
@@ -177,6 +179,7 @@ class Manager:
             "dispatch": dispatch.run(Identifier(client, self._cache.pools), reports, known=known),
             "sweeper": sweeper.run(),
             "workqueue": workqueue.run(),
+            "claim": self._keep_claim(client),
             "lease": self._lease.wait_for(State.LOST),
             "stop": self._stop.wait(),
             **{f"informer {i}": informer.run() for i, informer in enumerate(self._informers(client))},
@@ -241,13 +244,38 @@ class Manager:
         await asyncio.wait(tasks, timeout=2)
         return 1 if failed or "lease" in names else 0
 
-    async def _find_crds(self, client: KubeClient) -> None:
-        """Until all kinds are served as this version knows them."""
-        while (problem := await installation_problem(client)) is not None:
-            self._crds = problem
+    async def _wait_until_fit(self, client: KubeClient) -> None:
+        """Until all kinds are served as this version knows them, and no other release has claimed the namespaces."""
+        while (problem := await self._problem(client)) is not None:
+            self._unfit = problem
             self._log.warning("not ready", reason=problem)
-            await asyncio.sleep(CRD_RETRY_SECONDS)
-        self._crds = None
+            await asyncio.sleep(FIT_RETRY_SECONDS)
+        self._unfit = None
+
+    async def _problem(self, client: KubeClient) -> str | None:
+        if (problem := await installation_problem(client)) is not None:
+            return problem
+        try:
+            await self._refuse_claimed(client)
+        except (ClaimedError, KubeError) as error:
+            return str(error)
+        except UNREACHABLE as error:
+            return f"the apiserver does not answer: {error!r}"
+        return None
+
+    async def _refuse_claimed(self, client: KubeClient) -> None:
+        settings = self._settings
+        if settings.release:
+            await refuse_claimed(client, release=settings.release, namespaces=settings.namespaces)
+
+    async def _keep_claim(self, client: KubeClient) -> None:
+        """For ever. Raises when another release has taken the claim over."""
+        while True:
+            await asyncio.sleep(self._settings.sweep_seconds)
+            try:
+                await self._refuse_claimed(client)
+            except (KubeError, *UNREACHABLE) as error:
+                self._log.warning("the claim can't be read", error=repr(error))
 
     async def _watch(self, client: KubeClient, sweeper: Sweeper, own_writes: OwnWrites) -> None:
         """Keep kopf running. An apiserver that has just started may answer what ends it, and does for a moment only.
@@ -271,7 +299,7 @@ class Manager:
                 self._metrics.watch_restarts.inc()
                 self._log.warning("watches start again", error=repr(error))
                 await asyncio.sleep(WATCH_RETRY_SECONDS)
-                await self._find_crds(client)
+                await self._wait_until_fit(client)
 
     def _take_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -292,8 +320,8 @@ class Manager:
             await asyncio.sleep(TICK_SECONDS)
 
     def _not_ready(self) -> str | None:
-        if self._crds is not None:
-            return self._crds
+        if self._unfit is not None:
+            return self._unfit
         if self._lease.state is State.LEADING and not self._cache.complete:
             return "reading the cluster's state"
         return None

@@ -48,6 +48,10 @@ class OperatorSettings(BaseSettings):
     release_namespace: str = ""
     """The namespace that Tidegate itself is in: no run starts there or in `kube-*`, unless `NAMESPACES` names it."""
 
+    release: str = ""
+    """Namespace and name of the release, `namespace/name`: the operator stands back where another release has claimed the same
+    namespaces; empty: that isn't looked at."""
+
     identity: str = ""
     """Holder of the Lease: the pod's name; empty: host name and process id."""
 

@@ -192,15 +192,20 @@ def test_a_list_of_namespaces_grants_rights_in_these_alone() -> None:
     # Whose a token is, no namespace holds; all else is granted by Roles.
     reviewers = {"tidegate-tidegate-tokens", "tidegate-tidegate-operator-tokens"}
     assert set(named(documents, "ClusterRoleBinding")) == set(named(documents, "ClusterRole")) == reviewers
-    for role in named(documents, "ClusterRole").values():
-        assert role["rules"] == [
-            {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]}
-        ]
+    reviews = {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]}
+    for name, role in named(documents, "ClusterRole").items():
+        assert role["rules"][0] == reviews
+        # Whether another release has all namespaces, and no more of the cluster.
+        assert [rule.get("resourceNames") for rule in role["rules"][1:]] == [["tidegate.dev:operator"]] * (
+            "operator" in name
+        )
     roles = {(d["metadata"]["namespace"], d["metadata"]["name"]) for d in documents if d["kind"] == "Role"}
     bindings = [(d["metadata"]["namespace"], d["metadata"]["name"]) for d in documents if d["kind"] == "RoleBinding"]
     wanted = {(n, f"tidegate-{c}") for n in ("a", "b") for c in ("operator", "web", "mirror", "live")}
     own = {(NAMESPACE, f"tidegate-{name}") for name in ("operator-lease", "operator-dispatch", "web-leader")}
-    assert set(bindings) == roles == wanted | own
+    claims = {(namespace, "tidegate.dev:operator") for namespace in ("a", "b")}
+    assert set(bindings) == roles - claims == wanted | own
+    assert claims < roles
     for part in ("operator", "web", "live", "mirror"):
         deployment = named(documents, "Deployment")[f"tidegate-{part}"]
         (container,) = deployment["spec"]["template"]["spec"]["containers"]

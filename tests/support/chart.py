@@ -12,10 +12,10 @@ RELEASE = "tidegate"
 NAMESPACE = "tidegate"
 
 
-def render(*options: str, kinds: frozenset[str] | None = None) -> list[Json]:
+def render(*options: str, kinds: frozenset[str] | None = None, chart: Path = CHART) -> list[Json]:
     """The manifests, or those of some kinds, in the order in which Helm has them."""
     helm = programs.require(settings=settings.from_environment()) / "helm"
-    text = commands.run(helm, "template", RELEASE, CHART, "--namespace", NAMESPACE, *options)
+    text = commands.run(helm, "template", RELEASE, chart, "--namespace", NAMESPACE, *options)
     return [
         made
         for made in yaml.load_all(text, Loader=yaml.CSafeLoader)

@@ -3,6 +3,11 @@
 {{- if contains "tidegate" .Release.Name }}{{ .Release.Name | trunc 40 | trimSuffix "-" }}{{ else }}{{ printf "%s-tidegate" .Release.Name | trunc 40 | trimSuffix "-" }}{{ end }}
 {{- end }}
 
+{{/* The release, in a word: an operator that meets another one's claim names it. */}}
+{{- define "tidegate.release" -}}
+{{ .Release.Namespace }}/{{ .Release.Name }}
+{{- end }}
+
 {{/* What a Service or Deployment selects by: dict "root" $ "component" "web" */}}
 {{- define "tidegate.selector" -}}
 app.kubernetes.io/name: tidegate
@@ -11,15 +16,29 @@ app.kubernetes.io/component: {{ .component }}
 {{- end }}
 
 {{- define "tidegate.labels" -}}
-{{ include "tidegate.selector" . }}
-app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
+{{- $own := include "tidegate.selector" . | fromYaml -}}
+{{- $_ := set $own "app.kubernetes.io/version" .root.Chart.AppVersion -}}
+{{- $_ := set $own "app.kubernetes.io/managed-by" .root.Release.Service -}}
+{{- $_ := set $own "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version) -}}
+{{- include "tidegate.merged" (list $own .root.Values.commonLabels) -}}
 {{- end }}
 
-{{/* An image of ours: dict "root" $ "name" "web" */}}
+{{/* Prefix of all images: a parent chart's, or ours. */}}
+{{- define "tidegate.registry" -}}
+{{ (.Values.global | default dict).imageRegistry | default .Values.image.registry }}
+{{- end }}
+
+{{/* An image of ours: dict "root" $ "name" "web". A digest says more than a tag. */}}
 {{- define "tidegate.image" -}}
-{{ .root.Values.image.registry }}/tidegate/{{ .name }}:{{ get .root.Values.image.tags .name | default .root.Values.image.tag | default .root.Chart.AppVersion }}
+{{- $image := .root.Values.image -}}
+{{- $digest := get ($image.digests | default dict) .name -}}
+{{ include "tidegate.registry" .root }}/tidegate/{{ .name }}{{ if $digest }}@{{ $digest }}{{ else }}:{{ get $image.tags .name | default $image.tag | default .root.Chart.AppVersion }}{{ end }}
+{{- end }}
+
+{{/* The image of a bundled store: dict "root" $ "component" "postgres" */}}
+{{- define "tidegate.storeImage" -}}
+{{- $image := (index .root.Values .component).image -}}
+{{ include "tidegate.registry" .root }}/{{ $image.repository }}{{ if $image.digest }}@{{ $image.digest }}{{ else }}:{{ $image.tag }}{{ end }}
 {{- end }}
 
 {{/* What makes a pod pass the `restricted` Pod Security level. */}}
@@ -35,24 +54,6 @@ seccompProfile: {type: RuntimeDefault}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
-{{- end }}
-
-{{/* What all our pods have in common: the root context. */}}
-{{- define "tidegate.podCommon" -}}
-# Links to services would become variables such as TIDEGATE_PORT, which are settings.
-enableServiceLinks: false
-{{- with .Values.image.pullSecrets }}
-imagePullSecrets: {{ toYaml . | nindent 2 }}
-{{- end }}
-{{- with .Values.nodeSelector }}
-nodeSelector: {{ toYaml . | nindent 2 }}
-{{- end }}
-{{- with .Values.tolerations }}
-tolerations: {{ toYaml . | nindent 2 }}
-{{- end }}
-{{- with .Values.affinity }}
-affinity: {{ toYaml . | nindent 2 }}
-{{- end }}
 {{- end }}
 
 {{/* A generated password that stays what it was: dict "root" $ "name" secret "key" key "length" 24 */}}
@@ -173,7 +174,7 @@ affinity: {{ toYaml . | nindent 2 }}
 {{- if include "tidegate.byProject" . }}
 {{- $rights := list }}
 {{- range $component := list "web" "mirror" }}
-{{- $account := printf "%s-%s" (include "tidegate.fullname" $) $component }}
+{{- $account := include "tidegate.account" (dict "root" $ "component" $component) }}
 {{- $rights = append $rights (printf "%s=%s" $account (include "tidegate.wideName" (dict "root" $ "component" $component))) }}
 {{- end }}
 - {name: TIDEGATE_PROJECT_RIGHTS, value: {{ join "," $rights | quote }}}
@@ -186,13 +187,6 @@ affinity: {{ toYaml . | nindent 2 }}
 {{- $most := ternary (ternary 4294967296 21474836480 .Values.postgres.bundled) $a.projectBytes (kindIs "invalid" $a.projectBytes) -}}
 - {name: TIDEGATE_PROJECT_BYTES, value: {{ int64 $most | quote }}}
 - {name: TIDEGATE_RETENTION_DAYS, value: {{ int64 $a.retentionDays | quote }}}
-{{- end }}
-
-{{- define "tidegate.extraEnv" -}}
-{{- range $name, $value := . }}
-- name: {{ $name }}
-  value: {{ $value | quote }}
-{{- end }}
 {{- end }}
 
 {{/* Whether the web app has its rights in projects alone: "yes" or nothing. */}}
@@ -209,6 +203,7 @@ affinity: {{ toYaml . | nindent 2 }}
 binds it in; a Role in each that is listed: dict "root" $ "component" "web" "rules" yaml "byProject" "yes" */}}
 {{- define "tidegate.rights" -}}
 {{- $name := printf "%s-%s" (include "tidegate.fullname" .root) .component -}}
+{{- $account := include "tidegate.account" . -}}
 {{- $wide := include "tidegate.wideName" . -}}
 {{- $labels := include "tidegate.labels" . -}}
 {{- $rules := .rules -}}
@@ -230,7 +225,7 @@ metadata:
   labels: {{ $labels | nindent 4 }}
 roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: {{ $name }}}
 subjects:
-- {kind: ServiceAccount, name: {{ $name }}, namespace: {{ $root.Release.Namespace }}}
+- {kind: ServiceAccount, name: {{ $account }}, namespace: {{ $root.Release.Namespace }}}
 ---
 {{- else }}
 apiVersion: rbac.authorization.k8s.io/v1
@@ -248,16 +243,11 @@ metadata:
   labels: {{ $labels | nindent 4 }}
 roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {{ $wide }}}
 subjects:
-- {kind: ServiceAccount, name: {{ $name }}, namespace: {{ .root.Release.Namespace }}}
+- {kind: ServiceAccount, name: {{ $account }}, namespace: {{ .root.Release.Namespace }}}
 ---
 {{- end }}
 {{- end }}
-apiVersion: v1
-kind: ServiceAccount
-metadata:
-  name: {{ $name }}
-  namespace: {{ .root.Release.Namespace }}
-  labels: {{ include "tidegate.labels" . | nindent 4 }}
+{{ include "tidegate.accountObject" . }}
 {{- end }}
 
 {{/* The Secret with the certificate of the dispatch port. */}}

@@ -27,7 +27,7 @@ spec:
 
 {{/* CEL: the user name of a service account of the release, quoted: dict "root" $ "component" "web" */}}
 {{- define "tidegate.user" -}}
-'system:serviceaccount:{{ .root.Release.Namespace }}:{{ include "tidegate.fullname" .root }}-{{ .component }}'
+'system:serviceaccount:{{ .root.Release.Namespace }}:{{ include "tidegate.account" . }}'
 {{- end }}
 
 {{/* CEL: whether runs may be in the request's namespace. */}}
