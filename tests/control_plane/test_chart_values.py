@@ -13,7 +13,7 @@ from tidegate_cluster import commands, programs, settings
 from tidegate_cluster.control_plane import ControlPlane
 from tidegate_cluster.errors import ClusterError
 
-PARTS: Final = ("operator", "web", "live", "mirror", "migrate", "postgres", "redis")
+PARTS: Final = ("operator", "web", "live", "mirror", "migrate", "secrets", "postgres", "redis")
 SERVERS: Final = ("operator", "web", "live", "mirror")
 DIGEST: Final = f"sha256:{'a1' * 32}"
 WORKLOADS: Final = frozenset({"Deployment", "StatefulSet", "Job"})
@@ -50,6 +50,7 @@ OPTIONS: Final[Json] = {
 FULL: Final[Json] = {
     **{part: {**OPTIONS, "livenessProbe": {"periodSeconds": 20}} for part in PARTS},
     "commonLabels": {"example.com/team": "a"},
+    "generateSecrets": "job",
 }
 MATRIX: Final[dict[str, Json]] = {
     "defaults": {},
@@ -190,6 +191,7 @@ def test_an_option_of_all_parts_holds_for_each_that_has_none(tmp_path: Path) -> 
         "priorityClassName": "low",
         "podAnnotations": {"all": "yes"},
         "web": {"nodeSelector": {"pool": "web"}, "podAnnotations": {"own": "yes"}},
+        "generateSecrets": "job",
     }
     documents = with_values(tmp_path, values)
     pods = {part: part_of(documents, part)["spec"]["template"] for part in PARTS}
@@ -205,6 +207,7 @@ def test_digests_win_over_tags(tmp_path: Path) -> None:
     values = {
         "image": {"tag": "1", "digests": {"web": DIGEST}},
         "postgres": {"image": {"digest": DIGEST}},
+        "generateSecrets": "job",
     }
     documents = with_values(tmp_path, values)
     images = {part: container_of(documents, part)["image"] for part in PARTS}
@@ -213,6 +216,7 @@ def test_digests_win_over_tags(tmp_path: Path) -> None:
         "live",
         "mirror",
         "migrate",
+        "secrets",
         "postgres",
     }
     assert images["operator"].endswith(":1")

@@ -1,4 +1,4 @@
-"""``tidegate-web serve | live | all | mirror | migrate | create-admin``: one image, one program, a process each."""
+"""``tidegate-web serve | live | all | mirror | migrate | create-admin | make-secrets``: one image, one program, a process each."""
 
 import argparse
 import logging
@@ -14,7 +14,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tidegate_web.app import make_services
 from tidegate_web.auth.admin import AdminSettingsError
-from tidegate_web.cluster.errors import NoClusterError
+from tidegate_web.cluster.client import Cluster
+from tidegate_web.cluster.errors import ClusterError, NoClusterError
+from tidegate_web.cluster.secrets import SecretKey, make_missing
 from tidegate_web.health.probes import ProbeServer, SchemaCheck, make_registry
 from tidegate_web.install import bring_up_to_date, make_admin
 from tidegate_web.mirror.process import Mirror
@@ -84,6 +86,13 @@ def run_create_admin(settings: WebSettings) -> None:
     engine.dispose()
 
 
+def run_make_secrets(settings: WebSettings) -> None:
+
+    wanted = [SecretKey.parse(text) for text in settings.generated_secrets]
+    made = make_missing(Cluster.connect(settings.kubeconfig), settings.release_namespace, wanted)
+    log.info("secrets", made=made)
+
+
 COMMANDS: dict[str, tuple[Callable[[WebSettings], None], str]] = {
     "serve": (run_serve, "pages and API"),
     "live": (run_live, "streams of live updates"),
@@ -91,6 +100,7 @@ COMMANDS: dict[str, tuple[Callable[[WebSettings], None], str]] = {
     "mirror": (run_mirror, "keep every run and its logs in Postgres"),
     "migrate": (run_migrate, "bring the database's schema up to date, and make the first admin"),
     "create-admin": (run_create_admin, "make the admin that the settings name"),
+    "make-secrets": (run_make_secrets, "make the Secrets of the release that are missing"),
 }
 
 
@@ -121,6 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         message = f"Postgres: {str(error).partition(chr(10))[0]}"
     except (
         AdminSettingsError,
+        ClusterError,
         NoClusterError,
         PostgresUnavailableError,
         ValueError,

@@ -111,6 +111,8 @@ class WebSettings(BaseSettings):
     """The projects, comma-separated; empty: every namespace labelled `tidegate.dev/project=true`."""
     release_namespace: str = ""
     """The namespace that Tidegate itself is in, which is never a project."""
+    generated_secrets: Annotated[list[str], NoDecode] = Field(default_factory=list)
+    """Secrets that `make-secrets` makes in the release's namespace where they are missing, comma-separated: `name/key/length`."""
     project_rights: str = ""
     """Where rights are granted project by project: each service account of `RELEASE_NAMESPACE` and the ClusterRole that the
     mirror binds it to in every project, `account=role, account=role`. Empty: the installation grants them."""
@@ -294,7 +296,7 @@ class WebSettings(BaseSettings):
         parse_networks(value)
         return value
 
-    @field_validator("namespaces", "oidc_allowed_domains", "webhook_allow", mode="before")
+    @field_validator("namespaces", "oidc_allowed_domains", "webhook_allow", "generated_secrets", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
