@@ -49,6 +49,16 @@ def test_an_upgrade_keeps_passwords_and_gets_ready(kubectl: Kubectl, release: Ku
     runs.end(a_run("after-the-upgrade").shell("true"), "Succeeded")
 
 
+def test_helm_test_asks_every_part(kubectl: Kubectl) -> None:
+    said = kubectl.helm("test", RELEASE, "--namespace", NAMESPACE, "--logs")
+    states = dict(
+        re.findall(r"^(Operator|Postgres|Mirror|Redis|Kubernetes|Web app|Streams) +(\w+)", said, re.MULTILINE)
+    )
+    assert states == dict.fromkeys(
+        ("Operator", "Postgres", "Mirror", "Redis", "Kubernetes", "Web app", "Streams"), "up"
+    )
+
+
 def test_what_is_uninstalled_loses_no_run(kubectl: Kubectl, release: Kube, runs: ClusterRuns) -> None:
     runs.end(a_run("kept").shell("echo 1 > $TIDEGATE_RESULT_FILE"), "Succeeded")
     before = passwords(release)

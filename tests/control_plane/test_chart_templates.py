@@ -84,7 +84,9 @@ def test_what_pods_call_is_a_service_of_its_own_that_no_ingress_leads_to() -> No
         for rule in named(documents, "NetworkPolicy")["tidegate-web"]["spec"]["ingress"]
         for port in rule["ports"]
     }
-    assert rules["http"] == [{"ipBlock": {"cidr": "10.0.0.0/8"}}]
+    people, test = rules["http"]
+    assert people == {"ipBlock": {"cidr": "10.0.0.0/8"}}
+    assert test["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "test"
     of_runs = {"matchLabels": {"app.kubernetes.io/managed-by": "tidegate"}}
     of_pools = {"matchExpressions": [{"key": "tidegate.dev/pool", "operator": "Exists"}]}
     anywhere = [{"namespaceSelector": {}, "podSelector": each} for each in (of_runs, of_pools)]

@@ -108,6 +108,8 @@ def namespaces(kube: Kube) -> None:
     for name in (NAMESPACE, "values-a", "values-b"):
         if kube.find("namespaces", name) is None:
             kube.create_namespace(name)
+    for name in (f"{RELEASE}-web", "own-web"):  # a pod's account has to be there, the pod of `helm test` included
+        kube.within(NAMESPACE).create_account(name)
 
 
 @pytest.mark.usefixtures("namespaces")

@@ -1,4 +1,5 @@
-"""``tidegate-web serve | live | all | mirror | migrate | create-admin | make-secrets``: one image, one program, a process each."""
+"""``tidegate-web serve | live | all | mirror | migrate | create-admin | make-secrets |
+check``: one image, one program, a process each."""
 
 import argparse
 import logging
@@ -17,6 +18,7 @@ from tidegate_web.auth.admin import AdminSettingsError
 from tidegate_web.cluster.client import Cluster
 from tidegate_web.cluster.errors import ClusterError, NoClusterError
 from tidegate_web.cluster.secrets import SecretKey, make_missing
+from tidegate_web.health.check import CheckFailedError, check
 from tidegate_web.health.probes import ProbeServer, SchemaCheck, make_registry
 from tidegate_web.install import bring_up_to_date, make_admin
 from tidegate_web.mirror.process import Mirror
@@ -93,6 +95,13 @@ def run_make_secrets(settings: WebSettings) -> None:
     log.info("secrets", made=made)
 
 
+def run_check(settings: WebSettings) -> None:
+
+    made = make_services(settings, name="check")
+    addresses = dict(one.split("=", 1) for one in settings.check_addresses)
+    check(made, addresses=addresses, seconds=settings.check_seconds)
+
+
 COMMANDS: dict[str, tuple[Callable[[WebSettings], None], str]] = {
     "serve": (run_serve, "pages and API"),
     "live": (run_live, "streams of live updates"),
@@ -100,6 +109,7 @@ COMMANDS: dict[str, tuple[Callable[[WebSettings], None], str]] = {
     "mirror": (run_mirror, "keep every run and its logs in Postgres"),
     "migrate": (run_migrate, "bring the database's schema up to date, and make the first admin"),
     "create-admin": (run_create_admin, "make the admin that the settings name"),
+    "check": (run_check, "ask every part of the installation, and name what is wrong"),
     "make-secrets": (run_make_secrets, "make the Secrets of the release that are missing"),
 }
 
@@ -131,6 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         message = f"Postgres: {str(error).partition(chr(10))[0]}"
     except (
         AdminSettingsError,
+        CheckFailedError,
         ClusterError,
         NoClusterError,
         PostgresUnavailableError,

@@ -111,6 +111,10 @@ class WebSettings(BaseSettings):
     """The projects, comma-separated; empty: every namespace labelled `tidegate.dev/project=true`."""
     release_namespace: str = ""
     """The namespace that Tidegate itself is in, which is never a project."""
+    check_addresses: Annotated[list[str], NoDecode] = Field(default_factory=list)
+    """Addresses that `check` asks, comma-separated: `name=http://…`."""
+    check_seconds: float = Field(default=60.0, ge=0)
+    """How long `check` waits until all is up."""
     generated_secrets: Annotated[list[str], NoDecode] = Field(default_factory=list)
     """Secrets that `make-secrets` makes in the release's namespace where they are missing, comma-separated: `name/key/length`."""
     project_rights: str = ""
@@ -296,7 +300,9 @@ class WebSettings(BaseSettings):
         parse_networks(value)
         return value
 
-    @field_validator("namespaces", "oidc_allowed_domains", "webhook_allow", "generated_secrets", mode="before")
+    @field_validator(
+        "namespaces", "oidc_allowed_domains", "webhook_allow", "generated_secrets", "check_addresses", mode="before"
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
