@@ -49,7 +49,7 @@ def test_an_upgrade_keeps_passwords_and_gets_ready(kubectl: Kubectl, release: Ku
     runs.end(a_run("after-the-upgrade").shell("true"), "Succeeded")
 
 
-def test_helm_test_asks_every_part(kubectl: Kubectl) -> None:
+def test_helm_test_asks_every_part(kubectl: Kubectl, release: Kube) -> None:
     said = kubectl.helm("test", RELEASE, "--namespace", NAMESPACE, "--logs")
     states = dict(
         re.findall(r"^(Operator|Postgres|Mirror|Redis|Kubernetes|Web app|Streams) +(\w+)", said, re.MULTILINE)
@@ -57,6 +57,7 @@ def test_helm_test_asks_every_part(kubectl: Kubectl) -> None:
     assert states == dict.fromkeys(
         ("Operator", "Postgres", "Mirror", "Redis", "Kubernetes", "Web app", "Streams"), "up"
     )
+    release.delete("pods", f"{RELEASE}-test")  # Helm leaves it
 
 
 def test_what_is_uninstalled_loses_no_run(kubectl: Kubectl, release: Kube, runs: ClusterRuns) -> None:

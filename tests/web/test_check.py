@@ -49,8 +49,8 @@ def test_an_installation_that_works_passes_and_a_part_that_is_away_is_named(
 ) -> None:
     made = stack.parts("web", operator_lease_namespace=RELEASE, operator_lease_name=LEASE).services
     check(made, addresses={"Web app": f"{address}/404"}, seconds=30)
-    said = dict(re.findall(r"^(\w[\w ]+?)  +(up|down|degraded) ", capsys.readouterr().out, re.MULTILINE))
-    assert said == dict.fromkeys(("Operator", "Postgres", "Mirror", "Redis", "Kubernetes", "Web app"), "up")
+    states = dict(re.findall(r"^(\w[\w ]+?)  +(up|down|degraded) ", capsys.readouterr().out, re.MULTILINE))
+    assert states == dict.fromkeys(("Operator", "Postgres", "Mirror", "Redis", "Kubernetes", "Web app"), "up")
     stack.redis.stop()
     with pytest.raises(CheckFailedError) as failed:
         check(made, addresses={"Web app": f"{address}/503", "Streams": "http://127.0.0.1:1/"}, seconds=0)
