@@ -55,6 +55,10 @@ mutation: .venv/ready ## Change the operator's decisions a little at a time: doe
 test-docker: .venv/ready ## What people with Docker do, on a Docker engine of our own (root on Debian; half an hour)
 	@$(PYTHON) -m pytest -q tests/docker
 
+.PHONY: test-upgrade
+test-upgrade: .venv/ready ## From the release before to this one and back, under load, on a real cluster (root on Debian; ten minutes)
+	@PYTHONPATH=cluster:tests $(PYTHON) -m pytest -q -s tests/upgrade
+
 .PHONY: explore
 explore: .venv/ready ## The real operator on a fake apiserver, under random crashes and losses; EXAMPLES=100
 	@TIDEGATE_PROPERTY_EXAMPLES=$(or $(EXAMPLES),100) .venv/bin/pytest -q tests/property/test_operation.py tests/property/test_pool_operation.py

@@ -109,7 +109,8 @@ def namespaces(kube: Kube) -> None:
         if kube.find("namespaces", name) is None:
             kube.create_namespace(name)
     for name in (f"{RELEASE}-web", "own-web"):  # a pod's account has to be there, the pod of `helm test` included
-        kube.within(NAMESPACE).create_account(name)
+        account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": NAMESPACE}}
+        kube.apply(account)
 
 
 @pytest.mark.usefixtures("namespaces")

@@ -38,7 +38,7 @@ def leader(stack: Stack) -> Iterator[None]:
     release = stack.runs.kube.within(RELEASE)
     now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     spec = {"holderIdentity": "operator-0", "renewTime": now, "leaseDurationSeconds": 300}
-    release.create({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": LEASE}, "spec": spec})
+    release.apply({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": LEASE}, "spec": spec})
     yield
     release.delete("leases", LEASE)
 

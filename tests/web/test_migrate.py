@@ -64,6 +64,29 @@ def test_two_migrations_at_once_make_one_schema(postgres: Postgres) -> None:
         engine.dispose()
 
 
+def test_a_change_that_waits_for_a_table_holds_up_no_reader_of_it(postgres: Postgres) -> None:
+    engine = make_engine(WebSettings(database_url=postgres.create_database("migrated_in_use")), name="migrate")
+    schema.upgrade(engine, to="0007")
+    done: list[tuple[str | None, str]] = []
+    with engine.connect() as report, engine.connect() as reader:
+        report.execute(text("SELECT count(*) FROM log_chunks"))  # a long report of another holds the table
+        migration = threading.Thread(target=lambda: done.append(schema.upgrade(engine)))
+        migration.start()
+        wanted = text("SELECT count(*) FROM pg_locks WHERE relation = 'log_chunks'::regclass AND NOT granted")
+        wait_until(lambda: bool(reader.execute(wanted).scalar_one()), what="the migration to wait for the table")
+        reader.rollback()
+        reader.execute(
+            text("SET statement_timeout = '20s'")
+        )  # without an end it would wait for as long as the report takes
+        reader.execute(text("SELECT count(*) FROM log_chunks"))
+        reader.rollback()
+        assert done == []
+        report.rollback()
+    migration.join()
+    assert done == [("0007", schema.head())]
+    engine.dispose()
+
+
 def test_a_newer_schema_is_left_alone(stack: Stack) -> None:
     made = stack.services("web")
     with made.engine.begin() as connection:

@@ -41,12 +41,19 @@ app.kubernetes.io/component: {{ .component }}
 {{ include "tidegate.registry" .root }}/{{ $image.repository }}{{ if $image.digest }}@{{ $image.digest }}{{ else }}:{{ $image.tag }}{{ end }}
 {{- end }}
 
-{{/* What makes a pod pass the `restricted` Pod Security level. */}}
+{{/* Whether pods name their user: "yes" or nothing. */}}
+{{- define "tidegate.fixedUserIds" -}}
+{{- if ne (toString .Values.fixedUserIds) "false" }}yes{{ end }}
+{{- end }}
+
+{{/* What makes a pod pass the `restricted` Pod Security level: dict "root" $ "uid" 65532 */}}
 {{- define "tidegate.podSecurity" -}}
 runAsNonRoot: true
+{{- if include "tidegate.fixedUserIds" .root }}
 runAsUser: {{ .uid }}
 runAsGroup: {{ .uid }}
 fsGroup: {{ .uid }}
+{{- end }}
 seccompProfile: {type: RuntimeDefault}
 {{- end }}
 

@@ -7,11 +7,19 @@ from functools import cache
 from pathlib import Path
 
 import structlog
+from psycopg.errors import LockNotAvailable
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 _MIGRATION_LOCK = 7_140_881_001
 """Advisory lock for changing the schema."""
+
+_LOCK_SECONDS = 2
+"""A change of a table waits so long for its lock, and everyone else who asks for the table waits behind it."""
+_LOCK_PAUSE_SECONDS = 2.0
+"""Then the others get their turn."""
+_PATIENCE_SECONDS = 600.0
+"""So long it is tried."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -88,11 +96,30 @@ def upgrade(
         if before is not None and before not in known_versions():
             log.warning("Postgres has a newer schema than this version knows; left as it is", version=before)
             return before, before
-        with connection.begin():
-            _migrate(connection, to)
-            if also is not None:
-                also(connection)
+        _in_turn(connection, lambda: _change(connection, to, also))
         return before, head() if to == "head" else to
+
+
+def _change(connection: Connection, to: str, also: Callable[[Connection], None] | None) -> None:
+    connection.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_SECONDS}s'"))
+    _migrate(connection, to)
+    if also is not None:
+        also(connection)
+
+
+def _in_turn(connection: Connection, change: Callable[[], None]) -> None:
+    """Make a change in a transaction, again and again while a long transaction of another holds a table that it needs."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            with connection.begin():
+                change()
+            return
+        except OperationalError as error:
+            if not isinstance(error.orig, LockNotAvailable) or time.monotonic() >= deadline:
+                raise
+            log.warning("another transaction holds a table that has to be changed", pause=_LOCK_PAUSE_SECONDS)
+            time.sleep(_LOCK_PAUSE_SECONDS)
 
 
 def _migrate(connection: Connection, to: str) -> None:
