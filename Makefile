@@ -90,6 +90,7 @@ generate: .venv/ready ## Write what is generated from the types: CRDs, the chart
 	@$(PYTHON) docs/generate_python.py
 	@$(PYTHON) docs/generate_cli.py
 	@$(PYTHON) docs/generate_values.py
+	@$(PYTHON) docs/generate_metrics.py
 	@$(UV) export $(EXPORT_EXAMPLES) --output-file examples/requirements.txt >/dev/null
 
 .PHONY: verify
@@ -103,6 +104,7 @@ verify: .venv/ready ## Fail when generated files or uv.lock have drifted, or a p
 	@$(PYTHON) docs/generate_python.py --check
 	@$(PYTHON) docs/generate_cli.py --check
 	@$(PYTHON) docs/generate_values.py --check
+	@$(PYTHON) docs/generate_metrics.py --check
 	@$(PYTHON) docs/check_promises.py
 
 .PHONY: cluster-up

@@ -35,11 +35,12 @@ from tidegate_operator.kube.informer import Informer, Sink
 from tidegate_operator.kube.own_writes import OwnWrites
 from tidegate_operator.lease import Lease, State
 from tidegate_operator.manifests.job import PodDefaults
-from tidegate_operator.metrics import Metrics, PoolCount, QueueCount
+from tidegate_operator.metrics import Metrics
 from tidegate_operator.queueing.admission import Admission
 from tidegate_operator.settings import OperatorSettings
 from tidegate_operator.state.cache import Cache
 from tidegate_operator.state.quarantine import Quarantine
+from tidegate_operator.state_metrics import StateMetrics
 from tidegate_operator.watch.claims import ClaimedError, refuse_claimed
 from tidegate_operator.watch.crd_check import installation_problem
 from tidegate_operator.watch.kopf_source import watch_own_kinds
@@ -62,11 +63,18 @@ class Manager:
 
     def __init__(self, settings: OperatorSettings, cluster: Cluster) -> None:
         self._settings, self._cluster = settings, cluster
-        self._metrics = Metrics()
+        self._metrics = Metrics(by_namespace=settings.metrics_by_namespace)
         self._quarantine = Quarantine(self._metrics)
         self._cache = Cache(
             Admission(namespace_limit=settings.namespace_limit, cluster_limit=settings.cluster_limit),
             quarantine=self._quarantine,
+        )
+        self._state_metrics = StateMetrics(
+            self._cache,
+            self._metrics,
+            by_namespace=settings.metrics_by_namespace,
+            namespace_limit=settings.namespace_limit,
+            cluster_limit=settings.cluster_limit,
         )
         self._unfit: str | None = "the cluster has not been looked at yet"
         self._stop = asyncio.Event()
@@ -93,7 +101,7 @@ class Manager:
             metrics=self._metrics,
             not_ready=self._not_ready,
             not_healthy=lambda: self._broken,
-            before_scrape=self._count_runs,
+            before_scrape=self._state_metrics.tidy,
         )
         async with health:
             self._log.info("started", port=health.port, server=self._cluster.server)
@@ -325,20 +333,3 @@ class Manager:
         if self._lease.state is State.LEADING and not self._cache.complete:
             return "reading the cluster's state"
         return None
-
-    def _count_runs(self) -> None:
-        for phase, count in self._cache.count_runs().items():
-            self._metrics.runs.labels(phase).set(count)
-        self._metrics.count_queues(
-            (
-                QueueCount(queue.key, pending=len(queue.waiting), running=len(queue.holders))
-                for queue in self._cache.admission.queues
-            ),
-            by_namespace=self._settings.metrics_by_namespace,
-        )
-        admission = self._cache.admission
-        counts = ((key, admission.pools.count(key)) for key in self._cache.pools.pools)
-        self._metrics.count_pools(
-            (PoolCount(key, admission.waiting_for_pool(key), found.slots, found.busy) for key, found in counts),
-            by_namespace=self._settings.metrics_by_namespace,
-        )

@@ -104,7 +104,7 @@ class OperatorSettings(BaseSettings):
     """Runs that may go at once in all namespaces together; empty: no limit."""
 
     metrics_by_namespace: bool = True
-    """Whether metrics of queues name their namespace and queue; off: they are sums over all, for clusters whose tenants must not
+    """Whether metrics name namespaces, queues, tasks and pools; off: they are sums over all, for clusters whose tenants must not
     learn each other's names."""
 
     sweep_seconds: Annotated[float, Field(gt=0)] = 300.0

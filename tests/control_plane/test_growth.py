@@ -118,8 +118,11 @@ def test_a_run_that_comes_and_ends_wakes_none_of_those_that_wait(
 ) -> None:
     before = Work.of(operator)
     create_runs(lone_plane, (a_run(f"ended-{i}").spec(queue="closed", cancel=True).built for i in range(ENDED)))
-    ended = 'tidegate_runs_finished_total{phase="Cancelled",reason="Cancelled"}'
-    wait_until(lambda: operator.metric(ended) >= ENDED, seconds=PATIENCE, what="the runs to end")
+    wait_until(
+        lambda: operator.total("tidegate_runs_finished_total", reason="Cancelled") >= ENDED,
+        seconds=PATIENCE,
+        what="the runs to end",
+    )
     after = Work.of(operator)
     # Beside, each waiting run gets a status that says so.
     assert after.events <= SIZES[-1] + ENDED + after.reported + IN_FLIGHT

@@ -167,6 +167,12 @@ class OperatorProcess:
         """The value of one metric, named with its labels as on the page."""
         return self.metrics().get(line, 0.0)
 
+    def total(self, name: str, **labels: str) -> float:
+        """The sum of the series of a metric that have these labels."""
+        wanted = [f'{label}="{value}"' for label, value in labels.items()]
+        page = self.metrics()
+        return sum(v for n, v in page.items() if n.split("{")[0] == name and all(each in n for each in wanted))
+
     def stop(self) -> int | None:
         """SIGTERM, and wait; the exit code."""
         if self._process is None or self._process.poll() is not None:

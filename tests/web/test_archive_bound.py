@@ -130,6 +130,7 @@ def test_what_was_handed_over_behind_the_cut_is_not_stored(stack: Stack, parts: 
         quarantine=make_quarantine(),
         bound=ArchiveBound(most=20_000),
         again=ends.append,
+        ended=lambda _: None,
         stop=stop,
         room=5 * BATCH,
     )

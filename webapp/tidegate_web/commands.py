@@ -20,6 +20,7 @@ from tidegate_web.cluster.errors import ClusterError, NoClusterError
 from tidegate_web.cluster.secrets import SecretKey, make_missing
 from tidegate_web.health.check import CheckFailedError, check
 from tidegate_web.health.probes import ProbeServer, SchemaCheck, make_registry
+from tidegate_web.health.store_metrics import StoreMetrics
 from tidegate_web.install import bring_up_to_date, make_admin
 from tidegate_web.mirror.process import Mirror
 from tidegate_web.server import serve
@@ -51,6 +52,7 @@ def run_mirror(settings: WebSettings) -> None:
 
     made = make_services(settings, name="mirror")
     registry = make_registry()
+    stores = StoreMetrics(registry=registry, engine=made.engine, redis=made.redis)
     mirror = Mirror(made, registry=registry)
     probes = ProbeServer(
         host=settings.host,
@@ -62,11 +64,13 @@ def run_mirror(settings: WebSettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: mirror.stop())
     probes.start()
+    stores.start()
     if not mirror.run():
         # No exit waits for a thread that hangs; the kubelet starts another process.
         logging.shutdown()
         os._exit(1)
     probes.stop()
+    stores.stop()
     made.engine.dispose()
 
 

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 from flask import Flask
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]
-from prometheus_client import Gauge
 
 from tidegate_web.api.bulk import WORKER
 from tidegate_web.app import create_app, create_internal_app, make_services
 from tidegate_web.health.probes import ProbeServer, SchemaCheck, make_registry
+from tidegate_web.health.store_metrics import StoreMetrics
+from tidegate_web.live.stream_metrics import count_streams
 from tidegate_web.serving.request_metrics import RequestMetrics
 from tidegate_web.settings import WebSettings
 from tidegate_web.shared.json_types import JsonObject
@@ -80,12 +81,12 @@ def serve(settings: WebSettings, *, web: bool, live: bool, name: str) -> None:
         made = make_services(settings, name=name, for_requests=True)
         registry = make_registry()
         metrics = RequestMetrics(registry)
+        stores = StoreMetrics(registry=registry, engine=made.engine, redis=made.redis)
         app = create_app(made, web=web, live=live, metrics=metrics)
         internal = create_internal_app(made, metrics=metrics) if web else None
         if live:
             made.hub.start()
-            streams = Gauge("tidegate_live_streams", "Open streams and waits for a run's end.", registry=registry)
-            streams.set_function(lambda: made.hub.streams)
+            count_streams(made.hub, registry)
         probes = ProbeServer(
             host=settings.host,
             port=settings.metrics_port,
@@ -93,6 +94,7 @@ def serve(settings: WebSettings, *, web: bool, live: bool, name: str) -> None:
             ready=SchemaCheck(made.engine),
         )
         probes.start()
+        stores.start()
         app.extensions["tidegate.stop"] = [made.hub.stop]
         app.extensions["tidegate.exit"] = [made.runs.progress.stop]
         if web:

@@ -8,6 +8,7 @@ from tidegate_api.bodies import TaskRunBody, TaskRunStatusBody, TaskSpecBody
 from tidegate_api.names import Phase, Reason
 from tidegate_api.objects import ObjectMeta
 
+from tidegate_operator.control.run_counts import RunCounts
 from tidegate_operator.control.schema_worker import SchemaWorker
 from tidegate_operator.control.set_aside import mark_set_aside
 from tidegate_operator.control.warning_events import Warnings
@@ -39,7 +40,7 @@ from tidegate_operator.policies.resolution import resolve
 from tidegate_operator.policies.status import STATUS_FIELDS, build_status, failed_by_fault
 from tidegate_operator.records.attempt import AttemptRecord
 from tidegate_operator.records.faults import Fault
-from tidegate_operator.records.run import LATE_WRITE_SECONDS, Cause, RunRecord
+from tidegate_operator.records.run import LATE_WRITE_SECONDS, Cause, RunRecord, StatusRecord
 from tidegate_operator.settings import OperatorSettings
 from tidegate_operator.state.cache import Cache
 
@@ -68,7 +69,8 @@ class Actor:
     ) -> None:
         self._settings, self._labels = settings, NamespaceLabels(client)
         self._client, self._cache, self._executor, self._schemas = client, cache, executor, schemas
-        self._own_writes, self._metrics, self._clock = own_writes, metrics, clock
+        self._own_writes, self._clock = own_writes, clock
+        self._counts = RunCounts(cache, metrics, clock=clock)
         self._warnings = Warnings(client, clock=clock)
         self._log = structlog.get_logger(__name__)
 
@@ -139,8 +141,7 @@ class Actor:
         except StartRefusedError as refused:
             await self._refused(run, number, refused)
             return
-        if number == 1:
-            self._metrics.start_seconds.observe(max(0.0, self._clock() - run.seen))
+        self._counts.started(run, number)
 
     async def _refuse_start(self, run: RunRecord, resolved: TaskSpecBody) -> Cause | None:
         settings = self._settings
@@ -239,7 +240,8 @@ class Actor:
         )
 
     async def _write_status(self, run: RunRecord, status: TaskRunStatusBody) -> None:
-        version = run.version
+        # The watch may bring the write's own event before its answer.
+        version, before = run.version, run.status
         try:
             made = await self._client.write_status(
                 self._path(run),
@@ -255,17 +257,19 @@ class Actor:
             await self._read(run)
             return
         self._own_writes.note(made["metadata"]["resourceVersion"])
-        self._wrote(run, made["metadata"], status, written_on=version)
+        self._wrote(run, before, made["metadata"], status, written_on=version)
         if (phase := Phase(status["phase"])) in (Phase.RETRYING, Phase.FAILED):
             message = status.get("message") or str(phase)
             await self._warnings.post(run, reason=status.get("reason") or str(phase), message=message)
 
-    def _wrote(self, run: RunRecord, meta: ObjectMeta, status: TaskRunStatusBody, *, written_on: int) -> None:
+    def _wrote(
+        self, run: RunRecord, before: StatusRecord, meta: ObjectMeta, status: TaskRunStatusBody, *, written_on: int
+    ) -> None:
+        self._counts.wrote(run, before, status)
         self._cache.wrote_status(run, meta, status, written_on=written_on)
         self._executor.recorded(run, status)
         phase = Phase(status["phase"])
         if phase.terminal:
-            self._metrics.finished.labels(phase, status.get("reason", "")).inc()
             self._log.info(
                 "run finished", run=run.name, namespace=run.namespace, phase=phase, reason=status.get("reason")
             )
@@ -289,7 +293,7 @@ class Actor:
         status = failed_by_fault(
             run, message=fault.message, ttl=next((t for t in (run.ttl, plan_ttl) if t is not None), None), now=now
         )
-        path, version = f"{self._path(run)}/status", run.version
+        path, version, before = f"{self._path(run)}/status", run.version, run.status
         bodies: tuple[dict[str, object], ...] = (
             {**status, "nextAttemptAt": None},
             {**dict.fromkeys(STATUS_FIELDS), **status},
@@ -304,7 +308,7 @@ class Actor:
                     raise
                 refused = error
                 continue
-            self._wrote(run, made["metadata"], status, written_on=version)
+            self._wrote(run, before, made["metadata"], status, written_on=version)
             await self._warnings.post(run, reason=Reason.INTERNAL_ERROR, message=fault.message)
             return
         await mark_set_aside(self._client, self._path(run), fault, resource="taskruns", now=now)

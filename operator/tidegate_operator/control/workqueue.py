@@ -16,6 +16,7 @@ from functools import partial
 from typing import Final, Protocol
 
 import structlog
+from prometheus_client import Histogram
 
 from tidegate_operator.control.deferred import DeferredQueue
 from tidegate_operator.control.timers import Timers
@@ -77,7 +78,9 @@ class _Lane:
 
     handler: Handler
     places: int
-    dirty: dict[str, None] = field(default_factory=dict)
+    lag: Histogram
+    dirty: dict[str, float] = field(default_factory=dict)
+    """Each with the time since when it is, by the monotonic clock."""
     busy: set[str] = field(default_factory=set)
 
 
@@ -118,7 +121,7 @@ class Workqueue:
 
     def serve(self, kind: str, handler: Handler, *, places: int) -> None:
         """Have a handler look at the keys of a kind, at most `places` at once."""
-        self._lanes[kind] = _Lane(handler, places)
+        self._lanes[kind] = _Lane(handler, places, self._metrics.reconcile_lag_seconds.labels(kind))
 
     def also_wake(self, alarm: Callable[[], float | None]) -> None:
         """Call `drained` of the handlers also at the moment that `alarm` gives."""
@@ -132,7 +135,7 @@ class Workqueue:
         if ident in lane.busy:
             self._again.add(key)
         else:
-            lane.dirty[ident] = None
+            lane.dirty.setdefault(ident, self._monotonic())
             self._changed.set()
 
     def wake(self) -> None:
@@ -191,6 +194,8 @@ class Workqueue:
     async def _drain(self) -> None:
         done = 0
         for kind, lane in self._lanes.items():
+            if lane.dirty and self.has_room(kind):
+                lane.lag.observe(self._monotonic() - next(iter(lane.dirty.values())))
             while lane.dirty and self.has_room(kind):
                 ident = next(iter(lane.dirty))
                 del lane.dirty[ident]
@@ -199,6 +204,8 @@ class Workqueue:
                 if done % BURST == 0:
                     self._settle(kind, lane)
                     await asyncio.sleep(0)
+                    if lane.dirty:
+                        lane.lag.observe(self._monotonic() - next(iter(lane.dirty.values())))
             self._settle(kind, lane)
         if (key := self._deferred.first) is not None and self.has_room(key[0]):
             self._take_deferred()

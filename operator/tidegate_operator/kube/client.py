@@ -262,7 +262,7 @@ class KubeClient:
         async with self._session.get(
             self.cluster.server + path, params=query, headers=self._headers(None), timeout=timeout, read_bufsize=1 << 22
         ) as response:
-            self._metrics.requests.labels("watch", resource, str(response.status)).inc()
+            self._metrics.answered("watch", resource, response.status)
             if response.status != 200:
                 raise _error(response.status, await response.read())
             async for line in response.content:
@@ -326,8 +326,8 @@ class KubeClient:
                 timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=min(seconds, 5.0)),
             ) as response:
                 raw = await response.read()
-                self._metrics.requests.labels(method.lower(), resource, str(response.status)).inc()
-                self._metrics.request_seconds.labels(method.lower()).observe(time.perf_counter() - begin)
+                took = time.perf_counter() - begin
+                self._metrics.answered(method.lower(), resource, response.status, seconds=took)
                 if response.status < 300:
                     return _decoded(raw)
                 pause = response.headers.get("Retry-After")

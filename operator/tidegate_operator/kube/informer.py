@@ -102,13 +102,13 @@ class Informer:
                 uids.append(item["metadata"]["uid"])
                 self._sink.upserted(item)
         self._sink.listed(uids, version=int(version))
-        self._metrics.last_event.labels(self._resource).set(self._clock())
+        self._metrics.watch_alive(self._resource, self._clock())
         return version
 
     def _event(self, event: _WatchEvent, version: str) -> str | None:
         """Handle one event; the version to go on from, None after which only a new list helps."""
         kind, body = event["type"], event["object"]
-        self._metrics.last_event.labels(self._resource).set(self._clock())
+        self._metrics.watch_alive(self._resource, self._clock())
         if kind == "ERROR":
             said: Mapping[str, object] = body  # a Status
             self._log.info("watch ended", code=said.get("code"), message=said.get("message"))

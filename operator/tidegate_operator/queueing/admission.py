@@ -64,7 +64,8 @@ class Admission:
         """A Queue is there, or has changed. `bucket`: its status' rateBucket, read where ours isn't better."""
         state = self._queue(namespace, name)
         before, rate = state.bucket, spec.get("rateLimit")
-        state.there, state.limits, state.fault = True, Limits.of(spec), None
+        state.there = state.declared = True
+        state.limits, state.fault = Limits.of(spec), None
         if not rate:
             state.bucket = None
         elif before is not None:
@@ -95,7 +96,8 @@ class Admission:
     def drop_queue(self, namespace: str, name: str) -> None:
         """A Queue is gone: what it named waits for another, but `default` needs none."""
         state = self._queue(namespace, name)
-        state.there, state.limits, state.bucket, state.fault = name == DEFAULT_QUEUE, Limits(), None, None
+        state.there, state.declared, state.fault = name == DEFAULT_QUEUE, False, None
+        state.limits, state.bucket = Limits(), None
         state.waiting.reopen_all()
         self._touch(state)
 
@@ -110,8 +112,11 @@ class Admission:
         return self._queues.get((namespace, name))
 
     def take_changed(self) -> set[QueueKey]:
-        """Queues whose numbers have changed since the last call."""
+        """Queues whose numbers have changed since the last call. Of those that are gone, and that nothing names, nothing is kept."""
         taken, self.changed = self.changed, set()
+        for key in taken:
+            if (state := self._queues.get(key)) is not None and state.is_idle:
+                del self._queues[key]
         return taken
 
     def waiting_in(self, namespace: str, name: str) -> tuple[str, ...]:
@@ -202,8 +207,8 @@ class Admission:
             self._ready[key] = None
         granted = []
         while (ready := self._next_queue()) is not None:
-            state = self._queues[ready]
-            if state.fault is not None:
+            state = self._queues.get(ready)
+            if state is None or state.fault is not None:
                 continue
             try:
                 entry = self._admit_next(state, now)
@@ -272,7 +277,8 @@ class Admission:
             del held[key]
             if not held:
                 del self._held_for[pool]
-            self._queues[key].waiting.reopen_pool(pool[1])
+            if (state := self._queues.get(key)) is not None:
+                state.waiting.reopen_pool(pool[1])
             return key
         return None
 

@@ -42,6 +42,8 @@ class QueueState:
     key: QueueKey
     there: bool
     """Whether such a Queue exists; `default` needs none."""
+    declared: bool = False
+    """Whether there is an object of it."""
     limits: Limits = Limits()
     bucket: TokenBucket | None = None
     waiting: FairQueue = field(default_factory=FairQueue)
@@ -51,6 +53,11 @@ class QueueState:
     fault: Fault | None = None
     """Why it can't be judged; nothing of it starts meanwhile."""
     fault_at: float = 0.0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is known of it: it has no object, and no run waits or runs in it."""
+        return not (self.declared or self.fault or len(self.waiting) or self.holders)
 
     def is_open(self, key: str) -> bool:
         """Whether one more run of the key may start."""

@@ -5,6 +5,7 @@ every waiter. Storages that store nothing spare it the computing of a diff base 
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Collection, Coroutine
 from pathlib import Path
 from typing import Any, Final, cast
@@ -28,6 +29,7 @@ KINDS: Final = ("taskruns", "tasks", "queues", "schedules", "workerpools")
 KOPF: Final = Path(kopf.__file__).parent
 FAREWELLS: Final = 5
 FAREWELL_SECONDS: Final = 1.0
+_BOOKMARK: Final = b'{"type":"BOOKMARK"'
 _UPSERTS: Final = (b'{"type":"ADDED"', b'{"type":"MODIFIED"')
 BACKOFFS: Final = (0.1, 0.2, 0.5, 1, *[2] * 30)
 """Seconds between tries while the apiserver is away: short, and capped, so that work goes on soon after it is back."""
@@ -155,8 +157,11 @@ def runs_ahead(cache: Cache, metrics: Metrics, *, own_writes: OwnWrites) -> Take
     def take(path: str, line: bytes) -> str | bool:
         kind = path.rpartition("/")[2]
         if own_writes.is_echo(line):
-            _note_event(metrics, kind)
+            metrics.watch_event(kind)
             return True
+        if line.startswith(_BOOKMARK):
+            metrics.watch_alive(kind, time.time())
+            return False
         if kind != "taskruns" or not line.startswith(_UPSERTS):
             return False
         try:
@@ -165,7 +170,7 @@ def runs_ahead(cache: Cache, metrics: Metrics, *, own_writes: OwnWrites) -> Take
             version = str(int(body["metadata"]["resourceVersion"]))
         except (ValueError, LookupError, TypeError):
             return False  # whatever it is, kopf says so
-        _note_event(metrics, kind)
+        metrics.watch_event(kind)
         cache.upserted(kind, body)
         return version
 
@@ -175,17 +180,12 @@ def runs_ahead(cache: Cache, metrics: Metrics, *, own_writes: OwnWrites) -> Take
 def _register(registry: kopf.OperatorRegistry, kind: str, cache: Cache, metrics: Metrics) -> None:
     @kopf.on.event(GROUP, VERSION, kind, registry=registry, id=f"see-{kind}")
     async def see(event: kopf.RawEvent, **_: object) -> None:
-        _note_event(metrics, kind)
+        metrics.watch_event(kind)
         body = cast("KubeObject", event["object"])
         if event["type"] == "DELETED":
             cache.deleted(kind, body)
         else:
             cache.upserted(kind, body)
-
-
-def _note_event(metrics: Metrics, kind: str) -> None:
-    metrics.events.labels(kind).inc()
-    metrics.last_event.labels(kind).set_to_current_time()
 
 
 async def watch_own_kinds(

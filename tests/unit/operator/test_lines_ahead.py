@@ -18,6 +18,7 @@ from tidegate_operator.watch.kopf_source import runs_ahead
 from tidegate_operator.watch.lines_ahead import BURST, responses_read_ahead
 
 RUNS: Final = "/apis/tidegate.dev/v1alpha1/namespaces/team/taskruns"
+LAST_EVENT: Final = "tidegate_last_event_timestamp_seconds"
 TASKS: Final = "/apis/tidegate.dev/v1alpha1/tasks"
 
 
@@ -46,6 +47,7 @@ class Watched:
     def __init__(self) -> None:
         self.cache: Cache = a_cache(now=0.0)
         self.own = OwnWrites()
+        self.metrics = Metrics()
 
     def read(self, lines: Sequence[bytes], *, path: str = RUNS, cuts: Sequence[int] = ()) -> list[bytes]:
         whole = b"".join(line + b"\n" for line in lines)
@@ -70,7 +72,7 @@ class Watched:
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
-        take = runs_ahead(self.cache, Metrics(), own_writes=self.own)
+        take = runs_ahead(self.cache, self.metrics, own_writes=self.own)
         try:
             (address,) = runner.addresses
             async with (
@@ -142,6 +144,14 @@ def test_an_object_that_cannot_be_parsed_is_taken_too_and_set_aside() -> None:
     line = b'{"type":"ADDED","object":{"metadata":{"name":"odd","namespace":"team","resourceVersion":"4","uid":"u"}}}'
     assert watched.read([line]) == [bookmark(4)]
     assert watched.cache.runs["u"].fault is not None
+
+
+def test_a_bookmark_says_that_the_watch_goes_on() -> None:
+    watched = Watched()
+    assert watched.metrics.registry.get_sample_value(LAST_EVENT, {"kind": "tasks"}) is None
+    assert watched.read([bookmark(9)], path=TASKS) == [bookmark(9)]
+    assert watched.metrics.registry.get_sample_value(LAST_EVENT, {"kind": "tasks"})
+    assert watched.metrics.registry.get_sample_value("tidegate_watch_events_total", {"kind": "tasks"}) is None
 
 
 def test_a_thousand_lines_at_once_are_all_taken() -> None:

@@ -9,7 +9,14 @@ import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    GCCollector,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from sqlalchemy import Engine
 
@@ -21,6 +28,7 @@ Check = Callable[[], str | None]
 
 def make_registry() -> CollectorRegistry:
     """A process's metrics, with those about the process itself."""
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the series of each counter, and say what Prometheus finds out itself
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)

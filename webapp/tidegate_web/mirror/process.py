@@ -4,14 +4,14 @@ import threading
 import time
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry
 from sqlalchemy.exc import SQLAlchemyError
 
 from tidegate_web.auth.admin import AdminSettingsError
 from tidegate_web.health.probes import make_registry
 from tidegate_web.install import bring_up_to_date
-from tidegate_web.mirror.archive_metrics import ArchiveMetrics
 from tidegate_web.mirror.leader_lock import Leadership
+from tidegate_web.mirror.metrics import MirrorMetrics
 from tidegate_web.mirror.quarantine import RETRY_SECONDS, Quarantine
 from tidegate_web.mirror.term import Term
 from tidegate_web.services import Services
@@ -45,28 +45,10 @@ class Mirror:
         self._beaten: float | None = time.monotonic()
         """None while the schema is made, which may take long."""
         registry = registry if registry is not None else make_registry()
-        self._leads = Gauge("tidegate_mirror_leader", "1 while this mirror is at work.", registry=registry)
-        self._followed = Gauge("tidegate_mirror_followed_logs", "Pods whose logs are being read.", registry=registry)
-        self._webhook_attempts = Counter(
-            "tidegate_webhook_attempts", "Attempts to deliver webhooks, by what became of them.", ["state"],
-            registry=registry,
-        )  # fmt: skip
-        self._quiet = Gauge(
-            "tidegate_mirror_seconds_since_event", "Seconds since the watch of TaskRuns last said anything.",
-            registry=registry,
-        )  # fmt: skip
-        self._restarts = Counter(
-            "tidegate_mirror_thread_failures", "Times that a thread had ended or got nowhere, and all were replaced.",
-            registry=registry,
-        )  # fmt: skip
-        set_aside = Gauge(
-            "tidegate_set_aside_objects", "Objects that are set aside because reading or storing them breaks.", ["kind"],
-            registry=registry,
-        )  # fmt: skip
-        self._quarantine = Quarantine(gauge=set_aside, retry_seconds=retry_seconds)
-        self._archive_metrics = ArchiveMetrics(
-            registry=registry, bound=made.settings.archive_bound, by_namespace=made.settings.metrics_by_namespace
+        self._metrics = MirrorMetrics(
+            registry, bound=made.settings.archive_bound, by_namespace=made.settings.metrics_by_namespace
         )
+        self._quarantine = Quarantine(gauge=self._metrics.set_aside, retry_seconds=retry_seconds)
 
     def stop(self) -> None:
         self._stop.set()
@@ -101,22 +83,19 @@ class Mirror:
         term = Term(
             self._made,
             patience_seconds=self._patience,
-            webhook_attempts=self._webhook_attempts,
             quarantine=self._quarantine,
-            archive_metrics=self._archive_metrics,
+            metrics=self._metrics,
         )
-        self._leads.set(1)
+        self._metrics.leads(term)
         trouble: str | None = None
         look_at_schema = time.monotonic() + SCHEMA_SECONDS
         try:
             term.begin()
             while not self._stop.wait(1):
                 self._beaten = time.monotonic()
-                self._followed.set(len(term.followers.active()) + len(term.worker_followers.active()))
-                self._quiet.set(time.monotonic() - term.heard)
                 if (trouble := term.trouble()) is not None:
                     log.error("the term is begun again", reason=trouble)
-                    self._restarts.inc()
+                    self._metrics.restarts.inc()
                     break
                 if not self._leadership.held():
                     log.warning("the lead is lost")
@@ -127,9 +106,8 @@ class Mirror:
                         log.warning("the schema is gone")
                         break
         finally:
-            self._leads.set(0)
             ended = term.end(seconds=10)
-            self._archive_metrics.clear()
+            self._metrics.lost()
             self._leadership.release()
         return trouble, ended
 

@@ -18,7 +18,7 @@ from tidegate_web.audit.recording import AuditSpool
 from tidegate_web.cluster.client import Cluster, jobs_path, runs_path
 from tidegate_web.cluster.errors import ClusterError
 from tidegate_web.cluster.objects import controller_of
-from tidegate_web.mirror.archive_metrics import ArchiveMetrics
+from tidegate_web.mirror.metrics import MirrorMetrics
 from tidegate_web.mirror.pods import Owners, PodTable
 from tidegate_web.mirror.quarantine import Quarantine
 from tidegate_web.mirror.schedules import Schedules
@@ -30,7 +30,7 @@ from tidegate_web.shared.run_status import attempts_of
 from tidegate_web.shared.worker import Worker
 from tidegate_web.store.engine import is_of_the_data
 from tidegate_web.store.models.runs import LogMark
-from tidegate_web.store.queries import bulk, erasure, idempotency, logs, met_runs, retention
+from tidegate_web.store.queries import bulk, erasure, idempotency, logs, met_runs, outbox, retention
 from tidegate_web.store.queries.logs import End
 from tidegate_web.store.queries.retention import CandidateRow
 
@@ -62,7 +62,7 @@ class Sweeper(Worker):
         specs: SpecKeeper,
         scopes: Scopes,
         audit: AuditSpool,
-        archive_metrics: ArchiveMetrics,
+        metrics: MirrorMetrics,
         quarantine: Quarantine,
         stop: threading.Event,
     ) -> None:
@@ -78,7 +78,7 @@ class Sweeper(Worker):
         self._specs = specs
         self._scopes = scopes
         self._audit = audit
-        self._archive_metrics = archive_metrics
+        self._metrics = metrics
         self._quarantine = quarantine
 
     def work(self) -> None:
@@ -90,7 +90,14 @@ class Sweeper(Worker):
                     self._try(partial(self._sweep, scope))
             self._try(self._forget)
             self._try(lambda: self._audit.write(self._engine))
-            self._try(lambda: self._archive_metrics.look(self._engine))
+            self._try(lambda: self._metrics.archive.look(self._engine))
+            self._try(self._look_at_outbox)
+
+    def _look_at_outbox(self) -> None:
+        with self._engine.connect() as connection:
+            events, oldest = outbox.depth(connection)
+        self._metrics.outbox_events.set(events)
+        self._metrics.outbox_oldest.set(oldest)
 
     def _try(self, step: Callable[[], object]) -> None:
         """What fails here holds up nothing else, and is tried again next time."""
@@ -250,7 +257,7 @@ class Sweeper(Worker):
         self, row: CandidateRow, attempt: int, pod_name: str, *, mark: LogMark, reason: str, pod_uid: str = ""
     ) -> None:
         with self._engine.begin() as connection:
-            logs.add_end(
+            added = logs.add_end(
                 connection,
                 End(
                     run_uid=row.uid,
@@ -262,3 +269,5 @@ class Sweeper(Worker):
                     reason=reason,
                 ),
             )
+        if added:
+            self._metrics.log_ended(mark)

@@ -3,10 +3,7 @@
 import threading
 import time
 
-from prometheus_client import Counter
-
 from tidegate_web.cluster.client import pods_path, runs_path
-from tidegate_web.mirror.archive_metrics import ArchiveMetrics
 from tidegate_web.mirror.bindings import Bindings
 from tidegate_web.mirror.informer import Informer
 from tidegate_web.mirror.logs.follower import Follower
@@ -15,6 +12,7 @@ from tidegate_web.mirror.logs.rotation_monitor import RotationMonitor
 from tidegate_web.mirror.logs.worker_follower import WorkerFollower
 from tidegate_web.mirror.logs.writer import KIND as LOG
 from tidegate_web.mirror.logs.writer import LogWriter
+from tidegate_web.mirror.metrics import MirrorMetrics
 from tidegate_web.mirror.namespace_poller import NamespacePoller
 from tidegate_web.mirror.namespace_uids import NamespaceUids
 from tidegate_web.mirror.pods import OF_POOLS, SELECTOR, Owners, Pod, PodHandler, PodTable, reduce_worker
@@ -39,9 +37,8 @@ class Term:
         made: Services,
         *,
         patience_seconds: float,
-        webhook_attempts: Counter,
         quarantine: Quarantine,
-        archive_metrics: ArchiveMetrics,
+        metrics: MirrorMetrics,
     ) -> None:
         settings = made.settings
         self._made = made
@@ -55,7 +52,7 @@ class Term:
             sealer=made.auth.sealer,
             allowed=settings.webhook_networks,
             stop=self.stop,
-            attempts=webhook_attempts,
+            attempts=metrics.webhook_attempts,
         )
 
         def wrote() -> None:
@@ -71,6 +68,7 @@ class Term:
             quarantine=quarantine,
             default_ttl_seconds=settings.default_ttl_seconds,
             bound=settings.archive_bound,
+            stored=metrics.store_seconds.observe,
         )
         self._logs = LogWriter(
             engine=made.engine,
@@ -78,6 +76,7 @@ class Term:
             quarantine=quarantine,
             bound=settings.archive_bound,
             again=self._read_log_again,
+            ended=metrics.log_ended,
             stop=self.stop,
         )
         specs = SpecKeeper(engine=made.engine, clock=made.clock, bound=settings.archive_bound)
@@ -132,7 +131,7 @@ class Term:
             specs=specs,
             scopes=self._scopes,
             audit=made.audit,
-            archive_metrics=archive_metrics,
+            metrics=metrics,
             quarantine=quarantine,
             stop=self.stop,
         )
@@ -227,6 +226,16 @@ class Term:
             self.worker_followers.again(worker)
         else:
             self._quarantine.release(LOG, pod_uid)
+
+    @property
+    def followed(self) -> int:
+        """Pods whose logs are being read."""
+        return len(self.followers.active()) + len(self.worker_followers.active())
+
+    @property
+    def lag(self) -> float:
+        """How long the oldest change of a TaskRun has waited that isn't stored."""
+        return self._runs.lag
 
     def _hear(self) -> None:
         self.heard = time.monotonic()

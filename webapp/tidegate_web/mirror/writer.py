@@ -11,7 +11,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 from sqlalchemy import Connection, Engine
@@ -43,6 +43,8 @@ class Change:
     relist: bool = False
     retry: Callable[[], None] | None = None
     """Reads it from the cluster again."""
+    at: float = field(default_factory=time.monotonic)
+    """When it was received."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,6 +52,7 @@ class Gone:
     """A TaskRun of which only is known that it is in the cluster no longer."""
 
     uid: str
+    at: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,6 +62,7 @@ class Listed:
     project: str | None
     uids: set[str]
     resource_version: int
+    at: float = field(default_factory=time.monotonic)
 
 
 Item = Change | Gone | Listed
@@ -78,8 +82,10 @@ class RunWriter(Worker):
         quarantine: Quarantine,
         default_ttl_seconds: int,
         bound: ArchiveBound,
+        stored: Callable[[float], None],
         room: int = 5000,
     ) -> None:
+        """``stored`` hears how long the first change of a batch waited until it was committed."""
         super().__init__(name="run writer", stop=stop)
         self._engine = engine
         self._cluster = cluster
@@ -88,7 +94,15 @@ class RunWriter(Worker):
         self._quarantine = quarantine
         self._default_ttl = default_ttl_seconds
         self._bound = bound
+        self._stored = stored
+        self._since: float | None = None
         self._queue: queue.Queue[Item] = queue.Queue(room)
+
+    @property
+    def lag(self) -> float:
+        """How long the oldest change has waited that isn't stored."""
+        since = self._since
+        return time.monotonic() - since if since is not None else 0.0
 
     def put(self, item: Item) -> None:
         """Hand something over; waits while the queue is full."""
@@ -109,7 +123,11 @@ class RunWriter(Worker):
             self.beat()
             batch = self._gather()
             if batch:
+                self._since = batch[0].at
                 self._write(batch)
+                if not self.stop_event.is_set():
+                    self._stored(self.lag)
+                self._since = None
 
     def _gather(self) -> list[Item]:
         try:

@@ -2,6 +2,7 @@
 
 import secrets
 import time
+from typing import Final
 
 import structlog
 from flask import Flask, Response, g, request
@@ -9,13 +10,17 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 log = structlog.stdlib.get_logger(__name__)
 
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+OTHER: Final = "other"
+"""Any other method: a client may send whatever word it likes."""
+
 
 class RequestMetrics:
     """The series of a process's requests, and the log line of each."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._requests = Counter(
-            "tidegate_web_requests", "Requests answered.", ["method", "route", "status"], registry=registry
+            "tidegate_web_requests_total", "Requests answered.", ["method", "route", "status"], registry=registry
         )
         self._seconds = Histogram(
             "tidegate_web_request_seconds",
@@ -37,7 +42,8 @@ class RequestMetrics:
     def _end(self, response: Response) -> Response:
         route = request.url_rule.rule if request.url_rule is not None else "none"
         took = time.perf_counter() - g.get("began", time.perf_counter())
-        self._requests.labels(request.method, route, str(response.status_code)).inc()
+        method = request.method if request.method in METHODS else OTHER
+        self._requests.labels(method, route, str(response.status_code)).inc()
         if not response.is_streamed and request.blueprint != "live":
             self._seconds.labels(route).observe(took)
         if request.endpoint != "static":

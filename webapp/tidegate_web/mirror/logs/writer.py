@@ -24,6 +24,7 @@ from tidegate_web.shared.json_types import JsonObject
 from tidegate_web.shared.worker import Worker, beat_here
 from tidegate_web.store import partitions
 from tidegate_web.store.engine import is_of_the_data
+from tidegate_web.store.models.runs import LogMark
 from tidegate_web.store.queries import logs, project_bytes
 from tidegate_web.store.queries.logs import Chunk, End
 
@@ -91,16 +92,18 @@ class LogWriter(Worker):
         quarantine: Quarantine,
         bound: ArchiveBound,
         again: Callable[[str], None],
+        ended: Callable[[LogMark], None],
         stop: threading.Event,
         room: int = 1000,
     ) -> None:
-        """``again`` has the log of a pod read on, by its uid."""
+        """``again`` has the log of a pod read on, by its uid; ``ended`` hears of each end mark that was stored."""
         super().__init__(name="log writer", stop=stop)
         self._engine = engine
         self._redis = redis
         self._quarantine = quarantine
         self._bound = bound
         self._again = again
+        self._ended = ended
         self._queue: queue.Queue[Chunk | End | Begin] = queue.Queue(room)
         self._refused: set[str] = set()
         self._cut: OrderedDict[str, None] = OrderedDict()
@@ -207,6 +210,7 @@ class LogWriter(Worker):
         """Write it in one transaction: what there is to say of it to viewers, and the pods whose logs were cut."""
         messages: list[Message] = []
         cut: set[str] = set()
+        marks: list[LogMark] = []
         with self._engine.begin() as connection:
             projects = {item.project for item in batch if isinstance(item, Chunk)}
             used = project_bytes.used(connection, projects) if projects and self._bound.most else {}
@@ -216,7 +220,7 @@ class LogWriter(Worker):
                 if item.pod_uid in cut:
                     continue
                 if isinstance(item, End):
-                    messages.append(_end(connection, item))
+                    messages.append(_end(connection, item, marks))
                     continue
                 data = logs.packed(item)
                 size = project_bytes.document(len(data))
@@ -234,8 +238,10 @@ class LogWriter(Worker):
                 if message is not None:
                     messages.append(message)
                     grown[item.project] += project_bytes.document(len(data))
-                messages.append(_end(connection, _cut_end(item, self._bound.why_cut)))
+                messages.append(_end(connection, _cut_end(item, self._bound.why_cut), marks))
             project_bytes.add(connection, grown)
+        for each in marks:
+            self._ended(each)
         while len(self._last) > REMEMBERED_RUNS:
             self._last.popitem(last=False)
         return messages, cut
@@ -269,6 +275,7 @@ def _cut_end(item: Chunk, reason: str) -> End:
     )
 
 
-def _end(connection: Connection, item: End) -> Message:
-    logs.add_end(connection, item)
+def _end(connection: Connection, item: End, marks: list[LogMark]) -> Message:
+    if logs.add_end(connection, item):
+        marks.append(item.mark)
     return item.run_uid, {"attempt": item.attempt, "pod": item.pod_name, "end": item.mark, "reason": item.reason}

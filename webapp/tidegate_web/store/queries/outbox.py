@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, func, select
 
 from tidegate_web.shared.json_types import JsonObject
 from tidegate_web.store.models import Outbox
@@ -24,6 +24,15 @@ def waiting(connection: Connection, *, but: Collection[str] = (), limit: int = 5
     statement = select(Outbox.id, Outbox.project, Outbox.event).order_by(Outbox.id).limit(limit)
     found = connection.execute(statement.where(Outbox.project.not_in(sorted(but))) if but else statement)
     return all_rows(EventRow, found)
+
+
+def depth(connection: Connection, *, most: int = 100_000) -> tuple[int, float]:
+    """How many wait, counted up to ``most``, and the age of the oldest in seconds."""
+    some = select(Outbox.id).limit(most).subquery()
+    events = connection.execute(select(func.count()).select_from(some)).scalar_one()
+    age = func.extract("epoch", func.now() - Outbox.created)
+    oldest = connection.execute(select(age).order_by(Outbox.id).limit(1)).scalar_one_or_none()
+    return events, max(0.0, float(oldest or 0.0))
 
 
 def published(connection: Connection, ids: Sequence[int]) -> None:
