@@ -59,6 +59,10 @@ test-docker: .venv/ready ## What people with Docker do, on a Docker engine of ou
 test-upgrade: .venv/ready ## From the release before to this one and back, under load, on a real cluster (root on Debian; ten minutes)
 	@PYTHONPATH=cluster:tests $(PYTHON) -m pytest -q -s tests/upgrade
 
+.PHONY: test-monitoring
+test-monitoring: .venv/ready ## Alerts and dashboards on a real Prometheus that scrapes real, broken parts (Debian; five minutes)
+	@$(PYTHON) -m pytest -q tests/monitoring
+
 .PHONY: explore
 explore: .venv/ready ## The real operator on a fake apiserver, under random crashes and losses; EXAMPLES=100
 	@TIDEGATE_PROPERTY_EXAMPLES=$(or $(EXAMPLES),100) .venv/bin/pytest -q tests/property/test_operation.py tests/property/test_pool_operation.py
@@ -91,6 +95,7 @@ generate: .venv/ready ## Write what is generated from the types: CRDs, the chart
 	@$(PYTHON) docs/generate_cli.py
 	@$(PYTHON) docs/generate_values.py
 	@$(PYTHON) docs/generate_metrics.py
+	@$(PYTHON) docs/generate_dashboards.py
 	@$(UV) export $(EXPORT_EXAMPLES) --output-file examples/requirements.txt >/dev/null
 
 .PHONY: verify
@@ -105,6 +110,7 @@ verify: .venv/ready ## Fail when generated files or uv.lock have drifted, or a p
 	@$(PYTHON) docs/generate_cli.py --check
 	@$(PYTHON) docs/generate_values.py --check
 	@$(PYTHON) docs/generate_metrics.py --check
+	@$(PYTHON) docs/generate_dashboards.py --check
 	@$(PYTHON) docs/check_promises.py
 
 .PHONY: cluster-up

@@ -147,16 +147,21 @@ class OperatorProcess:
     def page(self, name: str) -> tuple[int, str]:
         """(status, text) of one of its pages; (0, "") while it does not answer."""
         assert self.exit_code is None, f"the operator ended with {self.exit_code}: {self.log}"
-        ports = re.findall(r'"port": (\d+)', self.log.rsplit("--- start\n", 1)[-1])
-        if not ports:
+        if not (port := self.health_port):
             return 0, ""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{ports[-1]}/{name}", timeout=2) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/{name}", timeout=2) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
         except OSError:
             return 0, ""
+
+    @property
+    def health_port(self) -> int:
+        """Of its pages; 0 while it isn't known."""
+        ports = re.findall(r'"port": (\d+)', self.log.rsplit("--- start\n", 1)[-1])
+        return int(ports[-1]) if ports else 0
 
     def metrics(self) -> dict[str, float]:
         """All metrics at one moment, named with their labels as on the page."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tidegate_cluster.control_plane import ControlPlane
+from tidegate_cluster.control_plane import ControlPlane, Pods
 
 from support.kube import Kube
 from support.operator import install_crds
@@ -93,9 +93,9 @@ ACTORS = [*RIGHTS, *(account(part) for part in BY_PROJECT)]
 
 
 @contextmanager
-def granted_plane() -> Iterator[ControlPlane]:
+def granted_plane(*, pods: Pods = "none") -> Iterator[ControlPlane]:
     """A real apiserver with our CRDs, where each process has the rights that the chart gives it and no others."""
-    with ControlPlane(actors={"operator": ["system:masters"], **{name: [] for name in ACTORS}}) as made:
+    with ControlPlane(actors={"operator": ["system:masters"], **{name: [] for name in ACTORS}}, pods=pods) as made:
         install_crds(made)
         for actor in RIGHTS:
             grant(made, actor)

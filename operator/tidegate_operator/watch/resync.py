@@ -69,6 +69,10 @@ class Sweeper:
         self._lists = frozenset(path for kind in OWN_KINDS for path in self._paths(OWN_GROUP, kind))
         self._unlisted = set(self._lists)
         """Lists that kopf hasn't made yet."""
+        for kind in OWN_KINDS:
+            metrics.corrections.labels(
+                kind
+            )  # first seen with its first count, it would look as if nothing had happened
         self._log = structlog.get_logger(__name__)
 
     def listed_by_watch(self, path: str) -> None:
