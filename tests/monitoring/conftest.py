@@ -1,7 +1,7 @@
 """An installation of real parts, and a real Prometheus that scrapes it."""
 
 import http.client
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,16 @@ AT_ONCE = {
 }
 """What is put in place of an alert's own limit here. Watches say something each minute, so theirs isn't shorter."""
 LOOPBACK = ["127.0.0.0/8"]
+BROKEN = """
+from tidegate_operator.control import schedules
+
+decide = schedules.decide
+def break_if_odd(schedule, *arguments):
+    if schedule.name == "odd":
+        raise ArithmeticError("a fault on purpose")
+    return decide(schedule, *arguments)
+schedules.decide = break_if_odd
+"""
 
 
 @dataclass(kw_only=True)
@@ -53,9 +63,14 @@ class Installation:
         finally:
             connection.close()
 
-    def fires(self, alert: str, *, seconds: float = 60) -> dict[str, str]:
-        """Wait until an alert fires; its labels."""
-        wait_until(lambda: bool(self.prometheus.firing(alert)), seconds=seconds, what=alert)
+    def fires(self, alert: str, *, seconds: float = 60, meanwhile: Callable[[], None] = lambda: None) -> dict[str, str]:
+        """Wait until an alert fires; its labels. ``meanwhile`` is called before each look."""
+
+        def firing() -> bool:
+            meanwhile()
+            return bool(self.prometheus.firing(alert))
+
+        wait_until(firing, seconds=seconds, what=alert)
         found = self.prometheus.firing(alert)[0]
         for text in found["annotations"].values():
             assert "<no value>" not in text, text
@@ -92,7 +107,9 @@ def started(stack: Stack, folder: Path) -> Iterator[Installation]:
         runs = OwnRuns(stack.plane, "team")
         with_secret(runs)
         log = folder / "operator.log"
-        operator = begin(pooled_operator(stack.plane, log=log, port=free_port(), identity="operator")).wait_leading()
+        operator = begin(
+            pooled_operator(stack.plane, log=log, port=free_port(), identity="operator", broken=BROKEN)
+        ).wait_leading()
         web = begin(stack.process("serve", actor="web", log=folder / "web.log", database_pool_size=2))
         live = begin(stack.process("live", actor="web", log=folder / "live.log"))
         mirror = begin(
@@ -102,6 +119,7 @@ def started(stack: Stack, folder: Path) -> Iterator[Installation]:
                 log=folder / "mirror.log",
                 namespaces=[stack.project],
                 webhook_allow=LOOPBACK,
+                project_bytes=1_000_000,
             )
         )
         ports = {"operator": operator.health_port, "web": web.probes, "live": live.probes, "mirror": mirror.probes}
