@@ -1,10 +1,11 @@
 """The chart asks the cluster whether it serves prometheus-operator's kinds. Their CRDs stand in here without their schemas."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
-from support.chart import CHART, NAMESPACE, RELEASE, Json
-from support.kube import Kube
+from support.chart import CHART, Json
+from support.kube import NO_ANSWER, Kube
 from support.servers import wait_until
 from tidegate_cluster import commands, programs, settings
 from tidegate_cluster.control_plane import ControlPlane
@@ -40,7 +41,7 @@ def dry_run(plane: ControlPlane) -> str:
     helm = programs.require(settings=settings.from_environment()) / "helm"
     enabled = "monitoring.podMonitors.enabled=true,monitoring.rules.enabled=true,crds.enabled=false"
     options = ("--dry-run=server", "--kubeconfig", plane.kubeconfig(), "--set", enabled)
-    return commands.run(helm, "template", RELEASE, CHART, "--namespace", NAMESPACE, *options)
+    return commands.run(helm, "template", "monitored", CHART, "--namespace", "default", *options)
 
 
 def test_it_fails_without_the_crds_and_not_with_them(plane: ControlPlane, kube: Kube) -> None:
@@ -49,11 +50,14 @@ def test_it_fails_without_the_crds_and_not_with_them(plane: ControlPlane, kube: 
     for plural, kind in KINDS.items():
         kube.apply(a_crd(plural, kind))
 
-    def served() -> bool:
-        try:
-            rendered = dry_run(plane)
-        except ClusterError:
-            return False
-        return all(f"kind: {kind}" in rendered for kind in KINDS.values())
+    wait_until(partial(are_served, kube), what="the kinds to be served")
+    rendered = dry_run(plane)
+    assert all(f"kind: {kind}\n" in rendered for kind in KINDS.values())
 
-    wait_until(served, what="Helm to see the kinds")
+
+def are_served(kube: Kube) -> bool:
+    try:
+        found = kube.raw(f"/apis/{GROUP}/v1")
+    except NO_ANSWER:
+        return False
+    return all(f'"{plural}"' in found for plural in KINDS)
