@@ -3,6 +3,7 @@
 `readyz` says that this process can do its part, standing by included; it never speaks of its neighbours.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
@@ -42,4 +43,6 @@ class HealthServer(Port):
 
     async def _metrics_page(self, _: web.Request) -> web.Response:
         self._before_scrape()
-        return web.Response(body=generate_latest(self._metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        # In a thread: a long page must not hold up runs.
+        page = await asyncio.to_thread(generate_latest, self._metrics.registry)
+        return web.Response(body=page, headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -101,7 +101,7 @@ class Manager:
             metrics=self._metrics,
             not_ready=self._not_ready,
             not_healthy=lambda: self._broken,
-            before_scrape=self._state_metrics.tidy,
+            before_scrape=self._state_metrics.refresh,
         )
         async with health:
             self._log.info("started", port=health.port, server=self._cluster.server)

@@ -70,13 +70,13 @@ class Stage:
 
     def scraped(self) -> list[str]:
         """The lines of our own metrics that a scrape gets."""
-        self.state.tidy()
+        self.state.refresh()
         page = generate_latest(self.metrics.registry).decode()
         return [line for line in page.splitlines() if line.startswith("tidegate_")]
 
     def value(self, name: str, **labels: str) -> float | None:
         """A sample."""
-        self.state.tidy()
+        self.state.refresh()
         return self.metrics.registry.get_sample_value(name, labels)
 
     def later(self, seconds: float) -> None:
