@@ -93,7 +93,7 @@ class StateMetrics(Collector):
 
     def _tidy(self) -> None:
         now, cache = self._clock(), self._cache
-        queues = {state.key for state in cache.admission.queues}
+        queues = {state.key for state in cache.admission.queues if not state.is_idle}
         tasks = {(task.namespace, task.name) for task in cache.records("tasks")}
         self._metrics.by_run.tidy(queues=queues, tasks=tasks, now=now)
         for _ in self._pool_names.tidy(cache.pools.pools, now):
@@ -110,9 +110,11 @@ class StateMetrics(Collector):
             sums = numbers.setdefault(labels, _QueueNumbers())
             sums.pending += len(state.waiting)
             sums.running += len(state.holders)
-            if (oldest := state.waiting.oldest) is not None:
+            # Whether one of several is paused isn't shown, so those that are don't count as waiting too long.
+            own = labels == state.key
+            if (oldest := state.waiting.oldest) is not None and (own or not state.limits.paused):
                 sums.oldest = max(sums.oldest, now - oldest)
-            if labels == state.key:
+            if own:
                 _add_limits(families, state)
         for labels, sums in numbers.items():
             families["tidegate_queue_pending"].add_metric(labels, sums.pending)

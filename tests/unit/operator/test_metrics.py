@@ -142,6 +142,18 @@ def test_a_queue_shows_its_limits_and_who_waits_longest(stage: Stage) -> None:
     assert stage.value("tidegate_namespace_concurrency_limit") is None
 
 
+@pytest.mark.parametrize(("by_namespace", "oldest"), [(True, 7200), (False, 60)])
+def test_a_paused_queue_is_not_the_one_that_waits_in_a_sum(by_namespace: bool, oldest: float) -> None:
+    stage = Stage(by_namespace=by_namespace)
+    stage.saw("queues", a_queue("mail", paused=True))
+    stage.saw("queues", a_queue("open"))
+    stage.waits("old", since=NOW - 7200)
+    stage.waits("young", queue="open", since=NOW - 60)
+    key = {"namespace": "default", "queue": "mail"} if by_namespace else {"namespace": "", "queue": ""}
+    assert stage.value("tidegate_queue_oldest_waiting_seconds", **key) == oldest
+    assert stage.value("tidegate_queue_paused", **key) == (1 if by_namespace else None)
+
+
 def test_gauges_of_what_is_gone_go_at_once_and_counters_after_an_hour(stage: Stage) -> None:
     queue, pool = stage.saw("queues", a_queue("mail")), stage.saw("workerpools", a_pool("warm"))
     task = stage.saw("tasks", a_task("send"))
@@ -154,7 +166,6 @@ def test_gauges_of_what_is_gone_go_at_once_and_counters_after_an_hour(stage: Sta
     assert "tidegate_queue_running" in kinds("mail")
     for kind, body in (("queues", queue), ("workerpools", pool), ("tasks", task)):
         stage.lost(kind, body)
-    stage.cache.admission.take_changed()
     assert kinds("warm") == set()
     assert not [name for name in kinds("mail") if name.startswith("tidegate_queue_")]
     assert kinds("send") == {"tidegate_runs_finished_total"}
