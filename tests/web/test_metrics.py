@@ -3,11 +3,10 @@
 import http.client
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
 from sqlalchemy import text
 from support.servers import wait_until
 from support.web import MirrorThread, Parts, Process, Stack, finish, until
@@ -64,24 +63,28 @@ def test_requests_are_counted_by_route_method_and_status_and_odd_ones_add_no_ser
         }
 
 
-@pytest.mark.parametrize("command", ["serve", "live", "mirror"])
-def test_each_process_says_how_its_stores_are(stack: Stack, tmp_path: Path, command: str) -> None:
-    with running(stack, command, tmp_path) as process:
-        found = series(process)
-        assert found["tidegate_redis_up"] == 1
-        assert found["tidegate_db_pool_size"] == 10
-        assert found['tidegate_db_pool_connections{state="idle"}'] >= 1
-        assert found["tidegate_db_query_seconds_count"] >= 1
-        assert ("tidegate_live_streams" in found) == (command == "live")
+def test_each_process_says_how_its_stores_are(stack: Stack, tmp_path: Path) -> None:
+    with ExitStack() as started:
+        processes = {
+            command: started.enter_context(running(stack, command, tmp_path)) for command in ("serve", "live", "mirror")
+        }
+
+        def all_say(store: str, up: int) -> bool:
+            return all(series(process).get(f"tidegate_{store}_up") == up for process in processes.values())
+
+        for command, process in processes.items():
+            found = series(process)
+            assert found["tidegate_db_pool_size"] == 10
+            assert sum(found[f'tidegate_db_pool_connections{{state="{each}"}}'] for each in ("in_use", "idle")) >= 1
+            assert found["tidegate_db_query_seconds_count"] >= 1
+            assert ("tidegate_live_streams" in found) == (command == "live")
         stack.redis.stop()
         stack.postgres.stop()
-        wait_until(lambda: series(process).get("tidegate_redis_up") == 0, what="Redis to be missed")
-        wait_until(lambda: series(process).get("tidegate_postgres_up") == 0, what="Postgres to be missed")
-        assert series(process)["tidegate_db_query_errors_total"] >= 1
+        wait_until(lambda: all_say("redis", 0) and all_say("postgres", 0), what="the stores to be missed")
+        assert all(series(process)["tidegate_db_query_errors_total"] >= 1 for process in processes.values())
         stack.redis.start()
         stack.postgres.start()
-        wait_until(lambda: series(process).get("tidegate_postgres_up") == 1, what="Postgres to be seen")
-        wait_until(lambda: series(process).get("tidegate_redis_up") == 1, what="Redis to be seen")
+        wait_until(lambda: all_say("redis", 1) and all_say("postgres", 1), what="the stores to be seen")
 
 
 def test_the_mirrors_lag_grows_while_postgres_stores_nothing(stack: Stack, parts: Parts, mirror: MirrorThread) -> None:
