@@ -12,6 +12,7 @@ from support.monitoring import evaluated_at_once
 from support.operator import OperatorProcess, OwnRuns
 from support.pools import pooled_operator, with_secret
 from support.prometheus import Prometheus
+from support.proxy import FaultyProxy
 from support.rights import granted_plane
 from support.servers import Postgres, Redis, ensure_servers, free_port, wait_until
 from support.stacks import made_stack, make_template
@@ -23,12 +24,13 @@ AT_ONCE = {
     "TidegateMirrorLags": ("> 60", "> 1"),
     "TidegateOutboxGrows": ("> 120", "> 1"),
     "TidegateRunsWaitTooLong": ("> 3600", "> 2"),
-    "TidegateOperatorWatchIsStale": ("> 300", "> 100"),
-    "TidegateMirrorWatchIsStale": ("> 300", "> 100"),
+    "TidegateOperatorWatchIsStale": ("> 300", "> 80"),
+    "TidegateMirrorWatchIsStale": ("> 300", "> 80"),
+    "TidegateOperatorFallsBehind": ("> 5", "> 1"),
     "TidegateDatabasePoolIsExhausted": ("[1m]", "[2s]"),
     "TidegateWebAnswersWithErrors": ("> 0.05", "> 0.02"),
 }
-"""What is put in place of an alert's own limit here. Watches say something each minute, so theirs isn't shorter."""
+"""What is put in place of an alert's own limit here. A watch says something each minute, so its limit is longer than that."""
 LOOPBACK = ["127.0.0.0/8"]
 BROKEN = """
 from tidegate_operator.control import schedules
@@ -51,6 +53,8 @@ class Installation:
     runs: OwnRuns
     operator: OperatorProcess
     web: Process
+    proxy: FaultyProxy
+    """The way of operator and mirror to the apiserver."""
     ports: dict[str, int]
     prometheus: Prometheus
 
@@ -107,8 +111,12 @@ def started(stack: Stack, folder: Path) -> Iterator[Installation]:
         runs = OwnRuns(stack.plane, "team")
         with_secret(runs)
         log = folder / "operator.log"
+        (folder / "proxy").mkdir()
+        proxy = begin(FaultyProxy(stack.plane, folder=folder / "proxy"))
         operator = begin(
-            pooled_operator(stack.plane, log=log, port=free_port(), identity="operator", broken=BROKEN)
+            pooled_operator(
+                proxy, log=log, port=free_port(), identity="operator", broken=BROKEN, concurrent_actions="4"
+            )
         ).wait_leading()
         web = begin(stack.process("serve", actor="web", log=folder / "web.log", database_pool_size=2))
         live = begin(stack.process("live", actor="web", log=folder / "live.log"))
@@ -120,6 +128,7 @@ def started(stack: Stack, folder: Path) -> Iterator[Installation]:
                 namespaces=[stack.project],
                 webhook_allow=LOOPBACK,
                 project_bytes=1_000_000,
+                kubeconfig=proxy.kubeconfig("mirror"),
             )
         )
         ports = {"operator": operator.health_port, "web": web.probes, "live": live.probes, "mirror": mirror.probes}
@@ -130,6 +139,7 @@ def started(stack: Stack, folder: Path) -> Iterator[Installation]:
             runs=runs,
             operator=operator,
             web=web,
+            proxy=proxy,
             ports=ports,
             prometheus=prometheus,
         )
