@@ -63,6 +63,7 @@ MATRIX: Final[dict[str, Json]] = {
         "redis": {"bundled": False, "external": {"existingSecret": "cache", "secretHasUrl": True}},
     },
     "accounts of one's own": {part: {"serviceAccount": {"name": f"own-{part}"}} for part in SERVERS},
+    "dashboards": {"monitoring": {"dashboards": {"enabled": True, "annotations": {"grafana_folder": "Tidegate"}}}},
     "an Ingress": {"ingress": {"enabled": True, "host": "t.example", "tlsSecret": "t", "annotations": {"a": "b"}}},
     "pages and streams together": {"live": {"separate": False}, "policies": {"requireCreatePods": True}},
     "no volume, no policies": {
