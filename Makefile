@@ -60,7 +60,7 @@ test-upgrade: .venv/ready ## From the release before to this one and back, under
 	@PYTHONPATH=cluster:tests $(PYTHON) -m pytest -q -s tests/upgrade
 
 .PHONY: test-monitoring
-test-monitoring: .venv/ready ## Alerts and dashboards on a real Prometheus that scrapes real, broken parts (Debian; five minutes)
+test-monitoring: .venv/ready ## Alerts and dashboards on a real Prometheus that scrapes real, broken parts (Debian; three minutes)
 	@$(PYTHON) -m pytest -q tests/monitoring
 
 .PHONY: explore

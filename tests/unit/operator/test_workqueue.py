@@ -60,7 +60,11 @@ class Stage:
         self.quarantine = Quarantine(self.metrics)
         self.turns = 0
         self.queue = Workqueue(
-            is_ready=self._is_ready, quarantine=self.quarantine, metrics=self.metrics, clock=lambda: self.now
+            is_ready=self._is_ready,
+            quarantine=self.quarantine,
+            metrics=self.metrics,
+            clock=lambda: self.now,
+            monotonic=lambda: self.now,
         )
         self.queue.serve(KIND, self.things, places=places)
 
@@ -120,6 +124,23 @@ def test_nothing_is_looked_at_before_everything_was_listed() -> None:
         await stage.settle()
 
     assert Stage().play(script).things.decided["early"] == 1
+
+
+def test_the_lag_is_that_of_the_first_change_of_what_has_waited_longest() -> None:
+    async def script(stage: Stage) -> None:
+        stage.ready = False
+        stage.queue.add(key("old"))
+        stage.now += 5
+        stage.queue.add(key("old"))
+        stage.queue.add(key("new"))
+        stage.now += 2
+        stage.ready = True
+        stage.queue.wake()
+        await stage.settle()
+
+    registry = Stage().play(script).metrics.registry
+    assert registry.get_sample_value("tidegate_reconcile_lag_seconds_sum", {"kind": KIND}) == 7
+    assert registry.get_sample_value("tidegate_reconcile_lag_seconds_count", {"kind": KIND}) == 1
 
 
 def test_a_key_is_never_in_two_workers_and_is_looked_at_again_when_it_changed_meanwhile() -> None:
