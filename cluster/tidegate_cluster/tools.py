@@ -58,10 +58,10 @@ def require(name: str, *, settings: Settings) -> Path:
     return target
 
 
-def module_directory(module: str, *, settings: Settings) -> Path:
-    """The sources of a module that go.mod names, fetched if need be."""
+def module_directory(module: str, *, settings: Settings, sources: Path = SOURCES) -> Path:
+    """The files of a module that the go.mod in `sources` names, fetched if need be."""
     said = commands.run(
-        _go(settings), "mod", "download", "-json", module, cwd=SOURCES, env=toolchain.environment(), timeout=1800
+        _go(settings), "mod", "download", "-json", module, cwd=sources, env=toolchain.environment(), timeout=1800
     )
     return Path(str(json.loads(said)["Dir"]))
 

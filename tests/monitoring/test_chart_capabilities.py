@@ -1,30 +1,30 @@
-"""The chart asks the cluster whether it serves prometheus-operator's kinds. Their CRDs stand in here without their schemas."""
+"""The chart asks the cluster whether it serves prometheus-operator's kinds, and what it makes of them fits their CRDs."""
 
+import json
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 import pytest
+import yaml
 from support.chart import CHART, Json
 from support.kube import NO_ANSWER, Kube
 from support.servers import wait_until
-from tidegate_cluster import commands, programs, settings
+from tidegate_cluster import commands, programs, settings, tools
 from tidegate_cluster.control_plane import ControlPlane
 from tidegate_cluster.errors import ClusterError
 
 GROUP = "monitoring.coreos.com"
 KINDS = {"podmonitors": "PodMonitor", "prometheusrules": "PrometheusRule"}
+MODULE = "github.com/prometheus-operator/prometheus-operator"
 
 
-def a_crd(plural: str, kind: str) -> Json:
-    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
-    names = {"plural": plural, "singular": kind.lower(), "kind": kind, "listKind": f"{kind}List"}
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.{GROUP}"},
-        "spec": {"group": GROUP, "names": names, "scope": "Namespaced", "versions": [version]},
-    }
+def crds() -> list[Json]:
+    """prometheus-operator's own."""
+    sources = Path(tools.SOURCES).parent / "monitoring"
+    module = tools.module_directory(MODULE, settings=settings.from_environment(), sources=sources)
+    folder = module / "example" / "prometheus-operator-crd"
+    return [yaml.load((folder / f"{GROUP}_{plural}.yaml").read_text(), Loader=yaml.CSafeLoader) for plural in KINDS]
 
 
 @pytest.fixture
@@ -44,20 +44,26 @@ def dry_run(plane: ControlPlane) -> str:
     return commands.run(helm, "template", "monitored", CHART, "--namespace", "default", *options)
 
 
-def test_it_fails_without_the_crds_and_not_with_them(plane: ControlPlane, kube: Kube) -> None:
-    with pytest.raises(ClusterError, match=r"the cluster doesn't serve monitoring\.coreos\.com/v1"):
-        dry_run(plane)
-    for plural, kind in KINDS.items():
-        kube.apply(a_crd(plural, kind))
-
-    wait_until(partial(are_served, kube), what="the kinds to be served")
-    rendered = dry_run(plane)
-    assert all(f"kind: {kind}\n" in rendered for kind in KINDS.values())
-
-
 def are_served(kube: Kube) -> bool:
     try:
-        found = kube.raw(f"/apis/{GROUP}/v1")
+        found = json.loads(kube.raw(f"/apis/{GROUP}/v1"))
     except NO_ANSWER:
         return False
-    return all(f'"{plural}"' in found for plural in KINDS)
+    return {each["name"] for each in found["resources"]} >= KINDS.keys()
+
+
+def test_it_fails_without_the_crds_and_fits_them(plane: ControlPlane, kube: Kube, tmp_path: Path) -> None:
+    with pytest.raises(ClusterError, match=r"the cluster doesn't serve monitoring\.coreos\.com/v1"):
+        dry_run(plane)
+    for crd in crds():
+        kube.apply(crd)
+    wait_until(partial(are_served, kube), what="the kinds to be served")
+    documents = yaml.load_all(dry_run(plane), Loader=yaml.CSafeLoader)
+    made = [each for each in documents if each and each["kind"] in KINDS.values()]
+    assert sorted(each["kind"] for each in made) == ["PodMonitor"] * 4 + ["PrometheusRule"]
+    manifests = tmp_path / "manifests.yaml"
+    manifests.write_text(yaml.safe_dump_all(made))
+    kubectl = programs.require(settings=settings.from_environment()) / "kubectl"
+    apply = ("apply", "--server-side", "--dry-run=server", "--validate=strict", f"--filename={manifests}")
+    taken = commands.run(kubectl, f"--kubeconfig={plane.kubeconfig()}", *apply)
+    assert len(taken.splitlines()) == len(made)
