@@ -1,6 +1,6 @@
 """/healthz, /readyz and /metrics, on a port of their own.
 
-`readyz` says that this process can do its part, standing by included; it never speaks of its neighbours.
+`readyz` says that this process can do its part, standing by included; it says nothing of what it depends on.
 """
 
 import asyncio

@@ -20,7 +20,7 @@ from tidegate_web.api import (
 )
 from tidegate_web.api.response_types import Items
 from tidegate_web.current_app import services
-from tidegate_web.health.dependencies import NeighbourAnswer, as_json, dependencies
+from tidegate_web.health.dependencies import DependencyAnswer, as_json, dependencies
 from tidegate_web.openapi.operations import describes
 from tidegate_web.shared.permissions import Permission, requires
 
@@ -39,10 +39,10 @@ def blueprint() -> Blueprint:
     @describes(
         "Report the health of the operator, the mirror, Postgres, Redis and the cluster",
         name="get_health",
-        answer=Items[NeighbourAnswer],
+        answer=Items[DependencyAnswer],
     )
     def health() -> Response:
-        found: Items[NeighbourAnswer] = {"items": [as_json(one) for one in dependencies(services())]}
+        found: Items[DependencyAnswer] = {"items": [as_json(one) for one in dependencies(services())]}
         return jsonify(found)
 
     return area

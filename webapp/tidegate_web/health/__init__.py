@@ -1,1 +1,1 @@
-"""Health: whether this process can answer (probes), and how its neighbours are (people)."""
+"""Health: whether this process can answer (probes), and how what it depends on is (people)."""

@@ -33,7 +33,7 @@ class Dependency:
     """When that one was last heard of."""
 
 
-class NeighbourAnswer(TypedDict):
+class DependencyAnswer(TypedDict):
     """One thing that we lean on."""
 
     name: str
@@ -43,9 +43,9 @@ class NeighbourAnswer(TypedDict):
     heardAt: NotRequired[Time | None]
 
 
-def as_json(one: Dependency) -> NeighbourAnswer:
+def as_json(one: Dependency) -> DependencyAnswer:
     """As it is answered: a leader where there is one to be named."""
-    answer: NeighbourAnswer = {"name": one.name, "status": one.status, "detail": one.detail}
+    answer: DependencyAnswer = {"name": one.name, "status": one.status, "detail": one.detail}
     if one.name == OPERATOR:
         answer |= {"leader": one.leader, "heardAt": one.heard_at}
     return answer

@@ -1,6 +1,6 @@
 """``/healthz``, ``/readyz`` and ``/metrics`` on a port of their own, the same in every process.
 
-Ready means that this process can answer, not that its neighbours can; the one exception is a Postgres that answers
+Ready means that this process can answer, not that what it depends on can; the one exception is a Postgres that answers
 with a schema older than this program: a process that served on it would fail at every turn.
 """
 
