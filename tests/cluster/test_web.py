@@ -37,9 +37,8 @@ def password(kubectl: Kubectl) -> str:
 
 @pytest.fixture(scope="module")
 def site(kubectl: Kubectl, password: str) -> Iterator[str]:
-    """The web app, once the admin can sign in: on a busy machine Postgres may not answer yet, which the web app says as a 503."""
+    """The web app."""
     with forwarded(kubectl, f"svc/{RELEASE}-web") as address:
-        wait_until(lambda: signs_in(address, password), seconds=SECONDS, what="a sign-in")
         yield address
 
 
@@ -55,6 +54,8 @@ def signs_in(site: str, password: str) -> bool:
 def page(browser: Browser, site: str, password: str) -> Iterator[Page]:
     """Signed in."""
     expect.set_options(timeout=SECONDS * 1000)
+    # On a busy machine Postgres may not answer for a moment, which the web app says as a 503.
+    wait_until(lambda: signs_in(site, password), seconds=SECONDS, what="a sign-in")
     with signed_in(browser, site, email=ADMIN, password=password) as made:
         expect(made).to_have_url(re.compile("/projects/[a-z]+/runs$"))
         made.goto(f"/projects/{PROJECT}/runs")
