@@ -56,7 +56,7 @@ test-docker: .venv/ready ## What people with Docker do, on a Docker engine of ou
 	@$(PYTHON) -m pytest -q tests/docker
 
 .PHONY: test-upgrade
-test-upgrade: .venv/ready ## From the release before to this one and back, under load, on a real cluster (root on Debian; ten minutes)
+test-upgrade: .venv/ready ## From the release before to this one and back under load, and a restore from a dump (root on Debian; ten minutes)
 	@PYTHONPATH=cluster:tests $(PYTHON) -m pytest -q -s tests/upgrade
 
 .PHONY: test-monitoring
