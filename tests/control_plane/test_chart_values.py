@@ -62,6 +62,8 @@ MATRIX: Final[dict[str, Json]] = {
         "postgres": {"bundled": False, "external": {"url": "postgresql://t@db:5432/t", "existingSecret": "db"}},
         "redis": {"bundled": False, "external": {"existingSecret": "cache", "secretHasUrl": True}},
     },
+    "an authority of one's own": {"trustedCA": {"configMap": "team-ca", "key": "bundle.pem"}},
+    "an authority in a Secret": {"trustedCA": {"secret": "team-ca"}},
     "accounts of one's own": {part: {"serviceAccount": {"name": f"own-{part}"}} for part in SERVERS},
     "dashboards": {"monitoring": {"dashboards": {"enabled": True, "annotations": {"grafana_folder": "Tidegate"}}}},
     "an Ingress": {"ingress": {"enabled": True, "host": "t.example", "tlsSecret": "t", "annotations": {"a": "b"}}},
@@ -205,6 +207,39 @@ def test_an_option_of_all_parts_holds_for_each_that_has_none(tmp_path: Path) -> 
     }
     assert {pod["spec"]["priorityClassName"] for pod in pods.values()} == {"low"}
     assert pods["web"]["metadata"]["annotations"] == {"all": "yes", "own": "yes"}
+
+
+@pytest.mark.parametrize(
+    ("values", "source"),
+    [
+        ({"configMap": "team-ca", "key": "bundle.pem"}, {"configMap": {"name": "team-ca"}}),
+        ({"secret": "team-ca"}, {"secret": {"secretName": "team-ca"}}),
+    ],
+)
+def test_what_connects_to_others_gets_the_authorities_as_a_file(tmp_path: Path, values: Json, source: Json) -> None:
+    documents = with_values(tmp_path, {"trustedCA": values, "generateSecrets": "job"})
+    pods = {part: part_of(documents, part)["spec"]["template"]["spec"] for part in PARTS}
+    (pods["test"],) = (d["spec"] for d in documents if d["kind"] == "Pod")
+    having = set()
+    for part, pod in pods.items():
+        (container,) = pod["containers"]
+        named = [each["value"] for each in container["env"] if each["name"] == "TIDEGATE_CA_FILE"]
+        mounts = [each for each in container["volumeMounts"] if each["name"] == "trusted-ca"]
+        volumes = [each for each in pod["volumes"] if each["name"] == "trusted-ca"]
+        assert len(named) == len(mounts) == len(volumes)
+        if named:
+            having.add(part)
+            ((kind, there),) = source.items()
+            items = [{"key": values.get("key", "ca.crt"), "path": Path(named[0]).name}]
+            assert volumes == [{"name": "trusted-ca", kind: {**there, "items": items}}]
+            assert mounts[0]["mountPath"] == str(Path(named[0]).parent)
+            assert mounts[0]["readOnly"]
+    assert having == {"web", "live", "mirror", "migrate", "test"}
+
+
+def test_authorities_are_in_a_configmap_or_a_secret_and_not_in_both() -> None:
+    with pytest.raises(ClusterError, match="one of configMap and secret"):
+        render("--set", "trustedCA.configMap=a,trustedCA.secret=b")
 
 
 def test_digests_win_over_tags(tmp_path: Path) -> None:

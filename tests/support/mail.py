@@ -1,5 +1,6 @@
 """A real SMTP server that keeps what it is sent."""
 
+import ssl
 from email import message_from_bytes
 from email.message import Message
 from email.policy import default
@@ -27,10 +28,12 @@ class _Keeper:
 class Mailbox:
     """Everybody's mail."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, tls: ssl.SSLContext | None = None, starttls: ssl.SSLContext | None = None) -> None:
         self._keeper = _Keeper()
         self.port = free_port()
-        self._server = Controller(self._keeper, hostname="127.0.0.1", port=self.port)
+        self._security = "tls" if tls else "starttls" if starttls else "none"
+        options: dict[str, Any] = {"tls_context": starttls, "require_starttls": True} if starttls else {}
+        self._server = Controller(self._keeper, hostname="127.0.0.1", port=self.port, ssl_context=tls, **options)
 
     def __enter__(self) -> Self:
         self._server.start()
@@ -58,7 +61,7 @@ class Mailbox:
         return {
             "smtp_host": "127.0.0.1",
             "smtp_port": self.port,
-            "smtp_security": "none",
+            "smtp_security": self._security,
             "smtp_from": "tidegate@example.com",
             "public_url": "http://tidegate.example.com",
         }

@@ -11,6 +11,7 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 from tidegate_cluster import locks, settings
+from tidegate_cluster.pki import Certificate
 
 from support.servers import Server, ServerError, answers, ensure_programs
 
@@ -51,14 +52,25 @@ class OidcProvider(Server):
 
     name = "oidc"
 
-    def __init__(self, people: dict[str, dict[str, object]], *, refresh: bool = False) -> None:
+    def __init__(
+        self,
+        people: dict[str, dict[str, object]],
+        *,
+        refresh: bool = False,
+        certificate: Certificate | None = None,
+        authority: Path | None = None,
+    ) -> None:
         super().__init__()
         self._people = dict(people)
         self._refresh = refresh
+        self._certificate = certificate
+        self._authority = authority
+        """Whom a user's browser trusts."""
 
     @property
     def discovery_url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/.well-known/openid-configuration"
+        scheme = "https" if self._certificate else "http"
+        return f"{scheme}://127.0.0.1:{self.port}/.well-known/openid-configuration"
 
     def prepare(self) -> None:
         """The provider beside its modules: node looks for them where the program lies."""
@@ -67,12 +79,18 @@ class OidcProvider(Server):
         (self.folder / "node_modules").symlink_to(_modules())
 
     def environment(self) -> dict[str, str]:
-        return os.environ | {
-            "PORT": str(self.port),
-            "PEOPLE_FILE": str(self.folder / "people.json"),
-            "REFRESH": "yes" if self._refresh else "no",
-            "CLIENT_SECRET": CLIENT_SECRET,
-        }
+        shown = self._certificate
+        tls = {"CERTIFICATE": str(shown.certificate), "CERTIFICATE_KEY": str(shown.key)} if shown else {}
+        return (
+            os.environ
+            | tls
+            | {
+                "PORT": str(self.port),
+                "PEOPLE_FILE": str(self.folder / "people.json"),
+                "REFRESH": "yes" if self._refresh else "no",
+                "CLIENT_SECRET": CLIENT_SECRET,
+            }
+        )
 
     def change(self, name: str, **claims: object) -> None:
         """Report something else of a user from now on."""
@@ -98,6 +116,8 @@ class OidcProvider(Server):
     def sign_in(self, url: str, *, name: str) -> str:
         """Follow the way that our app sends people, as this person; the URL that the provider sends them back to."""
         with requests.Session() as browser:
+            browser.trust_env = False
+            browser.verify = str(self._authority) if self._authority else True
             answer = self._follow(browser, url)
             for form in ({"prompt": "login", "login": name, "password": "any"}, {"prompt": "consent"}):
                 action = re.search(r'action="([^"]+)"', answer.text)

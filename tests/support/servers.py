@@ -12,14 +12,17 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import psycopg
 from psycopg import sql
+
+if TYPE_CHECKING:
+    from tidegate_cluster.pki import Certificate
 
 UNPRIVILEGED = "nobody"
 DATABASES = 10_000
@@ -249,13 +252,18 @@ def _children(pid: int) -> list[int]:
 
 
 class Postgres(Server):
-    """A Postgres that trusts loopback. Made for speed: nothing of it outlives the tests, unless it is ``durable``."""
+    """A Postgres that trusts loopback. Made for speed: nothing of it outlives the tests, unless it is ``durable``. With a
+    ``certificate`` it takes TLS too."""
 
     name = "postgres"
 
-    def __init__(self, *, durable: bool = False) -> None:
+    def __init__(
+        self, *, durable: bool = False, certificate: "Certificate | None" = None, max_connections: int = 200
+    ) -> None:
         super().__init__()
         self._durable = durable
+        self._certificate = certificate
+        self._max_connections = max_connections
 
     @property
     def programs(self) -> Path:
@@ -280,13 +288,25 @@ class Postgres(Server):
              "--locale=C.UTF-8", "--no-sync"],
             check=True, capture_output=True, user=run_as, cwd=self.folder,
         )  # fmt: skip
+        if self._certificate is not None:
+            self._own(self._certificate)
+
+    def _own(self, certificate: "Certificate") -> None:
+        """Postgres takes no key that others can read, or that is another user's."""
+        for name, source in (("server.crt", certificate.certificate), ("server.key", certificate.key)):
+            copy = self.data / name
+            shutil.copyfile(source, copy)
+            copy.chmod(0o600)
+            if (run_as := self.run_as()) is not None:
+                os.chown(copy, pwd.getpwnam(run_as).pw_uid, -1)
 
     def command(self) -> list[str]:
         options = {
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": str(self.folder),
             **({} if self._durable else {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}),
-            "max_connections": "200",
+            "max_connections": str(self._max_connections),
+            **({"ssl": "on"} if self._certificate is not None else {}),
         }
         flags = [flag for name, value in options.items() for flag in ("-c", f"{name}={value}")]
         return [str(self.programs / "postgres"), "-D", str(self.data), "-p", str(self.port), *flags]
@@ -321,19 +341,30 @@ class Postgres(Server):
 
 
 class Redis(Server):
-    """A Redis that keeps nothing on disk."""
+    """A Redis that keeps nothing on disk. With a ``certificate`` it takes TLS alone."""
 
     name = "redis"
+
+    def __init__(self, *, certificate: "Certificate | None" = None, options: Sequence[str] = ()) -> None:
+        super().__init__()
+        self._certificate = certificate
+        self._options = options
 
     def command(self) -> list[str]:
         program = redis_program()
         if program is None:
             raise ServerError("Redis isn't installed: apt-get install redis-server")
-        return [str(program), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
-                "--databases", str(DATABASES), "--dir", str(self.folder)]  # fmt: skip
+        return [str(program), *self._listens(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
+                "--databases", str(DATABASES), "--dir", str(self.folder), *self._options]  # fmt: skip
+
+    def _listens(self) -> list[str]:
+        if self._certificate is None:
+            return ["--port", str(self.port)]
+        files = ["--tls-cert-file", str(self._certificate.certificate), "--tls-key-file", str(self._certificate.key)]
+        return ["--port", "0", "--tls-port", str(self.port), *files, "--tls-auth-clients", "no"]
 
     def ready(self) -> bool:
         return answers(self.port)
 
     def url(self, database: int = 0) -> str:
-        return f"redis://127.0.0.1:{self.port}/{database}"
+        return f"{'rediss' if self._certificate else 'redis'}://127.0.0.1:{self.port}/{database}"

@@ -7,8 +7,6 @@ from functools import partial
 import structlog
 from flask import Flask, Response, g, render_template, request
 from redis import Redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -27,6 +25,7 @@ from tidegate_web.bulk.worker import BulkWorker
 from tidegate_web.cluster.client import Cluster
 from tidegate_web.cluster.errors import ClusterError
 from tidegate_web.cluster.problems import from_cluster
+from tidegate_web.events import connection
 from tidegate_web.events.channels import EventLog
 from tidegate_web.events.hub import Hub
 from tidegate_web.health.probes import make_registry
@@ -54,17 +53,9 @@ CONTENT_SECURITY_POLICY = (
 
 
 def make_redis(settings: WebSettings) -> Redis:
-    """A client that gives up soon: what uses Redis here can do without."""
+    """The client of Redis that the settings name."""
     password = settings.redis_password.get_secret_value() if settings.redis_password else None
-    return Redis.from_url(
-        settings.redis_url,
-        **({"password": password} if password else {}),
-        socket_connect_timeout=1,
-        socket_timeout=2,
-        socket_keepalive=True,
-        health_check_interval=10,
-        retry=Retry(NoBackoff(), 1),
-    )
+    return connection.connect(settings.redis_url, password=password, ca_file=settings.ca_file)
 
 
 def make_services(

@@ -22,6 +22,8 @@ from tidegate_api.run_tokens import parse_keys
 from tidegate_web.auth.attempt_limits import SignInLimits
 from tidegate_web.auth.groups import GroupRoles
 from tidegate_web.shared.archive_bound import ArchiveBound
+from tidegate_web.shared.trust import check_ca_file
+from tidegate_web.store.address import driver_url
 from tidegate_web.webhooks.addresses import Network, parse_networks
 
 PREFIX = "TIDEGATE_"
@@ -79,6 +81,9 @@ class WebSettings(BaseSettings):
     """Redis, for live updates, login throttling and the latest progress. Everything goes on without it."""
     redis_password: SecretStr | None = None
     """Password for `REDIS_URL`, where it isn't written in the URL."""
+    ca_file: Annotated[Path, AfterValidator(check_ca_file)] | None = None
+    """A file of certificates (PEM) of authorities that are trusted beside the system's: of sign-in providers, receivers of webhooks,
+    the mail server, Redis (`rediss://`), and Postgres, where `DATABASE_URL` has `sslmode=verify-full` and no `sslrootcert`."""
     run_token_keys: SecretStr = SecretStr("")
     """Keys of the tokens of runs in pools, one a line, which the operator has too: the first signs, each is accepted. Empty: no pool's
     run may call the web app."""
@@ -324,11 +329,9 @@ class WebSettings(BaseSettings):
 
     @property
     def sqlalchemy_url(self) -> str:
-        """The database URL as SQLAlchemy wants it: with our driver and the password filled in."""
-        url = make_url(self.database_url).set(drivername="postgresql+psycopg")
-        if self.database_password is not None:
-            url = url.set(password=self.database_password.get_secret_value())
-        return url.render_as_string(hide_password=False)
+        """The database URL as SQLAlchemy wants it."""
+        password = self.database_password.get_secret_value() if self.database_password is not None else None
+        return driver_url(self.database_url, password=password, ca_file=self.ca_file)
 
     @property
     def group_roles(self) -> GroupRoles:

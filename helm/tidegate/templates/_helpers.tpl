@@ -166,6 +166,29 @@ capabilities: {drop: [ALL]}
 {{- end }}
 {{- end }}
 
+{{/* Authorities that the web app trusts beside the system's: a variable, and the file that it names. */}}
+{{- define "tidegate.trustedEnv" -}}
+{{- if or .Values.trustedCA.configMap .Values.trustedCA.secret }}
+- {name: TIDEGATE_CA_FILE, value: /etc/tidegate/ca/ca.crt}
+{{- end }}
+{{- end }}
+{{- define "tidegate.trustedVolume" -}}
+{{- with .Values.trustedCA }}
+{{- $items := list (dict "key" .key "path" "ca.crt") }}
+{{- if and .configMap .secret }}{{ fail "trustedCA: set one of configMap and secret" }}{{ end }}
+{{- if .configMap }}
+- {name: trusted-ca, configMap: {{ dict "name" .configMap "items" $items | toJson }}}
+{{- else if .secret }}
+- {name: trusted-ca, secret: {{ dict "secretName" .secret "items" $items | toJson }}}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- define "tidegate.trustedVolumeMount" -}}
+{{- if or .Values.trustedCA.configMap .Values.trustedCA.secret }}
+- {name: trusted-ca, mountPath: /etc/tidegate/ca, readOnly: true}
+{{- end }}
+{{- end }}
+
 {{- define "tidegate.namespacesEnv" -}}
 {{- with .Values.namespaces }}
 - name: TIDEGATE_NAMESPACES

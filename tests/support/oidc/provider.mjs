@@ -1,10 +1,12 @@
 // A real OpenID Connect provider, whose people and their claims come from the environment. It signs in whoever says a name.
 import fs from "node:fs";
+import https from "node:https";
 import Provider from "oidc-provider";
 
 const port = Number(process.env.PORT);
 const people = () => JSON.parse(fs.readFileSync(process.env.PEOPLE_FILE)); // read each time: tests change what it says
-const issuer = `http://127.0.0.1:${port}`;
+const { CERTIFICATE: certificate, CERTIFICATE_KEY: key } = process.env;
+const issuer = `${certificate ? "https" : "http"}://127.0.0.1:${port}`;
 
 const provider = new Provider(issuer, {
   clients: [
@@ -27,4 +29,9 @@ const provider = new Provider(issuer, {
 // Tests serve the web app on whatever port is free.
 provider.Client.prototype.redirectUriAllowed = () => true;
 
-provider.listen(port, "127.0.0.1");
+if (certificate) {
+  const shown = { cert: fs.readFileSync(certificate), key: fs.readFileSync(key) };
+  https.createServer(shown, provider.callback()).listen(port, "127.0.0.1");
+} else {
+  provider.listen(port, "127.0.0.1");
+}

@@ -1,7 +1,6 @@
 """Mail over SMTP: invitations, and links to set a password. An installation can do without; then admins pass links on."""
 
 import smtplib
-import ssl
 import threading
 from collections.abc import Callable
 from email.message import EmailMessage
@@ -10,6 +9,7 @@ from email.utils import formatdate, make_msgid
 import structlog
 
 from tidegate_web.settings import WebSettings
+from tidegate_web.shared.trust import tls_context
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -64,7 +64,7 @@ class Mailer:
 
     def _connect(self) -> smtplib.SMTP:
         settings = self._settings
-        context = ssl.create_default_context()
+        context = tls_context(settings.ca_file)
         if settings.smtp_security == "tls":
             return smtplib.SMTP_SSL(settings.smtp_host, settings.smtp_port, timeout=SECONDS, context=context)
         server = smtplib.SMTP(settings.smtp_host, settings.smtp_port, timeout=SECONDS)

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from authlib.integrations.base_client import OAuthError  # type: ignore[import-untyped]
-from authlib.integrations.flask_client import OAuth  # type: ignore[import-untyped]
 from flask import Flask
 
+from tidegate_web.auth.provider_http import ProviderRegistry
 from tidegate_web.settings import WebSettings
 from tidegate_web.shared.json_types import JsonObject, as_object
 
@@ -134,7 +134,7 @@ def person_of(claims: Mapping[str, object], *, groups_claim: str) -> Person:
 
 def make_providers(app: Flask, settings: WebSettings) -> dict[str, Provider]:
     """Those that the settings name, by name."""
-    registry = OAuth(app)
+    registry = ProviderRegistry(app)
     found: list[Provider] = []
     openid = [
         (
@@ -158,6 +158,7 @@ def make_providers(app: Flask, settings: WebSettings) -> dict[str, Provider]:
             client_kwargs={
                 "scope": settings.oidc_scopes if name == "oidc" else "openid email profile",
                 "default_timeout": SECONDS,
+                "ca_file": settings.ca_file,
             },
         )
         found.append(Provider(name=name, label=label, client=client, groups_claim=settings.oidc_groups_claim))
@@ -172,7 +173,11 @@ def make_providers(app: Flask, settings: WebSettings) -> dict[str, Provider]:
             access_token_url=f"{site}/login/oauth/access_token",
             api_base_url=f"{api}/",
             code_challenge_method="S256",
-            client_kwargs={"scope": "read:user user:email read:org", "default_timeout": SECONDS},
+            client_kwargs={
+                "scope": "read:user user:email read:org",
+                "default_timeout": SECONDS,
+                "ca_file": settings.ca_file,
+            },
         )
         found.append(Provider(name="github", label="GitHub", client=client, github=True))
     return {provider.name: provider for provider in found}

@@ -51,6 +51,7 @@ class Term:
             clock=made.clock,
             sealer=made.auth.sealer,
             allowed=settings.webhook_networks,
+            ca_file=settings.ca_file,
             stop=self.stop,
             attempts=metrics.webhook_attempts,
         )

@@ -10,6 +10,7 @@ from collections import Counter as Counts
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 
 import structlog
 from prometheus_client import Counter
@@ -47,6 +48,7 @@ class Deliverer(Worker):
         allowed: Sequence[Network],
         stop: threading.Event,
         attempts: Counter,
+        ca_file: Path | None = None,
         seconds: float = 1.0,
     ) -> None:
         super().__init__(name="webhooks", stop=stop)
@@ -54,6 +56,7 @@ class Deliverer(Worker):
         self._clock = clock
         self._sealer = sealer
         self._allowed = allowed
+        self._ca_file = ca_file
         self._attempts = attempts
         self._seconds = seconds
         self._wake = threading.Event()
@@ -133,7 +136,7 @@ class Deliverer(Worker):
         body = json.dumps(row.payload, separators=(",", ":"), ensure_ascii=False).encode()
         now = int(self._clock.now().timestamp())
         headers = signing.headers(secret, message_id=f"msg_{row.id}", timestamp=now, body=body)
-        return sending.post(row.url, body=body, headers=headers, allowed=self._allowed)
+        return sending.post(row.url, body=body, headers=headers, allowed=self._allowed, ca_file=self._ca_file)
 
     def _write(self, row: ClaimedDeliveryRow, outcome: Outcome) -> None:
         now, attempts = self._clock.now(), row.attempts + 1

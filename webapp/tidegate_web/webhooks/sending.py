@@ -12,10 +12,12 @@ import ssl
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
+from tidegate_web.shared.trust import tls_context
 from tidegate_web.webhooks.addresses import Network, is_allowed
 
 SECONDS = 15.0
@@ -83,9 +85,16 @@ class WallClock:
 
 
 def post(
-    url: str, *, body: bytes, headers: dict[str, str], allowed: Sequence[Network], seconds: float = SECONDS
+    url: str,
+    *,
+    body: bytes,
+    headers: dict[str, str],
+    allowed: Sequence[Network],
+    ca_file: Path | None = None,
+    seconds: float = SECONDS,
 ) -> Outcome:
-    """Send. The name is looked up once, and the connection goes to the very address that was checked."""
+    """Send. The name is looked up once, and the connection goes to the very address that was checked. Never through a proxy, which
+    would look the name up itself and reach what we refuse."""
     parts = urlsplit(url)
     host, tls = parts.hostname or "", parts.scheme == "https"
     port = parts.port or (443 if tls else 80)
@@ -107,7 +116,8 @@ def post(
     with WallClock(seconds) as clock:
         try:
             connection = http.client.HTTPConnection(host, port)
-            connection.sock = _connected(good[0], port, host=host, tls=tls, clock=clock, seconds=seconds)
+            context = tls_context(ca_file) if tls else None
+            connection.sock = _connected(good[0], port, host=host, context=context, clock=clock, seconds=seconds)
             connection.request("POST", target, body=body, headers=sent)
             status = connection.getresponse().status
         except (http.client.HTTPException, OSError, ValueError) as error:
@@ -119,12 +129,14 @@ def post(
     return Outcome(status=status, error=f"The receiver answers {status}.")
 
 
-def _connected(address: str, port: int, *, host: str, tls: bool, clock: WallClock, seconds: float) -> socket.socket:
+def _connected(
+    address: str, port: int, *, host: str, context: ssl.SSLContext | None, clock: WallClock, seconds: float
+) -> socket.socket:
     plain = socket.create_connection((address, port), timeout=seconds)
     clock.watch(plain)
-    if not tls:
+    if context is None:
         return plain
-    wrapped = ssl.create_default_context().wrap_socket(plain, server_hostname=host, do_handshake_on_connect=False)
+    wrapped = context.wrap_socket(plain, server_hostname=host, do_handshake_on_connect=False)
     clock.watch(wrapped)
     wrapped.do_handshake()
     return wrapped
