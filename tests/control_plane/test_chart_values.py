@@ -237,6 +237,31 @@ def test_what_connects_to_others_gets_the_authorities_as_a_file(tmp_path: Path, 
     assert having == {"web", "live", "mirror", "migrate", "test"}
 
 
+def test_two_of_each_leave_room_in_a_postgres_of_a_hundred_connections_while_they_are_replaced(tmp_path: Path) -> None:
+    replicas: Json = {part: {"replicas": 2} for part in ("web", "live", "mirror")}
+    documents = with_values(tmp_path, replicas | {"ingress": {"enabled": True, "host": "t.example"}})
+    most = 0
+    for document in documents:
+        pod = (
+            document
+            if document["kind"] == "Pod"
+            else document["spec"]["template"]
+            if "template" in document.get("spec", {})
+            else None
+        )
+        if pod is None or document["metadata"]["labels"]["app.kubernetes.io/component"] in (
+            "operator",
+            "postgres",
+            "redis",
+        ):
+            continue
+        (container,) = pod["spec"]["containers"]
+        env = {each["name"]: each.get("value") for each in container["env"]}
+        surge = 1 if document["kind"] == "Deployment" else 0
+        most += int(env["TIDEGATE_DATABASE_POOL_SIZE"] or "") * (document["spec"].get("replicas", 1) + surge)
+    assert 50 < most <= 80, "of the 97 that are not kept for superusers"
+
+
 def test_authorities_are_in_a_configmap_or_a_secret_and_not_in_both() -> None:
     with pytest.raises(ClusterError, match="one of configMap and secret"):
         render("--set", "trustedCA.configMap=a,trustedCA.secret=b")

@@ -118,7 +118,7 @@ def started(stack: Stack, folder: Path) -> Iterator[Installation]:
                 proxy, log=log, port=free_port(), identity="operator", broken=BROKEN, concurrent_actions="4"
             )
         ).wait_leading()
-        web = begin(stack.process("serve", actor="web", log=folder / "web.log", database_pool_size=2))
+        web = begin(stack.process("serve", actor="web", log=folder / "web.log", database_pool_size=4))
         live = begin(stack.process("live", actor="web", log=folder / "live.log"))
         mirror = begin(
             stack.process(

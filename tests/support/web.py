@@ -73,7 +73,7 @@ class Stack:
             "sweep_seconds": 0.1,
             "stream_heartbeat_seconds": 0.5,
             "host": "127.0.0.1",
-            "database_pool_size": 5,
+            "database_pool_size": 10,
         }
         return WebSettings(**(values | changes))
 

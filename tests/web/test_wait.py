@@ -269,7 +269,7 @@ def test_requests_that_wait_hold_no_thread_and_no_connection(stack: Stack, parts
     key = parts.key("viewer").key
     stack.runs.create("slow")
     until(parts, "slow", lambda row: True)
-    small: dict[str, Any] = {"threads": 2, "database_pool_size": 3, "namespaces": [stack.project]}
+    small: dict[str, Any] = {"threads": 2, "database_pool_size": 6, "namespaces": [stack.project]}
     with stack.process("live", actor="web", log=tmp_path / "log", **small) as live:
         place = f"http://127.0.0.1:{live.port}/live/v1/projects/{stack.project}/runs/slow/wait?seconds=60"
         with urllib3.PoolManager(maxsize=number) as pool, ThreadPoolExecutor(number) as threads:

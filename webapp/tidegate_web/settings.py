@@ -75,8 +75,8 @@ class WebSettings(BaseSettings):
     """Postgres, as a libpq URL (`postgresql://user:password@host:5432/name?sslmode=require`)."""
     database_password: SecretStr | None = None
     """Password for `DATABASE_URL`, where it isn't written in the URL."""
-    database_pool_size: int = Field(default=10, ge=1)
-    """Connections to Postgres that a process has for its usual load; as many again for a burst, which stay for the next."""
+    database_pool_size: int = Field(default=10, ge=2)
+    """Connections to Postgres that a process opens at most; they are opened when they are needed, and stay."""
     redis_url: str = "redis://localhost:6379/0"
     """Redis, for live updates, login throttling and the latest progress. Everything goes on without it."""
     redis_password: SecretStr | None = None

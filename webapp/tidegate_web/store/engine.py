@@ -89,7 +89,7 @@ def make_engine(settings: WebSettings, *, name: str, for_requests: bool = False)
     engine = create_engine(
         settings.sqlalchemy_url,
         # What a burst has opened stays for the next: opening one costs more than a request.
-        pool_size=2 * settings.database_pool_size,
+        pool_size=settings.database_pool_size,
         max_overflow=0,
         # Those in use stay in use: one that wasn't for a moment has to be asked first.
         pool_use_lifo=True,
