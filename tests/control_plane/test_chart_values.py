@@ -62,6 +62,12 @@ MATRIX: Final[dict[str, Json]] = {
         "postgres": {"bundled": False, "external": {"url": "postgresql://t@db:5432/t", "existingSecret": "db"}},
         "redis": {"bundled": False, "external": {"existingSecret": "cache", "secretHasUrl": True}},
     },
+    "a pooler": {
+        "postgres": {"bundled": False, "external": {"url": "postgresql://p/t", "directUrl": "postgresql://db/t"}},
+    },
+    "a pooler in a Secret": {
+        "postgres": {"bundled": False, "external": {"existingSecret": "db", "secretHasUrl": True}},
+    },
     "an authority of one's own": {"trustedCA": {"configMap": "team-ca", "key": "bundle.pem"}},
     "an authority in a Secret": {"trustedCA": {"secret": "team-ca"}},
     "accounts of one's own": {part: {"serviceAccount": {"name": f"own-{part}"}} for part in SERVERS},
@@ -260,6 +266,21 @@ def test_two_of_each_leave_room_in_a_postgres_of_a_hundred_connections_while_the
         surge = 1 if document["kind"] == "Deployment" else 0
         most += int(env["TIDEGATE_DATABASE_POOL_SIZE"] or "") * (document["spec"].get("replicas", 1) + surge)
     assert 50 < most <= 80, "of the 97 that are not kept for superusers"
+
+
+def test_a_pooler_has_the_address_of_postgres_itself_beside_it(tmp_path: Path) -> None:
+    given_as: dict[str, Json] = {
+        "a pooler": {"value": "postgresql://db/t"},
+        "a pooler in a Secret": {"valueFrom": {"secretKeyRef": {"name": "db", "key": "direct-url", "optional": True}}},
+    }
+    for name, given in given_as.items():
+        documents = with_values(tmp_path, MATRIX[name])
+        for part in ("web", "live", "mirror", "migrate"):
+            assert env_of(documents, part)["TIDEGATE_DATABASE_DIRECT_URL"] == {
+                "name": "TIDEGATE_DATABASE_DIRECT_URL",
+                **given,
+            }
+    assert "TIDEGATE_DATABASE_DIRECT_URL" not in env_of(with_values(tmp_path, {}), "web")
 
 
 def test_authorities_are_in_a_configmap_or_a_secret_and_not_in_both() -> None:

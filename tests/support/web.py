@@ -81,6 +81,7 @@ class Stack:
         hasher = hasher or Passwords(hasher=cheap_hasher())
         made = make_services(self.settings(actor, **changes), name=f"test-{actor}", hasher=hasher)
         self.cleanup.callback(made.engine.dispose)
+        self.cleanup.callback(made.direct.dispose)
         self.cleanup.callback(made.redis.close)
         self.cleanup.callback(made.hub.stop)
         self.cleanup.callback(made.runs.schemas.close)
@@ -317,6 +318,7 @@ class MirrorThread(threading.Thread):
         self._mirror.stop()
         self.join(timeout=20)
         assert not self.is_alive(), "the mirror didn't stop"
+        self._made.direct.dispose()
         self._made.engine.dispose()  # a test may start one after another
 
 

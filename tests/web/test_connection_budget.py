@@ -31,7 +31,7 @@ class Count(threading.Thread):
     def run(self) -> None:
         with self._connection as connection:
             while not self._end.wait(0.01):
-                found = dict(
+                found: dict[str, int] = dict(
                     connection.execute(
                         "SELECT application_name, count(*) FROM pg_stat_activity"
                         " WHERE datname = current_database() AND application_name = ANY(%s) GROUP BY 1",

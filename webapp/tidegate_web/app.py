@@ -72,11 +72,13 @@ def make_services(
     clock = clock or SystemClock()
     cluster = cluster or Cluster.connect(settings.kubeconfig)
     engine = make_engine(settings, name=name, for_requests=for_requests)
+    direct = make_engine(settings, name=name, direct=True) if settings.database_direct_url else engine
     events = EventLog(redis=redis, history=settings.stream_history)
     return Services(
         settings=settings,
         clock=clock,
         engine=engine,
+        direct=direct,
         redis=redis,
         cluster=cluster,
         events=events,

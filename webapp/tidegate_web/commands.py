@@ -26,8 +26,9 @@ from tidegate_web.mirror.process import Mirror
 from tidegate_web.server import serve
 from tidegate_web.serving import json_logs
 from tidegate_web.settings import PREFIX, WebSettings
-from tidegate_web.store import schema
-from tidegate_web.store.engine import make_engine
+from tidegate_web.store import pooler, schema
+from tidegate_web.store.engine import CONNECT_SECONDS, make_engine
+from tidegate_web.store.pooler import PoolerError
 from tidegate_web.store.schema import PostgresUnavailableError
 
 log = structlog.stdlib.get_logger("tidegate_web")
@@ -72,11 +73,12 @@ def run_mirror(settings: WebSettings) -> None:
     probes.stop()
     stores.stop()
     made.engine.dispose()
+    made.direct.dispose()
 
 
 def run_migrate(settings: WebSettings) -> None:
 
-    engine = make_engine(settings, name="migrate")
+    engine = make_engine(settings, name="migrate", direct=True)
 
     schema.wait_for_postgres(engine, seconds=settings.migrate_wait_seconds)
     before, after = bring_up_to_date(engine, settings)
@@ -86,7 +88,7 @@ def run_migrate(settings: WebSettings) -> None:
 
 def run_create_admin(settings: WebSettings) -> None:
 
-    engine = make_engine(settings, name="create-admin")
+    engine = make_engine(settings, name="create-admin", direct=True)
     with engine.begin() as connection:
         make_admin(connection, settings)
     engine.dispose()
@@ -118,6 +120,11 @@ COMMANDS: dict[str, tuple[Callable[[WebSettings], None], str]] = {
 }
 
 
+NEED_SESSION = ("mirror", "migrate", "create-admin")
+"""Commands that hold locks in Postgres or change its schema."""
+SERVE = ("serve", "live", "all")
+
+
 def _complaints(error: ValidationError) -> str:
     return "; ".join(
         f"{PREFIX}{'_'.join(str(part) for part in item['loc']).upper() or '…'}: {item['msg']}"
@@ -136,6 +143,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = WebSettings()
         json_logs.configure(settings.log_level)
+        direct = bool(settings.database_direct_url)
+        if chosen in NEED_SESSION or (chosen in SERVE and not direct):
+            pooler.refuse(settings.direct_sqlalchemy_url, direct=direct, seconds=CONNECT_SECONDS)
         COMMANDS[chosen][0](settings)
     except ValidationError as error:
         message = _complaints(error)
@@ -146,6 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (
         AdminSettingsError,
         CheckFailedError,
+        PoolerError,
         ClusterError,
         NoClusterError,
         PostgresUnavailableError,

@@ -29,6 +29,8 @@ class Services:
     settings: WebSettings
     clock: Clock
     engine: Engine
+    direct: Engine
+    """To Postgres itself, for locks and migrations; the same where no pooler stands before it."""
     redis: Redis
     cluster: Cluster
     events: EventLog

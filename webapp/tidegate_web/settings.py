@@ -75,6 +75,9 @@ class WebSettings(BaseSettings):
     """Postgres, as a libpq URL (`postgresql://user:password@host:5432/name?sslmode=require`)."""
     database_password: SecretStr | None = None
     """Password for `DATABASE_URL`, where it isn't written in the URL."""
+    database_direct_url: str = ""
+    """Postgres itself, where `DATABASE_URL` leads to a pooler that lends connections for a transaction (PgBouncer's
+    `pool_mode=transaction`): for locks and migrations. Empty: `DATABASE_URL` leads to Postgres."""
     database_pool_size: int = Field(default=10, ge=2)
     """Connections to Postgres that a process opens at most; they are opened when they are needed, and stay."""
     redis_url: str = "redis://localhost:6379/0"
@@ -322,16 +325,24 @@ class WebSettings(BaseSettings):
 
     @model_validator(mode="after")
     def _urls(self) -> Self:
-        url = make_url(self.database_url)
-        if not url.drivername.startswith(("postgresql", "postgres")):
-            raise ValueError("TIDEGATE_DATABASE_URL: only postgresql:// is supported")
+        for name, text in (("URL", self.database_url), ("DIRECT_URL", self.database_direct_url)):
+            if text and not make_url(text).drivername.startswith(("postgresql", "postgres")):
+                raise ValueError(f"TIDEGATE_DATABASE_{name}: only postgresql:// is supported")
         return self
 
     @property
     def sqlalchemy_url(self) -> str:
         """The database URL as SQLAlchemy wants it."""
+        return self._driver_url(self.database_url)
+
+    @property
+    def direct_sqlalchemy_url(self) -> str:
+        """That of Postgres itself, past a pooler."""
+        return self._driver_url(self.database_direct_url or self.database_url)
+
+    def _driver_url(self, url: str) -> str:
         password = self.database_password.get_secret_value() if self.database_password is not None else None
-        return driver_url(self.database_url, password=password, ca_file=self.ca_file)
+        return driver_url(url, password=password, ca_file=self.ca_file)
 
     @property
     def group_roles(self) -> GroupRoles:

@@ -88,9 +88,14 @@ capabilities: {drop: [ALL]}
 {{- if and (not $p.bundled) $p.external.secretHasUrl }}
 - name: TIDEGATE_DATABASE_URL
   valueFrom: {secretKeyRef: {name: {{ required "postgres.external.existingSecret is needed with secretHasUrl" $p.external.existingSecret }}, key: url}}
+- name: TIDEGATE_DATABASE_DIRECT_URL
+  valueFrom: {secretKeyRef: {name: {{ $p.external.existingSecret }}, key: direct-url, optional: true}}
 {{- else }}
 - name: TIDEGATE_DATABASE_URL
   value: {{ if $p.bundled }}postgresql://tidegate@{{ include "tidegate.fullname" . }}-postgres:5432/tidegate{{ else }}{{ required "postgres.external.url is needed when postgres.bundled is false" $p.external.url }}{{ end }}
+{{- if and (not $p.bundled) $p.external.directUrl }}
+- {name: TIDEGATE_DATABASE_DIRECT_URL, value: {{ $p.external.directUrl | quote }}}
+{{- end }}
 {{- if include "tidegate.postgresSecret" . }}
 - name: TIDEGATE_DATABASE_PASSWORD
   valueFrom: {secretKeyRef: {name: {{ include "tidegate.postgresSecret" . }}, key: password}}

@@ -41,7 +41,7 @@ class Mirror:
         self._made = made
         self._patience = patience_seconds
         self._stop = threading.Event()
-        self._leadership = Leadership(made.engine)
+        self._leadership = Leadership(made.direct)
         self._beaten: float | None = time.monotonic()
         """None while the schema is made, which may take long."""
         registry = registry if registry is not None else make_registry()
@@ -117,7 +117,7 @@ class Mirror:
             return True
         self._beaten = None
         try:
-            before, after = bring_up_to_date(self._made.engine, self._made.settings)
+            before, after = bring_up_to_date(self._made.direct, self._made.settings)
             log.info("schema", before=before, after=after)
         except (SQLAlchemyError, AdminSettingsError) as error:
             log.warning("the schema can't be made", reason=str(error).partition("\n")[0])

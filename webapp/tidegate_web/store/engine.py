@@ -14,19 +14,18 @@ from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError, SQLAl
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from tidegate_web.settings import WebSettings
-from tidegate_web.store import liveness
+from tidegate_web.store import liveness, pooler
 
-OPTIONS = " ".join(
-    f"-c {option}"
-    for option in (
-        "timezone=UTC",
-        "idle_in_transaction_session_timeout=60000",
-        # A list's best plan depends on what is asked for: a text that is rare, or a phase that most runs are in.
-        "plan_cache_mode=force_custom_plan",
-        # Compiling a plan over many months takes longer than any of ours.
-        "jit=off",
-    )
-)
+PARAMETERS = {
+    "timezone": "UTC",
+    "idle_in_transaction_session_timeout": "60000",
+    # A list's best plan depends on what is asked for: a text that is rare, or a phase that most runs are in.
+    "plan_cache_mode": "force_custom_plan",
+    # Compiling a plan over many months takes longer than any of ours.
+    "jit": "off",
+}
+DIRECT_CONNECTIONS = 2
+"""Beside a pooler: one that holds a lock, and one that changes the schema."""
 CONNECT_SECONDS = 3
 STATEMENT_SECONDS = 30
 """Postgres ends a statement after so long."""
@@ -59,10 +58,12 @@ class RequestConnection(psycopg.Connection[Any]):
 
 class Connecting:
     """Opens connections. Where Postgres neither takes nor refuses one, the next are refused here for a moment: else each
-    question of each request waits for nothing."""
+    question of each request waits for nothing. Where a session is needed and a pooler found, that is said."""
 
-    def __init__(self, *, bounded: bool) -> None:
+    def __init__(self, *, bounded: bool, pooled: bool, direct: bool) -> None:
         self._bounded = bounded
+        self._direct = direct
+        self._checked = pooled
         self._refuse_until = 0.0
 
     def __call__(
@@ -73,23 +74,31 @@ class Connecting:
         if began < self._refuse_until:
             raise failed("Postgres didn't answer a moment ago")
         try:
-            if self._bounded:
-                return cast("DBAPIConnection", RequestConnection.connect(*arguments, **named))
-            return dialect.connect(*arguments, **named)
-        except failed:
+            kind: type[psycopg.Connection[Any]] = RequestConnection if self._bounded else psycopg.Connection
+            made = kind.connect(*arguments, **named)
+            if not self._checked:
+                pooler.check(made, direct=self._direct)
+                self._checked = True
+            return cast("DBAPIConnection", made)
+        except failed as error:
+            if pooler.is_refusal(error):
+                raise pooler.PoolerError(direct=self._direct) from error
             if time.monotonic() - began >= CONNECT_SECONDS / 2:
                 self._refuse_until = time.monotonic() + PAUSE_SECONDS
             raise
 
 
-def make_engine(settings: WebSettings, *, name: str, for_requests: bool = False) -> Engine:
+def make_engine(settings: WebSettings, *, name: str, for_requests: bool = False, direct: bool = False) -> Engine:
     """A pool of connections that finds out by itself when Postgres was restarted. ``for_requests``: no statement takes longer than
-    a person waits, also of a Postgres that stands still."""
+    a person waits, also of a Postgres that stands still. ``direct``: to Postgres itself, where a pooler stands before it."""
     seconds = REQUEST_STATEMENT_SECONDS if for_requests else STATEMENT_SECONDS
+    beside = direct and bool(settings.database_direct_url)
+    pooled = bool(settings.database_direct_url) and not direct
+    parameters = PARAMETERS | {"statement_timeout": str(seconds * 1000)}
     engine = create_engine(
-        settings.sqlalchemy_url,
+        settings.direct_sqlalchemy_url if beside else settings.sqlalchemy_url,
         # What a burst has opened stays for the next: opening one costs more than a request.
-        pool_size=settings.database_pool_size,
+        pool_size=DIRECT_CONNECTIONS if beside else settings.database_pool_size,
         max_overflow=0,
         # Those in use stay in use: one that wasn't for a moment has to be asked first.
         pool_use_lifo=True,
@@ -104,17 +113,24 @@ def make_engine(settings: WebSettings, *, name: str, for_requests: bool = False)
             "keepalives_count": 3,
             # A server that went without a word is found out by the first question that isn't acknowledged.
             "tcp_user_timeout": 5000,
-            "options": f"{OPTIONS} -c statement_timeout={seconds * 1000}",
+            **({"prepare_threshold": None} if pooled else {"options": pooler.session_options(parameters)}),
         },
     )
-    event.listen(engine, "do_connect", Connecting(bounded=for_requests))
+    if pooled:
+        pooler.set_per_transaction(engine, parameters)
+    event.listen(engine, "do_connect", Connecting(bounded=for_requests, pooled=pooled, direct=beside))
     liveness.watch(engine)
     return engine
 
 
 @contextmanager
 def at_once(engine: Engine) -> Iterator[Connection]:
-    """A connection on which each statement is a transaction of its own: one round trip, where BEGIN and COMMIT make three."""
+    """A connection on which each statement is a transaction of its own: one round trip, where BEGIN and COMMIT make three. Behind a
+    pooler all are in one, for it has the parameters."""
+    if pooler.is_per_transaction(engine):
+        with engine.begin() as connection:
+            yield connection
+        return
     with engine.connect() as connection:
         yield connection.execution_options(isolation_level="AUTOCOMMIT")
 

@@ -11,6 +11,8 @@ from psycopg.errors import LockNotAvailable
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
+from tidegate_web.store.pooler import PoolerError
+
 _MIGRATION_LOCK = 7_140_881_001
 """Advisory lock for changing the schema."""
 
@@ -59,6 +61,8 @@ def wait_for_postgres(engine: Engine, *, seconds: float) -> None:
                 connection.execute(text("SELECT 1"))
                 return
         except OperationalError as error:
+            if isinstance(error.orig, PoolerError):
+                raise
             reason = str(error.orig).strip().splitlines()[0]
             if time.monotonic() >= deadline:
                 raise PostgresUnavailableError(f"Postgres didn't answer within {seconds:.0f} s: {reason}") from error
