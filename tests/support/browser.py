@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from support.servers import ensure_chromium
@@ -41,3 +42,9 @@ def signed_in(browser: Browser, site: str, *, email: str, password: str, refusal
     yield page
     context.close()
     assert [text for text in complaints if not (refusals and "status of 4" in text)] == []
+
+
+def violations(page: Page) -> list[str]:
+    """What axe has to say against a page: rule and element."""
+    found = Axe().run(page).response["violations"]
+    return [f"{each['id']}: {node['html'][:300]}" for each in found for node in each["nodes"]]

@@ -105,9 +105,8 @@ def test_records_of_the_library_are_reported_as_time_level_message_and_fields(
 @pytest.mark.parametrize(
     "line",
     [
-        '{"level": "info", "message": "no time"}',
-        '{"time": "2026-01-01T00:00:00.000Z", "level": "fatal", "message": "no level of ours"}',
-        '{"time": 1767225600, "level": "info", "message": "a number"}',
+        '{"message": "neither time nor level"}',
+        '{"level": "unheard-of", "message": "no level of ours, and no time"}',
         '{"time": "2026-01-01T00:00:00.000Z", "level": "info"}',
         '{"time": "2026-01-01T00:00:00.000Z", "level": "info", "message": "cut of',
         '["time", "level", "message"]',
@@ -124,7 +123,7 @@ def test_other_json_stays_as_it_was_written(stack: Stack, page: Page, kubelet: K
 
 def test_a_record_that_comes_in_pieces_is_one(stack: Stack, page: Page, kubelet: Kubelet) -> None:
     run, log = writing(stack, kubelet, "pieces")
-    long = "x" * 40_000  # the mirror stores what is longer than 16 KiB in pieces
+    long = "x" * 18_000  # the mirror stores what is longer than 16 KiB in pieces
     log.write(by_library("info", "long", text=long) + b"end\n")
     look(page, stack, run)
     expect(page.locator(LINES).nth(1)).to_have_text("end")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
 from tidegate_web.api.runs import ATTEMPT
 from tidegate_web.current_app import services
@@ -36,5 +36,6 @@ def add_routes(area: Blueprint) -> None:
         row, attempt = find(made, project, run), ATTEMPT.asked() or None
         first = stored_logs.chunks(made, row, attempt=attempt)
         answer = Response(_text(made, row, first, attempt=attempt), content_type="text/plain; charset=utf-8")
-        answer.headers.set("Content-Disposition", "attachment", filename=f"{row.name}.log")
+        shown = "inline" if request.args.get("inline") == "1" else "attachment"
+        answer.headers.set("Content-Disposition", shown, filename=f"{row.name}.log")
         return answer

@@ -1,170 +1,164 @@
-// The log of a run: lines as they come, in the order of the stream, by attempt and pod. Text is never taken for HTML.
+// The log of a run: lines as they come, in the order of the stream, and what a reader does with them.
 (() => {
   "use strict";
   const $ = (selector, root = document) => root.querySelector(selector);
-  const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
   const write = (element, text) => { if (element.textContent !== text) element.textContent = text; };
+  const kept = (name) => { try { return localStorage.getItem(name); } catch { return null; } };
+  const keep = (name, value) => { try { localStorage.setItem(name, value); } catch { /* storage is off */ } };
 
-  // Records of the task library ---------------------------------------------------------------------------------------
-  // One JSON object a line (runner-image/tidegate/logs.py). Whatever else is JSON stays as it was written.
-  const LEVELS = { debug: "tg-line-dim", info: "", warning: "tg-line-odd", error: "tg-line-bad" };
-  const TIME = /^\d{4}-\d\d-\d\dT(\d\d:\d\d:\d\d\.\d{3})Z$/;
-  // Numbers are shown as they were written: JavaScript rounds large ones, and doesn't know NaN in JSON.
-  const TOKEN = /"[^"\\]*(?:\\.[^"\\]*)*"|-?Infinity|NaN|-?\d[\d.eE+-]*/g;
-  const NUMBER = "\u0000number:";
-  const recordOf = (text) => {
-    if (!text.startsWith("{") || !text.endsWith("}")) return null;
-    try {
-      const kept = text.replace(TOKEN, (token) => (token[0] === '"' ? token : JSON.stringify(NUMBER + token)));
-      const record = JSON.parse(kept);
-      const ours = TIME.test(record.time) && Object.hasOwn(LEVELS, record.level) && Object.hasOwn(record, "message");
-      return ours ? record : null;
-    } catch { return null; }
-  };
-  // Colours (ANSI) are taken out.
-  const plain = (text) => text.replace(/\u001b\[[0-9;?]*[A-Za-z]/g, "").replace(/\r(?!$)/g, "\n").replace(/\r$/, "");
-  const shownAs = (value, bare) => {
-    if (typeof value !== "string") return JSON.stringify(value).replaceAll(/"\\u0000number:([^"]*)"/g, "$1");
-    if (value.startsWith(NUMBER)) return value.slice(NUMBER.length);
-    const text = plain(value);
-    return bare || text.includes("\n") || /^[^\s"]+$/.test(text) ? text : JSON.stringify(text);
-  };
-  const span = (name, ...content) => {
-    const made = document.createElement("span");
-    made.className = name;
-    made.append(...content);
-    return made;
-  };
-  const drawRecord = (line, { time, level, message, ...fields }) => {
-    const clock = span("tg-record-time", TIME.exec(time)[1]);
-    clock.title = time;
-    line.replaceChildren(clock, " ", span("tg-record-level", level), " ", span("tg-record-message", shownAs(message, true)));
-    for (const [name, value] of Object.entries(fields)) {
-      line.append(" ", span("tg-record-field", span("tg-record-name", `${name}=`), shownAs(value, false)));
-    }
-  };
-  const draw = (line, text) => {
-    const record = recordOf(text);
-    const body = record ? "" : plain(text), begin = body.slice(0, 200);
-    line.className = "tg-line";
-    if (record) {
-      line.classList.add("tg-record", ...[LEVELS[record.level]].filter(Boolean));
-      drawRecord(line, record);
-      return;
-    }
-    if (/\b(error|exception|traceback|fatal|critical)\b/i.test(begin)) line.classList.add("tg-line-bad");
-    else if (/\bwarn(ing)?\b/i.test(begin)) line.classList.add("tg-line-odd");
-    line.textContent = body;
-  };
-
-  // The view ----------------------------------------------------------------------------------------------------------
-  const MOST_LINES = 20000;
   const logs = (page) => {
     const box = $("[data-log]"), empty = $("[data-log-empty]"), state = $("[data-log-state]");
     const follow = $("[data-log-follow]"), wrap = $("[data-log-wrap]"), choice = $("[data-log-attempt]"), text = $("[data-log-text]");
+    const zone = $("[data-log-zone]"), raw = $("[data-log-raw]"), level = $("[data-log-level]");
+    const search = $("[data-log-search]"), found = $("[data-log-found]"), line = $("[data-log-line]");
     const seen = new Set(), ends = new Map();
-    let last = 0, following = true, pods = 0, polling = null, stream = null, lines = 0, readings = 0;
+    let last = 0, following = true, polling = null, stream = null, readings = 0, target = null, ours = 0;
+
+    const down = () => { box.scrollTop = box.scrollHeight; ours = box.scrollTop; };
+    const list = globalThis.tidegateList(box, { onChange: () => changed(), onMove: () => { ours = box.scrollTop; } });
+    // Blocks grow when they are drawn: the end stays the end.
+    const grown = new ResizeObserver(() => { if (following) down(); });
     const setFollow = (on) => {
       following = on;
       follow.setAttribute("aria-pressed", String(on));
-      if (on) box.scrollTop = box.scrollHeight;
+      if (on) down(); else ours = -10; // back at the end, the reader follows again
     };
+
+    // What is shown -----------------------------------------------------------------------------------------------------
+    const over = () => ["Succeeded", "Failed", "Cancelled", "Expired", "Skipped"].includes($("#head")?.dataset.phase);
+    const showState = () => {
+      const done = over(), lines = list.count;
+      if (done && !lines && !ends.size) write(empty, "No log was kept.");
+      const more = list.full ? " and more: download the log" : "";
+      write(state, done || list.full ? (lines ? `${lines.toLocaleString("en")} line${lines === 1 ? "" : "s"}${more}` : "") : "");
+    };
+    const showFound = () => {
+      const { count, current, more, busy } = list.matches, all = `${count.toLocaleString("en")}${more ? "+" : ""}`;
+      if (!search.value) write(found, "");
+      else if (busy) write(found, "Searching…");
+      else if (!count) write(found, "No matches");
+      else write(found, current ? `${current.toLocaleString("en")} of ${all}` : `${all} match${count === 1 ? "" : "es"}`);
+    };
+    const changed = () => {
+      showFound();
+      showState();
+      if (target !== null && list.goTo(target)) target = null;
+      if (following) down();
+    };
+    document.addEventListener("refreshed", showState);
+
+    // What a reader does ------------------------------------------------------------------------------------------------
     follow.addEventListener("click", () => setFollow(!following));
-    wrap.addEventListener("click", () => {
-      const on = wrap.getAttribute("aria-pressed") !== "true";
-      wrap.setAttribute("aria-pressed", String(on));
-      box.classList.toggle("tg-nowrap", !on);
-    });
+    const pressed = (button, on) => button.setAttribute("aria-pressed", String(on));
+    const toggle = (button, name, begin, act) => {
+      let on = begin;
+      pressed(button, on);
+      act(on);
+      button.addEventListener("click", () => {
+        on = !on;
+        pressed(button, on);
+        keep(name, String(on));
+        act(on);
+        list.rebuild();
+      });
+    };
+    toggle(wrap, "tidegate-log-wrap", kept("tidegate-log-wrap") !== "false", (on) => box.classList.toggle("tg-nowrap", !on));
+    toggle(zone, "tidegate-log-local", kept("tidegate-log-local") !== "false", (on) => { list.view.local = on; });
+    toggle(raw, "tidegate-log-raw", false, (on) => { list.view.raw = on; });
     box.addEventListener("wheel", (event) => { if (event.deltaY < 0) setFollow(false); }, { passive: true });
+    box.addEventListener("touchmove", () => setFollow(false), { passive: true });
+    box.addEventListener("keydown", (event) => {
+      if (["ArrowUp", "PageUp", "Home"].includes(event.key)) setFollow(false);
+      // At once: a slow scroll would go on while blocks on its way are drawn.
+      if (event.key === "Home") box.scrollTop = 0;
+      if (event.key === "End") setFollow(true);
+      if (event.key === "Home" || event.key === "End") event.preventDefault();
+    });
+    let top = 0;
     box.addEventListener("scroll", () => {
-      if (!following && box.scrollHeight - box.scrollTop - box.clientHeight < 8) setFollow(true);
+      // Down to the end by the reader: neither by us, nor one of the first steps up from there.
+      const byReader = box.scrollTop > top && Math.abs(box.scrollTop - ours) > 2;
+      top = box.scrollTop;
+      if (!following && target === null && byReader && box.scrollHeight - box.scrollTop - box.clientHeight < 8) setFollow(true);
     });
-    const shown = () => { for (const part of $$(".tg-pod", box)) part.hidden = choice.value !== "" && part.dataset.attempt !== choice.value; };
     choice.addEventListener("change", () => {
-      shown();
-      setFollow(true);
+      list.view.attempt = choice.value;
       if (text) text.search = choice.value ? `?attempt=${choice.value}` : "";
+      list.rebuild();
+      setFollow(true);
     });
-    const part = (attempt, pod) => {
-      const id = `${attempt}/${pod}`;
-      let found = $$(".tg-pod", box).find((one) => one.dataset.key === id);
-      if (!found) {
-        found = document.createElement("div");
-        found.className = "tg-pod";
-        found.dataset.key = id;
-        found.dataset.attempt = String(attempt);
-        const head = document.createElement("div");
-        head.className = "tg-pod-head";
-        head.textContent = `Attempt ${attempt} · ${pod}`;
-        found.append(head);
-        box.append(found);
-        pods += 1;
-        if (!seen.has(attempt)) {
-          seen.add(attempt);
-          choice.append(new Option(`Attempt ${attempt}`, String(attempt)));
-        }
-        box.classList.toggle("tg-one-pod", pods === 1);
-        shown();
+    level.addEventListener("change", () => {
+      list.view.level = Number(level.value);
+      list.rebuild();
+    });
+    const step = (by) => {
+      setFollow(false);
+      list.step(by);
+    };
+    let typed = null;
+    search.addEventListener("input", () => { clearTimeout(typed); typed = setTimeout(() => list.find(search.value), 150); });
+    search.addEventListener("keydown", (event) => {
+      if (event.key === "Enter") { event.preventDefault(); step(event.shiftKey ? -1 : 1); }
+    });
+    box.addEventListener("keydown", (event) => {
+      if (event.key === "n" || event.key === "N") step(event.shiftKey ? -1 : 1);
+    });
+    $("[data-log-next]").addEventListener("click", () => step(1));
+    $("[data-log-previous]").addEventListener("click", () => step(-1));
+
+    // The line of the address -------------------------------------------------------------------------------------------
+    const goTo = (number) => {
+      setFollow(false);
+      if (number <= list.count && !list.has(number) && list.settled && (list.view.level || list.view.attempt)) {
+        level.value = "0";
+        choice.value = list.view.attempt = "";
+        list.view.level = 0;
+        list.rebuild();
       }
-      return found;
+      target = list.goTo(number) ? null : number;
+      box.scrollIntoView({ block: "nearest" });
     };
-    // The line that each pod hasn't ended yet, with its text as it came.
-    const open = new Map();
-    const add = (root, text) => {
-      const line = document.createElement("div");
-      draw(line, text);
-      root.append(line);
-      lines += 1;
-      return { line, text };
+    const ofAddress = () => {
+      const number = /^#L([1-9]\d{0,6})$/.exec(location.hash)?.[1];
+      if (number) goTo(Number(number));
     };
-    const go = (root, text) => {
-      const unfinished = open.get(root);
-      if (!unfinished) return add(root, text);
-      unfinished.text += text;
-      draw(unfinished.line, unfinished.text);
-      return unfinished;
+    addEventListener("hashchange", ofAddress);
+    line.form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      if (!line.value) return;
+      if (location.hash === `#L${line.value}`) ofAddress(); else location.hash = `L${line.value}`;
+      box.focus({ preventScroll: true });
+    });
+
+    // What comes --------------------------------------------------------------------------------------------------------
+    const part = (attempt) => {
+      empty.hidden = true;
+      if (seen.has(attempt)) return;
+      seen.add(attempt);
+      choice.append(new Option(`Attempt ${attempt}`, String(attempt)));
     };
     const chunk = (data) => {
       if (data.id <= last) return;
       last = data.id;
-      empty.hidden = true;
-      const root = part(data.attempt, data.pod);
-      const pieces = data.text.split("\n");
-      const unfinished = pieces.pop();
-      for (const piece of pieces) { go(root, piece); open.delete(root); }
-      if (unfinished) open.set(root, go(root, unfinished));
-      while (lines > MOST_LINES) { const old = $(".tg-line", box); if (!old) break; old.remove(); lines -= 1; }
-      if (following) box.scrollTop = box.scrollHeight;
+      part(data.attempt);
+      grown.observe(list.section(data.attempt, data.pod).element);
+      list.write(data.attempt, data.pod, data.text);
     };
     // The chunk that we came with is gone: the stream tells all of the log once more.
     const beginAgain = () => {
-      for (const each of $$(".tg-pod", box)) each.remove();
-      open.clear();
+      list.clear();
       ends.clear();
-      last = lines = pods = 0;
+      last = 0;
       readings += 1;
     };
     const end = (data) => {
       ends.set(`${data.attempt}/${data.pod}`, data);
       if (data.end !== "complete") {
-        empty.hidden = true;
-        const root = part(data.attempt, data.pod);
-        if (!$(".tg-log-end", root)) {
-          const note = document.createElement("div");
-          note.className = "tg-log-end";
-          note.textContent = `Log ${data.end}${data.reason ? `: ${data.reason}` : ""}`;
-          root.append(note);
-        }
-      } else if (!lines) write(empty, data.reason || "Nothing was written.");
-      showState();
+        part(data.attempt);
+        list.note(data.attempt, data.pod, `Log ${data.end}${data.reason ? `: ${data.reason}` : ""}`);
+      } else if (!list.count) write(empty, data.reason || "Nothing was written.");
+      changed();
     };
-    const over = () => ["Succeeded", "Failed", "Cancelled", "Expired", "Skipped"].includes($("#head")?.dataset.phase);
-    const showState = () => {
-      const done = over();
-      if (done && !lines && !ends.size) write(empty, "No log was kept.");
-      write(state, done ? (lines ? `${lines} line${lines === 1 ? "" : "s"}` : "") : "");
-    };
-    document.addEventListener("refreshed", showState);
     const fetchLogs = async () => {
       try {
         const where = `/api/v1/projects/${encodeURIComponent(page.dataset.project)}/runs/${page.dataset.uid}/logs?after=${last}`;
@@ -188,6 +182,7 @@
         if (stream.readyState === EventSource.CLOSED) setTimeout(start, 10000);
       });
     };
+    ofAddress();
     start();
     showState();
     addEventListener("pagehide", () => stream && stream.close());
