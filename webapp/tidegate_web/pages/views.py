@@ -17,6 +17,7 @@ from tidegate_web.health.dependencies import dependencies
 from tidegate_web.pages import definitions, formatting, logtext, people, projects, settings, webhooks
 from tidegate_web.pages.filters import RunQuery
 from tidegate_web.pages.fragments import fragment_wanted
+from tidegate_web.pages.previous import previous_runs
 from tidegate_web.pages.projects import projects_page
 from tidegate_web.pages.specs import spec_shown
 from tidegate_web.projects.existing import require_project
@@ -128,6 +129,7 @@ def blueprint() -> Blueprint:
             may_act=role is not None and role >= Role.OPERATOR,
             commands=kubectl_commands(project, row),
             family=listing.tree(made, row, now=now),
+            previous=previous_runs(listing.previous(made, row)),
             seq=seq,
             now=now,
         )

@@ -95,6 +95,14 @@ def tree(made: Services, run: RunRow, *, now: datetime) -> RunTree:
     return with_fallback(stored, in_cluster)
 
 
+def previous(made: Services, run: RunRow, *, limit: int = 20) -> list[ListedRunRow]:
+    """The runs of the same Task before this one, newest first; none for a run with a task of its own."""
+    if run.task is None:
+        return []
+    wanted, before = RunFilter(task=run.task), run_list.encode_cursor(run.created, run.uid)
+    return listed(made, run.project, wanted, limit=limit, after=before).page.rows
+
+
 def _with_cluster(made: Services, project: str, stored: Callable[[], T], in_cluster: Callable[[Found], T]) -> T:
     try:
         return with_fallback(stored, lambda: in_cluster(made.runs.in_cluster.of(project)))
