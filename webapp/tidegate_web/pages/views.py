@@ -1,7 +1,5 @@
 """The pages. What changes live is rendered by the same templates for the page and for its refreshes."""
 
-import shlex
-
 from flask import Blueprint, redirect, render_template, request, url_for
 from flask_wtf.csrf import generate_csrf  # type: ignore[import-untyped]
 from redis.exceptions import RedisError
@@ -17,6 +15,7 @@ from tidegate_web.health.dependencies import dependencies
 from tidegate_web.pages import definitions, formatting, logtext, people, projects, settings, webhooks
 from tidegate_web.pages.filters import RunQuery
 from tidegate_web.pages.fragments import fragment_wanted
+from tidegate_web.pages.manifest import kubectl_commands, manifest
 from tidegate_web.pages.previous import previous_runs
 from tidegate_web.pages.projects import projects_page
 from tidegate_web.pages.specs import spec_shown
@@ -28,9 +27,8 @@ from tidegate_web.runs.lookup import details_of, find
 from tidegate_web.shared.json_types import JsonObject
 from tidegate_web.shared.permissions import Permission, Role, requires
 from tidegate_web.shared.phases import ACTIVE_PHASES, TERMINAL_PHASES
-from tidegate_web.shared.run_status import attempts_of
+from tidegate_web.shared.task_spec import run_spec_shown, sees_values
 from tidegate_web.store.queries import runs
-from tidegate_web.store.run_rows import RunRow
 
 PAGE = 50
 ATTENTION_PHASES = ("Failed", "Expired", "Skipped")
@@ -128,6 +126,8 @@ def blueprint() -> Blueprint:
             task_spec=spec_shown(made, row, attempts, role=role),
             may_act=role is not None and role >= Role.OPERATOR,
             commands=kubectl_commands(project, row),
+            manifest=manifest(row, run_spec_shown(row.spec, whole=sees_values(role))),
+            hides_values=not sees_values(role),
             family=listing.tree(made, row, now=now),
             previous=previous_runs(listing.previous(made, row)),
             seq=seq,
@@ -165,22 +165,3 @@ def blueprint() -> Blueprint:
         return redirect(url_for("static", filename="favicon.svg"))
 
     return area
-
-
-def kubectl_commands(project: str, row: RunRow) -> list[tuple[str, str]]:
-    """What to type for the same in a terminal."""
-    where = f"kubectl -n {shlex.quote(project)}"
-    selector = f"-l tidegate.dev/run-uid={row.uid}"
-    commands = []
-    if row.deleted_at is None:
-        commands.append(("The run", f"{where} get tgr {row.name} -o yaml"))
-        last = next(iter(reversed(attempts_of(row.status))), None)
-        if last is not None and last.handover is not None:
-            # In a pool: its lines are among those of its worker.
-            worker, mine = shlex.quote(last.pod_name or ""), shlex.quote(f'"uid": "{row.uid}"')
-            commands.append(("Its worker", f"{where} get pod {worker}"))
-            commands.append(("Its logs", f"{where} logs {worker} -c worker | grep {mine}"))
-            return commands
-        commands.append(("Its Jobs and pods", f"{where} get jobs,pods {selector}"))
-        commands.append(("Its logs", f"{where} logs {selector} -c task --tail=-1"))
-    return commands
