@@ -97,7 +97,7 @@ class StateMetrics(Collector):
         tasks = {(task.namespace, task.name) for task in cache.records("tasks")}
         self._metrics.by_run.tidy(queues=queues, tasks=tasks, now=now)
         for _ in self._pool_names.tidy(cache.pools.pools, now):
-            pass  # they are summed up anew each time
+            pass  # each scrape sums them up again
 
     def _add_queues(self, families: Mapping[str, GaugeMetricFamily]) -> None:
         now, numbers = self._clock(), dict[Key, _QueueNumbers]()

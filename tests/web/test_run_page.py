@@ -26,12 +26,8 @@ def parts(stack: Stack) -> Parts:
 
 @pytest.fixture(scope="module")
 def site(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    logs = tmp_path_factory.mktemp("logs")
-    with (
-        stack.process("all", actor="web", log=logs / "web", namespaces=[stack.project]) as web,
-        stack.process("mirror", actor="mirror", log=logs / "mirror", namespaces=[stack.project]),
-    ):
-        yield f"http://127.0.0.1:{web.port}"
+    with stack.site(tmp_path_factory.mktemp("logs")) as address:
+        yield address
 
 
 @pytest.fixture
