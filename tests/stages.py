@@ -29,7 +29,7 @@ STAGES = {
 }
 LINT = "lint"
 WITHOUT_PROGRAMS = ("unit", "property")
-LANES = (("cluster", "cluster_tool"), ("control_plane", "web"), ("property", "unit"))
+LANES = (("cluster",), ("control_plane", "web"), ("property", "unit", "cluster_tool"))
 QUICK_EXAMPLES = "10"
 QUICK_LANES = (("property", "unit"), ("web", "control_plane", LINT))
 PROCESSES = {"control_plane": 3, "web": 3, "cluster": 2}
