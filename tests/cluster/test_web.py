@@ -181,13 +181,13 @@ def long_logs(kubectl: Kubectl) -> None:
     kubectl("-n", NAMESPACE, "rollout", "status", mirror, "--timeout=120s")
 
 
-def start_talkative(runs: ClusterRuns, page: Page, name: str, *, lines: int, a_second: int = 9000) -> str:
-    """A run that writes lines of 100 bytes; its uid, once the archive has it.
+def start_talkative(runs: ClusterRuns, page: Page, name: str, *, lines: int) -> str:
+    """A run that writes a MiB a second; its uid, once the archive has it.
 
     Its node begins another file at each 10 MiB, and looks every 10 s.
     """
-    write = """BEGIN { for (i = 1; i <= %d; i++) { printf "%%09d %%091d\\n", i, 0; if (i %% %d == 0) system("sleep 1") } }"""
-    uid: str = runs.start(a_run(name).shell(f"awk '{write % (lines, a_second)}'"))["metadata"]["uid"]
+    write = """BEGIN { for (i = 1; i <= %d; i++) { printf "%%09d %%091d\\n", i, 0; if (i %% 9000 == 0) system("sleep 1") } }"""
+    uid: str = runs.start(a_run(name).shell(f"awk '{write % lines}'"))["metadata"]["uid"]
     wait_until(lambda: page.request.get(f"{RUNS}/{uid}").status == 200, seconds=SECONDS, what=f"{name} in the archive")
     return uid
 
@@ -222,20 +222,20 @@ def test_a_log_that_its_node_cuts_into_files_is_kept_over_a_restart(
 def test_a_log_whose_node_is_files_ahead_of_its_reader_says_what_is_missing(
     kubectl: Kubectl, runs: ClusterRuns, page: Page
 ) -> None:
-    # A file is 18 MB or more: the connections between node and mirror may hold as much as one, not two.
-    uid = start_talkative(runs, page, "ahead", lines=800_000, a_second=18_000)
+    uid = start_talkative(runs, page, "ahead", lines=700_000)
     wait_until(lambda: len(stored_log(page, uid)) > MIB, seconds=SECONDS, what="a part of the log")
     pod = runs.pods("ahead")[0]["metadata"]["name"]
     seen = set()
 
-    def four_files() -> bool:
+    def six_files() -> bool:
         seen.add(runs.kube.log(pod, container="task", limit_bytes=9))
-        return len(seen) == 4
+        return len(seen) == 6
 
     with log_writes_held(kubectl):
-        wait_until(four_files, seconds=SECONDS, what="the node's fourth file")
+        # The connections between node and mirror may hold as much as two files.
+        wait_until(six_files, seconds=SECONDS, what="the node's sixth file")
     runs.wait("ahead", "Succeeded")
-    assert_kept_once(page, uid, lines=800_000)
+    assert_kept_once(page, uid, lines=700_000)
     assert LOST.decode() in stored_log(page, uid)
 
 

@@ -41,7 +41,8 @@ def signed_in(browser: Browser, site: str, *, email: str, password: str, refusal
     page.get_by_role("button", name="Sign in").click()
     yield page
     context.close()
-    assert [text for text in complaints if not (refusals and "status of 4" in text)] == []
+    left = [text for text in complaints if not (refusals and "status of 4" in text)]
+    assert left == [], f"the page complains: {left}"
 
 
 def violations(page: Page) -> list[str]:
