@@ -202,14 +202,14 @@ ATTACKS = {
         manifest=a_deployment(namespace="kube-system", owners=[owner("WorkerPool")]),
         words="makes no Deployments in",
     ),
-    "another image of a Deployment of somebody else": Attack(
+    "another image of a Deployment of another owner": Attack(
         who=account("operator"),
         kind="deployments",
         name="theirs",
         patch={"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "evil"}]}}}},
         words="makes Deployments that a WorkerPool controls",
     ),
-    "a pool as the owner of a Deployment of somebody else": Attack(
+    "a pool as the owner of a Deployment of another owner": Attack(
         who=account("operator"),
         kind="deployments",
         name="theirs",
@@ -219,7 +219,7 @@ ATTACKS = {
     "a run of the operator's in kube-system": Attack(
         who=account("operator"), manifest=a_run("r").namespace("kube-system").built, words="makes no runs in"
     ),
-    "a patch of a pod of somebody else": Attack(
+    "a patch of a pod of another owner": Attack(
         who=account("operator"),
         name="theirs",
         patch={"spec": {"activeDeadlineSeconds": 1}},

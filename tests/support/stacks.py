@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from sqlalchemy import text
 from tidegate_cluster.control_plane import ControlPlane
@@ -45,3 +46,13 @@ def made_stack(postgres: Postgres, redis: Redis, plane: ControlPlane, template: 
             cleanup=cleanup,
         )
     postgres.drop_database(f"test_{number}")
+
+
+@contextmanager
+def site_of(stack: Stack, logs: Path) -> Iterator[str]:
+    """The address of the web app, with pages and streams in one process and a mirror beside it. `logs`: where they write."""
+    with (
+        stack.process("all", actor="web", log=logs / "web", namespaces=[stack.project]) as web,
+        stack.process("mirror", actor="mirror", log=logs / "mirror", namespaces=[stack.project]),
+    ):
+        yield f"http://127.0.0.1:{web.port}"

@@ -113,15 +113,6 @@ class Stack:
         return environment
 
     @contextmanager
-    def site(self, logs: Path) -> Iterator[str]:
-        """The address of the web app, with pages and streams in one process and a mirror beside it. `logs`: where they write."""
-        with (
-            self.process("all", actor="web", log=logs / "web", namespaces=[self.project]) as web,
-            self.process("mirror", actor="mirror", log=logs / "mirror", namespaces=[self.project]),
-        ):
-            yield f"http://127.0.0.1:{web.port}"
-
-    @contextmanager
     def process(
         self,
         command: str,

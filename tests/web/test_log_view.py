@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 from support.browser import signed_in
 from support.kubelet import Kubelet, Log
 from support.runs import Json
+from support.stacks import site_of
 from support.web import EMAIL, PASSWORD, Stack
 from tidegate.logs import Log as LibraryLog
 from tidegate_api.job_names import job_name
@@ -27,7 +28,7 @@ def stack(shared_stack: Stack) -> Stack:
 
 @pytest.fixture(scope="module")
 def site(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with stack.site(tmp_path_factory.mktemp("logs")) as address:
+    with site_of(stack, tmp_path_factory.mktemp("logs")) as address:
         yield address
 
 

@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 from support.browser import signed_in, violations
 from support.runs import now
 from support.servers import wait_until
+from support.stacks import site_of
 from support.web import EMAIL, PASSWORD, Parts, Stack
 
 
@@ -26,7 +27,7 @@ def parts(stack: Stack) -> Parts:
 
 @pytest.fixture(scope="module")
 def site(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with stack.site(tmp_path_factory.mktemp("logs")) as address:
+    with site_of(stack, tmp_path_factory.mktemp("logs")) as address:
         yield address
 
 
