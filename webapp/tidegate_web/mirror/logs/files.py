@@ -5,12 +5,18 @@ was at work on the old one when the next began: its watch of the folder begins w
 later only makes it open the file that is there by then. So a follower can wait for a file that has ended long ago, can be taken past
 a whole one, and can get one from its beginning twice. Nothing in what is read shows that; therefore a monitor looks how the present
 file begins (``rotation_monitor.py``), and here the times of the lines are compared with that.
+
+A file can begin within a line: containerd takes its container's output in pieces, and has another file begin between two of them. The
+rest of the line is then a line of its own there, with a time of its own. A follower that is taken on gets both parts as one line,
+without the second time; so the time of the file's second line shows that it has come, too.
 """
 
 import re
 from collections import deque
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from typing import Self
 
 STAMP = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d) ")
 LONGEST_STAMP = 40
@@ -32,6 +38,34 @@ def stamp_of(line: bytes) -> int | None:
     return int(seconds) * 1_000_000_000 + int((found[2] or b"").ljust(9, b"0"))
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Beginning:
+    """How a file begins: the times of its first two lines."""
+
+    first: int
+    second: int | None = None
+    """None where the first line is so long that the second wasn't seen."""
+
+    @classmethod
+    def of(cls, head: bytes, *, more: bool) -> Self | None:
+        """What the first bytes of a file show; ``more``: the file goes on after them. None while it has no second line: the only
+        line may be the rest of one that has come."""
+        first = stamp_of(head)
+        start = head.find(b"\n") + 1
+        if first is None or (not start and not more):
+            return None
+        second = stamp_of(head[start:]) if start else None
+        return None if second is None and start and not more else cls(first=first, second=second)
+
+    def has_come(self, stamp: int) -> bool:
+        """Whether a line of this time shows that the file is being read from its beginning."""
+        return stamp in (self.first, self.second)
+
+    def is_ahead_of(self, last: int) -> bool:
+        """Whether nothing of the file had come when the last line of this time did."""
+        return last != self.first and (self.second or self.first) > last
+
+
 class Turn(Enum):
     """What begins with a line besides itself."""
 
@@ -44,11 +78,11 @@ class LogFiles:
     """The files that one reading goes through."""
 
     def __init__(self) -> None:
-        self._told: deque[int] = deque()
+        self._told: deque[Beginning] = deque()
         self._known: set[int] = set()
         """The times of lines that are the first of their file."""
-        self._coming: list[int] = []
-        """Those of them that nothing was read of yet."""
+        self._coming: list[Beginning] = []
+        """The files that nothing was read of yet."""
         self._last: int | None = None
         self._last_raw = b""
 
@@ -57,15 +91,15 @@ class LogFiles:
         self._known.add(first)
         self._last = first
 
-    def begins(self, at: int) -> None:
-        """The node's present file begins with a line of this time. From any thread."""
-        self._told.append(at)
+    def begins(self, beginning: Beginning) -> None:
+        """So the node's present file begins. From any thread."""
+        self._told.append(beginning)
 
     @property
     def behind(self) -> bool:
         """Whether there is a file of which nothing came yet. From any thread."""
         last = self._last
-        return last is not None and any(at > last for at in [*self._told, *self._coming])
+        return last is not None and any(each.is_ahead_of(last) for each in [*self._told, *self._coming])
 
     def turn(self, block: bytes, *, within_line: bool) -> tuple[int, Turn | None]:
         """The first turn in some more lines, by its offset; without one, their length and None."""
@@ -86,11 +120,11 @@ class LogFiles:
 
     def _listen(self) -> None:
         while self._told:
-            at = self._told.popleft()
-            if at not in self._known:
-                self._known.add(at)
-                if self._last is not None and at > self._last:
-                    self._coming.append(at)
+            beginning = self._told.popleft()
+            if beginning.first not in self._known:
+                self._known.add(beginning.first)
+                if self._last is not None and beginning.is_ahead_of(self._last):
+                    self._coming.append(beginning)
 
     def _goes_straight_on(self, lines: bytes) -> bool:
         """Whether their times only grow, up to before the next file that is known. Much faster than to look at each."""
@@ -98,7 +132,7 @@ class LogFiles:
         if not raw:
             return True
         last = stamp_of(lines[lines.rfind(b"\n", 0, len(lines) - 1) + 1 :][:LONGEST_STAMP])
-        if last is None or raw[0] < self._last_raw or (self._coming and last >= self._coming[0]):
+        if last is None or raw[0] < self._last_raw or (self._coming and last >= self._coming[0].first):
             return False
         if raw != sorted(raw):
             return False
@@ -106,7 +140,7 @@ class LogFiles:
         return True
 
     def _turn_at(self, stamp: int) -> Turn | None:
-        begun = [at for at in self._coming if at == stamp or at + DISORDER < stamp]
+        begun = [each for each in self._coming if each.has_come(stamp) or each.first + DISORDER < stamp]
         # Not by the same time: on some nodes many lines have that of the first.
         again = self._last is not None and stamp < self._last and stamp in self._known and not begun
         self._last = stamp if again or self._last is None else max(self._last, stamp)
@@ -116,5 +150,5 @@ class LogFiles:
             return None
         # Where a file was skipped the kubelet has opened another, from its beginning.
         self._known.add(stamp)
-        self._coming = [at for at in self._coming if at not in begun]
-        return Turn.NEXT if begun == [stamp] else Turn.SKIPPED
+        self._coming = [each for each in self._coming if each not in begun]
+        return Turn.NEXT if len(begun) == 1 and begun[0].has_come(stamp) else Turn.SKIPPED

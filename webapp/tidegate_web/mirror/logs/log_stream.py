@@ -9,13 +9,15 @@ from typing import Self
 
 from tidegate_web.cluster.client import Cluster, pods_path
 from tidegate_web.cluster.errors import ClusterError
-from tidegate_web.mirror.logs.files import LONGEST_STAMP, stamp_of
-from tidegate_web.mirror.logs.lines import LineReader, Piece
+from tidegate_web.mirror.logs.files import LONGEST_STAMP, Beginning
+from tidegate_web.mirror.logs.lines import LONGEST_LINE, LineReader, Piece
 from tidegate_web.mirror.logs.rotation_schedule import RotationSchedule
 from tidegate_web.mirror.logs.writer import CHUNK_BYTES
 from tidegate_web.mirror.pods import CONTAINER, Pod
 from tidegate_web.store.queries.logs import Place
 
+HEAD_BYTES = LONGEST_LINE + 2 * LONGEST_STAMP
+"""Of a file: a line that isn't longer than usual, and the time of the next."""
 STILL_SECONDS = 2.0
 """A reader that waits so long, while the node has another file, waits for nothing."""
 
@@ -85,15 +87,18 @@ class LogStream:
         finally:
             self._waits_since = None
 
-    def _present_beginning(self) -> int | None:
+    def _present_beginning(self) -> Beginning | None:
+        head = b""
         try:
-            stream = self._cluster.stream(self._path, query=self._query(limitBytes=LONGEST_STAMP), timeout=5)
+            stream = self._cluster.stream(self._path, query=self._query(limitBytes=HEAD_BYTES), timeout=5)
             try:
-                return stamp_of(stream.read(LONGEST_STAMP))
+                while piece := stream.read(HEAD_BYTES):
+                    head += piece
             finally:
                 stream.close()
         except ClusterError:
             return None  # the reading itself will find out
+        return Beginning.of(head, more=len(head) >= HEAD_BYTES)
 
     def _query(self, **more: object) -> dict[str, object]:
         return {"container": CONTAINER, "timestamps": "true", **more}
