@@ -143,6 +143,23 @@ def test_a_hand_over_that_the_worker_never_had_is_made_again(
     assert "disruptions" not in status
 
 
+def test_what_was_prepared_for_a_refused_intent_runs_nothing_and_holds_no_slot(
+    node: Node, pooled: OwnRuns, leader: OperatorProcess, proxy: FaultyProxy, tmp_path: Path
+) -> None:
+    leader.kill()
+    leader.start(through=proxy).wait_leading()
+    mark = tmp_path / "mark"
+    # More often than the worker has slots.
+    with proxy.on(method="PATCH", path="/taskruns/unwritten/status$").answer(500).times(4) as rule:
+        pooled.create(a_run("unwritten").warm("tasks:log_line").payload(path=str(mark), line="ran").built)
+        rule.wait_hits(4)
+    status = pooled.wait("unwritten", "Succeeded")
+    assert [a["outcome"] for a in status["attempts"]] == ["Succeeded"]
+    assert mark.read_text() == "ran\n"
+    leader.kill()
+    leader.start().wait_leading()
+
+
 def test_a_worker_that_does_not_answer_keeps_its_run(node: Node, pooled: OwnRuns, tmp_path: Path) -> None:
     go, mark = tmp_path / "go", tmp_path / "mark"
     pooled.create(a_run("frozen").warm("tasks:wait_for").payload(path=str(go), mark=str(mark)).built)

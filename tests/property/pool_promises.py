@@ -90,6 +90,8 @@ class PoolCluster(CheckedCluster):
             clock=self.clock,
             begins=self._process_begins,
             breaks=self.broken.append,
+            # Of an image from before, now and then.
+            prepares=len(self.workers) % 3 != 2,
         )
         self.workers.append(worker)
         return worker
@@ -156,7 +158,7 @@ class PoolCluster(CheckedCluster):
     def leader_says(self, line: bytes, *, fenced: bool) -> None:
         """A leader says something to a worker."""
         body = orjson.loads(line)
-        if body["type"] == "start":
+        if body["type"] in ("start", "commit"):
             self._hold(not fenced, f"{body['handover']} is handed over by one that may not lead")
         if body["type"] != "written":
             return
@@ -239,7 +241,7 @@ def problems_of_processes(cluster: PoolCluster, run: Json) -> list[str]:
 
 def leftovers_in_workers(cluster: PoolCluster) -> list[str]:
     """What goes on, or is kept, although everything has ended."""
-    return [f"{ident} is still kept" for worker in cluster.workers for ident in worker.processes]
+    return [f"{ident} is still kept" for worker in cluster.workers for ident in (*worker.processes, *worker.prepared)]
 
 
 def _entry(run: Json, ident: str) -> Json | None:

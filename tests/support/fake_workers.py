@@ -1,7 +1,7 @@
 """Workers of pools in memory: they speak the dispatch protocol as the real ones do, run nothing, and forget nothing.
 
 Between worker and leader is a wire for each connection, whose lines a test delivers. A process begins the moment that its worker
-reads `start`.
+reads `start`, or `commit` of what it has prepared.
 """
 
 import base64
@@ -101,6 +101,8 @@ class ModelWorker:
     mute: bool = False
     """Whether it says of nothing that it has ended, until it connects again."""
     refuses: bool = False
+    prepares: bool = True
+    """Whether it takes `prepare`. Those of older images don't."""
     slow: bool = False
     """Whether it says nothing of what it holds, though it is welcome."""
     wire: Wire | None = None
@@ -108,6 +110,8 @@ class ModelWorker:
     next_try: float = 0.0
     processes: dict[str, Process] = field(default_factory=dict)
     """Those that run, and those whose outcome isn't written."""
+    prepared: dict[str, Json] = field(default_factory=dict)
+    """What it begins at its commit."""
 
     @property
     def instance(self) -> str:
@@ -143,6 +147,7 @@ class ModelWorker:
             slots=self.slots,
             draining=self.draining,
             started=self.started,
+            **({"prepares": True} if self.prepares else {}),
         )
         return self.wire
 
@@ -151,6 +156,7 @@ class ModelWorker:
         if self.wire is not None:
             self.wire.close_worker()
         self.wire, self.welcomed, self.mute = None, False, False
+        self.prepared.clear()
 
     def hear(self, line: bytes) -> None:
         body = orjson.loads(line)
@@ -163,6 +169,16 @@ class ModelWorker:
                 self._say("pong")
             case "start":
                 self._take(body)
+            case "prepare":
+                self._prepare(body)
+            case "commit":
+                prepared = self.prepared.pop(body["handover"], None)
+                if prepared is None:
+                    self.breaks(f"{body['handover']} was not prepared")
+                else:
+                    self._take(prepared)
+            case "abort":
+                self.prepared.pop(body["handover"], None)
             case "stop":
                 process = self.processes.get(body["handover"])
                 if process is not None and process.ended is None and process.stopping is None:
@@ -227,6 +243,15 @@ class ModelWorker:
     def report_again(self) -> None:
         for process in self.unwritten:
             self._report(process)
+
+    def _prepare(self, body: Json) -> None:
+        if not self.prepares:
+            self.breaks(f"{body['handover']} was to be prepared by a worker that can't")
+        if body["handover"] in self.prepared:
+            self.breaks(f"{body['handover']} was prepared twice")
+        if not self.draining and len(self.running) + len(self.prepared) >= self.slots:
+            self.breaks(f"{body['handover']} was prepared beyond its worker's slots")
+        self.prepared[body["handover"]] = body
 
     def _take(self, body: Json) -> None:
         problem = None

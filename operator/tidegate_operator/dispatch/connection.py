@@ -46,6 +46,8 @@ class Connection(asyncio.Protocol):
         """Hand-overs that the worker has, as far as is known here: said by it, or sent to it, and not written yet."""
         self.ready = False
         """Whether it has said all that it holds."""
+        self.prepares = False
+        """Whether the worker gets a run ready while the intent is being written."""
 
     # What asyncio calls
 

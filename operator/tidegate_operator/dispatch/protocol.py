@@ -40,6 +40,8 @@ class Hello:
     slots: int
     draining: bool
     started: float
+    prepares: bool = False
+    """Whether it takes `prepare`, `commit` and `abort`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +133,7 @@ def parse_hello(line: bytes) -> Hello:
         slots=bounded_or(0, body.get("slots"), high=SLOTS_MAX),
         draining=body.get("draining") is True,
         started=_number(body.get("started"), high=float(2**40)),
+        prepares=body.get("prepares") is True,
     )
 
 

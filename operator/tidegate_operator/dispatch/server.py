@@ -288,6 +288,7 @@ class DispatchServer:
         self._workers[uid] = connection
         self._metrics.pool_workers.set(len(self._workers))
         connection.pod_uid, connection.instance = uid, identity.instance
+        connection.prepares = hello.prepares
         self._count("welcome")
         self._listener.joined(connection, identity, hello)
         connection.send("welcome", pingSeconds=PING_SECONDS)

@@ -4,12 +4,16 @@ The intent is written before it is carried out: the run's status names worker an
 the cluster knows what runs where, and no promise depends on a clock: any leader goes on from the status and from what workers say
 that they hold. An attempt that its worker doesn't hold was never started, since a worker drops what it hasn't read when its
 connection ends.
+
+While the intent is being written the worker gets the process ready: ``prepare``, and then ``commit``, or ``abort`` where the write
+fails. What is prepared runs nothing of the task, and goes with its connection like anything that wasn't read.
 """
 
 import asyncio
 import secrets
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 import structlog
@@ -58,6 +62,16 @@ class Tokens(Protocol):
         """A token for one hand-over; None where there is no web app."""
 
 
+@dataclass(frozen=True, slots=True)
+class Unsent:
+    """A hand-over that is written, or may be, and was not sent."""
+
+    ident: str
+    message: dict[str, object]
+    prepared_by: Connection | None
+    """Where the worker has got it ready."""
+
+
 class PoolExecutor:
     """Starts, stops and observes attempts in pools."""
 
@@ -75,8 +89,8 @@ class PoolExecutor:
     ) -> None:
         self._client, self._cache, self._workers, self._tokens = client, cache, workers, tokens
         self._own_writes, self._guard, self._clock, self._random = own_writes, guard, clock, random
-        self._unsent: dict[str, tuple[str, dict[str, object]]] = {}
-        """By run: the identifier and the message of a hand-over that is written, or may be, and was not sent. No other process sends it."""
+        self._unsent: dict[str, Unsent] = {}
+        """By run. No other process sends it."""
         self._log = structlog.get_logger(__name__)
 
     async def start(self, run: RunRecord, body: TaskRunBody, resolved: TaskSpecBody, *, number: int) -> None:
@@ -107,14 +121,13 @@ class PoolExecutor:
             queue=resolved.get("queue") or DEFAULT_QUEUE,
             now=now,
         )
-        self._unsent[run.uid] = (
-            handover.ident,
-            self._message(run, body, resolved, handover, number=number, now=now),
-        )
+        message = self._message(run, body, resolved, handover, number=number, now=now)
+        prepares = connection.prepares and connection.send("prepare", **message)
+        self._unsent[run.uid] = Unsent(handover.ident, message, connection if prepares else None)
         await self._write(run, status, resolved, version=version, handover=handover)
         attempt = self._cache.handovers.find(handover.ident)
         if attempt is None:  # the run is gone, and with it the intent
-            self._unsent.pop(run.uid, None)
+            self._give_up(run.uid)
             return
         self._send(attempt, handover)
 
@@ -135,12 +148,12 @@ class PoolExecutor:
             )
         except KubeError as error:
             if error.code not in (404, 409):
-                self._unsent.pop(run.uid, None)
+                self._give_up(run.uid)
                 raise
             await self.find(run, number=0)
             if self._cache.handovers.find(handover.ident) is not None:
                 return  # an earlier try of the same write was carried out
-            self._unsent.pop(run.uid, None)
+            self._give_up(run.uid)
             raise _again("the run changed while it was being started") from error
         self._own_writes.note(made["metadata"]["resourceVersion"])
         self._cache.wrote_status(run, made["metadata"], whole, written_on=version)
@@ -191,20 +204,35 @@ class PoolExecutor:
 
     def _send(self, attempt: AttemptRecord, handover: Handover) -> None:
         """Send it to the worker. What can't be sent now is sent, or given up, when its connection is there again."""
-        ident, message = self._unsent.get(attempt.run_uid, ("", {}))
+        unsent = self._unsent.get(attempt.run_uid)
         connection = self._workers.find(handover.pod_uid)
-        if ident != handover.ident or connection is None or connection.instance != handover.instance:
+        if (
+            unsent is None
+            or unsent.ident != handover.ident
+            or connection is None
+            or connection.instance != handover.instance
+        ):
             return
         try:
             self._guard()
         except NotLeadingError:
             return
         connection.held.add(handover.ident)
-        if not connection.send("start", **message):
+        if unsent.prepared_by is connection:
+            sent = connection.send("commit", handover=handover.ident)
+        else:
+            sent = connection.send("start", **unsent.message)
+        if not sent:
             connection.held.discard(handover.ident)
             return
         del self._unsent[attempt.run_uid]
         self._cache.handovers.is_held(attempt)
+
+    def _give_up(self, run_uid: str) -> None:
+        """It will not be sent."""
+        unsent = self._unsent.pop(run_uid, None)
+        if unsent is not None and unsent.prepared_by is not None:
+            unsent.prepared_by.send("abort", handover=unsent.ident)
 
     async def keep_tokens(self) -> None:
         """For ever: a run without a timeout outlives its token, so it gets another in time."""
@@ -309,11 +337,12 @@ class PoolExecutor:
 
     def _is_unsent(self, attempt: AttemptRecord) -> bool:
         given = attempt.handover
-        return given is not None and self._unsent.get(attempt.run_uid, ("",))[0] == given.ident
+        unsent = self._unsent.get(attempt.run_uid)
+        return given is not None and unsent is not None and unsent.ident == given.ident
 
     def _end(self, attempt: AttemptRecord, end: ProcessEnd) -> None:
         if self._is_unsent(attempt):
-            del self._unsent[attempt.run_uid]
+            self._give_up(attempt.run_uid)
         self._cache.handovers.ended(attempt, end, now=self._clock())
 
     def recorded(self, run: RunRecord, status: TaskRunStatusBody) -> None:

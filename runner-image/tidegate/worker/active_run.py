@@ -54,7 +54,9 @@ class ActiveRun:
         """The processes that it has."""
         return self._child
 
-    def begin(self, child: Child, spec: int, changed: Callable[[ActiveRun], None], clock: Callable[[], float]) -> None:
+    def prepare(
+        self, child: Child, spec: int, changed: Callable[[ActiveRun], None], clock: Callable[[], float]
+    ) -> None:
         """Give a child the pipes of this run, and watch the other ends. OSError when it can't be given them."""
         self._child, self._watching = child, True
         pipes = _pipes(spec)
@@ -82,6 +84,18 @@ class ActiveRun:
         finally:
             for descriptor in pipes.given:
                 os.close(descriptor)
+
+    def go(self, lifecycle: Lifecycle) -> None:
+        """Have the child run it. Its clocks begin."""
+        self.lifecycle = lifecycle
+        if self._child is not None:
+            self._child.go()
+
+    def abort(self) -> None:
+        """End a child that has run nothing."""
+        self._close_control()
+        self._close_started()
+        self._turns.drop(self._streams)
 
     def failed(self, why: str, now: float) -> None:
         """There is no process."""

@@ -1,6 +1,6 @@
 """Processes that wait for a run: a subreaper with the run's process below it. One is made ahead, so that a hand-over forks nothing.
 
-What a child is to run is sent to the run's process alone, over a socket that is closed then; the subreaper has another.
+What a child is to run is sent to the run's process alone, over a socket that is closed when it is to run; the subreaper has another.
 """
 
 from __future__ import annotations
@@ -46,6 +46,11 @@ class Child:
         """Give its process what it is to run. One that is gone is noticed by its end."""
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             socket.send_fds(self._job, [messages.JOB], list(descriptors))
+
+    def go(self) -> None:
+        """Have its process run that. One that is gone, or closed, is noticed by its end."""
+        with contextlib.suppress(OSError):
+            self._job.send(messages.GO)
         self._job.close()
 
     def lives(self) -> bool:

@@ -12,10 +12,13 @@ from tidegate.worker.connection import Connection, ConnectionLost
 from tidegate.worker.log import Log
 from tidegate.worker.loop import Loop
 from tidegate.worker.protocol import (
+    Abort,
     BadStart,
+    Commit,
     Drain,
     Message,
     Ping,
+    Prepare,
     ProtocolError,
     RunToken,
     Start,
@@ -98,6 +101,8 @@ class Leader:
         self._connection = self._ping_seconds = self.welcomed_since = None
         self._greeting = iter(())
         self._waiting.clear()
+        # The next leader is told of what runs, and this is not: so it must not run.
+        self._slots.abort_prepared()
 
     def _connect(self, now: float) -> None:
         address = self._resolver.next_address()
@@ -115,6 +120,7 @@ class Leader:
                 slots=self._settings.slots,
                 draining=self._slots.draining,
                 started=self._started,
+                prepares=True,
             )
             if len(hello) > protocol.MOST_HELLO_BYTES:
                 raise ConnectionLost("the token is too long")
@@ -193,8 +199,14 @@ class Leader:
             self._welcome(message)
         elif isinstance(message, Start):
             self._slots.take(message)
+        elif isinstance(message, Prepare):
+            self._slots.prepare(message.start)
+        elif isinstance(message, Commit):
+            self._slots.commit(message.handover)
+        elif isinstance(message, Abort):
+            self._slots.abort(message.handover)
         elif isinstance(message, BadStart):
-            self._slots.refuse(message.handover, message.problem)
+            self._take_bad(message)
         elif isinstance(message, Stop):
             self._slots.stop(message.handover, message.why)
         elif isinstance(message, Written):
@@ -205,6 +217,12 @@ class Leader:
             self._slots.draining = True
         elif isinstance(message, Ping):
             self.tell(encode("pong"))
+
+    def _take_bad(self, message: BadStart) -> None:
+        if message.prepares:
+            self._slots.cannot_prepare(message.handover, message.problem)
+        else:
+            self._slots.refuse(message.handover, message.problem)
 
     def _welcome(self, message: Welcome) -> None:
         now = self._clock()

@@ -208,6 +208,17 @@ class Turns:
         if all(stream.over for stream in streams):
             self._log.put([line for line in (ending.line(),) if line])
 
+    def drop(self, streams: list[Stream]) -> None:
+        """Read them no more: nothing was ever written there."""
+        for stream in streams:
+            if stream in self._watched:
+                self._unwatch(stream)
+            if stream in self._ready:
+                self._ready.remove(stream)
+            if not stream.over:
+                stream.over = True
+                os.close(stream.descriptor)
+
     def wait_seconds(self) -> Optional[float]:
         """How long to wait until streams may be read; None when there is nothing to read or no room for it."""
         return self._log.wait_seconds() if self._ready else None

@@ -1,6 +1,6 @@
 """What the worker's own processes say to each other, over sockets that keep messages apart. Pure.
 
-worker → zygote and back: a ``Note``, some with descriptors. worker → run's process: ``JOB`` with descriptors, once.
+worker → zygote and back: a ``Note``, some with descriptors. worker → run's process: ``JOB`` with descriptors, then ``GO``.
 worker → subreaper: ``TERMINATE`` or ``KILL``. subreaper → worker: how the run's process ended. A message that isn't one of these is garbage, and said to be.
 """
 
@@ -13,7 +13,7 @@ from typing import NamedTuple, Optional
 from tidegate.errors import TidegateError
 
 MOST_BYTES = 8 * 1024
-TERMINATE, KILL, JOB = b"terminate", b"kill", b"job"
+TERMINATE, KILL, JOB, GO = b"terminate", b"kill", b"job", b"go"
 FORK, REMOVE, RESOLVE, PING = "fork", "remove", "resolve", "ping"
 """Requests: fork a child (with its two sockets), remove a directory, look up a host (with a pipe), answer."""
 IMPORTING, READY, FAILED, FORKED, UNFORKED, PONG = "importing", "ready", "failed", "forked", "unforked", "pong"

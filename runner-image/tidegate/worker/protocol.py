@@ -69,6 +69,24 @@ class Start(NamedTuple):
     result_max_bytes: int
 
 
+class Prepare(NamedTuple):
+    """Get this ready to run. It runs at its ``Commit``, and never if an ``Abort`` or the end of the connection comes first."""
+
+    start: Start
+
+
+class Commit(NamedTuple):
+    """Run what is prepared: the cluster knows of it now."""
+
+    handover: str
+
+
+class Abort(NamedTuple):
+    """Drop what is prepared."""
+
+    handover: str
+
+
 class Welcome(NamedTuple):
     """The leader takes this worker."""
 
@@ -108,9 +126,11 @@ class BadStart(NamedTuple):
 
     handover: str
     problem: str
+    prepares: bool = False
+    """Whether it was a ``prepare``: it is refused at its ``commit``."""
 
 
-Message = Union[Welcome, Start, BadStart, Stop, Written, RunToken, Drain, Ping]
+Message = Union[Welcome, Start, BadStart, Prepare, Commit, Abort, Stop, Written, RunToken, Drain, Ping]
 
 
 class Lines:
@@ -150,6 +170,13 @@ def parse(line: bytes) -> Optional[Message]:
     try:
         if kind == "start":
             return _start(body)
+        if kind == "prepare":
+            start = _start(body)
+            return Prepare(start) if isinstance(start, Start) else start._replace(prepares=True)
+        if kind == "commit":
+            return Commit(_handover(body))
+        if kind == "abort":
+            return Abort(_handover(body))
         if kind == "welcome":
             return Welcome(_number(body, "pingSeconds", least=0.001))
         if kind == "stop":

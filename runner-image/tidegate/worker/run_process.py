@@ -54,15 +54,18 @@ def become_run(job: int, fresh: Fresh) -> NoReturn:
         _forget_the_zygote()
         with socket.socket(fileno=job) as waiting:
             _, descriptors, _, _ = socket.recv_fds(waiting, messages.MOST_BYTES, messages.MOST_DESCRIPTORS)
-        if not descriptors:
-            os._exit(code)  # the worker needs it no more
-        spec_file, out, err, started = descriptors
-        spec = messages.read_spec(spec_file)
-        _take_descriptors(out, err, started)
+            if not descriptors:
+                os._exit(code)  # the worker needs it no more
+            spec_file, out, err, started = descriptors
+            spec = messages.read_spec(spec_file)
+            _take_descriptors(out, err, keep=(started, waiting.fileno()))
+            _enter(spec)
+            attempt = runner.Attempt(on_start=_reports_start(started))
+            if waiting.recv(messages.MOST_BYTES) != messages.GO:
+                os._exit(code)  # what was prepared is not to be
         set_dumpable(True)
-        _enter(spec)
         fresh.restore()
-        code = runner.Attempt(on_start=_reports_start(started)).run(spec.entrypoint)
+        code = attempt.run(spec.entrypoint)
         _finish(code)
     except BaseException as error:  # the runner itself lets nothing out
         streams.show(error)
@@ -71,12 +74,12 @@ def become_run(job: int, fresh: Fresh) -> NoReturn:
         os._exit(code)
 
 
-def _take_descriptors(out: int, err: int, started: int) -> None:
+def _take_descriptors(out: int, err: int, *, keep: tuple[int, int]) -> None:
     nowhere = os.open(os.devnull, os.O_RDONLY)
     for descriptor, number in ((nowhere, 0), (out, 1), (err, 2)):
         os.dup2(descriptor, number)
     for name in os.listdir("/proc/self/fd"):
-        if int(name) > 2 and int(name) != started:
+        if int(name) > 2 and int(name) not in keep:
             with contextlib.suppress(OSError):  # the one of the listing
                 os.close(int(name))
 

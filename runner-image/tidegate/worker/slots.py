@@ -53,6 +53,10 @@ class Slots:
         self._loop, self._log, self._turns = loop, log, turns
         self._clock, self._tell, self._orphans = clock, tell, orphans
         self._runs: dict[str, ActiveRun] = {}
+        self._prepared: dict[str, ActiveRun] = {}
+        """Runs that wait for their commit. Those of a connection go with it."""
+        self._problems: dict[str, str] = {}
+        """Why others are refused at theirs."""
         self._outcomes: dict[str, Outcome] = {}
         self._refill_at: Optional[float] = None
         """When another process is forked ahead, if no run ends before."""
@@ -61,8 +65,8 @@ class Slots:
 
     @property
     def busy(self) -> int:
-        """How many runs there are."""
-        return len(self._runs)
+        """How many runs there are, with those that are prepared."""
+        return len(self._runs) + len(self._prepared)
 
     @property
     def unwritten(self) -> int:
@@ -86,25 +90,53 @@ class Slots:
 
     def take(self, start: Start) -> None:
         """Run something, or refuse it."""
+        self.prepare(start)
+        self.commit(start.handover)
+
+    def prepare(self, start: Start) -> None:
+        """Get all ready that a run needs. What can't be is said at its commit."""
         problem = self._refusal(start.handover)
         if problem is not None:
-            self.refuse(start.handover, problem)
+            self.cannot_prepare(start.handover, problem)
             return
-        now = self._clock()
-        lifecycle = Lifecycle(
-            received=now,
-            timeout=start.timeout,
-            start_timeout=start.start_timeout,
-            deadline=start.deadline,
-            grace=start.grace,
-        )
         directory = os.path.join(self._settings.directory, start.handover)
-        run = ActiveRun(start, directory, lifecycle, loop=self._loop, turns=self._turns)
-        self._runs[start.handover] = run
+        run = ActiveRun(start, directory, self._lifecycle(start), loop=self._loop, turns=self._turns)
+        self._prepared[start.handover] = run
         try:
             self._hand_on(run)
         except OSError as error:
             self._cannot_start(run, str(error))
+
+    def cannot_prepare(self, handover: str, problem: str) -> None:
+        """Refuse a run once it is to begin."""
+        self._problems[handover] = problem
+
+    def commit(self, handover: str) -> None:
+        """Run what is prepared, or refuse it."""
+        run = self._prepared.pop(handover, None)
+        if run is None:
+            self.refuse(handover, self._problems.pop(handover, "it was not prepared"))
+            return
+        self._runs[handover] = run
+        run.go(self._lifecycle(run.start))
+
+    def abort(self, handover: str) -> None:
+        """Drop what is prepared."""
+        self._problems.pop(handover, None)
+        run = self._prepared.pop(handover, None)
+        if run is None:
+            return
+        run.abort()
+        if run.child is not None:
+            self._children.release(run.child)
+        self._remove(run)
+        self._refill_at = self._clock()
+
+    def abort_prepared(self) -> None:
+        """Drop all that is prepared."""
+        self._problems.clear()
+        for handover in list(self._prepared):
+            self.abort(handover)
 
     def refuse(self, handover: str, problem: str) -> None:
         """Say that a run isn't taken."""
@@ -164,15 +196,15 @@ class Slots:
         return min(looks, default=None)
 
     def _refusal(self, handover: str) -> Optional[str]:
-        if handover in self._runs or handover in self._outcomes:
+        if handover in self._runs or handover in self._prepared or handover in self._outcomes:
             return "this hand-over is known"
         if self.draining:
             return "the worker is draining"
         if not self._zygote.alive:
             return "the worker has no zygote"
-        if len(self._runs) >= self._settings.slots:
+        if self.busy >= self._settings.slots:
             return "no slot is free"
-        if len(self._runs) + len(self._outcomes) >= 2 * self._settings.slots:
+        if self.busy + len(self._outcomes) >= 2 * self._settings.slots:
             return "too many outcomes are not written"
         return None
 
@@ -193,7 +225,16 @@ class Slots:
         except OSError:
             os.close(spec)
             raise
-        run.begin(child, spec, self._changed, self._clock)
+        run.prepare(child, spec, self._changed, self._clock)
+
+    def _lifecycle(self, start: Start) -> Lifecycle:
+        return Lifecycle(
+            received=self._clock(),
+            timeout=start.timeout,
+            start_timeout=start.start_timeout,
+            deadline=start.deadline,
+            grace=start.grace,
+        )
 
     def _cannot_start(self, run: ActiveRun, why: str) -> None:
         self._log.event("error", "a run can't be started", handover=run.start.handover, message=why)
@@ -232,6 +273,9 @@ class Slots:
         self._outcomes[handover] = Outcome(fields, run.ended)
         self._tell(_encoded(self._outcomes[handover], self._clock()))
         # After the leader has heard of it: a file system takes longer than all the rest.
+        self._remove(run)
+
+    def _remove(self, run: ActiveRun) -> None:
         if not directories.remove_if_small(run.directory) and self._zygote.alive:
             self._zygote.ask(Note(messages.REMOVE, run.directory))
 
