@@ -4,6 +4,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import pytest
 from support.builders import a_run
 from support.operator import OperatorProcess, OwnRuns
 from support.pools import Node, pool_status, worker_of
@@ -143,17 +144,19 @@ def test_a_hand_over_that_the_worker_never_had_is_made_again(
     assert "disruptions" not in status
 
 
-def test_what_was_prepared_for_a_refused_intent_runs_nothing_and_holds_no_slot(
-    node: Node, pooled: OwnRuns, leader: OperatorProcess, proxy: FaultyProxy, tmp_path: Path
+@pytest.mark.parametrize("fault", ["refused", "unanswered"])
+def test_what_was_prepared_for_an_intent_that_was_not_written_runs_nothing_and_holds_no_slot(
+    node: Node, pooled: OwnRuns, leader: OperatorProcess, proxy: FaultyProxy, tmp_path: Path, fault: str
 ) -> None:
     leader.kill()
     leader.start(through=proxy).wait_leading()
-    mark = tmp_path / "mark"
+    mark, name = tmp_path / "mark", f"unwritten-{fault}"
+    rule = proxy.on(method="PATCH", path=f"/taskruns/{name}/status$")
     # More often than the worker has slots.
-    with proxy.on(method="PATCH", path="/taskruns/unwritten/status$").answer(500).times(4) as rule:
-        pooled.create(a_run("unwritten").warm("tasks:log_line").payload(path=str(mark), line="ran").built)
+    with (rule.answer(500) if fault == "refused" else rule.drop()).times(4):
+        pooled.create(a_run(name).warm("tasks:log_line").payload(path=str(mark), line="ran").built)
         rule.wait_hits(4)
-    status = pooled.wait("unwritten", "Succeeded")
+    status = pooled.wait(name, "Succeeded")
     assert [a["outcome"] for a in status["attempts"]] == ["Succeeded"]
     assert mark.read_text() == "ran\n"
     leader.kill()

@@ -122,6 +122,7 @@ class PoolExecutor:
             now=now,
         )
         message = self._message(run, body, resolved, handover, number=number, now=now)
+        self._drop_unsent(run.uid)
         prepares = connection.prepares and connection.send("prepare", **message)
         self._unsent[run.uid] = Unsent(handover.ident, message, connection if prepares else None)
         await self._write(run, status, resolved, version=version, handover=handover)
@@ -227,6 +228,11 @@ class PoolExecutor:
             return
         del self._unsent[attempt.run_uid]
         self._cache.handovers.is_held(attempt)
+
+    def _drop_unsent(self, run_uid: str) -> None:
+        """Give up what an earlier try has left, of which it isn't known whether it was written; also that of runs that are gone."""
+        for uid in [uid for uid in self._unsent if uid == run_uid or uid not in self._cache.runs]:
+            self._give_up(uid)
 
     def _give_up(self, run_uid: str) -> None:
         """It will not be sent."""
