@@ -30,7 +30,7 @@ ROUTES = {
         GET /api/v1/projects/<project>/stats, GET /api/v1/projects/<project>/batches,
         GET /api/v1/projects/<project>/bulk/<id:bulk>, GET /api/v1/projects/<project>/members, DELETE /api/v1/projects/<project>/members/me,
         GET /projects/<project>/runs/<run>/log, GET /projects/<project>/tasks, GET /projects/<project>/queues, GET /projects/<project>/schedules,
-        GET /projects/<project>/pools,
+        GET /projects/<project>/pools, GET /projects/<project>/overview,
         GET /live/v1/projects/<project>/events, GET /live/v1/projects/<project>/runs/<run>/logs,
         GET /live/v1/projects/<project>/runs/<run>/wait
     """,

@@ -20,6 +20,7 @@ from tidegate_web.mirror.project_controller import ProjectController
 from tidegate_web.mirror.pruner import Pruner
 from tidegate_web.mirror.publisher import Publisher
 from tidegate_web.mirror.quarantine import Quarantine, Retrier
+from tidegate_web.mirror.rollup import Rollup
 from tidegate_web.mirror.scopes import Scope, Scopes
 from tidegate_web.mirror.specs import SpecKeeper
 from tidegate_web.mirror.sweeper import Sweeper
@@ -154,6 +155,7 @@ class Term:
             RotationMonitor(followers=self.followers.active, stop=self.stop),
             self._sweeper,
             self._pruner,
+            Rollup(engine=made.engine, clock=made.clock, quarantine=quarantine, stop=self.stop),
             *([self._controller, self._controller.informer] if self._controller else [self._make_namespace_poller()]),
         ]
 

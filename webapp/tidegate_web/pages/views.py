@@ -12,7 +12,7 @@ from tidegate_web.api.parameters import PHASES
 from tidegate_web.auth.guard import actor, caller, role_here, signed_in
 from tidegate_web.current_app import services
 from tidegate_web.health.dependencies import dependencies
-from tidegate_web.pages import definitions, formatting, logtext, people, projects, settings, webhooks
+from tidegate_web.pages import definitions, formatting, logtext, overview, people, projects, settings, webhooks
 from tidegate_web.pages.filters import RunQuery
 from tidegate_web.pages.fragments import fragment_wanted
 from tidegate_web.pages.manifest import kubectl_commands, manifest
@@ -47,6 +47,7 @@ def blueprint() -> Blueprint:
     """The routes of this area."""
     area = Blueprint("pages", __name__)
     projects.add_routes(area)
+    overview.add_routes(area)
     definitions.add_routes(area)
     logtext.add_routes(area)
     people.add_routes(area)

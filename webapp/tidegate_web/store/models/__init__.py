@@ -12,6 +12,7 @@ from tidegate_web.store.models.people import (
     User,
 )
 from tidegate_web.store.models.projects import ProjectMove, ProjectNamespace
+from tidegate_web.store.models.rollups import FailureRollup, RollupMark, RunRollup
 from tidegate_web.store.models.runs import (
     AttemptProgress,
     Checkpoint,
@@ -46,6 +47,7 @@ __all__ = [
     "Checkpoint",
     "ErasedRun",
     "ExternalIdentity",
+    "FailureRollup",
     "IdempotencyKey",
     "Invitation",
     "LogChunk",
@@ -59,9 +61,11 @@ __all__ = [
     "ProjectNamespace",
     "ProjectSettings",
     "Result",
+    "RollupMark",
     "Run",
     "RunKey",
     "RunMetadata",
+    "RunRollup",
     "Session",
     "TaskSpecText",
     "Timestamp",

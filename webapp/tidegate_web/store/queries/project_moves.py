@@ -30,7 +30,7 @@ from tidegate_web.store.models import (
     TaskSpecText,
     Webhook,
 )
-from tidegate_web.store.queries import project_bytes, run_keys, runs
+from tidegate_web.store.queries import project_bytes, rollups, run_keys, runs
 from tidegate_web.store.rows import all_rows
 
 MOVE = (ProjectMove.source, ProjectMove.target, ProjectMove.runs_before, ProjectMove.begun, ProjectMove.completed)
@@ -143,6 +143,8 @@ def complete(connection: Connection, move: MoveRow, *, now: datetime) -> None:
     if "@" in move.source:
         connection.execute(delete(ProjectNamespace).where(ProjectNamespace.project == move.source))
     project_bytes.move(connection, source=move.source, target=move.target)
+    for project in (move.source, move.target):
+        rollups.forget_project(connection, project)
 
 
 def forget(connection: Connection, *, completed_before: datetime) -> None:

@@ -227,15 +227,20 @@ def _has_text(
 
 def counts(connection: Connection, *, project: str, now: datetime) -> Counts:
     """The numbers above the list."""
-    active = connection.execute(
-        select(Run.phase, func.count()).where(Run.project == project, Run.phase.in_(ACTIVE_PHASES)).group_by(Run.phase)
-    )
     ended = connection.execute(
         select(Run.phase, func.count())
         .where(Run.project == project, Run.finished_at >= now - timedelta(days=1), Run.phase.in_(TERMINAL_PHASES))
         .group_by(Run.phase)
     )
-    return Counts(active=dict(active.all()), ended=dict(ended.all()))
+    return Counts(active=active(connection, project=project), ended=dict(ended.all()))
+
+
+def active(connection: Connection, *, project: str) -> dict[str, int]:
+    """How many runs are in each phase that isn't an end."""
+    found = connection.execute(
+        select(Run.phase, func.count()).where(Run.project == project, Run.phase.in_(ACTIVE_PHASES)).group_by(Run.phase)
+    )
+    return dict(found.all())
 
 
 def choices(connection: Connection, *, project: str, limit: int = 1000) -> tuple[list[str], list[str]]:

@@ -1,0 +1,213 @@
+"""How a project fares over a time: what ended and how, how long it took and had waited, and which failures are alike.
+
+What is kept is read (``store/queries/rollups.py``); only the time since the last count is counted in the runs themselves.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+from sqlalchemy import Connection
+
+from tidegate_web.services import Services
+from tidegate_web.shared import time_histogram
+from tidegate_web.shared.time_histogram import Histogram
+from tidegate_web.store.engine import with_fallback
+from tidegate_web.store.queries import rollups, run_list, stats
+from tidegate_web.store.queries.rollups import HOUR, QUARTER, FailureKind, RolledUp
+from tidegate_web.store.queries.stats import TooMuchError
+
+MINUTE: Final = timedelta(minutes=1)
+GROUPS: Final = 10
+SPARKS: Final = 24
+"""Parts of the time in which a group's failures are counted each."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Range:
+    """A time up to now, and the parts that it is shown in."""
+
+    name: str
+    words: str
+    length: timedelta
+    step: timedelta
+    kept: timedelta | None
+    """The step of what is kept for it; None where the runs are few enough to be counted."""
+
+
+RANGES: Final = {
+    made.name: made
+    for made in (
+        Range(name="1h", words="1 hour", length=HOUR, step=MINUTE, kept=None),
+        Range(name="6h", words="6 hours", length=6 * HOUR, step=QUARTER, kept=QUARTER),
+        Range(name="24h", words="24 hours", length=24 * HOUR, step=QUARTER, kept=QUARTER),
+        Range(name="7d", words="7 days", length=timedelta(days=7), step=2 * HOUR, kept=HOUR),
+        Range(name="30d", words="30 days", length=timedelta(days=30), step=6 * HOUR, kept=HOUR),
+    )
+}
+DEFAULT_RANGE: Final = "24h"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Times:
+    """Seconds; None where nothing was measured."""
+
+    p50: float | None
+    p95: float | None
+
+    @classmethod
+    def of(cls, histogram: Histogram) -> "Times":
+        return cls(p50=time_histogram.quantile(histogram, 0.5), p95=time_histogram.quantile(histogram, 0.95))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bucket:
+    """A part of the time."""
+
+    at: datetime
+    phases: dict[str, int]
+    took: Times
+    waited: Times
+
+
+@dataclass(kw_only=True)
+class FailureGroup:
+    """Failures that are alike."""
+
+    task: str | None
+    reason: str | None
+    message: str
+    runs: int = 0
+    first_at: datetime
+    last_at: datetime
+    last_run: str
+    sparks: list[int] = field(default_factory=lambda: [0] * SPARKS)
+
+    def add(self, kind: FailureKind, *, part: int) -> None:
+        """Some more of them."""
+        self.runs += kind.runs
+        self.sparks[part] += kind.runs
+        self.first_at = min(self.first_at, kind.first_at)
+        if kind.last_at >= self.last_at:
+            self.last_at, self.last_run = kind.last_at, kind.last_run
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProjectOverview:
+    """All of it."""
+
+    range: Range
+    since: datetime
+    until: datetime
+    """Later than that nothing is counted."""
+    truncated: bool
+    """Whether that is earlier than now, as there was too much to count."""
+    buckets: list[Bucket]
+    phases: dict[str, int]
+    took: Times
+    waited: Times
+    failures: list[FailureGroup]
+    active: dict[str, int]
+
+    @property
+    def success_rate(self) -> float | None:
+        """Of the runs that succeeded or failed; None where there were none."""
+        good = self.phases.get("Succeeded", 0)
+        judged = good + sum(self.phases.get(phase, 0) for phase in rollups.FAILED_PHASES)
+        return good / judged if judged else None
+
+
+def project_overview(made: Services, project: str, range_: Range) -> ProjectOverview | None:
+    """How the project fares; None while Postgres is away."""
+    return with_fallback(lambda: _counted(made, project, range_), lambda: None)
+
+
+def _counted(made: Services, project: str, range_: Range) -> ProjectOverview:
+    now = made.clock.now()
+    since = rollups.floor(now - range_.length, range_.step)
+    with made.engine.connect() as connection:
+        mark = rollups.mark(connection, project=project)
+        active = run_list.active(connection, project=project)
+        rows, failures = _kept(connection, project, range_, since=since, mark=mark)
+    border = since if mark is None or range_.kept is None else max(since, mark)
+    # Failures are kept by the hour.
+    hours = since if range_.kept is None else rollups.floor(since, HOUR)
+    until = now
+    try:
+        with stats.counting(made.engine) as connection:
+            step = range_.kept or range_.step
+            rows += rollups.ended(connection, project=project, since=border, until=now, step=step)
+            begin = border if border > since else hours
+            failures += rollups.failed(connection, project=project, since=begin, until=now)
+    except TooMuchError:
+        until = border
+    return ProjectOverview(
+        range=range_,
+        since=since,
+        until=until,
+        truncated=until < now,
+        buckets=_buckets(rows, range_, since=since, now=now),
+        phases=_phases(rows),
+        took=Times.of(time_histogram.total([row.took for row in rows])),
+        waited=Times.of(time_histogram.total([row.waited for row in rows])),
+        failures=group(failures, since=since, until=now),
+        active=active,
+    )
+
+
+def _kept(
+    connection: Connection, project: str, range_: Range, *, since: datetime, mark: datetime | None
+) -> tuple[list[RolledUp], list[FailureKind]]:
+    """What is counted already."""
+    if mark is None or range_.kept is None:
+        return [], []
+    rows = rollups.kept(connection, project=project, since=since, until=mark, step=range_.kept)
+    hours = rollups.floor(since, HOUR)
+    return rows, rollups.kept_failures(connection, project=project, since=hours, until=mark)
+
+
+def _phases(rows: Iterable[RolledUp]) -> dict[str, int]:
+    found: Counter[str] = Counter()
+    for row in rows:
+        found[row.phase] += row.runs
+    return dict(found)
+
+
+def _buckets(rows: Iterable[RolledUp], range_: Range, *, since: datetime, now: datetime) -> list[Bucket]:
+    parts: dict[datetime, list[RolledUp]] = defaultdict(list)
+    for row in rows:
+        parts[rollups.floor(row.at, range_.step)].append(row)
+    found, at = [], since
+    while at <= now:
+        there = parts.get(at, [])
+        found.append(
+            Bucket(
+                at=at,
+                phases=_phases(there),
+                took=Times.of(time_histogram.total([row.took for row in there])),
+                waited=Times.of(time_histogram.total([row.waited for row in there])),
+            )
+        )
+        at += range_.step
+    return found
+
+
+def group(kinds: Iterable[FailureKind], *, since: datetime, until: datetime) -> list[FailureGroup]:
+    """Failures of several hours that are alike, the most frequent first."""
+    groups: dict[tuple[str | None, str | None, str], FailureGroup] = {}
+    for kind in kinds:
+        known = groups.get(kind.key)
+        if known is None:
+            known = groups[kind.key] = FailureGroup(
+                task=kind.task,
+                reason=kind.reason,
+                message=kind.message,
+                first_at=kind.first_at,
+                last_at=kind.last_at,
+                last_run=kind.last_run,
+            )
+        part = (kind.last_at - since) / (until - since) * SPARKS
+        known.add(kind, part=min(max(int(part), 0), SPARKS - 1))
+    return sorted(groups.values(), key=lambda each: (-each.runs, each.last_run))[:GROUPS]
