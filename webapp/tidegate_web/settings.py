@@ -103,6 +103,9 @@ class WebSettings(BaseSettings):
     """Port of the pages, the API or the streams."""
     internal_port: int = Field(default=8081, ge=1, le=65535)
     """Port of what pods of runs call (`/internal/v1`), served by `serve` and `all`. No Ingress leads to it."""
+    internal_tls_folder: Path | None = None
+    """A folder with `tls.crt` and `tls.key`, by which that port takes TLS alone; renewed files count from the next connection. Empty: it
+    speaks plain HTTP."""
     metrics_port: int = Field(default=9090, ge=0, le=65535)
     """Port of `/healthz`, `/readyz` and `/metrics`, which is never exposed to the outside."""
     threads: int = Field(default=16, ge=2)
@@ -144,6 +147,10 @@ class WebSettings(BaseSettings):
     """The Lease by which the operator's leader is found: its holder is the name of a pod."""
     operator_port: int = Field(default=8081, ge=1, le=65535)
     """Port on which the leader says what a run waits for."""
+    operator_ca_file: Annotated[Path, AfterValidator(check_ca_file)] | None = None
+    """Certificates (PEM) of those who may have signed the operator's, by which it is asked over TLS; empty: over plain HTTP."""
+    operator_server_name: str = ""
+    """The name in the operator's certificate: it is asked by its pod's address, which no certificate has."""
 
     session_idle_seconds: int = Field(default=12 * 3600, ge=60)
     """A session that isn't used for so long ends."""
