@@ -86,6 +86,21 @@ def test_health_and_the_log_say_which_rights_the_user_lacks(
         stores.stop()
 
 
+def test_streams_hear_of_a_connection_that_broke_also_when_the_server_is_there_at_once() -> None:
+    ensure_servers()
+    with Redis() as server, make_redis(WebSettings(redis_url=server.url())) as client:
+        hub = Hub(redis=client, room=10)
+        hub.start()
+        wait_until(hub.connected.is_set, what="the subscription")
+        with hub.subscribe(f"{EVENTS_CHANNEL}p") as stream, redis.Redis(port=server.port) as admin:
+            admin.execute_command("CLIENT KILL TYPE pubsub")
+            assert next_of(stream) is Signal.BROKEN
+            wait_until(hub.connected.is_set, what="another subscription")
+            EventLog(redis=client, history=10).publish("p", [{"name": "after"}])
+            assert isinstance(next_of(stream), Message)
+        hub.stop()
+
+
 def test_events_go_on_at_the_server_that_sentinels_make_the_next() -> None:
     ensure_servers()
     with Redis() as master, replica_of(master) as replica, Sentinel(master) as sentinel:

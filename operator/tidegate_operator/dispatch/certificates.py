@@ -93,8 +93,12 @@ async def write_secret(client: KubeClient, path: str, body: Secret, data: Mappin
 def _certificate(data: Mapping[str, str], secret: str) -> Certificate:
     if not data.get("tls.key") or not data.get("tls.crt"):
         raise CertificateError(f"Secret {secret} needs tls.crt and tls.key")
-    trust = data.get("ca.crt") or data["tls.crt"]
-    return Certificate(chain=data["tls.crt"], key=data["tls.key"], trust=trust)
+    made = Certificate(chain=data["tls.crt"], key=data["tls.key"], trust=data.get("ca.crt") or data["tls.crt"])
+    try:
+        server_context(made)
+    except (ssl.SSLError, ValueError) as error:  # before a port is served with it, which would end there
+        raise CertificateError(f"Secret {secret}: tls.crt and tls.key are no pair that can be used: {error}") from error
+    return made
 
 
 def _decoded(text: str) -> str:

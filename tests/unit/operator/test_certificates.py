@@ -119,6 +119,15 @@ def test_half_a_certificate_is_named() -> None:
         read(own)
 
 
+@pytest.mark.parametrize(
+    "text", ["no certificate", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "\ufffd"]
+)
+def test_what_is_no_certificate_is_named_and_not_served(text: str) -> None:
+    own = Secrets(**{"tls.crt": text, "tls.key": read(Secrets()).key})
+    with pytest.raises(CertificateError, match="no pair that can be used"):
+        read(own)
+
+
 def test_a_certificate_serves_and_does_not_last_for_ever() -> None:
     made = read(Secrets())
     (leaf,) = x509.load_pem_x509_certificates(made.chain.encode())

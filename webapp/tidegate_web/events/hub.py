@@ -12,12 +12,15 @@ from enum import Enum
 
 import structlog
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.client import PubSub
 from redis.exceptions import NoPermissionError, RedisError
+from redis.retry import Retry
 
 from tidegate_web.events.channels import EVENTS_CHANNEL, LOGS_CHANNEL
 from tidegate_web.events.messages import Message
 
+NEVER = Retry(NoBackoff(), 0)
 log = structlog.stdlib.get_logger(__name__)
 
 
@@ -119,9 +122,14 @@ class Hub:
         delay = 0.1
         while not self._stop.is_set():
             pubsub: PubSub | None = None
+            connection = usual = None
             try:
                 pubsub = self._redis.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
                 pubsub.psubscribe(f"{EVENTS_CHANNEL}*", f"{LOGS_CHANNEL}*")
+                # One that connects again by itself misses, without a sign, what is published meanwhile.
+                connection = pubsub.connection
+                assert connection is not None
+                usual, connection.retry = connection.retry, NEVER
                 while not self._stop.is_set():
                     message = pubsub.get_message(timeout=1)
                     if pubsub.subscribed and not self.connected.is_set():
@@ -138,6 +146,8 @@ class Hub:
                     self.connected.clear()
                     for stream in self._all():
                         stream.put(Signal.BROKEN)
+                if connection is not None:
+                    connection.retry = usual  # it goes back to the pool
                 if pubsub is not None:
                     with suppress(RedisError, OSError):
                         pubsub.close()
