@@ -86,12 +86,25 @@ print(json.dumps({
     "web, plain": tried(lambda: plain(internal, 443)),
 }))
 """
-SERIAL = """
-import socket, ssl, sys
-context = ssl.create_default_context(cafile="/etc/tidegate/peers/operator.crt")
-with socket.create_connection(("127.0.0.1", 8081)) as plain:
-    with context.wrap_socket(plain, server_hostname="tidegate-internal.tidegate.svc") as made:
-        print(made.getpeercert()["serialNumber"])
+SERIALS = """
+import json, socket, ssl, struct
+
+def serial(port, host, part, *, begin=lambda connection: None):
+    context = ssl.create_default_context(cafile=f"/etc/tidegate/peers/{part}.crt")
+    with socket.create_connection((host, port), timeout=5) as plain:
+        begin(plain)
+        with context.wrap_socket(plain, server_hostname=host) as made:
+            return made.getpeercert()["serialNumber"]
+
+def ask_postgres(connection):
+    connection.sendall(struct.pack("!II", 8, 80877103))
+    assert connection.recv(1) == b"S"
+
+print(json.dumps({
+    "web": serial(443, "tidegate-internal.tidegate.svc", "operator"),
+    "redis": serial(6379, "tidegate-redis", "redis"),
+    "postgres": serial(5432, "tidegate-postgres", "postgres", begin=ask_postgres),
+}))
 """
 
 pytestmark = pytest.mark.timeout(3600)
@@ -158,14 +171,27 @@ def test_each_port_takes_its_own_authority_and_no_plain_connection(kubectl: Kube
     assert "no encryption" in found["postgres, plain"], found
 
 
-def test_a_renewed_certificate_is_shown_without_a_restart(kubectl: Kubectl, release: Kube) -> None:
-    before = in_web(kubectl, SERIAL)
-    started = pods_of(release, "web")
-    kubectl("-n", NAMESPACE, "patch", "secret", f"{RELEASE}-web-tls", "-p", '{"data": {"tls.crt": ""}}')
+def test_renewed_certificates_are_shown_without_a_restart(kubectl: Kubectl, release: Kube) -> None:
+    parts = ("web", "postgres", "redis")
+    before = serials(kubectl)
+    started = [pods_of(release, part) for part in parts]
+    for part in parts:
+        kubectl("-n", NAMESPACE, "patch", "secret", f"{RELEASE}-{part}-tls", "-p", '{"data": {"tls.crt": ""}}')
     kubectl("-n", NAMESPACE, "rollout", "restart", f"deployment/{RELEASE}-operator")  # it looks when it begins to lead
     wait_ready(kubectl)
-    wait_until(lambda: in_web(kubectl, SERIAL) != before, seconds=2 * SECONDS, what="the renewed certificate")
-    assert pods_of(release, "web") == started
+
+    def renewed() -> bool:
+        now = serials(kubectl)
+        return all(now[part] != before[part] for part in parts)
+
+    wait_until(renewed, seconds=4 * SECONDS, what="renewed certificates")
+    assert [pods_of(release, part) for part in parts] == started
+
+
+def serials(kubectl: Kubectl) -> dict[str, str]:
+    """What each part shows."""
+    found: dict[str, str] = json.loads(in_web(kubectl, SERIALS))
+    return found
 
 
 def pods_of(release: Kube, part: str) -> dict[str, Any]:
