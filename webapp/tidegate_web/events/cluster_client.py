@@ -19,8 +19,8 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.client import PubSub
 from redis.cluster import ClusterNode, RedisCluster
+from redis.exceptions import AuthenticationError, RedisClusterException, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisClusterException, RedisError
 from redis.retry import Retry
 
 AWAY_SECONDS: Final = 1.0
@@ -82,19 +82,27 @@ class ClusterClient(Redis):
             until, problem = self._away
             if time.monotonic() < until:
                 raise type(problem)(*problem.args)
-            try:
-                nodes = [ClusterNode(host, port) for host, port in self._nodes]  # type: ignore[no-untyped-call]
-                self._made = RedisCluster(
-                    startup_nodes=nodes,
-                    retry=Retry(NoBackoff(), 1),
-                    reinitialize_steps=1,  # a slot that has moved is a failover more often than not: others have moved with it
-                    **self._options,
-                )
-            except RedisClusterException as error:
-                found = _reason(error)
-                self._away = (time.monotonic() + AWAY_SECONDS, found)
-                raise found from error
-            return self._made
+            found: list[RedisError] = []
+            # One by one: of several nodes redis-py reports what the last one answered, which may be no more than that it is away.
+            for host, port in random.sample(self._nodes, len(self._nodes)):
+                try:
+                    self._made = self._connect(host, port)
+                except RedisClusterException as error:
+                    found.append(_reason(error))
+                else:
+                    return self._made
+            problem = min(found, key=lambda each: not isinstance(each, ResponseError | AuthenticationError))
+            self._away = (time.monotonic() + AWAY_SECONDS, problem)
+            raise problem
+
+    def _connect(self, host: str, port: int) -> RedisCluster:
+        """By this node, which names the others."""
+        return RedisCluster(
+            startup_nodes=[ClusterNode(host, port)],  # type: ignore[no-untyped-call]
+            retry=Retry(NoBackoff(), 1),
+            reinitialize_steps=1,  # a slot that has moved is a failover more often than not: others have moved with it
+            **self._options,
+        )
 
     def _lost(self, error: RedisClusterException) -> RedisError:
         """No node answers, or none has the slot: begin again with those of the settings."""
