@@ -17,19 +17,19 @@ POD = "operator-0"
 class Asked:
     """An operator at work for one project in the pod ``operator-0``, and web processes that ask it."""
 
-    def __init__(self, stack: Stack, folder: Path, **settings: str) -> None:
+    def __init__(self, stack: Stack, folder: Path, *, pod: str = POD, **settings: str) -> None:
         """``settings``: of the operator."""
-        self.stack, self.folder, self.port = stack, folder, free_port()
+        self.stack, self.folder, self.name, self.port = stack, folder, pod, free_port()
         self.release = stack.runs.kube.within(RELEASE)
         for account in ("default", "web", "stranger"):
-            self.release.create_account(account)
+            self.release.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": account}})
         spec = {"containers": [{"name": "operator", "image": "tidegate/operator"}]}
-        self.release.create({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": POD}, "spec": spec})
+        self.release.create({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": pod}, "spec": spec})
         self.pod(phase="Running", podIP="127.0.0.1", podIPs=[{"ip": "127.0.0.1"}])
         self.operator = OperatorProcess(
             stack.plane,
             log=folder / "operator.log",
-            identity=POD,
+            identity=pod,
             namespaces=stack.project,
             lease_namespace=RELEASE,
             lease_duration_seconds="3",
@@ -42,7 +42,7 @@ class Asked:
         stack.runs.queue("shut", concurrencyLimit=0)
 
     def pod(self, **status: Any) -> None:
-        self.release.patch("pods", POD, {"status": status}, subresource="status")
+        self.release.patch("pods", self.name, {"status": status}, subresource="status")
 
     def holder(self, name: str) -> None:
         self.release.patch("leases", "tidegate-operator", {"spec": {"holderIdentity": name}})

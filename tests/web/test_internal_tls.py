@@ -20,6 +20,7 @@ from tidegate_cluster.pki import Authority, Certificate
 
 OPERATOR = "tidegate-operator.tidegate.svc"
 SECRET = "operator-tls"
+THREADS = 4
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,8 @@ def put(shown: Certificate, folder: Path) -> None:
 def process(request: pytest.FixtureRequest, shared_stack: Stack, right: Authority, tmp_path: Path) -> Iterator[Process]:
     put(tls.server_certificate(right), tmp_path / "tls")
     log = tmp_path / "log"
-    with shared_stack.process(request.param, actor="web", log=log, internal_tls_folder=tmp_path / "tls") as made:
+    folder = tmp_path / "tls"
+    with shared_stack.process(request.param, actor="web", log=log, internal_tls_folder=folder, threads=THREADS) as made:
         yield made
 
 
@@ -96,8 +98,8 @@ def test_pods_reach_the_web_app_by_its_own_authority_alone(
 
 
 def test_clients_that_never_finish_a_handshake_keep_no_other_out(process: Process, right: Authority) -> None:
-    silent = [socket.create_connection(("localhost", process.internal_port)) for _ in range(40)]
-    for each in silent[::2]:
+    silent = [socket.create_connection(("localhost", process.internal_port)) for _ in range(THREADS + 1)]
+    for each in silent:
         each.sendall(b"\x16\x03\x01\x02")
     assert asked(process, right.ca, seconds=60).status == 403
     for each in silent:
@@ -112,7 +114,7 @@ def over_tls(shared_stack: Stack, right: Authority, tmp_path_factory: pytest.Tem
     data = {name: base64.b64encode(path.read_bytes()).decode() for name, path in files.items()}
     release = shared_stack.runs.kube.within(RELEASE)
     release.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": SECRET}, "data": data})
-    made = Asked(shared_stack, tmp_path_factory.mktemp("why"), why_tls_secret=SECRET)
+    made = Asked(shared_stack, tmp_path_factory.mktemp("why"), pod="operator-tls", why_tls_secret=SECRET)
     with made.operator:
         made.operator.wait_leading()
         yield made

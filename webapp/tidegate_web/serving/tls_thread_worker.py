@@ -6,7 +6,11 @@ What people call is encrypted by the Ingress, and plain from there.
 from typing import Any
 
 import structlog
-from gunicorn.workers.gthread import DEFAULT_WORKER_DATA_TIMEOUT, ThreadWorker  # type: ignore[import-untyped]
+from gunicorn.workers.gthread import (  # type: ignore[import-untyped]
+    _DEFER,
+    DEFAULT_WORKER_DATA_TIMEOUT,
+    ThreadWorker,
+)
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -16,12 +20,9 @@ class TlsThreadWorker(ThreadWorker):  # type: ignore[misc]
 
     def handle(self, conn: Any) -> Any:
         fresh = not conn.initialized and not hasattr(conn.sock, "do_handshake")
-        # A client that says nothing holds no thread for longer than in plain HTTP.
-        if (
-            fresh
-            and conn.sock.getsockname()[1] == self.app.internal_port
-            and conn.wait_for_data(DEFAULT_WORKER_DATA_TIMEOUT)
-        ):
+        if fresh and conn.sock.getsockname()[1] == self.app.internal_port:
+            if not conn.wait_for_data(DEFAULT_WORKER_DATA_TIMEOUT):
+                return _DEFER  # as in plain HTTP: a client that says nothing waits without a thread
             try:
                 conn.sock = self.app.internal_tls.accept(conn.sock)
             except OSError as error:
