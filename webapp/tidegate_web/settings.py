@@ -22,6 +22,7 @@ from tidegate_api.run_tokens import parse_keys
 from tidegate_web.auth.attempt_limits import SignInLimits
 from tidegate_web.auth.groups import GroupRoles
 from tidegate_web.shared.archive_bound import ArchiveBound
+from tidegate_web.shared.setting_texts import dns_labels, parse_rights
 from tidegate_web.shared.trust import check_ca_file
 from tidegate_web.store.address import driver_url
 from tidegate_web.webhooks.addresses import Network, parse_networks
@@ -44,24 +45,6 @@ class FileSettingsSource(EnvSettingsSource):
             return Path(path).read_text(encoding="utf-8").strip(), field_name, False
         except OSError as error:
             raise SettingsFileError(f"{PREFIX}{field_name.upper()}_FILE={path}: {error.strerror}") from error
-
-
-def _dns_labels(names: list[str]) -> list[str]:
-    for name in names:
-        if not name or len(name) > 63 or not name.replace("-", "").isalnum() or name != name.lower():
-            raise ValueError(f"{name!r} is no namespace name")
-    return names
-
-
-def parse_rights(text: str) -> dict[str, str]:
-    """``account=role, account=role``; ValueError that says which part is wrong."""
-    rights: dict[str, str] = {}
-    for part in (each.strip() for each in text.split(",") if each.strip()):
-        account, equals, role = part.partition("=")
-        if not (account and equals and role):
-            raise ValueError(f"{part!r} is not 'service-account=ClusterRole'")
-        rights[account] = role
-    return rights
 
 
 class WebSettings(BaseSettings):
@@ -118,7 +101,7 @@ class WebSettings(BaseSettings):
     trusted_proxies: int = Field(default=0, ge=0)
     """How many proxies in front add `X-Forwarded-For` and `X-Forwarded-Proto`; 0 takes the connection's own address and scheme."""
 
-    namespaces: Annotated[list[str], NoDecode, AfterValidator(_dns_labels)] = Field(default_factory=list)
+    namespaces: Annotated[list[str], NoDecode, AfterValidator(dns_labels)] = Field(default_factory=list)
     """The projects, comma-separated; empty: every namespace labelled `tidegate.dev/project=true`."""
     release_namespace: str = ""
     """The namespace that Tidegate itself is in, which is never a project."""
