@@ -63,6 +63,14 @@ test-upgrade: .venv/ready ## From the release before to this one and back under 
 test-monitoring: .venv/ready ## Alerts and dashboards on a real Prometheus that scrapes real, broken parts (Debian; three minutes)
 	@$(PYTHON) -m pytest -q tests/monitoring
 
+.PHONY: test-stores
+test-stores: .venv/ready ## A Redis Cluster with replicas that loses a node (Debian; one minute)
+	@$(PYTHON) -m pytest -q tests/stores
+
+.PHONY: test-tls
+test-tls: .venv/ready ## The chart with TLS between all of its parts, on a real cluster (root on Debian; five minutes)
+	@PYTHONPATH=cluster:tests $(PYTHON) -m pytest -q tests/tls
+
 .PHONY: explore
 explore: .venv/ready ## The real operator on a fake apiserver, under random crashes and losses; EXAMPLES=100
 	@TIDEGATE_PROPERTY_EXAMPLES=$(or $(EXAMPLES),100) .venv/bin/pytest -q tests/property/test_operation.py tests/property/test_pool_operation.py

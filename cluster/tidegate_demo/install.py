@@ -25,8 +25,8 @@ SECONDS = 300.0
 CRASHES = 4
 
 
-def up(found: Clusters, name: str, *, project: str) -> Kubectl:
-    """A cluster of this name with Tidegate installed in it and a namespace that is a project."""
+def up(found: Clusters, name: str, *, project: str, values: Sequence[str] = ()) -> Kubectl:
+    """A cluster of this name with Tidegate installed in it and a namespace that is a project. `values`: `name=value` of the chart."""
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="images") as beside:
         # Where nothing has been built yet, Kubernetes takes the processor, and images mostly wait for downloads.
         building = beside.submit(_build_images, found)
@@ -37,7 +37,7 @@ def up(found: Clusters, name: str, *, project: str) -> Kubectl:
     kubectl = Kubectl.of(found, name)
     load(found, name, [*archives.values()])
     step("chart")
-    install(kubectl, checkout=images.checkout(), project=project, tags=images.tags(archives))
+    install(kubectl, checkout=images.checkout(), project=project, tags=images.tags(archives), values=values)
     return kubectl
 
 
@@ -62,7 +62,9 @@ def load(found: Clusters, name: str, archives: Sequence[Path]) -> None:
     marker.write_text("\n".join(sorted(known | {_mark(path) for path in fresh})), encoding="utf-8")
 
 
-def install(kubectl: Kubectl, *, checkout: Path, project: str, tags: Mapping[str, str]) -> None:
+def install(
+    kubectl: Kubectl, *, checkout: Path, project: str, tags: Mapping[str, str], values: Sequence[str] = ()
+) -> None:
     """Install or upgrade the release and wait until every part of it is ready. `tags`: of the images that it runs."""
     for namespace in (NAMESPACE, project):
         manifest = kubectl("create", "namespace", namespace, "--dry-run=client", "-o", "yaml")
@@ -81,6 +83,7 @@ def install(kubectl: Kubectl, *, checkout: Path, project: str, tags: Mapping[str
         "--set=postgres.persistence.enabled=false",
         *(f"--set=image.tags.{name}={tag}" for name, tag in tags.items()),
         f"--set=admin.email={ADMIN}",
+        *(f"--set={value}" for value in values),
     )
     wait_ready(kubectl)
 

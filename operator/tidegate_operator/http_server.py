@@ -1,5 +1,6 @@
 """A small HTTP server for as long as a block lasts: what pages there are is for others to say."""
 
+import ssl
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Self
@@ -11,8 +12,11 @@ from aiohttp.typedefs import Handler
 class Port(AbstractAsyncContextManager["Port"]):
     """Serves `pages`: GET handlers by path."""
 
-    def __init__(self, *, host: str, port: int, pages: Mapping[str, Handler]) -> None:
-        self._host, self._port, self._pages = host, port, pages
+    def __init__(
+        self, *, host: str, port: int, pages: Mapping[str, Handler], tls: ssl.SSLContext | None = None
+    ) -> None:
+        """With a `tls` context it takes TLS alone; a certificate that is loaded into it holds for new connections."""
+        self._host, self._port, self._pages, self._tls = host, port, pages, tls
         self._runner: web.AppRunner | None = None
 
     @property
@@ -26,7 +30,7 @@ class Port(AbstractAsyncContextManager["Port"]):
             app.router.add_get(path, handler)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, self._port).start()
+        await web.TCPSite(self._runner, self._host, self._port, ssl_context=self._tls).start()
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -22,6 +22,7 @@ from tidegate_operator.control.schema_worker import SchemaWorker
 from tidegate_operator.control.why_server import WhyServer
 from tidegate_operator.control.workqueue import Workqueue
 from tidegate_operator.dispatch.identity import Identifier
+from tidegate_operator.dispatch.internal_tls import InternalTls
 from tidegate_operator.dispatch.run_tokens import RunTokens
 from tidegate_operator.dispatch.service import DispatchService
 from tidegate_operator.executors.job import JobExecutor
@@ -125,10 +126,16 @@ class Manager:
 
     async def _lead(self, client: KubeClient) -> int:
         settings = self._settings
-        defaults = PodDefaults(api_url=settings.api_url, run_as_user=settings.run_as_user)
+        tls = InternalTls(client, settings=settings, on_trust=self._cache.pools.look_at_all)
+        await self._until_stopped(tls.begin())
+
+        def defaults() -> PodDefaults:
+            return PodDefaults(api_url=settings.api_url, api_trust=tls.api_trust, run_as_user=settings.run_as_user)
+
         dispatch = DispatchService(
             client,
             settings=settings,
+            tls=tls,
             guard=self._lease.guard,
             metrics=self._metrics,
             on_trust=self._cache.pools.look_at_all,
@@ -188,6 +195,7 @@ class Manager:
             "sweeper": sweeper.run(),
             "workqueue": workqueue.run(),
             "claim": self._keep_claim(client),
+            "internal TLS": tls.run(),
             "lease": self._lease.wait_for(State.LOST),
             "stop": self._stop.wait(),
             **{f"informer {i}": informer.run() for i, informer in enumerate(self._informers(client))},
@@ -195,7 +203,7 @@ class Manager:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(schemas.close)
             if settings.why_callers:
-                await stack.enter_async_context(self._why_server(client, reconciler))
+                await stack.enter_async_context(self._why_server(client, reconciler, tls))
             return await self._work(parts, workqueue)
 
     def _informers(self, client: KubeClient) -> list[Informer]:
@@ -223,7 +231,7 @@ class Manager:
             self._cache.synced("workers")
         return made
 
-    def _why_server(self, client: KubeClient, reconciler: Reconciler) -> WhyServer:
+    def _why_server(self, client: KubeClient, reconciler: Reconciler, tls: InternalTls) -> WhyServer:
         return WhyServer(
             client,
             self._cache,
@@ -232,6 +240,7 @@ class Manager:
             callers=self._settings.why_callers,
             host=self._settings.host,
             port=self._settings.why_port,
+            tls=tls.why_context,
         )
 
     async def _work(self, parts: dict[str, Coroutine[object, None, object]], workqueue: Workqueue) -> int:

@@ -74,6 +74,19 @@ class OperatorSettings(BaseSettings):
     """Secret in the Lease's namespace with the certificate of the dispatch port (`tls.crt`, `tls.key`, `ca.crt`); the operator fills
     an empty one."""
 
+    internal_certificates: Annotated[list[str], NoDecode] = []
+    """Certificates for parts of the release that the operator makes, and renews, in Secrets of the Lease's namespace, separated by
+    commas: `secret=name|name`. Empty: others make them, or there are none."""
+
+    internal_ca_secret: str = "tidegate-internal-ca"  # noqa: S105 - a Secret's name
+    """The Secret there with the authority that signs them."""
+
+    why_tls_secret: str = ""
+    """Secret there with the certificate of `WHY_PORT` (`tls.crt`, `tls.key`); empty: it speaks plain HTTP."""
+
+    api_tls_secret: str = ""
+    """Secret there with the certificate of the web app at `API_URL`, whose `ca.crt` pods of runs get; empty: they get none."""
+
     run_token_keys_file: Path | None = None
     """File with the keys that sign the tokens of runs in pools, one a line, the first of which signs; shared with the web app."""
 
@@ -116,10 +129,25 @@ class OperatorSettings(BaseSettings):
     concurrent_actions: Annotated[int, Field(ge=1)] = 64
     """Requests to the apiserver that may be in flight at once."""
 
-    @field_validator("namespaces", "why_callers", mode="before")
+    @field_validator("namespaces", "why_callers", "internal_certificates", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return [n.strip() for n in value.split(",") if n.strip()] if isinstance(value, str) else value
+
+    @field_validator("internal_certificates")
+    @classmethod
+    def _certificates(cls, value: list[str]) -> list[str]:
+        for text in value:
+            secret, _, names = text.partition("=")
+            if not secret or not all(names.split("|")):
+                raise ValueError(f"{text!r} is not 'secret=name|name'")
+        return value
+
+    @property
+    def internal_names(self) -> dict[str, list[str]]:
+        """The names of each server whose certificate is made here, by the Secret that it is in."""
+        pairs = (text.partition("=") for text in self.internal_certificates)
+        return {secret: names.split("|") for secret, _, names in pairs}
 
     def deletes_due_by(self, namespace: str, projects: Projects | None) -> float:
         """Until when a finished run of a namespace must have been due to be deleted here: without a web app at any time,

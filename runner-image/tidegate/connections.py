@@ -15,6 +15,8 @@ from tidegate import streams
 from tidegate.errors import ApiError, NeedsApi
 
 if TYPE_CHECKING:
+    import ssl
+
     from tidegate.reporting import Reporter
     from tidegate.run_json import Change, Progress, RunBody, RunJson, RunPage
     from tidegate.transport import Http
@@ -93,9 +95,9 @@ class PodConnection(Connection):
 
     stores = True
 
-    def __init__(self, *, url: str, run_uid: str, token_file: str) -> None:
+    def __init__(self, *, url: str, run_uid: str, token_file: str, ca_file: Optional[str] = None) -> None:
         super().__init__()
-        self._url, self._uid, self._token_file = url, run_uid, token_file
+        self._url, self._uid, self._token_file, self._ca_file = url, run_uid, token_file, ca_file
         self._http: Optional[Http] = None
         self._reporter: Optional[Reporter] = None
         self._reporter_pid = 0
@@ -108,9 +110,23 @@ class PodConnection(Connection):
 
             # A proxy for the outer world knows no addresses of the cluster.
             self._http = Http(
-                f"{self._url.rstrip('/')}/internal/v1/runs/{self._uid}", authorization=self._bearer, proxies=False
+                f"{self._url.rstrip('/')}/internal/v1/runs/{self._uid}",
+                authorization=self._bearer,
+                proxies=False,
+                context=self._context(),
             )
         return self._http
+
+    def _context(self) -> Optional[ssl.SSLContext]:
+        """Trust of the web app's own authority, where it has one."""
+        if not self._ca_file:
+            return None
+        import ssl
+
+        try:
+            return ssl.create_default_context(cafile=self._ca_file)
+        except OSError as error:  # ssl.SSLError is one
+            raise ApiError(f"no certificates can be read from {self._ca_file}: {error}") from None
 
     def report(self, state: Progress) -> None:
         self._running_reporter().report(state)
@@ -217,5 +233,6 @@ def from_environment() -> Connection:
     url, uid = os.environ.get("TIDEGATE_API_URL"), os.environ.get("TIDEGATE_RUN_UID")
     token_file = os.environ.get("TIDEGATE_TOKEN_FILE")
     if url and uid and token_file:
-        return PodConnection(url=url, run_uid=uid, token_file=token_file)
+        ca_file = os.environ.get("TIDEGATE_API_CA_FILE")
+        return PodConnection(url=url, run_uid=uid, token_file=token_file, ca_file=ca_file)
     return Connection()

@@ -70,6 +70,13 @@ MATRIX: Final[dict[str, Json]] = {
     },
     "an authority of one's own": {"trustedCA": {"configMap": "team-ca", "key": "bundle.pem"}},
     "an authority in a Secret": {"trustedCA": {"secret": "team-ca"}},
+    "TLS between the parts": {"internalTLS": {"enabled": True}},
+    "TLS by Secrets of one's own": {
+        "internalTLS": {
+            "enabled": True,
+            "existingSecrets": {part: f"own-{part}" for part in ("operator", "web", "postgres", "redis")},
+        }
+    },
     "accounts of one's own": {part: {"serviceAccount": {"name": f"own-{part}"}} for part in SERVERS},
     "dashboards": {"monitoring": {"dashboards": {"enabled": True, "annotations": {"grafana_folder": "Tidegate"}}}},
     "an Ingress": {"ingress": {"enabled": True, "host": "t.example", "tlsSecret": "t", "annotations": {"a": "b"}}},

@@ -116,7 +116,7 @@ class OperatorProcess:
         )
 
     def _executor(self, client: FakeKubeClient, metrics: Metrics) -> Executor:
-        return JobExecutor(client, self.cache, defaults=PodDefaults(), clock=self._clock)
+        return JobExecutor(client, self.cache, defaults=PodDefaults, clock=self._clock)
 
     def _serve_pools(self, queue: Workqueue, metrics: Metrics) -> None:
         """As an operator without a dispatch port: nothing is watched for pools."""

@@ -127,7 +127,7 @@ class PoolProcess(OperatorProcess):
             random=lambda _: f"{next(self._idents):016x}",
         )
         return RoutingExecutor(
-            job=JobExecutor(client, self.cache, defaults=PodDefaults(), clock=self._clock), pool=self._pooled
+            job=JobExecutor(client, self.cache, defaults=PodDefaults, clock=self._clock), pool=self._pooled
         )
 
     def _serve_pools(self, queue: Workqueue, metrics: Metrics) -> None:

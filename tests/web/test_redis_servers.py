@@ -1,29 +1,28 @@
 """Redis in other forms than one server with a password: a user with the least rights, and a service that Sentinels watch."""
 
-from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
+from prometheus_client import CollectorRegistry
 from redis.exceptions import RedisError
 from support import tls
+from support.redis_users import RIGHTS, USER, next_of, succeeds
 from support.sentinel import SERVICE, Sentinel, replica_of
 from support.servers import Redis, ensure_servers, free_port, wait_until
 from support.web import Parts, Stack, finish, until
 from tidegate_web.app import make_redis
 from tidegate_web.events.channels import EVENTS_CHANNEL, EventLog
-from tidegate_web.events.hub import Hub, Signal, Subscription
+from tidegate_web.events.hub import Hub, Signal
 from tidegate_web.events.messages import Message
+from tidegate_web.health.redis_rights import missing_rights
+from tidegate_web.health.store_metrics import StoreMetrics
 from tidegate_web.settings import WebSettings
-
-RIGHTS = "~tg:* &tg:events:* &tg:logs:* +@all -@dangerous +info"
-"""As docs/install.md says."""
 
 
 def test_a_user_with_the_least_rights_is_refused_nothing(stack: Stack) -> None:
-    with Redis(options=("--user", "tidegate", "on", ">secret", *RIGHTS.split())) as server:
+    with Redis(options=(*USER, *RIGHTS)) as server:
         url = f"redis://tidegate@127.0.0.1:{server.port}/0"
         changes = {"redis_url": url, "redis_password": "secret"}
         parts: Parts = stack.parts("web", **changes)
@@ -50,25 +49,56 @@ def test_a_user_with_the_least_rights_is_refused_nothing(stack: Stack) -> None:
             make_redis(WebSettings(redis_url=url, redis_password="another")).ping()
 
 
-def next_of(stream: Subscription) -> Message | Signal:
-    """What comes next but silence."""
-    found: list[Message | Signal] = []
-
-    def came() -> bool:
-        message = stream.get(seconds=0.5)
-        if message is not Signal.QUIET:
-            found.append(message)
-        return bool(found)
-
-    wait_until(came, what="a message")
-    return found[0]
+@pytest.mark.parametrize("right", RIGHTS)
+def test_a_right_that_the_user_lacks_is_named(right: str) -> None:
+    with Redis(options=(*USER, *(each for each in RIGHTS if each != right))) as server:
+        client = make_redis(WebSettings(redis_url=f"redis://tidegate:secret@127.0.0.1:{server.port}/1"))
+        named = missing_rights(client)
+        client.close()
+        assert named
+        assert all(named_by(right) in each for each in named)
 
 
-def succeeds(act: Callable[[], object]) -> bool:
-    with suppress(RedisError):
-        act()
-        return True
-    return False
+def named_by(right: str) -> str:
+    """What the sentence has of a right: the command, or the pattern but for its star."""
+    return right.lstrip("+~&").rstrip("*").replace("|", " ")
+
+
+def test_health_and_the_log_say_which_rights_the_user_lacks(
+    stack: Stack, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Redis(options=(*USER, *RIGHTS, "-xadd", "-psubscribe")) as server:
+        parts: Parts = stack.parts("web", redis_url=f"redis://tidegate:secret@127.0.0.1:{server.port}/0")
+        answer: Any = parts.sign_in().client.get("/api/v1/health").json
+        health = {each["name"]: each for each in answer["items"]}
+        assert health["Redis"]["status"] == "degraded"
+        assert "rights (ACL) lack xadd, psubscribe" in health["Redis"]["detail"]
+        made = parts.services
+        stores = StoreMetrics(registry=CollectorRegistry(), engine=made.engine, redis=made.redis)
+        said: list[str] = []
+
+        def warned() -> bool:
+            said.append(capsys.readouterr().out)  # there or in caplog, as another test has set logging up or not
+            return "xadd, psubscribe" in "".join(said) + caplog.text
+
+        stores.start()
+        wait_until(warned, what="the warning")
+        stores.stop()
+
+
+def test_streams_hear_of_a_connection_that_broke_also_when_the_server_is_there_at_once() -> None:
+    ensure_servers()
+    with Redis() as server, make_redis(WebSettings(redis_url=server.url())) as client:
+        hub = Hub(redis=client, room=10)
+        hub.start()
+        wait_until(hub.connected.is_set, what="the subscription")
+        with hub.subscribe(f"{EVENTS_CHANNEL}p") as stream, redis.Redis(port=server.port) as admin:
+            admin.execute_command("CLIENT KILL TYPE pubsub")
+            assert next_of(stream) is Signal.BROKEN
+            wait_until(hub.connected.is_set, what="another subscription")
+            EventLog(redis=client, history=10).publish("p", [{"name": "after"}])
+            assert isinstance(next_of(stream), Message)
+        hub.stop()
 
 
 def test_events_go_on_at_the_server_that_sentinels_make_the_next() -> None:
@@ -102,7 +132,7 @@ def test_sentinels_and_their_service_are_asked_over_tls_with_a_password_each(tmp
     ensure_servers()
     right, wrong = tls.make_authority(tmp_path / "right"), tls.make_authority(tmp_path / "wrong")
     shown = tls.server_certificate(right)
-    user = ("--user", "tidegate", "on", ">secret", *RIGHTS.split())
+    user = (*USER, *RIGHTS)
     with (
         Redis(certificate=shown, options=user) as master,
         Sentinel(master, certificate=shown, authority=right.ca, password="hush") as sentinel,
@@ -120,7 +150,16 @@ def test_sentinels_and_their_service_are_asked_over_tls_with_a_password_each(tmp
                 ping(*asked)
 
 
-@pytest.mark.parametrize("url", ["redis+sentinel:///tidegate", "redis+sentinel://a:1,b:2"])
-def test_an_address_of_sentinels_without_a_host_or_a_service_is_refused(url: str) -> None:
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis+sentinel:///tidegate",
+        "redis+sentinel://a:1,b:2",
+        "redis+cluster://",
+        "redis+cluster://a:1,",
+        "redis+cluster://a/1",
+    ],
+)
+def test_an_address_of_sentinels_or_a_cluster_that_lacks_a_part_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="TIDEGATE_REDIS_URL"):
         make_redis(WebSettings(redis_url=url))

@@ -4,73 +4,13 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, expect
+from support.asked import POD, TASK, Asked, unknown, until_answered, why
 from support.browser import signed_in
-from support.callers import SignedIn
-from support.operator import OperatorProcess
-from support.rights import RELEASE
-from support.runs import Json
-from support.servers import free_port, wait_until
+from support.servers import wait_until
 from support.web import EMAIL, PASSWORD, Stack, finish
-
-TASK = {"image": "busybox", "command": ["true"]}
-POD = "operator-0"
-
-
-class Asked:
-    """An operator at work for one project in the pod ``operator-0``, and web processes that ask it."""
-
-    def __init__(self, stack: Stack, folder: Path) -> None:
-        self.stack, self.folder, self.port = stack, folder, free_port()
-        self.release = stack.runs.kube.within(RELEASE)
-        for account in ("default", "web", "stranger"):
-            self.release.create_account(account)
-        spec = {"containers": [{"name": "operator", "image": "tidegate/operator"}]}
-        self.release.create({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": POD}, "spec": spec})
-        self.pod(phase="Running", podIP="127.0.0.1", podIPs=[{"ip": "127.0.0.1"}])
-        self.operator = OperatorProcess(
-            stack.plane,
-            log=folder / "operator.log",
-            identity=POD,
-            namespaces=stack.project,
-            lease_namespace=RELEASE,
-            lease_duration_seconds="3",
-            lease_renew_deadline_seconds="2",
-            lease_retry_seconds="0.3",
-            why_port=str(self.port),
-            why_callers=f"system:serviceaccount:{RELEASE}:web",
-        )
-        stack.runs.queue("shut", concurrencyLimit=0)
-
-    def pod(self, **status: Any) -> None:
-        self.release.patch("pods", POD, {"status": status}, subresource="status")
-
-    def holder(self, name: str) -> None:
-        self.release.patch("leases", "tidegate-operator", {"spec": {"holderIdentity": name}})
-
-    def token(self, account: str = "web") -> Path:
-        file = self.folder / account
-        file.write_text(self.release.token(account, audience="tidegate-operator"))
-        return file
-
-    def settings(self, **changes: Any) -> Json:
-        """Those of a web process that asks it."""
-        return {
-            "operator_token_file": self.token(),
-            "operator_lease_namespace": RELEASE,
-            "operator_port": self.port,
-        } | changes
-
-    def me(self, **changes: Any) -> SignedIn:
-        return self.stack.parts("web", **self.settings(**changes)).sign_in()
-
-    def waiting(self, *names: str) -> None:
-        """Runs that wait in a queue that admits no run."""
-        for name in names:
-            self.stack.runs.create(name, task=TASK, queue="shut", priority=5 if name.startswith("urgent") else 0)
 
 
 @pytest.fixture(scope="module")
@@ -79,26 +19,6 @@ def asked(shared_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iter
     with made.operator:
         made.operator.wait_leading()
         yield made
-
-
-def why(me: SignedIn, run: str) -> Json:
-    answer = me.get(f"runs/{run}/why")
-    assert answer.status_code == 200, answer.text
-    reported: Any = answer.json
-    return dict(reported)
-
-
-def until_answered(me: SignedIn, run: str, reason: str) -> Json:
-    wait_until(lambda: why(me, run)["reason"] == reason, what=f"{run} to wait for {reason}")
-    return why(me, run)
-
-
-def unknown(me: SignedIn, run: str) -> str:
-    reported = why(me, run)
-    assert set(reported) == {"reason", "message"}
-    assert reported["reason"] == "Unknown"
-    message: str = reported["message"]
-    return message
 
 
 def test_a_run_in_a_queue_has_a_reason_and_a_place(asked: Asked) -> None:

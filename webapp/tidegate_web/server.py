@@ -20,11 +20,20 @@ from tidegate_web.health.probes import ProbeServer, SchemaCheck, make_registry
 from tidegate_web.health.store_metrics import StoreMetrics
 from tidegate_web.live.stream_metrics import count_streams
 from tidegate_web.serving.request_metrics import RequestMetrics
+from tidegate_web.serving.tls_files import TlsFiles
 from tidegate_web.settings import WebSettings
 from tidegate_web.shared.json_types import JsonObject
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+
+_SERVING = "tidegate_web.serving"
+WORKERS = (
+    ("gthread", "gevent"),
+    (f"{_SERVING}.tls_thread_worker.TlsThreadWorker", f"{_SERVING}.tls_gevent_worker.TlsGeventWorker"),
+)
+"""gunicorn's workers without TLS and with it: of pages alone, and with streams."""
 
 
 class GunicornLogger(Logger):  # type: ignore[misc]
@@ -60,8 +69,11 @@ class ByPort:
 class Server(BaseApplication):  # type: ignore[misc]
     """gunicorn with our settings and none of its own files or arguments."""
 
-    def __init__(self, load: Callable[[], ByPort], options: JsonObject) -> None:
+    def __init__(
+        self, load: Callable[[], ByPort], options: JsonObject, *, internal_tls: TlsFiles | None, internal_port: int
+    ) -> None:
         self._load = load
+        self.internal_tls, self.internal_port = internal_tls, internal_port
         self._options = options
         super().__init__()
 
@@ -76,6 +88,7 @@ class Server(BaseApplication):  # type: ignore[misc]
 def serve(settings: WebSettings, *, web: bool, live: bool, name: str) -> None:
     """Serve until stopped; SIGTERM lets what has begun be finished."""
     settings.require_secret_key()  # before anything is forked
+    tls = TlsFiles(settings.internal_tls_folder) if web and settings.internal_tls_folder is not None else None
 
     def load() -> ByPort:
         made = make_services(settings, name=name, for_requests=True)
@@ -122,7 +135,8 @@ def serve(settings: WebSettings, *, web: bool, live: bool, name: str) -> None:
     options: JsonObject = {
         "bind": [f"{settings.host}:{port}" for port in (settings.port, *((settings.internal_port,) if web else ()))],
         "workers": 1,
-        "worker_class": "gevent" if live else "gthread",
+        # By name: gevent is imported where it is used alone.
+        "worker_class": WORKERS[tls is not None][live],
         "threads": settings.threads,
         "worker_connections": 10_000,
         "graceful_timeout": settings.shutdown_seconds,
@@ -137,4 +151,4 @@ def serve(settings: WebSettings, *, web: bool, live: bool, name: str) -> None:
         "worker_exit": worker_exit,
         "forwarded_allow_ips": "*" if settings.trusted_proxies else "127.0.0.1,::1",
     }
-    Server(load, options).run()
+    Server(load, options, internal_tls=tls, internal_port=settings.internal_port).run()

@@ -22,6 +22,7 @@ from tidegate_api.run_tokens import parse_keys
 from tidegate_web.auth.attempt_limits import SignInLimits
 from tidegate_web.auth.groups import GroupRoles
 from tidegate_web.shared.archive_bound import ArchiveBound
+from tidegate_web.shared.setting_texts import dns_labels, parse_rights
 from tidegate_web.shared.trust import check_ca_file
 from tidegate_web.store.address import driver_url
 from tidegate_web.webhooks.addresses import Network, parse_networks
@@ -44,24 +45,6 @@ class FileSettingsSource(EnvSettingsSource):
             return Path(path).read_text(encoding="utf-8").strip(), field_name, False
         except OSError as error:
             raise SettingsFileError(f"{PREFIX}{field_name.upper()}_FILE={path}: {error.strerror}") from error
-
-
-def _dns_labels(names: list[str]) -> list[str]:
-    for name in names:
-        if not name or len(name) > 63 or not name.replace("-", "").isalnum() or name != name.lower():
-            raise ValueError(f"{name!r} is no namespace name")
-    return names
-
-
-def parse_rights(text: str) -> dict[str, str]:
-    """``account=role, account=role``; ValueError that says which part is wrong."""
-    rights: dict[str, str] = {}
-    for part in (each.strip() for each in text.split(",") if each.strip()):
-        account, equals, role = part.partition("=")
-        if not (account and equals and role):
-            raise ValueError(f"{part!r} is not 'service-account=ClusterRole'")
-        rights[account] = role
-    return rights
 
 
 class WebSettings(BaseSettings):
@@ -103,6 +86,9 @@ class WebSettings(BaseSettings):
     """Port of the pages, the API or the streams."""
     internal_port: int = Field(default=8081, ge=1, le=65535)
     """Port of what pods of runs call (`/internal/v1`), served by `serve` and `all`. No Ingress leads to it."""
+    internal_tls_folder: Path | None = None
+    """A folder with `tls.crt` and `tls.key`, by which that port takes TLS alone; renewed files count from the next connection. Empty: it
+    speaks plain HTTP."""
     metrics_port: int = Field(default=9090, ge=0, le=65535)
     """Port of `/healthz`, `/readyz` and `/metrics`, which is never exposed to the outside."""
     threads: int = Field(default=16, ge=2)
@@ -115,7 +101,7 @@ class WebSettings(BaseSettings):
     trusted_proxies: int = Field(default=0, ge=0)
     """How many proxies in front add `X-Forwarded-For` and `X-Forwarded-Proto`; 0 takes the connection's own address and scheme."""
 
-    namespaces: Annotated[list[str], NoDecode, AfterValidator(_dns_labels)] = Field(default_factory=list)
+    namespaces: Annotated[list[str], NoDecode, AfterValidator(dns_labels)] = Field(default_factory=list)
     """The projects, comma-separated; empty: every namespace labelled `tidegate.dev/project=true`."""
     release_namespace: str = ""
     """The namespace that Tidegate itself is in, which is never a project."""
@@ -144,6 +130,10 @@ class WebSettings(BaseSettings):
     """The Lease by which the operator's leader is found: its holder is the name of a pod."""
     operator_port: int = Field(default=8081, ge=1, le=65535)
     """Port on which the leader says what a run waits for."""
+    operator_ca_file: Annotated[Path, AfterValidator(check_ca_file)] | None = None
+    """Certificates (PEM) of those who may have signed the operator's, by which it is asked over TLS; empty: over plain HTTP."""
+    operator_server_name: str = ""
+    """The name in the operator's certificate: it is asked by its pod's address, which no certificate has."""
 
     session_idle_seconds: int = Field(default=12 * 3600, ge=60)
     """A session that isn't used for so long ends."""

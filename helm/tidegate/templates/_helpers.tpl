@@ -92,7 +92,7 @@ capabilities: {drop: [ALL]}
   valueFrom: {secretKeyRef: {name: {{ $p.external.existingSecret }}, key: direct-url, optional: true}}
 {{- else }}
 - name: TIDEGATE_DATABASE_URL
-  value: {{ if $p.bundled }}postgresql://tidegate@{{ include "tidegate.fullname" . }}-postgres:5432/tidegate{{ else }}{{ required "postgres.external.url is needed when postgres.bundled is false" $p.external.url }}{{ end }}
+  value: {{ if $p.bundled }}postgresql://tidegate@{{ include "tidegate.fullname" . }}-postgres:5432/tidegate{{ if include "tidegate.tls" . }}?sslmode=verify-full&sslrootcert=/etc/tidegate/peers/postgres.crt{{ end }}{{ else }}{{ required "postgres.external.url is needed when postgres.bundled is false" $p.external.url }}{{ end }}
 {{- if and (not $p.bundled) $p.external.directUrl }}
 - {name: TIDEGATE_DATABASE_DIRECT_URL, value: {{ $p.external.directUrl | quote }}}
 {{- end }}
@@ -110,7 +110,7 @@ capabilities: {drop: [ALL]}
   valueFrom: {secretKeyRef: {name: {{ required "redis.external.existingSecret is needed with secretHasUrl" $r.external.existingSecret }}, key: url}}
 {{- else }}
 - name: TIDEGATE_REDIS_URL
-  value: {{ if $r.bundled }}redis://{{ include "tidegate.fullname" . }}-redis:6379/0{{ else }}{{ required "redis.external.url is needed when redis.bundled is false" $r.external.url }}{{ end }}
+  value: {{ if $r.bundled }}{{ if include "tidegate.tls" . }}rediss://{{ include "tidegate.fullname" . }}-redis:6379/0?ssl_ca_certs=/etc/tidegate/peers/redis.crt{{ else }}redis://{{ include "tidegate.fullname" . }}-redis:6379/0{{ end }}{{ else }}{{ required "redis.external.url is needed when redis.bundled is false" $r.external.url }}{{ end }}
 {{- if include "tidegate.redisSecret" . }}
 - name: TIDEGATE_REDIS_PASSWORD
   valueFrom: {secretKeyRef: {name: {{ include "tidegate.redisSecret" . }}, key: password}}

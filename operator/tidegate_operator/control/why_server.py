@@ -7,6 +7,7 @@ token that claims to be of another account costs no review, and an address shows
 
 import hashlib
 import math
+import ssl
 import time
 from collections import Counter
 from collections.abc import Callable, Collection
@@ -46,6 +47,7 @@ class WhyServer(Port):
         callers: Collection[str],
         host: str,
         port: int,
+        tls: ssl.SSLContext | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._client, self._cache, self._context, self._leading = client, cache, context, leading
@@ -55,7 +57,7 @@ class WhyServer(Port):
         self._refused: Counter[str] = Counter()
         """By address, since the window began."""
         self._window_ends = 0.0
-        super().__init__(host=host, port=port, pages={PATH: self._answer})
+        super().__init__(host=host, port=port, pages={PATH: self._answer}, tls=tls)
 
     async def _answer(self, request: web.Request) -> web.Response:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")

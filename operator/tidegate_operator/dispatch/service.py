@@ -13,6 +13,7 @@ import structlog
 from tidegate_operator.dispatch.certificates import Certificate, CertificateError, read_or_make, server_context
 from tidegate_operator.dispatch.connection import Connection
 from tidegate_operator.dispatch.identity import Identifier
+from tidegate_operator.dispatch.internal_tls import InternalTls
 from tidegate_operator.dispatch.server import DispatchServer, Listener
 from tidegate_operator.kube.client import KubeClient
 from tidegate_operator.kube.errors import REQUEST_FAILED, NotLeadingError
@@ -33,13 +34,14 @@ class DispatchService:
         client: KubeClient,
         *,
         settings: OperatorSettings,
+        tls: InternalTls,
         guard: Callable[[], None],
         metrics: Metrics,
         on_trust: Callable[[], None],
     ) -> None:
         """`on_trust` is called when what workers have to trust has changed."""
         self._client, self._settings, self._guard, self._metrics = client, settings, guard, metrics
-        self._on_trust = on_trust
+        self._tls, self._on_trust = tls, on_trust
         self._certificate: Certificate | None = None
         self._problem = "the certificate of the dispatch port has not been read yet"
         self._server: DispatchServer | None = None
@@ -59,10 +61,13 @@ class DispatchService:
             raise PoolSpecError("this installation has no dispatch port: set TIDEGATE_DISPATCH_ADDRESS")
         if self._certificate is None:
             raise PoolSpecError(self._problem)
+        if not self._tls.is_known:
+            raise PoolSpecError("the authority of the web app's certificate is not known yet")
         return WorkerDefaults(
             address=self._settings.dispatch_address,
             trust=self._certificate.trust,
             api_url=self._settings.api_url,
+            api_trust=self._tls.api_trust,
             run_as_user=self._settings.run_as_user,
         )
 

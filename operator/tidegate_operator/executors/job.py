@@ -39,7 +39,12 @@ class JobExecutor:
     """Starts, stops and observes Jobs; what it learns goes into the cache."""
 
     def __init__(
-        self, client: KubeClient, cache: Cache, *, defaults: PodDefaults, clock: Callable[[], float] = time.time
+        self,
+        client: KubeClient,
+        cache: Cache,
+        *,
+        defaults: Callable[[], PodDefaults],
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._client, self._cache, self._defaults, self._clock = client, cache, defaults, clock
 
@@ -50,7 +55,7 @@ class JobExecutor:
         after_oom = ran_out_of_memory(run.status.attempts) or (latest is not None and latest.after_oom)
         path, name = f"/apis/batch/v1/namespaces/{run.namespace}/jobs", expected_job_name(run, number=number)
         try:
-            job = build_job(body, resolved, number=number, defaults=self._defaults, after_oom=after_oom)
+            job = build_job(body, resolved, number=number, defaults=self._defaults(), after_oom=after_oom)
             made = await self._client.create(path, job, resource="jobs", strict=True, accept=METADATA)
         except KubeError as error:
             if error.conflict:

@@ -45,6 +45,8 @@ PAYLOAD_DIR: Final = "/tidegate"
 TOKEN_DIR: Final = "/var/run/secrets/tidegate"  # noqa: S105 - a folder
 RESULT_FILE: Final = "/dev/termination-log"
 TOKEN_LIFETIME: Final = 3600
+API_CA_ANNOTATION: Final = "tidegate.dev/api-ca"
+"""On a pod: the certificates of those who may have signed the web app's, which a file of the pod shows."""
 FORBIDDEN_LABELS: Final = frozenset({MANAGED_BY_LABEL, "job-name", "controller-uid"})
 FORBIDDEN_PREFIXES: Final = (f"{GROUP}/", "batch.kubernetes.io/")
 
@@ -65,6 +67,8 @@ class PodDefaults:
     """What the installation says about every pod."""
 
     api_url: str = ""
+    api_trust: str = ""
+    """The certificates, PEM, of those who may have signed the web app's; empty without TLS there."""
     run_as_user: int = 65532
 
 
@@ -87,7 +91,8 @@ def build_job(
     if resolved.get("podTemplate"):
         pod = merge_template(pod, resolved["podTemplate"])
     if isinstance(pod["metadata"], dict):
-        carried = {PAYLOAD_ANNOTATION: encode_payload(spec.get("payload") or {}), **key}
+        trust = {API_CA_ANNOTATION: defaults.api_trust} if defaults.api_trust else {}
+        carried = {PAYLOAD_ANNOTATION: encode_payload(spec.get("payload") or {}), **key, **trust}
         pod["metadata"] = _own_metadata(pod["metadata"], labels, carried)
     if isinstance(pod["spec"], dict):
         oom = ((resolved.get("retry") or {}).get("outOfMemory") or {}) if after_oom else {}
@@ -97,6 +102,7 @@ def build_job(
             env=_env(meta, spec, resolved, number=number, defaults=defaults, containers=count_containers(pod["spec"])),
             resources=oom.get("resources") or {},
             token=bool(defaults.api_url),
+            trust=bool(defaults.api_trust),
         )
     annotations = {TASK_SPEC_ANNOTATION: encode_spec(resolved), **key}
     if after_oom:
@@ -208,13 +214,15 @@ def _own_metadata(meta: JsonObject, labels: Mapping[str, str], annotations: Mapp
 
 
 def _own_spec(
-    pod: JsonObject, *, deadline: int, env: Mapping[str, str], resources: ResourcesBody, token: bool
+    pod: JsonObject, *, deadline: int, env: Mapping[str, str], resources: ResourcesBody, token: bool, trust: bool
 ) -> JsonObject:
     made = {**pod, "restartPolicy": "Never", "activeDeadlineSeconds": deadline}
     if not deadline:
         del made["activeDeadlineSeconds"]
     payload = {"path": "payload.json", "fieldRef": {"fieldPath": f"metadata.annotations['{PAYLOAD_ANNOTATION}']"}}
-    volumes: list[JsonObject] = [{"name": "tidegate-payload", "downwardAPI": {"items": [payload]}}]
+    ca = {"path": "ca.crt", "fieldRef": {"fieldPath": f"metadata.annotations['{API_CA_ANNOTATION}']"}}
+    items = [payload, ca] if trust else [payload]
+    volumes: list[JsonObject] = [{"name": "tidegate-payload", "downwardAPI": {"items": items}}]
     mounts: list[JsonObject] = [{"name": "tidegate-payload", "mountPath": PAYLOAD_DIR, "readOnly": True}]
     if token:
         source = {"audience": TOKEN_AUDIENCE, "expirationSeconds": TOKEN_LIFETIME, "path": "token"}
@@ -299,4 +307,5 @@ def _env(
         Env.RESULT_MAX_BYTES: str(result_limit(containers)),
         **({Env.TIMEOUT_SECONDS: str(timeout)} if timeout else {}),
         **({Env.API_URL: defaults.api_url, Env.TOKEN_FILE: f"{TOKEN_DIR}/token"} if defaults.api_url else {}),
+        **({Env.API_CA_FILE: f"{PAYLOAD_DIR}/ca.crt"} if defaults.api_trust else {}),
     }

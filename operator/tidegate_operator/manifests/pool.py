@@ -23,6 +23,7 @@ from tidegate_api.names import (
 )
 from tidegate_api.pool_names import deployment_name
 
+from tidegate_operator.manifests.job import API_CA_ANNOTATION
 from tidegate_operator.manifests.pod_template import merge_template, put_own
 from tidegate_operator.policies.quantity import bytes_of
 from tidegate_operator.records.lenient import as_map, bounded_or
@@ -34,6 +35,7 @@ TRUST_DIR: Final = "/var/run/secrets/tidegate"
 TOKEN_LIFETIME: Final = 3600
 CA_ANNOTATION: Final = "tidegate.dev/dispatch-ca"
 """On a worker pod: the certificates of those who may have signed the operator's, which a file of the pod shows."""
+API_CA: Final = "api-ca.crt"
 PORT: Final = 8446
 GRACE_SECONDS: Final = 30
 LINGER_SECONDS: Final = 10
@@ -55,6 +57,8 @@ class WorkerDefaults:
     trust: str
     """The certificates, PEM, of those who may have signed the operator's."""
     api_url: str = ""
+    api_trust: str = ""
+    """The same of the web app's; empty without TLS there."""
     run_as_user: int = 65532
 
 
@@ -121,13 +125,15 @@ def _template(pool: PoolRecord, *, defaults: WorkerDefaults) -> JsonObject:
     drain = bounded_or(600, spec.get("drainSeconds"), high=86_400)
     grace = grace_seconds(spec)
     meta["labels"] = {**labels, POOL_LABEL: pool.name}
-    meta["annotations"] = {**annotations, CA_ANNOTATION: defaults.trust}
+    api_trust = {API_CA_ANNOTATION: defaults.api_trust} if defaults.api_trust else {}
+    meta["annotations"] = {**annotations, CA_ANNOTATION: defaults.trust, **api_trust}
     body["restartPolicy"] = "Always"
     body["terminationGracePeriodSeconds"] = drain + grace + LINGER_SECONDS
     body.pop("activeDeadlineSeconds", None)
     token = {"audience": TOKEN_AUDIENCE, "expirationSeconds": TOKEN_LIFETIME, "path": "token"}
-    ca = {"path": "ca.crt", "fieldRef": {"fieldPath": f"metadata.annotations['{CA_ANNOTATION}']"}}
-    sources = [{"serviceAccountToken": token}, {"downwardAPI": {"items": [ca]}}]
+    files = {"ca.crt": CA_ANNOTATION, **({API_CA: API_CA_ANNOTATION} if api_trust else {})}
+    items = [{"path": path, "fieldRef": {"fieldPath": f"metadata.annotations['{key}']"}} for path, key in files.items()]
+    sources = [{"serviceAccountToken": token}, {"downwardAPI": {"items": items}}]
     volumes: list[JsonObject] = [
         {"name": "tidegate-trust", "projected": {"sources": sources}},
         {"name": "tidegate-runs", "emptyDir": {}},
@@ -210,4 +216,5 @@ def _env(pool: PoolRecord, *, defaults: WorkerDefaults, drain: int, grace: int) 
         WorkerEnv.PORT: str(PORT),
         **({WorkerEnv.MEMORY_PER_RUN: str(size)} if size else {}),
         **({Env.API_URL: defaults.api_url} if defaults.api_url else {}),
+        **({Env.API_CA_FILE: f"{TRUST_DIR}/{API_CA}"} if defaults.api_trust else {}),
     }

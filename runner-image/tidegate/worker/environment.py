@@ -52,6 +52,8 @@ def for_run(
         own["TIDEGATE_API_URL"] = api_url
     if has_token:
         own["TIDEGATE_TOKEN_FILE"] = f"{directory}/token"
+    if "TIDEGATE_API_CA_FILE" in base:
+        own["TIDEGATE_API_CA_FILE"] = base["TIDEGATE_API_CA_FILE"]
     known = {**result, **own}
     for name, value in start.env.items():
         result[name] = expand(value, known)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
-from tidegate_operator.dispatch import certificates
+from tidegate_operator.dispatch import certificates, issuing
 from tidegate_operator.dispatch.certificates import CertificateError, read_or_make, server_context
 
 HOST = "tidegate-dispatch.tidegate.svc"
@@ -80,7 +80,7 @@ def test_it_is_good_for_the_service_alone() -> None:
 def test_a_renewal_keeps_the_authority_so_that_workers_trust_it(monkeypatch: pytest.MonkeyPatch) -> None:
     secrets = Secrets()
     before = read(secrets)
-    monkeypatch.setattr(certificates, "RENEW_DAYS", certificates.CERTIFICATE_DAYS + 1)
+    monkeypatch.setattr(issuing, "RENEW_DAYS", issuing.CERTIFICATE_DAYS + 1)
     after = read(secrets)
     assert after.chain != before.chain
     assert after.trust == before.trust
@@ -98,8 +98,8 @@ def test_another_name_of_the_service_is_another_certificate() -> None:
 def test_an_authority_near_its_end_is_followed_by_another_and_both_are_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
     secrets = Secrets()
     before = read(secrets)
-    monkeypatch.setattr(certificates, "CERTIFICATE_DAYS", certificates.AUTHORITY_DAYS)
-    monkeypatch.setattr(certificates, "RENEW_DAYS", certificates.AUTHORITY_DAYS)
+    monkeypatch.setattr(issuing, "CERTIFICATE_DAYS", issuing.AUTHORITY_DAYS)
+    monkeypatch.setattr(issuing, "RENEW_DAYS", issuing.AUTHORITY_DAYS)
     after = read(secrets)
     assert after.trust.count("BEGIN CERTIFICATE") == 2
     assert before.trust in after.trust
@@ -116,6 +116,15 @@ def test_ones_own_certificate_is_used_as_it_is() -> None:
 def test_half_a_certificate_is_named() -> None:
     own = Secrets(**{"tls.crt": read(Secrets()).chain})
     with pytest.raises(CertificateError, match=r"tls\.key"):
+        read(own)
+
+
+@pytest.mark.parametrize(
+    "text", ["no certificate", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "\ufffd"]
+)
+def test_what_is_no_certificate_is_named_and_not_served(text: str) -> None:
+    own = Secrets(**{"tls.crt": text, "tls.key": read(Secrets()).key})
+    with pytest.raises(CertificateError, match="no pair that can be used"):
         read(own)
 
 

@@ -156,6 +156,19 @@ def test_without_the_web_part_a_pod_gets_no_token() -> None:
     assert not {e["name"] for e in pod["containers"][0]["env"]} & {"TIDEGATE_API_URL", "TIDEGATE_TOKEN_FILE"}
 
 
+def test_a_pod_has_the_authority_of_a_web_app_with_tls_in_a_file() -> None:
+    defaults = PodDefaults(api_url="https://api", api_trust="PEM")
+    template = a_job(run(), RESOLVED, defaults=defaults)["spec"]["template"]
+    assert template["metadata"]["annotations"]["tidegate.dev/api-ca"] == "PEM"
+    items = next(v for v in template["spec"]["volumes"] if v["name"] == "tidegate-payload")["downwardAPI"]["items"]
+    assert {item["path"]: item["fieldRef"]["fieldPath"] for item in items} == {
+        "payload.json": "metadata.annotations['tidegate.dev/payload']",
+        "ca.crt": "metadata.annotations['tidegate.dev/api-ca']",
+    }
+    env = {e["name"]: e["value"] for e in template["spec"]["containers"][0]["env"]}
+    assert env["TIDEGATE_API_CA_FILE"] == "/tidegate/ca.crt"
+
+
 def test_fields_of_a_container_come_through_as_they_are() -> None:
     fields: dict[str, Any] = {
         "imagePullPolicy": "Always",

@@ -149,3 +149,15 @@ def test_numbers_beyond_their_bounds_count_as_the_bounds() -> None:
     assert built(replicas=10**9)["spec"]["replicas"] == 1000
     assert env(slots=10**9)["TIDEGATE_POOL_SLOTS"] == "256"
     assert env(slots="many")["TIDEGATE_POOL_SLOTS"] == "4"
+
+
+def test_a_worker_has_the_authority_of_a_web_app_with_tls_beside_the_operators() -> None:
+    made: Any = build_deployment(a_pool_record(), defaults=replace(DEFAULTS, api_trust="API PEM"))
+    template = made["spec"]["template"]
+    assert template["metadata"]["annotations"]["tidegate.dev/api-ca"] == "API PEM"
+    (trust,) = (v for v in template["spec"]["volumes"] if v["name"] == "tidegate-trust")
+    items = trust["projected"]["sources"][1]["downwardAPI"]["items"]
+    assert {item["path"] for item in items} == {"ca.crt", "api-ca.crt"}
+    found = {e["name"]: e.get("value") for e in template["spec"]["containers"][0]["env"]}
+    assert found["TIDEGATE_API_CA_FILE"] == "/var/run/secrets/tidegate/api-ca.crt"
+    assert "TIDEGATE_API_CA_FILE" not in env()

@@ -1,7 +1,8 @@
 """References in variables are expanded as Kubernetes does, and the worker's own settings reach no run."""
 
 import pytest
-from tidegate.worker.environment import expand
+from tidegate.worker.environment import expand, for_run
+from tidegate.worker.protocol import RunName, Start
 from tidegate.worker.settings import SettingsError, environment_of_runs, from_environment
 
 KNOWN = {"A": "1", "EMPTY": "", "B": "$(A)"}
@@ -37,6 +38,30 @@ def test_what_of_the_workers_variables_reaches_runs() -> None:
         "TIDEGATE_OF_MINE": "kept",
     }
     assert sorted(environment_of_runs(given)) == ["PATH", "TIDEGATE_API_URL", "TIDEGATE_NAMESPACE", "TIDEGATE_OF_MINE"]
+
+
+def test_the_authority_of_the_web_app_is_the_workers_whatever_a_task_sets() -> None:
+    start = Start(
+        handover="h",
+        run=RunName("r", "uid", "team", 1, "default", {}),
+        task="t",
+        entrypoint="a:b",
+        max_attempts=1,
+        env={"TIDEGATE_API_CA_FILE": "/of/the/task"},
+        payload={},
+        timeout=0,
+        start_timeout=1,
+        deadline=None,
+        grace=1,
+        token=None,
+        result_max_bytes=1,
+    )
+
+    def made(base: dict[str, str]) -> str | None:
+        return for_run(base, start, pool="p", directory="/d", api_url=None, has_token=False).get("TIDEGATE_API_CA_FILE")
+
+    assert made({"TIDEGATE_API_CA_FILE": "/ca.crt"}) == "/ca.crt"
+    assert made({}) == "/of/the/task"
 
 
 def variables(**changes: str) -> dict[str, str]:

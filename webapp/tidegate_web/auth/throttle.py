@@ -12,6 +12,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from tidegate_web.auth.attempt_limits import MOST_DOUBLINGS, AttemptLimit, Count, has_ended, wait_seconds
+from tidegate_web.events.cluster_client import shared_slot
 
 AWAY_SECONDS = 2.0
 """So long Redis isn't asked again after it didn't answer."""
@@ -69,7 +70,7 @@ class Throttle:
         if self._now() >= self._away_until:
             values = [number for each in limits for number in (each.free, each.window, each.longest_wait)]
             try:
-                return math.ceil(float(self._take(keys=_keys(limits), args=values)))
+                return math.ceil(float(self._take(keys=self._keys(limits), args=values)))
             except RedisError:
                 self._away_until = self._now() + AWAY_SECONDS
         return self._take_here(limits)
@@ -89,7 +90,7 @@ class Throttle:
                 if count is not None and count.attempts > 0:
                     self._local[each.key] = Count(attempts=count.attempts - 1, began=count.began, last=count.last)
         try:
-            self._give_back(keys=_keys(limits))
+            self._give_back(keys=self._keys(limits))
         except RedisError:
             return
 
@@ -100,7 +101,7 @@ class Throttle:
             for each in limits:
                 self._local.pop(each.key, None)
         try:
-            self._redis.delete(*_keys(limits))
+            self._redis.delete(*self._keys(limits))
         except RedisError:
             return
 
@@ -119,6 +120,6 @@ class Throttle:
                 self._local[each.key] = Count(attempts=count.attempts + 1, began=count.began, last=now)
         return 0
 
-
-def _keys(limits: Sequence[AttemptLimit]) -> list[str]:
-    return [f"tg:attempts:{each.key}" for each in limits]
+    def _keys(self, limits: Sequence[AttemptLimit]) -> list[str]:
+        """One attempt is counted by all of its limits at once, so all have to be in one slot."""
+        return [f"tg:{shared_slot(self._redis, 'attempts')}:{each.key}" for each in limits]

@@ -1,7 +1,8 @@
-"""The client of Redis: one server, or the one that Sentinels name. It gives up soon: what uses Redis here can do without.
+"""The client of Redis: one server, the one that Sentinels name, or a Cluster. It gives up soon: what uses Redis here can do without.
 
 ``redis+sentinel://user@sentinel-a:26379,sentinel-b:26379/SERVICE/0`` asks the Sentinels, at each connection again, which server has
 the service; with ``rediss+sentinel`` over TLS. Their own password, where they have one, is ``?sentinel_password=…``.
+``redis+cluster://user@a:6379,b:6379`` names nodes of a Cluster (``cluster_client.py``), of which one has to answer; ``rediss+cluster`` likewise.
 """
 
 from pathlib import Path
@@ -14,9 +15,13 @@ from redis.connection import parse_url
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-TLS = ("rediss://", "rediss+sentinel://")
+from tidegate_web.events.cluster_client import ClusterClient
+
+TLS = ("rediss://", "rediss+sentinel://", "rediss+cluster://")
 SENTINEL = ("redis+sentinel://", "rediss+sentinel://")
 SENTINEL_PORT = 26379
+CLUSTER = ("redis+cluster://", "rediss+cluster://")
+CLUSTER_PORT = 6379
 _OF_SENTINELS = "sentinel_"
 
 
@@ -30,11 +35,25 @@ def connect(url: str, *, password: str | None, ca_file: Path | None) -> Redis:
         "socket_timeout": 2,
         "socket_keepalive": True,
         "health_check_interval": 10,
-        "retry": Retry(NoBackoff(), 1),
+        "driver_info": None,  # one right less: CLIENT SETINFO isn't sent
     }
+    if url.startswith(CLUSTER):
+        return _cluster(url, options)
+    options["retry"] = Retry(NoBackoff(), 1)
     if not url.startswith(SENTINEL):
         return Redis.from_url(url, **options)
     return _by_sentinels(url, options, tls)
+
+
+def _cluster(url: str, options: dict[str, Any]) -> Redis:
+    parts = urlsplit(url)
+    access, _, hosts = parts.netloc.rpartition("@")
+    if not all(urlsplit(f"//{host}").hostname for host in hosts.split(",")) or parts.path.strip("/") not in ("", "0"):
+        raise ValueError("TIDEGATE_REDIS_URL: redis+cluster://HOST:PORT,HOST:PORT; a cluster has database 0 alone")
+    own = dict(parse_url(f"redis://{access}@node?{parts.query}"))  # type: ignore[no-untyped-call]
+    del own["host"]
+    encrypted = {"ssl": True} if url.startswith(TLS) else {}
+    return ClusterClient([_address(host, CLUSTER_PORT) for host in hosts.split(",")], **{**options, **encrypted, **own})
 
 
 def _by_sentinels(url: str, options: dict[str, Any], tls: dict[str, Any]) -> Redis:
@@ -51,7 +70,7 @@ def _by_sentinels(url: str, options: dict[str, Any], tls: dict[str, Any]) -> Red
     del own["host"]
     encrypted = {"ssl": True, **tls} if url.startswith(TLS) else {}
     sentinels = Sentinel(
-        [_address(host) for host in hosts.split(",")],
+        [_address(host, SENTINEL_PORT) for host in hosts.split(",")],
         # One that is away is passed over at once.
         sentinel_kwargs={
             "socket_connect_timeout": 1,
@@ -65,6 +84,6 @@ def _by_sentinels(url: str, options: dict[str, Any], tls: dict[str, Any]) -> Red
     return made
 
 
-def _address(text: str) -> tuple[str, int]:
+def _address(text: str, port: int) -> tuple[str, int]:
     found = urlsplit(f"//{text}")
-    return found.hostname or "", found.port or SENTINEL_PORT
+    return found.hostname or "", found.port or port

@@ -12,11 +12,15 @@ from enum import Enum
 
 import structlog
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.backoff import NoBackoff
+from redis.client import PubSub
+from redis.exceptions import NoPermissionError, RedisError
+from redis.retry import Retry
 
 from tidegate_web.events.channels import EVENTS_CHANNEL, LOGS_CHANNEL
 from tidegate_web.events.messages import Message
 
+NEVER = Retry(NoBackoff(), 0)
 log = structlog.stdlib.get_logger(__name__)
 
 
@@ -117,9 +121,15 @@ class Hub:
     def _listen(self) -> None:
         delay = 0.1
         while not self._stop.is_set():
-            pubsub = self._redis.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
+            pubsub: PubSub | None = None
+            connection = usual = None
             try:
+                pubsub = self._redis.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
                 pubsub.psubscribe(f"{EVENTS_CHANNEL}*", f"{LOGS_CHANNEL}*")
+                # One that connects again by itself misses, without a sign, what is published meanwhile.
+                connection = pubsub.connection
+                assert connection is not None
+                usual, connection.retry = connection.retry, NEVER
                 while not self._stop.is_set():
                     message = pubsub.get_message(timeout=1)
                     if pubsub.subscribed and not self.connected.is_set():
@@ -127,6 +137,8 @@ class Hub:
                         delay = 0.1
                     if message is not None and message["type"] == "pmessage":
                         self._hand_on(message["channel"].decode(), message["data"])
+            except NoPermissionError as error:
+                log.warning("live updates: Redis refuses the subscription to its user (ACL)", reason=str(error))
             except (RedisError, OSError) as error:
                 log.warning("live updates: Redis is away", reason=str(error))
             finally:
@@ -134,8 +146,11 @@ class Hub:
                     self.connected.clear()
                     for stream in self._all():
                         stream.put(Signal.BROKEN)
-                with suppress(RedisError, OSError):
-                    pubsub.close()
+                if connection is not None:
+                    connection.retry = usual  # it goes back to the pool
+                if pubsub is not None:
+                    with suppress(RedisError, OSError):
+                        pubsub.close()
             self._stop.wait(delay)
             delay = min(delay * 2, 2)
 

@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from typing_extensions import TypedDict
 
 from tidegate_web.cluster.errors import ClusterError
+from tidegate_web.health.redis_rights import missing_rights
 from tidegate_web.services import Services
 from tidegate_web.shared.times import Time, rfc3339
 from tidegate_web.store import schema
@@ -119,6 +120,8 @@ def _mirror(made: Services) -> str:
 
 
 def _redis(made: Services) -> str:
+    if missing := missing_rights(made.redis):
+        return f"!its user's rights (ACL) lack {', '.join(missing)}; live updates"
     info = made.redis.info("server")
     return f"Redis {info['redis_version']}" if isinstance(info, dict) else "answers"
 

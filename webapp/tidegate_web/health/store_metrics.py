@@ -7,8 +7,10 @@ metrics with it.
 import threading
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Final, cast
 
+import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
@@ -17,6 +19,10 @@ from redis.exceptions import RedisError
 from sqlalchemy import Connection, Engine, ExceptionContext, QueuePool, event, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from tidegate_web.health.redis_rights import missing_rights
+
+log = structlog.stdlib.get_logger(__name__)
 
 PING_SECONDS: Final = 5.0
 BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -40,6 +46,7 @@ class StoreMetrics:
         event.listen(engine, "before_cursor_execute", self._begin)
         event.listen(engine, "after_cursor_execute", self._end)
         event.listen(engine, "handle_error", self._fail)
+        self._rights_known = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="store metrics", daemon=True)
 
@@ -84,8 +91,18 @@ class StoreMetrics:
             self._redis.ping()
         except (RedisError, OSError):
             self._redis_up.set(0)
-        else:
-            self._redis_up.set(1)
+            self._rights_known = False
+            return
+        self._redis_up.set(1)
+        if not self._rights_known:
+            self._look_at_rights()
+
+    def _look_at_rights(self) -> None:
+        """Once for each time that Redis comes up: what it refuses is else noticed as live updates that never come."""
+        with suppress(RedisError, OSError):
+            if missing := missing_rights(self._redis):
+                log.warning("Redis refuses its user (ACL) what live updates need", missing=", ".join(missing))
+            self._rights_known = True
 
 
 class _PoolCollector(Collector):

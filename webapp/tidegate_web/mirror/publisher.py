@@ -2,11 +2,13 @@
 again, and readers see the same state twice rather than never.
 
 A project whose history Redis refuses (a key of another type, numbers that were lost) is begun again: its readers get ``reset``. If
-that doesn't help it is left out for a while, and the others go on.
+that doesn't help it is left out for a while, and the others go on. In a Redis Cluster a project is at one node: while that one is
+away, its events wait and those of the others go on.
 """
 
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 from redis.exceptions import NoPermissionError, OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
@@ -23,6 +25,10 @@ log = structlog.stdlib.get_logger(__name__)
 
 KIND = "Events"
 """What is set aside: the events of a project."""
+UNREACHABLE_SECONDS = 2.0
+"""So long the node of a project isn't asked again after it didn't answer."""
+MOST_FAILURES = 3
+"""So many projects in a transaction wait for nodes that don't answer: each may take seconds."""
 
 
 class Publisher(Worker):
@@ -36,13 +42,16 @@ class Publisher(Worker):
         quarantine: Quarantine,
         stop: threading.Event,
         seconds: float = 0.25,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(name="publisher", stop=stop)
         self._engine = engine
         self._events = events
         self._quarantine = quarantine
         self._left_out: set[str] = set()
+        self._unreachable: dict[str, float] = {}
         self._seconds = seconds
+        self._now = now
         self._wake = threading.Event()
 
     def wake(self) -> None:
@@ -65,17 +74,29 @@ class Publisher(Worker):
 
     def _publish(self) -> bool:
         """Publish some; True when there were any."""
+        now = self._now()
         self._left_out = {project for project in self._left_out if self._quarantine.holds(KIND, project)}
+        self._unreachable = {project: until for project, until in self._unreachable.items() if now < until}
         with self._engine.begin() as connection:
-            rows = outbox.waiting(connection, but=self._left_out)
+            rows = outbox.waiting(connection, but=self._left_out | self._unreachable.keys())
             if not rows:
                 return False
             projects: dict[str, list[EventRow]] = {}
             for row in rows:
                 projects.setdefault(row.project, []).append(row)
+            failed = 0
             for project, waiting in projects.items():
-                if self._publish_to(project, [row.event for row in waiting]):
-                    outbox.published(connection, [row.id for row in waiting])
+                try:
+                    if self._publish_to(project, [row.event for row in waiting]):
+                        outbox.published(connection, [row.id for row in waiting])
+                except (RedisError, OSError) as error:
+                    if not self._events.spread:
+                        raise
+                    log.warning("waiting to publish", project=project, reason=str(error).partition("\n")[0])
+                    self._unreachable[project] = self._now() + UNREACHABLE_SECONDS
+                    failed += 1
+                    if failed == MOST_FAILURES:
+                        break
         return True
 
     def _publish_to(self, project: str, events: Sequence[Mapping[str, object]]) -> bool:

@@ -107,7 +107,19 @@ class Leader:
         self._token_file = settings.operator_token_file
         self._namespace, self._lease = settings.operator_lease_namespace, settings.operator_lease_name
         self._port = settings.operator_port
-        self._pool = urllib3.PoolManager(maxsize=8)
+        self._scheme, self._pool = "http", urllib3.PoolManager(maxsize=8)
+        if settings.operator_ca_file is not None:
+            # The file is read at each connection, so a renewed one counts.
+            self._scheme, self._pool = (
+                "https",
+                urllib3.PoolManager(
+                    maxsize=8,
+                    ca_certs=str(settings.operator_ca_file),
+                    cert_reqs="CERT_REQUIRED",
+                    server_hostname=settings.operator_server_name,
+                    assert_hostname=settings.operator_server_name,
+                ),
+            )
         self._known = UNKNOWN
         """Until when it holds, the address, why there is none."""
 
@@ -189,7 +201,7 @@ class Leader:
     def _get(self, address: str, path: str, *, token: str) -> tuple[int, object]:
         response = self._pool.request(
             "GET",
-            f"http://{address}:{self._port}{path}",
+            f"{self._scheme}://{address}:{self._port}{path}",
             headers={"Authorization": f"Bearer {token}", "Accept": "application/json"},
             timeout=urllib3.Timeout(total=SECONDS),
             retries=False,
