@@ -1,4 +1,4 @@
-"""How long the web app takes over a long history: the list of runs by each filter, and the page of a run.
+"""How long the web app takes over a long history: the list of runs by each filter, the page of a run, and the overview.
 
 A million archived runs are made by SQL in a Postgres of its own, with its defaults; the app answers in this process, so
 that what is measured is the server's own time: sign-in, queries, rendering. The CPU of it, ours and Postgres's, is reported
@@ -6,6 +6,7 @@ beside it: on a machine that does other things too, only that says something.
 """
 
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,9 +18,11 @@ from typing import Any, Final
 from support.callers import SignedIn
 from support.history import fill
 from support.servers import Postgres, Redis, ensure_servers, free_port
-from support.web import EMAIL, PASSWORD, Parts, make_parts
+from support.web import EMAIL, PASSWORD, Parts, make_parts, make_quarantine
 from tidegate_web.app import make_services
 from tidegate_web.auth.admin import create_admin
+from tidegate_web.mirror.rollup import Rollup
+from tidegate_web.runs.project_overview import RANGES
 from tidegate_web.serving import json_logs
 from tidegate_web.settings import WebSettings
 from tidegate_web.store import schema
@@ -30,6 +33,7 @@ from .load import BenchError
 PROJECT: Final = "history"
 LIST_TARGET_MS: Final = 50.0
 RUN_TARGET_MS: Final = 30.0
+OVERVIEW_TARGET_MS: Final = 100.0
 WARM_UP: Final = 5
 
 # Each draws one of many: the same question again would only measure the cache.
@@ -123,6 +127,16 @@ def measure(*, runs: int, requests: int, folder: Path, report: Callable[[str], N
         for what, column in (("run page by uid", "uid"), ("run page by name", "name")):
             paths = [f"/projects/{PROJECT}/runs/{getattr(row, column)}" for row in chosen]
             found.append(Answered.of(what, _times(parts, me, paths), target=RUN_TARGET_MS))
+        report("counting for the overview")
+        begin = time.monotonic()
+        counter = Rollup(
+            engine=parts.engine, clock=parts.services.clock, quarantine=make_quarantine(), stop=threading.Event()
+        )
+        counter.look()
+        report(f"counted in {time.monotonic() - begin:.1f} s")
+        for name in RANGES:
+            paths = [f"/projects/{PROJECT}/overview?range={name}"] * requests
+            found.append(Answered.of(f"overview, {name}", _times(parts, me, paths), target=OVERVIEW_TARGET_MS))
         return found
 
 
