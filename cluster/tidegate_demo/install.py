@@ -14,6 +14,7 @@ import tidegate_images.__main__ as images
 from tidegate_cluster import host, locks
 from tidegate_cluster.clusters import Clusters
 from tidegate_cluster.errors import ClusterError
+from tidegate_cluster.records import Options
 
 from .api import connect, listed
 from .kubectl import Kubectl
@@ -25,19 +26,21 @@ SECONDS = 300.0
 CRASHES = 4
 
 
-def up(found: Clusters, name: str, *, project: str) -> Kubectl:
-    """A cluster of this name with Tidegate installed in it and a namespace that is a project."""
+def up(
+    found: Clusters, name: str, *, project: str, options: Options | None = None, values: Sequence[str] = ()
+) -> Kubectl:
+    """A cluster of this name with Tidegate installed in it and a namespace that is a project. `values`: of the chart, as KEY=VALUE."""
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="images") as beside:
         # Where nothing has been built yet, Kubernetes takes the processor, and images mostly wait for downloads.
         building = beside.submit(_build_images, found)
         step("cluster")
-        found.up(name)
+        found.up(name, options=options)
         step("images")
         archives = building.result()
     kubectl = Kubectl.of(found, name)
     load(found, name, [*archives.values()])
     step("chart")
-    install(kubectl, checkout=images.checkout(), project=project, tags=images.tags(archives))
+    install(kubectl, checkout=images.checkout(), project=project, tags=images.tags(archives), values=values)
     return kubectl
 
 
@@ -62,7 +65,9 @@ def load(found: Clusters, name: str, archives: Sequence[Path]) -> None:
     marker.write_text("\n".join(sorted(known | {_mark(path) for path in fresh})), encoding="utf-8")
 
 
-def install(kubectl: Kubectl, *, checkout: Path, project: str, tags: Mapping[str, str]) -> None:
+def install(
+    kubectl: Kubectl, *, checkout: Path, project: str, tags: Mapping[str, str], values: Sequence[str] = ()
+) -> None:
     """Install or upgrade the release and wait until every part of it is ready. `tags`: of the images that it runs."""
     for namespace in (NAMESPACE, project):
         manifest = kubectl("create", "namespace", namespace, "--dry-run=client", "-o", "yaml")
@@ -81,6 +86,7 @@ def install(kubectl: Kubectl, *, checkout: Path, project: str, tags: Mapping[str
         "--set=postgres.persistence.enabled=false",
         *(f"--set=image.tags.{name}={tag}" for name, tag in tags.items()),
         f"--set=admin.email={ADMIN}",
+        *(f"--set={value}" for value in values),
     )
     wait_ready(kubectl)
 
