@@ -63,6 +63,10 @@ test-upgrade: .venv/ready ## From the release before to this one and back under 
 test-monitoring: .venv/ready ## Alerts and dashboards on a real Prometheus that scrapes real, broken parts (Debian; three minutes)
 	@$(PYTHON) -m pytest -q tests/monitoring
 
+.PHONY: test-network
+test-network: .venv/ready ## NetworkPolicies enforced, and all of it by IPv6, on clusters of our own (root on Debian; ten minutes)
+	@$(PYTHON) -m pytest -q tests/network
+
 .PHONY: explore
 explore: .venv/ready ## The real operator on a fake apiserver, under random crashes and losses; EXAMPLES=100
 	@TIDEGATE_PROPERTY_EXAMPLES=$(or $(EXAMPLES),100) .venv/bin/pytest -q tests/property/test_operation.py tests/property/test_pool_operation.py
