@@ -140,10 +140,12 @@ def test_the_web_app_reaches_those_who_sign_people_in_and_the_mail_server() -> N
 
 def test_webhooks_lead_to_public_addresses_and_to_those_that_are_allowed() -> None:
     (rule,) = elsewhere(policies("webhooks.allow={10.20.0.0/16}")["mirror"])
-    four, six, allowed = (peer["ipBlock"] for peer in rule["to"])
+    four, six, translated, allowed = (peer["ipBlock"] for peer in rule["to"])
     assert "ports" not in rule
     assert {"10.0.0.0/8", METADATA, "100.100.100.200/32"} <= set(four["except"])
-    assert {"fc00::/7", "fd00:ec2::/32"} <= set(six["except"])
+    assert six == {"cidr": "2000::/3", "except": []}
+    assert translated["cidr"] == "64:ff9b::/96"
+    assert "64:ff9b::a9fe:0/112" in translated["except"]
     assert allowed == {"cidr": "10.20.0.0/16"}
 
 

@@ -7,10 +7,19 @@
 {{ toJson $peers }}
 {{- end }}
 
-{{/* Public addresses alone: root. */}}
+{{/* Public addresses alone, and those that a NAT64 gateway makes of public ones of IPv4: root. Of IPv6 they are 2000::/3. */}}
 {{- define "tidegate.publicNetworks" -}}
-{{- $private := list "10.0.0.0/8" "100.64.0.0/10" "127.0.0.0/8" "169.254.0.0/16" "172.16.0.0/12" "192.168.0.0/16" "::1/128" "fc00::/7" "fe80::/10" -}}
-{{ include "tidegate.networks" (dict "closed" (concat $private .Values.networkPolicy.closed | uniq)) }}
+{{- $private := list "10.0.0.0/8" "100.64.0.0/10" "127.0.0.0/8" "169.254.0.0/16" "172.16.0.0/12" "192.168.0.0/16" -}}
+{{- $translated := list "64:ff9b::a00:0/104" "64:ff9b::6440:0/106" "64:ff9b::7f00:0/104" "64:ff9b::a9fe:0/112" "64:ff9b::ac10:0/108" "64:ff9b::c0a8:0/112" "64:ff9b::a83f:8110/128" "64:ff9b::c000:c0/128" -}}
+{{- $four := $private }}{{ $six := list -}}
+{{- range .Values.networkPolicy.closed }}
+{{- if not (contains ":" .) }}{{ $four = append $four . }}{{ else if regexMatch "^[23][0-9a-fA-F]{3}:" . }}{{ $six = append $six . }}{{ end }}
+{{- end -}}
+{{- $peers := list -}}
+{{- range list (dict "cidr" "0.0.0.0/0" "except" ($four | uniq)) (dict "cidr" "2000::/3" "except" $six) (dict "cidr" "64:ff9b::/96" "except" $translated) }}
+{{- $peers = append $peers (dict "ipBlock" .) }}
+{{- end -}}
+{{ toJson $peers }}
 {{- end }}
 
 {{- define "tidegate.networks" -}}
