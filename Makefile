@@ -71,6 +71,10 @@ test-stores: .venv/ready ## A Redis Cluster with replicas that loses a node (Deb
 test-tls: .venv/ready ## The chart with TLS between all of its parts, on a real cluster (root on Debian; five minutes)
 	@PYTHONPATH=cluster:tests $(PYTHON) -m pytest -q tests/tls
 
+.PHONY: test-network
+test-network: .venv/ready ## NetworkPolicies enforced, and all of it by IPv6, on clusters of our own (root on Debian; ten minutes)
+	@$(PYTHON) -m pytest -q tests/network
+
 .PHONY: explore
 explore: .venv/ready ## The real operator on a fake apiserver, under random crashes and losses; EXAMPLES=100
 	@TIDEGATE_PROPERTY_EXAMPLES=$(or $(EXAMPLES),100) .venv/bin/pytest -q tests/property/test_operation.py tests/property/test_pool_operation.py

@@ -12,6 +12,7 @@ from types import FrameType
 
 from . import clusters, programs, settings
 from .errors import ClusterError
+from .records import Options
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,6 +43,8 @@ def _parser() -> argparse.ArgumentParser:
 
     up = commands.add_parser("up", parents=[named], help="start a cluster unless it runs; prints its kubeconfig")
     up.add_argument("--provider", choices=["auto", "kind", "native"], default="auto")
+    up.add_argument("--family", choices=["ipv4", "ipv6"], default="ipv4", help="of all its addresses")
+    up.add_argument("--network-policies", action="store_true", help="enforce NetworkPolicies")
     down = commands.add_parser("down", parents=[named], help="end a cluster and leave nothing of it")
     down.add_argument("--all", action="store_true", help="all clusters")
     commands.add_parser("list", help="names and states of all clusters")
@@ -64,7 +67,8 @@ def _run(given: argparse.Namespace) -> None:
     found = clusters.Clusters(settings=settings.from_environment())
     match given.command:
         case "up":
-            print(found.up(given.name, provider=given.provider))
+            options = Options(family=given.family, network_policies=given.network_policies)
+            print(found.up(given.name, provider=given.provider, options=options))
         case "down":
             for name in found.names() if given.all else [given.name]:
                 found.down(name)

@@ -1,10 +1,11 @@
-"""Which addresses a cluster uses: one /16 each, chosen so that clusters stand side by side and the host keeps its own."""
+"""Which addresses a cluster uses: one /16 or /48 each, chosen so that clusters stand side by side and the host keeps its own."""
 
 from __future__ import annotations
 
 import ipaddress
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from .errors import ClusterError
 
@@ -12,44 +13,71 @@ MOST_CLUSTERS = 16
 MOST_NODES = 16
 
 
+Family = Literal["ipv4", "ipv6"]
+
+
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """The plan of one cluster within 10.NUMBER.0.0/16; NUMBER also names its links and cgroups."""
+    """The plan of one cluster within 10.NUMBER.0.0/16, or fd74:6964:NUMBER::/48; NUMBER also names its links and cgroups."""
 
     number: int
+    family: Family = "ipv4"
+
+    @property
+    def is_ipv6(self) -> bool:
+        return self.family == "ipv6"
 
     @property
     def whole(self) -> str:
-        return f"10.{self.number}.0.0/16"
+        return self._choose(f"10.{self.number}.0.0/16", "::/48")
+
+    @property
+    def everywhere(self) -> str:
+        """The destination of a default route."""
+        return self._choose("0.0.0.0/0", "::/0", complete=True)
+
+    @property
+    def any_address(self) -> str:
+        """What a server binds that is to be reached at all addresses of its node."""
+        return self._choose("0.0.0.0", "::", complete=True)  # noqa: S104 - in a network of its own
 
     @property
     def host(self) -> str:
         """The host's side of the bridge."""
-        return f"10.{self.number}.0.1"
+        return self._choose(f"10.{self.number}.0.1", "::1")
+
+    @property
+    def link_prefix(self) -> int:
+        """How long the prefix is that host and nodes share."""
+        return 64 if self.is_ipv6 else 24
 
     @property
     def pods(self) -> str:
-        return f"10.{self.number}.16.0/20"
+        return self._choose(f"10.{self.number}.16.0/20", ":100::/56")
 
     @property
     def services(self) -> str:
-        return f"10.{self.number}.32.0/20"
+        return self._choose(f"10.{self.number}.32.0/20", ":200::/112")
 
     @property
     def apiserver_service(self) -> str:
         """The first address of the services is the apiserver's own."""
-        return f"10.{self.number}.32.1"
+        return self._choose(f"10.{self.number}.32.1", ":200::1")
 
     @property
     def bridge(self) -> str:
         return f"tidegate{self.number}"
 
     def node(self, index: int) -> str:
-        return f"10.{self.number}.0.{10 + index}"
+        return self._choose(f"10.{self.number}.0.{10 + index}", f"::{10 + index:x}")
+
+    def node_url(self, index: int) -> str:
+        """A node's address as it stands in a URL."""
+        return f"[{self.node(index)}]" if self.is_ipv6 else self.node(index)
 
     def node_pods(self, index: int) -> str:
         """The pods of the node with this index, from 1 on."""
-        return f"10.{self.number}.{16 + index - 1}.0/24"
+        return self._choose(f"10.{self.number}.{16 + index - 1}.0/24", f":{0x100 + index - 1:x}::/64")
 
     def link(self, index: int) -> str:
         """The host's end of a node's cable; 15 characters at most."""
@@ -58,15 +86,28 @@ class Addresses:
     def cgroup(self, node: str) -> str:
         return f"tidegate-{self.number}-{node}"
 
+    def _choose(self, ipv4: str, ipv6: str, *, complete: bool = False) -> str:
+        if not self.is_ipv6:
+            return ipv4
+        return ipv6 if complete else f"fd74:6964:{self.number:x}{ipv6}"
 
-def choose(*, first: int, taken: Collection[int], routes: Sequence[str]) -> Addresses:
+
+def choose(*, first: int, taken: Collection[int], routes: Sequence[str], family: Family = "ipv4") -> Addresses:
     """The first addresses that no cluster of ours has and no route of the host overlaps."""
     networks = [ipaddress.ip_network(route, strict=False) for route in routes]
     for number in range(first, min(first + MOST_CLUSTERS, 256)):
-        plan = Addresses(number)
-        wanted = ipaddress.ip_network(plan.whole)
-        if number not in taken and not any(wanted.overlaps(network) for network in networks if network.version == 4):
+        plan = Addresses(number, family)
+        if number not in taken and not any(_overlap(plan, network) for network in networks):
             return plan
     raise ClusterError(
         f"no free network from 10.{first}.0.0/16 on: take a cluster down (down --all), or set TIDEGATE_NETWORK"
     )
+
+
+def _overlap(plan: Addresses, network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
+    wanted = ipaddress.ip_network(plan.whole)
+    if wanted.version == network.version:
+        return wanted.overlaps(network)
+    # A cluster of the other family has the number in the names of its bridge and cgroups.
+    other = ipaddress.ip_network(Addresses(plan.number, "ipv4" if plan.is_ipv6 else "ipv6").whole)
+    return other.overlaps(network) and network.prefixlen >= other.prefixlen

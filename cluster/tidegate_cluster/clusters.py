@@ -15,7 +15,7 @@ from .components import Taint
 from .errors import ClusterError
 from .kind import KindCluster
 from .native import NativeCluster
-from .records import Provider, Store, check_name
+from .records import Options, Provider, Store, check_name
 from .settings import Settings
 
 
@@ -35,18 +35,26 @@ class Clusters:
         healthy = record is not None and self._cluster(name, record.provider).healthy()
         return "ready" if healthy else "broken"
 
-    def up(self, name: str, *, provider: str = "auto") -> Path:
-        """A working cluster of this name; the path of its kubeconfig."""
+    def up(self, name: str, *, provider: str = "auto", options: Options | None = None) -> Path:
+        """A working cluster of this name; the path of its kubeconfig. With other options it is made anew."""
         check_name(name)
+        options = options or Options()
         with self._locked(name):
             record = self._store.load(name)
-            if record and provider in ("auto", record.provider) and self._cluster(name, record.provider).healthy():
+            fits = record and provider in ("auto", record.provider) and record.options == options
+            if record and fits and self._cluster(name, record.provider).healthy():
                 return self._store.kubeconfig(name)
-            chosen = host.choose_provider(provider)
+            chosen = host.choose_provider("native" if provider == "auto" and options != Options() else provider)
             if record and record.provider != chosen:
                 self._cluster(name, record.provider).down()
             started = time.monotonic()
-            self._cluster(name, chosen).up()
+            made = self._cluster(name, chosen)
+            if isinstance(made, NativeCluster):
+                made.up(options)
+            elif options != Options():
+                raise ClusterError("kind's clusters have no such options: use --provider native")
+            else:
+                made.up()
             print(f"cluster {name} is up ({chosen}, {time.monotonic() - started:.1f} s)", file=sys.stderr, flush=True)
             return self._store.kubeconfig(name)
 

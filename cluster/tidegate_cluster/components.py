@@ -16,12 +16,18 @@ _CLIENT_RATE = ("--kube-api-qps=1000", "--kube-api-burst=2000")
 
 
 def config_files(
-    *, addresses: Addresses, index: int, node: str, cni_bin: Sequence[str], taints: Sequence[Taint] = ()
+    *,
+    addresses: Addresses,
+    index: int,
+    node: str,
+    cni_bin: Sequence[str],
+    taints: Sequence[Taint] = (),
+    network_policies: bool = False,
 ) -> Mapping[str, str]:
     """Files of a node's configuration directory by relative path."""
     return {
         "containerd.toml": _containerd(cni_bin=cni_bin),
-        "cni/10-pods.conflist": _cni(addresses=addresses, index=index),
+        "cni/10-pods.conflist": _cni(addresses=addresses, index=index, routed=network_policies),
         "kubelet.json": json.dumps(kubelet_config(addresses=addresses, node=node, taints=taints), indent=1),
         "Corefile": _corefile(addresses=addresses),
     }
@@ -45,21 +51,20 @@ def _containerd(*, cni_bin: Sequence[str]) -> str:
 """
 
 
-def _cni(*, addresses: Addresses, index: int) -> str:
-    # No masquerading: host and nodes have routes to all pods, so that every pod is seen by its own address.
-    bridge = {
-        "type": "bridge",
-        "bridge": "cni0",
-        "isGateway": True,
+def _cni(*, addresses: Addresses, index: int, routed: bool) -> str:
+    # A bridge hands packets from pod to pod past the filters of forwarding; without one each is routed, and filtered.
+    links = {"type": "ptp"} if routed else {"type": "bridge", "bridge": "cni0", "isGateway": True, "hairpinMode": True}
+    plugin = {
+        **links,
+        # Host and nodes have routes to all pods, so that every pod is seen by its own address.
         "ipMasq": False,
-        "hairpinMode": True,
         "ipam": {
             "type": "host-local",
             "ranges": [[{"subnet": addresses.node_pods(index)}]],
-            "routes": [{"dst": "0.0.0.0/0"}],
+            "routes": [{"dst": addresses.everywhere}],
         },
     }
-    return json.dumps({"cniVersion": "1.0.0", "name": "pods", "plugins": [bridge]}, indent=1)
+    return json.dumps({"cniVersion": "1.0.0", "name": "pods", "plugins": [plugin]}, indent=1)
 
 
 def kubelet_config(*, addresses: Addresses, node: str, taints: Sequence[Taint] = ()) -> Mapping[str, object]:
@@ -67,6 +72,7 @@ def kubelet_config(*, addresses: Addresses, node: str, taints: Sequence[Taint] =
     return {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
+        "address": addresses.any_address,
         "authentication": {
             "anonymous": {"enabled": False},
             "webhook": {"enabled": True},
@@ -98,7 +104,7 @@ def _corefile(*, addresses: Addresses) -> str:
     return f""".:53 {{
   bind {addresses.node(1)}
   errors
-  ready {addresses.node(1)}:8181
+  ready {addresses.node_url(1)}:8181
   kubernetes {DOMAIN} in-addr.arpa ip6.arpa {{
     kubeconfig {CONFIG}/coredns.kubeconfig
   }}
@@ -121,6 +127,7 @@ def etcd() -> Sequence[str]:
 def apiserver(*, addresses: Addresses) -> Sequence[str]:
     return (
         "--etcd-servers=http://127.0.0.1:2379",
+        f"--bind-address={addresses.any_address}",
         f"--advertise-address={addresses.node(1)}",
         "--secure-port=6443",
         f"--tls-cert-file={PKI}/apiserver.crt",
@@ -181,4 +188,33 @@ def proxy(*, addresses: Addresses, node: str) -> Sequence[str]:
         "--conntrack-min=0",
         "--conntrack-tcp-timeout-established=0s",
         "--conntrack-tcp-timeout-close-wait=0s",
+    )
+
+
+FIREWALL_PATH = f"{CONFIG}/firewall"
+"""Programs that the firewall finds before the host's own."""
+FIREWALL_RESTORE = r"""#!/bin/sh
+# kube-router 2.1.0 makes sets for IPv6 whose names begin with inet6:, and leaves that out in its rules. And it refuses to a pod
+# that a policy selects to ask for its neighbours, without which it reaches nobody.
+rule='-I KUBE-ROUTER-INPUT 1 -p ipv6-icmp --icmpv6-type'
+sed -e 's/--match-set KUBE-/--match-set inet6:KUBE-/g' -e '/^-A KUBE-ROUTER-INPUT -p ipv6-icmp/d' \
+    -e "s/^COMMIT\$/$rule 135 -j ACCEPT\n$rule 136 -j ACCEPT\nCOMMIT/" |
+  PATH=/usr/sbin:/sbin:/usr/bin:/bin exec ip6tables-restore "$@"
+"""
+
+
+def firewall(*, addresses: Addresses, node: str) -> Sequence[str]:
+    """kube-router as what enforces NetworkPolicies, and nothing else."""
+    return (
+        f"--kubeconfig={CONFIG}/kube-router.kubeconfig",
+        f"--hostname-override={node}",
+        "--run-firewall=true",
+        "--run-router=false",
+        "--run-service-proxy=false",
+        "--run-loadbalancer=false",
+        f"--service-cluster-ip-range={addresses.services}",
+        f"--enable-ipv4={str(not addresses.is_ipv6).lower()}",
+        f"--enable-ipv6={str(addresses.is_ipv6).lower()}",
+        "--health-port=0",
+        "--metrics-port=0",
     )

@@ -22,6 +22,7 @@ _SIGNS: Mapping[str, str] = {
     "containernetworking-plugins": "/usr/lib/cni/bridge",
     "debian-archive-keyring": "/usr/share/keyrings/debian-archive-keyring.gpg",
     "iproute2": "ip",
+    "ipset": "ipset",
     "iptables": "iptables",
     "mmdebstrap": "mmdebstrap",
     "nftables": "nft",
@@ -29,6 +30,8 @@ _SIGNS: Mapping[str, str] = {
     "runc": "runc",
     "slirp4netns": "slirp4netns",
 }
+FIREWALL_PACKAGES = ("ipset", "iptables")
+"""What enforces NetworkPolicies on a node works through these."""
 NODE_PACKAGES = ("catatonit", "containernetworking-plugins", "iproute2", "nftables", "openssl", "runc")
 _SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"
 

@@ -41,6 +41,7 @@ mount --rbind /run/tidegate/log /var/log
 hostname {name}
 ip link set lo up
 echo 1 >/proc/sys/net/ipv4/ip_forward
+test ! -e /proc/sys/net/ipv6 || echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
 cd /
 exec catatonit -P
 """
@@ -87,10 +88,11 @@ class Machine:
     def alive(self) -> bool:
         return self._first() is not None
 
-    def start(self, program: str, *args: str) -> None:
-        """Start a program of the node that goes on running; its output goes to logs/PROGRAM.log."""
+    def start(self, program: str, *args: str, first: str = "") -> None:
+        """Start a program of the node that goes on running, looked for in `first` first; its output goes to logs/PROGRAM.log."""
         # Started by a shell that ends, it is a child of the node's first process, which reaps it, however it ends.
-        script = 'setsid "$@" >&2 & echo $!'
+        search = f"PATH={shlex.quote(first)}:$PATH; " if first else ""
+        script = f'{search}setsid "$@" >&2 & echo $!'
         with (self.directory / "logs" / f"{program}.log").open("ab") as log:
             done = subprocess.run(
                 [*self._enter(), "/bin/sh", "-c", script, "sh", program, *args],

@@ -21,9 +21,11 @@ from . import (
     kubeconfig,
     locks,
     network,
+    node_images,
     pki,
     processes,
     programs,
+    tools,
     waiting,
 )
 from .addresses import Addresses
@@ -31,12 +33,13 @@ from .api import Api
 from .components import Taint
 from .errors import ClusterError
 from .machine import Machine
-from .records import CONTROL_NODE, Record, Store, boot_id
+from .records import CONTROL_NODE, Options, Record, Store, boot_id
 
 _READY_SECONDS = 180.0
 _CNI_DIRECTORIES = ("/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni")
 _CONTROL_PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "coredns")
 _NODE_PROGRAMS = ("containerd", "kubelet", "kube-proxy")
+_FIREWALL = "kube-router"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +59,23 @@ class NativeCluster:
         if record is None or not record.ready or record.boot != boot_id():
             return False
         control = self._machine(CONTROL_NODE)
-        if not control.alive or not all(control.running(name) for name in (*_CONTROL_PROGRAMS, *_NODE_PROGRAMS)):
+        wanted = (*_CONTROL_PROGRAMS, *_NODE_PROGRAMS, *([_FIREWALL] if record.network_policies else []))
+        if not control.alive or not all(control.running(name) for name in wanted):
             return False
         return self._api(record.addresses).status("/readyz", timeout=5) == 200
 
-    def up(self) -> None:
+    def up(self, options: Options | None = None) -> None:
         """Make it from nothing; on failure nothing is left but its logs."""
-        host.ensure(host.NODE_PACKAGES, settings=self.store.settings)
+        options = options or Options()
+        packages = (*host.NODE_PACKAGES, *(host.FIREWALL_PACKAGES if options.network_policies else ()))
+        host.ensure(packages, settings=self.store.settings)
         built = programs.require(settings=self.store.settings)
         self.down()
         with failing.undone_on_failure(keep_logs=self._keep_logs, down=self.down):
-            record = self._claim()
+            record = self._claim(options)
             self._authority(record.addresses)
             self._boot(record, node=CONTROL_NODE, index=1, built=built)
-            self._start_control(record.addresses)
+            self._start_control(record)
             record.ready = True
             self.store.save(record)
 
@@ -99,6 +105,7 @@ class NativeCluster:
             self._machine(node).start("kube-proxy", *components.proxy(addresses=record.addresses, node=node))
             self._copy_images(self._machine(node))
             self._wait_node(record.addresses, node=node)
+            self._start_firewall(record, node=node)
         except BaseException:
             self.remove_node(node)
             raise
@@ -151,12 +158,12 @@ class NativeCluster:
         # Two at once: one unpacks while the other is being read.
         with ThreadPoolExecutor(max_workers=2) as pool:
             for machine in machines:
-                for _ in pool.map(lambda path, machine=machine: _import(machine, path), archives):
+                for _ in pool.map(lambda path, machine=machine: node_images.import_archive(machine, path), archives):
                     pass
 
     # -- parts of `up` --
 
-    def _claim(self) -> Record:
+    def _claim(self, options: Options) -> Record:
         settings = self.store.settings
         with locks.locked(settings.locks / "networks.lock", waiting_for="another cluster to choose its network"):
             records = [self.store.load(name) for name in self.store.names()]
@@ -164,8 +171,16 @@ class NativeCluster:
                 first=settings.first_network,
                 taken={record.number for record in records if record and record.provider == "native"},
                 routes=network.host_routes(),
+                family=options.family,
             )
-            record = Record(name=self.name, provider="native", number=plan.number, boot=boot_id())
+            record = Record(
+                name=self.name,
+                provider="native",
+                number=plan.number,
+                boot=boot_id(),
+                family=options.family,
+                network_policies=options.network_policies,
+            )
             self.store.save(record)
             # From here on the bridge's route shows clusters of other state directories that the network is taken.
             network.create_bridge(plan)
@@ -197,7 +212,7 @@ class NativeCluster:
         self.store.save(record)
         plan = record.addresses
         machine = self._machine(node)
-        self._configure(plan, machine=machine, index=index, taints=taints)
+        self._configure(record, machine=machine, index=index, taints=taints)
         cgroups.create(plan.cgroup(node))
         machine.boot(programs=built, pki=self.directory / "pki")
         network.connect(plan, machine=machine, index=index)
@@ -212,11 +227,17 @@ class NativeCluster:
     def _start_kubelet(self, record: Record, *, node: str, index: int) -> None:
         # A kubelet that finds no containerd ends at once.
         machine = self._machine(node)
-        waiting.until(lambda: _answers(machine), what=f"containerd of {node}", seconds=_READY_SECONDS)
+        waiting.until(lambda: node_images.answers(machine), what=f"containerd of {node}", seconds=_READY_SECONDS)
         machine.start("kubelet", *components.kubelet(addresses=record.addresses, index=index, node=node))
 
-    def _configure(self, plan: Addresses, *, machine: Machine, index: int, taints: Sequence[Taint]) -> None:
-        node = machine.name
+    def _start_firewall(self, record: Record, *, node: str) -> None:
+        # It asks for its node's object, which is there once the kubelet is.
+        if record.network_policies:
+            command = components.firewall(addresses=record.addresses, node=node)
+            self._machine(node).start(_FIREWALL, *command, first=components.FIREWALL_PATH)
+
+    def _configure(self, record: Record, *, machine: Machine, index: int, taints: Sequence[Taint]) -> None:
+        plan, node = record.addresses, machine.name
         authority = pki.Authority(directory=self.directory / "pki")
         users = {"kubelet": f"/O=system:nodes/CN=system:node:{node}", "kube-proxy": "/CN=system:kube-proxy"}
         if node == CONTROL_NODE:
@@ -225,6 +246,13 @@ class NativeCluster:
             users["coredns"] = "/O=system:masters/CN=coredns"
         config = machine.directory / "config"
         (config / "cni").mkdir(parents=True, exist_ok=True)
+        if record.network_policies:
+            users[_FIREWALL] = f"/O=system:masters/CN={_FIREWALL}"
+            programs_first = config / Path(components.FIREWALL_PATH).name
+            programs_first.mkdir(exist_ok=True)
+            shutil.copy2(tools.require(_FIREWALL, settings=self.store.settings), programs_first / _FIREWALL)
+            (programs_first / "ip6tables-restore").write_text(components.FIREWALL_RESTORE)
+            (programs_first / "ip6tables-restore").chmod(0o755)
         for user, subject in users.items():
             certificate = authority.issue(
                 name=node if user == "kubelet" else f"{node}-{user}",
@@ -235,12 +263,19 @@ class NativeCluster:
                 config / f"{user}.kubeconfig", server=_server(plan), ca=authority.ca, name=user, certificate=certificate
             )
         cni_bin = [path for path in _CNI_DIRECTORIES if Path(path, "bridge").exists()]
-        files = components.config_files(addresses=plan, index=index, node=node, cni_bin=cni_bin, taints=taints)
+        files = components.config_files(
+            addresses=plan,
+            index=index,
+            node=node,
+            cni_bin=cni_bin,
+            taints=taints,
+            network_policies=record.network_policies,
+        )
         for name, content in files.items():
             (config / name).write_text(content)
 
-    def _start_control(self, plan: Addresses) -> None:
-        machine = self._machine(CONTROL_NODE)
+    def _start_control(self, record: Record) -> None:
+        plan, machine = record.addresses, self._machine(CONTROL_NODE)
         api = self._api(plan)
         machine.start("etcd", *components.etcd())
         machine.start("kube-apiserver", *components.apiserver(addresses=plan))
@@ -252,9 +287,10 @@ class NativeCluster:
         machine.start("kube-proxy", *components.proxy(addresses=plan, node=CONTROL_NODE))
         machine.start("coredns", "-conf", "/run/tidegate/node/Corefile")
         self._wait_node(plan, node=CONTROL_NODE)
+        self._start_firewall(record, node=CONTROL_NODE)
         account = "/api/v1/namespaces/default/serviceaccounts/default"
         self._wait(machine, what="the default service account", until=lambda: api.status(account) == 200)
-        dns = f"http://{plan.node(1)}:8181/ready"
+        dns = f"http://{plan.node_url(1)}:8181/ready"
         self._wait(machine, what="cluster DNS", until=lambda: commands.answers(dns))
 
     def _wait(self, machine: Machine, *, what: str, until: Callable[[], bool]) -> None:
@@ -284,19 +320,19 @@ class NativeCluster:
             layers=[archive.layer_of({"/catatonit": Path(catatonit)})],
             config={"Entrypoint": ["/catatonit", "-P"], "User": "65535:65535"},
         )
-        self._wait(machine, what="containerd", until=lambda: _answers(machine))
-        _import(machine, path)
+        self._wait(machine, what="containerd", until=lambda: node_images.answers(machine))
+        node_images.import_archive(machine, path)
 
     def _copy_images(self, target: Machine) -> None:
-        self._wait(target, what="containerd", until=lambda: _answers(target))
+        self._wait(target, what="containerd", until=lambda: node_images.answers(target))
         source = self._machine(CONTROL_NODE)
-        listed = source.run(*_ctr(), "images", "list", "-q").split()
+        listed = source.run(*node_images.ctr(), "images", "list", "-q").split()
         names = [name for name in listed if not name.startswith("sha256:")]
         # --local: without it ctr may end before it has written the last of what it got from containerd.
-        command = (*_ctr(), "images", "export", "--local", "-", *names)
+        command = (*node_images.ctr(), "images", "export", "--local", "-", *names)
         with source.popen(*command, stdout=subprocess.PIPE) as exporting:
             assert exporting.stdout is not None
-            _import_stream(target, exporting.stdout.fileno())
+            node_images.import_stream(target, exporting.stdout.fileno())
             _, complaints = exporting.communicate()
         if exporting.returncode:
             raise ClusterError(f"can't copy the images: {commands.last_line(complaints.decode(errors='replace'))}")
@@ -337,36 +373,7 @@ class NativeCluster:
 
 
 def _server(plan: Addresses) -> str:
-    return f"https://{plan.node(1)}:6443"
-
-
-def _ctr() -> Sequence[str]:
-    return ("ctr", "--namespace=k8s.io")
-
-
-def _answers(machine: Machine) -> bool:
-    try:
-        machine.run(*_ctr(), "version")
-    except ClusterError:
-        return False
-    return True
-
-
-def _import(machine: Machine, path: Path) -> None:
-    try:
-        with path.open("rb") as content:
-            _import_stream(machine, content.fileno())
-    except OSError as error:
-        raise ClusterError(f"can't read image archive {path}: {error.strerror}") from error
-    except ClusterError as error:
-        raise ClusterError(f"can't import {path}: {error}") from error
-
-
-def _import_stream(machine: Machine, content: int) -> None:
-    with machine.popen(*_ctr(), "images", "import", "-", stdin=content, stdout=subprocess.DEVNULL) as importing:
-        _, complaints = importing.communicate()
-    if importing.returncode:
-        raise ClusterError(commands.last_line(complaints.decode(errors="replace")))
+    return f"https://{plan.node_url(1)}:6443"
 
 
 def _ready(node: Mapping[str, Any] | None) -> bool:

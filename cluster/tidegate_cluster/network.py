@@ -14,14 +14,23 @@ from .machine import Machine
 
 def host_routes() -> Sequence[str]:
     """The networks that the host can reach by a route of its own, as text."""
-    lines = commands.run("ip", "-4", "route", "show", "table", "all", "type", "unicast").splitlines()
+    lines = [
+        line
+        for family in ("-4", "-6")
+        for line in commands.run("ip", family, "route", "show", "table", "all", "type", "unicast").splitlines()
+    ]
     return [line.split()[0] for line in lines if line and not line.startswith("default")]
 
 
 def create_bridge(addresses: Addresses) -> None:
     """Make the cluster's bridge, with the host as one of its stations."""
     bridge = addresses.bridge
-    _ip(f"link add {bridge} type bridge", f"addr add {addresses.host}/24 dev {bridge}", f"link set {bridge} up")
+    address = f"{addresses.host}/{addresses.link_prefix}"
+    _ip(
+        f"link add {bridge} type bridge",
+        f"addr add {address} dev {bridge}{_at_once(addresses)}",
+        f"link set {bridge} up",
+    )
 
 
 def connect(addresses: Addresses, *, machine: Machine, index: int) -> None:
@@ -34,7 +43,7 @@ def connect(addresses: Addresses, *, machine: Machine, index: int) -> None:
         f"route replace {addresses.node_pods(index)} via {addresses.node(index)} dev {addresses.bridge}",
     )
     lines = [
-        f"addr add {addresses.node(index)}/24 dev eth0",
+        f"addr add {addresses.node(index)}/{addresses.link_prefix} dev eth0{_at_once(addresses)}",
         "link set eth0 up",
         f"route add default via {addresses.host}",
     ]
@@ -73,6 +82,11 @@ def delete_link(name: str) -> None:
         _ip(f"link del {name}")
     if Path("/sys/class/net", name).exists():
         _ip(f"link del {name}")
+
+
+def _at_once(addresses: Addresses) -> str:
+    # Nobody else can have the address, and until that has been found out it can't be used.
+    return " nodad" if addresses.is_ipv6 else ""
 
 
 def _ip(*lines: str) -> None:

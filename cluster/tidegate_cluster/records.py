@@ -10,12 +10,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from .addresses import Addresses
+from .addresses import Addresses, Family
 from .errors import ClusterError
 from .settings import Settings
 
 Provider = Literal["kind", "native"]
 CONTROL_NODE = "node-1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What a cluster may be asked for beyond the usual."""
+
+    family: Family = "ipv4"
+    """Of the addresses of its nodes, pods and services: it has no others."""
+    network_policies: bool = False
+    """Whether NetworkPolicies are enforced."""
 
 
 @dataclass(slots=True)
@@ -29,10 +39,16 @@ class Record:
     ready: bool = False
     nodes: dict[str, int] = field(default_factory=dict)
     """Names of nodes with their indexes, from 1 on."""
+    family: Family = "ipv4"
+    network_policies: bool = False
 
     @property
     def addresses(self) -> Addresses:
-        return Addresses(self.number)
+        return Addresses(self.number, self.family)
+
+    @property
+    def options(self) -> Options:
+        return Options(family=self.family, network_policies=self.network_policies)
 
 
 @dataclass(frozen=True, slots=True)

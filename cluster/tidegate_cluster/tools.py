@@ -1,6 +1,7 @@
-"""Builds single programs from Go modules, each once: kind, kubectl and helm where they are missing, and what a node image needs.
+"""Builds single programs from Go modules, each once: kind, kubectl and helm where they are missing, what a node image needs, and
+what enforces NetworkPolicies.
 
-They have a go.mod of their own: another one of Kubernetes' programs would build all of these again.
+They have go.mods of their own: another one of Kubernetes' programs would build all of these again.
 """
 
 from __future__ import annotations
@@ -22,12 +23,15 @@ from .errors import ClusterError
 from .settings import Settings
 
 SOURCES: Final = Path(__file__).resolve().parent.parent / "tools"
+FIREWALL: Final = Path(__file__).resolve().parent.parent / "firewall"
+"""kube-router's own: it needs older versions of what the others need."""
 _PACKAGES: Final[Mapping[str, str]] = {
     "coredns": "./coredns",
     "crictl": "sigs.k8s.io/cri-tools/cmd/crictl",
     "helm": "helm.sh/helm/v4/cmd/helm",
     "kind": "sigs.k8s.io/kind",
     "kubeadm": "k8s.io/kubernetes/cmd/kubeadm",
+    "kube-router": "github.com/cloudnativelabs/kube-router/v2/cmd/kube-router",
     "kubectl": "k8s.io/kubernetes/cmd/kubectl",
     "local-path-provisioner": "github.com/rancher/local-path-provisioner",
 }
@@ -74,9 +78,14 @@ def version(module: str) -> str:
     return found[1]
 
 
+def _sources(name: str) -> Path:
+    return FIREWALL if name == "kube-router" else SOURCES
+
+
 def _key(name: str) -> str:
     digest = hashlib.sha256(f"{name} {platform.system()} {platform.machine()} {programs.TAGS}".encode())
-    for file in [SOURCES / "go.mod", SOURCES / "go.sum", *sorted(SOURCES.glob(f"{name}/*.go"))]:
+    sources = _sources(name)
+    for file in [sources / "go.mod", sources / "go.sum", *sorted(sources.glob(f"{name}/*.go"))]:
         digest.update(f"\0{file.name}\0".encode() + file.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -95,7 +104,7 @@ def _build(name: str, *, target: Path, settings: Settings) -> None:
     flags = programs.version_flags((SOURCES / "go.mod").read_text())
     options = ("-tags", programs.TAGS, "-ldflags", flags, "-o", half)
     commands.run(
-        _go(settings), "build", *options, _PACKAGES[name], cwd=SOURCES, env=toolchain.environment(), timeout=3600
+        _go(settings), "build", *options, _PACKAGES[name], cwd=_sources(name), env=toolchain.environment(), timeout=3600
     )
     half.replace(target)
     print(f"  built in {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)

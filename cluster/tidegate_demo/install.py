@@ -14,6 +14,7 @@ import tidegate_images.__main__ as images
 from tidegate_cluster import host, locks
 from tidegate_cluster.clusters import Clusters
 from tidegate_cluster.errors import ClusterError
+from tidegate_cluster.records import Options
 
 from .api import connect, listed
 from .kubectl import Kubectl
@@ -25,13 +26,15 @@ SECONDS = 300.0
 CRASHES = 4
 
 
-def up(found: Clusters, name: str, *, project: str, values: Sequence[str] = ()) -> Kubectl:
-    """A cluster of this name with Tidegate installed in it and a namespace that is a project. `values`: `name=value` of the chart."""
+def up(
+    found: Clusters, name: str, *, project: str, options: Options | None = None, values: Sequence[str] = ()
+) -> Kubectl:
+    """A cluster of this name with Tidegate installed in it and a namespace that is a project. `values`: of the chart, as KEY=VALUE."""
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="images") as beside:
         # Where nothing has been built yet, Kubernetes takes the processor, and images mostly wait for downloads.
         building = beside.submit(_build_images, found)
         step("cluster")
-        found.up(name)
+        found.up(name, options=options)
         step("images")
         archives = building.result()
     kubectl = Kubectl.of(found, name)

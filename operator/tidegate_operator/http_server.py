@@ -7,6 +7,7 @@ from typing import Self
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
+from tidegate_api.listening import bound_sockets
 
 
 class Port(AbstractAsyncContextManager["Port"]):
@@ -30,7 +31,8 @@ class Port(AbstractAsyncContextManager["Port"]):
             app.router.add_get(path, handler)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, self._port, ssl_context=self._tls).start()
+        for bound in bound_sockets(self._host, self._port):
+            await web.SockSite(self._runner, bound, ssl_context=self._tls).start()
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -24,8 +24,8 @@ class OperatorSettings(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     """Port of /healthz, /readyz and /metrics; 0: a free one."""
 
-    host: str = "0.0.0.0"  # noqa: S104 - kubelet and Prometheus come from outside the pod
-    """Address that the port listens on."""
+    host: str = ""
+    """Address that the ports listen on; empty: all addresses, of IPv4 and IPv6."""
 
     why_port: Annotated[int, Field(ge=0, le=65535)] = 8081
     """Port on which the leader answers the web app what a run waits for; 0: a free one."""

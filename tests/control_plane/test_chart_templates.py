@@ -93,25 +93,6 @@ def test_what_pods_call_is_a_service_of_its_own_that_no_ingress_leads_to() -> No
     assert rules["internal"] == anywhere
 
 
-def test_metrics_are_for_the_release_and_for_namespaces_that_are_named() -> None:
-    def may_read(*options: str) -> dict[str, Any]:
-        policies = named(render(*options), "NetworkPolicy")
-        return {
-            name.removeprefix("tidegate-"): rule["from"]
-            for name, policy in policies.items()
-            for rule in policy["spec"]["ingress"]
-            if rule["ports"] == [{"port": "metrics"}]
-        }
-
-    own: Json = {"podSelector": {}}
-    labelled: Json = {"namespaceSelector": {"matchLabels": {"tidegate.dev/metrics": "true"}}}
-    parts = ("live", "mirror", "operator", "web")
-    assert may_read() == {part: [own, labelled] for part in parts}
-    prometheus = {"podSelector": {"matchLabels": {"app": "prometheus"}}}
-    with_one = may_read("--set", "networkPolicy.metricsFrom[0].podSelector.matchLabels.app=prometheus")
-    assert with_one == {part: [own, prometheus] for part in parts}
-
-
 @pytest.mark.parametrize(
     ("options", "url", "proxies"),
     [

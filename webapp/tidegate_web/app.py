@@ -35,6 +35,7 @@ from tidegate_web.pages import views as pages_views
 from tidegate_web.projects.parts import make_projects
 from tidegate_web.runs.parts import make_runs
 from tidegate_web.services import Services
+from tidegate_web.serving.client_address import PlainClientAddress
 from tidegate_web.serving.draining import DrainUnread
 from tidegate_web.serving.problem_response import problem_response
 from tidegate_web.serving.request_metrics import RequestMetrics
@@ -106,6 +107,7 @@ def create_app(made: Services, *, web: bool = True, live: bool = True, metrics: 
         SEND_FILE_MAX_AGE_DEFAULT=86400,
     )
     app.session_interface = SessionCookie(settings)
+    app.wsgi_app = PlainClientAddress(app.wsgi_app)  # type: ignore[method-assign]
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]

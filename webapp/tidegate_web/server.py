@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Flask
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]
+from tidegate_api.listening import bound_sockets
 
 from tidegate_web.api.bulk import WORKER
 from tidegate_web.app import create_app, create_internal_app, make_services
@@ -132,8 +133,10 @@ def serve(settings: WebSettings, *, web: bool, live: bool, name: str) -> None:
         for stop in worker.wsgi.extensions["tidegate.exit"] if worker.wsgi is not None else ():
             stop()
 
+    ports = (settings.port, *((settings.internal_port,) if web else ()))
     options: JsonObject = {
-        "bind": [f"{settings.host}:{port}" for port in (settings.port, *((settings.internal_port,) if web else ()))],
+        # gunicorn would open a socket for both families at once.
+        "bind": [f"fd://{bound.detach()}" for port in ports for bound in bound_sockets(settings.host, port)],
         "workers": 1,
         # By name: gevent is imported where it is used alone.
         "worker_class": WORKERS[tls is not None][live],

@@ -80,8 +80,8 @@ class WebSettings(BaseSettings):
     admin_password: SecretStr | None = None
     """That admin's first password; an existing user's password is never changed by it."""
 
-    host: str = "0.0.0.0"  # noqa: S104 - a pod listens on its own address
-    """Address to listen on."""
+    host: str = ""
+    """Address to listen on; empty: all addresses, of IPv4 and IPv6."""
     port: int = Field(default=8080, ge=0, le=65535)
     """Port of the pages, the API or the streams."""
     internal_port: int = Field(default=8081, ge=1, le=65535)

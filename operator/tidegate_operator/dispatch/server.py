@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol, Self
 
 import structlog
+from tidegate_api.listening import bound_sockets
 from tidegate_api.names import TOKEN_AUDIENCE
 
 from tidegate_operator.dispatch.connection import Connection
@@ -97,29 +98,30 @@ class DispatchServer:
         self._secrets: dict[tuple[str, str], bytes] = {}
         """Digest of the secret of each container instance of a worker pod that was here."""
         self._tasks: set[asyncio.Task[None]] = set()
-        self._socket: socket.socket | None = None
+        self._sockets: list[socket.socket] = []
         self._log = structlog.get_logger(__name__)
 
     async def __aenter__(self) -> Self:
-        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-        self._socket = socket.create_server((self._host, self._port), family=family, backlog=BACKLOG, reuse_port=False)
-        self._socket.setblocking(False)
-        self.port = self._socket.getsockname()[1]
+        self._sockets = bound_sockets(self._host, self._port)
+        for each in self._sockets:
+            each.listen(BACKLOG)
+            each.setblocking(False)
+        self.port = self._sockets[0].getsockname()[1]
         return self
 
     async def serve(self) -> None:
         """Take workers for ever. Raises what breaks it as a whole."""
-        assert self._socket is not None
         async with asyncio.TaskGroup() as parts:
-            parts.create_task(self._accept(self._socket))
+            for each in self._sockets:
+                parts.create_task(self._accept(each))
             parts.create_task(self._watch())
 
     async def __aexit__(self, *_: object) -> None:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._socket is not None:
-            self._socket.close()
+        for each in self._sockets:
+            each.close()
         for connection in [*self._workers.values(), *self._unknown]:
             connection.close()
 

@@ -45,3 +45,23 @@ def test_every_node_has_pods_and_a_link_of_its_own() -> None:
     assert len({plan.node_pods(index) for index in indexes}) == MOST_NODES
     assert all(ipaddress.IPv4Network(plan.node_pods(i)).subnet_of(ipaddress.IPv4Network(plan.pods)) for i in indexes)
     assert all(len(plan.link(index)) <= 15 for index in indexes)
+
+
+def test_the_plan_for_ipv6_holds_together_as_well() -> None:
+    plan = Addresses(200, "ipv6")
+    whole = ipaddress.IPv6Network(plan.whole)
+    link = ipaddress.IPv6Network(f"{plan.host}/{plan.link_prefix}", strict=False)
+    parts = [link, ipaddress.IPv6Network(plan.pods), ipaddress.IPv6Network(plan.services)]
+    assert all(part.subnet_of(whole) for part in parts)
+    assert not any(a.overlaps(b) for i, a in enumerate(parts) for b in parts[i + 1 :])
+    assert ipaddress.IPv6Address(plan.apiserver_service) in parts[2]
+    pods = [ipaddress.IPv6Network(plan.node_pods(index)) for index in range(1, MOST_NODES + 1)]
+    assert len(set(pods)) == MOST_NODES
+    assert all(each.subnet_of(parts[1]) for each in pods)
+    assert ipaddress.IPv6Address(plan.node(1)) in link
+    assert plan.node_url(1) == f"[{plan.node(1)}]"
+
+
+def test_a_number_that_a_cluster_of_the_other_family_has_is_left_alone() -> None:
+    assert choose(first=200, taken=(), routes=[Addresses(200, "ipv6").node_pods(1)]).number == 201
+    assert choose(first=200, taken=(), routes=[Addresses(200).node_pods(1)], family="ipv6").number == 201

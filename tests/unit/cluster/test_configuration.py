@@ -65,3 +65,21 @@ def test_each_stage_of_a_fake_pod_has_a_name_and_a_condition() -> None:
         assert len(names) == len(set(names))
         assert {"node-ready", "pod-running", "pod-ended", "pod-deleted"} <= set(names)
         assert all(document["spec"]["selector"]["matchExpressions"] for document in documents)
+
+
+def test_where_policies_are_enforced_every_packet_of_a_pod_is_routed() -> None:
+    made = components.config_files(addresses=PLAN, index=1, node="node-1", cni_bin=[], network_policies=True)
+    (plugin,) = json.loads(made["cni/10-pods.conflist"])["plugins"]
+    assert plugin["type"] == "ptp"
+    (plugin,) = json.loads(files()["cni/10-pods.conflist"])["plugins"]
+    assert plugin["type"] == "bridge"
+
+
+def test_all_listens_and_is_reached_by_ipv6_where_that_is_the_family() -> None:
+    plan = Addresses(201, "ipv6")
+    made = components.config_files(addresses=plan, index=1, node="node-1", cni_bin=[])
+    assert json.loads(made["kubelet.json"])["address"] == "::"
+    assert f"ready [{plan.node(1)}]:8181" in made["Corefile"]
+    assert json.loads(made["cni/10-pods.conflist"])["plugins"][0]["ipam"]["routes"] == [{"dst": "::/0"}]
+    assert {"--bind-address=::", f"--advertise-address={plan.node(1)}"} <= set(components.apiserver(addresses=plan))
+    assert {"--enable-ipv4=false", "--enable-ipv6=true"} <= set(components.firewall(addresses=plan, node="node-1"))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tidegate_cluster.errors import ClusterError
 from tidegate_cluster.processes import Process
-from tidegate_cluster.records import Record, Store, check_name
+from tidegate_cluster.records import Options, Record, Store, check_name
 from tidegate_cluster.settings import Settings
 
 
@@ -30,6 +30,15 @@ def test_a_record_is_read_as_it_was_written(store: Store) -> None:
     store.save(record)
     assert store.load("demo") == record
     assert store.names() == ["demo"]
+
+
+def test_a_record_says_what_its_cluster_was_asked_for(store: Store) -> None:
+    options = Options(family="ipv6", network_policies=True)
+    store.save(Record(name="demo", provider="native", number=203, boot="b", family="ipv6", network_policies=True))
+    found = store.load("demo")
+    assert found is not None
+    assert found.options == options
+    assert found.addresses.is_ipv6
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"name": "demo"}', '{"unknown": 1}'])

@@ -4,6 +4,7 @@ Ready means that this process can answer, not that what it depends on can; the o
 with a schema older than this program: a process that served on it would fail at every turn.
 """
 
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from sqlalchemy import Engine
+from tidegate_api.listening import bound_sockets
 
 from tidegate_web.store import schema
 
@@ -88,15 +90,28 @@ class ProbeServer:
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
                 pass
 
-        self._server = ThreadingHTTPServer((host, port), Handler)
-        self._server.daemon_threads = True
-        self.port = int(self._server.server_address[1])
-        self._thread = threading.Thread(target=self._server.serve_forever, name="probes", daemon=True)
+        self._servers = [_served(bound, Handler) for bound in bound_sockets(host, port)]
+        self.port = int(self._servers[0].server_address[1])
+        self._threads = [
+            threading.Thread(target=server.serve_forever, name="probes", daemon=True) for server in self._servers
+        ]
 
     def start(self) -> None:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
-        if self._thread.is_alive():
-            self._server.shutdown()
-        self._server.server_close()
+        for server, thread in zip(self._servers, self._threads, strict=True):
+            if thread.is_alive():
+                server.shutdown()
+            server.server_close()
+
+
+def _served(bound: socket.socket, handler: type[BaseHTTPRequestHandler]) -> ThreadingHTTPServer:
+    server = ThreadingHTTPServer(bound.getsockname()[:2], handler, bind_and_activate=False)
+    server.socket.close()
+    server.socket = bound
+    server.server_address = bound.getsockname()
+    server.daemon_threads = True
+    server.server_activate()
+    return server
