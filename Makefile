@@ -75,6 +75,10 @@ test-tls: .venv/ready ## The chart with TLS between all of its parts, on a real 
 test-network: .venv/ready ## NetworkPolicies enforced, and all of it by IPv6, on clusters of our own (root on Debian; ten minutes)
 	@$(PYTHON) -m pytest -q tests/network
 
+.PHONY: test-endurance
+test-endurance: .venv/ready ## Pools while operators are killed, processes stand still and a node goes (root on Debian; half an hour)
+	@PYTHONPATH=cluster:tests $(PYTHON) -m pytest -q tests/endurance
+
 .PHONY: explore
 explore: .venv/ready ## The real operator on a fake apiserver, under random crashes and losses; EXAMPLES=100
 	@TIDEGATE_PROPERTY_EXAMPLES=$(or $(EXAMPLES),100) .venv/bin/pytest -q tests/property/test_operation.py tests/property/test_pool_operation.py

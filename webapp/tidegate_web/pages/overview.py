@@ -1,4 +1,4 @@
-"""The page that a project begins with: how it fares, what fails, what waits, and what comes next."""
+"""The overview of a project: how it fares, what fails, what waits, and what comes next."""
 
 from dataclasses import dataclass, field
 
