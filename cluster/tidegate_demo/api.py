@@ -16,6 +16,8 @@ from pykube.objects import APIObject, NamespacedAPIObject
 from tidegate_cluster.errors import ClusterError
 
 Json = dict[str, Any]
+SECONDS = 60.0
+"""For an answer: a machine that is busy takes long for large ones."""
 
 
 class TaskRun(NamespacedAPIObject):
@@ -36,7 +38,7 @@ class WorkerPool(NamespacedAPIObject):
 
 def connect(kubeconfig: Path) -> pykube.HTTPClient:
     """A client for a kubeconfig that `tidegate_cluster` or kind has written."""
-    api = pykube.HTTPClient(_config(kubeconfig))
+    api = pykube.HTTPClient(_config(kubeconfig), timeout=SECONDS)
     # Neither proxies nor passwords of this machine's user are for a local cluster.
     api.session.trust_env = False
     return api

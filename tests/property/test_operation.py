@@ -7,11 +7,14 @@ it is asked for.
 import os
 from typing import Final
 
+import pytest
 from hypothesis import settings
 
 from property.operation import Operation
 
 EXAMPLES: Final = os.environ.get("TIDEGATE_PROPERTY_EXAMPLES")
+# Minutes, where other lanes have both cores.
+pytestmark = pytest.mark.timeout(1800)
 
 TestOperation = Operation.TestCase
 TestOperation.settings = settings(

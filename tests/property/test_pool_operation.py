@@ -3,11 +3,14 @@
 import os
 from typing import Final
 
+import pytest
 from hypothesis import settings
 
 from property.pool_operation import PoolOperation
 
 EXAMPLES: Final = os.environ.get("TIDEGATE_PROPERTY_EXAMPLES")
+# Minutes, where other lanes have both cores.
+pytestmark = pytest.mark.timeout(1800)
 
 TestPoolOperation = PoolOperation.TestCase
 TestPoolOperation.settings = settings(
