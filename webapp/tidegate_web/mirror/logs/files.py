@@ -44,18 +44,19 @@ class Beginning:
 
     first: int
     second: int | None = None
-    """None where the first line is so long that the second wasn't seen."""
+    """None where it wasn't seen."""
+    alone: bool = False
+    """Whether there is no second line yet: the only one may be the rest of a line that has come."""
 
     @classmethod
     def of(cls, head: bytes, *, more: bool) -> Self | None:
-        """What the first bytes of a file show; ``more``: the file goes on after them. None while it has no second line: the only
-        line may be the rest of one that has come."""
+        """What the first bytes of a file show; ``more``: the file goes on after them. None where they show no time."""
         first = stamp_of(head)
-        start = head.find(b"\n") + 1
-        if first is None or (not start and not more):
+        if first is None:
             return None
+        start = head.find(b"\n") + 1
         second = stamp_of(head[start:]) if start else None
-        return None if second is None and start and not more else cls(first=first, second=second)
+        return cls(first=first, second=second, alone=second is None and not more)
 
     def has_come(self, stamp: int) -> bool:
         """Whether a line of this time shows that the file is being read from its beginning."""
@@ -63,7 +64,7 @@ class Beginning:
 
     def is_ahead_of(self, last: int) -> bool:
         """Whether nothing of the file had come when the last line of this time did."""
-        return last != self.first and (self.second or self.first) > last
+        return not self.alone and last != self.first and (self.second or self.first) > last
 
 
 class Turn(Enum):
@@ -81,6 +82,8 @@ class LogFiles:
         self._told: deque[Beginning] = deque()
         self._known: set[int] = set()
         """The times of lines that are the first of their file."""
+        self._met: set[int] = set()
+        """Of those: the files of which it is known whether anything was read when they were found."""
         self._coming: list[Beginning] = []
         """The files that nothing was read of yet."""
         self._last: int | None = None
@@ -121,8 +124,9 @@ class LogFiles:
     def _listen(self) -> None:
         while self._told:
             beginning = self._told.popleft()
-            if beginning.first not in self._known:
-                self._known.add(beginning.first)
+            self._known.add(beginning.first)
+            if not beginning.alone and beginning.first not in self._met:
+                self._met.add(beginning.first)
                 if self._last is not None and beginning.is_ahead_of(self._last):
                     self._coming.append(beginning)
 
