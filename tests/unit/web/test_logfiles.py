@@ -168,7 +168,7 @@ def test_a_file_that_begins_within_a_line_is_gone_into_unsaid() -> None:
     ("head", "more", "beginning"),
     [
         (file(3, 5), True, starting_at(3)),
-        (file(3, 4), False, Beginning(first=time_of(3), alone=True)),
+        (file(3, 4), False, Beginning(first=time_of(3), only=b"line 3\n")),
         (b"", False, None),
         (b"no time\n" + file(3, 4), True, None),
         (stamped(3, b"long"), True, Beginning(first=time_of(3))),
@@ -219,6 +219,16 @@ def test_a_clock_that_is_set_back_loses_no_line() -> None:
     reader = LineReader(store.place)
     store.feed(reader, file(500, 503) + file(100, 103))
     assert store.data == b"".join([*lines(500, 503), *lines(100, 103)])
+
+
+@pytest.mark.parametrize(("line", "behind"), [(b"line 3\n", True), (b" 2\n", False)])
+def test_the_only_line_of_a_file_may_be_the_rest_of_the_last(line: bytes, behind: bool) -> None:
+    reader = LineReader(Store().place)
+    list(reader.feed(file(0, 3)))
+    beginning = Beginning.of(stamped(3, line), more=False)
+    assert beginning is not None
+    reader.files.begins(beginning)
+    assert reader.files.behind is behind
 
 
 def test_lines_of_error_and_output_out_of_order_where_a_file_begins() -> None:

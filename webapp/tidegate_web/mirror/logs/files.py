@@ -23,6 +23,8 @@ LONGEST_STAMP = 40
 """Bytes of a line in which its time is."""
 DISORDER = 10_000_000
 """Nanoseconds by which lines may come before earlier ones: standard output and error are stamped each by itself."""
+END_BYTES = 16 * 1024
+"""Of what was read: a line isn't longer, as a rule."""
 _WITHOUT_ZONE = len("2006-01-02T15:04:05.000000000")
 
 
@@ -45,8 +47,8 @@ class Beginning:
     first: int
     second: int | None = None
     """None where it wasn't seen."""
-    alone: bool = False
-    """Whether there is no second line yet: the only one may be the rest of a line that has come."""
+    only: bytes | None = None
+    """The text of the first line where there is no second one yet."""
 
     @classmethod
     def of(cls, head: bytes, *, more: bool) -> Self | None:
@@ -56,15 +58,18 @@ class Beginning:
             return None
         start = head.find(b"\n") + 1
         second = stamp_of(head[start:]) if start else None
-        return cls(first=first, second=second, alone=second is None and not more)
+        only = None if second is not None or more else head[head.index(b" ") + 1 :]
+        return cls(first=first, second=second, only=only)
 
     def has_come(self, stamp: int) -> bool:
         """Whether a line of this time shows that the file is being read from its beginning."""
         return stamp in (self.first, self.second)
 
-    def is_ahead_of(self, last: int) -> bool:
-        """Whether nothing of the file had come when the last line of this time did."""
-        return not self.alone and last != self.first and (self.second or self.first) > last
+    def is_ahead_of(self, last: int, end: bytes) -> bool:
+        """Whether nothing of the file had come when a line of this time and with this end did. The only line of a file may be the rest of
+        that line: then it is not known before the next."""
+        may_have_come = self.only is not None and end.endswith(self.only)
+        return not may_have_come and last != self.first and (self.second or self.first) > last
 
 
 class Turn(Enum):
@@ -88,6 +93,8 @@ class LogFiles:
         """The files that nothing was read of yet."""
         self._last: int | None = None
         self._last_raw = b""
+        self._end = b""
+        """Of what was read."""
 
     def opened(self, first: int) -> None:
         """The reading has begun, with a line of this time."""
@@ -102,11 +109,12 @@ class LogFiles:
     def behind(self) -> bool:
         """Whether there is a file of which nothing came yet. From any thread."""
         last = self._last
-        return last is not None and any(each.is_ahead_of(last) for each in [*self._told, *self._coming])
+        return last is not None and any(each.is_ahead_of(last, self._end) for each in [*self._told, *self._coming])
 
     def turn(self, block: bytes, *, within_line: bool) -> tuple[int, Turn | None]:
         """The first turn in some more lines, by its offset; without one, their length and None."""
         self._listen()
+        self._end = (self._end + block[-END_BYTES:])[-END_BYTES:]
         start = block.find(b"\n") + 1 or len(block) if within_line else 0
         if self._goes_straight_on(block[start:]):
             return len(block), None
@@ -125,9 +133,11 @@ class LogFiles:
         while self._told:
             beginning = self._told.popleft()
             self._known.add(beginning.first)
-            if not beginning.alone and beginning.first not in self._met:
-                self._met.add(beginning.first)
-                if self._last is not None and beginning.is_ahead_of(self._last):
+            if beginning.first not in self._met:
+                ahead = self._last is not None and beginning.is_ahead_of(self._last, self._end)
+                if ahead or beginning.only is None:
+                    self._met.add(beginning.first)
+                if ahead:
                     self._coming.append(beginning)
 
     def _goes_straight_on(self, lines: bytes) -> bool:
