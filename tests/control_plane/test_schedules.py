@@ -58,7 +58,7 @@ def test_a_tick_costs_one_post_and_two_patches(plane: ControlPlane, runs: Runs, 
     assert schedules.warnings("cheap") == []
     spent = Counter(e.what for e in plane.requests("operator")[begin:] if e.resource in ("taskruns", "schedules"))
     # The apiserver ends a watch after some minutes, whatever happens.
-    del spent["watch taskruns"], spent["watch schedules"]
+    spent = Counter({what: count for what, count in spent.items() if not what.startswith(("list ", "watch "))})
     assert spent["create taskruns"] == 1
     assert spent["patch schedules/status"] <= 2
     assert spent.keys() <= {"create taskruns", "patch schedules/status", "patch taskruns/status"}
