@@ -146,7 +146,11 @@ def test_the_log_of_a_run_is_in_the_workers_log(moods: ClusterRuns) -> None:
     run = a_run("speaks").warm("this:nothing", pool="moods").retry(maxAttempts=1)
     status = moods.end(run, "Failed")
     assert "nothing" in status["message"]
-    log = moods.log(status["attempts"][0]["podName"])
-    mine = [json.loads(line) for line in log.splitlines() if '"run": "speaks"' in line]
-    assert "The Zen of Python, by Tim Peters" in [entry.get("line") for entry in mine]
-    assert mine[-1]["end"] is True
+    pod = status["attempts"][0]["podName"]
+
+    def mine() -> list[Json]:
+        return [json.loads(line) for line in moods.log(pod).splitlines() if '"run": "speaks"' in line]
+
+    # The outcome is reported before the log is written out.
+    wait_until(lambda: mine()[-1].get("end") is True, seconds=SECONDS, what="the last line of the run")
+    assert "The Zen of Python, by Tim Peters" in [entry.get("line") for entry in mine()]
