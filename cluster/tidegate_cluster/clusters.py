@@ -36,7 +36,7 @@ class Clusters:
         return "ready" if healthy else "broken"
 
     def up(self, name: str, *, provider: str = "auto", options: Options | None = None) -> Path:
-        """A working cluster of this name; the path of its kubeconfig. With other options it is made anew."""
+        """Make or repair the cluster of this name; the path of its kubeconfig. One with other options is replaced."""
         check_name(name)
         options = options or Options()
         with self._locked(name):

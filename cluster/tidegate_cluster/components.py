@@ -194,8 +194,8 @@ def proxy(*, addresses: Addresses, node: str) -> Sequence[str]:
 FIREWALL_PATH = f"{CONFIG}/firewall"
 """Programs that the firewall finds before the host's own."""
 FIREWALL_RESTORE = r"""#!/bin/sh
-# kube-router 2.1.0 makes sets for IPv6 whose names begin with inet6:, and leaves that out in its rules. And it refuses to a pod
-# that a policy selects to ask for its neighbours, without which it reaches nobody.
+# kube-router 2.1.0 makes sets for IPv6 whose names begin with inet6:, and leaves that out in its rules. And it blocks
+# neighbour discovery of pods that a policy selects; without that they reach nothing.
 rule='-I KUBE-ROUTER-INPUT 1 -p ipv6-icmp --icmpv6-type'
 sed -e 's/--match-set KUBE-/--match-set inet6:KUBE-/g' -e '/^-A KUBE-ROUTER-INPUT -p ipv6-icmp/d' \
     -e "s/^COMMIT\$/$rule 135 -j ACCEPT\n$rule 136 -j ACCEPT\nCOMMIT/" |

@@ -85,7 +85,7 @@ def delete_link(name: str) -> None:
 
 
 def _at_once(addresses: Addresses) -> str:
-    # Nobody else can have the address, and until that has been found out it can't be used.
+    # The address is unique here. Duplicate address detection would only delay its use.
     return " nodad" if addresses.is_ipv6 else ""
 
 

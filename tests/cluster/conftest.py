@@ -12,9 +12,8 @@ from pathlib import Path
 from types import FrameType
 
 import pytest
-from support.cluster import CLUSTER, PROJECT, SECONDS, ClusterRuns, installed_cluster
+from support.cluster import CLUSTER, ClusterRuns, installed_cluster, project_runs
 from support.kube import Kube
-from support.servers import wait_until
 from support.spread import Spread, order
 from tidegate_cluster import settings
 from tidegate_cluster.clusters import Clusters
@@ -100,13 +99,7 @@ def release(kubectl: Kubectl) -> Kube:
 
 @pytest.fixture(scope="session")
 def runs(kubectl: Kubectl) -> ClusterRuns:
-    """The runs of the project, in which the web app and the mirror have their rights: what a pod reports before is refused."""
-    runs = ClusterRuns(kubectl, PROJECT)
-    selector = "app.kubernetes.io/managed-by=tidegate"
-    wait_until(
-        lambda: len(runs.listed("rolebindings", selector)) == 2, seconds=SECONDS, what="the rights in the project"
-    )
-    return runs
+    return project_runs(kubectl)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 from support.builders import a_run, a_schedule
-from support.cluster import SECONDS, ClusterRuns
+from support.cluster import SECONDS, ClusterRuns, leader
 from support.kube import Kube
 from support.servers import wait_until
 from tidegate_api.times import format_second
@@ -20,11 +20,6 @@ COMPONENTS = ("operator", "web", "live", "mirror")
 def pods_of(release: Kube, component: str) -> list[str]:
     found = release.listed("pods", f"app.kubernetes.io/component={component}")
     return [pod["metadata"]["name"] for pod in found if "deletionTimestamp" not in pod["metadata"]]
-
-
-def leader(release: Kube) -> str:
-    lease = release.get("leases", "tidegate-operator")
-    return str(lease["spec"].get("holderIdentity") or "")
 
 
 def started(runs: ClusterRuns, prefix: str) -> Sequence[str]:

@@ -9,6 +9,7 @@ import pytest
 from support.builders import EXAMPLES as IMAGE
 from support.builders import a_run
 from support.cluster import SECONDS, ClusterRuns
+from support.cluster_pools import POOL, has_slots, pool_status, workers
 from support.kube import Kube
 from support.outside import EXAMPLES
 from support.servers import wait_until
@@ -16,21 +17,6 @@ from tidegate_demo.install import wait_ready
 from tidegate_demo.kubectl import Kubectl
 
 Json = dict[str, Any]
-POOL = "workerpools.tidegate.dev"
-
-
-def pool_status(runs: ClusterRuns, name: str = "moods") -> Json:
-    return dict(runs.get(name, kind=POOL).get("status") or {})
-
-
-def workers(runs: ClusterRuns, name: str = "moods") -> list[Json]:
-    """The live pods of a pool."""
-    found = runs.listed("pods", f"tidegate.dev/pool={name}")
-    return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
-
-
-def has_slots(runs: ClusterRuns, count: int, name: str = "moods") -> None:
-    wait_until(lambda: pool_status(runs, name).get("slots") == count, seconds=SECONDS, what=f"{count} slots of {name}")
 
 
 def inside(runs: ClusterRuns, pod: str, script: str) -> str:
@@ -41,7 +27,7 @@ def inside(runs: ClusterRuns, pod: str, script: str) -> str:
 @pytest.fixture(scope="module")
 def moods(runs: ClusterRuns) -> Iterator[ClusterRuns]:
     runs.kubectl("apply", "-f", str(EXAMPLES / "mood"))
-    has_slots(runs, 2)
+    has_slots(runs, "moods", 2)
     yield runs
     runs.kubectl("delete", "-f", str(EXAMPLES / "mood"), "--wait=false")
 
@@ -51,7 +37,7 @@ def test_the_example_answers_from_a_worker(moods: ClusterRuns) -> None:
     assert status["result"]["mood"] == "good"
     (attempt,) = status["attempts"]
     assert attempt["pool"] == "moods"
-    assert attempt["podName"] == workers(moods)[0]["metadata"]["name"]
+    assert attempt["podName"] == workers(moods, "moods")[0]["metadata"]["name"]
     assert moods.jobs("letter") == []
 
 
@@ -73,7 +59,7 @@ def test_many_runs_end_right_while_operators_go(kubectl: Kubectl, release: Kube,
 
 
 def test_a_worker_whose_main_process_is_killed_comes_back_and_its_runs_too(moods: ClusterRuns) -> None:
-    (pod,) = workers(moods)
+    (pod,) = workers(moods, "moods")
     name = pod["metadata"]["name"]
     # From the inside nothing can kill it: the kernel spares the first process of a container.
     inside(moods, name, "import os; os.kill(1, 9)")
@@ -88,24 +74,24 @@ def test_a_worker_whose_main_process_is_killed_comes_back_and_its_runs_too(moods
         return bool(found["restartCount"] > restarts and found["ready"])
 
     wait_until(is_back, seconds=SECONDS, what="the worker's container to be started again")
-    has_slots(moods, 2)
+    has_slots(moods, "moods", 2)
     assert moods.end(a_mood("after"), "Succeeded")["result"]["mood"] == "good"
 
 
 def test_a_pool_is_scaled_to_zero_and_back(moods: ClusterRuns) -> None:
     moods.kubectl("scale", f"{POOL}/moods", "--replicas=0")
-    wait_until(lambda: workers(moods) == [], seconds=SECONDS, what="no worker")
+    wait_until(lambda: workers(moods, "moods") == [], seconds=SECONDS, what="no worker")
     moods.start(a_mood("waits"))
     moods.wait("waits", "Pending", reason="PoolNotReady")
     moods.kubectl("scale", f"{POOL}/moods", "--replicas=2")
     moods.wait("waits", "Succeeded")
-    has_slots(moods, 4)
+    has_slots(moods, "moods", 4)
     moods.kubectl("scale", f"{POOL}/moods", "--replicas=1")
-    has_slots(moods, 2)
+    has_slots(moods, "moods", 2)
 
 
 def test_a_new_spec_is_rolled_out_without_losing_a_run(moods: ClusterRuns) -> None:
-    (before,) = workers(moods)
+    (before,) = workers(moods, "moods")
     for number in range(20):
         moods.start(a_mood(f"rollout-{number}"))
     moods.kube.patch(POOL, "moods", {"spec": {"env": [{"name": "ROUND", "value": "2"}]}})
@@ -114,7 +100,7 @@ def test_a_new_spec_is_rolled_out_without_losing_a_run(moods: ClusterRuns) -> No
         time.sleep(0.05)
 
     def is_replaced() -> bool:
-        found = workers(moods)
+        found = workers(moods, "moods")
         return [pod["metadata"]["uid"] for pod in found] not in ([before["metadata"]["uid"]], []) and len(found) == 1
 
     wait_until(is_replaced, seconds=SECONDS, what="another worker")

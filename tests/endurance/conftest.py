@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 from support.builders import EXAMPLES
-from support.cluster import CHART, PROJECT, SECONDS, ClusterRuns, installed_cluster
+from support.cluster import CHART, SECONDS, ClusterRuns, installed_cluster, project_runs
 from support.kube import Kube
 from support.recorded import Recorder
-from support.servers import wait_until
 from tidegate_demo.install import NAMESPACE, RELEASE, wait_ready
 from tidegate_demo.kubectl import Kubectl
 
@@ -33,10 +32,7 @@ def release(kubectl: Kubectl) -> Kube:
 
 @pytest.fixture(scope="session")
 def runs(kubectl: Kubectl) -> ClusterRuns:
-    made = ClusterRuns(kubectl, PROJECT)
-    selector = "app.kubernetes.io/managed-by=tidegate"
-    wait_until(lambda: len(made.listed("rolebindings", selector)) == 2, seconds=SECONDS, what="rights in the project")
-    return made
+    return project_runs(kubectl)
 
 
 @pytest.fixture(scope="session")

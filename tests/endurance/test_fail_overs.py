@@ -2,9 +2,10 @@
 
 import pytest
 from support.builders import a_run
-from support.cluster import SECONDS, ClusterRuns
+from support.cluster import SECONDS, ClusterRuns, leading_pod
+from support.cluster_pools import POOL, has_slots, workers
 from support.kube import Kube
-from support.recorded import POOL, Recorder, a_marked_pool, has_slots, leader, never_two_at_once, workers
+from support.recorded import Recorder, a_marked_pool, never_two_at_once
 from support.servers import wait_until
 
 pytestmark = pytest.mark.timeout(3600)
@@ -36,10 +37,10 @@ def test_each_runs_once_while_operators_are_killed_and_a_new_spec_is_rolled_out(
             runs.kube.patch(POOL, "steady", {"spec": {"env": [
                 {"name": "PYTHONPATH", "value": "/marked"}, {"name": "ROUND", "value": "2"}
             ]}})  # fmt: skip
-        wait_until(lambda: bool(leader(release)), seconds=SECONDS, what="a leader")
-        gone = leader(release)
+        wait_until(lambda: bool(leading_pod(release)), seconds=SECONDS, what="a leader")
+        gone = leading_pod(release)
         release.delete("pods", gone, grace=0)
-        wait_until(lambda gone=gone: leader(release) not in ("", gone), seconds=SECONDS, what="another leader")  # type: ignore[misc]
+        wait_until(lambda gone=gone: leading_pod(release) not in ("", gone), seconds=SECONDS, what="another leader")  # type: ignore[misc]
         # What a leader has begun shall be cut off in its midst, not at its beginning alone.
         done = len(recorder.marks())
         wait_until(

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from support.builders import a_run
 from support.cluster import CLUSTER, SECONDS, ClusterRuns
-from support.recorded import POOL, Recorder, a_marked_pool, has_slots, never_two_at_once, workers
+from support.cluster_pools import POOL, has_slots, workers
+from support.recorded import Recorder, a_marked_pool, never_two_at_once
 from support.servers import wait_until
 from tidegate_cluster import settings
 from tidegate_cluster.clusters import Clusters

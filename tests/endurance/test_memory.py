@@ -3,7 +3,8 @@
 import pytest
 from support.builders import a_run
 from support.cluster import ClusterRuns
-from support.recorded import POOL, Recorder, a_marked_pool, has_slots, never_two_at_once
+from support.cluster_pools import POOL, has_slots
+from support.recorded import Recorder, a_marked_pool, never_two_at_once
 
 pytestmark = pytest.mark.timeout(900)
 LIMIT = {"limits": {"memory": "256Mi"}}

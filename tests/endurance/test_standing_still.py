@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 from support.builders import a_run
-from support.cluster import SECONDS, ClusterRuns
+from support.cluster import SECONDS, ClusterRuns, leading_pod
+from support.cluster_pools import POOL, has_slots, workers
 from support.kube import Kube
-from support.recorded import POOL, Recorder, a_marked_pool, has_slots, leader, never_two_at_once, workers
+from support.recorded import Recorder, a_marked_pool, never_two_at_once
 from support.servers import wait_until
 
 pytestmark = pytest.mark.timeout(1800)
@@ -82,13 +83,13 @@ def test_a_part_of_a_worker_that_stands_still(runs: ClusterRuns, recorder: Recor
 def test_a_leader_that_stands_still(runs: ClusterRuns, release: Kube, recorder: Recorder, still: str) -> None:
     runs.start(a_run("beside-still-leader").warm("marked:goes_on", pool="still").payload(host=still, seconds=10))
     recorder.said("beside-still-leader", "goes on")
-    name = leader(release)
+    name = leading_pod(release)
     pod = next(p for p in release.listed("pods") if p["metadata"]["name"] == name)
     pids = [p for p, command in processes_of(pod["metadata"]["uid"]).items() if "pause" not in command]
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     try:
-        wait_until(lambda: leader(release) not in ("", name), seconds=SECONDS, what="another leader")
+        wait_until(lambda: leading_pod(release) not in ("", name), seconds=SECONDS, what="another leader")
         for number in range(20):
             runs.start(a_run(f"meanwhile-{number}").warm("marked:brief", pool="still").payload(host=still))
         time.sleep(STILL_SECONDS)  # nothing is to happen, so that there is nothing to wait for

@@ -32,7 +32,7 @@ STRANGERS = "strangers"
 MONITORING = "monitoring"
 METADATA: dict[Family, str] = {"ipv4": "169.254.169.254", "ipv6": "fd00:ec2::254"}
 PUBLIC: dict[Family, str] = {"ipv4": "203.0.113.7", "ipv6": "2001:db8::7"}
-"""Of networks that are nobody's (RFC 5737, RFC 3849): they lead no further than the node."""
+"""Addresses of documentation networks (RFC 5737, RFC 3849), which no router forwards."""
 _LISTENERS = """
 import socket, sys, threading
 def serve(listener):

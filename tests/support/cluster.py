@@ -184,6 +184,28 @@ def forwarded(kubectl: Kubectl, target: str, port: int = 80) -> Iterator[str]:
         forward.end()
 
 
+def project_runs(kubectl: Kubectl) -> ClusterRuns:
+    """The runs of the project, in which the web app and the mirror have their rights: what a pod reports before is refused."""
+    runs = ClusterRuns(kubectl, PROJECT)
+    selector = "app.kubernetes.io/managed-by=tidegate"
+    wait_until(
+        lambda: len(runs.listed("rolebindings", selector)) == 2, seconds=SECONDS, what="the rights in the project"
+    )
+    return runs
+
+
+def leader(release: Kube) -> str:
+    """Who leads, as the operator's Lease says it; empty where none does."""
+    lease = release.get("leases", f"{install.RELEASE}-operator")
+    return str(lease["spec"].get("holderIdentity") or "")
+
+
+def leading_pod(release: Kube) -> str:
+    """The pod of that operator, whose name its identity begins with; empty where there is none."""
+    holder = leader(release)
+    return next((name for name in release.names("pods") if holder.startswith(f"{name}-")), "")
+
+
 def refusal(kubectl: Kubectl, *arguments: str, stdin: str | None = None) -> str:
     """What kubectl says when it fails, as it should."""
     try:

@@ -4,15 +4,12 @@ import json
 from collections import defaultdict
 from typing import Any
 
-from tidegate_demo.install import RELEASE
-
 from support.builders import EXAMPLES
-from support.cluster import SECONDS, ClusterRuns
+from support.cluster import SECONDS
 from support.kube import Kube
 from support.servers import wait_until
 
 Json = dict[str, Any]
-POOL = "workerpools.tidegate.dev"
 
 
 class Recorder:
@@ -60,24 +57,3 @@ def a_marked_pool(name: str, **spec: Any) -> Json:
         **spec,
     }
     return {"apiVersion": "tidegate.dev/v1alpha1", "kind": "WorkerPool", "metadata": {"name": name}, "spec": made}
-
-
-def has_slots(runs: ClusterRuns, pool: str, count: int) -> None:
-    """Wait until a pool has so many slots."""
-
-    def there() -> bool:
-        return bool((runs.get(pool, kind=POOL).get("status") or {}).get("slots") == count)
-
-    wait_until(there, seconds=SECONDS, what=f"{count} slots of {pool}")
-
-
-def workers(runs: ClusterRuns, pool: str) -> list[Json]:
-    """The live pods of a pool."""
-    found = runs.listed("pods", f"tidegate.dev/pool={pool}")
-    return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
-
-
-def leader(release: Kube) -> str:
-    """The pod of the operator that leads."""
-    holder: str = release.get("leases", f"{RELEASE}-operator")["spec"].get("holderIdentity") or ""
-    return next((name for name in release.names("pods") if name in holder), "")

@@ -72,7 +72,7 @@ async def read_or_make(client: KubeClient, *, namespace: str, secret: str, host:
 
 
 async def read(client: KubeClient, *, namespace: str, secret: str) -> Certificate:
-    """The certificate in a Secret, whoever makes it. Raises KubeError or CertificateError."""
+    """Read the certificate from a Secret. Raises KubeError or CertificateError."""
     _, _, data = await read_secret(client, namespace=namespace, secret=secret)
     return _certificate(data, f"{namespace}/{secret}")
 

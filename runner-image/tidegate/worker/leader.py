@@ -101,7 +101,7 @@ class Leader:
         self._connection = self._ping_seconds = self.welcomed_since = None
         self._greeting = iter(())
         self._waiting.clear()
-        # The next leader is told of what runs, and this is not: so it must not run.
+        # The next leader isn't told of prepared runs, so they must not run.
         self._slots.abort_prepared()
 
     def _connect(self, now: float) -> None:

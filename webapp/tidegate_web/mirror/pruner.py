@@ -6,20 +6,17 @@ work for the next look.
 """
 
 import threading
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
 
 import structlog
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import SQLAlchemyError
 
+from tidegate_web.mirror.periodic import PeriodicWorker
 from tidegate_web.mirror.quarantine import Quarantine
 from tidegate_web.shared import times
 from tidegate_web.shared.clock import Clock
-from tidegate_web.shared.worker import Worker
 from tidegate_web.store import partitions
-from tidegate_web.store.engine import is_unavailable
 from tidegate_web.store.partitions import Month
 from tidegate_web.store.queries import audit, project_bytes, project_settings, pruning, recount, task_specs
 
@@ -33,7 +30,7 @@ RECOUNT_AFTER = timedelta(days=1)
 FIRST_UID = "00000000-0000-0000-0000-000000000000"
 
 
-class Pruner(Worker):
+class Pruner(PeriodicWorker):
     """Looks now and then."""
 
     def __init__(
@@ -47,24 +44,17 @@ class Pruner(Worker):
         audit_days: int,
         retention_days: int,
     ) -> None:
-        super().__init__(name="pruner", stop=stop, patience_seconds=seconds + PRUNE_PATIENCE_SECONDS)
+        super().__init__(
+            name="pruner",
+            quarantine=quarantine,
+            stop=stop,
+            seconds=seconds,
+            patience_seconds=PRUNE_PATIENCE_SECONDS,
+        )
         self._engine = engine
         self._clock = clock
-        self._quarantine = quarantine
-        self._seconds = seconds
         self._audit_days = audit_days
         self._retention_days = retention_days
-
-    def work(self) -> None:
-        while not self.stop_event.is_set():
-            self.beat()
-            try:
-                self.look()
-            except SQLAlchemyError as error:
-                log.warning("pruning later", reason=str(error).partition("\n")[0])
-            except Exception:
-                log.exception("pruning")
-            self.stop_event.wait(self._seconds)
 
     def look(self) -> None:
         """Once over everything."""
@@ -89,19 +79,6 @@ class Pruner(Worker):
             dropped = partitions.present(connection) != months
         if dropped or recounted is None or now - recounted >= RECOUNT_AFTER:
             self._each("Recount", "archive", self._recount)
-
-    def _each(self, kind: str, name: str, act: Callable[[], None]) -> None:
-        """Do it to one month or one project; the others don't wait for one with which that breaks."""
-        self.beat()
-        try:
-            act()
-        except Exception as error:
-            if isinstance(error, SQLAlchemyError) and is_unavailable(error):
-                log.warning("pruning later", of=name, reason=str(error).partition("\n")[0])
-            else:
-                self._quarantine.set_aside(kind, name, error, name=name)
-        else:
-            self._quarantine.release(kind, name)
 
     def _drop(self, month: Month, *, now: datetime) -> None:
         with self._engine.connect() as connection:

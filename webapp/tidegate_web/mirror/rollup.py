@@ -7,20 +7,18 @@ kept of an hour, so that an hour too many does no harm.
 
 import threading
 from datetime import datetime, timedelta
+from functools import partial
 
-import structlog
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
 
+from tidegate_web.mirror.periodic import PeriodicWorker
 from tidegate_web.mirror.quarantine import Quarantine
 from tidegate_web.shared.clock import Clock
-from tidegate_web.shared.worker import Worker
-from tidegate_web.store.engine import is_unavailable
 from tidegate_web.store.queries import rollups, run_keys
 
-log = structlog.stdlib.get_logger(__name__)
-
 SECONDS = 60.0
+HOUR_PATIENCE_SECONDS = 120.0
+"""Counting one hour of a project is a few statements over its runs."""
 LATE = timedelta(minutes=30)
 """A run is stored within so long after its end, while all is well."""
 CATCHING_UP = timedelta(minutes=15)
@@ -31,28 +29,19 @@ QUARTERS_KEPT = timedelta(days=3)
 HOURS_KEPT = timedelta(days=400)
 
 
-class Rollup(Worker):
+class Rollup(PeriodicWorker):
     """Looks once a minute."""
 
     def __init__(
         self, *, engine: Engine, clock: Clock, quarantine: Quarantine, stop: threading.Event, seconds: float = SECONDS
     ) -> None:
-        super().__init__(name="roll-up", stop=stop, patience_seconds=seconds + 120)
-        self._engine, self._clock, self._quarantine, self._seconds = engine, clock, quarantine, seconds
+        super().__init__(
+            name="roll-up", quarantine=quarantine, stop=stop, seconds=seconds, patience_seconds=HOUR_PATIENCE_SECONDS
+        )
+        self._engine, self._clock = engine, clock
         self._began: datetime | None = None
         self._first_marks: dict[str, datetime] = {}
         """Where each project's counting stood when this term began."""
-
-    def work(self) -> None:
-        while not self.stop_event.is_set():
-            self.beat()
-            try:
-                self.look()
-            except SQLAlchemyError as error:
-                log.warning("counting later", reason=str(error).partition("\n")[0])
-            except Exception:
-                log.exception("counting")
-            self.stop_event.wait(self._seconds)
 
     def look(self) -> None:
         """Once over all projects."""
@@ -63,20 +52,9 @@ class Rollup(Worker):
         for project in projects:
             if self.stop_event.is_set():
                 return
-            self._count_safely(project, now=now)
+            self._each("Rollup", project, partial(self._count, project, now=now))
         with self._engine.begin() as connection:
             rollups.forget_old(connection, quarters_before=now - QUARTERS_KEPT, hours_before=now - HOURS_KEPT)
-
-    def _count_safely(self, project: str, *, now: datetime) -> None:
-        """The others don't wait for a project with which that breaks."""
-        try:
-            self._count(project, now=now)
-        except Exception as error:
-            if isinstance(error, SQLAlchemyError) and is_unavailable(error):
-                raise
-            self._quarantine.set_aside("Rollup", project, error, name=project)
-        else:
-            self._quarantine.release("Rollup", project)
 
     def _count(self, project: str, *, now: datetime) -> None:
         with self._engine.connect() as connection:

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import Connection
-
 from tidegate_web.services import Services
 from tidegate_web.shared import time_histogram
 from tidegate_web.shared.time_histogram import Histogram
@@ -127,45 +125,36 @@ def project_overview(made: Services, project: str, range_: Range) -> ProjectOver
 def _counted(made: Services, project: str, range_: Range) -> ProjectOverview:
     now = made.clock.now()
     since = rollups.floor(now - range_.length, range_.step)
+    failures_since = since if range_.kept is None else rollups.floor(since, HOUR)  # they are kept by the hour
+    rows: list[RolledUp] = []
+    failures: list[FailureKind] = []
     with made.engine.connect() as connection:
-        mark = rollups.mark(connection, project=project)
         active = run_list.active(connection, project=project)
-        rows, failures = _kept(connection, project, range_, since=since, mark=mark)
-    border = since if mark is None or range_.kept is None else max(since, mark)
-    # Failures are kept by the hour.
-    hours = since if range_.kept is None else rollups.floor(since, HOUR)
-    until = now
+        mark = None if range_.kept is None else rollups.mark(connection, project=project)
+        if mark is not None and range_.kept is not None:
+            rows += rollups.kept(connection, project=project, since=since, until=mark, step=range_.kept)
+            failures += rollups.kept_failures(connection, project=project, since=failures_since, until=mark)
+    step, until = range_.kept or range_.step, now
     try:
         with stats.counting(made.engine) as connection:
-            step = range_.kept or range_.step
-            rows += rollups.ended(connection, project=project, since=border, until=now, step=step)
-            begin = border if border > since else hours
+            rows += rollups.ended(connection, project=project, since=max(since, mark or since), until=now, step=step)
+            begin = max(failures_since, mark or failures_since)
             failures += rollups.failed(connection, project=project, since=begin, until=now)
     except TooMuchError:
-        until = border
+        until = max(since, mark or since)
+    parts = _parts(rows, range_, since=since, now=now)
     return ProjectOverview(
         range=range_,
         since=since,
         until=until,
         truncated=until < now,
-        buckets=_buckets(rows, range_, since=since, now=now),
+        buckets=[each.bucket for each in parts],
         phases=_phases(rows),
-        took=Times.of(time_histogram.total([row.took for row in rows])),
-        waited=Times.of(time_histogram.total([row.waited for row in rows])),
+        took=Times.of(time_histogram.total(each.took for each in parts)),
+        waited=Times.of(time_histogram.total(each.waited for each in parts)),
         failures=group(failures, since=since, until=now),
         active=active,
     )
-
-
-def _kept(
-    connection: Connection, project: str, range_: Range, *, since: datetime, mark: datetime | None
-) -> tuple[list[RolledUp], list[FailureKind]]:
-    """What is counted already."""
-    if mark is None or range_.kept is None:
-        return [], []
-    rows = rollups.kept(connection, project=project, since=since, until=mark, step=range_.kept)
-    hours = rollups.floor(since, HOUR)
-    return rows, rollups.kept_failures(connection, project=project, since=hours, until=mark)
 
 
 def _phases(rows: Iterable[RolledUp]) -> dict[str, int]:
@@ -175,21 +164,26 @@ def _phases(rows: Iterable[RolledUp]) -> dict[str, int]:
     return dict(found)
 
 
-def _buckets(rows: Iterable[RolledUp], range_: Range, *, since: datetime, now: datetime) -> list[Bucket]:
-    parts: dict[datetime, list[RolledUp]] = defaultdict(list)
+@dataclass(frozen=True, kw_only=True)
+class _Part:
+    """A bucket, and the histograms of all of it."""
+
+    bucket: Bucket
+    took: Histogram
+    waited: Histogram
+
+
+def _parts(rows: Iterable[RolledUp], range_: Range, *, since: datetime, now: datetime) -> list[_Part]:
+    by_bucket: dict[datetime, list[RolledUp]] = defaultdict(list)
     for row in rows:
-        parts[rollups.floor(row.at, range_.step)].append(row)
+        by_bucket[rollups.floor(row.at, range_.step)].append(row)
     found, at = [], since
     while at <= now:
-        there = parts.get(at, [])
-        found.append(
-            Bucket(
-                at=at,
-                phases=_phases(there),
-                took=Times.of(time_histogram.total([row.took for row in there])),
-                waited=Times.of(time_histogram.total([row.waited for row in there])),
-            )
-        )
+        there = by_bucket.get(at, [])
+        took = time_histogram.total(row.took for row in there)
+        waited = time_histogram.total(row.waited for row in there)
+        bucket = Bucket(at=at, phases=_phases(there), took=Times.of(took), waited=Times.of(waited))
+        found.append(_Part(bucket=bucket, took=took, waited=waited))
         at += range_.step
     return found
 

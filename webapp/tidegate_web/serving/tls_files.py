@@ -45,7 +45,7 @@ class TlsFiles:
             return self._context
 
     def accept(self, plain: socket.socket) -> ssl.SSLSocket:
-        """The connection after its handshake, blocking. Raises OSError; whoever takes too long in all is cut off."""
+        """Do the handshake; the connection is blocking then. Raises OSError, also where the handshake takes too long."""
         until = time.monotonic() + HANDSHAKE_SECONDS
         plain.setblocking(False)
         made = self.context().wrap_socket(plain, server_side=True, do_handshake_on_connect=False)

@@ -88,7 +88,7 @@ class LogFiles:
         self._known: set[int] = set()
         """The times of lines that are the first of their file."""
         self._met: set[int] = set()
-        """Of those: the files of which it is known whether anything was read when they were found."""
+        """Those of them that were compared with what had been read by then."""
         self._coming: list[Beginning] = []
         """The files that nothing was read of yet."""
         self._last: int | None = None

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, delete, select, text
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from tidegate_web.shared import time_histogram
+from tidegate_web.shared.phases import TERMINAL_PHASES
 from tidegate_web.store.models import FailureRollup, RollupMark, RunRollup
 from tidegate_web.store.rows import all_rows
 
@@ -66,7 +67,7 @@ SELECT date_bin(make_interval(secs => :step), finished_at, 'epoch') AS at, phase
   array_agg({_BUCKET.format("finished_at - started_at")}) FILTER (WHERE started_at IS NOT NULL) AS took,
   array_agg({_BUCKET.format("started_at - queued_at")}) FILTER (WHERE started_at IS NOT NULL AND queued_at IS NOT NULL) AS waited
 FROM runs WHERE project = :project AND finished_at >= :since AND finished_at < :until
-  AND phase IN ('Succeeded', 'Failed', 'Cancelled', 'Expired', 'Skipped')
+  AND phase = ANY(:phases)
 GROUP BY 1, 2 ORDER BY 1, 2
 """  # noqa: S608 - our own names
 )
@@ -79,7 +80,7 @@ _FAILED = text(
     f"""
 SELECT task, reason, {_MESSAGE} AS message, count(*) AS runs, min(finished_at) AS first_at, max(finished_at) AS last_at,
   (array_agg(uid ORDER BY finished_at DESC))[1] AS last_run
-FROM runs WHERE project = :project AND finished_at >= :since AND finished_at < :until AND phase IN ('Failed', 'Expired')
+FROM runs WHERE project = :project AND finished_at >= :since AND finished_at < :until AND phase = ANY(:phases)
 GROUP BY 1, 2, 3 ORDER BY count(*) DESC, 1, 2, 3 LIMIT :kinds
 """  # noqa: S608 - our own names
 )
@@ -104,6 +105,7 @@ def ended(connection: Connection, *, project: str, since: datetime, until: datet
         "least": time_histogram.LEAST_SECONDS,
         "most": time_histogram.MOST_SECONDS,
         "buckets": time_histogram.BUCKETS,
+        "phases": list(TERMINAL_PHASES),
     }
     return [
         RolledUp(row.at, row.phase, row.runs, _histogram(row.took), _histogram(row.waited))
@@ -119,6 +121,7 @@ def failed(connection: Connection, *, project: str, since: datetime, until: date
         "until": until,
         "characters": MESSAGE_CHARACTERS,
         "kinds": MOST_KINDS,
+        "phases": list(FAILED_PHASES),
     }
     return [
         FailureKind(since, row.task, row.reason, row.message, row.runs, row.first_at, row.last_at, row.last_run)
@@ -225,6 +228,6 @@ def forget_old(connection: Connection, *, quarters_before: datetime, hours_befor
 
 
 def forget_project(connection: Connection, project: str) -> None:
-    """Have it counted anew: its runs have moved."""
+    """Drop all counts of a project whose runs have moved. The mirror counts it again."""
     for table in (RunRollup, FailureRollup, RollupMark):
         connection.execute(delete(table).where(table.project == project))
