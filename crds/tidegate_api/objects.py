@@ -87,6 +87,7 @@ class ContainerStatus(TypedDict, total=False):
     name: str
     state: ContainerState
     lastState: ContainerState
+    ready: bool
     image: str
     imageID: str
     containerID: str

@@ -17,5 +17,5 @@ def test_every_port_of_an_operator_answers_by_ipv4_and_ipv6(plane: ControlPlane,
         operator.wait_leading()
         for port in (operator.health_port, why, dispatch):
             for host in ("127.0.0.1", "::1"):
-                with socket.create_connection((host, port), timeout=5) as connection:
+                with socket.create_connection((host, port), timeout=120) as connection:
                     assert connection.getpeername()[:2] == (host, port)

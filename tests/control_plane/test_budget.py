@@ -27,7 +27,7 @@ def test_a_happy_run_costs_one_post_and_at_most_two_patches(plane: ControlPlane,
         manifest["metadata"]["namespace"] = "budget"
     budget.create_all(manifests)
     for manifest in manifests:
-        budget.wait_condition("taskruns.tidegate.dev", manifest["metadata"]["name"], "Succeeded", seconds=30)
+        budget.wait_condition("taskruns.tidegate.dev", manifest["metadata"]["name"], "Succeeded")
     spent = Counter(e.what for e in plane.requests("operator") if e.namespace == "budget")
     assert spent.keys() == {"create jobs", "patch taskruns/status"}
     assert spent["create jobs"] == 20
@@ -41,7 +41,7 @@ def test_a_run_that_waited_costs_no_read_either(plane: ControlPlane, kube: Kube)
     runs = [a_run(f"line-{i:02}").namespace("budget-line").spec(queue="line").built for i in range(10)]
     line.create_all([queue, *runs])
     for run in runs:
-        line.wait_condition("taskruns.tidegate.dev", run["metadata"]["name"], "Succeeded", seconds=30)
+        line.wait_condition("taskruns.tidegate.dev", run["metadata"]["name"], "Succeeded")
     spent = Counter(e.what for e in plane.requests("operator") if e.namespace == "budget-line")
     del spent["patch queues/status"]
     assert spent.keys() == {"create jobs", "patch taskruns/status"}

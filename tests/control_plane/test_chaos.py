@@ -119,10 +119,10 @@ def test_an_operator_killed_again_and_again_loses_doubles_and_oversteps_nothing(
     kube.create_all(items)
     with Witness(plane) as witness, operator, told_when_it_fails(plane, operator):
         for point in sorted(chance.sample(range(RUNS // 10, RUNS), KILLS)):
-            wait_until(partial(has_ended, witness, operator, point), seconds=120, what=f"pod {point} to end")
+            wait_until(partial(has_ended, witness, operator, point), what=f"pod {point} to end")
             operator.kill()
             operator.start()
-        wait_until(lambda: unfinished(kube) == 0, seconds=120, what="all runs to end")
+        wait_until(lambda: unfinished(kube) == 0, what="all runs to end")
     assert witness.violations == []
     assert witness.most == {name: limits["concurrencyLimit"] for name, limits in LIMITS.items()}
     jobs = Counter(item["metadata"]["labels"]["tidegate.dev/run"] for item in kube.listed("jobs"))

@@ -93,7 +93,7 @@ class RealWorld:
         self.side: Side = RealSide(plane=plane)
 
     def until(self, condition: Callable[[], bool], what: str) -> None:
-        wait_until(condition, seconds=120, what=what)
+        wait_until(condition, what=what)
 
     def bind(self, pod: str) -> None:
         target = {"apiVersion": "v1", "kind": "Node", "name": NODE}

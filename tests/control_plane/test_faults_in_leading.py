@@ -93,7 +93,7 @@ def test_an_installation_for_some_namespaces_sees_only_those(
             pods.release()
             for namespace in ("mine", "mine-too"):
                 for name, phase in (("plain", "Succeeded"), ("held", "Running")):
-                    spaces[namespace].wait_phase(name, phase, seconds=20)
+                    spaces[namespace].wait_phase(name, phase)
             # A new list of the one's pods says nothing about the other's.
             before = len([e for e in plane.requests("operator") if e.namespace == "mine-too" and e.verb in WRITES])
             with proxy.on(method="GET", path="/namespaces/mine/pods$", watch=False) as lists:
@@ -101,7 +101,7 @@ def test_an_installation_for_some_namespaces_sees_only_those(
                 lists.wait_done()
             for namespace in ("mine", "mine-too"):
                 spaces[namespace].patch("taskruns.tidegate.dev", "held", {"spec": {"cancel": True}})
-                spaces[namespace].wait_condition("taskruns.tidegate.dev", "held", "Finished", seconds=20)
+                spaces[namespace].wait_condition("taskruns.tidegate.dev", "held", "Finished")
             writes = [e for e in plane.requests("operator") if e.namespace == "mine-too" and e.verb in WRITES]
             assert [e.what for e in writes[before:]] == ["patch pods", "patch taskruns/status", "patch taskruns/status"]
             asked = {e.namespace for e in plane.requests("operator") if e.resource in ("taskruns", "pods", "jobs")}

@@ -119,7 +119,7 @@ def test_new_watches_neither_wait_for_nor_cancel_what_is_under_way(
         runs.create(a_run("under-way").built)
         post.wait_hits()
         proxy.error_event("taskruns", code=500)
-        wait_until(lambda: operator.metric(RESTARTS) > restarts, seconds=3, what="new watches")
+        wait_until(lambda: operator.metric(RESTARTS) > restarts, what="new watches")
         post.release()
         runs.wait("under-way", "Succeeded")
         assert post.hits == 1

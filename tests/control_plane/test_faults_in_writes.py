@@ -74,7 +74,7 @@ def test_a_run_cancelled_while_the_answer_to_its_post_is_lost_ends_without_a_pod
         runs.patch_spec("cancel-lost", cancel=True)
         with proxy.on(method="POST", path="/jobs$", body="cancel-lost").drop():
             wait_until(lambda: bool(runs.jobs("cancel-lost")), what="the Job")
-            runs.wait("cancel-lost", "Cancelled", seconds=30)
+            runs.wait("cancel-lost", "Cancelled")
     assert live_pods(runs, "tidegate.dev/run=cancel-lost") == []
     assert len(runs.jobs("cancel-lost")) == 1
 
@@ -131,7 +131,7 @@ def test_a_run_made_again_while_the_job_of_the_old_one_is_under_way_runs_once_an
         runs.kube.delete("taskruns.tidegate.dev", "again-1")
         new = runs.create(a_run("again-1").spec(queue="again").built)["metadata"]["uid"]
         rule.release()
-    runs.wait("again-1", "Succeeded", seconds=30)
+    runs.wait("again-1", "Succeeded")
     wait_until(
         lambda: [j["metadata"]["labels"]["tidegate.dev/run-uid"] for j in runs.jobs("again-1")] == [new],
         seconds=45,
@@ -179,7 +179,7 @@ def test_a_job_refused_after_one_was_made_without_an_answer_is_not_taken_for_non
         kube.create(held("in-quota").namespace("filled").built)
         rule.wait_done()
         rule.lift()
-        kube.wait_phase("in-quota", "Running", seconds=20)
+        kube.wait_phase("in-quota", "Running")
     reasons = [e for e in plane.requests("operator") if e.what == "patch taskruns/status" and e.namespace == "filled"]
     assert len(reasons) == 1
 

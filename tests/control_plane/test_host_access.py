@@ -35,7 +35,7 @@ def test_neither_does_a_task_or_a_schedule(plane: ControlPlane) -> None:
         found = runs.listed("taskruns.tidegate.dev", "tidegate.dev/schedule=each")
         return [run["metadata"]["name"] for run in found]
 
-    wait_until(lambda: bool(made()), seconds=70, what="a run of the Schedule")
+    wait_until(lambda: bool(made()), what="a run of the Schedule")
     assert FIELD in refused(runs, made()[0])
 
 

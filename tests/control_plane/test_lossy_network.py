@@ -27,7 +27,7 @@ def test_runs_end_once_over_a_network_that_loses_packets(plane: ControlPlane, ru
         runs.kube.create_all(manifests)
         with lossy(port, percent=PERCENT):
             for name in names:
-                runs.wait(name, "Succeeded", seconds=120)
+                runs.wait(name, "Succeeded")
             assert dropped(port) > 0
         assert operator.exit_code is None
     for name in names:

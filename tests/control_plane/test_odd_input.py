@@ -134,7 +134,7 @@ def test_the_end_of_the_task_counts_whatever_another_container_waits_for(own: Ow
         return seconds == 1
 
     wait_until(says_what_it_waits_for, what="the run to say what its pod waits for")
-    wait_until(is_stopped, seconds=20, what="the pod to be stopped once its task has ended")
+    wait_until(is_stopped, what="the pod to be stopped once its task has ended")
     ended = {"phase": "Failed", "reason": "DeadlineExceeded", "containerStatuses": [done, waits]}
     set_pod_status(own, "beside", ended)
     status = own.wait("beside", "Succeeded")
@@ -259,7 +259,7 @@ def test_a_webhook_that_is_down_is_reported_and_holds_no_slot(
     slots = f'tidegate_queue_running{{namespace="{own.namespace}",queue="hooked"}}'
     wait_until(lambda: operator.metric(slots) == 0, what="the slot to be free")
     own.kube.delete("validatingwebhookconfigurations", webhook)
-    own.wait("hooked", "Succeeded", seconds=30)
+    own.wait("hooked", "Succeeded")
 
 
 def test_nothing_starts_of_a_run_that_is_being_deleted(own: OwnRuns) -> None:
@@ -314,7 +314,7 @@ def test_a_payload_nested_too_deeply_ends_its_own_run_alone(
     def reported(column: str) -> str:
         return own.kube.cells("taskruns.tidegate.dev", name)[column]
 
-    wait_until(lambda: reported("Phase") == phase, seconds=30, what=f"{name} to be {phase}")
+    wait_until(lambda: reported("Phase") == phase, what=f"{name} to be {phase}")
     assert (reported("Reason"), reported("Message")) == cause
     operator.kill()
     operator.start().wait_leading()

@@ -106,7 +106,7 @@ def test_more_runs_than_may_be_checked_at_once_are_all_checked(runs: Runs) -> No
     ]
     runs.kube.create_all(items)
     for number, name in enumerate(names):
-        runs.wait(name, "Failed" if number % 2 else "Succeeded", seconds=40)
+        runs.wait(name, "Failed" if number % 2 else "Succeeded")
 
 
 @pytest.mark.parametrize(

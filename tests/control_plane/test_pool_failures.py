@@ -170,7 +170,7 @@ def test_a_worker_that_does_not_answer_keeps_its_run(node: Node, pooled: OwnRuns
     worker = worker_of(node)
     worker.signal(signal.SIGSTOP)
     go.touch()
-    status = pooled.wait("frozen", "Running", reason="WorkerUnreachable", seconds=60)
+    status = pooled.wait("frozen", "Running", reason="WorkerUnreachable")
     assert worker.name in status["message"]
     worker.signal(signal.SIGCONT)
     status = pooled.wait("frozen", "Succeeded")

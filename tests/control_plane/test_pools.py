@@ -38,11 +38,14 @@ def test_it_costs_two_writes_and_no_read(plane: ControlPlane, node: Node, pooled
     before = Counter(e.what for e in plane.requests("operator") if e.namespace == pooled.namespace)
     for i in range(20):
         pooled.create(a_run(f"cheap-{i}").warm("tasks:double").payload(number=i).built)
-    for i in range(20):
-        assert pooled.wait(f"cheap-{i}", "Succeeded")["result"] == 2 * i
+    statuses = [pooled.wait(f"cheap-{i}", "Succeeded") for i in range(20)]
+    assert [status["result"] for status in statuses] == [2 * i for i in range(20)]
+    # On a machine that is slow enough a worker is silent for so long that it counts as lost.
+    lost = sum(len(status["attempts"]) - 1 for status in statuses)
     spent = Counter(e.what for e in plane.requests("operator") if e.namespace == pooled.namespace) - before
     del spent["patch workerpools/status"], spent["patch queues/status"]
-    assert spent.pop("patch taskruns/status") <= 20 * 2 + 18  # those that wait for a slot may say so
+    assert spent.pop("create events", 0) <= lost
+    assert spent.pop("patch taskruns/status") <= 20 * 2 + 18 + 3 * lost  # those that wait for a slot may say so
     assert spent.pop("get taskruns", 0) <= 18
     assert not spent
 
@@ -217,6 +220,6 @@ def test_a_pool_that_reaches_its_node_is_refused_until_its_namespace_allows_it(n
     assert pooled.listed("deployments", "tidegate.dev/pool=rooted") == []
     label(pooled, ALLOW)
     try:
-        wait_until(lambda: bool(pooled.listed("deployments", "tidegate.dev/pool=rooted")), seconds=60, what="it")
+        wait_until(lambda: bool(pooled.listed("deployments", "tidegate.dev/pool=rooted")), what="it")
     finally:
         label(pooled, dict.fromkeys(ALLOW))

@@ -182,7 +182,7 @@ def test_a_slot_is_free_only_when_the_pod_is_gone_also_if_its_run_was_deleted(ru
     runs.kube.patch("pods", pod["metadata"]["name"], HOLD)
     runs.kube.delete("taskruns.tidegate.dev", "strict-first")
     # The garbage collector knows a kind only half a minute after its CRD was made.
-    wait_until(lambda: not runs.jobs("strict-first"), seconds=60, what="the Job to be collected")
+    wait_until(lambda: not runs.jobs("strict-first"), what="the Job to be collected")
     runs.wait("strict-next", "Pending", reason="ConcurrencyLimit")
     settled(runs, "strict", running=1, pending=1)
     runs.kube.patch("pods", pod["metadata"]["name"], RELEASE)
@@ -225,13 +225,13 @@ def test_a_quota_on_pods_holds_the_slot_and_the_clock_of_the_start(runs: Runs) -
         def refusals() -> int:
             return sum(event.get("count") or 1 for event in kube.listed("events", fields="reason=FailedCreate"))
 
-        wait_until(lambda: refusals() >= 5, seconds=60, what="a refusal after 15 s")
+        wait_until(lambda: refusals() >= 5, what="a refusal after 15 s")
         assert stands("podless", "Starting QuotaExceeded")
         assert stands("behind", "Pending ConcurrencyLimit")
         kube.patch("taskruns.tidegate.dev", "podless", {"spec": {"cancel": True}})
-        wait_until(lambda: stands("behind", "Starting QuotaExceeded"), seconds=30, what="the slot to be free")
+        wait_until(lambda: stands("behind", "Starting QuotaExceeded"), what="the slot to be free")
         kube.delete("resourcequotas", "pods")
-        kube.wait_condition("taskruns.tidegate.dev", "behind", "Succeeded", seconds=90)
+        kube.wait_condition("taskruns.tidegate.dev", "behind", "Succeeded")
     finally:
         kube.delete("namespaces", "full-up", wait=False)
 
@@ -243,13 +243,13 @@ def test_limits_hold_across_kills_of_the_operator(runs: Runs, operator: Operator
     runs.kube.create_all(manifests)
     most = 0
     for turn in range(4):
-        wait_until(lambda: len(started(runs, *names)) > 3 * turn, seconds=40, what="more Jobs")  # noqa: B023
+        wait_until(lambda: len(started(runs, *names)) > 3 * turn, what="more Jobs")  # noqa: B023
         operator.kill()
         most = max(most, alive(runs, "steady"))
         operator.start().wait_ready()
         most = max(most, alive(runs, "steady"))
     for name in names:
-        runs.wait(name, "Succeeded", seconds=60)
+        runs.wait(name, "Succeeded")
         assert len(runs.jobs(name)) == 1
     assert most <= 3
 

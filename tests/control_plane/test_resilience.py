@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -68,7 +69,7 @@ def test_an_operator_killed_in_the_middle_changes_only_the_time_it_takes(
         operator.kill()
         operator.start()
         for i in range(30):
-            status = runs.wait(f"survivor-{i:02}", "Succeeded", seconds=60)
+            status = runs.wait(f"survivor-{i:02}", "Succeeded")
             assert [a["number"] for a in status["attempts"]] == [1]
             assert len(runs.jobs(f"survivor-{i:02}")) == 1
 
@@ -79,7 +80,7 @@ def test_the_end_of_a_pod_without_a_watch_is_found(plane: ControlPlane, runs: Ru
         runs.create(a_run("unwatched").pod(hold="1").built)
         runs.wait("unwatched", "Running")
         operator.kill()
-        runs.kube.wait_condition("jobs", end_pod(runs, "unwatched"), "Complete", seconds=20)
+        runs.kube.wait_condition("jobs", end_pod(runs, "unwatched"), "Complete")
         operator.start()
         runs.wait("unwatched", "Succeeded")
 
@@ -110,11 +111,11 @@ def test_versions_that_are_compacted_away_cause_a_new_list(plane: ControlPlane, 
             plane.stop_apiserver(hard=True)
             plane.start_apiserver()
             wait_served(plane)
-            runs.kube.wait_condition("jobs", end_pod(runs, "compacted"), "Complete", seconds=20)
+            runs.kube.wait_condition("jobs", end_pod(runs, "compacted"), "Complete")
             plane.compact()
         finally:
             os.kill(operator.pid, signal.SIGCONT)
-        runs.wait("compacted", "Succeeded", seconds=30)
+        runs.wait("compacted", "Succeeded")
         assert operator.exit_code is None
         assert operator.metric('tidegate_kube_requests_total{code="200",resource="pods",verb="get"}') > lists
 
@@ -130,7 +131,7 @@ def test_a_second_replica_stands_by_and_takes_over(plane: ControlPlane, runs: Ru
             first.kill()
             second.wait_leading()
             runs.patch_spec("handed-over", cancel=True)
-            runs.wait("handed-over", "Cancelled", seconds=30)
+            runs.wait("handed-over", "Cancelled")
             assert "second" in runs.kube.get("leases", "tidegate-operator")["spec"]["holderIdentity"]
 
 
@@ -142,7 +143,7 @@ def test_with_the_usual_lease_a_standby_leads_within_twenty_seconds_of_the_leade
         first.wait_leading()
         with running_operator(plane, tmp_path, actor="second", **usual) as second:
             first.kill()
-            wait_until(lambda: second.metric("tidegate_leader") == 1, seconds=20, what="the standby to lead")
+            wait_until(lambda: second.metric("tidegate_leader") == 1, what="the standby to lead")
 
 
 def test_a_leader_that_stops_hands_the_lease_over_at_once(plane: ControlPlane, tmp_path: Path) -> None:
@@ -164,7 +165,7 @@ def test_a_leader_that_was_frozen_past_its_lease_writes_nothing(
             writes_before = [e for e in plane.requests("operator") if e.verb in ("create", "patch", "update", "delete")]
             runs.create(a_run("fenced").built)
             os.kill(first.pid, signal.SIGCONT)
-            wait_until(lambda: _ended(first), seconds=20, what="the old leader to end")
+            wait_until(lambda: _ended(first), what="the old leader to end")
             runs.wait("fenced", "Succeeded")
             writes = [e for e in plane.requests("operator") if e.verb in ("create", "patch", "update", "delete")]
             assert [e.what for e in writes[len(writes_before) :] if e.code < 300] == []
@@ -187,10 +188,10 @@ def test_work_goes_on_after_the_apiserver_was_away(plane: ControlPlane, runs: Ru
         plane.start_apiserver()
         wait_served(plane)
         runs.create(a_run("after").built)
-        wait_until(lambda: runs.jobs("after") != [], seconds=5, what="the next run to start")
+        wait_until(lambda: runs.jobs("after") != [], what="the next run to start")
         end_pod(runs, "before")
         for name in ("before", "after"):
-            runs.wait(name, "Succeeded", seconds=60)  # the fake node waits longer than we before it tries again
+            runs.wait(name, "Succeeded")  # the fake node waits longer than we before it tries again
         assert (operator.pid, operator.exit_code) == (pid, None)
 
 
@@ -246,6 +247,11 @@ def test_a_leader_whose_loop_stands_still_loses_the_lease_that_its_thread_would_
             first.kill()
 
 
+def stands_in_line(own: OwnRuns) -> bool:
+    reasons = {run["status"].get("reason") for run in own.listed("taskruns.tidegate.dev")}
+    return bool(reasons & {"ConcurrencyLimit", "Queued"})
+
+
 def test_the_limits_of_a_namespace_and_of_the_cluster_are_each_its_own(plane: ControlPlane, tmp_path: Path) -> None:
     spaces = [OwnRuns(plane, f"limited-{letter}") for letter in "ab"]
     with running_operator(plane, tmp_path, namespace_limit="1", cluster_limit="2") as operator:
@@ -258,16 +264,11 @@ def test_the_limits_of_a_namespace_and_of_the_cluster_are_each_its_own(plane: Co
             return [len(own.listed("jobs", "tidegate.dev/run")) for own in spaces]
 
         wait_until(lambda: running() == [1, 1], what="one run of each namespace to run")
-        held = [r for own in spaces for r in own.listed("taskruns.tidegate.dev") if not r["status"].get("attempts")]
         for own in spaces:
-            wait_until(
-                lambda own=own: (
-                    "ConcurrencyLimit"  # type: ignore[misc]
-                    in [r["status"].get("reason") for r in own.listed("taskruns.tidegate.dev")]
-                ),
-                what="the other to say what holds it",
-            )
-        assert len(held) >= 2
+            held = [r for r in own.listed("taskruns.tidegate.dev") if not r["status"].get("attempts")]
+            # Only the first of the reasons to stand in line is written: on a slow machine that it waits for its turn.
+            wait_until(partial(stands_in_line, own), what="the other to say what holds it")
+            assert len(held) == 1
         assert running() == [1, 1]
         for own in spaces:
             for name in ("one", "two"):

@@ -24,7 +24,7 @@ def test_an_operator_whose_cluster_has_stepped_back_restarts(tmp_path: Path) -> 
 
             plane.restore()
             assert runs.jobs("released") == []
-            wait_until(lambda: operator.exit_code is not None, what="the operator to end", seconds=30)
+            wait_until(lambda: operator.exit_code is not None, what="the operator to end")
             assert operator.exit_code == 1
             assert "SteppedBackError" in operator.log
 

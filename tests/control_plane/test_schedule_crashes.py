@@ -34,11 +34,11 @@ def test_an_operator_killed_again_and_again_makes_one_run_a_tick(
     schedules.wait_ready("killed", "True", "Scheduled")
     schedules.put_back("killed", minutes=40)
     for count in (2, 5, 8):
-        schedules.wait_counted("killed", minutes[count], seconds=40)
+        schedules.wait_counted("killed", minutes[count])
         operator.kill()
         operator.start()
-    schedules.wait_counted("killed", minutes[-1], seconds=60)
-    wait_until(lambda: not schedules.runs_of("killed"), seconds=40, what="all runs to go after their TTL")
+    schedules.wait_counted("killed", minutes[-1])
+    wait_until(lambda: not schedules.runs_of("killed"), what="all runs to go after their TTL")
     assert created(plane, "killed") == {f"killed-{m}": 1 for m in minutes}
 
 
@@ -54,7 +54,7 @@ def test_another_replica_that_takes_over_makes_one_run_a_tick(
         schedules.wait_counted("handed", minutes[4])
         operator.kill()
         second.wait_leading()
-        schedules.wait_counted("handed", minutes[-1], seconds=60)
+        schedules.wait_counted("handed", minutes[-1])
         makers = Counter(e.user for e in creations(plane, "handed"))
         assert makers.keys() == {"operator", "second"}
         assert created(plane, "handed") == {f"handed-{m}": 1 for m in minutes}

@@ -40,7 +40,7 @@ def test_a_label_taken_off_a_running_pod_does_not_start_a_second_one(runs: Runs)
     name = pod["metadata"]["name"]
     runs.kube.label("pods", name, {"app.kubernetes.io/managed-by": None})
     runs.patch_spec("unlabelled", cancel=True)
-    runs.wait("unlabelled", "Cancelled", seconds=30)
+    runs.wait("unlabelled", "Cancelled")
     assert len(runs.jobs("unlabelled")) == 1
 
 

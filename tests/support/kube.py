@@ -16,7 +16,7 @@ from pykube.objects import NamespacedAPIObject
 from tidegate_api.names import GROUP, VERSION
 from tidegate_demo.api import connect
 
-from support.servers import wait_until
+from support.servers import PATIENCE, wait_until
 
 __all__ = ["NO_ANSWER", "HTTPError", "Kube", "ObjectDoesNotExist"]
 
@@ -274,7 +274,7 @@ class Kube:
         return answer.text
 
     def wait(
-        self, resource: str, name: str, holds: Callable[[Json], bool], *, what: str = "", seconds: float = 60
+        self, resource: str, name: str, holds: Callable[[Json], bool], *, what: str = "", seconds: float = PATIENCE
     ) -> Json:
         """The object, once it is there and the condition holds for it."""
         seen: Json = {}
@@ -287,11 +287,11 @@ class Kube:
         wait_until(there, seconds=seconds, what=f"{resource}/{name} {what}")
         return seen
 
-    def wait_condition(self, resource: str, name: str, condition: str, *, seconds: float = 60) -> Json:
+    def wait_condition(self, resource: str, name: str, condition: str, *, seconds: float = PATIENCE) -> Json:
         """The object, once a condition of its status is True."""
         return self.wait(resource, name, lambda one: is_true(one, condition), what=condition, seconds=seconds)
 
-    def wait_phase(self, run: str, phase: str, *, seconds: float = 60) -> Json:
+    def wait_phase(self, run: str, phase: str, *, seconds: float = PATIENCE) -> Json:
         """The run, once it is in the phase."""
         return self.wait(_RUNS, run, lambda one: bool(one["status"]["phase"] == phase), what=phase, seconds=seconds)
 

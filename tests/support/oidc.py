@@ -133,7 +133,7 @@ class OidcProvider(Server):
     def _follow(self, browser: requests.Session, url: str) -> requests.Response:
         """Go on until a page, or a way back to our app."""
         while True:
-            answer = browser.get(url, allow_redirects=False, timeout=10)
+            answer = browser.get(url, allow_redirects=False, timeout=60)
             if not answer.is_redirect:
                 return answer
             url = urljoin(url, answer.headers["Location"])

@@ -17,7 +17,7 @@ from tidegate_cluster.control_plane import ControlPlane
 
 from support import fork_server
 from support.kube import NO_ANSWER, Kube
-from support.servers import wait_until
+from support.servers import PATIENCE, wait_until
 
 Json = dict[str, Any]
 CRDS = Path(__file__).resolve().parents[2] / "crds"
@@ -134,14 +134,12 @@ class OperatorProcess:
 
     def wait_ready(self) -> Self:
         """Until /readyz says so."""
-        wait_until(
-            lambda: self.page("readyz") == (200, "ok\n"), seconds=30, what=f"the operator to be ready: {self.log}"
-        )
+        wait_until(lambda: self.page("readyz") == (200, "ok\n"), what=f"the operator to be ready: {self.log}")
         return self
 
     def wait_leading(self) -> Self:
         """Until it leads and is ready."""
-        wait_until(lambda: "tidegate_leader 1.0" in self.page("metrics")[1], seconds=40, what="the operator to lead")
+        wait_until(lambda: "tidegate_leader 1.0" in self.page("metrics")[1], what="the operator to lead")
         return self.wait_ready()
 
     def page(self, name: str) -> tuple[int, str]:
@@ -150,7 +148,7 @@ class OperatorProcess:
         if not (port := self.health_port):
             return 0, ""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/{name}", timeout=2) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/{name}", timeout=10) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
@@ -204,7 +202,7 @@ class OperatorProcess:
 class Runs:
     """TaskRuns of one namespace, by name."""
 
-    patience = 60.0
+    patience = PATIENCE
 
     def __init__(self, kube: Kube) -> None:
         self.kube, self.namespace = kube, kube.namespace

@@ -126,7 +126,7 @@ class Node:
 
     def run_all(self, pool: str, count: int = 1, **variables: str) -> list[PoolProcess]:
         """Start the container of each pod of the pool, once there are so many."""
-        wait_until(lambda: len(self.pods(pool)) == count, seconds=30, what=f"{count} pods of pool {pool}")
+        wait_until(lambda: len(self.pods(pool)) == count, what=f"{count} pods of pool {pool}")
         return [self.start(pod, **variables) for pod in self.pods(pool)]
 
     def wait_slots(self, pool: str, count: int) -> None:
@@ -136,7 +136,7 @@ class Node:
             status = self._runs.get(pool, kind="workerpools.tidegate.dev").get("status") or {}
             return bool(status.get("slots") == count)
 
-        wait_until(there, seconds=30, what=f"{count} slots of pool {pool}")
+        wait_until(there, what=f"{count} slots of pool {pool}")
 
     def start(self, pod: Json, **variables: str) -> PoolProcess:
         """Start the container of a pod: anew where it ran before."""

@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol, Self
 
 from aiohttp import web
 
-from support.servers import wait_until
+from support.servers import PATIENCE, wait_until
 
 Json = dict[str, Any]
 Fault = Callable[[web.Request, bytes], Coroutine[Any, Any, web.StreamResponse | None]]
@@ -172,12 +172,12 @@ class Rule:
         self.release()
         self._proxy.forget(self)
 
-    def wait_hits(self, count: int = 1, *, seconds: float = 60) -> Self:
+    def wait_hits(self, count: int = 1, *, seconds: float = PATIENCE) -> Self:
         """Until it has met so many requests."""
         wait_until(lambda: self.hits >= count, seconds=seconds, what=f"request {count} like {self._path.pattern}")
         return self
 
-    def wait_done(self, count: int = 1, *, seconds: float = 60) -> Self:
+    def wait_done(self, count: int = 1, *, seconds: float = PATIENCE) -> Self:
         """Until so many requests that it met are through."""
         wait_until(lambda: self.done >= count, seconds=seconds, what=f"the end of request {count}")
         return self

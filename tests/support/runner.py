@@ -65,6 +65,6 @@ class RunnerPod:
         return self.ended(self.start(entrypoint, payload, **env))
 
     def ended(self, process: subprocess.Popen[str]) -> Ended:
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=120)
         result = self.folder / "result"
         return Ended(process.returncode, result.read_text(encoding="utf-8") if result.exists() else "", out, err)

@@ -11,7 +11,7 @@ from tidegate_cluster.audit import AuditEntry
 from tidegate_cluster.control_plane import ControlPlane
 
 from support.operator import Runs
-from support.servers import wait_until
+from support.servers import PATIENCE, wait_until
 
 Json = dict[str, Any]
 KIND: Final = "schedules.tidegate.dev"
@@ -50,7 +50,7 @@ class Schedules:
         wait_until(lambda: bool(self.warnings(name)), what=f"a warning on {name}")
         return self.warnings(name)
 
-    def wait(self, name: str, condition: Callable[[Json], bool], *, what: str, seconds: float = 60) -> Json:
+    def wait(self, name: str, condition: Callable[[Json], bool], *, what: str, seconds: float = PATIENCE) -> Json:
         seen: Json = {}
 
         def there() -> bool:
@@ -69,7 +69,7 @@ class Schedules:
         made: Json = self.status(name)
         return made
 
-    def wait_counted(self, name: str, minute: int, *, seconds: float = 60) -> Json:
+    def wait_counted(self, name: str, minute: int, *, seconds: float = PATIENCE) -> Json:
         return self.wait(
             name, lambda s: last_minute(s) >= minute, what=f"lastScheduleTime of minute {minute}", seconds=seconds
         )

@@ -114,7 +114,11 @@ def free_port() -> int:
             return port
 
 
-def wait_until(condition: Callable[[], bool], *, seconds: float = 60, what: str = "the condition") -> None:
+PATIENCE = 240.0
+"""Seconds. A wait that fails costs them; one that holds ends at once, so they are for the slowest machine that runs the tests."""
+
+
+def wait_until(condition: Callable[[], bool], *, seconds: float = PATIENCE, what: str = "the condition") -> None:
     """Return as soon as the condition holds. What takes longer is looked at less often: a look costs a server something."""
     began = time.monotonic()
     while not condition():
@@ -198,7 +202,7 @@ class Server:
                 env=self.environment(),
                 start_new_session=True,
             )
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE
         while not self.ready():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 tail = self.log.read_text(errors="replace")[-800:]
@@ -211,7 +215,7 @@ class Server:
             return
         process.send_signal(how)
         try:
-            process.wait(timeout=10)
+            process.wait(timeout=60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -223,7 +227,7 @@ class Server:
         for pid in (process.pid, *_children(process.pid)):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        process.wait(timeout=10)
+        process.wait(timeout=60)
 
     @contextmanager
     def standing_still(self) -> Iterator[None]:

@@ -146,7 +146,7 @@ class Stack:
         finally:
             started.terminate()
             try:
-                started.wait(timeout=30)
+                started.wait(timeout=120)
             except subprocess.TimeoutExpired:
                 started.kill()
                 started.wait()
@@ -166,7 +166,7 @@ class Process:
     def probe(self, path: str) -> tuple[int, str]:
         try:
             with urllib3.PoolManager() as pool:
-                answer = pool.request("GET", f"http://127.0.0.1:{self.probes}{path}", retries=False, timeout=3)
+                answer = pool.request("GET", f"http://127.0.0.1:{self.probes}{path}", retries=False, timeout=10)
                 return answer.status, answer.data.decode()
         except (urllib3.exceptions.HTTPError, OSError):
             return 0, ""
@@ -359,7 +359,7 @@ class Events:
         headers = {"Cookie": cookie, "Connection": "close"} | ({"Last-Event-ID": last} if last else {})
         self._pool = urllib3.PoolManager()
         self._response = self._pool.request(
-            "GET", url, headers=headers, preload_content=False, timeout=15, retries=False
+            "GET", url, headers=headers, preload_content=False, timeout=120, retries=False
         )
         self.status = self._response.status
         self.content_type = self._response.headers.get("Content-Type", "")

@@ -29,10 +29,12 @@ def test_every_port_answers_by_ipv4_and_ipv6(stack: Stack, tmp_path: Path, comma
     parts = stack.parts("web")
     with stack.process(command, actor="web", log=tmp_path / "log", host="") as process:
         for host in ("127.0.0.1", "[::1]"):
-            assert requests.get(f"http://{host}:{process.probes}/readyz", timeout=5).status_code == 200
-            assert requests.get(f"http://{host}:{process.internal_port}/internal/v1/none", timeout=5).status_code == 404
+            assert requests.get(f"http://{host}:{process.probes}/readyz", timeout=120).status_code == 200
+            assert (
+                requests.get(f"http://{host}:{process.internal_port}/internal/v1/none", timeout=120).status_code == 404
+            )
             # What pods call is on a port of its own, by IPv6 as well.
-            assert requests.get(f"http://{host}:{process.port}/internal/v1/none", timeout=5).status_code == 404
+            assert requests.get(f"http://{host}:{process.port}/internal/v1/none", timeout=120).status_code == 404
             assert sign_in(f"http://{host}:{process.port}") == 303
     assert addresses(parts) == ["127.0.0.1", "::1"]
 

@@ -92,7 +92,7 @@ def test_two_of_each_stay_within_their_pools_under_load(stack: Stack, tmp_path: 
                         )
                         codes.add(made.status_code)
                     codes |= {
-                        session.get(f"{root}/{path}", timeout=30).status_code for path in ("runs", "stats", "members")
+                        session.get(f"{root}/{path}", timeout=120).status_code for path in ("runs", "stats", "members")
                     }
             return codes
 

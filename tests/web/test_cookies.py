@@ -71,6 +71,6 @@ def test_streams_are_opened_by_the_secure_cookie(stack: Stack, tmp_path: Path) -
         url = f"http://127.0.0.1:{live.port}/live/v1/projects/{stack.project}/events"
         reported = []
         for cookie in (jar(answer), jar(answer).replace("__Host-", "")):
-            with requests.get(url, headers=HTTPS | {"Cookie": cookie}, stream=True, timeout=15) as stream:
+            with requests.get(url, headers=HTTPS | {"Cookie": cookie}, stream=True, timeout=120) as stream:
                 reported.append(stream.status_code)
     assert reported == [200, 401]

@@ -81,7 +81,7 @@ def test_it_takes_runs_again_a_moment_later(stack: Stack, me: SignedIn, full: st
     body = {"task": TASK, "queue": full}
     assert me.post("runs", body).status_code == 429
     stack.runs.queue_status(full, pending=2)
-    wait_until(lambda: me.post("runs", body).status_code == 201, seconds=5, what="room in the queue")
+    wait_until(lambda: me.post("runs", body).status_code == 201, what="room in the queue")
 
 
 def test_a_burst_costs_one_look(stack: Stack, me: SignedIn, full: str, monkeypatch: pytest.MonkeyPatch) -> None:

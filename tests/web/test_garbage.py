@@ -226,7 +226,7 @@ def test_a_client_can_read_that_its_body_is_too_large(
                 + (f"Authorization: Bearer {credential}\r\n" if credential else "")
                 + ("Transfer-Encoding: chunked\r\n\r\n" if chunked else f"Content-Length: {size}\r\n\r\n")
             )
-            with socket.create_connection(("127.0.0.1", process.port), timeout=30) as client:
+            with socket.create_connection(("127.0.0.1", process.port), timeout=120) as client:
                 client.sendall(head.encode())
                 piece = b"x" * 65_536
                 for _ in range(size // len(piece)):

@@ -85,7 +85,7 @@ def test_quiet_streams_get_comments(stack: Stack, live: tuple[Parts, str, Signed
             stream._rest += stream._response.read1(100)
             return stream._rest.count(b": still here") > before
 
-        wait_until(quiet, seconds=10, what="comments")
+        wait_until(quiet, what="comments")
 
 
 def test_a_stream_ends_when_its_session_does(stack: Stack, live: tuple[Parts, str, SignedIn]) -> None:

@@ -141,7 +141,7 @@ def test_a_file_that_the_node_begins_unheard_is_read(stack: Stack, parts: Parts,
     log.rotate(overheard=True)
     log.write(b"two\n")
     whole = 512 * 1024 + len(LOST) + 4
-    wait_until(lambda: stored(parts) == whole, seconds=30, what="the second file")
+    wait_until(lambda: stored(parts) == whole, what="the second file")
     close(stack, parts, log, pod, b"three\n")
     assert text(parts, "overheard", "?limit=500") == (LONG * 512 + LOST).decode() + "two\nthree\n"
 

@@ -29,7 +29,7 @@ def running(stack: Stack, command: str, folder: Path) -> Iterator[Process]:
 
 
 def ask(process: Process, method: str, path: str) -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", process.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", process.port, timeout=120)
     try:
         connection.request(method, path)
         return connection.getresponse().status

@@ -128,7 +128,7 @@ def test_locks_are_taken_in_the_mirrors_order(engine: Engine) -> None:
             kept = pool.submit(keep, engine, run)
             wait_until(lambda: bool(rows(engine, waiting)), what="the other to wait")
             runs.upsert(connection, [run])
-        kept.result(timeout=20)
+        kept.result(timeout=120)
     (row,) = rows(engine, "SELECT submitted_by FROM runs")
     assert row.submitted_by == WHO
     assert len(rows(engine, "SELECT * FROM outbox")) == 1
@@ -146,6 +146,6 @@ def test_writers_of_the_same_runs_at_the_same_time_do_not_deadlock(engine: Engin
         for _ in range(30):
             records = [a_new_run() for _ in range(20)]
             for done in [pool.submit(act, records) for act in (ours, theirs, ours, theirs)]:
-                done.result(timeout=20)
+                done.result(timeout=120)
     assert len(rows(engine, "SELECT * FROM runs WHERE submitted_by IS NOT NULL")) == 600
     assert len(rows(engine, "SELECT * FROM outbox")) == 600

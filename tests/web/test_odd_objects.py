@@ -228,7 +228,7 @@ def test_an_object_with_which_a_handler_breaks_delays_no_other(stack: Stack) -> 
     finally:
         stop.set()
         informer.close()
-        informer.join(timeout=10)
+        informer.join(timeout=120)
     assert informer.trouble() is None
 
 

@@ -46,7 +46,7 @@ def run(command: str, **settings: str) -> "subprocess.CompletedProcess[str]":
     environment = {"PATH": "/usr/bin:/bin"} | coverage_variables()
     environment |= {f"TIDEGATE_{name.upper()}": value for name, value in settings.items()}
     program = [sys.executable, "-m", "tidegate_web", command]
-    return subprocess.run(program, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(program, env=environment, capture_output=True, text=True, check=False, timeout=120)
 
 
 def test_runs_are_mirrored_shown_and_deleted_by_way_of_a_pooler(stack: Stack, behind: dict[str, str]) -> None:

@@ -161,13 +161,13 @@ def test_without_room_on_its_disk_runs_go_on_and_the_archive_follows_later(
                     statuses.add(ask(web, stack.project, me, method="POST", body=payload))
                     return said in small.log.read_text(errors="replace")
 
-                wait_until(full, seconds=60, what="the disk to be full")
+                wait_until(full, what="the disk to be full")
                 statuses |= {ask(web, stack.project, me, method="POST", body=payload) for _ in range(5)}
                 assert statuses <= {201, 503}
                 assert mirror.process.poll() is None
-            wait_until(lambda: ask(web, stack.project, me) == 200, seconds=60, what="Postgres")
+            wait_until(lambda: ask(web, stack.project, me) == 200, what="Postgres")
             names = stack.runs.kube.names("taskruns.tidegate.dev")
-            wait_until(lambda: stored(parts) == set(names), seconds=60, what="all runs of the cluster in the archive")
+            wait_until(lambda: stored(parts) == set(names), what="all runs of the cluster in the archive")
 
 
 def stored(parts: Parts) -> set[str]:

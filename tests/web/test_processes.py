@@ -18,7 +18,7 @@ def test_probes_and_metrics(stack: Stack, tmp_path: Path, command: str) -> None:
         assert status == 200
         assert "tidegate_web_request_seconds" in metrics
         process.process.send_signal(signal.SIGTERM)
-        assert process.process.wait(timeout=15) == 0
+        assert process.process.wait(timeout=120) == 0
 
 
 def test_all_ends_soon_though_streams_are_open(stack: Stack, tmp_path: Path) -> None:
@@ -31,7 +31,7 @@ def test_all_ends_soon_though_streams_are_open(stack: Stack, tmp_path: Path) -> 
             process.process.send_signal(signal.SIGTERM)
             with pytest.raises(EOFError):
                 stream.next()
-        assert process.process.wait(timeout=15) == 0
+        assert process.process.wait(timeout=120) == 0
 
 
 @pytest.mark.parametrize("command", ["serve", "all"])
@@ -46,7 +46,7 @@ def test_progress_that_waits_its_turn_is_written_at_the_end(stack: Stack, tmp_pa
                 answer = pool.request("POST", address, headers=headers, json={"progress": number}, retries=False)
                 assert answer.status == 204
         process.process.send_signal(signal.SIGTERM)
-        assert process.process.wait(timeout=15) == 0
+        assert process.process.wait(timeout=120) == 0
     assert [row.progress for row in parts.rows("SELECT progress FROM attempt_progress")] == [0.3]
 
 

@@ -49,7 +49,7 @@ def call(process: Process, method: str, path: str, *, headers: dict[str, str], b
             body=None if body is None else json.dumps(body),
             retries=False,
             redirect=False,
-            timeout=30,
+            timeout=120,
         )
         return answer.status, json.loads(answer.data) if b"json" in answer.headers.get(
             "Content-Type", ""

@@ -22,7 +22,7 @@ def resize(n: int): ...
 def starts():
     handle = resize.submit({"n": 1}, priority=5, tags=["x"])
     print(handle.name, flush=True)
-    return handle.result(timeout=50)
+    return handle.result(timeout=120)
 
 @task
 def starts_many():
@@ -37,7 +37,7 @@ def once():
 def meets():
     handle = resize.submit({"n": 1}, idempotency_key="a")
     print(handle.name, flush=True)
-    return handle.result(timeout=50)
+    return handle.result(timeout=120)
 
 @task
 def finds():
@@ -50,7 +50,7 @@ def cancels():
     handle = resize.submit({"n": 1})
     handle.cancel()
     print(handle.name, flush=True)
-    seen = handle.wait(timeout=50)
+    seen = handle.wait(timeout=120)
     handle.cancel()
     return seen.phase
 """

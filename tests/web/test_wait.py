@@ -263,8 +263,8 @@ def sessions(parts: Parts) -> list[str]:
 
 
 def test_requests_that_wait_hold_no_thread_and_no_connection(stack: Stack, parts: Parts, tmp_path: Path) -> None:
-    """300 of them, in a process with two threads and a pool of three connections."""
-    number = 300
+    """100 of them, in a process with two threads and a pool of three connections."""
+    number = 100
     mirror = stack.mirror()
     key = parts.key("viewer").key
     stack.runs.create("slow")

@@ -104,7 +104,8 @@ def _trouble(meta: ObjectMeta, status: PodStatus, conditions: Mapping[str, Condi
         ended = state.get("terminated") or (container.get("lastState") or {}).get("terminated") or {}
         said = " ".join((ended.get("message") or "").split())
         where = f"pod {name}, container {container['name']}"
-        if said and (reason or "terminated" in state):
+        # One that is started again says the same at each start: it is in trouble until it is ready.
+        if said and not container.get("ready"):
             return Cause(reason or ended.get("reason") or "Error", f"{where}: {said[-512:]}")
         if reason and reason not in NOT_YET:
             return Cause(reason, f"{where}: {waiting.get('message') or reason}")

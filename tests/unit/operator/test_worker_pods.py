@@ -115,6 +115,15 @@ def test_a_pod_that_is_gone_has_ended_too() -> None:
             {},
             "No module named 'x'",
         ),
+        (
+            {
+                "state": {"running": {"startedAt": "2026-11-28T06:00:00Z"}},
+                "ready": False,
+                "lastState": {"terminated": {"message": "preload x: No module named 'x'\n"}},
+            },
+            {},
+            "No module named 'x'",
+        ),
         (None, {"phase": "Failed", "reason": "OutOfcpu", "message": "node is full"}, "node is full"),
     ],
 )
@@ -129,6 +138,12 @@ def test_why_no_worker_comes_is_said_in_the_clusters_words(
 
 def test_a_container_that_is_being_created_is_no_trouble() -> None:
     assert a_worker_pod({"state": {"waiting": {"reason": "ContainerCreating"}}}).trouble is None
+
+
+def test_the_end_of_the_start_before_is_no_trouble_of_a_worker_that_is_ready() -> None:
+    last = {"terminated": {"message": "preload x: No module named 'x'"}}
+    container = {"state": {"running": {}}, "ready": True, "lastState": last}
+    assert a_worker_pod(container).trouble is None
 
 
 def a_pool_record(**spec: Any) -> PoolRecord:
