@@ -163,6 +163,25 @@ def test_what_was_prepared_for_an_intent_that_was_not_written_runs_nothing_and_h
     leader.start().wait_leading()
 
 
+def test_a_worker_gets_no_run_while_it_keeps_as_many_outcomes_as_it_may(
+    node: Node, pooled: OwnRuns, leader: OperatorProcess, proxy: FaultyProxy
+) -> None:
+    leader.kill()
+    leader.start(through=proxy).wait_leading()
+    wait_until(lambda: pool_status(pooled)["slots"] == 2, what="the worker")
+    names = [f"unread-{number}" for number in range(8)]
+    with proxy.on(method="PATCH", path="/taskruns/unread-[0-9]+/status$", body="outcome").hold() as writes:
+        for number, name in enumerate(names):
+            pooled.create(a_run(name).warm("tasks:double").payload(number=number).built)
+        writes.wait_hits(4)  # twice the worker's slots
+        pooled.wait(names[-1], "Pending")
+        writes.release()
+    statuses = [pooled.wait(name, "Succeeded") for name in names]
+    assert [len(status["attempts"]) for status in statuses] == [1] * len(names)
+    leader.kill()
+    leader.start().wait_leading()
+
+
 def test_a_worker_that_does_not_answer_keeps_its_run(node: Node, pooled: OwnRuns, tmp_path: Path) -> None:
     go, mark = tmp_path / "go", tmp_path / "mark"
     pooled.create(a_run("frozen").warm("tasks:wait_for").payload(path=str(go), mark=str(mark)).built)

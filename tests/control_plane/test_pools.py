@@ -38,14 +38,11 @@ def test_it_costs_two_writes_and_no_read(plane: ControlPlane, node: Node, pooled
     before = Counter(e.what for e in plane.requests("operator") if e.namespace == pooled.namespace)
     for i in range(20):
         pooled.create(a_run(f"cheap-{i}").warm("tasks:double").payload(number=i).built)
-    statuses = [pooled.wait(f"cheap-{i}", "Succeeded") for i in range(20)]
-    assert [status["result"] for status in statuses] == [2 * i for i in range(20)]
-    # On a machine that is slow enough a worker is silent for so long that it counts as lost.
-    lost = sum(len(status["attempts"]) - 1 for status in statuses)
+    for i in range(20):
+        assert pooled.wait(f"cheap-{i}", "Succeeded")["result"] == 2 * i
     spent = Counter(e.what for e in plane.requests("operator") if e.namespace == pooled.namespace) - before
     del spent["patch workerpools/status"], spent["patch queues/status"]
-    assert spent.pop("create events", 0) <= lost
-    assert spent.pop("patch taskruns/status") <= 20 * 2 + 18 + 3 * lost  # those that wait for a slot may say so
+    assert spent.pop("patch taskruns/status") <= 20 * 2 + 18  # those that wait for a slot may say so
     assert spent.pop("get taskruns", 0) <= 18
     assert not spent
 

@@ -363,6 +363,7 @@ class PoolExecutor:
 
         An outcome comes again before the worker is ready, where the word that it is kept was lost with a connection.
         """
+        self._cache.admission.pools.wrote(pod_uid, ident)
         connection = self._workers.connected(pod_uid)
         if connection is not None and ident in connection.held:
             connection.held.discard(ident)

@@ -148,6 +148,8 @@ class WorkerReports:
     def _ended(self, connection: Connection, ident: str, run: RunNames, end: ProcessEnd) -> None:
         attempt = self._attempt(connection, ident)
         if attempt is not None:
+            # Before its slot is free: the worker takes no more runs than it can keep outcomes of.
+            self._cache.admission.pools.keeps(connection.pod_uid, ident)
             self._end(attempt, end)
             if attempt.run_uid in self._cache.runs and not self._is_recorded(attempt):
                 return  # forgotten once its end is written

@@ -12,6 +12,9 @@ from tidegate_api.names import Reason
 
 from tidegate_operator.records.run import Cause, PoolKey
 
+KEPT_PER_SLOT = 2
+"""So many runs and outcomes that no leader has written a worker keeps for each of its slots. Beyond them it takes no run."""
+
 
 @dataclass(slots=True)
 class WorkerSlots:
@@ -23,13 +26,15 @@ class WorkerSlots:
     accepting: bool = False
     """Connected, and willing to take more."""
     holders: set[str] = field(default_factory=set)
+    unwritten: set[str] = field(default_factory=set)
+    """Hand-overs that have ended and of which it keeps the outcome until that is written."""
     serial: int = 0
     """Of its entry in the heap that is not stale."""
 
     @property
     def free(self) -> int:
-        """Slots that no run holds; below 0 where a worker came back with fewer."""
-        return self.slots - len(self.holders)
+        """Slots for which it takes a run; below 0 where a worker came back with fewer."""
+        return min(self.slots, KEPT_PER_SLOT * self.slots - len(self.unwritten)) - len(self.holders)
 
 
 @dataclass(slots=True, frozen=True)
@@ -90,6 +95,7 @@ class PoolSlots:
         if (worker := self._workers.get(pod_uid)) is None:
             return
         worker.accepting = False
+        worker.unwritten.clear()  # it names them again when it is back
         self.changed.add(worker.pool)
         self._forget(worker)
 
@@ -125,6 +131,18 @@ class PoolSlots:
         self._offer(worker)
         self._forget(worker)
 
+    def keeps(self, pod_uid: str, handover: str) -> None:
+        """The worker has reported an outcome, which it keeps until it is written."""
+        if (worker := self._workers.get(pod_uid)) is not None:
+            worker.unwritten.add(handover)
+
+    def wrote(self, pod_uid: str, handover: str) -> None:
+        """The outcome is written, or of no account."""
+        worker = self._workers.get(pod_uid)
+        if worker is not None and handover in worker.unwritten:
+            worker.unwritten.discard(handover)
+            self._offer(worker)
+
     def holder_of(self, uid: str) -> str | None:
         """Uid of the worker pod of which the run holds a slot."""
         worker = self._held.get(uid)
@@ -143,6 +161,8 @@ class PoolSlots:
             return Cause(Reason.POOL_NOT_READY, f"no worker of WorkerPool {name} is connected{said}")
         if self._best(key) is None:
             slots = sum(w.slots for w in accepting)
+            if any(w.slots > len(w.holders) for w in accepting):
+                return Cause(Reason.POOL_FULL, f"outcomes of WorkerPool {name} wait to be written")
             return Cause(Reason.POOL_FULL, f"all {slots} slots of WorkerPool {name} are taken")
         return None
 

@@ -58,6 +58,33 @@ def test_a_worker_that_comes_back_with_fewer_slots_takes_none_until_it_has_one()
     assert slots.has_room(POOL)
 
 
+def test_a_worker_gets_no_more_runs_than_it_can_keep_outcomes_of() -> None:
+    slots = with_workers(a=2)
+    for number in range(3):
+        slots.take(f"run-{number}", POOL)
+        slots.keeps("a", f"handover-{number}")
+        slots.free(f"run-{number}")
+    slots.take("fourth", POOL)
+    assert not slots.has_room(POOL)
+    assert slots.why(POOL) == Cause("PoolFull", "outcomes of WorkerPool warm wait to be written")
+    slots.opened.clear()
+    for _ in range(2):
+        slots.wrote("a", "handover-0")
+    assert slots.has_room(POOL)
+    assert POOL in slots.opened
+    slots.take("fifth", POOL)
+    assert not slots.has_room(POOL)
+
+
+def test_a_worker_that_comes_back_names_the_outcomes_that_it_keeps_again() -> None:
+    slots = with_workers(a=1)
+    for number in range(2):
+        slots.keeps("a", f"handover-{number}")
+    slots.left("a")
+    slots.connected("a", POOL, slots=1, accepting=True)
+    assert slots.has_room(POOL)
+
+
 def test_a_pool_says_why_it_takes_no_run() -> None:
     slots = PoolSlots()
     assert slots.why(POOL) == Cause("PoolNotFound", "there is no WorkerPool warm in namespace default")
