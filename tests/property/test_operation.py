@@ -18,7 +18,7 @@ pytestmark = pytest.mark.timeout(1800)
 
 TestOperation = Operation.TestCase
 TestOperation.settings = settings(
-    max_examples=int(EXAMPLES or 800),
+    max_examples=int(EXAMPLES or 400),
     stateful_step_count=60,
     deadline=None,
     derandomize=EXAMPLES is None,

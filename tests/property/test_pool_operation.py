@@ -14,7 +14,7 @@ pytestmark = pytest.mark.timeout(1800)
 
 TestPoolOperation = PoolOperation.TestCase
 TestPoolOperation.settings = settings(
-    max_examples=int(EXAMPLES or 400),
+    max_examples=int(EXAMPLES or 200),
     stateful_step_count=50,
     deadline=None,
     derandomize=EXAMPLES is None,

@@ -11,11 +11,11 @@ from support.history import fill, large_relations, nodes, pages_read, plan, stat
 from support.web import Parts
 from tidegate_web.store.queries.run_list import encode_cursor
 
-RUNS = 200_000
-OTHERS = 20_000
+RUNS = 60_000
+OTHERS = 6_000
 MOST_STATEMENTS_OF_A_RUN = 14
 """SELECTs that the page of a run may cost, its session and role included."""
-MOST_PAGES = 25_000
+MOST_PAGES = 7_500
 """That one statement may read: about a tenth of the history."""
 
 
