@@ -176,18 +176,28 @@ class Handle:
         child wait for each other until a timeout: give children a queue of their own, or use ``depends_on``.
         """
         until = None if timeout is None else time.monotonic() + timeout
-        pause = FIRST_POLL_SECONDS
+        pause, looks = FIRST_POLL_SECONDS, 0
         while True:
             left = None if until is None else max(0.0, until - time.monotonic())
-            seen = self.status(seconds=left)
+            try:
+                seen = self.status(seconds=left)
+            except ApiError as error:
+                # The last look has little time. That it isn't answered in it says nothing of the server.
+                if left is None or not looks or error.status is not None:
+                    raise
+                raise self._still_going_on(timeout) from error
             if seen.ended:
                 return seen
+            looks += 1
             self._warn_of_queue()
             left = None if until is None else until - time.monotonic()
             if left is not None and left <= 0:
-                raise TimeoutError(f"run {self.name} is {seen.phase} after {timeout:g} s")
+                raise self._still_going_on(timeout)
             time.sleep(pause if left is None else min(pause, left))
             pause = min(MOST_POLL_SECONDS, pause * 1.5)
+
+    def _still_going_on(self, timeout: Optional[float]) -> TimeoutError:
+        return TimeoutError(f"run {self.name} is {self._state.phase} after {timeout or 0:g} s")
 
     def _warn_of_queue(self) -> None:
         here = slot.current_or_detached()

@@ -30,7 +30,8 @@ ROUTES = {
         GET /api/v1/projects/<project>/stats, GET /api/v1/projects/<project>/batches,
         GET /api/v1/projects/<project>/bulk/<id:bulk>, GET /api/v1/projects/<project>/members, DELETE /api/v1/projects/<project>/members/me,
         GET /projects/<project>/runs/<run>/log, GET /projects/<project>/tasks, GET /projects/<project>/queues, GET /projects/<project>/schedules,
-        GET /projects/<project>/pools, GET /projects/<project>/overview,
+        GET /projects/<project>/pools, GET /projects/<project>/overview, GET /projects/<project>/bulk/<id:bulk>,
+        GET /projects/<project>/runs.csv, GET /projects/<project>/runs.json,
         GET /live/v1/projects/<project>/events, GET /live/v1/projects/<project>/runs/<run>/logs,
         GET /live/v1/projects/<project>/runs/<run>/wait
     """,
@@ -44,7 +45,8 @@ ROUTES = {
         POST /api/v1/projects/<project>/runs:bulk, POST /api/v1/projects/<project>/bulk/<id:bulk>:abort,
         POST /api/v1/projects/<project>/queues/<queue>:<any(pause, resume):act>,
         POST /api/v1/projects/<project>/schedules/<schedule>:trigger, POST /projects/<project>/tasks,
-        POST /projects/<project>/queues, POST /projects/<project>/schedules
+        POST /projects/<project>/queues, POST /projects/<project>/schedules,
+        POST /projects/<project>/runs, POST /projects/<project>/bulk/<id:bulk>
     """,
     Permission.DEVELOPER: """
         PUT /api/v1/projects/<project>/<any(tasks, queues, schedules, pools):kind>/<name>,

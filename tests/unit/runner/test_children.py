@@ -10,7 +10,9 @@ import pytest
 from support.runner import RunnerPod
 from support.scripted import Asked, Says, ScriptedWeb
 from tidegate import task, testing
-from tidegate.client import Handle, RunOptions, run_body
+from tidegate.client import Client, Handle, RunOptions, run_body
+from tidegate.errors import ApiError
+from tidegate.runs import RunState
 
 OPTIONS: dict[str, Any] = {
     "priority": 5,
@@ -64,6 +66,31 @@ def test_an_option_that_is_none_is_refused(options: dict[str, Any]) -> None:
         with pytest.raises(TypeError):
             run_body("resize", **options)
     assert run.started == []
+
+
+class Server(Client):
+    """Answers the first looks, and no other."""
+
+    def __init__(self, *answers: RunState) -> None:
+        self._answers = list(answers)
+
+    def look(self, run: RunState, *, seconds: float | None) -> RunState:
+        if not self._answers:
+            raise ApiError("no answer: timed out", lost=True)
+        return self._answers.pop(0)
+
+    create = create_many = result = cancel = None  # type: ignore[assignment]
+
+
+def test_a_wait_whose_last_look_is_not_answered_has_timed_out() -> None:
+    pending = RunState("a", "u-1", "Pending")
+    with pytest.raises(TimeoutError, match=r"run a is Pending after 0\.2 s"):
+        Handle(Server(pending), pending).wait(timeout=0.2)
+
+
+def test_a_server_that_never_answers_is_told_from_a_run_that_goes_on() -> None:
+    with pytest.raises(ApiError, match="no answer"):
+        Handle(Server(), RunState("a", "u-1", "Pending")).wait(timeout=0.2)
 
 
 TASKS = """

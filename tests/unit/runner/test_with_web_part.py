@@ -248,7 +248,8 @@ def test_what_is_too_much_is_dropped_and_counted(pod: RunnerPod) -> None:
 def test_what_is_not_taken_is_bounded_and_every_change_of_it_is_counted(pod: RunnerPod) -> None:
     with web(pod, lambda _: Says(hangs=True)) as (server, env):
         ended = pod.run("tasks:counts", {"n": 5000}, **env)
-    assert (ended.code, ended.value, len(server.asked)) == (0, "ok", 1)
+    assert (ended.code, ended.value) == (0, "ok")
+    assert len(server.asked) <= 2  # the second as the task ends, where the first has been given up by then
     assert "tidegate: 5000 changes of the metadata were not reported" in ended.err
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Select
 
 from tidegate_web.audit.audited import audited
 from tidegate_web.auth.actor import Actor
@@ -44,8 +44,6 @@ def accept(
     role = actor.role_in(project)
     if role is None or role < ACTIONS[action]:
         raise Problem(403, f"This needs the role {ACTIONS[action].label}.")
-    if action == "cancel" and not matching.phases:
-        matching = replace(matching, phases=ACTIVE_PHASES)
     tasks = actor.caller.tasks
     with (
         audited(made, actor, f"run.{action}-bulk", project=project, detail=detail),
@@ -62,10 +60,18 @@ def accept(
         if uids is not None:
             bulk.add_uids(connection, operation=number, uids=sorted(set(uids)))
         else:
-            found = run_list.matching(project, matching, tasks=tasks).limit(MOST_MATCHING + 1)
+            found = _matching(actor, project, action, matching).limit(MOST_MATCHING + 1)
             if bulk.add_matching(connection, operation=number, matching=found) > MOST_MATCHING:
                 raise Problem(422, f"More than {MOST_MATCHING} runs match. Narrow the filter.")
     return find(made, project, number)
+
+
+def count(made: Services, actor: Actor, project: str, action: BulkAction, *, matching: RunFilter) -> int:
+    """How many runs an operation over what matches would be about as of now; one above the most that it takes if more."""
+    require_project(made, project)
+    found = _matching(actor, project, action, matching)
+    with made.engine.connect() as connection:
+        return run_list.count_matching(connection, found, most=MOST_MATCHING + 1)
 
 
 def find(made: Services, project: str, number: int) -> Operation:
@@ -88,6 +94,12 @@ def abort(made: Services, actor: Actor, project: str, number: int) -> Operation:
         if not ended:
             raise Problem(409, "The operation has ended already.")
     return find(made, project, number)
+
+
+def _matching(actor: Actor, project: str, action: BulkAction, matching: RunFilter) -> Select[str]:
+    if action == "cancel" and not matching.phases:
+        matching = replace(matching, phases=ACTIVE_PHASES)
+    return run_list.matching(project, matching, tasks=actor.caller.tasks)
 
 
 def _row(connection: Connection, project: str, number: int) -> OperationRow:

@@ -10,9 +10,22 @@ from tidegate_web.api import responses
 from tidegate_web.api.common import parse_filter
 from tidegate_web.api.parameters import PHASES
 from tidegate_web.auth.guard import actor, caller, role_here, signed_in
+from tidegate_web.bulk.authors import ACTIONS
 from tidegate_web.current_app import services
 from tidegate_web.health.dependencies import dependencies
-from tidegate_web.pages import definitions, formatting, logtext, overview, people, projects, settings, webhooks
+from tidegate_web.pages import (
+    bulk,
+    definitions,
+    formatting,
+    logtext,
+    overview,
+    people,
+    projects,
+    run_export,
+    settings,
+    webhooks,
+)
+from tidegate_web.pages.bulk import WORDS
 from tidegate_web.pages.filters import RunQuery
 from tidegate_web.pages.fragments import fragment_wanted
 from tidegate_web.pages.manifest import kubectl_commands, manifest
@@ -48,6 +61,8 @@ def blueprint() -> Blueprint:
     area = Blueprint("pages", __name__)
     projects.add_routes(area)
     overview.add_routes(area)
+    bulk.add_routes(area)
+    run_export.add_routes(area)
     definitions.add_routes(area)
     logtext.add_routes(area)
     people.add_routes(area)
@@ -83,7 +98,9 @@ def blueprint() -> Blueprint:
         seq = last_event(project)
         wanted = parse_filter(request.args)
         now = made.clock.now()
-        shown = listing.overview(made, project, wanted, limit=PAGE, after=request.args.get("after"), now=now)
+        role = role_here(project)
+        after, before = request.args.get("after") or None, request.args.get("before") or None
+        shown = listing.overview(made, project, wanted, limit=PAGE, after=after, before=before, now=now)
         return render_template(
             "_runs.html" if fragment_wanted() else "runs.html",
             project=project,
@@ -95,10 +112,11 @@ def blueprint() -> Blueprint:
             truncated=shown.truncated,
             wanted=wanted,
             query=RunQuery(wanted),
-            first_page=not request.args.get("after"),
+            first_page=not after and shown.page.before is None,
             phases=PHASES,
             active_phases=ACTIVE_PHASES,
             attention_phases=ATTENTION_PHASES,
+            acts=[(act, WORDS[act].verb) for act in WORDS if role is not None and role >= ACTIONS[act]],
             seq=seq,
             now=now,
         )

@@ -38,12 +38,19 @@ class Found:
     """Whether there are more than are looked at."""
     until: float
 
-    def page(self, wanted: RunFilter, *, limit: int, after: str | None) -> Page[ListedRunRow]:
+    def page(
+        self, wanted: RunFilter, *, limit: int, after: str | None = None, before: str | None = None
+    ) -> Page[ListedRunRow]:
         """What a list of the archive would have, as far as the cluster has it."""
-        place = None if after is None else decode_cursor(after)
-        rows = [row for row in self.rows if _fits(row, wanted) and (place is None or (row.created, row.uid) < place)]
-        page = page_of(rows, limit)
-        return Page(rows=[row.listed() for row in page.rows], after=page.after)
+        rows = [row for row in self.rows if _fits(row, wanted)]
+        if before is not None:
+            place = decode_cursor(before)
+            rows = [row for row in rows if (row.created, row.uid) > place]
+        elif after is not None:
+            place = decode_cursor(after)
+            rows = [row for row in rows if (row.created, row.uid) < place]
+        page = page_of(rows, limit, after=after, before=before)
+        return Page(rows=[row.listed() for row in page.rows], after=page.after, before=page.before)
 
     def counts(self, *, now: datetime) -> Counts:
         """The numbers above the list."""

@@ -51,21 +51,33 @@ def listed(made: Services, project: str, wanted: RunFilter, *, limit: int, after
 
 
 def overview(
-    made: Services, project: str, wanted: RunFilter, *, limit: int, after: str | None, now: datetime
+    made: Services,
+    project: str,
+    wanted: RunFilter,
+    *,
+    limit: int,
+    now: datetime,
+    after: str | None = None,
+    before: str | None = None,
 ) -> Overview:
-    """What the list's page shows."""
+    """What the list's page shows. The piece before the newest runs' cursor is the newest page itself, and full."""
 
     def stored() -> Overview:
         with made.engine.connect() as connection:
-            page = run_list.page(connection, project=project, wanted=wanted, limit=limit, after=after)
+            page = run_list.page(connection, project=project, wanted=wanted, limit=limit, after=after, before=before)
+            if before is not None and page.before is None:
+                page = run_list.page(connection, project=project, wanted=wanted, limit=limit)
             counts = run_list.counts(connection, project=project, now=now)
             tasks, queues = run_list.choices(connection, project=project)
         return Overview(page=page, counts=counts, tasks=tasks, queues=queues)
 
     def in_cluster(found: Found) -> Overview:
         tasks, queues = found.choices()
+        page = found.page(wanted, limit=limit, after=after, before=before)
+        if before is not None and page.before is None:
+            page = found.page(wanted, limit=limit)
         return Overview(
-            page=found.page(wanted, limit=limit, after=after),
+            page=page,
             counts=found.counts(now=now),
             tasks=tasks,
             queues=queues,

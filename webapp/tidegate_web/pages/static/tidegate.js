@@ -216,8 +216,24 @@
       try { localStorage.setItem("tidegate-theme", next); } catch { /* storage is off */ }
     }
     const row = target?.closest(".tg-runs tbody tr");
-    if (row && !target.closest("a, button") && !String(getSelection())) $("a.tg-name", row)?.click();
+    if (row && !target.closest("a, button, .c-pick") && !String(getSelection())) $("a.tg-name", row)?.click();
   });
+
+  // Runs that are chosen to act on. Which they are is the state of their boxes, so that it outlives each refresh.
+  const picks = () => $$("td.c-pick input");
+  const chosen = () => {
+    const all = $("[data-pick-all]"), count = $("[data-chosen]"), boxes = picks();
+    if (!all || !count) return;
+    const number = boxes.filter((box) => box.checked).length, matching = $("[data-all-matching]").checked;
+    all.checked = number > 0 && number === boxes.length;
+    all.indeterminate = number > 0 && number < boxes.length;
+    write(count, matching ? "All matching" : String(number));
+  };
+  document.addEventListener("change", (event) => {
+    if (event.target.matches("[data-pick-all]")) for (const box of picks()) box.checked = event.target.checked;
+    if (event.target.closest(".c-pick, #bulk")) chosen();
+  });
+  document.addEventListener("refreshed", chosen);
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") for (const menu of $$("details.tg-menu[open]")) { menu.open = false; $("summary", menu).focus(); }
     if (event.key === "/" && !event.target.closest("input, textarea, select")) {
@@ -239,7 +255,7 @@
   if (page?.dataset.page === "run") why(page);
   const refreshed = $("[data-refresh]");
   if (refreshed) {
-    const seen = () => { if (!document.hidden) refresh(); };
+    const seen = () => { if (!document.hidden && $("[data-refresh]")) refresh(); };
     setInterval(seen, Number(refreshed.dataset.refresh) * 1000);
     document.addEventListener("visibilitychange", seen);
   }

@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Generic, TypeAlias, TypeVar
 
 from sqlalchemy import (
@@ -45,7 +46,7 @@ Row = TypeVar("Row", bound=RunSummaryRow)
 
 
 class BadCursorError(ValueError):
-    """The ``after`` of a list isn't one that we gave."""
+    """The ``after`` or ``before`` of a list isn't one that we gave."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,10 +67,11 @@ class RunFilter:
 
 @dataclass(frozen=True, kw_only=True)
 class Page(Generic[Row]):
-    """A piece of a list, and where the next begins."""
+    """A piece of a list, and where the next begins, towards older rows and towards newer ones."""
 
     rows: list[Row]
     after: str | None
+    before: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,28 +96,41 @@ def decode_cursor(cursor: str) -> tuple[datetime, str]:
             raise ValueError("no time zone")
         return parsed, str(uuid.UUID(uid))
     except (ValueError, TypeError, AttributeError, binascii.Error) as error:
-        raise BadCursorError("'after' is not a cursor of this list") from error
+        raise BadCursorError("'after' and 'before' must be cursors of this list") from error
 
 
 def page(
-    connection: Connection, *, project: str, wanted: RunFilter, limit: int, after: str | None = None
+    connection: Connection,
+    *,
+    project: str,
+    wanted: RunFilter,
+    limit: int,
+    after: str | None = None,
+    before: str | None = None,
 ) -> Page[ListedRunRow]:
-    """Runs of a project, newest first, with the progress of their last attempt."""
-    newest = _newest(SUMMARY, project=project, wanted=wanted, limit=limit + 1, after=after).subquery("newest")
-    columns = newest.c
+    """Runs of a project, newest first, with the progress of their last attempt: those after a cursor, or before one."""
+    piece = _piece(SUMMARY, project=project, wanted=wanted, limit=limit + 1, after=after, before=before)
+    found = piece.subquery("piece")
+    columns = found.c
     statement = (
-        select(*newest.c, AttemptProgress.progress, AttemptProgress.message)
+        select(*found.c, AttemptProgress.progress, AttemptProgress.message)
         .outerjoin(
             AttemptProgress, and_(AttemptProgress.run_uid == columns.uid, AttemptProgress.attempt == columns.attempt)
         )
         .order_by(columns.created.desc(), columns.uid.desc())
     )
-    return page_of(all_rows(ListedRunRow, connection.execute(statement)), limit)
+    return page_of(all_rows(ListedRunRow, connection.execute(statement)), limit, after=after, before=before)
+
+
+def count_matching(connection: Connection, matching: Select[str], *, most: int) -> int:
+    """How many runs a filter finds; ``most`` where there are more."""
+    found = matching.limit(most).subquery("found")
+    return connection.execute(select(func.count()).select_from(found)).scalar_one()
 
 
 def matching(project: str, wanted: RunFilter, *, tasks: Collection[str] | None = None) -> Select[str]:
     """The query for the uids of all runs that a filter finds; of some Tasks alone, None for all."""
-    conditions = _conditions(project, wanted, None)
+    conditions = _conditions(project, wanted)
     if wanted.phases:
         conditions.append(Run.phase.in_(wanted.phases))
     if wanted.text:
@@ -130,7 +145,7 @@ def children(
 ) -> Page[RunStatusRow]:
     """The runs that a run made, newest first, with their statuses."""
     wanted = RunFilter(parent=parent, since=since)
-    statement = _newest(WITH_STATUS, project=project, wanted=wanted, limit=limit + 1, after=after)
+    statement = _piece(WITH_STATUS, project=project, wanted=wanted, limit=limit + 1, after=after)
     return page_of(all_rows(RunStatusRow, connection.execute(statement)), limit)
 
 
@@ -147,49 +162,85 @@ def started_by(
     return all_rows(RunSummaryRow, connection.execute(statement))
 
 
-def page_of(rows: Sequence[Row], limit: int) -> Page[Row]:
-    """A page of rows that are in order, of which there is one more than is wanted if there is another page."""
+def page_of(rows: Sequence[Row], limit: int, *, after: str | None = None, before: str | None = None) -> Page[Row]:
+    """A page of rows that are in order, newest first, of which there is one more than is wanted if there is another page."""
+    if before is not None:
+        piece = list(rows[-limit:])
+        return Page(rows=piece, after=_cursor(piece[-1:]), before=_cursor(piece[:1]) if len(rows) > limit else None)
     piece, last = cut(rows, limit)
-    return Page(rows=piece, after=None if last is None else encode_cursor(last.created, last.uid))
+    older = None if last is None else encode_cursor(last.created, last.uid)
+    return Page(rows=piece, after=older, before=None if after is None else _cursor(piece[:1]))
 
 
-def _newest(
-    columns: Sequence[InstrumentedAttribute[object]], *, project: str, wanted: RunFilter, limit: int, after: str | None
+def _cursor(rows: Sequence[Row]) -> str | None:
+    return encode_cursor(rows[0].created, rows[0].uid) if rows else None
+
+
+def _piece(
+    columns: Sequence[InstrumentedAttribute[object]],
+    *,
+    project: str,
+    wanted: RunFilter,
+    limit: int,
+    after: str | None = None,
+    before: str | None = None,
 ) -> WideSelect:
-    everywhere = _conditions(project, wanted, after)
+    """The newest runs after a cursor, or the oldest before one."""
+    everywhere = _conditions(project, wanted) + _beyond(after, before)
+    order = partial(_in_order, oldest_first=before is not None, limit=limit)
     phases: list[Conditions] = [[Run.phase == phase] for phase in dict.fromkeys(wanted.phases)] or [[]]
     if wanted.text and not _TRIGRAM.search(wanted.text):
-        among = _merged(columns, [[*everywhere, *phase] for phase in phases], limit=SEARCHED).subquery("among")
+        some = partial(_in_order, oldest_first=before is not None, limit=SEARCHED)
+        among = _merged(columns, [[*everywhere, *phase] for phase in phases], some).subquery("among")
         found = among.c
         has_text = _has_text(wanted.text, name=found.name, message=found.message, tags=found.tags)
-        return _in_order(select(*found).where(has_text), created=found.created, uid=found.uid, limit=limit)
+        return order(select(*found).where(has_text), created=found.created, uid=found.uid)
     if not wanted.text and wanted.tag is None:
-        return _merged(columns, [[*everywhere, *phase] for phase in phases], limit=limit)
+        return _merged(columns, [[*everywhere, *phase] for phase in phases], order)
     # What is found by its text is few, or it is frequent: the phase is then only looked at.
     if wanted.phases:
         everywhere.append(Run.phase.in_(wanted.phases))
     if wanted.text:
         everywhere.append(_has_text(wanted.text, name=Run.name, message=Run.message, tags=Run.tags))
     places = (Run.deleted_at.is_(None), Run.deleted_at.is_not(None))
-    return _merged(columns, [[*everywhere, place] for place in places], limit=limit)
+    return _merged(columns, [[*everywhere, place] for place in places], order)
 
 
-def _merged(columns: Sequence[InstrumentedAttribute[object]], parts: Sequence[Conditions], *, limit: int) -> WideSelect:
-    """The newest of several parts."""
-    found = [_in_order(select(*columns).where(*part), created=Run.created, uid=Run.uid, limit=limit) for part in parts]
+def _merged(
+    columns: Sequence[InstrumentedAttribute[object]], parts: Sequence[Conditions], order: "partial[WideSelect]"
+) -> WideSelect:
+    """The first of several parts."""
+    found = [order(select(*columns).where(*part), created=Run.created, uid=Run.uid) for part in parts]
     if len(found) == 1:
         return found[0]
     together = union_all(*found).subquery("together")
-    return _in_order(select(*together.c), created=together.c.created, uid=together.c.uid, limit=limit)
+    return order(select(*together.c), created=together.c.created, uid=together.c.uid)
 
 
 def _in_order(
-    statement: WideSelect, *, created: SQLColumnExpression[datetime], uid: SQLColumnExpression[str], limit: int
+    statement: WideSelect,
+    *,
+    created: SQLColumnExpression[datetime],
+    uid: SQLColumnExpression[str],
+    limit: int,
+    oldest_first: bool,
 ) -> WideSelect:
-    return statement.order_by(created.desc(), uid.desc()).limit(limit)
+    by = (created.asc(), uid.asc()) if oldest_first else (created.desc(), uid.desc())
+    return statement.order_by(*by).limit(limit)
 
 
-def _conditions(project: str, wanted: RunFilter, after: str | None) -> Conditions:
+def _beyond(after: str | None, before: str | None) -> Conditions:
+    """Older than a cursor, or newer. The first condition of each says nothing new, but by it Postgres leaves out months."""
+    if before is not None:
+        created, uid = decode_cursor(before)
+        return [Run.created >= created, tuple_(Run.created, Run.uid) > (created, uid)]
+    if after is not None:
+        created, uid = decode_cursor(after)
+        return [Run.created <= created, tuple_(Run.created, Run.uid) < (created, uid)]
+    return []
+
+
+def _conditions(project: str, wanted: RunFilter) -> Conditions:
     conditions: Conditions = [Run.project == project]
     for column, value in (
         (Run.task, wanted.task),
@@ -206,10 +257,6 @@ def _conditions(project: str, wanted: RunFilter, after: str | None) -> Condition
         conditions.append(Run.created >= wanted.since)
     if wanted.until is not None:
         conditions.append(Run.created < wanted.until)
-    if after is not None:
-        created, uid = decode_cursor(after)
-        # The first says nothing new, but by it Postgres leaves out newer months.
-        conditions += [Run.created <= created, tuple_(Run.created, Run.uid) < (created, uid)]
     return conditions
 
 
