@@ -68,6 +68,11 @@ class Addresses:
     def bridge(self) -> str:
         return f"tidegate{self.number}"
 
+    @property
+    def bridge_mac(self) -> str:
+        """One that is administered locally (IEEE 802, bit 1 of the first byte)."""
+        return f"02:74:67:00:00:{self.number:02x}"
+
     def node(self, index: int) -> str:
         return self._choose(f"10.{self.number}.0.{10 + index}", f"::{10 + index:x}")
 

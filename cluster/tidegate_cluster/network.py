@@ -26,8 +26,10 @@ def create_bridge(addresses: Addresses) -> None:
     """Make the cluster's bridge, with the host as one of its stations."""
     bridge = addresses.bridge
     address = f"{addresses.host}/{addresses.link_prefix}"
+    # A bridge without an address of its own takes the lowest of its cables' addresses. Then each node that comes or goes may
+    # change it, and the others send to the one before until their ARP entries expire: most of a minute.
     _ip(
-        f"link add {bridge} type bridge",
+        f"link add {bridge} address {addresses.bridge_mac} type bridge",
         f"addr add {address} dev {bridge}{_at_once(addresses)}",
         f"link set {bridge} up",
     )

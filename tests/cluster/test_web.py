@@ -198,7 +198,7 @@ def assert_kept_once(page: Page, run: str, *, lines: int) -> None:
     containerd begins another file wherever it is in its container's output. So lines beside a mark can be parts of lines: the rest
     of them was in a file that is gone. Where no file is missing the kubelet puts both parts together.
     """
-    wait_until(lambda: bool(ends_of(page, run)), seconds=SECONDS, what="the log's end")
+    wait_until(lambda: bool(ends_of(page, run)), seconds=3 * SECONDS, what="the log's end")
     assert ends_of(page, run) == ["complete"]
     parts = stored_log(page, run).split(LOST.decode())
     expected = 1
