@@ -109,7 +109,10 @@ def test_the_end_of_a_list_is_as_near_as_its_beginning(history: Parts, me: Signe
     first: Any = me.get(f"runs?{query}limit=500").json
     middle = example(history, "created > now() - interval '180 days'")
     assert first["after"]
-    check(history, me, f"runs?{query}after={encode_cursor(middle.created, str(middle.uid))}")
+    cursor = encode_cursor(middle.created, str(middle.uid))
+    check(history, me, f"runs?{query}after={cursor}")
+    for way in ("after", "before", "top"):
+        check(history, me, f"/projects/{history.project}/runs?{query}{way}={cursor}")
 
 
 def test_a_list_of_a_time_looks_into_its_months_alone(history: Parts, me: SignedIn) -> None:

@@ -74,7 +74,7 @@ def test_newer_than_the_last_but_one_is_the_whole_newest_page(
     assert listed(me, ways["prev"])[0] == page
 
 
-@pytest.mark.parametrize("query", ["?before=x", "?after=x", "?before="])
+@pytest.mark.parametrize("query", ["?before=x", "?after=x", "?top=x", "?before="])
 def test_a_cursor_that_is_none_of_ours_is_refused_or_none(me: SignedIn, query: str) -> None:
     status = me.client.get(f"/projects/{me.project}/runs{query}").status_code
     assert status == (200 if query.endswith("=") else 422)
@@ -123,11 +123,31 @@ def test_what_is_chosen_stays_chosen_while_the_list_changes(
     with signed_in(browser, site, email=EMAIL, password=PASSWORD) as page:
         page.goto(f"/projects/{stack.project}/runs")
         page.get_by_label("Choose first").check()
-        stack.runs.create("third", taskRef={"name": "mail"})
-        expect(page.get_by_label("Choose third")).to_be_visible()
+        stack.runs.status("second", phase="Running", startedAt=now())
+        expect(page.get_by_role("row", name="second")).to_contain_text("Running")
         expect(page.get_by_label("Choose first")).to_be_checked()
         expect(page.get_by_role("form", name="Act on chosen runs")).to_contain_text("1 runs")
-        expect(page.get_by_label("Choose third")).not_to_be_checked()
+    mirror.end()
+
+
+def test_runs_that_come_are_counted_and_push_no_row_away(
+    stack: Stack, parts: Parts, browser: Browser, site: str
+) -> None:
+    mirror = stack.mirror()
+    make(stack, parts, "first", tags=["x"])
+    with signed_in(browser, site, email=EMAIL, password=PASSWORD) as page:
+        page.goto(f"/projects/{stack.project}/runs?tag=x")
+        expect(page.get_by_role("row", name="first")).to_be_visible()
+        stack.runs.create("of-others", taskRef={"name": "mail"})
+        for count, name in enumerate(("second", "third"), start=1):
+            stack.runs.create(name, taskRef={"name": "mail"}, tags=["x"])
+            expect(page.get_by_role("link", name=f"{count} new", exact=True)).to_be_visible()
+        assert violations(page) == []
+        expect(page.locator("a.tg-name")).to_have_text(["first"])
+        page.get_by_role("link", name="2 new").click()
+        expect(page.locator("a.tg-name")).to_have_count(3)
+        expect(page.locator("#newer")).to_have_count(0)
+        assert page.url.endswith("/runs?tag=x")
     mirror.end()
 
 

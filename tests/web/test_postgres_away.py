@@ -1,5 +1,6 @@
 """While Postgres is away: what is in the cluster is shown from there, writes go on, and are in the audit log afterwards."""
 
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -87,6 +88,18 @@ def test_a_list_goes_on_page_by_page(without_postgres: SignedIn) -> None:
     assert [run["name"] for run in first["items"] + rest["items"]] == whole
     assert rest["after"] is None
     assert without_postgres.get("runs?after=nonsense").status_code == 422
+
+
+def test_the_list_goes_back_and_counts_what_has_come(stack: Stack, without_postgres: SignedIn) -> None:
+    place = f"/projects/{without_postgres.project}/runs"
+    top = re.findall(r'data-top="([^"]+)"', without_postgres.client.get(place).text)[0]
+    oldest = (without_postgres.get("runs?limit=2").json or {})["after"]
+    back = without_postgres.client.get(f"{place}?before={oldest}").text
+    assert len(re.findall('class="tg-name"', back)) == 3  # one is newer than that place, so it is the newest page
+    stack.runs.create("fourth", taskRef={"name": "mail"})
+    wait_until(lambda: "fourth" in names(without_postgres), what="the next look at the cluster")
+    page = without_postgres.client.get(f"{place}?top={top}").text
+    assert (" 1 new<" in page, ">fourth<" in page) == (True, False)
 
 
 def test_of_more_runs_than_are_looked_at_a_part_is_listed(

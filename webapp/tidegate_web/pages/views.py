@@ -42,6 +42,7 @@ from tidegate_web.shared.permissions import Permission, Role, requires
 from tidegate_web.shared.phases import ACTIVE_PHASES, TERMINAL_PHASES
 from tidegate_web.shared.task_spec import run_spec_shown, sees_values
 from tidegate_web.store.queries import runs
+from tidegate_web.store.queries.run_list import encode_cursor
 
 PAGE = 50
 ATTENTION_PHASES = ("Failed", "Expired", "Skipped")
@@ -99,8 +100,10 @@ def blueprint() -> Blueprint:
         wanted = parse_filter(request.args)
         now = made.clock.now()
         role = role_here(project)
-        after, before = request.args.get("after") or None, request.args.get("before") or None
-        shown = listing.overview(made, project, wanted, limit=PAGE, after=after, before=before, now=now)
+        after, before, top = (request.args.get(name) or None for name in ("after", "before", "top"))
+        place = listing.Place(after=after, before=before, top=top)
+        shown = listing.overview(made, project, wanted, place, limit=PAGE, now=now)
+        first = shown.page.rows[0] if shown.page.rows else None
         return render_template(
             "_runs.html" if fragment_wanted() else "runs.html",
             project=project,
@@ -113,6 +116,9 @@ def blueprint() -> Blueprint:
             wanted=wanted,
             query=RunQuery(wanted),
             first_page=not after and shown.page.before is None,
+            newer=shown.newer,
+            most_counted=listing.MOST_COUNTED,
+            top=top or (encode_cursor(first.created, first.uid) if first is not None else ""),
             phases=PHASES,
             active_phases=ACTIVE_PHASES,
             attention_phases=ATTENTION_PHASES,

@@ -39,7 +39,13 @@ class Found:
     until: float
 
     def page(
-        self, wanted: RunFilter, *, limit: int, after: str | None = None, before: str | None = None
+        self,
+        wanted: RunFilter,
+        *,
+        limit: int,
+        after: str | None = None,
+        before: str | None = None,
+        top: str | None = None,
     ) -> Page[ListedRunRow]:
         """What a list of the archive would have, as far as the cluster has it."""
         rows = [row for row in self.rows if _fits(row, wanted)]
@@ -49,8 +55,16 @@ class Found:
         elif after is not None:
             place = decode_cursor(after)
             rows = [row for row in rows if (row.created, row.uid) < place]
+        elif top is not None:
+            place = decode_cursor(top)
+            rows = [row for row in rows if (row.created, row.uid) <= place]
         page = page_of(rows, limit, after=after, before=before)
         return Page(rows=[row.listed() for row in page.rows], after=page.after, before=page.before)
+
+    def newer(self, wanted: RunFilter, *, top: str, most: int) -> int:
+        """How many that match are newer than the one that the list begins with."""
+        place = decode_cursor(top)
+        return min(most, sum(_fits(row, wanted) and (row.created, row.uid) > place for row in self.rows))
 
     def counts(self, *, now: datetime) -> Counts:
         """The numbers above the list."""

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from functools import partial
+from typing import Final, TypeVar
 
 from tidegate_web.runs.in_cluster import Found
 from tidegate_web.runs.run_tree import RunTree, run_tree_of
@@ -15,6 +16,9 @@ from tidegate_web.store.queries.run_list import Counts, Page, RunFilter
 from tidegate_web.store.run_rows import ListedRunRow, RunRow, RunSummaryRow
 
 T = TypeVar("T")
+
+MOST_COUNTED: Final = 100
+"""Of the runs that have come: nobody reads a larger number."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +35,8 @@ class Listed:
 class Overview(Listed):
     """The same, with the numbers above the list and what it may be narrowed to."""
 
+    newer: int
+    """Runs that match and came since the first one that is shown; ``MOST_COUNTED`` where there are more."""
     counts: Counts
     tasks: list[str]
     queues: list[str]
@@ -50,34 +56,39 @@ def listed(made: Services, project: str, wanted: RunFilter, *, limit: int, after
     return _with_cluster(made, project, stored, in_cluster)
 
 
-def overview(
-    made: Services,
-    project: str,
-    wanted: RunFilter,
-    *,
-    limit: int,
-    now: datetime,
-    after: str | None = None,
-    before: str | None = None,
-) -> Overview:
-    """What the list's page shows. The piece before the newest runs' cursor is the newest page itself, and full."""
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Which piece of a list: after a cursor or before one, or from ``top`` on; without any the newest runs."""
+
+    after: str | None = None
+    before: str | None = None
+    top: str | None = None
+
+
+def overview(made: Services, project: str, wanted: RunFilter, place: Place, *, limit: int, now: datetime) -> Overview:
+    """What the list's page shows. Before the newest runs there is no full piece: that place is the newest page."""
+
+    def found_at(page: Callable[..., Page[ListedRunRow]]) -> Page[ListedRunRow]:
+        found = page(after=place.after, before=place.before, top=place.top)
+        return page() if place.before is not None and found.before is None else found
 
     def stored() -> Overview:
         with made.engine.connect() as connection:
-            page = run_list.page(connection, project=project, wanted=wanted, limit=limit, after=after, before=before)
-            if before is not None and page.before is None:
-                page = run_list.page(connection, project=project, wanted=wanted, limit=limit)
+            page = found_at(partial(run_list.page, connection, project=project, wanted=wanted, limit=limit))
+            newer = 0
+            if place.top is not None:
+                newer = run_list.count_newer(
+                    connection, project=project, wanted=wanted, top=place.top, most=MOST_COUNTED
+                )
             counts = run_list.counts(connection, project=project, now=now)
             tasks, queues = run_list.choices(connection, project=project)
-        return Overview(page=page, counts=counts, tasks=tasks, queues=queues)
+        return Overview(page=page, newer=newer, counts=counts, tasks=tasks, queues=queues)
 
     def in_cluster(found: Found) -> Overview:
         tasks, queues = found.choices()
-        page = found.page(wanted, limit=limit, after=after, before=before)
-        if before is not None and page.before is None:
-            page = found.page(wanted, limit=limit)
         return Overview(
-            page=page,
+            page=found_at(partial(found.page, wanted, limit=limit)),
+            newer=found.newer(wanted, top=place.top, most=MOST_COUNTED) if place.top is not None else 0,
             counts=found.counts(now=now),
             tasks=tasks,
             queues=queues,

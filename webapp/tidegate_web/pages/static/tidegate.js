@@ -81,6 +81,12 @@
     clearTimeout(askedAgain);
     if ($("#away, #children[data-goes-on]")) askedAgain = setTimeout(refresh, 3000);
   };
+  // A list goes on from the row that it began with: what is newer is counted, and pushes no row away from under the pointer.
+  const address = () => {
+    const wanted = new URL(fragment.dataset.address ?? location.href, location.href), top = $("#list")?.dataset.top;
+    if (top) wanted.searchParams.set("top", top);
+    return wanted;
+  };
   const refresh = async () => {
     if (fetching) { again = true; return; }
     fetching = true;
@@ -89,7 +95,7 @@
       if (pause > 0) await new Promise((done) => setTimeout(done, pause));
       lastFetch = Date.now();
       again = false;
-      const answer = await fetch(fragment.dataset.address ?? location.href, { headers: { "X-Fragment": "1" }, credentials: "same-origin" });
+      const answer = await fetch(address(), { headers: { "X-Fragment": "1" }, credentials: "same-origin" });
       if (answer.redirected && new URL(answer.url).pathname === "/login") { location.reload(); return; }
       if (!answer.ok) return;
       const next = document.createElement("div");

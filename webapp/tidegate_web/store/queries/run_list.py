@@ -96,7 +96,7 @@ def decode_cursor(cursor: str) -> tuple[datetime, str]:
             raise ValueError("no time zone")
         return parsed, str(uuid.UUID(uid))
     except (ValueError, TypeError, AttributeError, binascii.Error) as error:
-        raise BadCursorError("'after' and 'before' must be cursors of this list") from error
+        raise BadCursorError("'after', 'before' and 'top' must be cursors of this list") from error
 
 
 def page(
@@ -107,9 +107,11 @@ def page(
     limit: int,
     after: str | None = None,
     before: str | None = None,
+    top: str | None = None,
 ) -> Page[ListedRunRow]:
-    """Runs of a project, newest first, with the progress of their last attempt: those after a cursor, or before one."""
-    piece = _piece(SUMMARY, project=project, wanted=wanted, limit=limit + 1, after=after, before=before)
+    """Runs of a project, newest first, with the progress of their last attempt: those after a cursor or before one, or from
+    ``top`` on, the cursor of the run to begin with."""
+    piece = _piece(SUMMARY, project=project, wanted=wanted, limit=limit + 1, after=after, before=before, top=top)
     found = piece.subquery("piece")
     columns = found.c
     statement = (
@@ -120,6 +122,11 @@ def page(
         .order_by(columns.created.desc(), columns.uid.desc())
     )
     return page_of(all_rows(ListedRunRow, connection.execute(statement)), limit, after=after, before=before)
+
+
+def count_newer(connection: Connection, *, project: str, wanted: RunFilter, top: str, most: int) -> int:
+    """How many runs that match are newer than the one that the list begins with; ``most`` where there are more."""
+    return count_matching(connection, matching(project, wanted).where(*_beyond(before=top)), most=most)
 
 
 def count_matching(connection: Connection, matching: Select[str], *, most: int) -> int:
@@ -184,9 +191,10 @@ def _piece(
     limit: int,
     after: str | None = None,
     before: str | None = None,
+    top: str | None = None,
 ) -> WideSelect:
-    """The newest runs after a cursor, or the oldest before one."""
-    everywhere = _conditions(project, wanted) + _beyond(after, before)
+    """The newest runs after a cursor or from one on, or the oldest before one."""
+    everywhere = _conditions(project, wanted) + _beyond(after=after, before=before, top=top)
     order = partial(_in_order, oldest_first=before is not None, limit=limit)
     phases: list[Conditions] = [[Run.phase == phase] for phase in dict.fromkeys(wanted.phases)] or [[]]
     if wanted.text and not _TRIGRAM.search(wanted.text):
@@ -229,14 +237,18 @@ def _in_order(
     return statement.order_by(*by).limit(limit)
 
 
-def _beyond(after: str | None, before: str | None) -> Conditions:
-    """Older than a cursor, or newer. The first condition of each says nothing new, but by it Postgres leaves out months."""
+def _beyond(*, after: str | None = None, before: str | None = None, top: str | None = None) -> Conditions:
+    """Newer than a cursor, or older, or not newer. The first condition of each says nothing new, but by it Postgres leaves out
+    months."""
     if before is not None:
         created, uid = decode_cursor(before)
         return [Run.created >= created, tuple_(Run.created, Run.uid) > (created, uid)]
     if after is not None:
         created, uid = decode_cursor(after)
         return [Run.created <= created, tuple_(Run.created, Run.uid) < (created, uid)]
+    if top is not None:
+        created, uid = decode_cursor(top)
+        return [Run.created <= created, tuple_(Run.created, Run.uid) <= (created, uid)]
     return []
 
 
