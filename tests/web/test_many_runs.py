@@ -15,7 +15,7 @@ from support.callers import SignedIn
 from support.runs import Json, now
 from support.servers import wait_until
 from support.web import EMAIL, PASSWORD, Parts, Stack, until
-from tidegate_web.pages import run_export, views
+from tidegate_web.pages import run_export, run_list
 
 SIZE = 3
 """Runs a page, in the tests of pages."""
@@ -46,7 +46,7 @@ def listed(me: SignedIn, query: str) -> tuple[list[str], dict[str, str]]:
 def test_one_goes_back_to_newer_runs_page_by_page(
     stack: Stack, parts: Parts, me: SignedIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(views, "PAGE", SIZE)
+    monkeypatch.setattr(run_list, "PAGE", SIZE)
     names = [f"page-{number}" for number in range(3 * SIZE)]
     make(stack, parts, *names)
     newest = listed(me, "")[0]
@@ -66,7 +66,7 @@ def test_one_goes_back_to_newer_runs_page_by_page(
 def test_newer_than_the_last_but_one_is_the_whole_newest_page(
     stack: Stack, parts: Parts, me: SignedIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(views, "PAGE", SIZE)
+    monkeypatch.setattr(run_list, "PAGE", SIZE)
     make(stack, parts, *(f"page-{number}" for number in range(SIZE + 1)))
     page, ways = listed(me, "")
     last, ways = listed(me, ways["next"])

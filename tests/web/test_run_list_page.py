@@ -9,7 +9,7 @@ import pytest
 from support.runs import Json
 from support.web import Parts, Stack
 from tidegate_web.api.parameters import RUN_FILTER
-from tidegate_web.pages import views
+from tidegate_web.pages import run_list
 
 SCHEDULE = "tidegate.dev/schedule"
 FILTERS = {
@@ -79,7 +79,7 @@ def chips(page: str) -> dict[str, dict[str, str]]:
 def test_tabs_numbers_and_the_way_to_older_runs_keep_every_filter(
     stack: Stack, parts: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(views, "PAGE", 1)
+    monkeypatch.setattr(run_list, "PAGE", 1)
     fitting(stack, parts, 2)
     page = shown(parts, FILTERS)
     others = {name: text for name, text in FILTERS.items() if name != "phase"}

@@ -1,16 +1,12 @@
 """The pages. What changes live is rendered by the same templates for the page and for its refreshes."""
 
-from flask import Blueprint, redirect, render_template, request, url_for
+from flask import Blueprint, redirect, render_template, url_for
 from flask_wtf.csrf import generate_csrf  # type: ignore[import-untyped]
-from redis.exceptions import RedisError
 from werkzeug.wrappers import Response
 
 from tidegate_web import __version__
 from tidegate_web.api import responses
-from tidegate_web.api.common import parse_filter
-from tidegate_web.api.parameters import PHASES
 from tidegate_web.auth.guard import actor, caller, role_here, signed_in
-from tidegate_web.bulk.authors import ACTIONS
 from tidegate_web.current_app import services
 from tidegate_web.health.dependencies import dependencies
 from tidegate_web.pages import (
@@ -22,12 +18,11 @@ from tidegate_web.pages import (
     people,
     projects,
     run_export,
+    run_list,
     settings,
     webhooks,
 )
-from tidegate_web.pages.bulk import WORDS
-from tidegate_web.pages.filters import RunQuery
-from tidegate_web.pages.fragments import fragment_wanted
+from tidegate_web.pages.fragments import fragment_wanted, last_event
 from tidegate_web.pages.manifest import kubectl_commands, manifest
 from tidegate_web.pages.previous import previous_runs
 from tidegate_web.pages.projects import projects_page
@@ -39,22 +34,9 @@ from tidegate_web.runs.actions import cancel, replay, suspend
 from tidegate_web.runs.lookup import details_of, find
 from tidegate_web.shared.json_types import JsonObject
 from tidegate_web.shared.permissions import Permission, Role, requires
-from tidegate_web.shared.phases import ACTIVE_PHASES, TERMINAL_PHASES
+from tidegate_web.shared.phases import TERMINAL_PHASES
 from tidegate_web.shared.task_spec import run_spec_shown, sees_values
 from tidegate_web.store.queries import runs
-from tidegate_web.store.queries.run_list import encode_cursor
-
-PAGE = 50
-ATTENTION_PHASES = ("Failed", "Expired", "Skipped")
-
-
-def last_event(project: str) -> int | None:
-    """The number of the newest event before a page is rendered, so that its stream goes on from there; None without
-    Redis, where the page polls."""
-    try:
-        return services().events.last(project)
-    except RedisError:
-        return None
 
 
 def blueprint() -> Blueprint:
@@ -62,6 +44,7 @@ def blueprint() -> Blueprint:
     area = Blueprint("pages", __name__)
     projects.add_routes(area)
     overview.add_routes(area)
+    run_list.add_routes(area)
     bulk.add_routes(area)
     run_export.add_routes(area)
     definitions.add_routes(area)
@@ -90,42 +73,6 @@ def blueprint() -> Blueprint:
         if len(mine) == 1:
             return redirect(url_for("pages.list_runs", project=mine[0]))
         return projects_page({})
-
-    @area.get("/projects/<project>/runs")
-    @requires(Permission.VIEWER)
-    def list_runs(project: str) -> str:
-        made = services()
-        require_project(made, project)
-        seq = last_event(project)
-        wanted = parse_filter(request.args)
-        now = made.clock.now()
-        role = role_here(project)
-        after, before, top = (request.args.get(name) or None for name in ("after", "before", "top"))
-        place = listing.Place(after=after, before=before, top=top)
-        shown = listing.overview(made, project, wanted, place, limit=PAGE, now=now)
-        first = shown.page.rows[0] if shown.page.rows else None
-        return render_template(
-            "_runs.html" if fragment_wanted() else "runs.html",
-            project=project,
-            page=shown.page,
-            counts=shown.counts,
-            tasks=shown.tasks,
-            queues=shown.queues,
-            away=shown.from_cluster,
-            truncated=shown.truncated,
-            wanted=wanted,
-            query=RunQuery(wanted),
-            first_page=not after and shown.page.before is None,
-            newer=shown.newer,
-            most_counted=listing.MOST_COUNTED,
-            top=top or (encode_cursor(first.created, first.uid) if first is not None else ""),
-            phases=PHASES,
-            active_phases=ACTIVE_PHASES,
-            attention_phases=ATTENTION_PHASES,
-            acts=[(act, WORDS[act].verb) for act in WORDS if role is not None and role >= ACTIONS[act]],
-            seq=seq,
-            now=now,
-        )
 
     @area.get("/projects/<project>/runs/<run>")
     @requires(Permission.VIEWER)
