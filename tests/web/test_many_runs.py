@@ -102,9 +102,9 @@ def test_runs_are_chosen_and_cancelled_by_hand(stack: Stack, parts: Parts, brows
         bar = page.get_by_role("form", name="Act on chosen runs")
         expect(bar).to_be_hidden()
         page.get_by_label("All on this page").check()
-        expect(bar).to_contain_text("3 runs")
+        expect(bar).to_contain_text("3 chosen")
         page.get_by_label("Choose second").uncheck()
-        expect(bar).to_contain_text("2 runs")
+        expect(bar).to_contain_text("2 chosen")
         assert violations(page) == []
         page.get_by_role("button", name="Cancel…").click()
         expect(page.get_by_role("heading")).to_contain_text("Cancel 2 runs?")
@@ -126,7 +126,7 @@ def test_what_is_chosen_stays_chosen_while_the_list_changes(
         stack.runs.status("second", phase="Running", startedAt=now())
         expect(page.get_by_role("row", name="second")).to_contain_text("Running")
         expect(page.get_by_label("Choose first")).to_be_checked()
-        expect(page.get_by_role("form", name="Act on chosen runs")).to_contain_text("1 runs")
+        expect(page.get_by_role("form", name="Act on chosen runs")).to_contain_text("1 chosen")
     mirror.end()
 
 

@@ -102,9 +102,11 @@ def test_what_cannot_be_prepared_is_refused_at_its_commit(start: Start) -> None:
 
 def test_one_whose_process_is_killed_meanwhile_ends_by_that(start: Start) -> None:
     worker, session = start(tasks=TASKS)
-    assert result_of(session.run("tasks:quick", handover="h0")) == 1
     (zygote,) = children(worker.pid)
     wait_until(lambda: len(children(zygote)) == 1, what="a spare process")
+    used = children(zygote)
+    assert result_of(session.run("tasks:quick", handover="h0")) == 1
+    wait_until(lambda: len(children(zygote)) == 1 and children(zygote) != used, what="another, and none but it")
     (subreaper,) = children(zygote)
     prepare(session, "tasks:quick")
     answers(session)

@@ -54,7 +54,7 @@ WORDS: Final[dict[BulkAction, Words]] = {
         verb="Delete",
         going_on="Deleting",
         done="Deleted",
-        warning="They are removed from the cluster and from the archive, with their logs and results. Nothing brings them back.",
+        warning="Removed from the cluster and from the archive, with logs and results. This can't be undone.",
     ),
 }
 

@@ -233,7 +233,7 @@
     const number = boxes.filter((box) => box.checked).length, matching = $("[data-all-matching]").checked;
     all.checked = number > 0 && number === boxes.length;
     all.indeterminate = number > 0 && number < boxes.length;
-    write(count, matching ? "All matching" : String(number));
+    write(count, matching ? "All" : String(number));
   };
   document.addEventListener("change", (event) => {
     if (event.target.matches("[data-pick-all]")) for (const box of picks()) box.checked = event.target.checked;
