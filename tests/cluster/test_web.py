@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import requests
 from playwright.sync_api import Browser, Locator, Page, expect
-from support.browser import chromium, signed_in
+from support.browser import chromium, come, signed_in
 from support.builders import BUSYBOX, EXAMPLES, a_run
 from support.cluster import PROJECT, SECONDS, ClusterRuns, forwarded
 from support.servers import wait_until
@@ -75,11 +75,7 @@ def post(page: Page, body: dict[str, Any]) -> dict[str, Any]:
 
 def shown(page: Page, uid: str) -> Locator:
     """The row of a run that has just come, in a list that is asked to show what came."""
-    row, newer = page.locator(f"#run-{uid}"), page.locator("#newer")
-    expect(row.or_(newer).first).to_be_visible()
-    while not row.is_visible():
-        newer.click()
-        expect(row.or_(newer).first).to_be_visible()
+    row = come(page, page.locator(f"#run-{uid}"))
     page.evaluate("window.stayed = true")
     return row
 

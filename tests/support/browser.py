@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from support.servers import ensure_chromium
 
@@ -43,6 +43,16 @@ def signed_in(browser: Browser, site: str, *, email: str, password: str, refusal
     context.close()
     left = [text for text in complaints if not (refusals and "status of 4" in text)]
     assert left == [], f"the page complains: {left}"
+
+
+def come(page: Page, wanted: Locator) -> Locator:
+    """What has just come to a list, once the list is asked to show it."""
+    newer = page.locator("#newer a")
+    expect(wanted.or_(newer).first).to_be_visible()
+    while not wanted.is_visible():
+        newer.click()
+        expect(wanted.or_(newer).first).to_be_visible()
+    return wanted
 
 
 def violations(page: Page) -> list[str]:

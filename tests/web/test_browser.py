@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from support.browser import signed_in
+from support.browser import come, signed_in
 from support.kubelet import Kubelet
 from support.runs import now
 from support.web import EMAIL, PASSWORD, Process, Stack
@@ -103,7 +103,7 @@ def test_cancel_filters_and_signing_out(stack: Stack, page: Page) -> None:
     stack.runs.create("long", taskRef={"name": "a"})
     stack.runs.create("other", taskRef={"name": "b"})
     page.on("dialog", lambda dialog: dialog.accept())
-    page.get_by_role("link", name="long").click()
+    come(page, page.get_by_role("link", name="long")).click()
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_text("Cancelling")).to_be_visible()
     assert stack.runs.get("long")["spec"]["cancel"] is True
@@ -124,7 +124,7 @@ def test_cancel_filters_and_signing_out(stack: Stack, page: Page) -> None:
 def test_a_run_that_has_ended_is_run_again(stack: Stack, page: Page) -> None:
     stack.runs.create("import", taskRef={"name": "import"}, payload={"day": 3})
     page.on("dialog", lambda dialog: dialog.accept())
-    page.get_by_role("link", name="import").click()
+    come(page, page.get_by_role("link", name="import")).click()
     expect(page.get_by_role("button", name="Cancel")).to_be_visible()
     expect(page.get_by_role("button", name="Replay")).to_have_count(0)
     stack.runs.status("import", phase="Failed", reason="NonZeroExit", finishedAt=now())
@@ -141,7 +141,7 @@ def test_a_run_that_has_ended_is_run_again(stack: Stack, page: Page) -> None:
 def test_a_step_that_waits_for_a_person_is_approved_and_held(stack: Stack, page: Page) -> None:
     stack.runs.create("deploy", taskRef={"name": "deploy"}, suspend=True)
     stack.runs.status("deploy", phase="Pending", reason="Suspended", message="Suspended until spec.suspend is false")
-    page.get_by_role("link", name="deploy").click()
+    come(page, page.get_by_role("link", name="deploy")).click()
     expect(page.locator("#head")).to_contain_text("Suspended")
     page.get_by_role("button", name="Resume").click()
     expect(page.get_by_role("button", name="Suspend")).to_be_visible()
