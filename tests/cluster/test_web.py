@@ -1,7 +1,6 @@
 """The dashboard as people see it: the chart's own pods behind a port-forward, and a real Chromium before it."""
 
 import re
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -262,20 +261,25 @@ def test_a_log_whose_node_is_files_ahead_of_its_reader_says_what_is_missing(
 
 @contextmanager
 def log_writes_held(kubectl: Kubectl) -> Iterator[None]:
-    """Postgres takes no part of a log for a while."""
-    psql = ("psql", "--username=tidegate", "--quiet", "--no-align", "--tuples-only")
-    words = kubectl.command("-n", NAMESPACE, "exec", "-i", f"statefulset/{RELEASE}-postgres", "--", *psql)
-    pipe = subprocess.PIPE
-    with subprocess.Popen(words, env=dict(kubectl.environment), stdin=pipe, stdout=pipe) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(b"BEGIN; LOCK TABLE log_chunks IN EXCLUSIVE MODE; SELECT 'held';\n")
-        process.stdin.flush()
-        assert process.stdout.readline() == b"held\n"
-        try:
-            yield
-        finally:
-            process.stdin.close()
+    """Postgres takes no part of a log for a while.
+
+    The lock is held by a session that goes on by itself: one of `kubectl exec` may break where a machine is slow, and would leave
+    the lock behind.
+    """
+    psql = "psql --username=tidegate --quiet --no-align --tuples-only"
+    holds = "query LIKE 'LOCK %' AND wait_event = 'PgSleep'"
+
+    def in_pod(script: str) -> str:
+        return kubectl("-n", NAMESPACE, "exec", f"statefulset/{RELEASE}-postgres", "--", "sh", "-c", script).strip()
+
+    in_pod(f"{psql} -c 'LOCK TABLE log_chunks IN EXCLUSIVE MODE; SELECT pg_sleep(3600)' < /dev/null > /dev/null 2>&1 &")
+    count = f'{psql} -c "SELECT count(*) FROM pg_stat_activity WHERE {holds}"'  # noqa: S608 - our own words
+    end = f'{psql} -c "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {holds}"'  # noqa: S608
+    wait_until(lambda: in_pod(count) == "1", what="the lock")
+    try:
+        yield
+    finally:
+        in_pod(end)
 
 
 def ends_of(page: Page, run: str) -> list[str]:

@@ -145,7 +145,9 @@ class PortForward(threading.Thread):
         super().__init__(name=f"port-forward {target}", daemon=True)
         self.local = free_port()
         where = ("-n", install.NAMESPACE, "port-forward", target, f"{self.local}:{port}")
-        self._command, self._environment = kubectl.command(*where), dict(kubectl.environment)
+        self._command = kubectl.command(*where)
+        # A WebSocket whose ping was late once fails for good, and leaves a port open that answers nothing; SPDY goes on.
+        self._environment = {**kubectl.environment, "KUBECTL_PORT_FORWARD_WEBSOCKETS": "false"}
         self._ended = threading.Event()
         self.said = ""
 
