@@ -126,7 +126,8 @@ def page(
 
 def count_newer(connection: Connection, *, project: str, wanted: RunFilter, top: str, most: int) -> int:
     """How many runs that match are newer than the one that the list begins with; ``most`` where there are more."""
-    return count_matching(connection, matching(project, wanted).where(*_beyond(before=top)), most=most)
+    newer = _piece(SUMMARY, project=project, wanted=wanted, limit=most, before=top).subquery("newer")
+    return connection.execute(select(func.count()).select_from(newer)).scalar_one()
 
 
 def count_matching(connection: Connection, matching: Select[str], *, most: int) -> int:
