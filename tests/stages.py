@@ -97,7 +97,7 @@ def environment_of(*, quick: bool = False) -> dict[str, str]:
 
 
 def ended(process: subprocess.Popen[bytes]) -> tuple[int, float]:
-    """(exit code, seconds of CPU) of a process, with what it has waited for itself: daemons that it left count for nobody."""
+    """(exit code, seconds of CPU) of a process and of the children that it has waited for. Daemons that it left aren't counted."""
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     return process.returncode, used.ru_utime + used.ru_stime

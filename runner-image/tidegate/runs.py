@@ -176,19 +176,19 @@ class Handle:
         child wait for each other until a timeout: give children a queue of their own, or use ``depends_on``.
         """
         until = None if timeout is None else time.monotonic() + timeout
-        pause, looks = FIRST_POLL_SECONDS, 0
+        pause, answered = FIRST_POLL_SECONDS, False
         while True:
             left = None if until is None else max(0.0, until - time.monotonic())
             try:
                 seen = self.status(seconds=left)
             except ApiError as error:
-                # The last look has little time. That it isn't answered in it says nothing of the server.
-                if left is None or not looks or error.status is not None:
+                # The last look has little time. That it gets no answer doesn't mean that the server is away.
+                if left is None or not answered or error.status is not None:
                     raise
                 raise self._still_going_on(timeout) from error
             if seen.ended:
                 return seen
-            looks += 1
+            answered = True
             self._warn_of_queue()
             left = None if until is None else until - time.monotonic()
             if left is not None and left <= 0:

@@ -49,10 +49,17 @@ def made_stack(postgres: Postgres, redis: Redis, plane: ControlPlane, template: 
 
 
 @contextmanager
+def pages_of(stack: Stack, logs: Path) -> Iterator[str]:
+    """The address of the web app, with pages and streams in one process and no mirror. `logs`: where it writes."""
+    with stack.process("all", actor="web", log=logs / "web", namespaces=[stack.project]) as web:
+        yield f"http://127.0.0.1:{web.port}"
+
+
+@contextmanager
 def site_of(stack: Stack, logs: Path) -> Iterator[str]:
-    """The address of the web app, with pages and streams in one process and a mirror beside it. `logs`: where they write."""
+    """The same with a mirror beside it."""
     with (
-        stack.process("all", actor="web", log=logs / "web", namespaces=[stack.project]) as web,
+        pages_of(stack, logs) as site,
         stack.process("mirror", actor="mirror", log=logs / "mirror", namespaces=[stack.project]),
     ):
-        yield f"http://127.0.0.1:{web.port}"
+        yield site

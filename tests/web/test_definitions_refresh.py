@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from support.browser import signed_in
 from support.runs import Json
+from support.stacks import pages_of
 from support.web import EMAIL, PASSWORD, Stack
 
 REFRESHED_MS = 12_000
@@ -20,9 +21,8 @@ def stack(shared_stack: Stack) -> Stack:
 
 @pytest.fixture(scope="module")
 def site(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    log = tmp_path_factory.mktemp("web") / "log"
-    with stack.process("all", actor="web", log=log, namespaces=[stack.project]) as web:
-        yield f"http://127.0.0.1:{web.port}"
+    with pages_of(stack, tmp_path_factory.mktemp("web")) as made:
+        yield made
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from support.browser import signed_in, violations
 from support.callers import SignedIn
 from support.runs import Json, now
 from support.servers import wait_until
+from support.stacks import pages_of
 from support.web import EMAIL, PASSWORD, Parts, Stack, until
 from tidegate_web.pages import run_export, run_list
 
@@ -90,9 +91,8 @@ def cancelled(stack: Stack) -> set[str]:
 
 @pytest.fixture
 def site(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    log = tmp_path_factory.mktemp("web") / "log"
-    with stack.process("all", actor="web", log=log, namespaces=[stack.project]) as web:
-        yield f"http://127.0.0.1:{web.port}"
+    with pages_of(stack, tmp_path_factory.mktemp("web")) as made:
+        yield made
 
 
 def test_runs_are_chosen_and_cancelled_by_hand(stack: Stack, parts: Parts, browser: Browser, site: str) -> None:

@@ -18,7 +18,7 @@ from tidegate_web.store.run_rows import ListedRunRow, RunRow, RunSummaryRow
 T = TypeVar("T")
 
 MOST_COUNTED: Final = 100
-"""Of the runs that have come: nobody reads a larger number."""
+"""New runs are counted up to this number."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@
   const input = $("input", palette), list = $("[role=listbox]", palette), project = palette.dataset.project;
   const MOST = 8;
   let options = [], chosen = 0, asked = 0, timer = null;
+  let tasks = null; // all of the project, asked for once each time that the palette opens
 
   // What there is on the page: its links, and its buttons.
   const link = (kind, element) => ({ kind, text: element.textContent.trim(), go: () => element.click() });
@@ -29,11 +30,9 @@
   const found = async (text) => {
     if (!project || text.length < 2) return [];
     const root = `/api/v1/projects/${encodeURIComponent(project)}`, base = `/projects/${encodeURIComponent(project)}`;
-    const [runs, tasks] = await Promise.all([
-      get(`${root}/runs?limit=${MOST}&q=${encodeURIComponent(text)}`),
-      get(`${root}/tasks?limit=500`),
-    ]);
-    const named = tasks.map((each) => each.name).filter((name) => name.toLowerCase().includes(text.toLowerCase()));
+    tasks ??= get(`${root}/tasks?limit=500`);
+    const [runs, known] = await Promise.all([get(`${root}/runs?limit=${MOST}&q=${encodeURIComponent(text)}`), tasks]);
+    const named = known.map((each) => each.name).filter((name) => name.toLowerCase().includes(text.toLowerCase()));
     return [
       ...named.slice(0, MOST).map((name) => ({ kind: "Task", text: name, note: "its runs", href: `${base}/runs?task=${encodeURIComponent(name)}` })),
       ...runs.map((run) => ({ kind: "Run", text: run.name, note: run.phase, href: `${base}/runs/${run.uid}` })),
@@ -85,6 +84,7 @@
   const open = () => {
     if (palette.open || help.open) return;
     input.value = "";
+    tasks = null;
     palette.showModal();
     look();
   };
@@ -97,7 +97,6 @@
   for (const dialog of [palette, help]) dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
 
   // Keys -------------------------------------------------------------------------------------------------------------
-  const PLACES = { o: "Overview", r: "Runs", t: "Tasks", q: "Queues", s: "Schedules", p: "Pools" };
   const step = (by) => {
     const names = $$(".tg-runs a.tg-name");
     if (!names.length) return;
@@ -109,9 +108,10 @@
     if ((event.ctrlKey || event.metaKey) && !event.altKey && event.key.toLowerCase() === "k") { event.preventDefault(); open(); return; }
     const typing = event.target instanceof Element && event.target.closest("input:not([type=checkbox]), textarea, select, [contenteditable], dialog, [data-log]");
     if (event.ctrlKey || event.metaKey || event.altKey || typing) return;
-    if (going && Date.now() - going < 1500 && PLACES[event.key]) {
+    const place = going && Date.now() - going < 1500 && $$(".tg-nav a").find((each) => each.dataset.key === event.key);
+    if (place) {
       going = 0;
-      $$(".tg-nav a").find((each) => each.textContent.trim() === PLACES[event.key])?.click();
+      place.click();
       return;
     }
     going = event.key === "g" ? Date.now() : 0;
