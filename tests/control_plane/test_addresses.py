@@ -5,7 +5,7 @@ from pathlib import Path
 
 from support.operator import OwnRuns
 from support.pools import pooled_operator, with_secret
-from support.servers import free_port
+from support.servers import answers, free_port, wait_until
 from tidegate_cluster.control_plane import ControlPlane
 
 
@@ -15,6 +15,7 @@ def test_every_port_of_an_operator_answers_by_ipv4_and_ipv6(plane: ControlPlane,
     settings = {"host": "", "why_port": str(why), "why_callers": "system:serviceaccount:default:web"}
     with pooled_operator(plane, log=tmp_path / "log", port=dispatch, identity="addresses", **settings) as operator:
         operator.wait_leading()
+        wait_until(lambda: answers(dispatch), what="the dispatch port to open: a moment after the runs are known")
         for port in (operator.health_port, why, dispatch):
             for host in ("127.0.0.1", "::1"):
                 with socket.create_connection((host, port), timeout=120) as connection:

@@ -102,6 +102,7 @@ class Informer:
                 uids.append(item["metadata"]["uid"])
                 self._sink.upserted(item)
         self._sink.listed(uids, version=int(version))
+        self._metrics.watch_listed(self._resource)
         self._metrics.watch_alive(self._resource, self._clock())
         return version
 

@@ -66,6 +66,12 @@ class Metrics:
             ["kind"],
             registry=r,
         )
+        self._lists = Counter(
+            "tidegate_watch_lists_total",
+            "Lists from which a watch began. More than one a kind: the apiserver no longer had what came since the last event.",
+            ["kind"],
+            registry=r,
+        )
         self.watch_restarts = Counter(
             "tidegate_watch_restarts_total", "Times that the watches of our own kinds were started again.", registry=r
         )
@@ -117,6 +123,10 @@ class Metrics:
             events = self._event_children[kind] = self._events.labels(kind)
         events.inc()
         self.watch_alive(kind, time.time())
+
+    def watch_listed(self, kind: str) -> None:
+        """Everything of a kind was listed, to be watched from there on."""
+        self._lists.labels(kind).inc()
 
     def watch_alive(self, kind: str, at: float) -> None:
         """A watch has said something: an event, or that there is none."""

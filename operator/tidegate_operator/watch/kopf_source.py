@@ -131,11 +131,15 @@ def build_registry(
     registry = kopf.OperatorRegistry()
     response_class = responses_read_ahead(runs_ahead(cache, metrics, own_writes=own_writes))
 
+    def listed(path: str) -> None:
+        metrics.watch_listed(path.rpartition("/")[2])
+        on_list(path)
+
     @kopf.on.login(registry=registry)
     async def login(**_: object) -> kopf.AiohttpSession:
         # Asked again whenever the apiserver answers 401: the kubelet renews the token's file.
         return kopf.AiohttpSession(
-            server=cluster.server, aiohttp_session=open_session(cluster, response_class=response_class, on_list=on_list)
+            server=cluster.server, aiohttp_session=open_session(cluster, response_class=response_class, on_list=listed)
         )
 
     @kopf.on.startup(registry=registry)
