@@ -176,6 +176,21 @@ def test_each_part_has_its_options_where_they_belong(tmp_path: Path) -> None:
         assert part_of(documents, part)["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 45
 
 
+def test_a_probe_waits_for_a_part_that_is_slow_to_answer(tmp_path: Path) -> None:
+    """A second, as Kubernetes has it, passes on a busy node: a restart, or a database taken out of its Service, makes it busier."""
+    documents = with_values(tmp_path, {})
+    found = 0
+    for part in (*SERVERS, "postgres", "redis"):
+        probes = {name: probe for name, probe in container_of(documents, part).items() if name.endswith("Probe")}
+        assert probes, part
+        for probe in probes.values():
+            assert probe["timeoutSeconds"] >= 5, (part, probe)
+        if startup := probes.get("startupProbe"):
+            assert startup["periodSeconds"] * startup["failureThreshold"] >= 300, part
+        found += len(probes)
+    assert found == 3 * len(SERVERS) + 2 + 2
+
+
 def test_common_labels_are_on_every_object_and_select_nothing(tmp_path: Path) -> None:
     labels = {"example.com/team": "a", "app.kubernetes.io/name": "mine", "tidegate.dev/project": "no"}
     documents = with_values(tmp_path, {"commonLabels": labels, "projects": ["values-c"], "crds": {"enabled": False}})
