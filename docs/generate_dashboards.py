@@ -168,6 +168,7 @@ HEALTH: Final = (
             Panel(title="What went wrong", text="Failed reconciles, restarts of watches, what sweeps had to correct; a second.", unit="ops",
                   queries={"failed reconciles": f"sum(rate(tidegate_reconcile_errors_total{RATE}))",
                            "restarts of watches": f"sum(rate(tidegate_watch_restarts_total{RATE}))",
+                           "lists of watched {{kind}}": f"sum by (kind) (rate(tidegate_watch_lists_total{RATE}))",
                            "corrections of {{kind}}": f"sum by (kind) (rate(tidegate_sweep_corrections_total{RATE}))"}),
             Panel(title="Workers", text="Connected workers of all pools.",
                   queries={"workers": "sum(tidegate_pool_workers)"}),

@@ -125,6 +125,8 @@ class AttemptBody(TypedDict, total=False):
     image: str
     imageID: str
     specHash: str
+    createdAt: str
+    scheduledAt: str
     startedAt: str
     finishedAt: str
 

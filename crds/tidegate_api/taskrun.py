@@ -140,6 +140,10 @@ class Attempt(ApiModel):
             description="SHA-256, in hex, of the TaskSpec that its Job carries; equal specs, equal hashes.",
         ),
     ] = None
+    created_at: Annotated[Time | None, Field(description="When its Job was created; absent in a pool.")] = None
+    scheduled_at: Annotated[
+        Time | None, Field(description="When its last pod was assigned to a node; absent in a pool.")
+    ] = None
     started_at: Annotated[Time | None, Field(description="Start of the container `task`.")] = None
     finished_at: Annotated[Time | None, Field(description="Its end.")] = None
 

@@ -7,6 +7,7 @@ import pytest
 from support.builders import BUSYBOX, a_run, a_task
 from support.cluster import SECONDS, ClusterRuns, refusal
 from support.servers import wait_until
+from tidegate_api.times import parse_time
 from tidegate_demo.kubectl import Kubectl
 
 HOLD = "trap 'exit 143' TERM; while :; do sleep 0.2; done"
@@ -23,6 +24,12 @@ def test_a_python_task_gets_its_payload_and_returns_its_result(runs: ClusterRuns
     (attempt,) = status["attempts"]
     node = pod["spec"]["nodeName"]
     assert attempt.items() >= {"number": 1, "outcome": "Succeeded", "exitCode": 0, "nodeName": node}.items()
+    # Where its time went: each is a time of the cluster's, in whole seconds.
+    (job,) = runs.jobs("resize")
+    scheduled = next(each for each in pod["status"]["conditions"] if each["type"] == "PodScheduled")
+    assert parse_time(attempt["createdAt"]) == parse_time(job["metadata"]["creationTimestamp"])
+    assert parse_time(attempt["scheduledAt"]) == parse_time(scheduled["lastTransitionTime"])
+    assert attempt["createdAt"] <= attempt["scheduledAt"] <= attempt["startedAt"] <= attempt["finishedAt"]
 
 
 def test_any_program_reads_its_payload_and_writes_its_result(runs: ClusterRuns) -> None:

@@ -32,6 +32,10 @@ class SignedIn:
         headers = {"X-CSRFToken": self.csrf} | options.pop("headers", {})
         return self.client.open(self._path(path), method=method, json=body, headers=headers, **options)
 
+    def form(self, path: str, **fields: str) -> TestResponse:
+        """Send a page's form."""
+        return self.client.post(path, data={"csrf_token": self.csrf, **fields})
+
     def _path(self, path: str) -> str:
         return path if path.startswith("/") else f"/api/v1/projects/{self.project}/{path}"
 

@@ -41,6 +41,7 @@ ROUTES = {
         POST /api/v1/projects/<project>/runs/<run>:<any(suspend, resume):act>,
         POST /projects/<project>/runs/<run>/<any(suspend, resume):act>,
         POST /projects/<project>/runs/<run>/cancel, POST /projects/<project>/runs/<run>/replay,
+        GET /projects/<project>/runs/<run>/replay, POST /projects/<project>/runs/<run>/change,
         POST /api/v1/projects/<project>/runs:batch,
         POST /api/v1/projects/<project>/runs:bulk, POST /api/v1/projects/<project>/bulk/<id:bulk>:abort,
         POST /api/v1/projects/<project>/queues/<queue>:<any(pause, resume):act>,

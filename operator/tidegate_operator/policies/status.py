@@ -28,7 +28,7 @@ def attempt_entry(attempt: AttemptRecord, *, end: End | None, started: float | N
     pod = attempt.pod
     fields: dict[str, object] = {
         "number": attempt.number,
-        **(_handed_over(attempt.handover) if attempt.handover else {"jobName": attempt.job_name}),
+        **(_handed_over(attempt.handover) if attempt.handover else _by_job(attempt)),
         **({"podName": pod.name, "nodeName": pod.node} if pod else {}),
         "image": pod.image if pod else None,
         "imageID": pod.image_id if pod else None,
@@ -59,6 +59,16 @@ def _handed_over(handover: Handover) -> dict[str, object]:
         "podUid": handover.pod_uid,
         "nodeName": handover.node,
         "handover": handover.ident,
+    }
+
+
+def _by_job(attempt: AttemptRecord) -> dict[str, object]:
+    """What the cluster did until the container started: a handed-over attempt starts at once in a pod that is there."""
+    pod = attempt.pod
+    return {
+        "jobName": attempt.job_name,
+        "createdAt": format_time(attempt.created),
+        "scheduledAt": format_time(pod.scheduled) if pod is not None and pod.scheduled is not None else None,
     }
 
 

@@ -158,10 +158,12 @@ def test_since_when_it_is_queued_is_what_is_known_best() -> None:
 
 
 def test_the_line_of_an_attempt() -> None:
-    attempt = an_attempt(number=2).pod(phase="Failed", exit_code=3, termination_message="no").built
+    attempt = an_attempt(number=2).pod(phase="Failed", exit_code=3, termination_message="no", scheduled=NOW - 70).built
     line = {
         "number": 2,
         "jobName": "run-abcd-2",
+        "createdAt": format_time(NOW - 100),
+        "scheduledAt": format_time(NOW - 70),
         "podName": "run-abcd-2-1",
         "nodeName": "node-1",
         "startedAt": format_time(NOW - 9),
@@ -175,7 +177,8 @@ def test_the_line_of_an_attempt() -> None:
         "exitCode": 3,
         "finishedAt": format_time(NOW),
     }
-    assert attempt_entry(an_attempt().built, end=None, started=None) == {"number": 1, "jobName": "run-abcd-1"}
+    without_pod = {"number": 1, "jobName": "run-abcd-1", "createdAt": format_time(NOW - 100)}
+    assert attempt_entry(an_attempt().built, end=None, started=None) == without_pod
 
 
 def test_the_end_of_a_run_that_is_set_aside() -> None:
@@ -193,7 +196,8 @@ def test_the_end_of_a_run_that_is_set_aside() -> None:
 
 
 def test_a_status_with_all_that_can_be_written_has_the_fields_of_the_crd() -> None:
-    attempt = an_attempt().pod(phase="Failed", started=NOW - 9, exit_code=1, image="x", image_id="x@sha256:ab").built
+    ran = {"image": "x", "image_id": "x@sha256:ab", "scheduled": NOW - 70}
+    attempt = an_attempt().pod(phase="Failed", started=NOW - 9, exit_code=1, **ran).built
     attempt.spec_hash = "ab" * 32
     entry = attempt_entry(attempt, end=end_of(attempt, cancelled=False, now=NOW), started=NOW - 9)
     whole = build_status(
@@ -217,6 +221,6 @@ def test_a_status_with_all_that_can_be_written_has_the_fields_of_the_crd() -> No
     assert set(entry) == set(AttemptBody.__annotations__) - handed_over
     given = attempt_entry(a_handover_attempt(), end=None, started=None)
     assert handed_over <= set(given)
-    assert "jobName" not in given
+    assert not {"jobName", "createdAt", "scheduledAt"} & set(given)
     TaskRunStatus.model_validate(whole)
     TaskRunStatus.model_validate(failed_by_fault(a_run_record(), message="no", ttl=1, now=NOW))

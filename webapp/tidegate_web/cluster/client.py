@@ -230,6 +230,10 @@ class Cluster:
         """Set ``spec.suspend``, likewise."""
         return self._change_run(project, name, uid=uid, suspend=suspend)
 
+    def prioritize_run(self, project: str, name: str, *, uid: str, priority: int) -> KubeObject:
+        """Set ``spec.priority``, likewise."""
+        return self._change_run(project, name, uid=uid, priority=priority)
+
     def _change_run(self, project: str, name: str, *, uid: str, **spec: object) -> KubeObject:
         patch = {"metadata": {"uid": uid}, "spec": spec}
         return self.write("PATCH", f"{runs_path(project)}/{name}", body=patch, content_type=MERGE_PATCH)

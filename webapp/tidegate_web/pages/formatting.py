@@ -71,6 +71,11 @@ def iso(time: datetime) -> str:
     return rfc3339_seconds(time)
 
 
+def utc_field(time: datetime) -> str:
+    """As the value of a field of the kind ``datetime-local``."""
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M")
+
+
 def ago(time: datetime, now: datetime) -> str:
     """``just now``, ``4 min ago``: for those without script; the script writes the same, again and again."""
     seconds = (now - time).total_seconds()

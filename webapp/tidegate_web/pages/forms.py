@@ -1,12 +1,15 @@
 """Forms of pages: what they send is bounded and checked here, and what is wrong is shown on the page that sent it."""
 
+import json
 from collections.abc import Callable
 
 from flask import redirect, request
 from werkzeug.wrappers import Response
 
-from tidegate_web.shared.json_types import JsonObject
-from tidegate_web.shared.problems import Problem
+from tidegate_web.shared import json_text, unstorable
+from tidegate_web.shared.json_types import JsonObject, is_object
+from tidegate_web.shared.problems import Problem, invalid
+from tidegate_web.shared.times import parse_given_time, rfc3339_seconds
 
 Shown = JsonObject
 """What a page has to show beside what it always shows: an error, a secret, a link."""
@@ -23,6 +26,36 @@ def number(name: str) -> int:
     if not (sent.isascii() and sent.isdecimal() and len(sent) <= 15):
         raise Problem(422, "The form is not one of ours.")
     return int(sent)
+
+
+def json_object(name: str) -> JsonObject:
+    """A field with a JSON object; 422 says at which line it is none."""
+    sent = request.form.get(name, "")
+    if json_text.is_too_deep(sent):
+        raise invalid(name, f"is nested deeper than {json_text.MOST_DEPTH} levels")
+    try:
+        found: object = json.loads(sent or "{}", parse_constant=_no_constant)
+    except json.JSONDecodeError as error:
+        raise invalid(name, f"is no JSON: line {error.lineno}, column {error.colno}: {error.msg}") from None
+    except ValueError as error:
+        raise invalid(name, f"is no JSON: {error}") from None
+    unstorable.check_json(sent, found)
+    if not is_object(found):
+        raise invalid(name, "must be a JSON object")
+    return found
+
+
+def _no_constant(name: str) -> object:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def utc_time(name: str) -> str:
+    """A time of day that a browser's field sends, taken as UTC."""
+    sent = text(name).strip()
+    time = parse_given_time(f"{sent}:00Z" if sent.count(":") == 1 else f"{sent}Z")
+    if time is None:
+        raise invalid(name, "must be a date and a time between 1970 and 9998")
+    return rfc3339_seconds(time)
 
 
 def carry_out(

@@ -1,4 +1,4 @@
-"""What is done to runs: created, cancelled, suspended, resumed, replayed, rescheduled, deleted. Routes, pages and pods call it."""
+"""What is done to runs: created, cancelled, suspended, resumed, replayed, rescheduled, prioritized, deleted. Routes, pages and pods call it."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -108,6 +108,17 @@ def reschedule(made: Services, actor: Actor, project: str, reference: str, *, st
                 raise Problem(409, "The run has changed or is gone. Look at it again.") from error
             raise from_cluster(error, sent=field_of_run) from error
     return written(made, resource)
+
+
+def prioritize(made: Services, actor: Actor, project: str, reference: str, *, priority: int) -> RunRow:
+    """Change its place among those that wait; of one that has started, that of its next attempt."""
+    require_project(made, project, to_write=True)
+    row = find(made, project, reference)
+    actor.check_task(row.task)
+    with audited(made, actor, "run.prioritize", project=project, target=row.name, detail={"priority": priority}):
+        return _changed(
+            made, row, partial(made.cluster.prioritize_run, row.project, row.name, uid=row.uid, priority=priority)
+        )
 
 
 def _reschedule(made: Services, row: RunRow, start_after: str | None) -> KubeObject:

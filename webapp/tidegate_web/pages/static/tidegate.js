@@ -21,6 +21,23 @@
     return `${Math.floor(whole / 86400)} d ${Math.floor((whole % 86400) / 3600)} h`;
   };
   const write = (element, text) => { if (element.textContent !== text) element.textContent = text; };
+  // A timeline that goes on ends now: its marks move to the left, and what goes on grows.
+  const grow = (now) => {
+    const line = $("#timeline[data-grows]");
+    const length = line ? (now - Date.parse(line.dataset.created)) / 1000 : 0;
+    if (!line || length <= Number(line.dataset.grows)) return;
+    // Twice as long as it was drawn: it needs other marks.
+    if (length > 2 * Number(line.dataset.grows)) { line.dataset.grows = length; refresh(); }
+    const at = (seconds) => `${100 * seconds / length}%`;
+    for (const mark of $$("[data-at]", line)) {
+      for (const name of ["x", "x1", "x2"]) if (mark.hasAttribute(name)) mark.setAttribute(name, at(mark.dataset.at));
+    }
+    for (const span of $$("rect", line)) {
+      const { begin, end, ongoing } = span.dataset;
+      span.setAttribute("x", at(begin));
+      span.setAttribute("width", at((ongoing === undefined ? end : length) - begin));
+    }
+  };
   const tick = () => {
     const now = Date.now();
     for (const time of $$("time[data-relative]")) {
@@ -31,6 +48,7 @@
     for (const span of $$("[data-since]")) {
       write(span, duration(Math.max(0, (now - Date.parse(span.dataset.since)) / 1000)));
     }
+    grow(now);
   };
 
   // Putting new HTML in place -----------------------------------------------------------------------------------------
@@ -41,7 +59,7 @@
     if (from.nodeType !== Node.ELEMENT_NODE) { from.nodeValue = to.nodeValue; return; }
     if ("answered" in from.dataset && "why" in to.dataset) return; // the leader's word is newer than the status
     for (const { name } of [...from.attributes]) if (!to.hasAttribute(name) && name !== "open") from.removeAttribute(name);
-    for (const { name, value } of [...to.attributes]) if (from.getAttribute(name) !== value) from.setAttribute(name, value);
+    for (const { name, value } of [...to.attributes]) if (from.getAttribute(name) !== value && name !== "open") from.setAttribute(name, value);
     if (from.matches("input, select, textarea") && from === document.activeElement) return;
     morphChildren(from, to);
   };
@@ -211,7 +229,7 @@
     for (const menu of $$("details.tg-menu[open]")) if (!target || !menu.contains(target)) menu.open = false;
     const copy = target?.closest("[data-copy]");
     if (copy) {
-      navigator.clipboard?.writeText($("code", copy.parentElement).textContent.trim()).then(() => {
+      navigator.clipboard?.writeText($("code, .tg-folded, .tg-json", copy.parentElement).textContent.trim()).then(() => {
         copy.classList.add("tg-copied");
         setTimeout(() => copy.classList.remove("tg-copied"), 1200);
       });
@@ -220,6 +238,12 @@
       const next = document.documentElement.getAttribute("data-bs-theme") === "dark" ? "light" : "dark";
       document.documentElement.setAttribute("data-bs-theme", next);
       try { localStorage.setItem("tidegate-theme", next); } catch { /* storage is off */ }
+    }
+    const link = target?.closest("a[data-in-place]");
+    if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
+      event.preventDefault();
+      history.replaceState(null, "", link.href);
+      refresh();
     }
     const row = target?.closest(".tg-runs tbody tr");
     if (row && !target.closest("a, button, .c-pick") && !String(getSelection())) $("a.tg-name", row)?.click();

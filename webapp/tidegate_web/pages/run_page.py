@@ -1,0 +1,175 @@
+"""The page of one run: what became of it, what it ran, and what is done to it by hand."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, Generic, TypeVar
+
+from flask import Blueprint, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
+
+from tidegate_web.api import responses
+from tidegate_web.api.events import events_json
+from tidegate_web.auth.guard import actor, role_here
+from tidegate_web.current_app import services
+from tidegate_web.pages import timeline
+from tidegate_web.pages.folded_json import folded
+from tidegate_web.pages.forms import Shown, carry_out, json_object, text, utc_time
+from tidegate_web.pages.fragments import fragment_wanted, last_event
+from tidegate_web.pages.manifest import kubectl_commands, manifest
+from tidegate_web.pages.previous import previous_runs
+from tidegate_web.pages.specs import spec_now, spec_shown
+from tidegate_web.pages.text_diff import diff
+from tidegate_web.projects.existing import require_project
+from tidegate_web.runs import listing
+from tidegate_web.runs.actions import cancel, prioritize, replay, reschedule, suspend
+from tidegate_web.runs.events import events_of_run
+from tidegate_web.runs.lookup import details_of, find
+from tidegate_web.shared.permissions import Permission, Role, requires
+from tidegate_web.shared.problems import Problem, invalid
+from tidegate_web.shared.task_spec import run_spec_shown, sees_values
+from tidegate_web.store.queries import runs
+from tidegate_web.store.records import is_stored_whole
+
+SHOWN_ON_REQUEST: Final = ("events", "diff")
+"""What costs a question to the cluster, and is asked for in the address."""
+
+MOST_EVENTS: Final = 200
+
+T = TypeVar("T")
+
+
+def add_routes(area: Blueprint) -> None:
+    """The routes of this page."""
+
+    @area.get("/projects/<project>/runs/<run>")
+    @requires(Permission.VIEWER)
+    def show_run(project: str, run: str) -> str:
+        return _page(project, run, {})
+
+    @area.post("/projects/<project>/runs/<run>/cancel")
+    @requires(Permission.OPERATOR)
+    def cancel_run(project: str, run: str) -> Response:
+        row = cancel(services(), actor(), project, run)
+        return redirect(url_for("pages.show_run", project=project, run=row.uid), code=303)
+
+    @area.post("/projects/<project>/runs/<run>/<any(suspend, resume):act>")
+    @requires(Permission.OPERATOR)
+    def suspend_run(project: str, run: str, act: str) -> Response:
+        row = suspend(services(), actor(), project, run, hold=act == "suspend")
+        return redirect(url_for("pages.show_run", project=project, run=row.uid), code=303)
+
+    @area.post("/projects/<project>/runs/<run>/change")
+    @requires(Permission.OPERATOR)
+    def change_run(project: str, run: str) -> Response | tuple[str, int]:
+        acts: dict[str, Callable[[], Shown | None]] = {
+            "reschedule": lambda: _reschedule(project, run, utc_time("startAfter")),
+            "start-now": lambda: _reschedule(project, run, None),
+            "prioritize": lambda: _prioritize(project, run),
+        }
+        there = url_for("pages.show_run", project=project, run=run)
+        return carry_out(acts, partial(_page, project, run), to=there)
+
+    @area.get("/projects/<project>/runs/<run>/replay")
+    @requires(Permission.OPERATOR)
+    def edit_replay(project: str, run: str) -> str:
+        return _replay_page(project, run, {})
+
+    @area.post("/projects/<project>/runs/<run>/replay")
+    @requires(Permission.OPERATOR)
+    def replay_run(project: str, run: str) -> Response | tuple[str, int]:
+        if "payload" not in request.form:
+            made = replay(services(), actor(), project, run)
+            return redirect(url_for("pages.show_run", project=project, run=made.row.uid), code=303)
+        try:
+            payload = json_object("payload")
+            made = replay(services(), actor(), project, run, name=text("name").strip() or None, payload=payload)
+        except Problem as problem:
+            if problem.status >= 500 or problem.status == 404:
+                raise
+            return _replay_page(project, run, {"error": problem.detail}), problem.status
+        return redirect(url_for("pages.show_run", project=project, run=made.row.uid), code=303)
+
+
+def _reschedule(project: str, run: str, start_after: str | None) -> None:
+    reschedule(services(), actor(), project, run, start_after=start_after)
+
+
+def _prioritize(project: str, run: str) -> None:
+    try:
+        priority = int(text("priority"))
+    except ValueError:
+        raise invalid("priority", "must be a whole number") from None
+    prioritize(services(), actor(), project, run, priority=priority)
+
+
+def _replay_page(project: str, run: str, shown: Shown) -> str:
+    row = find(services(), project, run)
+    stored = row.spec.get("payload") or {}
+    return render_template(
+        "replay.html",
+        project=project,
+        run=row,
+        payload=request.form.get("payload"),
+        name=request.form.get("name", ""),
+        stored=stored if is_stored_whole(stored) else None,
+        **shown,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked(Generic[T]):
+    """What the cluster answered, or why it did not."""
+
+    found: T | None = None
+    problem: str = ""
+
+
+def _asked(name: str, ask: Callable[[], T]) -> Asked[T] | None:
+    """What the address asks for; None where it does not. What the cluster refuses is shown in its place: the page has the rest."""
+    if not request.args.get(name):
+        return None
+    try:
+        return Asked(found=ask())
+    except Problem as problem:
+        return Asked(problem=problem.detail)
+
+
+def _page(project: str, run: str, shown: Shown) -> str:
+    made = services()
+    if not runs.is_uid(run):
+        require_project(made, project)
+    seq, window = last_event(project), timeline.window_of(request.args)
+    row = find(made, project, run)
+    details = details_of(made, row)
+    role, now = role_here(project), made.clock.now()
+    attempts = responses.attempts(row, details.progress)
+    family = listing.tree(made, row, now=now)
+    task_spec = spec_shown(made, row, attempts, role=role)
+    return render_template(
+        "_run.html" if fragment_wanted() else "run.html",
+        project=project,
+        run=row,
+        attempts=attempts,
+        last=attempts[-1] if attempts else {},
+        ends={end.attempt: end for end in details.ends},
+        metadata=details.metadata,
+        away=row.from_cluster,
+        requester=responses.requester(row),
+        task_spec=task_spec,
+        diff=_asked("diff", lambda: diff(task_spec, spec_now(made, row, role=role))),
+        events=_asked("events", lambda: events_json(events_of_run(made, row))[-MOST_EVENTS:]),
+        may_act=role is not None and role >= Role.OPERATOR,
+        commands=kubectl_commands(project, row),
+        manifest=manifest(row, run_spec_shown(row.spec, whole=sees_values(role))),
+        hides_values=not sees_values(role),
+        family=family,
+        line=timeline.timeline(row, attempts, family, now=now, shown=window),
+        timeline=timeline,
+        folded=folded,
+        kept={name: request.args[name] for name in ("from", "to", *SHOWN_ON_REQUEST) if name in request.args},
+        previous=previous_runs(listing.previous(made, row)),
+        seq=seq,
+        now=now,
+        **shown,
+    )
