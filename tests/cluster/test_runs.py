@@ -74,9 +74,10 @@ def test_a_cancelled_task_cleans_up_and_its_log_stays(runs: ClusterRuns) -> None
 
 def test_a_task_that_ignores_sigterm_is_killed_after_its_grace_period(runs: ClusterRuns) -> None:
     script = "trap 'echo not now' TERM; while :; do sleep 0.2; done"
-    task = {"timeoutSeconds": 2, "retry": ONCE, "podTemplate": {"spec": {"terminationGracePeriodSeconds": 2}}}
+    # Long enough for a slow node's shell to have set its trap.
+    task = {"timeoutSeconds": 15, "retry": ONCE, "podTemplate": {"spec": {"terminationGracePeriodSeconds": 5}}}
     status = runs.end(a_run("stubborn").shell(script).task(**task), "Failed", reason="Timeout")
-    assert status["message"] == "timed out after 2 s"
+    assert status["message"] == "timed out after 15 s"
     (attempt,) = status["attempts"]
     assert (attempt["outcome"], attempt["exitCode"]) == ("Timeout", 137)
     (pod,) = runs.pods("stubborn")
