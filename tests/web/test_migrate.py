@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 import urllib.request
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from support.web import Stack
 from tidegate_web.commands import main
 from tidegate_web.health.probes import ProbeServer, SchemaCheck
 from tidegate_web.settings import WebSettings
-from tidegate_web.store import schema
+from tidegate_web.store import indexes_ahead, partitions, schema
 from tidegate_web.store.engine import make_engine
 from tidegate_web.store.models import Base
 from tidegate_web.store.partitions import is_partition
@@ -84,6 +85,50 @@ def test_a_change_that_waits_for_a_table_holds_up_no_reader_of_it(postgres: Post
         report.rollback()
     migration.join()
     assert done == [("0007", schema.head())]
+    engine.dispose()
+
+
+def test_an_index_of_runs_is_built_month_by_month_while_others_write(postgres: Postgres) -> None:
+    engine = make_engine(WebSettings(database_url=postgres.create_database("migrated_large")), name="migrate")
+    schema.upgrade(engine, to="0014")
+    months = [datetime(2026, number, 1, tzinfo=UTC) for number in (1, 2, 3)]
+    half_built = "runs_2026_02_reason_ahead"
+    with engine.begin() as connection:
+        partitions.ensure(connection, months)
+        connection.execute(text(f"CREATE INDEX {half_built} ON runs_2026_02 {indexes_ahead.REASON.definition}"))
+        # As a build leaves it that ended in the middle.
+        broken = text("UPDATE pg_index SET indisvalid = false WHERE indexrelid = CAST(:name AS regclass)")
+        connection.execute(broken, {"name": half_built})
+    write = text("LOCK TABLE runs IN ROW EXCLUSIVE MODE")
+    building = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX CONC%' AND wait_event_type = 'Lock'"
+    )
+
+    def waits() -> bool:
+        with engine.connect() as connection:  # a transaction sees what others do as it was at its first look
+            return bool(connection.execute(building).scalar_one())
+
+    with engine.connect() as writer, engine.connect() as other:
+        writer.execute(text("SET idle_in_transaction_session_timeout = 0"))
+        writer.execute(write)  # the mirror is in the middle of a transaction
+        migration = threading.Thread(target=lambda: schema.upgrade(engine))
+        migration.start()
+        wait_until(waits, what="the build to wait for the mirror")
+        other.execute(text("SET LOCAL lock_timeout = '20s'"))
+        other.execute(write)  # others write meanwhile
+        other.rollback()
+        writer.rollback()
+    migration.join()
+    attached = text(
+        "SELECT indexrelid::regclass::text, indisvalid FROM pg_index JOIN pg_inherits ON inhrelid = indexrelid"
+        " WHERE inhparent = 'ix_runs_project_reason_created_uid'::regclass ORDER BY 1"
+    )
+    with engine.connect() as connection:
+        assert schema.current(connection) == schema.head()
+        made = partitions.present(connection)
+        assert {month.begin for month in made} > set(months)
+        expected = [(f"{month.partition_of('runs')}_reason_ahead", True) for month in made]
+        assert [tuple(row) for row in connection.execute(attached)] == expected
     engine.dispose()
 
 

@@ -12,6 +12,8 @@ def filled(stack: Stack, parts: Parts, mirror: MirrorThread) -> Parts:
     stack.runs.create("hourly-1", labels={"tidegate.dev/schedule": "hourly"})
     stack.runs.create("batched", task={"image": "busybox"}, batch="b1")
     stack.runs.create("plain")
+    stack.runs.status("plain", phase="Pending", reason="Suspended")
+    until(parts, "plain", lambda row: row.reason == "Suspended")
     for name in ("nightly-1", "hourly-1", "batched", "plain"):
         until(parts, name, lambda row: True)
     return parts
@@ -25,6 +27,10 @@ def filled(stack: Stack, parts: Parts, mirror: MirrorThread) -> Parts:
         ("schedule=none", set()),
         ("batch=b1", {"batched"}),
         ("batch=b2", set()),
+        ("reason=Suspended", {"plain"}),
+        ("reason=Suspended&phase=Pending,Running", {"plain"}),
+        ("reason=Suspended&phase=Running", set()),
+        ("reason=Error", set()),
         ("", {"nightly-1", "hourly-1", "batched", "plain"}),
     ],
 )

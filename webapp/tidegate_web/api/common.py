@@ -23,12 +23,13 @@ def parse_filter(arguments: MultiDict[str, str]) -> RunFilter:
         raise Problem(422, f"'phase' must be of {', '.join(PHASES)}.")
     texts = {
         name: (arguments.get(name) or "").strip() or None
-        for name in ("task", "queue", "tag", "batch", "schedule", "parent", "q")
+        for name in ("reason", "task", "queue", "tag", "batch", "schedule", "parent", "q")
     }
     if any(text is not None and "\x00" in text for text in texts.values()):
         raise Problem(422, "The query has a NUL character.")
     return RunFilter(
         phases=tuple(phases),
+        reason=texts["reason"],
         task=texts["task"],
         queue=texts["queue"],
         tag=texts["tag"],

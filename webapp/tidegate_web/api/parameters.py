@@ -27,6 +27,7 @@ RUN_FILTER = (
         description="In one of these phases; may be given more than once, or with commas.",
         schema={"type": "array", "items": {"type": "string", "enum": list(PHASES)}},
     ),
+    Text(name="reason", description="With this reason."),
     TASK,
     QUEUE,
     Text(name="tag", description="With this tag."),

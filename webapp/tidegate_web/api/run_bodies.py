@@ -106,6 +106,7 @@ class RunConditions(Body):
     model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
     phase: PhaseName | Annotated[list[PhaseName], Field(min_length=1)] = Field(default_factory=list)
+    reason: Words = Field(default_factory=str)
     task: Words = Field(default_factory=str)
     queue: Words = Field(default_factory=str)
     tag: Words = Field(default_factory=str)

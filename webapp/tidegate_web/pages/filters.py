@@ -9,6 +9,7 @@ from tidegate_web.store.queries.run_list import RunFilter
 
 LABELS = {
     "phase": "Phase",
+    "reason": "Reason",
     "task": "Task",
     "queue": "Queue",
     "q": "Search",
@@ -40,6 +41,7 @@ class RunQuery:
     def __init__(self, wanted: RunFilter) -> None:
         values = {
             "phase": ",".join(wanted.phases),
+            "reason": wanted.reason,
             "task": wanted.task,
             "queue": wanted.queue,
             "q": wanted.text,

@@ -140,6 +140,7 @@ class ClusterRuns:
 
 def _fits(row: RunRow, wanted: RunFilter) -> bool:
     asked = (
+        (wanted.reason, row.reason),
         (wanted.task, row.task),
         (wanted.queue, row.queue),
         (wanted.batch, row.batch),

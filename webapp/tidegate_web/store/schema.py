@@ -11,6 +11,7 @@ from psycopg.errors import LockNotAvailable
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
+from tidegate_web.store import indexes_ahead
 from tidegate_web.store.pooler import PoolerError
 
 _MIGRATION_LOCK = 7_140_881_001
@@ -100,6 +101,8 @@ def upgrade(
         if before is not None and before not in known_versions():
             log.warning("Postgres has a newer schema than this version knows; left as it is", version=before)
             return before, before
+        if to == "head":
+            indexes_ahead.build(engine, before=before)
         _in_turn(connection, lambda: _change(connection, to, also))
         return before, head() if to == "head" else to
 

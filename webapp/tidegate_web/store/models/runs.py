@@ -78,6 +78,7 @@ class Run(Base):
             text("uid DESC"),
         ),
         Index("ix_runs_project_queue_created_uid", "project", "queue", text("created DESC"), text("uid DESC")),
+        _of_some("reason", "reason"),
         _of_some("schedule", "schedule"),
         _of_some("batch", "batch"),
         _of_some("parent", "parent_run"),

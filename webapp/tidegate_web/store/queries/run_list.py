@@ -54,6 +54,7 @@ class RunFilter:
     """What a list is narrowed to. ``phases`` empty means all."""
 
     phases: tuple[str, ...] = ()
+    reason: str | None = None
     task: str | None = None
     queue: str | None = None
     tag: str | None = None
@@ -256,6 +257,7 @@ def _beyond(*, after: str | None = None, before: str | None = None, top: str | N
 def _conditions(project: str, wanted: RunFilter) -> Conditions:
     conditions: Conditions = [Run.project == project]
     for column, value in (
+        (Run.reason, wanted.reason),
         (Run.task, wanted.task),
         (Run.queue, wanted.queue),
         (Run.batch, wanted.batch),
