@@ -36,7 +36,7 @@ QUICK_LANES = (("property", "unit"), ("web", "control_plane", LINT))
 PROCESSES = {"control_plane": 3, "web": 3, "cluster": 2}
 """How many share a stage's tests. Each has servers of its own (tests/support/spread.py says which tests stay together)."""
 FIRST = "cluster"
-NICENESS = 5
+NICENESS = 10
 """Of the other stages. The first takes longest and mostly waits for pods: where both cores are busy, it goes first."""
 
 
