@@ -99,7 +99,7 @@ def test_a_task_can_end_its_run_for_good(runs: ClusterRuns) -> None:
 
 def test_an_image_that_cannot_be_pulled_ends_with_the_kubelets_words(runs: ClusterRuns) -> None:
     image = "localhost:1/no/such:image"  # refused at once, where a name might be looked up for long
-    run = a_run("unpullable").task(image=image, startTimeoutSeconds=30, retry=ONCE)
+    run = a_run("unpullable").task(image=image, startTimeoutSeconds=90, retry=ONCE)
     status = runs.end(run, "Failed", reason="StartTimeout")
     assert image in status["message"]
     assert "pull" in status["message"].lower()

@@ -98,6 +98,8 @@ def test_the_timeline_is_to_scale_and_says_the_same_in_words(stack: Stack, page:
     expect(line.get_by_role("link", name="All of it")).to_be_focused()
     line.get_by_role("link", name="Zoom in").click()
     expect(page).to_have_url(re.compile(r"from=15\.0&to=45\.0"))
+    # Links lead on from what is shown: the next is there when the page has been refreshed.
+    expect(line.get_by_role("link", name="Later")).to_have_attribute("href", re.compile(r"from=30\.0&to=60\.0"))
     line.get_by_role("link", name="Later").click()
     expect(page).to_have_url(re.compile(r"from=30\.0&to=60\.0"))
 
