@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 AGAIN_SECONDS = 0.01
 """Until a signal comes again that came at a fork."""
+MOST_AGAIN = 50
+"""Times that it comes again while it isn't heard: a call that doesn't look at signals ends with the next that does."""
 INSIST_SECONDS = 0.1
 """Until a signal comes again whose handler wasn't called."""
 
@@ -113,9 +115,10 @@ class Interruption:
     def _arrived(self, _: object, frame: Optional[FrameType]) -> None:
         self._calls += 1
         if self._is_at_fork(frame):
-            # Python ignores what is raised there: it comes once more, when the fork is done.
-            again = threading.Timer(AGAIN_SECONDS, os.kill, (self._pid, signal.SIGTERM))
-            again.daemon = True
+            # Python ignores what is raised there: it comes again, when the fork is done.
+            again = threading.Thread(
+                target=self._send_until_heard, args=(self._calls,), name="tidegate-sigterm", daemon=True
+            )
             again.start()
             return
         action = self._action
@@ -126,6 +129,14 @@ class Interruption:
             self._action = _nothing  # what unwinds the task is not interrupted again
         self.received = True
         action()
+
+    def _send_until_heard(self, calls: int) -> None:
+        """Send the signal until its handler is called: what the main thread has begun to wait for meanwhile, the first may not end."""
+        for pause in (AGAIN_SECONDS, *(INSIST_SECONDS,) * MOST_AGAIN):
+            time.sleep(pause)
+            if self._calls != calls or signal.getsignal(signal.SIGTERM) != self._arrived:
+                return  # it is heard, or the task's own
+            os.kill(self._pid, signal.SIGTERM)
 
     def _is_at_fork(self, frame: Optional[FrameType]) -> bool:
         """Whether the signal, which was held back for a fork, has come in the function that lets it through."""

@@ -1,6 +1,7 @@
 """SIGTERM is the run's alone: children die of it as in any program, and nothing else counts as a cancellation."""
 
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -260,3 +261,19 @@ def test_a_sigterm_that_comes_while_the_task_forks_is_not_lost(tmp_path: Path, n
     ended = pod.run(f"tasks:{name}", PYTHONPATH=f"{RUNNER}:{tmp_path}")
     assert (ended.code, ended.result, "cancelled" in ended.out) == (143, "terminated by SIGTERM", True)
     assert "Exception ignored" not in ended.err
+
+
+ONE_IS_NOT_HEARD = f"""{SIGNALS_WHEN_IT_FORKS}
+kill, sent = os.kill, []
+def kill_but_the_second(*what):
+    # As if it came between the last look at signals and the beginning of a wait.
+    sent.append(what)
+    if len(sent) != 2: kill(*what)
+os.kill = kill_but_the_second
+"""
+
+
+def test_a_sigterm_of_a_fork_comes_until_it_is_heard(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(ONE_IS_NOT_HEARD)
+    ended = RunnerPod(tmp_path, FORKS, sys.executable).run("tasks:forks", PYTHONPATH=f"{RUNNER}:{tmp_path}")
+    assert (ended.code, ended.result, ended.out.split()) == (143, "terminated by SIGTERM", ["forked", "cancelled"])
