@@ -2,7 +2,7 @@
 
 python tests/stages.py [--quick] [STAGE ...]
 
-With no stage named, all run, some side by side: the cluster waits much, others keep both cores busy by themselves. What a lane's stage says is shown
+With no stage named, the cluster's stage runs beside the others, for much of what it does is waiting. What a lane's stage says is shown
 when it has ended. LANES=1 runs everything one by one; PROCESSES=N has N processes share the tests of a stage that can be shared.
 
 --quick: lint, and a slice of each stage (tests marked `quick`), for people at work. The slice of the cluster is taken where
@@ -29,9 +29,9 @@ STAGES = {
 }
 LINT = "lint"
 WITHOUT_PROGRAMS = ("unit", "property")
-ROUNDS = ((("cluster",), ("property", "unit", "cluster_tool")), (("control_plane", "web"),))
-"""One after the other; of each, its lanes side by side. More side by side takes longer on two cores, not shorter: pods and servers
-that start late are waited for, asked again and started again, and waits of tests end."""
+LANES = (("cluster",), ("property", "unit", "cluster_tool", "control_plane", "web"))
+"""More side by side takes longer on two cores, not shorter: pods and servers that start late are waited for, asked again and started
+again, and waits of tests end. So light stages come first, while the cluster has most to do."""
 QUICK_EXAMPLES = "10"
 QUICK_LANES = (("property", "unit"), ("web", "control_plane", LINT))
 PROCESSES = {"control_plane": 3, "web": 3, "cluster": 2}
@@ -157,8 +157,7 @@ def main(arguments: list[str]) -> int:
         kept = ("cluster",) if os.environ.get("TIDEGATE_TEST_CLUSTER") else ()
         run_lanes((QUICK_LANES[0], (*QUICK_LANES[1], *kept)), report, quick=True)
     elif side_by_side:
-        for lanes in ROUNDS:
-            run_lanes(lanes, report)
+        run_lanes(LANES, report)
     report.show(time.monotonic() - begin)
     return 1 if report.failed else 0
 
