@@ -77,6 +77,12 @@ def on_the_second_node_first(name: str) -> RunBuilder:
     return a_run(name).shell(script).task(podTemplate=template, retry=ONCE)
 
 
+def end_by_itself(runs: ClusterRuns, pod: str) -> None:
+    """Tell the process of a pod that its work is done. Its end takes the shell along that told it, mostly before that has ended."""
+    with suppress(ClusterError):
+        runs.kubectl("exec", pod, "--", "sh", "-c", "kill -USR1 1")
+
+
 def test_a_node_that_does_not_answer_and_comes_back_goes_on_with_its_run(
     clusters: Clusters, runs: ClusterRuns, second_node: str
 ) -> None:
@@ -94,7 +100,7 @@ def test_a_node_that_does_not_answer_and_comes_back_goes_on_with_its_run(
         clusters.thaw_node(CLUSTER, second_node)
     wait_until(lambda: "reason" not in runs.get("cut-off")["status"], seconds=SECONDS, what="the node to be back")
     assert runs.get("cut-off")["status"]["phase"] == "Running"
-    runs.kubectl("exec", before["metadata"]["name"], "--", "sh", "-c", "kill -USR1 1")
+    end_by_itself(runs, before["metadata"]["name"])
     status = runs.wait("cut-off", "Succeeded")
     assert status["result"] == "back"
     assert [(a["number"], a["podName"], a["outcome"]) for a in status["attempts"]] == [
@@ -116,7 +122,7 @@ def test_a_node_whose_kubelet_and_containerd_are_restarted_goes_on_with_its_run(
     # A pod that starts after it shows that the node works again.
     runs.end(a_run("beside-it").shell("true").task(podTemplate=template, retry=ONCE), "Succeeded")
     assert runs.get("kept-on")["status"]["phase"] == "Running"
-    runs.kubectl("exec", before["metadata"]["name"], "--", "sh", "-c", "kill -USR1 1")
+    end_by_itself(runs, before["metadata"]["name"])
     status = runs.wait("kept-on", "Succeeded")
     assert status["result"] == "went on"
     assert [(a["number"], a["podName"]) for a in status["attempts"]] == [(1, before["metadata"]["name"])]
