@@ -108,6 +108,14 @@ def test_a_waiting_run_gets_another_priority(stack: Stack, parts: Parts, page: P
     page.goto(path)
     page.get_by_text("Change", exact=True).click()
     expect(page.get_by_label("Priority, −1000 to 1000")).to_have_value("3")
+    for width in (360, 1440):
+        page.set_viewport_size({"width": width, "height": 800})
+        box = page.locator(".tg-run-form").bounding_box()
+        assert box is not None
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= width
+        found = violations(page)
+        assert found == [], found
     page.get_by_label("Priority, −1000 to 1000").fill("-40")
     page.get_by_role("button", name="Set the priority").click()
     expect(page.get_by_role("heading", name="urgent")).to_be_visible()
