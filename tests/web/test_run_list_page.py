@@ -14,6 +14,7 @@ from tidegate_web.pages import run_list
 SCHEDULE = "tidegate.dev/schedule"
 FILTERS = {
     "phase": "Pending,Running",
+    "reason": "ConcurrencyLimit",
     "task": "mail",
     "queue": "slow",
     "q": "nightly",
@@ -26,6 +27,7 @@ FILTERS = {
 }
 CHIPS = {
     "phase": "Phase Pending, Running",
+    "reason": "Reason ConcurrencyLimit",
     "task": "Task mail",
     "queue": "Queue slow",
     "q": "Search nightly",
@@ -49,6 +51,7 @@ def fitting(stack: Stack, parts: Parts, count: int) -> None:
     }
     for number in range(count):
         stack.runs.create(f"nightly-{number}", labels={SCHEDULE: "nightly"}, **spec)
+        stack.runs.status(f"nightly-{number}", phase="Pending", reason="ConcurrencyLimit")
         assert parts.sign_in().get(f"runs/nightly-{number}").status_code == 200  # it is in the archive now
 
 
