@@ -6,6 +6,7 @@ from typing import Final
 
 from markupsafe import Markup, escape
 
+from tidegate_web.pages import formatting
 from tidegate_web.shared.json_types import is_object
 
 MOST_VALUES: Final = 4000
@@ -20,7 +21,7 @@ OPEN_ITEMS: Final = 30
 def folded(value: object) -> Markup:
     """The JSON of a value. What is too much for elements is plain text."""
     if not _fits(value):
-        return Markup('<pre class="tg-json">{}</pre>').format(json.dumps(value, indent=2, ensure_ascii=False))
+        return Markup('<pre class="tg-json">{}</pre>').format(formatting.pretty(value))
     return (
         Markup('<div class="tg-folded" dir="ltr">') + Markup("").join(_lines(value, "", "", level=0)) + Markup("</div>")
     )

@@ -31,8 +31,8 @@ from tidegate_web.shared.task_spec import run_spec_shown, sees_values
 from tidegate_web.store.queries import runs
 from tidegate_web.store.records import is_stored_whole
 
-SHOWN_ON_REQUEST: Final = ("events", "diff")
-"""What costs a question to the cluster, and is asked for in the address."""
+KEPT: Final = ("from", "to", "events", "diff")
+"""What the links of the page keep of its address: the window of the timeline, and what is asked of the cluster."""
 
 MOST_EVENTS: Final = 200
 
@@ -167,7 +167,7 @@ def _page(project: str, run: str, shown: Shown) -> str:
         line=timeline.timeline(row, attempts, family, now=now, shown=window),
         timeline=timeline,
         folded=folded,
-        kept={name: request.args[name] for name in ("from", "to", *SHOWN_ON_REQUEST) if name in request.args},
+        kept={name: request.args[name] for name in KEPT if name in request.args},
         previous=previous_runs(listing.previous(made, row)),
         seq=seq,
         now=now,
