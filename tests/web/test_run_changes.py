@@ -57,7 +57,7 @@ def test_a_run_is_replayed_with_another_payload(stack: Stack, parts: Parts, page
     payload.fill('{\n  "size": 2,\n  "text" "x"\n}')
     page.get_by_label("Name").fill("edited-again")
     page.get_by_role("button", name="Start a run").click()
-    expect(page.get_by_role("alert")).to_contain_text("payload: is no JSON: line 3, column 10")
+    expect(page.get_by_role("alert")).to_contain_text("payload: must be JSON: line 3, column 10")
     assert '"text" "x"' in payload.input_value()  # what was typed is there still
     payload.fill(json.dumps({"size": 2, "long": "x" * 50_000}))
     page.get_by_role("button", name="Start a run").click()
@@ -71,7 +71,7 @@ def test_a_run_is_replayed_with_another_payload(stack: Stack, parts: Parts, page
     ("sent", "words"),
     [
         ("[]", "must be a JSON object"),
-        ("NaN", "is no JSON"),
+        ("NaN", "must be JSON"),
         ('{"a": "\\ud800"}', "payload"),
         ("[" * 600, "nested deeper"),
         ('{"a": "' + "x" * 140_000 + '"}', "larger than"),

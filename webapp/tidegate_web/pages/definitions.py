@@ -1,6 +1,5 @@
 """The pages of a project's Tasks, Queues, Schedules and WorkerPools: what there is, and the acts that people do to them by hand."""
 
-import json
 from collections.abc import Callable
 from functools import partial
 
@@ -14,7 +13,7 @@ from tidegate_web.cluster.definitions import KINDS
 from tidegate_web.current_app import services
 from tidegate_web.definitions import actions
 from tidegate_web.definitions.triggering import trigger
-from tidegate_web.pages.forms import Shown, carry_out, text
+from tidegate_web.pages.forms import Shown, carry_out, json_object, text
 from tidegate_web.pages.fragments import fragment_wanted
 from tidegate_web.runs.actions import create_asked
 from tidegate_web.shared.permissions import Permission, requires
@@ -47,11 +46,8 @@ def _change(kind: str, project: str, act: str, **spec: object) -> None:
 
 
 def _run(project: str) -> Shown:
-    try:
-        payload = json.loads(text("payload") or "{}")
-    except ValueError as error:
-        raise invalid("payload", f"must be JSON: {error}") from error
-    made = create_asked(services(), actor(), project, {"taskRef": {"name": text("name")}, "payload": payload})
+    body = {"taskRef": {"name": text("name")}, "payload": json_object("payload")}
+    made = create_asked(services(), actor(), project, body)
     return {"started_run": made.row}
 
 

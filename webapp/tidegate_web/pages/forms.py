@@ -36,9 +36,9 @@ def json_object(name: str) -> JsonObject:
     try:
         found: object = json.loads(sent or "{}", parse_constant=_no_constant)
     except json.JSONDecodeError as error:
-        raise invalid(name, f"is no JSON: line {error.lineno}, column {error.colno}: {error.msg}") from None
+        raise invalid(name, f"must be JSON: line {error.lineno}, column {error.colno}: {error.msg}") from None
     except ValueError as error:
-        raise invalid(name, f"is no JSON: {error}") from None
+        raise invalid(name, f"must be JSON: {error}") from None
     unstorable.check_json(sent, found)
     if not is_object(found):
         raise invalid(name, "must be a JSON object")
