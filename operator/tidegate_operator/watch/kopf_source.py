@@ -23,7 +23,7 @@ from tidegate_operator.kube.client import PAGE, Cluster
 from tidegate_operator.kube.own_writes import OwnWrites
 from tidegate_operator.metrics import Metrics
 from tidegate_operator.state.cache import Cache
-from tidegate_operator.watch.lines_ahead import Take, responses_read_ahead
+from tidegate_operator.watch.lines_ahead import Take, TakeItem, responses_read_ahead
 
 KINDS: Final = ("taskruns", "tasks", "queues", "schedules", "workerpools")
 KOPF: Final = Path(kopf.__file__).parent
@@ -129,7 +129,7 @@ def build_registry(
 ) -> kopf.OperatorRegistry:
     """The registrations, in one place."""
     registry = kopf.OperatorRegistry()
-    response_class = responses_read_ahead(runs_ahead(cache, metrics, own_writes=own_writes))
+    response_class = responses_read_ahead(runs_ahead(cache, metrics, own_writes=own_writes), listed_runs_ahead(cache))
 
     def listed(path: str) -> None:
         metrics.watch_listed(path.rpartition("/")[2])
@@ -179,6 +179,22 @@ def runs_ahead(cache: Cache, metrics: Metrics, *, own_writes: OwnWrites) -> Take
         return version
 
     return take
+
+
+def listed_runs_ahead(cache: Cache) -> TakeItem:
+    """Takes the TaskRuns of a list. kopf hands them over once more, which changes nothing."""
+
+    def take_item(path: str, item: object) -> None:
+        if not path.endswith("/taskruns"):
+            return
+        try:
+            body = cast("KubeObject", item)
+            int(body["metadata"]["resourceVersion"])
+        except (ValueError, LookupError, TypeError):
+            return  # whatever it is, kopf says so
+        cache.upserted("taskruns", body)
+
+    return take_item
 
 
 def _register(registry: kopf.OperatorRegistry, kind: str, cache: Cache, metrics: Metrics) -> None:

@@ -1,8 +1,11 @@
-"""Lines of kopf's watches, read before kopf does.
+"""Lists and lines of kopf's watches, read before kopf does.
 
 To kopf an event is a queue, a task and two loggers, which together cost more than all that is decided and written for it. So what can
 be taken from the line itself is taken here, and kopf gets a bookmark in its place: it goes on from there when its connection ends,
 and doesn't hear again of what was created and deleted since.
+
+A list is taken too, and kopf gets it whole: the objects of a list come before those that the watch reports after it, else a later
+run would be admitted before an earlier one that kopf still has in its queues.
 """
 
 import asyncio
@@ -18,13 +21,16 @@ Take = Callable[[str, bytes], str | bool]
 """Called with the path of a watch and a line of it. False: kopf is to read it. A version: the line is taken, and so is all up to
 that version. True: the line is taken, and says nothing of where the watch is."""
 
+TakeItem = Callable[[str, object], None]
+"""Called with the path of a list and each object in it."""
+
 BURST: Final = 100
-"""Lines taken in a row before other tasks of the loop get their turn."""
+"""Lines or objects taken in a row before other tasks of the loop get their turn."""
 BOOKMARK: Final = b'{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"%s"}}}\n'
 
 
-def responses_read_ahead(take: Take) -> type[aiohttp.ClientResponse]:
-    """A class of responses: of a watch `take` gets each line first."""
+def responses_read_ahead(take: Take, take_item: TakeItem) -> type[aiohttp.ClientResponse]:
+    """A class of responses: of a watch `take` gets each line first, of a list `take_item` each object."""
 
     class Response(aiohttp.ClientResponse):
         async def start(self, connection: Connection) -> aiohttp.ClientResponse:
@@ -37,7 +43,13 @@ def responses_read_ahead(take: Take) -> type[aiohttp.ClientResponse]:
 
         async def json(self, **_: object) -> object:
             """A list, by the reader that no nesting ends: kopf's own watch of the kind would end, again after every start."""
-            return json_codec.loads(await self.read())
+            answer = json_codec.loads(await self.read())
+            items = answer.get("items") if isinstance(answer, dict) else None
+            for number, item in enumerate(items if isinstance(items, list) else ()):
+                if number % BURST == BURST - 1:
+                    await asyncio.sleep(0)
+                take_item(self.url.path, item)
+            return answer
 
     return Response
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import aiohttp
@@ -14,7 +15,7 @@ from support.caches import a_cache
 from tidegate_operator.kube.own_writes import OwnWrites
 from tidegate_operator.metrics import Metrics
 from tidegate_operator.state.cache import Cache
-from tidegate_operator.watch.kopf_source import runs_ahead
+from tidegate_operator.watch.kopf_source import listed_runs_ahead, runs_ahead
 from tidegate_operator.watch.lines_ahead import BURST, responses_read_ahead
 
 RUNS: Final = "/apis/tidegate.dev/v1alpha1/namespaces/team/taskruns"
@@ -53,10 +54,19 @@ class Watched:
         whole = b"".join(line + b"\n" for line in lines)
         return asyncio.run(self._read(whole, path + "?watch=1", cuts)).splitlines()
 
-    def read_list(self, text: bytes) -> bytes:
-        return asyncio.run(self._read(text, RUNS, ()))
+    def read_list(self, *items: object, path: str = RUNS) -> object:
+        return asyncio.run(self._read_list(json.dumps({"items": items}).encode(), path))
 
     async def _read(self, whole: bytes, path: str, cuts: Sequence[int]) -> bytes:
+        async with self._response(whole, path, cuts) as response:
+            return b"".join([data async for data in response.content.iter_chunked(1 << 20)])
+
+    async def _read_list(self, whole: bytes, path: str) -> object:
+        async with self._response(whole, path, ()) as response:
+            return await response.json()
+
+    @asynccontextmanager
+    async def _response(self, whole: bytes, path: str, cuts: Sequence[int]) -> AsyncIterator[aiohttp.ClientResponse]:
         async def answer(request: web.Request) -> web.StreamResponse:
             response = web.StreamResponse()
             await response.prepare(request)
@@ -72,14 +82,16 @@ class Watched:
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
-        take = runs_ahead(self.cache, self.metrics, own_writes=self.own)
+        ahead = responses_read_ahead(
+            runs_ahead(self.cache, self.metrics, own_writes=self.own), listed_runs_ahead(self.cache)
+        )
         try:
             (address,) = runner.addresses
             async with (
-                aiohttp.ClientSession(response_class=responses_read_ahead(take)) as session,
+                aiohttp.ClientSession(response_class=ahead) as session,
                 session.get(f"http://127.0.0.1:{address[1]}{path}") as response,
             ):
-                return b"".join([data async for data in response.content.iter_chunked(1 << 20)])
+                yield response
         finally:
             await runner.cleanup()
 
@@ -161,8 +173,33 @@ def test_a_thousand_lines_at_once_are_all_taken() -> None:
     assert len(watched.cache.runs) == 10 * BURST - 1
 
 
-def test_a_list_is_left_alone() -> None:
+def body(version: int, *, name: str = "r") -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(event(version, name=name))["object"]
+    return found
+
+
+def test_the_runs_of_a_list_are_known_before_kopf_hands_them_over() -> None:
+    """Else the watch after it, whose lines are read ahead, would have a later run admitted before an earlier one."""
     watched = Watched()
-    watched.own.note("2")
-    assert watched.read_list(event(2)) == event(2)
+    items = [body(5, name=f"r{i}") for i in range(2 * BURST)]
+    assert watched.read_list(*items) == {"items": items}, "kopf reads it whole: it watches what it has listed"
+    assert len(watched.cache.runs) == 2 * BURST
+
+
+def test_a_list_of_other_kinds_is_kopfs() -> None:
+    watched = Watched()
+    watched.read_list(body(5), path=TASKS)
     assert not watched.cache.runs
+
+
+def test_what_a_list_has_that_is_no_run_stops_none_of_the_others() -> None:
+    watched = Watched()
+    watched.read_list([], 3, {"metadata": {"resourceVersion": "x"}}, {"metadata": None}, body(5))
+    assert set(watched.cache.runs) == {"uid-r"}
+
+
+def test_a_list_that_comes_late_takes_nothing_back() -> None:
+    watched = Watched()
+    watched.read([event(7)])
+    watched.read_list(body(5))
+    assert watched.cache.runs["uid-r"].version == 7
