@@ -24,10 +24,12 @@ def chromium() -> Iterator[Browser]:
 
 
 @contextmanager
-def signed_in(browser: Browser, site: str, *, email: str, password: str, refusals: bool = False) -> Iterator[Page]:
+def signed_in(
+    browser: Browser, site: str, *, email: str, password: str, refusals: bool = False, timezone: str | None = None
+) -> Iterator[Page]:
     """A page that has signed in; whatever it complains about on its console fails the test, but for answers of 4xx where
-    ``refusals`` are what the test is about."""
-    context = browser.new_context(base_url=site)
+    ``refusals`` are what the test is about. ``timezone``: that of the viewer, else the machine's."""
+    context = browser.new_context(base_url=site, timezone_id=timezone)
     page = context.new_page()
     complaints: list[str] = []
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)

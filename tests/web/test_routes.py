@@ -30,6 +30,7 @@ ROUTES = {
         GET /api/v1/projects/<project>/stats, GET /api/v1/projects/<project>/batches,
         GET /api/v1/projects/<project>/bulk/<id:bulk>, GET /api/v1/projects/<project>/members, DELETE /api/v1/projects/<project>/members/me,
         GET /projects/<project>/runs/<run>/log, GET /projects/<project>/tasks, GET /projects/<project>/queues, GET /projects/<project>/schedules,
+        GET /projects/<project>/tasks/<name>, GET /projects/<project>/queues/<name>, GET /projects/<project>/schedules/<name>,
         GET /projects/<project>/pools, GET /projects/<project>/overview, GET /projects/<project>/bulk/<id:bulk>,
         GET /projects/<project>/runs.csv, GET /projects/<project>/runs.json,
         GET /live/v1/projects/<project>/events, GET /live/v1/projects/<project>/runs/<run>/logs,
@@ -47,13 +48,15 @@ ROUTES = {
         POST /api/v1/projects/<project>/queues/<queue>:<any(pause, resume):act>,
         POST /api/v1/projects/<project>/schedules/<schedule>:trigger, POST /projects/<project>/tasks,
         POST /projects/<project>/queues, POST /projects/<project>/schedules,
+        POST /projects/<project>/tasks/<name>, POST /projects/<project>/queues/<name>, POST /projects/<project>/schedules/<name>,
         POST /projects/<project>/runs, POST /projects/<project>/bulk/<id:bulk>
     """,
     Permission.DEVELOPER: """
         PUT /api/v1/projects/<project>/<any(tasks, queues, schedules, pools):kind>/<name>,
         DELETE /api/v1/projects/<project>/<any(tasks, queues, schedules, pools):kind>/<name>,
         POST /api/v1/projects/<project>/schedules/<schedule>:<any(suspend, resume):act>,
-        POST /projects/<project>/schedules/state, POST /projects/<project>/pools
+        POST /projects/<project>/schedules/state, POST /projects/<project>/pools,
+        POST /projects/<project>/queues/<name>/limits, POST /projects/<project>/schedules/<name>/state
     """,
     Permission.ADMIN: """
         DELETE /api/v1/projects/<project>/runs/<run>,

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from tidegate_api.bodies import ScheduleStatusBody
+from tidegate_api.cron import BadCronError, Cron
 from tidegate_api.names import Phase, ScheduleReason
 from tidegate_api.objects import Condition
 from tidegate_api.times import format_second, format_time, parse_time
 
-from tidegate_operator.policies.cron import BadCronError, Cron
 from tidegate_operator.records.definitions import ScheduleRecord
 from tidegate_operator.records.run import RunRecord
 

@@ -34,7 +34,7 @@ PAGE = By(argument="kind", types={plural: Page[one] for plural, one in ONE.types
 BODY = By(argument="kind", types={"tasks": TaskBody, "queues": QueueBody, "schedules": ScheduleBody, "pools": PoolBody})
 
 
-def _shown(resource: KubeObject) -> DefinitionAnswer:
+def definition_shown(resource: KubeObject) -> DefinitionAnswer:
     """One object as the caller may see it."""
     shown = definition_json(resource)
     shown["spec"] = definition_spec_shown(shown["spec"], whole=sees_values(role_here(shown["project"])))
@@ -43,7 +43,7 @@ def _shown(resource: KubeObject) -> DefinitionAnswer:
 
 def answered(resource: KubeObject, status: int = 200) -> tuple[Response, int]:
     """One object, with its version as ETag."""
-    response = jsonify(_shown(resource))
+    response = jsonify(definition_shown(resource))
     response.set_etag(resource["metadata"]["resourceVersion"])
     return response, status
 
@@ -68,7 +68,10 @@ def seen_version() -> str | None:
 def listed(made: Services, kind: Kind, project: str) -> Page[DefinitionAnswer]:
     """A piece of the list, in the order of names, and where the next begins."""
     found = actions.listed(made, kind, project, limit=LIMIT.asked(), after=request.args.get("after") or None)
-    return {"items": [_shown(item) for item in found["items"]], "after": found["metadata"].get("continue") or None}
+    return {
+        "items": [definition_shown(item) for item in found["items"]],
+        "after": found["metadata"].get("continue") or None,
+    }
 
 
 def wanted_definition() -> Definition:

@@ -13,6 +13,7 @@ from tidegate_web.cluster.definitions import KINDS
 from tidegate_web.current_app import services
 from tidegate_web.definitions import actions
 from tidegate_web.definitions.triggering import trigger
+from tidegate_web.pages.cron_words import in_words
 from tidegate_web.pages.forms import Shown, carry_out, json_object, text
 from tidegate_web.pages.fragments import fragment_wanted
 from tidegate_web.runs.actions import create_asked
@@ -36,13 +37,14 @@ def _page(kind: str, project: str, shown: Shown) -> str:
         # Also of a page that answers a form: a reload of that would send it again.
         address=url_for(f"pages.{kind}_page", project=project, after=request.args.get("after")),
         fragment=fragment_wanted(),
+        in_words=in_words,
         now=now,
         **shown,
     )
 
 
-def _change(kind: str, project: str, act: str, **spec: object) -> None:
-    actions.change(services(), actor(), KINDS[kind], project, text("name"), act, **spec)
+def _change(kind: str, project: str, name: str, act: str, **spec: object) -> None:
+    actions.change(services(), actor(), KINDS[kind], project, name, act, **spec)
 
 
 def _run(project: str) -> Shown:
@@ -59,12 +61,14 @@ def _scale(project: str) -> None:
     given = text("replicas")
     if not (given.isascii() and given.isdecimal() and int(given) <= REPLICAS_MAX):
         raise invalid("replicas", f"must be a whole number from 0 to {REPLICAS_MAX}")
-    _change("pools", project, "scale", replicas=int(given))
+    _change("pools", project, text("name"), "scale", replicas=int(given))
 
 
-def _switches(kind: str, project: str, field: str, *, on: str, off: str) -> Acts:
-    """Two acts that set a field and take it back."""
-    return {act: partial(_change, kind, project, act, **{field: value}) for act, value in ((on, True), (off, False))}
+def switches(kind: str, project: str, field: str, *, on: str, off: str, name: str) -> Acts:
+    """Two acts that set a field of an object and take it back."""
+    return {
+        act: partial(_change, kind, project, name, act, **{field: value}) for act, value in ((on, True), (off, False))
+    }
 
 
 def add_routes(area: Blueprint) -> None:
@@ -88,7 +92,7 @@ def add_routes(area: Blueprint) -> None:
     @area.post("/projects/<project>/queues")
     @requires(Permission.OPERATOR)
     def change_queue(project: str) -> Response | tuple[str, int]:
-        acts = _switches("queues", project, "paused", on="pause", off="resume")
+        acts = switches("queues", project, "paused", on="pause", off="resume", name=text("name"))
         return carry_out(acts, partial(_page, "queues", project))
 
     @area.get("/projects/<project>/schedules")
@@ -114,6 +118,6 @@ def add_routes(area: Blueprint) -> None:
     @area.post("/projects/<project>/schedules/state")
     @requires(Permission.DEVELOPER)
     def switch_schedule(project: str) -> Response | tuple[str, int]:
-        acts = _switches("schedules", project, "suspend", on="suspend", off="resume")
+        acts = switches("schedules", project, "suspend", on="suspend", off="resume", name=text("name"))
         there = url_for("pages.schedules_page", project=project)
         return carry_out(acts, partial(_page, "schedules", project), to=there)

@@ -99,6 +99,12 @@ def moment(time: datetime | None, now: datetime) -> Markup:
     return Markup('<time datetime="{}" title="{}" data-relative>{}</time>').format(iso(time), absolute, ago(time, now))
 
 
+def calendar_time(time: datetime) -> Markup:
+    """A day and a time of day: in UTC, which the script replaces by the time zone of the viewer."""
+    absolute = time.astimezone(UTC).strftime("%a %d %b %Y, %H:%M UTC")
+    return Markup('<time datetime="{}" title="{}" data-calendar>{}</time>').format(iso(time), absolute, absolute)
+
+
 def clock(start: datetime | None) -> Markup:
     """A duration that goes on: the script counts."""
     if start is None:

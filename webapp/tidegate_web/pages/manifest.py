@@ -1,4 +1,4 @@
-"""A run as one writes it for kubectl: its manifest, and what to type. Pure."""
+"""A run, or a Task, Queue or Schedule, as one writes it for kubectl: its manifest, and what to type. Pure."""
 
 import json
 import shlex
@@ -8,6 +8,7 @@ import yaml
 from tidegate_api.names import API_VERSION
 from tidegate_api.replay import replayed_labels, replayed_spec
 
+from tidegate_web.api.response_types import Definition
 from tidegate_web.shared.phases import TERMINAL_PHASES
 from tidegate_web.shared.run_status import attempts_of
 from tidegate_web.store.run_rows import RunRow
@@ -29,6 +30,18 @@ def manifest(run: RunRow, spec: Mapping[str, object]) -> str:
         "metadata": metadata,
         "spec": replayed_spec(spec),
     }
+    return _written(made)
+
+
+def definition_manifest(kind: str, item: Definition) -> str:
+    """What makes such a Task, Queue or Schedule, with its spec as the user may see it."""
+    metadata: dict[str, object] = {"name": item["name"], "namespace": item["project"]}
+    if labels := replayed_labels(item["labels"]):
+        metadata["labels"] = labels
+    return _written({"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, "spec": item["spec"]})
+
+
+def _written(made: Mapping[str, object]) -> str:
     text = json.dumps(made, indent=2, ensure_ascii=False)
     if len(text) > MOST_AS_YAML:
         return text

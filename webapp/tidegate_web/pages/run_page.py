@@ -17,7 +17,7 @@ from tidegate_web.pages.folded_json import folded
 from tidegate_web.pages.forms import Shown, carry_out, json_object, text, utc_time
 from tidegate_web.pages.fragments import fragment_wanted, last_event
 from tidegate_web.pages.manifest import kubectl_commands, manifest
-from tidegate_web.pages.previous import previous_runs
+from tidegate_web.pages.run_history import run_history
 from tidegate_web.pages.specs import spec_now, spec_shown
 from tidegate_web.pages.text_diff import diff
 from tidegate_web.projects.existing import require_project
@@ -168,7 +168,7 @@ def _page(project: str, run: str, shown: Shown) -> str:
         timeline=timeline,
         folded=folded,
         kept={name: request.args[name] for name in KEPT if name in request.args},
-        previous=previous_runs(listing.previous(made, row)),
+        previous=run_history(listing.previous(made, row)),
         seq=seq,
         now=now,
         **shown,

@@ -16,10 +16,13 @@ from tidegate_web.pages import (
     overview,
     people,
     projects,
+    queue_page,
     run_export,
     run_list,
     run_page,
+    schedule_page,
     settings,
+    task_page,
     webhooks,
 )
 from tidegate_web.pages.fragments import fragment_wanted
@@ -40,6 +43,9 @@ def blueprint() -> Blueprint:
     bulk.add_routes(area)
     run_export.add_routes(area)
     definitions.add_routes(area)
+    task_page.add_routes(area)
+    queue_page.add_routes(area)
+    schedule_page.add_routes(area)
     logtext.add_routes(area)
     people.add_routes(area)
     webhooks.add_routes(area)

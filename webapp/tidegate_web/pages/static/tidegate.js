@@ -20,6 +20,7 @@
     if (whole < 86400) return `${Math.floor(whole / 3600)} h ${two(Math.floor((whole % 3600) / 60))} m`;
     return `${Math.floor(whole / 86400)} d ${Math.floor((whole % 86400) / 3600)} h`;
   };
+  const calendar = new Intl.DateTimeFormat("en-GB", { weekday: "short", day: "2-digit", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit" });
   const write = (element, text) => { if (element.textContent !== text) element.textContent = text; };
   // A timeline that goes on ends now: its marks move to the left, and what goes on grows.
   const grow = (now) => {
@@ -45,6 +46,8 @@
       if (seconds < -1) write(time, `in ${rough(-seconds)}`);
       else write(time, seconds < 5 ? "just now" : `${rough(seconds)} ago`);
     }
+    for (const time of $$("time[data-calendar]")) write(time, calendar.format(Date.parse(time.dateTime)));
+    for (const place of $$("[data-zone-name]")) write(place, calendar.resolvedOptions().timeZone);
     for (const span of $$("[data-since]")) {
       write(span, duration(Math.max(0, (now - Date.parse(span.dataset.since)) / 1000)));
     }

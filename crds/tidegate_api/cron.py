@@ -18,6 +18,7 @@ from typing import Final, Self
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
+
 from tidegate_api.names import ScheduleReason
 
 FIELDS: Final = 5

@@ -1,4 +1,4 @@
-"""policies/cron: ticks, and what becomes of them where clocks are put forward and back."""
+"""tidegate_api/cron: ticks, and what becomes of them where clocks are put forward and back."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tidegate_operator.policies.cron import BadCronError, Cron
+from tidegate_api.cron import BadCronError, Cron
 
 ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Beirut", "America/Santiago")
 EXPRESSIONS = (

@@ -1,0 +1,73 @@
+"""The page of one Schedule: when it comes, what became of the runs it started, and a form to start one now."""
+
+from functools import partial
+
+from flask import Blueprint, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
+
+from tidegate_web.auth.guard import actor, role_here
+from tidegate_web.current_app import services
+from tidegate_web.definitions.triggering import trigger
+from tidegate_web.pages import cron_words
+from tidegate_web.pages.definition_lookup import look_up
+from tidegate_web.pages.definitions import switches
+from tidegate_web.pages.folded_json import folded
+from tidegate_web.pages.forms import Shown, carry_out, json_object
+from tidegate_web.pages.fragments import fragment_wanted
+from tidegate_web.pages.manifest import definition_manifest
+from tidegate_web.shared.json_types import as_object, as_text
+from tidegate_web.shared.permissions import Permission, Role, requires
+from tidegate_web.shared.problems import Problem
+from tidegate_web.store.queries.run_list import RunFilter
+
+
+def add_routes(area: Blueprint) -> None:
+    """The routes of this page."""
+
+    @area.get("/projects/<project>/schedules/<name>")
+    @requires(Permission.VIEWER)
+    def show_schedule(project: str, name: str) -> str:
+        return _page(project, name, {})
+
+    @area.post("/projects/<project>/schedules/<name>")
+    @requires(Permission.OPERATOR)
+    def trigger_with_payload(project: str, name: str) -> Response | tuple[str, int]:
+        try:
+            made = trigger(services(), actor(), project, name, payload=json_object("payload"))
+        except Problem as problem:
+            if problem.status >= 500 or problem.status == 404:
+                raise
+            return _page(project, name, {"error": problem.detail}), problem.status
+        return redirect(url_for("pages.show_run", project=project, run=made.row.uid), code=303)
+
+    @area.post("/projects/<project>/schedules/<name>/state")
+    @requires(Permission.DEVELOPER)
+    def switch_one_schedule(project: str, name: str) -> Response | tuple[str, int]:
+        acts = switches("schedules", project, "suspend", on="suspend", off="resume", name=name)
+        there = url_for("pages.show_schedule", project=project, name=name)
+        return carry_out(acts, partial(_page, project, name), to=there)
+
+
+def _page(project: str, name: str, shown: Shown) -> str:
+    made = services()
+    looked = look_up(made, "schedules", project, name, RunFilter(schedule=name))
+    role, now = role_here(project), made.clock.now()
+    spec = {} if looked.item is None else looked.item["spec"]
+    cron, zone = as_text(spec.get("cron")) or "", as_text(spec.get("timeZone")) or "UTC"
+    run_spec = as_object(as_object(spec.get("template")).get("spec"))
+    return render_template(
+        "_schedule.html" if fragment_wanted() else "schedule.html",
+        project=project,
+        name=name,
+        looked=looked,
+        manifest="" if looked.item is None else definition_manifest("Schedule", looked.item),
+        folded=folded,
+        words=cron_words.in_words(cron),
+        ticks=cron_words.next_ticks(cron, zone, now=now) if looked.item is not None else None,
+        zone=zone,
+        run_spec=run_spec,
+        may_run=role is not None and role >= Role.OPERATOR and looked.item is not None,
+        sent=request.form,
+        now=now,
+        **shown,
+    )

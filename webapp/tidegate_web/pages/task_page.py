@@ -1,0 +1,70 @@
+"""The page of one Task: how its runs end and how long they take, what it is, and a form to run it."""
+
+from flask import Blueprint, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
+
+from tidegate_web.auth.guard import actor, role_here
+from tidegate_web.current_app import services
+from tidegate_web.pages.definition_lookup import look_up
+from tidegate_web.pages.folded_json import folded
+from tidegate_web.pages.forms import Shown, json_object, text, utc_time
+from tidegate_web.pages.fragments import fragment_wanted
+from tidegate_web.pages.manifest import definition_manifest
+from tidegate_web.runs.actions import create_asked
+from tidegate_web.runs.recent_payloads import recent_payloads
+from tidegate_web.shared.permissions import Permission, Role, requires
+from tidegate_web.shared.problems import Problem
+from tidegate_web.store.queries.run_list import RunFilter
+
+
+def add_routes(area: Blueprint) -> None:
+    """The routes of this page."""
+
+    @area.get("/projects/<project>/tasks/<name>")
+    @requires(Permission.VIEWER)
+    def show_task(project: str, name: str) -> str:
+        return _page(project, name, {})
+
+    @area.post("/projects/<project>/tasks/<name>")
+    @requires(Permission.OPERATOR)
+    def run_from_task(project: str, name: str) -> Response | tuple[str, int]:
+        try:
+            made = create_asked(services(), actor(), project, _wanted(name))
+        except Problem as problem:
+            if problem.status >= 500 or problem.status == 404:
+                raise
+            return _page(project, name, {"error": problem.detail}), problem.status
+        return redirect(url_for("pages.show_run", project=project, run=made.row.uid), code=303)
+
+
+def _wanted(task: str) -> dict[str, object]:
+    """The run that the form asks for. What was left empty is left to the Task."""
+    body: dict[str, object] = {"taskRef": {"name": task}, "payload": json_object("payload")}
+    if name := text("name").strip():
+        body["name"] = name
+    if text("startAfter").strip():
+        body["startAfter"] = utc_time("startAfter")
+    return body
+
+
+def _page(project: str, name: str, shown: Shown) -> str:
+    made = services()
+    looked = look_up(made, "tasks", project, name, RunFilter(task=name))
+    role = role_here(project)
+    may_run = role is not None and role >= Role.OPERATOR and looked.item is not None
+    recent = recent_payloads(made, project, name) if may_run and not fragment_wanted() else []
+    chosen = next((each for each in recent if each.run_uid == request.args.get("payload")), None)
+    return render_template(
+        "_task.html" if fragment_wanted() else "task.html",
+        project=project,
+        name=name,
+        looked=looked,
+        manifest="" if looked.item is None else definition_manifest("Task", looked.item),
+        folded=folded,
+        may_run=may_run,
+        recent=recent,
+        chosen=chosen,
+        sent=request.form,
+        now=made.clock.now(),
+        **shown,
+    )
