@@ -61,3 +61,15 @@ def violations(page: Page) -> list[str]:
     """What axe has to say against a page: rule and element."""
     found = Axe().run(page).response["violations"]
     return [f"{each['id']}: {node['html'][:300]}" for each in found for node in each["nodes"]]
+
+
+def looks_right(page: Page) -> None:
+    """At the width of a phone and of a desk nothing is cut off, and axe finds nothing in either theme."""
+    for width in (360, 1440):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            found = violations(page)
+            assert found == [], found
+    page.emulate_media(color_scheme="light")

@@ -16,7 +16,7 @@ DAYS = 360
 _FILL = """
 INSERT INTO runs (
   uid, project, name, created, resource_version, phase, reason, message, task, queue, schedule, batch, parent_run, tags,
-  attempt, queued_at, started_at, finished_at, expires_at, deleted_at, labels, spec, status
+  attempt, queued_at, started_at, finished_at, expires_at, deleted_at, submitted_by, labels, spec, status
 )
 SELECT
   md5(:project || i)::uuid, :project, task || '-' || substr(md5('name' || i), 1, 8), created, i, phase,
@@ -30,7 +30,9 @@ SELECT
     ELSE ARRAY[]::text[] END,
   1, created, created + interval '2 seconds', created + interval '30 seconds', created + interval '1 day',
   CASE WHEN created < CAST(:now AS timestamptz) - interval '1 day' THEN created + interval '1 day' END,
-  '{}', jsonb_build_object('taskRef', jsonb_build_object('name', task), 'payload', jsonb_build_object('file', md5('file' || i))),
+  CASE WHEN i % 3 = 1 THEN 'user-' || i % 50 END,
+  '{}', jsonb_build_object('taskRef', jsonb_build_object('name', task), 'payload', jsonb_build_object('file', md5('file' || i)))
+    || CASE WHEN i % 10 = 4 THEN jsonb_build_object('concurrencyKey', 'key-' || i / 1000) ELSE '{}' END,
   jsonb_build_object('phase', phase, 'attempts', jsonb_build_array(jsonb_build_object('number', 1, 'podName', 'pod-' || i)))
 FROM (
   SELECT

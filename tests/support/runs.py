@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tidegate_api.job_names import job_name
-from tidegate_api.names import GROUP, TASK_LABEL, TASK_SPEC_ANNOTATION, VERSION
+from tidegate_api.names import GROUP, REQUESTED_BY_ANNOTATION, TASK_LABEL, TASK_SPEC_ANNOTATION, VERSION
 from tidegate_cluster.control_plane import ControlPlane
 
 from support.kube import Kube
@@ -36,9 +36,12 @@ class RunMaker:
     def label_namespace(self, labels: Mapping[str, str | None]) -> None:
         self.kube.label("namespaces", self.project, labels)
 
-    def create(self, name: str, *, labels: Mapping[str, str] | None = None, **spec: Any) -> Json:
+    def create(
+        self, name: str, *, labels: Mapping[str, str] | None = None, requested_by: str | None = None, **spec: Any
+    ) -> Json:
         spec = spec or {"task": {"image": "busybox"}}
-        return self._made("TaskRun", {"name": name, "labels": dict(labels or {})}, spec)
+        annotations = {REQUESTED_BY_ANNOTATION: requested_by} if requested_by is not None else {}
+        return self._made("TaskRun", {"name": name, "labels": dict(labels or {}), "annotations": annotations}, spec)
 
     def get(self, name: str) -> Json:
         return self.kube.get("taskruns.tidegate.dev", name)

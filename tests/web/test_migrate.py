@@ -23,6 +23,13 @@ from tidegate_web.store.engine import make_engine
 from tidegate_web.store.models import Base
 from tidegate_web.store.partitions import is_partition
 
+A_RUN_OF_A_LONG_REQUESTER = """
+INSERT INTO runs (uid, project, name, created, resource_version, phase, tags, attempt, labels, spec, status, requested_by)
+SELECT md5('run')::uuid, 'team', 'run', '2026-02-03T04:05:06Z', 1, 'Pending', '{}', 1, '{}', '{}', '{}', string_agg(md5(i::text), '')
+FROM generate_series(1, 1000) AS i
+"""
+"""Longer than an index takes."""
+
 
 def no_partition(name: str | None, kind: str, parents: object) -> bool:
     """Months come and go without a migration."""
@@ -96,6 +103,7 @@ def test_an_index_of_runs_is_built_month_by_month_while_others_write(postgres: P
     with engine.begin() as connection:
         partitions.ensure(connection, months)
         connection.execute(text(f"CREATE INDEX {half_built} ON runs_2026_02 {indexes_ahead.REASON.definition}"))
+        connection.execute(text(A_RUN_OF_A_LONG_REQUESTER))
         # As a build leaves it that ended in the middle.
         broken = text("UPDATE pg_index SET indisvalid = false WHERE indexrelid = CAST(:name AS regclass)")
         connection.execute(broken, {"name": half_built})
@@ -121,14 +129,16 @@ def test_an_index_of_runs_is_built_month_by_month_while_others_write(postgres: P
     migration.join()
     attached = text(
         "SELECT indexrelid::regclass::text, indisvalid FROM pg_index JOIN pg_inherits ON inhrelid = indexrelid"
-        " WHERE inhparent = 'ix_runs_project_reason_created_uid'::regclass ORDER BY 1"
+        " WHERE inhparent = CAST(:parent AS regclass) ORDER BY 1"
     )
     with engine.connect() as connection:
         assert schema.current(connection) == schema.head()
         made = partitions.present(connection)
         assert {month.begin for month in made} > set(months)
-        expected = [(f"{month.partition_of('runs')}_reason_ahead", True) for month in made]
-        assert [tuple(row) for row in connection.execute(attached)] == expected
+        for index in indexes_ahead.INDEXES:
+            found = connection.execute(attached, {"parent": f"ix_runs_project_{index.name}_created_uid"})
+            expected = [(f"{month.partition_of('runs')}_{index.name}_ahead", True) for month in made]
+            assert [tuple(row) for row in found] == expected
     engine.dispose()
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from support.browser import signed_in, violations
+from support.browser import looks_right, signed_in
 from support.stacks import pages_of
 from support.web import EMAIL, PASSWORD, Parts, Stack
 
@@ -47,18 +47,6 @@ def a_run(
 def ended(phase: str, *, seconds: int, reason: str | None = None) -> dict[str, Any]:
     found = {"phase": phase, "startedAt": "2026-11-28T10:00:00Z", "finishedAt": f"2026-11-28T10:00:{seconds:02d}Z"}
     return found | ({"reason": reason} if reason else {})
-
-
-def looks_right(page: Page) -> None:
-    """At the width of a phone and of a desk, in both themes."""
-    for width in (360, 1440):
-        page.set_viewport_size({"width": width, "height": 900})
-        assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
-        for scheme in ("light", "dark"):
-            page.emulate_media(color_scheme=scheme)
-            found = violations(page)
-            assert found == [], found
-    page.emulate_media(color_scheme="light")
 
 
 def test_a_task_shows_how_its_runs_fare_and_what_it_is(stack: Stack, parts: Parts, page: Page) -> None:
@@ -234,14 +222,15 @@ def test_acts_are_offered_by_role(stack: Stack, parts: Parts) -> None:
         "operator": {"tasks": 1, "queues": 1, "schedules": 1},
         "developer": {"tasks": 1, "queues": 2, "schedules": 2},
     }
+    members = {}
     for role, counts in wanted.items():
-        member = parts.member(role)
+        members[role] = member = parts.member(role)
         for plural, count in counts.items():
             shown = member.get(f"/projects/{stack.project}/{plural}/rights").text.replace("</svg> ", "</svg>")
             offered = [act for act in acts[plural] if act.strip("><") in shown]
             assert len(offered) == count, (role, plural, offered)
-    assert "seven" not in parts.member("viewer").get(f"/projects/{stack.project}/tasks/rights").text
-    assert "seven" in parts.member("operator").get(f"/projects/{stack.project}/tasks/rights").text
+    assert "seven" not in members["viewer"].get(f"/projects/{stack.project}/tasks/rights").text
+    assert "seven" in members["operator"].get(f"/projects/{stack.project}/tasks/rights").text
 
 
 def test_the_form_of_limits_takes_whole_numbers_alone(stack: Stack, parts: Parts) -> None:

@@ -1,17 +1,21 @@
 """Lists of runs over HTTP: each filter finds what it names and nothing else, live and archived alike."""
 
+from hashlib import sha256
 from typing import Any
 
 import pytest
 from support.web import MirrorThread, Parts, Stack, until
+
+LONG = "".join(sha256(str(number).encode()).hexdigest() for number in range(1500))
+"""Who asks for a run is an annotation, which anybody may write: longer than an index takes."""
 
 
 @pytest.fixture
 def filled(stack: Stack, parts: Parts, mirror: MirrorThread) -> Parts:
     stack.runs.create("nightly-1", labels={"tidegate.dev/schedule": "nightly"})
     stack.runs.create("hourly-1", labels={"tidegate.dev/schedule": "hourly"})
-    stack.runs.create("batched", task={"image": "busybox"}, batch="b1")
-    stack.runs.create("plain")
+    stack.runs.create("batched", requested_by="anna", task={"image": "busybox"}, batch="b1", concurrencyKey="tenant 1")
+    stack.runs.create("plain", requested_by=LONG)
     stack.runs.status("plain", phase="Pending", reason="Suspended")
     until(parts, "plain", lambda row: row.reason == "Suspended")
     for name in ("nightly-1", "hourly-1", "batched", "plain"):
@@ -31,6 +35,12 @@ def filled(stack: Stack, parts: Parts, mirror: MirrorThread) -> Parts:
         ("reason=Suspended&phase=Pending,Running", {"plain"}),
         ("reason=Suspended&phase=Running", set()),
         ("reason=Error", set()),
+        ("key=tenant%201", {"batched"}),
+        ("key=tenant", set()),
+        ("requestedBy=anna", {"batched"}),
+        ("requestedBy=anna&phase=Running", set()),
+        ("requestedBy=bert", set()),
+        (f"requestedBy={LONG[:512]}", {"plain"}),
         ("", {"nightly-1", "hourly-1", "batched", "plain"}),
     ],
 )

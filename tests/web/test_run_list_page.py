@@ -22,6 +22,8 @@ FILTERS = {
     "batch": "May 1",
     "schedule": "nightly",
     "parent": "root",
+    "key": "tenant/ä",
+    "requestedBy": "anna@example.com",
     "from": "2024-01-01T00:00:00.000001Z",
     "to": "2100-01-01T00:00:00Z",
 }
@@ -35,6 +37,8 @@ CHIPS = {
     "batch": "Batch May 1",
     "schedule": "Schedule nightly",
     "parent": "Started by root",
+    "key": "Key tenant/ä",
+    "requestedBy": "Requested by anna@example.com",
     "from": "From 2024-01-01 00:00:00.000001 UTC",
     "to": "Before 2100-01-01 00:00:00 UTC",
 }
@@ -48,9 +52,10 @@ def fitting(stack: Stack, parts: Parts, count: int) -> None:
         "tags": ["a&b=c"],
         "batch": "May 1",
         "parentRun": "root",
+        "concurrencyKey": "tenant/ä",
     }
     for number in range(count):
-        stack.runs.create(f"nightly-{number}", labels={SCHEDULE: "nightly"}, **spec)
+        stack.runs.create(f"nightly-{number}", labels={SCHEDULE: "nightly"}, requested_by="anna@example.com", **spec)
         stack.runs.status(f"nightly-{number}", phase="Pending", reason="ConcurrencyLimit")
         assert parts.sign_in().get(f"runs/nightly-{number}").status_code == 200  # it is in the archive now
 

@@ -35,6 +35,25 @@ def test_a_line_is_open_where_a_value_is_missing(values: list[float | None], mov
     assert len(re.findall("M", charts.line(values, most=3.0))) == moves
 
 
+@given(st.dictionaries(st.sampled_from((*charts.STACK, *charts.ACTIVE_STACK)), st.integers(0, 10**6)))
+def test_shares_are_parts_of_a_hundred_without_gaps(counts: dict[str, int]) -> None:
+    bars = charts.shares(counts)
+    assert {bar.phase for bar in bars} == {phase for phase, count in counts.items() if count}
+    end = 0.0
+    for bar in bars:
+        assert abs(bar.x - end) < 0.05
+        end = bar.x + bar.width
+    assert not bars or abs(end - 100) < 0.05
+
+
+def test_what_has_ended_is_on_the_left() -> None:
+    assert [(bar.phase, bar.x) for bar in charts.shares({"Pending": 1, "Failed": 1, "Succeeded": 2})] == [
+        ("Succeeded", 0.0),
+        ("Failed", 50.0),
+        ("Pending", 75.0),
+    ]
+
+
 def test_nothing_is_drawn_of_nothing() -> None:
     assert charts.stacks([{}, {}]) == []
     assert charts.line([0.0], most=0.0) == ""

@@ -23,7 +23,7 @@ def parse_filter(arguments: MultiDict[str, str]) -> RunFilter:
         raise Problem(422, f"'phase' must be of {', '.join(PHASES)}.")
     texts = {
         name: (arguments.get(name) or "").strip() or None
-        for name in ("reason", "task", "queue", "tag", "batch", "schedule", "parent", "q")
+        for name in ("reason", "task", "queue", "tag", "batch", "schedule", "parent", "key", "requestedBy", "q")
     }
     if any(text is not None and "\x00" in text for text in texts.values()):
         raise Problem(422, "The query has a NUL character.")
@@ -36,6 +36,8 @@ def parse_filter(arguments: MultiDict[str, str]) -> RunFilter:
         batch=texts["batch"],
         schedule=texts["schedule"],
         parent=texts["parent"],
+        key=texts["key"],
+        requested_by=texts["requestedBy"],
         text=texts["q"],
         since=_time(arguments, "from"),
         until=_time(arguments, "to"),

@@ -34,6 +34,8 @@ RUN_FILTER = (
     Text(name="batch", description="Of this batch."),
     Text(name="schedule", description="Of this Schedule."),
     Text(name="parent", description="Submitted by the run of this name."),
+    Text(name="key", description="With this concurrencyKey."),
+    Text(name="requestedBy", description="Asked for by this user or API key, as `requestedBy` names it."),
     Text(name="q", description="With this text in its name, message or tags."),
     FROM,
     TO,

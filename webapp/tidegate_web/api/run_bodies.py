@@ -112,6 +112,8 @@ class RunConditions(Body):
     tag: Words = Field(default_factory=str)
     batch: Words = Field(default_factory=str)
     schedule: Words = Field(default_factory=str)
+    key: Words = Field(default_factory=str)
+    requested_by: Words = Field(default_factory=str, alias="requestedBy")
     q: Words = Field(default_factory=str)
     since: TimeText = Field(default_factory=str, alias="from")
     to: TimeText = Field(default_factory=str)

@@ -1,6 +1,6 @@
 """Charts as shapes, which the templates draw as SVG. Pure: no script is needed to see them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,6 +38,21 @@ def stacks(counts: Sequence[dict[str, int]]) -> list[Bar]:
                 found.append(
                     Bar(round(index * step + gap / 2, 2), round(y, 2), round(step - gap, 2), round(height, 2), phase)
                 )
+    return found
+
+
+ACTIVE_STACK: Final = ("Running", "Starting", "Retrying", "Pending")
+"""Phases of runs that have not ended, in a bar of all runs: after those that have."""
+
+
+def shares(counts: Mapping[str, int]) -> list[Bar]:
+    """One bar of a hundred parts, with a piece for each phase, in the order of ``STACK``."""
+    total, x, found = sum(counts.values()), 0.0, []
+    for phase in (*STACK, *ACTIVE_STACK):
+        width = 100 * counts.get(phase, 0) / total if total else 0.0
+        if width:
+            found.append(Bar(round(x, 2), 0.0, round(width, 2), 8.0, phase))
+        x += width
     return found
 
 

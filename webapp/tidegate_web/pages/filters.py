@@ -17,6 +17,8 @@ LABELS = {
     "batch": "Batch",
     "schedule": "Schedule",
     "parent": "Started by",
+    "key": "Key",
+    "requestedBy": "Requested by",
     "from": "From",
     "to": "Before",
 }
@@ -49,6 +51,8 @@ class RunQuery:
             "batch": wanted.batch,
             "schedule": wanted.schedule,
             "parent": wanted.parent,
+            "key": wanted.key,
+            "requestedBy": wanted.requested_by,
             "from": _written(wanted.since),
             "to": _written(wanted.until),
         }

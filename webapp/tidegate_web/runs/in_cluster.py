@@ -146,6 +146,8 @@ def _fits(row: RunRow, wanted: RunFilter) -> bool:
         (wanted.batch, row.batch),
         (wanted.schedule, row.schedule),
         (wanted.parent, row.parent_run),
+        (wanted.key, row.spec.get("concurrencyKey")),
+        (wanted.requested_by, row.submitted_by or row.requested_by),
     )
     return (
         all(value is None or value == has for value, has in asked)

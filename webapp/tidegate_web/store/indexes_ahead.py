@@ -10,6 +10,7 @@ from typing import Final
 import structlog
 from sqlalchemy import Connection, Engine, text
 
+from tidegate_web.store.models.runs import KEY_SQL, REQUESTER_SQL
 from tidegate_web.store.partitions import present
 
 log = structlog.stdlib.get_logger(__name__)
@@ -30,7 +31,17 @@ REASON: Final = IndexAhead(
     name="reason",
     definition="(project, reason, created DESC, uid DESC) WHERE reason IS NOT NULL",
 )
-INDEXES: Final = (REASON,)
+KEY: Final = IndexAhead(
+    version="0016",
+    name="key",
+    definition=f"(project, {KEY_SQL}, created DESC, uid DESC) WHERE {KEY_SQL} IS NOT NULL",
+)
+REQUESTER: Final = IndexAhead(
+    version="0016",
+    name="requester",
+    definition=f"(project, {REQUESTER_SQL}, created DESC, uid DESC) WHERE {REQUESTER_SQL} IS NOT NULL",
+)
+INDEXES: Final = (REASON, KEY, REQUESTER)
 FIRST_WITH_MONTHS: Final = "0004"
 """An older schema has no months: its first migration to them builds all indexes anyway."""
 

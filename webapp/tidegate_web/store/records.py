@@ -202,7 +202,7 @@ def run_record(resource: Mapping[str, object], *, default_ttl_seconds: int) -> R
         started_at=parse_time(status.get("startedAt")),
         finished_at=finished_at,
         expires_at=expires_at,
-        requested_by=as_text(requested_by(metadata)),
+        requested_by=_key(requested_by(metadata)),
         labels=labels,
         spec=spec,
         status=status,

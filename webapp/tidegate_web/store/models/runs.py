@@ -5,7 +5,7 @@ throughout them must have that time in it; that no uid is there twice is seen to
 """
 
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 from sqlalchemy import BigInteger, Double, Index, Integer, LargeBinary, SmallInteger, Text, func, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
@@ -19,12 +19,18 @@ LogMark = Literal["complete", "truncated", "lost"]
 _ACTIVE_SQL = text("phase IN ('Pending', 'Starting', 'Running', 'Retrying')")
 
 
+KEY_SQL: Final = "(left(spec ->> 'concurrencyKey', 128))"
+REQUESTER_SQL: Final = "(left(COALESCE(submitted_by, requested_by), 512))"
+"""What runs are found by and no column has. Queries must have the very same expression for its index to be used. It is cut, as an
+index takes no long value: an annotation says who asked for a run, and may have 256 KiB."""
+
+
 def _of_some(name: str, column: str) -> Index:
     """For lists of the runs that have something which most haven't."""
     return Index(
         f"ix_runs_project_{name}_created_uid",
         "project",
-        column,
+        text(column) if column.startswith("(") else column,
         text("created DESC"),
         text("uid DESC"),
         postgresql_where=text(f"{column} IS NOT NULL"),
@@ -82,6 +88,8 @@ class Run(Base):
         _of_some("schedule", "schedule"),
         _of_some("batch", "batch"),
         _of_some("parent", "parent_run"),
+        _of_some("key", KEY_SQL),
+        _of_some("requester", REQUESTER_SQL),
         Index("ix_runs_project_finished", "project", text("finished_at DESC"), "phase"),
         Index("ix_runs_active", "project", "phase", postgresql_where=_ACTIVE_SQL),
         Index("ix_runs_in_cluster", "project", "finished_at", postgresql_where=text("deleted_at IS NULL")),

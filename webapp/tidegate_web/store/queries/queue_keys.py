@@ -6,6 +6,7 @@ from sqlalchemy import Connection, func, select
 
 from tidegate_web.shared.phases import ACTIVE_PHASES
 from tidegate_web.store.models import Run
+from tidegate_web.store.queries.run_list import KEY
 from tidegate_web.store.rows import all_rows
 
 LOOKED_AT = 5_000
@@ -25,7 +26,7 @@ class KeyRow:
 def of_queue(connection: Connection, *, project: str, queue: str) -> list[KeyRow]:
     """Those with most runs first. What has begun holds a slot; what is Pending or Retrying waits for one."""
     active = (
-        select(func.coalesce(Run.spec["concurrencyKey"].astext, "").label("key"), Run.phase)
+        select(func.coalesce(KEY, "").label("key"), Run.phase)
         .where(Run.project == project, Run.queue == queue, Run.phase.in_(ACTIVE_PHASES))
         .limit(LOOKED_AT)
         .subquery("active")

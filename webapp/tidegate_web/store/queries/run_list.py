@@ -21,8 +21,10 @@ from sqlalchemy import (
     Connection,
     Select,
     SQLColumnExpression,
+    Text,
     and_,
     func,
+    literal_column,
     or_,
     select,
     tuple_,
@@ -38,6 +40,13 @@ from tidegate_web.store.run_rows import SUMMARY, WITH_STATUS, ListedRunRow, RunS
 
 SEARCHED = 10_000
 """Runs that are looked through, newest first, for a text that has no three letters or digits in a row."""
+KEY: ColumnElement[str | None] = func.left(
+    Run.spec.op("->>", return_type=Text())(literal_column("'concurrencyKey'")), literal_column("128"), type_=Text()
+)
+REQUESTER: ColumnElement[str | None] = func.left(
+    func.coalesce(Run.submitted_by, Run.requested_by), literal_column("512"), type_=Text()
+)
+"""As their indexes have them (``KEY_SQL``, ``REQUESTER_SQL``): a parameter in them would not match."""
 _TRIGRAM = re.compile(r"[A-Za-z0-9]{3}")
 
 
@@ -61,6 +70,8 @@ class RunFilter:
     batch: str | None = None
     schedule: str | None = None
     parent: str | None = None
+    key: str | None = None
+    requested_by: str | None = None
     text: str | None = None
     since: datetime | None = None
     until: datetime | None = None
@@ -263,6 +274,8 @@ def _conditions(project: str, wanted: RunFilter) -> Conditions:
         (Run.batch, wanted.batch),
         (Run.schedule, wanted.schedule),
         (Run.parent_run, wanted.parent),
+        (KEY, wanted.key),
+        (REQUESTER, wanted.requested_by),
     ):
         if value is not None:
             conditions.append(column == value)
