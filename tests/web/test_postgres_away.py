@@ -1,5 +1,6 @@
 """While Postgres is away: what is in the cluster is shown from there, writes go on, and are in the audit log afterwards."""
 
+import html
 import re
 import socket
 from collections.abc import Iterator
@@ -36,7 +37,7 @@ def without_postgres(stack: Stack, me: SignedIn) -> Iterator[SignedIn]:
     finish(stack, "first", phase="Failed")
     stack.runs.create("second", taskRef={"name": "mail"}, payload={"to": "x"})
     stack.runs.status("second", phase="Running", startedAt=now(), attempts=[{"number": 1, "startedAt": now()}])
-    stack.runs.create("third", taskRef={"name": "mail"})
+    stack.runs.create("third", requested_by="anna", taskRef={"name": "mail"}, concurrencyKey="tenant")
     stack.postgres.stop()
     yield me
     stack.postgres.start()
@@ -70,6 +71,9 @@ def test_runs_are_listed_from_the_cluster_and_say_so(without_postgres: SignedIn)
         ("task=mail&phase=Running", {"second"}),
         ("tag=night", {"first"}),
         ("batch=b", {"first"}),
+        ("key=tenant", {"third"}),
+        ("requestedBy=anna", {"third"}),
+        ("requestedBy=bert", set()),
         ("queue=none", set()),
         ("q=SECON", {"second"}),
         ("q=night", {"first"}),
@@ -134,6 +138,21 @@ def test_what_only_the_archive_has_is_503(without_postgres: SignedIn, path: str)
     assert answer.status_code == 503
     assert answer.content_type == "application/problem+json"
     assert answer.headers["Retry-After"]
+
+
+def test_pages_of_definitions_show_the_runs_that_the_cluster_has(stack: Stack, without_postgres: SignedIn) -> None:
+    stack.runs.task("mail", image="a:1")
+    stack.runs.queue("default", concurrencyLimit=1)
+    stack.runs.schedule("nightly")
+    for path, words in (
+        ("tasks/mail", ("second", "third", "The database doesn't answer", "Start a run")),
+        ("queues/default", ("The database doesn't answer", "Set the limits")),
+        ("schedules/nightly", ("The database doesn't answer", "Every minute")),
+        ("batches", ("The database doesn't answer",)),
+    ):
+        answer = without_postgres.client.get(f"/projects/{stack.project}/{path}")
+        assert answer.status_code == 200, path
+        assert [word for word in words if word not in html.unescape(answer.text)] == [], path
 
 
 def test_pages_show_what_the_cluster_has_and_say_so(stack: Stack, without_postgres: SignedIn) -> None:

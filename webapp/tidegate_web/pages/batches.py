@@ -12,11 +12,13 @@ from tidegate_web.pages.fragments import fragment_wanted
 from tidegate_web.projects.existing import require_project
 from tidegate_web.shared.permissions import Permission, requires
 from tidegate_web.shared.problems import Problem, invalid
+from tidegate_web.store.engine import with_fallback
 from tidegate_web.store.queries.stats import Window
 
 PAGE: Final = 50
 RANGES: Final = {"24h": timedelta(days=1), "7d": timedelta(days=7), "30d": timedelta(days=30)}
 DEFAULT_RANGE: Final = "7d"
+AWAY: Final = "The database doesn't answer: batches can't be counted now."
 
 
 def add_routes(area: Blueprint) -> None:
@@ -32,9 +34,11 @@ def add_routes(area: Blueprint) -> None:
             raise invalid("range", f"must be one of {', '.join(RANGES)}")
         now = made.clock.now()
         window = Window(project=project, since=now - RANGES[name], until=now, task=None, queue=None)
-        found, problem = None, ""
+        found = None
         try:
-            found = batches_json(made, window, limit=PAGE, after=wanted_after())
+            after = wanted_after()
+            found = with_fallback(lambda: batches_json(made, window, limit=PAGE, after=after), lambda: None)
+            problem = AWAY if found is None else ""
         except Problem as refused:
             if refused.status != 422:
                 raise
