@@ -56,6 +56,9 @@ ROUTES = {
         DELETE /api/v1/projects/<project>/<any(tasks, queues, schedules, pools):kind>/<name>,
         POST /api/v1/projects/<project>/schedules/<schedule>:<any(suspend, resume):act>,
         POST /projects/<project>/schedules/state, POST /projects/<project>/pools,
+        GET /projects/<project>/<any(tasks, queues, schedules, pools):plural>:new, POST /projects/<project>/<any(tasks, queues, schedules, pools):plural>:new,
+        GET /projects/<project>/<any(tasks, queues, schedules, pools):plural>/<name>/edit,
+        POST /projects/<project>/<any(tasks, queues, schedules, pools):plural>/<name>/edit,
         POST /projects/<project>/queues/<name>/limits, POST /projects/<project>/schedules/<name>/state
     """,
     Permission.ADMIN: """

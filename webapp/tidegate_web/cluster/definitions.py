@@ -50,9 +50,19 @@ class Definition:
 
 
 def put(
-    cluster: Cluster, kind: Kind, project: str, name: str, wanted: Definition, *, who: str, seen: str | None
+    cluster: Cluster,
+    kind: Kind,
+    project: str,
+    name: str,
+    wanted: Definition,
+    *,
+    who: str,
+    seen: str | None,
+    dry_run: bool = False,
 ) -> tuple[KubeObject, bool]:
-    """Create it, or replace its spec as a whole; and whether it is new. ``seen``: the version it must have, "" for none."""
+    """Create it, or replace its spec as a whole; and whether it is new. ``seen``: the version it must have, "" for none.
+    ``dry_run``: the apiserver answers with what it would be, and stores nothing."""
+    query = {**STRICT, "dryRun": "All"} if dry_run else STRICT
     for tried in range(TRIES):
         found = get(cluster, kind, project, name)
         if seen is not None and seen != (found["metadata"]["resourceVersion"] if found else ""):
@@ -60,9 +70,9 @@ def put(
         try:
             if found is None:
                 new = _new(kind, project, name, wanted, who=who)
-                return cluster.write("POST", kind.path(project), body=new, query=STRICT), True
+                return cluster.write("POST", kind.path(project), body=new, query=query), True
             replaced = _replaced(found, wanted, who=who)
-            return cluster.write("PUT", kind.path(project, name), body=replaced, query=STRICT), False
+            return cluster.write("PUT", kind.path(project, name), body=replaced, query=query), False
         except ClusterError as error:
             # Made, changed or deleted in between: look again.
             if not error.is_gone or tried == TRIES - 1:

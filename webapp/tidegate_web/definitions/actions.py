@@ -1,5 +1,6 @@
 """What is done to Tasks, Queues, Schedules and WorkerPools: read, replaced whole, deleted, paused, suspended."""
 
+from contextlib import nullcontext
 from typing import NoReturn
 
 from tidegate_web.audit.audited import audited
@@ -49,15 +50,27 @@ def check_put(made: Services, actor: Actor, project: str, name: str) -> None:
 
 
 def put(
-    made: Services, actor: Actor, kind: Kind, project: str, name: str, wanted: Definition, *, seen: str | None
+    made: Services,
+    actor: Actor,
+    kind: Kind,
+    project: str,
+    name: str,
+    wanted: Definition,
+    *,
+    seen: str | None,
+    dry_run: bool = False,
 ) -> tuple[KubeObject, bool]:
-    """Create it, or replace its spec as a whole; and whether it is new. ``seen``: the version it must have, "" for none."""
+    """Create it, or replace its spec as a whole; and whether it is new. ``seen``: the version it must have, "" for none.
+    ``dry_run``: nothing is stored, and so nothing audited."""
     check_put(made, actor, project, name)
     check_bounds(wanted.spec, within="spec")
-    with audited(made, actor, f"{kind.name.lower()}.put", project=project, target=name):
+    audit = nullcontext() if dry_run else audited(made, actor, f"{kind.name.lower()}.put", project=project, target=name)
+    with audit:
         check_definition(made, project, kind, wanted.spec)
         try:
-            return definitions.put(made.cluster, kind, project, name, wanted, who=actor.name, seen=seen)
+            return definitions.put(
+                made.cluster, kind, project, name, wanted, who=actor.name, seen=seen, dry_run=dry_run
+            )
         except StaleError as error:
             raise stale() from error
         except ClusterError as error:

@@ -31,6 +31,7 @@ def _page(kind: str, project: str, shown: Shown) -> str:
         f"{kind}.html",
         project=project,
         kind=KINDS[kind].name,
+        plural=kind,
         endpoint=f"pages.{kind}_page",
         items=found["items"],
         after=found["after"],

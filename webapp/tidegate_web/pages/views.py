@@ -12,6 +12,7 @@ from tidegate_web.pages import (
     batches,
     bulk,
     definitions,
+    edit_definition,
     formatting,
     logtext,
     overview,
@@ -45,6 +46,7 @@ def blueprint() -> Blueprint:
     run_export.add_routes(area)
     definitions.add_routes(area)
     batches.add_routes(area)
+    edit_definition.add_routes(area)
     task_page.add_routes(area)
     queue_page.add_routes(area)
     schedule_page.add_routes(area)
