@@ -36,12 +36,15 @@ class RunMaker:
     def label_namespace(self, labels: Mapping[str, str | None]) -> None:
         self.kube.label("namespaces", self.project, labels)
 
-    def create(
-        self, name: str, *, labels: Mapping[str, str] | None = None, requested_by: str | None = None, **spec: Any
-    ) -> Json:
+    def create(self, name: str, *, labels: Mapping[str, str] | None = None, **spec: Any) -> Json:
         spec = spec or {"task": {"image": "busybox"}}
-        annotations = {REQUESTED_BY_ANNOTATION: requested_by} if requested_by is not None else {}
-        return self._made("TaskRun", {"name": name, "labels": dict(labels or {}), "annotations": annotations}, spec)
+        return self._made("TaskRun", {"name": name, "labels": dict(labels or {})}, spec)
+
+    def create_for(self, requester: str, name: str, *, labels: Mapping[str, str] | None = None, **spec: Any) -> Json:
+        """One that says who asked for it."""
+        annotations = {REQUESTED_BY_ANNOTATION: requester}
+        metadata = {"name": name, "labels": dict(labels or {}), "annotations": annotations}
+        return self._made("TaskRun", metadata, spec or {"task": {"image": "busybox"}})
 
     def get(self, name: str) -> Json:
         return self.kube.get("taskruns.tidegate.dev", name)

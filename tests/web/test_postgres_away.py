@@ -37,7 +37,7 @@ def without_postgres(stack: Stack, me: SignedIn) -> Iterator[SignedIn]:
     finish(stack, "first", phase="Failed")
     stack.runs.create("second", taskRef={"name": "mail"}, payload={"to": "x"})
     stack.runs.status("second", phase="Running", startedAt=now(), attempts=[{"number": 1, "startedAt": now()}])
-    stack.runs.create("third", requested_by="anna", taskRef={"name": "mail"}, concurrencyKey="tenant")
+    stack.runs.create_for("anna", "third", taskRef={"name": "mail"}, concurrencyKey="tenant")
     stack.postgres.stop()
     yield me
     stack.postgres.start()

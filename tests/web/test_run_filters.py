@@ -14,8 +14,8 @@ LONG = "".join(sha256(str(number).encode()).hexdigest() for number in range(1500
 def filled(stack: Stack, parts: Parts, mirror: MirrorThread) -> Parts:
     stack.runs.create("nightly-1", labels={"tidegate.dev/schedule": "nightly"})
     stack.runs.create("hourly-1", labels={"tidegate.dev/schedule": "hourly"})
-    stack.runs.create("batched", requested_by="anna", task={"image": "busybox"}, batch="b1", concurrencyKey="tenant 1")
-    stack.runs.create("plain", requested_by=LONG)
+    stack.runs.create_for("anna", "batched", task={"image": "busybox"}, batch="b1", concurrencyKey="tenant 1")
+    stack.runs.create_for(LONG, "plain")
     stack.runs.status("plain", phase="Pending", reason="Suspended")
     until(parts, "plain", lambda row: row.reason == "Suspended")
     for name in ("nightly-1", "hourly-1", "batched", "plain"):

@@ -55,7 +55,7 @@ def fitting(stack: Stack, parts: Parts, count: int) -> None:
         "concurrencyKey": "tenant/ä",
     }
     for number in range(count):
-        stack.runs.create(f"nightly-{number}", labels={SCHEDULE: "nightly"}, requested_by="anna@example.com", **spec)
+        stack.runs.create_for("anna@example.com", f"nightly-{number}", labels={SCHEDULE: "nightly"}, **spec)
         stack.runs.status(f"nightly-{number}", phase="Pending", reason="ConcurrencyLimit")
         assert parts.sign_in().get(f"runs/nightly-{number}").status_code == 200  # it is in the archive now
 

@@ -19,7 +19,7 @@ from tidegate_web.shared.paging import cut
 from tidegate_web.shared.permissions import Permission, requires
 from tidegate_web.shared.problems import Problem
 from tidegate_web.shared.times import rfc3339
-from tidegate_web.store.queries.stats import Window
+from tidegate_web.store.queries.stats import BatchRow, Window
 
 STATS_DEFAULT, STATS_MOST = timedelta(days=1), timedelta(days=400)
 BATCHES_DEFAULT, BATCHES_MOST = timedelta(days=7), timedelta(days=31)
@@ -77,7 +77,12 @@ def batches_json(
     made: Services, window: Window, *, limit: int, after: tuple[datetime, str] | None
 ) -> Page[BatchOfRuns]:
     """A piece of the list of batches, and where the next begins."""
-    rows, last = cut(batches(made, window, limit=limit + 1, after=after), limit)
+    return batches_answer(batches(made, window, limit=limit + 1, after=after), limit=limit)
+
+
+def batches_answer(found: list[BatchRow], *, limit: int) -> Page[BatchOfRuns]:
+    """Rows of which there is one more than is wanted if there is another piece."""
+    rows, last = cut(found, limit)
     items: list[BatchOfRuns] = [
         {
             "batch": row.batch,

@@ -5,14 +5,14 @@ from typing import Final
 
 from flask import Blueprint, render_template, request, url_for
 
-from tidegate_web.api.stats import batches_json, wanted_after
+from tidegate_web.api.stats import batches_answer, wanted_after
 from tidegate_web.current_app import services
 from tidegate_web.pages.charts import shares
 from tidegate_web.pages.fragments import fragment_wanted
 from tidegate_web.projects.existing import require_project
+from tidegate_web.runs.stats import batches_or_none
 from tidegate_web.shared.permissions import Permission, requires
 from tidegate_web.shared.problems import Problem, invalid
-from tidegate_web.store.engine import with_fallback
 from tidegate_web.store.queries.stats import Window
 
 PAGE: Final = 50
@@ -34,15 +34,13 @@ def add_routes(area: Blueprint) -> None:
             raise invalid("range", f"must be one of {', '.join(RANGES)}")
         now = made.clock.now()
         window = Window(project=project, since=now - RANGES[name], until=now, task=None, queue=None)
-        found = None
         try:
-            after = wanted_after()
-            found = with_fallback(lambda: batches_json(made, window, limit=PAGE, after=after), lambda: None)
-            problem = AWAY if found is None else ""
+            rows = batches_or_none(made, window, limit=PAGE + 1, after=wanted_after())
+            found, problem = (None, AWAY) if rows is None else (batches_answer(rows, limit=PAGE), "")
         except Problem as refused:
             if refused.status != 422:
                 raise
-            problem = refused.detail
+            found, problem = None, refused.detail
         return render_template(
             "batches.html",
             project=project,

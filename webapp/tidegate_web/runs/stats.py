@@ -5,6 +5,7 @@ from datetime import datetime
 
 from tidegate_web.services import Services
 from tidegate_web.shared.problems import Problem
+from tidegate_web.store.engine import with_fallback
 from tidegate_web.store.queries import stats
 from tidegate_web.store.queries.stats import BatchRow, EndedRow, TimesRow, TooMuchError, Window
 
@@ -47,6 +48,13 @@ def batches(made: Services, window: Window, *, limit: int, after: tuple[datetime
             )
     except TooMuchError as error:
         raise _too_much() from error
+
+
+def batches_or_none(
+    made: Services, window: Window, *, limit: int, after: tuple[datetime, str] | None
+) -> list[BatchRow] | None:
+    """The same; None while Postgres is away."""
+    return with_fallback(lambda: batches(made, window, limit=limit, after=after), lambda: None)
 
 
 def _too_much() -> Problem:
