@@ -124,6 +124,7 @@ def test_what_has_changed_meanwhile_is_not_overwritten(stack: Stack, parts: Part
     [
         (manifest("other"), "metadata.name: must be mine"),
         (manifest("mine", kind="Queue"), "kind: must be Task"),
+        ('{"a": "\\ud800"}', "valid Unicode"),
         (manifest("mine", more=", namespace: kube-system"), "metadata.namespace: must be"),
         (manifest("mine", more=", ownerReferences: []"), "metadata.ownerReferences: can"),
         (manifest("mine", more=", annotations: {a: b}"), "metadata.annotations: a can"),

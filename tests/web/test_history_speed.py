@@ -9,6 +9,7 @@ from sqlalchemy import text
 from support.callers import SignedIn
 from support.history import fill, large_relations, nodes, pages_read, plan, statements
 from support.web import Parts
+from tidegate_web.store.queries import payloads
 from tidegate_web.store.queries.run_list import encode_cursor
 
 RUNS = 60_000
@@ -123,6 +124,20 @@ def test_the_end_of_a_list_is_as_near_as_its_beginning(history: Parts, me: Signe
     check(history, me, f"runs?{query}after={cursor}")
     for way in ("after", "before", "top"):
         check(history, me, f"/projects/{history.project}/runs?{query}{way}={cursor}")
+
+
+@pytest.mark.parametrize("page", ["tasks/task-17", "queues/queue-3", "schedules/schedule-10", "batches"])
+def test_pages_of_definitions_and_batches_read_indexes(history: Parts, me: SignedIn, page: str) -> None:
+    assert check(history, me, f"/projects/{history.project}/{page}") >= 1
+
+
+def test_payloads_to_start_from_are_one_look_at_an_index(history: Parts) -> None:
+    with statements(history.engine) as asked, history.engine.connect() as connection:
+        found = payloads.latest(connection, project=history.project, task="task-17", most_characters=1000)
+        assert len(found) == payloads.LOOKED_AT
+        (statement, parameters), *more = asked
+        assert more == []
+        assert pages_read(plan(connection, statement, parameters)) <= MOST_PAGES
 
 
 def test_a_list_of_a_time_looks_into_its_months_alone(history: Parts, me: SignedIn) -> None:

@@ -94,7 +94,7 @@ def change(
 ) -> KubeObject:
     """Pause, suspend, and take it back."""
     _check_write(made, actor, project, name)
-    with audited(made, actor, f"{kind.name.lower()}.{action}", project=project, target=name):
+    with audited(made, actor, f"{kind.name.lower()}.{action}", project=project, target=name, detail=spec):
         try:
             return definitions.change(made.cluster, kind, project, name, spec, who=actor.name)
         except ClusterError as error:

@@ -11,6 +11,7 @@ from tidegate_web.cluster.objects import KubeObject
 from tidegate_web.definitions import actions
 from tidegate_web.runs.new_run import check_labels
 from tidegate_web.services import Services
+from tidegate_web.shared import unstorable
 from tidegate_web.shared.json_types import JsonObject, as_object, is_object
 from tidegate_web.shared.problems import FieldError, Problem
 from tidegate_web.shared.yaml_json import Document, YamlError, read
@@ -58,6 +59,10 @@ class Manifest:
             self._document: Document = read(text)
         except YamlError as error:
             raise MistakesError([self._mistake(error.line, str(error))]) from error
+        try:
+            unstorable.check_json(text, self._document.value)
+        except Problem as problem:
+            raise self.refused(problem) from problem
 
     def edited(self, kind: Kind, project: str, *, name: str | None) -> Edited:
         """What it says; of the object ``name``, where one is edited. Raises MistakesError."""
@@ -79,10 +84,10 @@ class Manifest:
 
     def refused(self, problem: Problem, *, within: str = "") -> MistakesError:
         """A refusal, each part at the line of its field."""
-        errors: list[FieldError] = [
-            {"field": within + each["field"] if each["field"] else "", "message": each["message"]}
-            for each in problem.errors or [FieldError(field="", message=problem.detail)]
-        ]
+        errors: list[FieldError] = []
+        for each in problem.errors or [FieldError(field="", message=problem.detail)]:
+            field = "metadata.name" if each["field"] == "name" else each["field"]
+            errors.append({"field": within + field if field else "", "message": each["message"]})
         return self.mistakes(errors)
 
     def mistakes(self, errors: list[FieldError]) -> MistakesError:
@@ -130,24 +135,23 @@ def check(
     made: Services, actor: Actor, kind: Kind, project: str, text: str, *, name: str | None, seen: str
 ) -> KubeObject:
     """What the object would be, as the apiserver says, which stores nothing. Raises MistakesError, and Problem for what isn't the text's."""
-    manifest = Manifest(text)
-    edited = manifest.edited(kind, project, name=name)
-    try:
-        return actions.put(made, actor, kind, project, edited.name, edited.definition, seen=seen, dry_run=True)[0]
-    except Problem as problem:
-        if problem.status != 422:
-            raise
-        raise manifest.refused(problem) from problem
+    return _put(made, actor, kind, project, text, name=name, seen=seen, dry_run=True)
 
 
 def save(
     made: Services, actor: Actor, kind: Kind, project: str, text: str, *, name: str | None, seen: str
 ) -> KubeObject:
     """Store it, where it is still in the version that was ``seen``, "" for none. Raises as ``check`` does."""
+    return _put(made, actor, kind, project, text, name=name, seen=seen, dry_run=False)
+
+
+def _put(
+    made: Services, actor: Actor, kind: Kind, project: str, text: str, *, name: str | None, seen: str, dry_run: bool
+) -> KubeObject:
     manifest = Manifest(text)
     edited = manifest.edited(kind, project, name=name)
     try:
-        return actions.put(made, actor, kind, project, edited.name, edited.definition, seen=seen)[0]
+        return actions.put(made, actor, kind, project, edited.name, edited.definition, seen=seen, dry_run=dry_run)[0]
     except Problem as problem:
         if problem.status != 422:
             raise
