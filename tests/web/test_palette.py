@@ -49,11 +49,11 @@ def test_a_run_is_found_by_a_part_of_its_name(stack: Stack, page: Page) -> None:
     expect(page.locator("#head")).to_contain_text("import-orders")
 
 
-def test_a_task_leads_to_its_runs(stack: Stack, page: Page) -> None:
+def test_a_task_leads_to_its_page(stack: Stack, page: Page) -> None:
     stack.runs.task("thumbnails", image="pictures:1", entrypoint="pictures:resize")
     typed(page, "humbn")
     page.get_by_role("option", name="thumbnails").click()
-    expect(page).to_have_url(f"{page.url.partition('/projects')[0]}/projects/{stack.project}/runs?task=thumbnails")
+    expect(page).to_have_url(f"{page.url.partition('/projects')[0]}/projects/{stack.project}/tasks/thumbnails")
 
 
 def test_a_page_is_found_by_its_name_and_chosen_with_arrows(stack: Stack, page: Page) -> None:

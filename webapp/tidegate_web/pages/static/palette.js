@@ -34,7 +34,7 @@
     const [runs, known] = await Promise.all([get(`${root}/runs?limit=${MOST}&q=${encodeURIComponent(text)}`), tasks]);
     const named = known.map((each) => each.name).filter((name) => name.toLowerCase().includes(text.toLowerCase()));
     return [
-      ...named.slice(0, MOST).map((name) => ({ kind: "Task", text: name, note: "its runs", href: `${base}/runs?task=${encodeURIComponent(name)}` })),
+      ...named.slice(0, MOST).map((name) => ({ kind: "Task", text: name, note: "", href: `${base}/tasks/${encodeURIComponent(name)}` })),
       ...runs.map((run) => ({ kind: "Run", text: run.name, note: run.phase, href: `${base}/runs/${run.uid}` })),
     ];
   };
