@@ -129,6 +129,10 @@ verify: .venv/ready ## Fail when generated files or uv.lock have drifted, or a p
 	@$(PYTHON) docs/generate_dashboards.py --check
 	@$(PYTHON) docs/check_promises.py
 
+.PHONY: screenshots
+screenshots: .venv/ready ## Photograph every page of the dashboard into docs/images
+	@TIDEGATE_SCREENSHOTS=docs/images $(PYTHON) -m pytest -q tests/web/test_every_page.py
+
 .PHONY: cluster-up
 cluster-up: .venv/ready ## A local Kubernetes cluster; NAME=demo
 	@$(CLUSTER) up --name $(NAME)

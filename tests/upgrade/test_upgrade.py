@@ -49,9 +49,12 @@ def older(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def load_images(checkout: Path, *names: str) -> None:
-    """Build them by the checkout's own tool, and bring them into the cluster."""
-    command = [sys.executable, "-m", "tidegate_images", "build", "--load", CLUSTER, "--only", *names]
-    subprocess.run(command, cwd=checkout, env={**os.environ, "PYTHONPATH": str(checkout / "cluster")}, check=True)
+    """Build them by the checkout's own tool, and bring them into the cluster by this one's: an older tool doesn't know the
+    records of newer clusters."""
+    command = [sys.executable, "-m", "tidegate_images", "build", "--only", *names]
+    environment = {**os.environ, "PYTHONPATH": str(checkout / "cluster")}
+    done = subprocess.run(command, cwd=checkout, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+    Clusters(settings=settings.from_environment()).load(CLUSTER, [Path(line) for line in done.stdout.split()])
 
 
 @pytest.fixture(scope="module")
