@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page
+from sqlalchemy import text
 from support.browser import looks_right, signed_in
 from support.stacks import pages_of
 from support.web import EMAIL, PASSWORD, Parts, Stack
+from tidegate_web.store import partitions
 
 FOLDER = os.environ.get("TIDEGATE_SCREENSHOTS")
 NO_PAGES = {
@@ -25,7 +27,7 @@ NO_PAGES = {
     "pages.log_text": "a file",
 }
 PAGES = {
-    "overview_page": "/projects/{project}/overview",
+    "overview_page": "/projects/{project}/overview?range=1h",
     "list_runs": "/projects/{project}/runs",
     "show_run": "/projects/{project}/runs/{run}?events=1",
     "edit_replay": "/projects/{project}/runs/{run}/replay",
@@ -105,9 +107,9 @@ def definitions(stack: Stack) -> None:
     made = stack.runs
     schema = {"type": "object", "required": ["width"], "properties": {"width": {"type": "integer"}}}
     image = "registry.example.com/pictures:1.4"
-    text = "Makes thumbnails of each picture that customers upload."
+    words = "Makes thumbnails of each picture that customers upload."
     made.task(
-        "resize", image=image, entrypoint="pictures:resize", queue="pictures", description=text, payloadSchema=schema
+        "resize", image=image, entrypoint="pictures:resize", queue="pictures", description=words, payloadSchema=schema
     )
     made.task("report", image="registry.example.com/reports:2.0", command=["python", "-m", "reports"])
     made.queue("pictures", concurrencyLimit=3, concurrencyLimitPerKey=1, maxPending=500)
@@ -133,7 +135,23 @@ def runs(stack: Stack, parts: Parts) -> str:
         )  # fmt: skip
         stack.runs.status(name, **status(phase, number))
         assert parts.sign_in().get(f"runs/{name}").status_code == 200  # it is in the archive now
+        made_before(parts, name, minutes=minutes_of(number) + 1.5)
     return str(stack.runs.get("resize-07")["metadata"]["uid"])
+
+
+def made_before(parts: Parts, name: str, *, minutes: float) -> None:
+    """As if the run had been created so long ago."""
+    then = datetime.now(UTC) - timedelta(minutes=minutes)
+    with parts.engine.begin() as connection:
+        partitions.ensure(connection, [then])
+        for table in ("runs", "run_keys"):
+            moved = text(f"UPDATE {table} SET created = :then WHERE name = :name")  # noqa: S608 - one of two names
+            connection.execute(moved, {"then": then, "name": name})
+
+
+def minutes_of(number: int) -> float:
+    """How long ago a run of that number started."""
+    return 40 - 2 * number
 
 
 def at(*, minutes: float, seconds: float = 0) -> str:
@@ -142,7 +160,7 @@ def at(*, minutes: float, seconds: float = 0) -> str:
 
 
 def status(phase: str, number: int) -> dict[str, Any]:
-    minutes, image = 40 - 2 * number, "registry.example.com/pictures:1.4"
+    minutes, image = minutes_of(number), "registry.example.com/pictures:1.4"
     found: dict[str, Any] = {"phase": phase, "queue": "pictures", "queuedAt": at(minutes=minutes + 1)}
     if phase == "Pending":
         return found | {"reason": "ConcurrencyLimit", "message": "Queue pictures runs 3 of 3 at once"}

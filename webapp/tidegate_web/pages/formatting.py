@@ -144,9 +144,14 @@ def final(attempt: Mapping[str, object]) -> bool:
     return bool(attempt.get("outcome"))
 
 
+def _plain(value: object) -> object:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else value
+
+
 def details(detail: Mapping[str, object]) -> str:
     """What an entry of the audit log says beside who and what, without what was left open."""
     given = {name: value for name, value in detail.items() if value is not None}
     return " · ".join(
-        f"{name}: {', '.join(map(str, value)) if isinstance(value, list) else value}" for name, value in given.items()
+        f"{name}: {', '.join(map(str, value)) if isinstance(value, list) else _plain(value)}"
+        for name, value in given.items()
     )
