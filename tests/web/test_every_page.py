@@ -30,6 +30,7 @@ PAGES = {
     "overview_page": "/projects/{project}/overview?range=1h",
     "list_runs": "/projects/{project}/runs",
     "show_run": "/projects/{project}/runs/{run}?events=1",
+    "run_graph": "/projects/{project}/runs/{run}/graph",
     "edit_replay": "/projects/{project}/runs/{run}/replay",
     "bulk_page": "/projects/{project}/bulk/{bulk}",
     "tasks_page": "/projects/{project}/tasks",

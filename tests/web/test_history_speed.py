@@ -131,6 +131,11 @@ def test_pages_of_definitions_and_batches_read_indexes(history: Parts, me: Signe
     assert check(history, me, f"/projects/{history.project}/{page}") >= 1
 
 
+def test_the_graph_around_a_run_reads_indexes(history: Parts, me: SignedIn) -> None:
+    run = example(history, "created > now() - interval '180 days' AND parent_run IS NOT NULL")
+    assert check(history, me, f"/projects/{history.project}/runs/{run.uid}/graph") >= 1
+
+
 def test_payloads_to_start_from_are_one_look_at_an_index(history: Parts) -> None:
     with statements(history.engine) as asked, history.engine.connect() as connection:
         found = payloads.latest(connection, project=history.project, task="task-17", most_characters=1000)

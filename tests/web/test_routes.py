@@ -29,7 +29,7 @@ ROUTES = {
         GET /api/v1/projects/<project>/<any(tasks, queues, schedules, pools):kind>/<name>,
         GET /api/v1/projects/<project>/stats, GET /api/v1/projects/<project>/batches,
         GET /api/v1/projects/<project>/bulk/<id:bulk>, GET /api/v1/projects/<project>/members, DELETE /api/v1/projects/<project>/members/me,
-        GET /projects/<project>/runs/<run>/log, GET /projects/<project>/tasks, GET /projects/<project>/queues, GET /projects/<project>/schedules,
+        GET /projects/<project>/runs/<run>/log, GET /projects/<project>/runs/<run>/graph, GET /projects/<project>/tasks, GET /projects/<project>/queues, GET /projects/<project>/schedules,
         GET /projects/<project>/tasks/<name>, GET /projects/<project>/queues/<name>, GET /projects/<project>/schedules/<name>,
         GET /projects/<project>/batches, GET /projects/<project>/pools, GET /projects/<project>/overview, GET /projects/<project>/bulk/<id:bulk>,
         GET /projects/<project>/runs.csv, GET /projects/<project>/runs.json,

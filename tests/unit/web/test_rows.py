@@ -17,6 +17,7 @@ from tidegate_web.store.queries import (
     members,
     project_moves,
     retention,
+    run_graph,
     users,
     webhooks,
 )
@@ -38,6 +39,7 @@ SHAPES: dict[type, Columns] = {
     members.InvitationRow: members.INVITATION,
     project_moves.MoveRow: project_moves.MOVE,
     retention.CandidateRow: retention.CANDIDATE,
+    run_graph.GraphRow: run_graph.PLAIN,
     run_rows.ListedRunRow: run_rows.SUMMARY,
     run_rows.RunRow: run_rows.WHOLE,
     run_rows.RunStatusRow: run_rows.WITH_STATUS,

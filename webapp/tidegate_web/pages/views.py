@@ -20,6 +20,7 @@ from tidegate_web.pages import (
     projects,
     queue_page,
     run_export,
+    run_graph,
     run_list,
     run_page,
     schedule_page,
@@ -42,6 +43,7 @@ def blueprint() -> Blueprint:
     overview.add_routes(area)
     run_list.add_routes(area)
     run_page.add_routes(area)
+    run_graph.add_routes(area)
     bulk.add_routes(area)
     run_export.add_routes(area)
     definitions.add_routes(area)

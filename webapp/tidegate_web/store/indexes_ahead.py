@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 from sqlalchemy import Connection, Engine, text
 
-from tidegate_web.store.models.runs import KEY_SQL, REQUESTER_SQL
+from tidegate_web.store.models.runs import KEY_SQL, NEEDED_SQL, REQUESTER_SQL
 from tidegate_web.store.partitions import present
 
 log = structlog.stdlib.get_logger(__name__)
@@ -22,6 +22,8 @@ class IndexAhead:
 
     version: str
     name: str
+    parent: str
+    """Of the index of the whole table, which the migration makes."""
     definition: str
     """What follows the name of the table."""
 
@@ -29,19 +31,28 @@ class IndexAhead:
 REASON: Final = IndexAhead(
     version="0015",
     name="reason",
+    parent="ix_runs_project_reason_created_uid",
     definition="(project, reason, created DESC, uid DESC) WHERE reason IS NOT NULL",
 )
 KEY: Final = IndexAhead(
     version="0016",
     name="key",
+    parent="ix_runs_project_key_created_uid",
     definition=f"(project, {KEY_SQL}, created DESC, uid DESC) WHERE {KEY_SQL} IS NOT NULL",
 )
 REQUESTER: Final = IndexAhead(
     version="0016",
     name="requester",
+    parent="ix_runs_project_requester_created_uid",
     definition=f"(project, {REQUESTER_SQL}, created DESC, uid DESC) WHERE {REQUESTER_SQL} IS NOT NULL",
 )
-INDEXES: Final = (REASON, KEY, REQUESTER)
+NEEDED: Final = IndexAhead(
+    version="0016",
+    name="needed",
+    parent="ix_runs_needed",
+    definition=f"USING gin ({NEEDED_SQL}) WHERE spec ? 'dependsOn'",
+)
+INDEXES: Final = (REASON, KEY, REQUESTER, NEEDED)
 FIRST_WITH_MONTHS: Final = "0004"
 """An older schema has no months: its first migration to them builds all indexes anyway."""
 

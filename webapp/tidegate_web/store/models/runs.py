@@ -21,6 +21,7 @@ _ACTIVE_SQL = text("phase IN ('Pending', 'Starting', 'Running', 'Retrying')")
 
 KEY_SQL: Final = "(left(spec ->> 'concurrencyKey', 128))"
 REQUESTER_SQL: Final = "(left(COALESCE(submitted_by, requested_by), 512))"
+NEEDED_SQL: Final = "(jsonb_path_query_array(spec, '$.dependsOn[*].name'))"
 """What runs are found by and no column has. Queries must have the very same expression for its index to be used. It is cut, as an
 index takes no long value: an annotation says who asked for a run, and may have 256 KiB."""
 
@@ -90,6 +91,12 @@ class Run(Base):
         _of_some("parent", "parent_run"),
         _of_some("key", KEY_SQL),
         _of_some("requester", REQUESTER_SQL),
+        Index(
+            "ix_runs_needed",
+            text(NEEDED_SQL),
+            postgresql_using="gin",
+            postgresql_where=text("spec ? 'dependsOn'"),
+        ),
         Index("ix_runs_project_finished", "project", text("finished_at DESC"), "phase"),
         Index("ix_runs_active", "project", "phase", postgresql_where=_ACTIVE_SQL),
         Index("ix_runs_in_cluster", "project", "finished_at", postgresql_where=text("deleted_at IS NULL")),

@@ -1,4 +1,4 @@
-"""Runs are found by their concurrency key, and by who asked for them."""
+"""Runs are found by their concurrency key, by who asked for them, and by what they depend on."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -25,8 +25,17 @@ def upgrade() -> None:
             postgresql_where=sa.text(f"{expression} IS NOT NULL"),
             unique=False,
         )
+    op.create_index(
+        "ix_runs_needed",
+        "runs",
+        [sa.text("(jsonb_path_query_array(spec, '$.dependsOn[*].name'))")],
+        postgresql_using="gin",
+        postgresql_where=sa.text("spec ? 'dependsOn'"),
+        unique=False,
+    )
 
 
 def downgrade() -> None:
+    op.drop_index("ix_runs_needed", "runs")
     for name in FOUND_BY:
         op.drop_index(f"ix_runs_project_{name}_created_uid", "runs")

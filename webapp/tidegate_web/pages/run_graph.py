@@ -1,0 +1,154 @@
+"""The page of the graph around a run, drawn as SVG by the server: a script is not needed to see it."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from flask import Blueprint, render_template, url_for
+
+from tidegate_web.current_app import services
+from tidegate_web.pages.fragments import fragment_wanted
+from tidegate_web.pages.graph_layout import Spot, layout
+from tidegate_web.runs.lookup import find
+from tidegate_web.runs.run_graph import Relation, RunGraph, graph_of
+from tidegate_web.shared.permissions import Permission, requires
+from tidegate_web.store.queries.run_graph import GraphRow
+from tidegate_web.store.run_rows import RunRow
+
+MOST_DRAWN: Final = 50
+"""Runs that are drawn one by one. Of more, those of a task that stand side by side are one node."""
+WIDTH: Final = 200
+HEIGHT: Final = 40
+STEP_X: Final = 260
+STEP_Y: Final = 54
+MARGIN: Final = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """A run, several of a task, or the name of one that is missing."""
+
+    key: str
+    label: str
+    runs: tuple[GraphRow, ...]
+    x: int
+    y: int
+    here: bool
+
+    @property
+    def phase(self) -> str:
+        """The phase that matters most of all of them; empty for a run that is missing."""
+        phases = {row.phase for row in self.runs}
+        order = ("Failed", "Expired", "Running", "Retrying", "Starting", "Pending", "Skipped", "Cancelled", "Succeeded")
+        return next((phase for phase in order if phase in phases), "")
+
+    @property
+    def phases(self) -> Counter[str]:
+        """How many are in each phase."""
+        return Counter(row.phase for row in self.runs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """An edge as the data of a path."""
+
+    path: str
+    relation: Relation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawing:
+    """All of it."""
+
+    nodes: list[Node]
+    lines: list[Line]
+    width: int
+    height: int
+    grouped: bool
+
+
+def add_routes(area: Blueprint) -> None:
+    """The route of this page."""
+
+    @area.get("/projects/<project>/runs/<run>/graph")
+    @requires(Permission.VIEWER)
+    def run_graph(project: str, run: str) -> str:
+        made = services()
+        row = find(made, project, run)
+        graph = graph_of(made, project, as_graph_row(row))
+        return render_template(
+            "_run_graph.html" if fragment_wanted() else "run_graph.html",
+            project=project,
+            run=row,
+            graph=graph,
+            drawing=None if graph is None else draw(graph, row.uid),
+            address=url_for("pages.run_graph", project=project, run=row.uid),
+            now=made.clock.now(),
+        )
+
+
+def as_graph_row(row: RunRow) -> GraphRow:
+    """The run itself."""
+    needed = row.spec.get("dependsOn")
+    names = [each.get("name") for each in needed if isinstance(each, dict)] if isinstance(needed, list) else []
+    return GraphRow(
+        uid=row.uid,
+        name=row.name,
+        created=row.created,
+        phase=row.phase,
+        task=row.task,
+        parent_run=row.parent_run,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        depends_on=[name for name in names if isinstance(name, str)],
+    )
+
+
+def draw(graph: RunGraph, here: str) -> Drawing:
+    """Where each node stands, and the lines between them. Pure."""
+    nodes = [*graph.runs, *sorted(graph.missing)]
+    edges = [(edge.source, edge.target) for edge in graph.edges]
+    spots = layout(nodes, edges)
+    grouped = len(nodes) > MOST_DRAWN
+    group = {node: _group_of(graph, node, spots[node], here) if grouped else node for node in nodes}
+    if grouped:
+        spots = layout(list(dict.fromkeys(group.values())), [(group[s], group[t]) for s, t in edges])
+    members: dict[str, list[str]] = {}
+    for node in nodes:
+        members.setdefault(group[node], []).append(node)
+    drawn = [_node(graph, key, inner, spots[key], here=here in inner) for key, inner in members.items()]
+    lines = dict.fromkeys(
+        (group[edge.source], group[edge.target], edge.relation)
+        for edge in graph.edges
+        if group[edge.source] != group[edge.target]
+    )
+    return Drawing(
+        nodes=sorted(drawn, key=lambda each: (each.x, each.y)),
+        lines=[Line(path=_path(spots[source], spots[target]), relation=relation) for source, target, relation in lines],
+        width=max((each.x for each in drawn), default=0) + WIDTH + MARGIN,
+        height=max((each.y for each in drawn), default=0) + HEIGHT + MARGIN,
+        grouped=grouped,
+    )
+
+
+def _group_of(graph: RunGraph, node: str, spot: Spot, here: str) -> str:
+    row = graph.runs.get(node)
+    if node == here or row is None:
+        return node
+    return f"{spot.layer}/{row.task or ''}"
+
+
+def _node(graph: RunGraph, key: str, inner: Sequence[str], spot: Spot, *, here: bool) -> Node:
+    runs = tuple(graph.runs[each] for each in inner if each in graph.runs)
+    one = runs[0].name if runs else key
+    label = f"{runs[0].task or 'inline'} × {len(runs)}" if len(runs) > 1 else one
+    x, y = MARGIN + spot.layer * STEP_X, MARGIN + spot.row * STEP_Y
+    return Node(key=key, label=label, runs=runs, x=x, y=y, here=here)
+
+
+def _path(source: Spot, target: Spot) -> str:
+    x1, y1 = MARGIN + source.layer * STEP_X + WIDTH, MARGIN + source.row * STEP_Y + HEIGHT // 2
+    x2, y2 = MARGIN + target.layer * STEP_X, MARGIN + target.row * STEP_Y + HEIGHT // 2
+    bend = max(30, abs(x2 - x1) // 2)
+    return f"M{x1} {y1}C{x1 + bend} {y1} {x2 - bend} {y2} {x2} {y2}"
