@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, Text, cast, func, literal_column, select, tuple_
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, distinct_on
 
 from tidegate_web.store.models import Run, RunKey
 from tidegate_web.store.rows import WideSelect, all_rows
@@ -38,7 +38,7 @@ def named(connection: Connection, *, project: str, names: Collection[str], until
     latest = (
         select(RunKey.uid, RunKey.created)
         .where(RunKey.project == project, RunKey.name.in_(names), RunKey.created <= until)
-        .distinct(RunKey.name)
+        .ext(distinct_on(RunKey.name))
         .order_by(RunKey.name, RunKey.created.desc())
     )
     places = [(uid, created) for uid, created in connection.execute(latest)]
