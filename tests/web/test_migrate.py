@@ -76,13 +76,19 @@ def test_a_change_that_waits_for_a_table_holds_up_no_reader_of_it(postgres: Post
     engine = make_engine(WebSettings(database_url=postgres.create_database("migrated_in_use")), name="migrate")
     schema.upgrade(engine, to="0007")
     done: list[tuple[str | None, str]] = []
+    wanted = text("SELECT count(*) FROM pg_locks WHERE relation = 'log_chunks'::regclass AND NOT granted")
+
+    def waits() -> bool:
+        # In a transaction of its own: for one with a statement under way the build of an index waits until it ends.
+        with engine.connect() as connection:
+            return bool(connection.execute(wanted).scalar_one())
+
     with engine.connect() as report, engine.connect() as reader:
+        report.execute(text("SET idle_in_transaction_session_timeout = 0"))
         report.execute(text("SELECT count(*) FROM log_chunks"))  # a long report of another holds the table
         migration = threading.Thread(target=lambda: done.append(schema.upgrade(engine)))
         migration.start()
-        wanted = text("SELECT count(*) FROM pg_locks WHERE relation = 'log_chunks'::regclass AND NOT granted")
-        wait_until(lambda: bool(reader.execute(wanted).scalar_one()), what="the migration to wait for the table")
-        reader.rollback()
+        wait_until(waits, what="the migration to wait for the table")
         reader.execute(
             text("SET statement_timeout = '20s'")
         )  # without an end it would wait for as long as the report takes
