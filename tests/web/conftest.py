@@ -5,15 +5,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
-from support.browser import chromium
+from playwright.sync_api import Browser, Page
+from support.browser import chromium, signed_in
 from support.callers import SignedIn
 from support.proxy import FaultyProxy
 from support.rights import granted_plane
 from support.servers import Postgres, Redis, ensure_servers
 from support.spread import Spread, order
-from support.stacks import made_stack, make_template
-from support.web import MirrorThread, Parts, Stack
+from support.stacks import made_stack, make_template, pages_of
+from support.web import EMAIL, PASSWORD, MirrorThread, Parts, Stack
 from tidegate_cluster.control_plane import ControlPlane
 
 LONGEST = (
@@ -114,6 +114,20 @@ def shared_stack(
 def shared_parts(shared_stack: Stack) -> Parts:
     """The app of the shared stack."""
     return shared_stack.parts("web")
+
+
+@pytest.fixture(scope="module")
+def site(shared_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of the shared stack's web app."""
+    with pages_of(shared_stack, tmp_path_factory.mktemp("web")) as address:
+        yield address
+
+
+@pytest.fixture
+def page(browser: Browser, site: str) -> Iterator[Page]:
+    """A page of it, for those who also send what is refused."""
+    with signed_in(browser, site, email=EMAIL, password=PASSWORD, refusals=True) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,9 @@
 """The page of a project's batches, in a browser: how far each is, and what of it failed."""
 
-from collections.abc import Iterator
-
 import pytest
-from playwright.sync_api import Browser, Page, expect
-from support.browser import looks_right, signed_in
-from support.stacks import pages_of
-from support.web import EMAIL, PASSWORD, Parts, Stack
+from playwright.sync_api import Page, expect
+from support.browser import looks_right
+from support.web import Parts, Stack
 
 
 @pytest.fixture(scope="module")
@@ -18,18 +15,6 @@ def stack(shared_stack: Stack) -> Stack:
 @pytest.fixture(scope="module")
 def parts(stack: Stack) -> Parts:
     return stack.parts("web")
-
-
-@pytest.fixture(scope="module")
-def site(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with pages_of(stack, tmp_path_factory.mktemp("web")) as address:
-        yield address
-
-
-@pytest.fixture
-def page(browser: Browser, site: str) -> Iterator[Page]:
-    with signed_in(browser, site, email=EMAIL, password=PASSWORD, refusals=True) as made:
-        yield made
 
 
 def a_batch(stack: Stack, parts: Parts, name: str, *phases: str) -> None:

@@ -1,31 +1,16 @@
 """The pages of Tasks, Queues, Schedules and WorkerPools, in a browser: what there is, and what is done by hand."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
-from support.browser import signed_in
-from support.stacks import pages_of
-from support.web import EMAIL, PASSWORD, Stack
+from playwright.sync_api import Page, expect
+from support.web import Stack
 
 
 @pytest.fixture(scope="module")
 def stack(shared_stack: Stack) -> Stack:
     """One for all: each test has names of its own."""
     return shared_stack
-
-
-@pytest.fixture(scope="module")
-def site(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with pages_of(stack, tmp_path_factory.mktemp("web")) as made:
-        yield made
-
-
-@pytest.fixture
-def page(browser: Browser, site: str) -> Iterator[Page]:
-    with signed_in(browser, site, email=EMAIL, password=PASSWORD, refusals=True) as made:
-        yield made
 
 
 def test_a_task_is_run_with_a_payload(stack: Stack, page: Page) -> None:

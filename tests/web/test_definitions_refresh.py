@@ -1,13 +1,9 @@
 """The pages of Tasks, Queues and Schedules follow the cluster, and leave alone what a user is doing on them."""
 
-from collections.abc import Iterator
-
 import pytest
-from playwright.sync_api import Browser, Page, expect
-from support.browser import signed_in
+from playwright.sync_api import Page, expect
 from support.runs import Json
-from support.stacks import pages_of
-from support.web import EMAIL, PASSWORD, Stack
+from support.web import Stack
 
 REFRESHED_MS = 12_000
 """Two looks of the page, and some."""
@@ -17,18 +13,6 @@ REFRESHED_MS = 12_000
 def stack(shared_stack: Stack) -> Stack:
     """One for all: each test has names of its own."""
     return shared_stack
-
-
-@pytest.fixture(scope="module")
-def site(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with pages_of(stack, tmp_path_factory.mktemp("web")) as made:
-        yield made
-
-
-@pytest.fixture
-def page(browser: Browser, site: str) -> Iterator[Page]:
-    with signed_in(browser, site, email=EMAIL, password=PASSWORD, refusals=True) as made:
-        yield made
 
 
 def visit(page: Page, stack: Stack, kind: str) -> None:

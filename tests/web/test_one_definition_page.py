@@ -2,13 +2,11 @@
 
 import json
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from support.browser import looks_right, signed_in
-from support.stacks import pages_of
 from support.web import EMAIL, PASSWORD, Parts, Stack
 
 
@@ -21,18 +19,6 @@ def stack(shared_stack: Stack) -> Stack:
 @pytest.fixture(scope="module")
 def parts(stack: Stack) -> Parts:
     return stack.parts("web")
-
-
-@pytest.fixture(scope="module")
-def site(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with pages_of(stack, tmp_path_factory.mktemp("web")) as address:
-        yield address
-
-
-@pytest.fixture
-def page(browser: Browser, site: str) -> Iterator[Page]:
-    with signed_in(browser, site, email=EMAIL, password=PASSWORD, refusals=True) as made:
-        yield made
 
 
 def a_run(

@@ -6,7 +6,6 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from support.browser import signed_in, violations
 from support.servers import wait_until
-from support.stacks import pages_of
 from support.web import EMAIL, PASSWORD, Stack
 
 
@@ -14,12 +13,6 @@ from support.web import EMAIL, PASSWORD, Stack
 def stack(shared_stack: Stack) -> Stack:
     """One for all: each test has names of its own."""
     return shared_stack
-
-
-@pytest.fixture(scope="module")
-def site(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with pages_of(stack, tmp_path_factory.mktemp("web")) as made:
-        yield made
 
 
 @pytest.fixture

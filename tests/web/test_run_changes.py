@@ -1,14 +1,12 @@
 """A run is replayed with another payload, rescheduled and given another priority from its page."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
-from support.browser import signed_in, violations
-from support.stacks import pages_of
-from support.web import EMAIL, PASSWORD, Parts, Stack
+from playwright.sync_api import Page, expect
+from support.browser import violations
+from support.web import Parts, Stack
 
 
 @pytest.fixture(scope="module")
@@ -20,18 +18,6 @@ def stack(shared_stack: Stack) -> Stack:
 @pytest.fixture(scope="module")
 def parts(stack: Stack) -> Parts:
     return stack.parts("web")
-
-
-@pytest.fixture(scope="module")
-def site(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with pages_of(stack, tmp_path_factory.mktemp("web")) as address:
-        yield address
-
-
-@pytest.fixture
-def page(browser: Browser, site: str) -> Iterator[Page]:
-    with signed_in(browser, site, email=EMAIL, password=PASSWORD, refusals=True) as made:
-        yield made
 
 
 def a_run(stack: Stack, parts: Parts, name: str, *, ended: bool = False, **spec: Any) -> str:

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from support.browser import looks_right, signed_in
-from support.stacks import pages_of
 from support.web import EMAIL, PASSWORD, Parts, Stack
 
 
@@ -19,12 +18,6 @@ def stack(shared_stack: Stack) -> Stack:
 @pytest.fixture(scope="module")
 def parts(stack: Stack) -> Parts:
     return stack.parts("web")
-
-
-@pytest.fixture(scope="module")
-def site(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with pages_of(stack, tmp_path_factory.mktemp("web")) as address:
-        yield address
 
 
 @pytest.fixture

@@ -3,9 +3,10 @@
 import json
 from collections.abc import Callable
 
-from flask import redirect, request
+from flask import redirect, request, url_for
 from werkzeug.wrappers import Response
 
+from tidegate_web.runs.create import CreatedRun
 from tidegate_web.shared import json_text, unstorable
 from tidegate_web.shared.json_types import JsonObject, is_object
 from tidegate_web.shared.problems import Problem, invalid
@@ -56,6 +57,19 @@ def utc_time(name: str) -> str:
     if time is None:
         raise invalid(name, "must be a date and a time between 1970 and 9998")
     return rfc3339_seconds(time)
+
+
+def start_run(
+    project: str, start: Callable[[], CreatedRun], page: Callable[[Shown], str]
+) -> Response | tuple[str, int]:
+    """Start a run and lead to its page. What is refused is shown on the page that sent the form."""
+    try:
+        made = start()
+    except Problem as problem:
+        if problem.status >= 500 or problem.status == 404:
+            raise
+        return page({"error": problem.detail}), problem.status
+    return redirect(url_for("pages.show_run", project=project, run=made.row.uid), code=303)
 
 
 def carry_out(

@@ -1,4 +1,4 @@
-"""A run, or a Task, Queue or Schedule, as one writes it for kubectl: its manifest, and what to type. Pure."""
+"""A run, a Task, a Queue, a Schedule or a WorkerPool as one writes it for kubectl: its manifest, and what to type. Pure."""
 
 import json
 import shlex
@@ -21,27 +21,19 @@ _Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 def manifest(run: RunRow, spec: Mapping[str, object]) -> str:
     """What makes such a run, with ``spec`` as the user may see it. It is what a replay takes over: without what the cluster
     has added, and without what was about that one run, such as the wish to cancel it."""
-    metadata: dict[str, object] = {"name": run.name, "namespace": run.project}
-    if labels := replayed_labels(run.labels):
-        metadata["labels"] = labels
-    made = {
-        "apiVersion": API_VERSION,
-        "kind": "TaskRun",
-        "metadata": metadata,
-        "spec": replayed_spec(spec),
-    }
-    return _written(made)
+    return _manifest("TaskRun", run.name, run.project, run.labels, replayed_spec(spec))
 
 
 def definition_manifest(kind: str, item: Definition) -> str:
-    """What makes such a Task, Queue or Schedule, with its spec as the user may see it."""
-    metadata: dict[str, object] = {"name": item["name"], "namespace": item["project"]}
-    if labels := replayed_labels(item["labels"]):
-        metadata["labels"] = labels
-    return _written({"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, "spec": item["spec"]})
+    """What makes such a Task, Queue, Schedule or WorkerPool, with its spec as the user may see it."""
+    return _manifest(kind, item["name"], item["project"], item["labels"], item["spec"])
 
 
-def _written(made: Mapping[str, object]) -> str:
+def _manifest(kind: str, name: str, project: str, labels: Mapping[str, str], spec: Mapping[str, object]) -> str:
+    metadata: dict[str, object] = {"name": name, "namespace": project}
+    if kept := replayed_labels(labels):
+        metadata["labels"] = kept
+    made = {"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, "spec": spec}
     text = json.dumps(made, indent=2, ensure_ascii=False)
     if len(text) > MOST_AS_YAML:
         return text

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from math import ceil
 from statistics import median
 
-from tidegate_web.shared.phases import TERMINAL_PHASES
-from tidegate_web.store.queries.rollups import FAILED_PHASES
+from tidegate_web.shared.phases import FAILED_PHASES, TERMINAL_PHASES
 from tidegate_web.store.run_rows import RunSummaryRow
 
 

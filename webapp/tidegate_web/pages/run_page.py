@@ -14,7 +14,7 @@ from tidegate_web.auth.guard import actor, role_here
 from tidegate_web.current_app import services
 from tidegate_web.pages import timeline
 from tidegate_web.pages.folded_json import folded
-from tidegate_web.pages.forms import Shown, carry_out, json_object, text, utc_time
+from tidegate_web.pages.forms import Shown, carry_out, json_object, start_run, text, utc_time
 from tidegate_web.pages.fragments import fragment_wanted, last_event
 from tidegate_web.pages.manifest import kubectl_commands, manifest
 from tidegate_web.pages.run_history import run_history
@@ -23,6 +23,7 @@ from tidegate_web.pages.text_diff import diff
 from tidegate_web.projects.existing import require_project
 from tidegate_web.runs import listing
 from tidegate_web.runs.actions import cancel, prioritize, replay, reschedule, suspend
+from tidegate_web.runs.create import CreatedRun
 from tidegate_web.runs.events import events_of_run
 from tidegate_web.runs.lookup import details_of, find
 from tidegate_web.shared.permissions import Permission, Role, requires
@@ -81,14 +82,12 @@ def add_routes(area: Blueprint) -> None:
         if "payload" not in request.form:
             made = replay(services(), actor(), project, run)
             return redirect(url_for("pages.show_run", project=project, run=made.row.uid), code=303)
-        try:
-            payload = json_object("payload")
-            made = replay(services(), actor(), project, run, name=text("name").strip() or None, payload=payload)
-        except Problem as problem:
-            if problem.status >= 500 or problem.status == 404:
-                raise
-            return _replay_page(project, run, {"error": problem.detail}), problem.status
-        return redirect(url_for("pages.show_run", project=project, run=made.row.uid), code=303)
+        return start_run(project, lambda: _replay(project, run), partial(_replay_page, project, run))
+
+
+def _replay(project: str, run: str) -> CreatedRun:
+    payload, name = json_object("payload"), text("name").strip() or None
+    return replay(services(), actor(), project, run, name=name, payload=payload)
 
 
 def _reschedule(project: str, run: str, start_after: str | None) -> None:

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from flask import Blueprint, redirect, render_template, request, url_for
+from flask import Blueprint, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from tidegate_web.auth.guard import actor, role_here
@@ -12,12 +12,11 @@ from tidegate_web.pages import cron_words
 from tidegate_web.pages.definition_lookup import look_up
 from tidegate_web.pages.definitions import switches
 from tidegate_web.pages.folded_json import folded
-from tidegate_web.pages.forms import Shown, carry_out, json_object
+from tidegate_web.pages.forms import Shown, carry_out, json_object, start_run
 from tidegate_web.pages.fragments import fragment_wanted
 from tidegate_web.pages.manifest import definition_manifest
 from tidegate_web.shared.json_types import as_object, as_text
 from tidegate_web.shared.permissions import Permission, Role, requires
-from tidegate_web.shared.problems import Problem
 from tidegate_web.store.queries.run_list import RunFilter
 
 
@@ -32,13 +31,11 @@ def add_routes(area: Blueprint) -> None:
     @area.post("/projects/<project>/schedules/<name>")
     @requires(Permission.OPERATOR)
     def trigger_with_payload(project: str, name: str) -> Response | tuple[str, int]:
-        try:
-            made = trigger(services(), actor(), project, name, payload=json_object("payload"))
-        except Problem as problem:
-            if problem.status >= 500 or problem.status == 404:
-                raise
-            return _page(project, name, {"error": problem.detail}), problem.status
-        return redirect(url_for("pages.show_run", project=project, run=made.row.uid), code=303)
+        return start_run(
+            project,
+            lambda: trigger(services(), actor(), project, name, payload=json_object("payload")),
+            partial(_page, project, name),
+        )
 
     @area.post("/projects/<project>/schedules/<name>/state")
     @requires(Permission.DEVELOPER)

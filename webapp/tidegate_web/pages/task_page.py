@@ -1,19 +1,20 @@
 """The page of one Task: how its runs end and how long they take, what it is, and a form to run it."""
 
-from flask import Blueprint, redirect, render_template, request, url_for
+from functools import partial
+
+from flask import Blueprint, render_template, request
 from werkzeug.wrappers import Response
 
 from tidegate_web.auth.guard import actor, role_here
 from tidegate_web.current_app import services
 from tidegate_web.pages.definition_lookup import look_up
 from tidegate_web.pages.folded_json import folded
-from tidegate_web.pages.forms import Shown, json_object, text, utc_time
+from tidegate_web.pages.forms import Shown, json_object, start_run, text, utc_time
 from tidegate_web.pages.fragments import fragment_wanted
 from tidegate_web.pages.manifest import definition_manifest
 from tidegate_web.runs.actions import create_asked
 from tidegate_web.runs.recent_payloads import recent_payloads
 from tidegate_web.shared.permissions import Permission, Role, requires
-from tidegate_web.shared.problems import Problem
 from tidegate_web.store.queries.run_list import RunFilter
 
 
@@ -28,13 +29,11 @@ def add_routes(area: Blueprint) -> None:
     @area.post("/projects/<project>/tasks/<name>")
     @requires(Permission.OPERATOR)
     def run_from_task(project: str, name: str) -> Response | tuple[str, int]:
-        try:
-            made = create_asked(services(), actor(), project, _wanted(name))
-        except Problem as problem:
-            if problem.status >= 500 or problem.status == 404:
-                raise
-            return _page(project, name, {"error": problem.detail}), problem.status
-        return redirect(url_for("pages.show_run", project=project, run=made.row.uid), code=303)
+        return start_run(
+            project,
+            lambda: create_asked(services(), actor(), project, _wanted(name)),
+            partial(_page, project, name),
+        )
 
 
 def _wanted(task: str) -> dict[str, object]:

@@ -11,6 +11,7 @@ from typing import Final
 
 from tidegate_web.services import Services
 from tidegate_web.shared import time_histogram
+from tidegate_web.shared.phases import FAILED_PHASES
 from tidegate_web.shared.time_histogram import Histogram
 from tidegate_web.store.engine import with_fallback
 from tidegate_web.store.queries import rollups, run_list, stats
@@ -113,7 +114,7 @@ class ProjectOverview:
     def success_rate(self) -> float | None:
         """Of the runs that succeeded or failed; None where there were none."""
         good = self.phases.get("Succeeded", 0)
-        judged = good + sum(self.phases.get(phase, 0) for phase in rollups.FAILED_PHASES)
+        judged = good + sum(self.phases.get(phase, 0) for phase in FAILED_PHASES)
         return good / judged if judged else None
 
 

@@ -49,7 +49,7 @@ class RunGraph:
 
     runs: dict[str, GraphRow] = field(default_factory=dict)
     missing: set[str] = field(default_factory=set)
-    """Names of runs that are needed, and that nobody has made yet, or that are gone."""
+    """Names in ``dependsOn`` that no run has."""
     edges: list[Edge] = field(default_factory=list)
     truncated: bool = False
 

@@ -14,14 +14,13 @@ from sqlalchemy import Connection, delete, select, text
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from tidegate_web.shared import time_histogram
-from tidegate_web.shared.phases import TERMINAL_PHASES
+from tidegate_web.shared.phases import FAILED_PHASES, TERMINAL_PHASES
 from tidegate_web.store.models import FailureRollup, RollupMark, RunRollup
 from tidegate_web.store.rows import all_rows
 
 QUARTER: Final = timedelta(minutes=15)
 HOUR: Final = timedelta(hours=1)
 STEPS: Final = (QUARTER, HOUR)
-FAILED_PHASES: Final = ("Failed", "Expired")
 MOST_KINDS: Final = 200
 """Kinds of failures that are kept of an hour: the most frequent."""
 MESSAGE_CHARACTERS: Final = 300
