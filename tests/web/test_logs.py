@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text as sql
 from support.kubelet import Kubelet, Log
+from support.refused_rows import accept_rows, refuse_rows
 from support.runs import Json
 from support.servers import wait_until
 from support.web import Parts, Stack
@@ -253,14 +253,7 @@ def test_a_log_that_is_cut_ends_with_a_whole_character(stack: Stack, parts: Part
 
 
 def test_a_log_of_which_postgres_refuses_a_piece_is_read_again(stack: Stack, parts: Parts, kubelet: Kubelet) -> None:
-    with parts.engine.begin() as connection:
-        connection.execute(
-            sql(
-                "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.pod_name LIKE 'refused%' THEN"
-                " RAISE EXCEPTION 'not this one' USING ERRCODE = 'data_exception'; END IF; RETURN NEW; END $$;"
-                "CREATE TRIGGER refuse BEFORE INSERT ON log_chunks FOR EACH ROW EXECUTE FUNCTION refuse()"
-            )
-        )
+    refuse_rows(parts.engine, "log_chunks", when="NEW.pod_name LIKE 'refused%'")
     mirror = stack.mirror(retry_seconds=0.5)
     logs = {name: (pod, kubelet.log(pod)) for name in ("refused", "sound") for _, pod in [start(stack, kubelet, name)]}
     for pod, log in logs.values():
@@ -269,7 +262,6 @@ def test_a_log_of_which_postgres_refuses_a_piece_is_read_again(stack: Stack, par
         stack.runs.pod_state(pod, exit_code=0)
     wait_until(lambda: marks(parts) == [(1, "complete", None)] and text(parts, "sound") == "one\ntwo\n", what="its log")
     wait_until(lambda: mirror.set_aside("Log") == 1, what="the metric")
-    with parts.engine.begin() as connection:
-        connection.execute(sql("DROP TRIGGER refuse ON log_chunks"))
+    accept_rows(parts.engine)
     wait_until(lambda: text(parts, "refused") == "one\ntwo\n", what="the other log")
     wait_until(lambda: mirror.set_aside("Log") == 0, what="its release")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
-from sqlalchemy import text
+from support.refused_rows import accept_rows, refuse_rows
 from support.runs import now
 from support.servers import wait_until
 from support.web import MirrorThread, Parts, Stack, finish, row, until
@@ -20,14 +20,7 @@ from tidegate_web.store.queries import runs
 from tidegate_web.store.records import NOT_STORED, run_record
 
 Json = dict[str, Any]
-REFUSE = """
-CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-  IF NEW.name = 'odd' AND NEW.spec ? 'payload' THEN RAISE EXCEPTION 'not this one' USING ERRCODE = 'data_exception'; END IF;
-  RETURN NEW;
-END $$;
-CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON runs FOR EACH ROW EXECUTE FUNCTION refuse();
-"""
+REFUSED = "NEW.name = 'odd' AND NEW.spec ? 'payload'"
 
 
 def nested(levels: int, leaf: str) -> str:
@@ -130,8 +123,7 @@ def test_an_odd_status_is_stored_and_read(shared_stack: Stack, shared_parts: Par
 
 
 def test_a_row_that_postgres_refuses_is_set_aside_and_stored_later(stack: Stack, parts: Parts) -> None:
-    with parts.engine.begin() as connection:
-        connection.execute(text(REFUSE))
+    refuse_rows(parts.engine, "runs", when=REFUSED)
     mirror = stack.mirror(retry_seconds=0.2)
     stack.runs.create("odd", taskRef={"name": "t"}, payload={"a": 1})
     for number in range(3):
@@ -142,8 +134,7 @@ def test_a_row_that_postgres_refuses_is_set_aside_and_stored_later(stack: Stack,
     finish(stack, "odd")
     found = until(parts, "odd", lambda row: row.phase == "Succeeded")
     assert NOT_STORED in found.spec
-    with parts.engine.begin() as connection:
-        connection.execute(text("DROP TRIGGER refuse ON runs"))
+    accept_rows(parts.engine)
     assert until(parts, "odd", lambda row: row.spec.get("payload") == {"a": 1}).phase == "Succeeded"
     wait_until(lambda: mirror.set_aside("TaskRun") == 0, what="its release")
 
@@ -151,8 +142,7 @@ def test_a_row_that_postgres_refuses_is_set_aside_and_stored_later(stack: Stack,
 def test_a_row_that_postgres_refuses_is_set_aside_after_a_restart_too(stack: Stack, parts: Parts) -> None:
     stack.runs.create("odd", taskRef={"name": "t"}, payload={"a": 1})
     stack.runs.create("sound", taskRef={"name": "t"}, payload={"a": 1})
-    with parts.engine.begin() as connection:
-        connection.execute(text(REFUSE))
+    refuse_rows(parts.engine, "runs", when=REFUSED)
     mirror = stack.mirror()
     until(parts, "sound", lambda row: True)
     until(parts, "odd", lambda row: NOT_STORED in row.spec)
