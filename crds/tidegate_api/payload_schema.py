@@ -7,24 +7,24 @@ parent is gone by then; else it ends with its standard input.
 """
 
 import json
-import re
 import resource
 import signal
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from typing import Final
 
 import jsonschema_rs
 
 from tidegate_api.names import Reason
+from tidegate_api.payload_mistakes import Mistake, json_path
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 DIALECTS: Final = ("https://json-schema.org/", "http://json-schema.org/")
 MESSAGE_MAX: Final = 1024
 """Bytes of a message; keys of a payload and values of a schema stand in it, and may be of any size."""
-PATH_MAX: Final = 400
 KEPT: Final = 64
 """Compiled schemas that a worker keeps: a burst of runs is mostly of a few tasks."""
 UNCHECKABLE: Final = (ValueError, TypeError, OverflowError)
@@ -59,7 +59,7 @@ def compile_schema(text: str) -> jsonschema_rs.Validator:
         raise
     except jsonschema_rs.ValidationError as error:
         hint = " (patterns have no look-around and no back-references)" if '"regex"' in error.message else ""
-        raise InvalidSchemaError(f"at {_path(error.instance_path)}: {error.message}{hint}") from error
+        raise InvalidSchemaError(f"at {json_path(error.instance_path)}: {error.message}{hint}") from error
     except RecursionError as error:
         raise InvalidSchemaError("it is nested too deeply") from error
     except UNCHECKABLE as error:
@@ -75,11 +75,24 @@ def first_mismatch(
     except InvalidSchemaError as error:
         return Mismatch(Reason.INVALID_TASK, _line(f"payloadSchema is invalid: {error}"))
     except jsonschema_rs.ValidationError as error:
-        message = f"the payload doesn't match payloadSchema at {_path(error.instance_path)}: {error.message}"
+        message = f"the payload doesn't match payloadSchema at {json_path(error.instance_path)}: {error.message}"
         return Mismatch(Reason.INVALID_PAYLOAD, _line(message))
     except UNCHECKABLE as error:
         return Mismatch(Reason.INVALID_PAYLOAD, _line(f"the payload can't be checked: {error}"))
     return None
+
+
+def mistakes(
+    schema: str, payload: Mapping[str, object], *, most: int, compiled: Compile = compile_schema
+) -> list[Mistake]:
+    """What is wrong with `payload` under `schema` (JSON), the first `most` of it."""
+    try:
+        found = islice(compiled(schema).iter_errors(payload), most)
+        return [Mistake(json_path(error.instance_path), _line(error.message)) for error in found]
+    except InvalidSchemaError as error:
+        return [Mistake("", _line(f"payloadSchema is invalid: {error}"))]
+    except UNCHECKABLE as error:
+        return [Mistake("", _line(f"the payload can't be checked: {error}"))]
 
 
 def _refuse_dialect(schema: object) -> None:
@@ -99,21 +112,6 @@ def _refuse_dialect(schema: object) -> None:
             nodes.extend(node)
 
 
-def _path(parts: list[str | int]) -> str:
-    """As JSONPath: $.pictures[0]."""
-    made = "$"
-    for part in parts:
-        if isinstance(part, int):
-            made += f"[{part}]"
-        elif re.fullmatch(r"[A-Za-z_]\w{0,99}", part, re.ASCII):
-            made += f".{part}"
-        else:
-            made += f"[{json.dumps(part[:100] + ('…' if len(part) > 100 else ''), ensure_ascii=False)}]"
-        if len(made) > PATH_MAX:
-            return f"{made[:PATH_MAX]}…"
-    return made
-
-
 def _line(text: str) -> str:
     """One printable line of at most MESSAGE_MAX bytes."""
     text = " ".join("".join(c if c.isprintable() else " " for c in text[: MESSAGE_MAX * 4]).split())
@@ -121,16 +119,26 @@ def _line(text: str) -> str:
     return text if len(raw) <= MESSAGE_MAX else raw[: MESSAGE_MAX - 3].decode(errors="ignore") + "…"
 
 
-def _found(line: bytes, compiled: Compile) -> Mismatch | None:
+def _answer(line: bytes, compiled: Compile) -> object:
     try:
         asked = json.loads(line)
     except RecursionError:
-        return Mismatch(Reason.INVALID_PAYLOAD, "the payload is nested too deeply to be checked against payloadSchema")
-    return first_mismatch(asked["schema"], asked["payload"], compiled=compiled)
+        message = "the payload is nested too deeply to be checked against payloadSchema"
+        return {"reason": Reason.INVALID_PAYLOAD, "message": message}
+    schema, payload, most = asked["schema"], asked["payload"], asked.get("most")
+    if most is not None:
+        found = mistakes(schema, payload, most=most, compiled=compiled)
+        return {"mistakes": [{"at": each.at, "message": each.message} for each in found]}
+    wrong = first_mismatch(schema, payload, compiled=compiled)
+    return None if wrong is None else {"reason": wrong.reason, "message": wrong.message}
 
 
 def main(arguments: list[str]) -> None:
-    """Answer `{"schema": "…", "payload": {…}}` with `null` or `{"reason": "…", "message": "…"}`, line by line."""
+    """Answer each line of JSON with one.
+
+    ``{"schema": "…", "payload": {…}}`` is answered with ``null`` or ``{"reason": "…", "message": "…"}``; with ``"most": 20`` in
+    it, with ``{"mistakes": [{"at": "$.size", "message": "…"}]}``.
+    """
     seconds, memory = float(arguments[0]), int(arguments[1])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
@@ -140,11 +148,10 @@ def main(arguments: list[str]) -> None:
     for line in sys.stdin.buffer:
         # Its default action ends the process, in the midst of the validator's own code too.
         signal.setitimer(signal.ITIMER_REAL, seconds)
-        found = _found(line, compiled)
+        answer = json.dumps(_answer(line, compiled)).encode()
         signal.setitimer(signal.ITIMER_REAL, 0)
-        answer = None if found is None else {"reason": found.reason, "message": found.message}
         try:
-            sys.stdout.buffer.write(json.dumps(answer).encode() + b"\n")
+            sys.stdout.buffer.write(answer + b"\n")
             sys.stdout.buffer.flush()
         except BrokenPipeError:
             return

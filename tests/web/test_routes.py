@@ -43,6 +43,8 @@ ROUTES = {
         POST /projects/<project>/runs/<run>/<any(suspend, resume):act>,
         POST /projects/<project>/runs/<run>/cancel, POST /projects/<project>/runs/<run>/replay,
         GET /projects/<project>/runs/<run>/replay, POST /projects/<project>/runs/<run>/change,
+        POST /projects/<project>/runs/<run>/replay/check, POST /projects/<project>/tasks/<name>/check,
+        POST /projects/<project>/schedules/<name>/check,
         POST /api/v1/projects/<project>/runs:batch,
         POST /api/v1/projects/<project>/runs:bulk, POST /api/v1/projects/<project>/bulk/<id:bulk>:abort,
         POST /api/v1/projects/<project>/queues/<queue>:<any(pause, resume):act>,
@@ -59,6 +61,7 @@ ROUTES = {
         GET /projects/<project>/<any(tasks, queues, schedules, pools):plural>:new, POST /projects/<project>/<any(tasks, queues, schedules, pools):plural>:new,
         GET /projects/<project>/<any(tasks, queues, schedules, pools):plural>/<name>/edit,
         POST /projects/<project>/<any(tasks, queues, schedules, pools):plural>/<name>/edit,
+        POST /projects/<project>/<any(tasks, queues, schedules, pools):plural>:preview, POST /projects/<project>/tasks/<name>/schedule,
         POST /projects/<project>/queues/<name>/limits, POST /projects/<project>/schedules/<name>/state
     """,
     Permission.ADMIN: """

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from tidegate_api.payload_schema import MESSAGE_MAX, first_mismatch
+from tidegate_api.payload_schema import MESSAGE_MAX, first_mismatch, mistakes
 
 Json = dict[str, Any]
 
@@ -124,3 +124,13 @@ def test_text_that_is_no_unicode_is_refused() -> None:
     found = reported({"properties": {"a": {"type": "integer"}}}, {"a": "\ud800"})
     assert found is not None
     assert found[0] == "InvalidPayload"
+
+
+def test_all_that_is_wrong_is_reported_up_to_a_number() -> None:
+    payload = {"pictures": ["a.jpg", 7, "B"], "width": 0}
+    found = mistakes(json.dumps(PICTURES), payload, most=20)
+    assert {each.at for each in found} == {"$.pictures[1]", "$.pictures[2]", "$.width"}
+    assert len(mistakes(json.dumps(PICTURES), {"pictures": [7] * 1000}, most=20)) == 20
+    assert mistakes(json.dumps(PICTURES), {"pictures": []}, most=20) == []
+    (bad,) = mistakes('{"type": 7}', {}, most=20)
+    assert (bad.at, "payloadSchema is invalid" in bad.message) == ("", True)

@@ -25,6 +25,13 @@ def test_what_is_wrong_is_reported_with_its_place(worker: SchemaWorker) -> None:
     assert "payloadSchema is invalid" in str(worker.mismatch({"type": 7}, {}))
 
 
+def test_all_that_is_wrong_is_reported(worker: SchemaWorker) -> None:
+    both = NUMBER | {"required": ["n", "m"]}
+    assert [each.at for each in worker.mistakes(both, {"n": "x"}) or []] in (["$.n", "$"], ["$", "$.n"])
+    assert worker.mistakes(NUMBER, {"n": 1}) == []
+    assert "payloadSchema is invalid" in (worker.mistakes({"type": 7}, {}) or [])[0].message
+
+
 def test_a_worker_that_was_ended_is_replaced(worker: SchemaWorker) -> None:
     assert worker.mismatch(NUMBER, {}) is not None
     assert worker._process is not None

@@ -1,5 +1,6 @@
 """A Task, Queue, Schedule or WorkerPool as a manifest that is edited: read, checked by the apiserver without being stored, and stored."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -129,6 +130,11 @@ def _wrong(value: JsonObject, metadata: JsonObject, kind: Kind, project: str) ->
     if not isinstance(metadata.get("labels", {}), dict):
         wrong.append({"field": "metadata.labels", "message": "must be an object"})
     return wrong
+
+
+def read_draft(kind: Kind, project: str, text: str, *, name: str | None) -> Mapping[str, object]:
+    """The spec of a manifest that can be read. Raises MistakesError."""
+    return Manifest(text).edited(kind, project, name=name).definition.spec
 
 
 def check(

@@ -15,10 +15,13 @@ from tidegate_web.cluster.objects import KubeObject, labels_of
 from tidegate_web.current_app import services
 from tidegate_web.definitions import actions, editing
 from tidegate_web.definitions.editing import MistakesError
-from tidegate_web.pages.forms import Shown
-from tidegate_web.pages.manifest import definition_manifest
+from tidegate_web.pages import cron_words
+from tidegate_web.pages.forms import Shown, text
+from tidegate_web.pages.manifest import definition_manifest, draft_of_schedule
+from tidegate_web.pages.payload_form import sent_payload, task_of
 from tidegate_web.pages.text_diff import diff
 from tidegate_web.projects.existing import require_project
+from tidegate_web.shared.json_types import JsonObject, as_text
 from tidegate_web.shared.permissions import Permission, requires
 from tidegate_web.shared.problems import Problem
 
@@ -70,14 +73,30 @@ def add_routes(area: Blueprint) -> None:
     @requires(Permission.DEVELOPER)
     def new_definition(project: str, plural: str) -> str:
         require_project(services(), project, to_write=True)
-        kind = KINDS[plural]
-        text = f"apiVersion: {API_VERSION}\nkind: {kind.name}\nmetadata:\n  name: \nspec:\n{NEW[plural]}"
-        return _page(project, plural, None, Draft(text=text, seen=""), {})
+        return _page(project, plural, None, Draft(text=_begun(KINDS[plural], NEW[plural]), seen=""), {})
 
     @area.post(f"/projects/<project>/{ANY_KIND}:new")
     @requires(Permission.DEVELOPER)
     def create_definition(project: str, plural: str) -> Response | tuple[str, int]:
         return _act(project, plural, None)
+
+    @area.post("/projects/<project>/tasks/<name>/schedule")
+    @requires(Permission.DEVELOPER)
+    def schedule_task(project: str, name: str) -> str:
+        """A draft of a Schedule of a Task, with the payload of its form."""
+        made = services()
+        require_project(made, project, to_write=True)
+        reference: JsonObject = {"taskRef": {"name": name}}
+        payload = sent_payload(task_of(made, project, reference))
+        begun = draft_of_schedule(project, reference | ({"payload": payload} if payload else {}))
+        return _page(project, "schedules", None, Draft(text=begun, seen=""), {})
+
+    @area.post(f"/projects/<project>/{ANY_KIND}:preview")
+    @requires(Permission.DEVELOPER)
+    def preview_definition(project: str, plural: str) -> str:
+        """What can be said of a draft as one types, without the cluster: where it can't be read, and when its cron comes."""
+        require_project(services(), project, to_write=True)
+        return _preview(project, plural, text("name") or None)
 
     @area.get(f"/projects/<project>/{ANY_KIND}/<name>/edit")
     @requires(Permission.DEVELOPER)
@@ -92,6 +111,35 @@ def add_routes(area: Blueprint) -> None:
         return _act(project, plural, name)
 
 
+def _begun(kind: Kind, spec: str) -> str:
+    return f"apiVersion: {API_VERSION}\nkind: {kind.name}\nmetadata:\n  name: \nspec:\n{spec}"
+
+
+def _preview(project: str, plural: str, name: str | None) -> str:
+    draft = _sent_draft()
+    try:
+        spec = editing.read_draft(KINDS[plural], project, draft.text, name=name)
+    except MistakesError as error:
+        return render_template("_draft_preview.html", mistakes=error.mistakes)
+    cron, zone = as_text(spec.get("cron")), as_text(spec.get("timeZone")) or "UTC"
+    now = services().clock.now()
+    return render_template(
+        "_draft_preview.html",
+        mistakes=[],
+        cron=cron if plural == "schedules" else None,
+        words=cron_words.in_words(cron or ""),
+        ticks=cron_words.next_ticks(cron or "", zone, now=now),
+        now=now,
+    )
+
+
+def _sent_draft() -> Draft:
+    draft = Draft(text=request.form.get("text", "").replace("\r\n", "\n"), seen=request.form.get("seen", "")[:20])
+    if len(draft.text) > MOST_CHARACTERS:
+        raise Problem(422, "The manifest is too long.")
+    return draft
+
+
 def _written(kind: Kind, found: KubeObject) -> str:
     return definition_manifest(kind.name, api.definition_shown(found))
 
@@ -99,10 +147,10 @@ def _written(kind: Kind, found: KubeObject) -> str:
 def _act(project: str, plural: str, name: str | None) -> Response | tuple[str, int]:
     """Check what was written and show what it would change; or store it."""
     made, kind = services(), KINDS[plural]
-    draft = Draft(text=request.form.get("text", "").replace("\r\n", "\n"), seen=request.form.get("seen", "")[:20])
+    draft = _sent_draft()
     act = request.form.get("act")
-    if act not in ("check", "save") or len(draft.text) > MOST_CHARACTERS:
-        raise Problem(422, "The form is not one of ours, or the manifest is too long.")
+    if act not in ("check", "save"):
+        raise Problem(422, "The form is not one of ours.")
     try:
         if act == "save":
             saved = editing.save(made, actor(), kind, project, draft.text, name=name, seen=draft.seen)
@@ -135,6 +183,7 @@ def _page(project: str, plural: str, name: str | None, draft: Draft, shown: Show
         "edit_definition.html",
         project=project,
         kind=KINDS[plural].name,
+        plural=plural,
         list_page=f"pages.{plural}_page",
         name=name,
         place=None if name is None else _place(project, plural, name),

@@ -29,6 +29,12 @@ def definition_manifest(kind: str, item: Definition) -> str:
     return _manifest(kind, item["name"], item["project"], item["labels"], item["spec"])
 
 
+def draft_of_schedule(project: str, run_spec: Mapping[str, object]) -> str:
+    """The manifest of a Schedule of such runs to begin with. It has no name yet."""
+    spec = {"cron": "30 2 * * *", "timeZone": "UTC", "template": {"spec": run_spec}}
+    return _manifest("Schedule", "", project, {}, spec)
+
+
 def _manifest(kind: str, name: str, project: str, labels: Mapping[str, str], spec: Mapping[str, object]) -> str:
     metadata: dict[str, object] = {"name": name, "namespace": project}
     if kept := replayed_labels(labels):

@@ -14,7 +14,7 @@ from tidegate_web.auth.guard import actor, role_here
 from tidegate_web.current_app import services
 from tidegate_web.pages import timeline
 from tidegate_web.pages.folded_json import folded
-from tidegate_web.pages.forms import Shown, carry_out, json_object, start_run, text, utc_time
+from tidegate_web.pages.forms import Shown, carry_out, text, utc_time
 from tidegate_web.pages.fragments import fragment_wanted, last_event
 from tidegate_web.pages.manifest import kubectl_commands, manifest
 from tidegate_web.pages.run_history import run_history
@@ -22,15 +22,13 @@ from tidegate_web.pages.specs import spec_now, spec_shown
 from tidegate_web.pages.text_diff import diff
 from tidegate_web.projects.existing import require_project
 from tidegate_web.runs import listing
-from tidegate_web.runs.actions import cancel, prioritize, replay, reschedule, suspend
-from tidegate_web.runs.create import CreatedRun
+from tidegate_web.runs.actions import cancel, prioritize, reschedule, suspend
 from tidegate_web.runs.events import events_of_run
 from tidegate_web.runs.lookup import details_of, find
 from tidegate_web.shared.permissions import Permission, Role, requires
 from tidegate_web.shared.problems import Problem, invalid
 from tidegate_web.shared.task_spec import run_spec_shown, sees_values
 from tidegate_web.store.queries import runs
-from tidegate_web.store.records import is_stored_whole
 
 KEPT: Final = ("from", "to", "events", "diff")
 """What the links of the page keep of its address: the window of the timeline, and what is asked of the cluster."""
@@ -71,24 +69,6 @@ def add_routes(area: Blueprint) -> None:
         there = url_for("pages.show_run", project=project, run=run)
         return carry_out(acts, partial(_page, project, run), to=there)
 
-    @area.get("/projects/<project>/runs/<run>/replay")
-    @requires(Permission.OPERATOR)
-    def edit_replay(project: str, run: str) -> str:
-        return _replay_page(project, run, {})
-
-    @area.post("/projects/<project>/runs/<run>/replay")
-    @requires(Permission.OPERATOR)
-    def replay_run(project: str, run: str) -> Response | tuple[str, int]:
-        if "payload" not in request.form:
-            made = replay(services(), actor(), project, run)
-            return redirect(url_for("pages.show_run", project=project, run=made.row.uid), code=303)
-        return start_run(project, lambda: _replay(project, run), partial(_replay_page, project, run))
-
-
-def _replay(project: str, run: str) -> CreatedRun:
-    payload, name = json_object("payload"), text("name").strip() or None
-    return replay(services(), actor(), project, run, name=name, payload=payload)
-
 
 def _reschedule(project: str, run: str, start_after: str | None) -> None:
     reschedule(services(), actor(), project, run, start_after=start_after)
@@ -100,20 +80,6 @@ def _prioritize(project: str, run: str) -> None:
     except ValueError:
         raise invalid("priority", "must be a whole number") from None
     prioritize(services(), actor(), project, run, priority=priority)
-
-
-def _replay_page(project: str, run: str, shown: Shown) -> str:
-    row = find(services(), project, run)
-    stored = row.spec.get("payload") or {}
-    return render_template(
-        "replay.html",
-        project=project,
-        run=row,
-        payload=request.form.get("payload"),
-        name=request.form.get("name", ""),
-        stored=stored if is_stored_whole(stored) else None,
-        **shown,
-    )
 
 
 @dataclass(frozen=True, kw_only=True)

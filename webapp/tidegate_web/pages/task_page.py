@@ -9,11 +9,13 @@ from tidegate_web.auth.guard import actor, role_here
 from tidegate_web.current_app import services
 from tidegate_web.pages.definition_lookup import look_up
 from tidegate_web.pages.folded_json import folded
-from tidegate_web.pages.forms import Shown, json_object, start_run, text, utc_time
+from tidegate_web.pages.forms import Shown, start_run, text, utc_time
 from tidegate_web.pages.fragments import fragment_wanted
 from tidegate_web.pages.manifest import definition_manifest
+from tidegate_web.pages.payload_form import check_fragment, sent_payload, shown_form, task_of
 from tidegate_web.runs.actions import create_asked
 from tidegate_web.runs.recent_payloads import recent_payloads
+from tidegate_web.shared.json_types import JsonObject, as_object
 from tidegate_web.shared.permissions import Permission, Role, requires
 from tidegate_web.store.queries.run_list import RunFilter
 
@@ -26,19 +28,30 @@ def add_routes(area: Blueprint) -> None:
     def show_task(project: str, name: str) -> str:
         return _page(project, name, {})
 
+    @area.post("/projects/<project>/tasks/<name>/check")
+    @requires(Permission.OPERATOR)
+    def check_payload_of_task(project: str, name: str) -> str:
+        """The payload of a form checked as one types; without a script, the page with what was found."""
+        return check_fragment(services(), _task(project, name)) if fragment_wanted() else _page(project, name, {})
+
     @area.post("/projects/<project>/tasks/<name>")
     @requires(Permission.OPERATOR)
     def run_from_task(project: str, name: str) -> Response | tuple[str, int]:
         return start_run(
             project,
-            lambda: create_asked(services(), actor(), project, _wanted(name)),
+            lambda: create_asked(services(), actor(), project, _wanted(project, name)),
             partial(_page, project, name),
         )
 
 
-def _wanted(task: str) -> dict[str, object]:
+def _task(project: str, name: str) -> JsonObject:
+    return task_of(services(), project, {"taskRef": {"name": name}})
+
+
+def _wanted(project: str, task: str) -> dict[str, object]:
     """The run that the form asks for. What was left empty is left to the Task."""
-    body: dict[str, object] = {"taskRef": {"name": task}, "payload": json_object("payload")}
+    payload = sent_payload(_task(project, task))
+    body: dict[str, object] = {"taskRef": {"name": task}, "payload": payload}
     if name := text("name").strip():
         body["name"] = name
     if text("startAfter").strip():
@@ -63,6 +76,9 @@ def _page(project: str, name: str, shown: Shown) -> str:
         may_run=may_run,
         recent=recent,
         chosen=chosen,
+        form=shown_form(made, looked.item["spec"], as_object(chosen.payload) if chosen else {})
+        if may_run and looked.item
+        else None,
         sent=request.form,
         now=made.clock.now(),
         **shown,

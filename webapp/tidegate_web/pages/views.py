@@ -19,6 +19,7 @@ from tidegate_web.pages import (
     people,
     projects,
     queue_page,
+    replay_page,
     run_export,
     run_graph,
     run_list,
@@ -43,6 +44,7 @@ def blueprint() -> Blueprint:
     overview.add_routes(area)
     run_list.add_routes(area)
     run_page.add_routes(area)
+    replay_page.add_routes(area)
     run_graph.add_routes(area)
     bulk.add_routes(area)
     run_export.add_routes(area)

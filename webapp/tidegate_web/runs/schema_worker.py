@@ -13,6 +13,9 @@ import threading
 from collections.abc import Mapping
 
 import structlog
+from tidegate_api.payload_mistakes import Mistake
+
+from tidegate_web.shared.json_types import JsonObject, as_objects, as_text, is_object
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -20,6 +23,7 @@ CHECK_SECONDS = 2.0
 MEMORY_BYTES = 256 << 20
 PATIENCE_SECONDS = 5.0
 """So long a request waits for its turn, and for a worker that is stopped."""
+MOST_MISTAKES = 20
 
 
 class SchemaWorker:
@@ -32,11 +36,27 @@ class SchemaWorker:
 
     def mismatch(self, schema: Mapping[str, object], payload: object) -> str | None:
         """What is wrong with a payload, or with the schema; None when nothing is, or it can't be checked now."""
+        answer = self._asked(schema, payload)
+        return None if answer is None else as_text(answer.get("message"))
+
+    def mistakes(self, schema: Mapping[str, object], payload: object) -> list[Mistake] | None:
+        """All that is wrong with a payload, up to a number; None when it can't be checked now."""
+        answer = self._asked(schema, payload, most=MOST_MISTAKES)
+        if answer is None:
+            return None
+        if (message := as_text(answer.get("message"))) is not None:
+            return [Mistake("", message)]
+        return [
+            Mistake(as_text(each.get("at")) or "", as_text(each.get("message")) or "")
+            for each in as_objects(answer.get("mistakes"))
+        ]
+
+    def _asked(self, schema: Mapping[str, object], payload: object, **more: int) -> JsonObject | None:
         try:
-            asked = {"schema": json.dumps(schema, separators=(",", ":")), "payload": payload}
+            asked = {"schema": json.dumps(schema, separators=(",", ":")), "payload": payload, **more}
             line = json.dumps(asked, separators=(",", ":")).encode() + b"\n"
         except RecursionError:
-            return "payloadSchema or the payload is nested too deeply"
+            return {"message": "payloadSchema or the payload is nested too deeply"}
         if not self._lock.acquire(timeout=PATIENCE_SECONDS):
             return None
         try:
@@ -53,15 +73,17 @@ class SchemaWorker:
         with self._lock:
             self._end()
 
-    def _ask(self, line: bytes) -> str | None:
+    def _ask(self, line: bytes) -> JsonObject | None:
         # Twice: the worker may have ended since, or for what an earlier check has left in its memory.
         for _ in range(2):
             answer = self._exchange(line)
             if answer.endswith(b"\n"):
-                found = json.loads(answer)
-                return None if found is None else str(found["message"])
+                found: object = json.loads(answer)
+                return found if is_object(found) else None
             if self._end() == -signal.SIGALRM:
-                return f"the check of the payload against payloadSchema took longer than {self._seconds:g} s"
+                return {
+                    "message": f"the check of the payload against payloadSchema took longer than {self._seconds:g} s"
+                }
         return None
 
     def _exchange(self, line: bytes) -> bytes:
