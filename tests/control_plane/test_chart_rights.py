@@ -14,6 +14,7 @@ def test_with_a_list_of_namespaces_the_labels_of_these_alone_can_be_read(kube: K
     for item in render("--set", "namespaces={listed}", kinds=KINDS):
         kube.apply(item)
     as_part = kube.acting_as(account(part))
+    as_part.within("listed").wait_until_allowed("get", "namespaces", name="listed")
     assert as_part.get("namespaces", "listed")["metadata"]["name"] == "listed"
     with pytest.raises(HTTPError, match="forbidden"):
         as_part.get("namespaces", "another")

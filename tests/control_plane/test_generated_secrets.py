@@ -66,6 +66,7 @@ def test_its_account_makes_secrets_and_reads_those_of_the_release_alone(release:
         if item["metadata"]["name"] == "tidegate-secrets":
             release.apply(item)
     maker = release.acting_as(account("secrets"))
+    maker.wait_until_allowed("create", "secrets")
     body = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "made-by-it"}}
     maker.create(body)
     with pytest.raises(HTTPError, match="forbidden"):

@@ -295,6 +295,17 @@ class Kube:
         """The run, once it is in the phase."""
         return self.wait(_RUNS, run, lambda one: bool(one["status"]["phase"] == phase), what=phase, seconds=seconds)
 
+    def wait_until_allowed(self, verb: str, resource: str, *, name: str = "") -> None:
+        """Wait until this user may do something here: the apiserver reads new roles and bindings a moment later."""
+        asked = {"namespace": self.namespace, "verb": verb, "resource": resource, "name": name}
+        review: Json = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "metadata": {},
+            "spec": {"resourceAttributes": asked},
+        }
+        wait_until(lambda: bool(self.create(review)["status"]["allowed"]), what=f"the right to {verb} {resource}")
+
     def _got(self, resource: str, name: str, accept: str, **params: str) -> Json:
         answer = self._api.get(**self._of(RESOURCES[resource], name, params=params, accept=accept))
         if answer.status_code == 404:
