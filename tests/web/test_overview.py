@@ -114,6 +114,40 @@ def test_a_page_over_a_long_time_reads_what_is_kept(parts: Parts, engine: Engine
     assert seen(parts, "30d", clock).phases == {"Succeeded": 1}
 
 
+def kept_steps(engine: Engine) -> list[tuple[int, int]]:
+    """The seconds of each step of which something is kept, and the runs that it counts."""
+    with engine.connect() as connection:
+        rows = connection.execute(text("SELECT step, sum(runs) FROM run_rollups GROUP BY step ORDER BY step"))
+        return [(step, runs) for step, runs in rows]
+
+
+def test_six_hours_that_are_over_are_added_up(parts: Parts, engine: Engine) -> None:
+    clock = HandClock()
+    for hours in (0.1, 30, 31, 32, 60):
+        ran(engine, ago=timedelta(hours=hours))
+    counting = counter(engine, clock)
+    counting.look()
+    assert kept_steps(engine) == [(900, 5), (3600, 5), (21600, 4)]
+    shown = seen(parts, "30d", clock)
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM run_rollups WHERE step = 21600"))
+    assert seen(parts, "30d", clock) == shown, "hours serve where six are not added up"
+    counting.look()
+    assert kept_steps(engine)[-1] == (21600, 4)
+
+
+def test_six_hours_are_added_up_again_where_an_hour_was_counted_again(parts: Parts, engine: Engine) -> None:
+    clock = HandClock()
+    ran(engine, ago=timedelta(hours=20))
+    counter(engine, clock).look()
+    with engine.begin() as connection:
+        # As an older version of the mirror leaves it: it does not know of six hours.
+        connection.execute(text("UPDATE run_rollups SET runs = 3 WHERE step = 3600"))
+    assert seen(parts, "30d", clock).phases == {"Succeeded": 1}
+    counter(engine, clock).look()
+    assert seen(parts, "30d", clock).phases == {"Succeeded": 3}
+
+
 def test_runs_that_are_stored_late_are_counted(parts: Parts, engine: Engine) -> None:
     """As after hours in which the mirror was away: runs had ended, and come when it is back."""
     clock = HandClock()

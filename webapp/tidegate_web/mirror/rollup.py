@@ -42,6 +42,7 @@ class Rollup(PeriodicWorker):
         self._began: datetime | None = None
         self._first_marks: dict[str, datetime] = {}
         """Where each project's counting stood when this term began."""
+        self._added_up: set[str] = set()
 
     def look(self) -> None:
         """Once over all projects."""
@@ -71,5 +72,13 @@ class Rollup(PeriodicWorker):
             self.beat()
             with self._engine.begin() as connection:
                 rollups.roll_up(connection, project=project, hour=hour, now=now)
+        with self._engine.connect() as connection:
+            # Once a term all of them: an older version may have counted an hour again that was added up.
+            again = project not in self._added_up
+            added = rollups.to_add_up(connection, project=project, since=now - HISTORY, until=now - LATE, again=again)
+        for at in added:
+            with self._engine.begin() as connection:
+                rollups.add_up(connection, project=project, at=at)
+        self._added_up.add(project)
         with self._engine.begin() as connection:
             rollups.set_mark(connection, project=project, counted_until=now)

@@ -15,7 +15,7 @@ from tidegate_web.shared.phases import FAILED_PHASES
 from tidegate_web.shared.time_histogram import Histogram
 from tidegate_web.store.engine import with_fallback
 from tidegate_web.store.queries import rollups, run_list, stats
-from tidegate_web.store.queries.rollups import HOUR, QUARTER, FailureKind, RolledUp
+from tidegate_web.store.queries.rollups import HOUR, QUARTER, SIX_HOURS, FailureKind, RolledUp
 from tidegate_web.store.queries.stats import TooMuchError
 
 MINUTE: Final = timedelta(minutes=1)
@@ -43,7 +43,7 @@ RANGES: Final = {
         Range(name="6h", words="6 hours", length=6 * HOUR, step=QUARTER, kept=QUARTER),
         Range(name="24h", words="24 hours", length=24 * HOUR, step=QUARTER, kept=QUARTER),
         Range(name="7d", words="7 days", length=timedelta(days=7), step=2 * HOUR, kept=HOUR),
-        Range(name="30d", words="30 days", length=timedelta(days=30), step=6 * HOUR, kept=HOUR),
+        Range(name="30d", words="30 days", length=timedelta(days=30), step=SIX_HOURS, kept=SIX_HOURS),
     )
 }
 DEFAULT_RANGE: Final = "24h"
@@ -134,7 +134,10 @@ def _counted(made: Services, project: str, range_: Range) -> ProjectOverview:
         mark = None if range_.kept is None else rollups.mark(connection, project=project)
         if mark is not None and range_.kept is not None:
             rows += rollups.kept(connection, project=project, since=since, until=mark, step=range_.kept)
-            failures += rollups.kept_failures(connection, project=project, since=failures_since, until=mark)
+            shown = rollups.Parts(begin=since, end=now, number=SPARKS)
+            failures += rollups.kept_failures(
+                connection, project=project, since=failures_since, until=mark, parts=shown
+            )
     step, until = range_.kept or range_.step, now
     try:
         with stats.counting(made.engine) as connection:

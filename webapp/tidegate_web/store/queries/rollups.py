@@ -20,7 +20,9 @@ from tidegate_web.store.rows import all_rows
 
 QUARTER: Final = timedelta(minutes=15)
 HOUR: Final = timedelta(hours=1)
-STEPS: Final = (QUARTER, HOUR)
+SIX_HOURS: Final = timedelta(hours=6)
+COUNTED_STEPS: Final = (QUARTER, HOUR)
+"""Of what is counted from the runs. Six hours are added up from hours, once they are over."""
 MOST_KINDS: Final = 200
 """Kinds of failures that are kept of an hour: the most frequent."""
 MESSAGE_CHARACTERS: Final = 300
@@ -54,6 +56,15 @@ class FailureKind:
     def key(self) -> tuple[str | None, str | None, str]:
         """What they have in common."""
         return self.task, self.reason, self.message
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """A time, and into how many parts it is divided."""
+
+    begin: datetime
+    end: datetime
+    number: int
 
 
 _BUCKET = (
@@ -147,9 +158,10 @@ def hours_to_count(connection: Connection, *, project: str, since: datetime, unt
 
 
 def roll_up(connection: Connection, *, project: str, hour: datetime, now: datetime) -> None:
-    """Count an hour again, as far as it has passed. What was kept of it is replaced."""
+    """Count an hour again, as far as it has passed. What was kept of it is replaced, and no longer holds for its six hours."""
     until = min(hour + HOUR, now)
-    for step in STEPS:
+    _forget(connection, project=project, step=SIX_HOURS, at=floor(hour, SIX_HOURS))
+    for step in COUNTED_STEPS:
         connection.execute(
             delete(RunRollup).where(
                 RunRollup.project == project,
@@ -173,6 +185,53 @@ def roll_up(connection: Connection, *, project: str, hour: datetime, now: dateti
             for kind in kinds
         ]
         connection.execute(pg_insert(FailureRollup), rows)
+
+
+def _forget(connection: Connection, *, project: str, step: timedelta, at: datetime) -> None:
+    connection.execute(
+        delete(RunRollup).where(RunRollup.project == project, RunRollup.step == _seconds(step), RunRollup.at == at)
+    )
+
+
+_TO_ADD_UP = text(
+    """
+SELECT DISTINCT date_bin('6 hours', at, 'epoch') AS at FROM run_rollups hours
+WHERE project = :project AND step = 3600 AND at >= :since AND at < :until AND (:again OR NOT EXISTS (
+  SELECT FROM run_rollups added WHERE added.project = :project AND added.step = 21600
+    AND added.at = date_bin('6 hours', hours.at, 'epoch')))
+ORDER BY 1
+"""
+)
+
+
+def to_add_up(
+    connection: Connection, *, project: str, since: datetime, until: datetime, again: bool = False
+) -> list[datetime]:
+    """Six hours that are over and not added up yet. ``again``: all of them."""
+    values = {"project": project, "since": since, "until": floor(until, SIX_HOURS), "again": again}
+    return [at for (at,) in connection.execute(_TO_ADD_UP, values)]
+
+
+def add_up(connection: Connection, *, project: str, at: datetime) -> None:
+    """Add up the hours of six. What was kept of them is replaced."""
+    _forget(connection, project=project, step=SIX_HOURS, at=at)
+    found: dict[str, list[RolledUp]] = {}
+    for row in kept(connection, project=project, since=at, until=at + SIX_HOURS, step=HOUR):
+        found.setdefault(row.phase, []).append(row)
+    rows = [
+        {
+            "project": project,
+            "step": _seconds(SIX_HOURS),
+            "at": at,
+            "phase": phase,
+            "runs": sum(each.runs for each in hours),
+            "took": time_histogram.total(each.took for each in hours),
+            "waited": time_histogram.total(each.waited for each in hours),
+        }
+        for phase, hours in found.items()
+    ]
+    if rows:
+        connection.execute(pg_insert(RunRollup), rows)
 
 
 def _digest(kind: FailureKind) -> bytes:
@@ -199,8 +258,24 @@ def set_mark(connection: Connection, *, project: str, counted_until: datetime) -
     )
 
 
+_KEPT_SIX_HOURS = text(
+    """
+SELECT at, phase, runs, took, waited FROM run_rollups
+WHERE project = :project AND step = 21600 AND at >= :since AND at < :until
+UNION ALL
+SELECT at, phase, runs, took, waited FROM run_rollups hours
+WHERE project = :project AND step = 3600 AND at >= :since AND at < :until AND NOT EXISTS (
+  SELECT FROM run_rollups added
+  WHERE added.project = :project AND added.step = 21600 AND added.at = date_bin('6 hours', hours.at, 'epoch'))
+"""
+)
+
+
 def kept(connection: Connection, *, project: str, since: datetime, until: datetime, step: timedelta) -> list[RolledUp]:
-    """What is kept of a time, by bucket and phase."""
+    """What is kept of a time, by bucket and phase. Six hours that are not added up yet come as hours."""
+    if step == SIX_HOURS:
+        values = {"project": project, "since": since, "until": until}
+        return all_rows(RolledUp, connection.execute(_KEPT_SIX_HOURS, values))
     wanted = select(RunRollup.at, RunRollup.phase, RunRollup.runs, RunRollup.took, RunRollup.waited).where(
         RunRollup.project == project,
         RunRollup.step == _seconds(step),
@@ -210,18 +285,39 @@ def kept(connection: Connection, *, project: str, since: datetime, until: dateti
     return all_rows(RolledUp, connection.execute(wanted))
 
 
-def kept_failures(connection: Connection, *, project: str, since: datetime, until: datetime) -> list[FailureKind]:
-    """The kinds of failures that are kept of a time, by hour."""
-    row = FailureRollup
-    wanted = select(row.at, row.task, row.reason, row.message, row.runs, row.first_at, row.last_at, row.last_run).where(
-        row.project == project, row.at >= since, row.at < until
-    )
-    return all_rows(FailureKind, connection.execute(wanted))
+_KEPT_FAILURES = text(
+    """
+WITH found AS (
+  SELECT digest, task, reason, message, runs, first_at, last_at, last_run,
+    width_bucket(extract(epoch FROM last_at), :begin, :end, :parts) AS part
+  FROM failure_rollups WHERE project = :project AND at >= :since AND at < :until
+), most AS (SELECT digest FROM found GROUP BY digest ORDER BY sum(runs) DESC, digest LIMIT :kinds)
+SELECT min(last_at) AS at, task, reason, message, CAST(sum(runs) AS integer) AS runs, min(first_at) AS first_at,
+  max(last_at) AS last_at, (array_agg(last_run ORDER BY last_at DESC))[1] AS last_run
+FROM found JOIN most USING (digest) GROUP BY digest, task, reason, message, part
+"""
+)
+
+
+def kept_failures(
+    connection: Connection, *, project: str, since: datetime, until: datetime, parts: Parts
+) -> list[FailureKind]:
+    """The most frequent kinds of failures that are kept of a time, each once for each part in which it occurs."""
+    values = {
+        "project": project,
+        "since": since,
+        "until": until,
+        "begin": parts.begin.timestamp(),
+        "end": parts.end.timestamp(),
+        "parts": parts.number,
+        "kinds": MOST_KINDS,
+    }
+    return all_rows(FailureKind, connection.execute(_KEPT_FAILURES, values))
 
 
 def forget_old(connection: Connection, *, quarters_before: datetime, hours_before: datetime) -> None:
     """Forget quarters, and hours, that no page asks for."""
-    for step, before in ((QUARTER, quarters_before), (HOUR, hours_before)):
+    for step, before in ((QUARTER, quarters_before), (HOUR, hours_before), (SIX_HOURS, hours_before)):
         connection.execute(delete(RunRollup).where(RunRollup.step == _seconds(step), RunRollup.at < before))
     connection.execute(delete(FailureRollup).where(FailureRollup.at < hours_before))
 
