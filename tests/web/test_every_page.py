@@ -41,6 +41,7 @@ PAGES = {
     "show_queue": "/projects/{project}/queues/pictures",
     "schedules_page": "/projects/{project}/schedules",
     "show_schedule": "/projects/{project}/schedules/nightly",
+    "plan_backfill": "/projects/{project}/schedules/nightly/backfill?from=2026-11-02T00:00&until=2026-11-08T00:00",
     "batches_page": "/projects/{project}/batches",
     "pools_page": "/projects/{project}/pools",
     "members_page": "/projects/{project}/members",

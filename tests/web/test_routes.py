@@ -45,6 +45,7 @@ ROUTES = {
         GET /projects/<project>/runs/<run>/replay, POST /projects/<project>/runs/<run>/change,
         POST /projects/<project>/runs/<run>/replay/check, POST /projects/<project>/tasks/<name>/check,
         POST /projects/<project>/schedules/<name>/check,
+        GET /projects/<project>/schedules/<name>/backfill, POST /projects/<project>/schedules/<name>/backfill,
         POST /api/v1/projects/<project>/runs:batch,
         POST /api/v1/projects/<project>/runs:bulk, POST /api/v1/projects/<project>/bulk/<id:bulk>:abort,
         POST /api/v1/projects/<project>/queues/<queue>:<any(pause, resume):act>,

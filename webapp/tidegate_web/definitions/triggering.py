@@ -38,15 +38,7 @@ def triggered(schedule: KubeObject, *, payload: JsonObject | None, name: str) ->
 
 def trigger(made: Services, actor: Actor, project: str, name: str, *, payload: JsonObject | None = None) -> CreatedRun:
     """Create its run now; two of one millisecond get names of their own."""
-    require_project(made, project, to_write=True)
-    try:
-        schedule = definitions.get(made.cluster, KINDS["schedules"], project, name) if is_dns_label(name) else None
-    except ClusterError as error:
-        raise from_cluster(error) from error
-    if schedule is None:
-        raise Problem(404, "There is no such Schedule.")
-    reference = as_object(as_object(_template_of(schedule).get("spec")).get("taskRef"))
-    actor.check_task(as_text(reference.get("name")))
+    schedule = schedule_to_run(made, actor, project, name)
     now = int(made.clock.now().timestamp() * 1000)
     run = triggered(schedule, payload=payload, name=triggered_name(name, now))
     with audited(made, actor, "schedule.trigger", project=project, target=name, detail={"run": run.name}) as action:
@@ -58,6 +50,20 @@ def trigger(made: Services, actor: Actor, project: str, name: str, *, payload: J
                 if problem.status != 409 or later == TRIES - 1:
                     raise
     raise AssertionError("unreachable")
+
+
+def schedule_to_run(made: Services, actor: Actor, project: str, name: str) -> KubeObject:
+    """A Schedule whose runs the actor may start. 404 where there is none, 403 for the task of another."""
+    require_project(made, project, to_write=True)
+    try:
+        schedule = definitions.get(made.cluster, KINDS["schedules"], project, name) if is_dns_label(name) else None
+    except ClusterError as error:
+        raise from_cluster(error) from error
+    if schedule is None:
+        raise Problem(404, "There is no such Schedule.")
+    reference = as_object(as_object(_template_of(schedule).get("spec")).get("taskRef"))
+    actor.check_task(as_text(reference.get("name")))
+    return schedule
 
 
 def _template_of(schedule: KubeObject) -> JsonObject:

@@ -9,6 +9,7 @@ from tidegate_web.auth.guard import caller, role_here, signed_in
 from tidegate_web.current_app import services
 from tidegate_web.health.dependencies import dependencies
 from tidegate_web.pages import (
+    backfill,
     batches,
     bulk,
     definitions,
@@ -50,6 +51,7 @@ def blueprint() -> Blueprint:
     run_export.add_routes(area)
     definitions.add_routes(area)
     batches.add_routes(area)
+    backfill.add_routes(area)
     edit_definition.add_routes(area)
     task_page.add_routes(area)
     queue_page.add_routes(area)

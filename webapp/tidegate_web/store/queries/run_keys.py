@@ -44,6 +44,12 @@ def created(connection: Connection, uids: Iterable[str]) -> dict[str, datetime]:
     return {row.uid: row.created for row in rows}
 
 
+def names_there(connection: Connection, *, project: str, names: Sequence[str]) -> set[str]:
+    """Those of these names that a run of the project has, or had."""
+    wanted = select(RunKey.name).where(RunKey.project == project, RunKey.name.in_(names)).distinct()
+    return set(connection.execute(wanted).scalars()) if names else set()
+
+
 def projects(connection: Connection) -> list[str]:
     """Every project that there are runs of. One look into the index for each, not one for each run."""
     return list(connection.execute(_PROJECTS).scalars())
