@@ -55,6 +55,7 @@ PAGES = {
     "users_page": "/users",
     "user_page": "/users/{user}",
     "whole_audit_page": "/audit",
+    "usage_page": "/usage",
     "health": "/health",
 }
 

@@ -87,7 +87,7 @@ ROUTES = {
     """,
     Permission.INSTANCE_ADMIN: """
         GET /api/v1/users, POST /api/v1/users, GET /api/v1/users/<id:user>, PATCH /api/v1/users/<id:user>,
-        POST /api/v1/users/<id:user>:reset-password, GET /api/v1/audit, GET /users, POST /users, GET /users/<id:user>, POST /users/<id:user>, GET /api/v1/users/<id:user>/api-keys, GET /audit,
+        POST /api/v1/users/<id:user>:reset-password, GET /api/v1/audit, GET /users, POST /users, GET /users/<id:user>, POST /users/<id:user>, GET /api/v1/users/<id:user>/api-keys, GET /audit, GET /usage,
         POST /api/v1/projects, POST /projects
     """,
     Permission.RUN_TOKEN: """

@@ -28,6 +28,7 @@ from tidegate_web.pages import (
     schedule_page,
     settings,
     task_page,
+    usage,
     webhooks,
 )
 from tidegate_web.pages.fragments import fragment_wanted
@@ -59,6 +60,7 @@ def blueprint() -> Blueprint:
     logtext.add_routes(area)
     people.add_routes(area)
     webhooks.add_routes(area)
+    usage.add_routes(area)
     settings.add_routes(area)
 
     @area.app_context_processor
