@@ -108,7 +108,7 @@ def test_cancel_filters_and_signing_out(stack: Stack, page: Page) -> None:
     expect(page.get_by_text("Cancelling")).to_be_visible()
     assert stack.runs.get("long")["spec"]["cancel"] is True
     page.get_by_role("navigation", name="Breadcrumb").get_by_role("link", name="Runs").click()
-    page.get_by_label("Task").select_option("b")
+    page.get_by_role("combobox", name="Task").select_option("b")
     expect(page.locator("tr", has_text="long")).to_have_count(0)
     expect(page.locator("tr", has_text="other")).to_have_count(1)
     page.get_by_label("Search").fill("nothing like it")

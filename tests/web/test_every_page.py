@@ -29,6 +29,7 @@ NO_PAGES = {
 PAGES = {
     "overview_page": "/projects/{project}/overview?range=1h",
     "list_runs": "/projects/{project}/runs",
+    "views_page": "/projects/{project}/views?phase=Failed&columns=phase,name,tags",
     "show_run": "/projects/{project}/runs/{run}?events=1",
     "run_graph": "/projects/{project}/runs/{run}/graph",
     "edit_replay": "/projects/{project}/runs/{run}/replay",
@@ -98,6 +99,8 @@ def filled(stack: Stack, parts: Parts) -> dict[str, Any]:
     uid = runs(stack, parts)
     me = parts.sign_in()
     parts.member("developer", email="anna@example.com")
+    view = {"act": "save", "name": "Failed pictures", "of": "project"}
+    assert me.form(f"/projects/{stack.project}/views?phase=Failed", **view).status_code == 303
     webhook = {"url": "https://hooks.example.com/tidegate", "phases": ["Failed"]}
     made: Any = me.post("webhooks", webhook).json
     assert me.post("api-keys", {"name": "ci", "role": "operator"}).status_code == 201

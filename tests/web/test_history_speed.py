@@ -126,6 +126,11 @@ def test_the_end_of_a_list_is_as_near_as_its_beginning(history: Parts, me: Signe
         check(history, me, f"/projects/{history.project}/runs?{query}{way}={cursor}")
 
 
+@pytest.mark.parametrize("query", ["", "phase=Failed,Expired,Skipped&", "q=zq&", "key=key-150&"])
+def test_columns_of_the_spec_are_read_of_the_runs_on_the_page_alone(history: Parts, me: SignedIn, query: str) -> None:
+    assert check(history, me, f"/projects/{history.project}/runs?{query}columns=phase,name,priority,key") >= 1
+
+
 @pytest.mark.parametrize("page", ["tasks/task-17", "queues/queue-3", "schedules/schedule-10", "batches"])
 def test_pages_of_definitions_and_batches_read_indexes(history: Parts, me: SignedIn, page: str) -> None:
     assert check(history, me, f"/projects/{history.project}/{page}") >= 1

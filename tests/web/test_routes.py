@@ -17,7 +17,7 @@ ROUTES = {
     """,
     Permission.PERSON: """
         POST /logout, POST /api/v1/me/password, GET /api/v1/sessions, DELETE /api/v1/sessions,
-        DELETE /api/v1/sessions/<id:session>, GET /account, POST /account
+        DELETE /api/v1/sessions/<id:session>, GET /account, POST /account, POST /account/run-columns
     """,
     Permission.VIEWER: """
         GET /api/v1/projects/<project>, GET /projects/<project>/runs, GET /projects/<project>/runs/<run>,
@@ -32,7 +32,7 @@ ROUTES = {
         GET /projects/<project>/runs/<run>/log, GET /projects/<project>/runs/<run>/graph, GET /projects/<project>/tasks, GET /projects/<project>/queues, GET /projects/<project>/schedules,
         GET /projects/<project>/tasks/<name>, GET /projects/<project>/queues/<name>, GET /projects/<project>/schedules/<name>,
         GET /projects/<project>/batches, GET /projects/<project>/pools, GET /projects/<project>/overview, GET /projects/<project>/bulk/<id:bulk>,
-        GET /projects/<project>/runs.csv, GET /projects/<project>/runs.json,
+        GET /projects/<project>/runs.csv, GET /projects/<project>/runs.json, GET /projects/<project>/views, POST /projects/<project>/views,
         GET /live/v1/projects/<project>/events, GET /live/v1/projects/<project>/runs/<run>/logs,
         GET /live/v1/projects/<project>/runs/<run>/wait
     """,

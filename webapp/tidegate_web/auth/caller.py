@@ -17,6 +17,7 @@ class CallerJson(TypedDict):
     user: tuple[int, str, str, bool] | None
     roles: dict[str, int]
     tasks: list[str] | None
+    columns: NotRequired[list[str] | None]
     owner: NotRequired[int | None]
     expires: NotRequired[str | None]
 
@@ -74,6 +75,7 @@ class Caller:
         return {
             "name": self.name,
             "user": None if user is None else (user.id, user.email, user.name, user.instance_admin),
+            "columns": None if user is None or user.run_columns is None else list(user.run_columns),
             "roles": {project: int(role) for project, role in self.roles.items()},
             "tasks": None if self.tasks is None else sorted(self.tasks),
             "owner": self.owner_id,
@@ -85,7 +87,15 @@ class Caller:
         user = kept["user"]
         return cls(
             name=kept["name"],
-            user=None if user is None else UserRow(id=user[0], email=user[1], name=user[2], instance_admin=user[3]),
+            user=None
+            if user is None
+            else UserRow(
+                id=user[0],
+                email=user[1],
+                name=user[2],
+                instance_admin=user[3],
+                run_columns=None if (columns := kept.get("columns")) is None else tuple(columns),
+            ),
             owner_id=kept.get("owner"),
             expires=parse_time(kept.get("expires")),
             roles={project: Role(role) for project, role in kept["roles"].items()},

@@ -15,9 +15,10 @@ from tidegate_web.auth.guard import actor, role_here
 from tidegate_web.bulk import operations
 from tidegate_web.bulk.authors import ACTIONS
 from tidegate_web.current_app import services
-from tidegate_web.pages.filters import RunQuery
+from tidegate_web.pages.filters import query_of
 from tidegate_web.pages.forms import number, text
 from tidegate_web.pages.fragments import fragment_wanted
+from tidegate_web.pages.run_columns import columns_of_address
 from tidegate_web.shared.permissions import Permission, requires
 from tidegate_web.shared.problems import Problem
 from tidegate_web.store.models.work import BulkAction
@@ -90,8 +91,8 @@ def _confirm(project: str, action: BulkAction, wanted: RunFilter, uids: list[str
         words=WORDS[action],
         number=meant,
         uids=uids,
-        query=RunQuery(wanted),
-        back=RunQuery(parse_filter(request.args)),
+        query=query_of(wanted),
+        back=query_of(parse_filter(request.args), columns=columns_of_address()),
     )
 
 
@@ -111,7 +112,7 @@ def add_routes(area: Blueprint) -> None:
         # Kubernetes gives the time of creation in whole seconds, so a run may still have come after the question.
         if not text("confirmed") or _number(project, action, wanted, uids) > number("confirmed"):
             return _confirm(project, action, wanted, uids)
-        detail = {"uids": uids} if uids is not None else {"filter": dict(RunQuery(wanted).values)}
+        detail = {"uids": uids} if uids is not None else {"filter": dict(query_of(wanted).values)}
         found = operations.accept(services(), actor(), project, action, uids=uids, matching=wanted, detail=detail)
         current_app.extensions[WORKER].wake()
         return redirect(url_for("pages.bulk_page", project=project, bulk=found.row.id), code=303)

@@ -21,10 +21,12 @@ from tidegate_web.pages import (
     projects,
     queue_page,
     replay_page,
+    run_columns,
     run_export,
     run_graph,
     run_list,
     run_page,
+    run_views,
     schedule_page,
     settings,
     task_page,
@@ -45,6 +47,8 @@ def blueprint() -> Blueprint:
     projects.add_routes(area)
     overview.add_routes(area)
     run_list.add_routes(area)
+    run_columns.add_routes(area)
+    run_views.add_routes(area)
     run_page.add_routes(area)
     replay_page.add_routes(area)
     run_graph.add_routes(area)

@@ -65,8 +65,18 @@ class Place:
     top: str | None = None
 
 
-def overview(made: Services, project: str, wanted: RunFilter, place: Place, *, limit: int, now: datetime) -> Overview:
-    """What the list's page shows. Before the newest runs there is no full piece: that place is the newest page."""
+def overview(
+    made: Services,
+    project: str,
+    wanted: RunFilter,
+    place: Place,
+    *,
+    limit: int,
+    now: datetime,
+    of_spec: bool = False,
+) -> Overview:
+    """What the list's page shows; ``of_spec``: with their priorities and keys. Before the newest runs there is no
+    full piece: that place is the newest page."""
 
     def found_at(page: Callable[..., Page[ListedRunRow]]) -> Page[ListedRunRow]:
         found = page(after=place.after, before=place.before, top=place.top)
@@ -74,7 +84,9 @@ def overview(made: Services, project: str, wanted: RunFilter, place: Place, *, l
 
     def stored() -> Overview:
         with made.engine.connect() as connection:
-            page = found_at(partial(run_list.page, connection, project=project, wanted=wanted, limit=limit))
+            page = found_at(
+                partial(run_list.page, connection, project=project, wanted=wanted, limit=limit, of_spec=of_spec)
+            )
             newer = 0
             if place.top is not None:
                 newer = run_list.count_newer(

@@ -53,6 +53,9 @@ class ListedRunRow(RunSummaryRow):
 
     progress: float | None
     progress_message: str | None
+    priority: str | None = None
+    key: str | None = None
+    """These two of a list that was asked for them alone: they are read of the spec."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,14 @@ class RunRow(RunStatusRow):
     def listed(self) -> ListedRunRow:
         """The same in a list. What the cluster says has no progress."""
         columns = {name: getattr(self, name) for name in RunSummaryRow.__slots__}
-        return ListedRunRow(**columns, progress=None, progress_message=None)
+        priority, key = (self.spec.get(name) for name in ("priority", "concurrencyKey"))
+        return ListedRunRow(
+            **columns,
+            progress=None,
+            progress_message=None,
+            priority=None if priority is None else str(priority),
+            key=None if key is None else str(key),
+        )
 
 
 def as_row(record: RunRecord, *, submitted_by: str | None = None, from_cluster: bool = False) -> RunRow:

@@ -15,7 +15,8 @@
   const pages = () => [
     ...$$(".tg-nav a").map((each) => link("Page", each)),
     ...$$(".tg-project .tg-popup a").map((each) => link("Project", each)),
-    ...$$(".tg-menu-end .tg-popup a").map((each) => link("Page", each)),
+    ...$$("#views .tg-popup a:not(.tg-popup-more)").map((each) => link("View", each)),
+    ...$$(".tg-menu-end:not(#views, #columns) .tg-popup a").map((each) => link("Page", each)),
   ];
   const acts = () => $$("#head form button[type=submit]").map((each) => link("Act", each));
   const fits = (text, words) => words.every((word) => text.toLowerCase().includes(word));

@@ -13,6 +13,7 @@ from tidegate_web.store.models.people import (
 )
 from tidegate_web.store.models.projects import ProjectMove, ProjectNamespace
 from tidegate_web.store.models.rollups import FailureRollup, RollupMark, RunRollup
+from tidegate_web.store.models.run_views import RunView
 from tidegate_web.store.models.runs import (
     AttemptProgress,
     Checkpoint,
@@ -66,6 +67,7 @@ __all__ = [
     "RunKey",
     "RunMetadata",
     "RunRollup",
+    "RunView",
     "Session",
     "TaskSpecText",
     "Timestamp",

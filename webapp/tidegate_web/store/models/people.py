@@ -23,6 +23,8 @@ class User(Base):
     created: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
     email_proved: Mapped[datetime | None] = mapped_column(Timestamp)
     """When a mailed link or a provider first showed that the address is theirs; see auth/first_proof.py."""
+    run_columns: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
+    """The columns that they have chosen for the list of runs; None for those that it has without a choice."""
 
 
 class Session(Base):

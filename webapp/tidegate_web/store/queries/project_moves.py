@@ -1,6 +1,6 @@
 """Moves everything that is kept of a project to another name: away, when another namespace has taken its name, or back.
 
-Access goes in the transaction that begins a move: members, keys, webhooks, settings. Runs, idempotency keys, the audit log and
+Access goes in the transaction that begins a move: members, keys, webhooks, settings, saved views. Runs, idempotency keys, the audit log and
 specs of Tasks follow in steps, for they may be many. What the target has already is kept, and the source's is dropped.
 """
 
@@ -30,7 +30,7 @@ from tidegate_web.store.models import (
     TaskSpecText,
     Webhook,
 )
-from tidegate_web.store.queries import project_bytes, rollups, run_keys, runs
+from tidegate_web.store.queries import project_bytes, rollups, run_keys, run_views, runs
 from tidegate_web.store.rows import all_rows
 
 MOVE = (ProjectMove.source, ProjectMove.target, ProjectMove.runs_before, ProjectMove.begun, ProjectMove.completed)
@@ -65,6 +65,7 @@ def begin(connection: Connection, *, source: str, target: str, runs_before: date
         connection.execute(update(model).where(model.project == source).values(project=target))
     _merge(connection, Member, (Member.user_id,), source=source, target=target)
     _merge(connection, ProjectSettings, (), source=source, target=target)
+    run_views.move(connection, source=source, target=target)
 
 
 def open_moves(connection: Connection, *, project: str) -> list[MoveRow]:

@@ -47,6 +47,9 @@ REQUESTER: ColumnElement[str | None] = func.left(
     func.coalesce(Run.submitted_by, Run.requested_by), literal_column("512"), type_=Text()
 )
 """As their indexes have them (``KEY_SQL``, ``REQUESTER_SQL``): a parameter in them would not match."""
+PRIORITY: ColumnElement[str | None] = func.left(
+    Run.spec.op("->>", return_type=Text())(literal_column("'priority'")), literal_column("20"), type_=Text()
+)
 _TRIGRAM = re.compile(r"[A-Za-z0-9]{3}")
 
 
@@ -120,19 +123,20 @@ def page(
     after: str | None = None,
     before: str | None = None,
     top: str | None = None,
+    of_spec: bool = False,
 ) -> Page[ListedRunRow]:
     """Runs of a project, newest first, with the progress of their last attempt: those after a cursor or before one, or from
-    ``top`` on, the cursor of the run to begin with."""
+    ``top`` on, the cursor of the run to begin with. ``of_spec``: with their priorities and keys."""
     piece = _piece(SUMMARY, project=project, wanted=wanted, limit=limit + 1, after=after, before=before, top=top)
     found = piece.subquery("piece")
     columns = found.c
-    statement = (
-        select(*found.c, AttemptProgress.progress, AttemptProgress.message)
-        .outerjoin(
-            AttemptProgress, and_(AttemptProgress.run_uid == columns.uid, AttemptProgress.attempt == columns.attempt)
-        )
-        .order_by(columns.created.desc(), columns.uid.desc())
-    )
+    progress = and_(AttemptProgress.run_uid == columns.uid, AttemptProgress.attempt == columns.attempt)
+    statement: WideSelect = select(*found.c, AttemptProgress.progress, AttemptProgress.message)
+    statement = statement.outerjoin(AttemptProgress, progress).order_by(columns.created.desc(), columns.uid.desc())
+    if of_spec:
+        # Of the rows of the piece alone: a spec may be large, and lies apart from its row.
+        same = and_(Run.uid == columns.uid, Run.created == columns.created)
+        statement = statement.add_columns(PRIORITY, KEY).join(Run, same)
     return page_of(all_rows(ListedRunRow, connection.execute(statement)), limit, after=after, before=before)
 
 
