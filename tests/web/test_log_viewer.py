@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
+from sqlalchemy import text
 from support.browser import signed_in, violations
 from support.runs import now
 from support.servers import wait_until
@@ -169,6 +170,13 @@ def test_times_are_in_the_viewers_zone(browser: Browser, stack: Stack, parts: Pa
     expect(there.locator(LINES)).to_have_text(utc)
     there.reload()  # the choice is kept
     expect(there.locator(LINES)).to_have_text(utc)
+    there.get_by_role("button", name="Local time").click()
+    with parts.engine.begin() as connection:
+        connection.execute(text("UPDATE users SET time_zone = 'America/St_Johns'"))
+    there.reload()  # the zone of the account comes before that of the browser
+    expect(there.locator(LINES)).to_have_text(["20:00:00.250 info midnight", "2026-01-01T20:00:00.000-03:30 plain"])
+    with parts.engine.begin() as connection:
+        connection.execute(text("UPDATE users SET time_zone = NULL"))
     context.close()
 
 

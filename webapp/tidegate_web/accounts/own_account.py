@@ -1,12 +1,13 @@
 """What people do to their own accounts: another password, and the end of sessions."""
 
 from dataclasses import dataclass
+from zoneinfo import available_timezones
 
 from tidegate_web.audit.audited import audited
 from tidegate_web.auth.actor import Actor, Credential
 from tidegate_web.auth.sign_out import end_sessions
 from tidegate_web.services import Services
-from tidegate_web.shared.problems import Problem
+from tidegate_web.shared.problems import Problem, invalid
 from tidegate_web.store.queries import users
 from tidegate_web.store.queries.users import AccountRow, SessionRow
 
@@ -46,6 +47,22 @@ def change_password(made: Services, actor: Actor, *, current: str, new: str) -> 
             if not users.replace_password_hash(connection, user_id=me.id, was=was, password_hash=digest):
                 raise Problem(409, "This password has just changed. Sign in again.")
         end_sessions(made, user_id=me.id, but=here.digest)
+
+
+def choose_time_zone(made: Services, actor: Actor, zone: str | None) -> None:
+    """Show the actor all times in a zone of the IANA database; None for their browser's."""
+    if zone is not None and zone not in time_zones():
+        raise invalid("zone", "must be a zone of the IANA database, such as Europe/Berlin")
+    with (
+        audited(made, actor, "user.time-zone", target=actor.user.email, detail={"zone": zone}),
+        made.engine.begin() as connection,
+    ):
+        users.change(connection, user_id=actor.user.id, values={"time_zone": zone})
+
+
+def time_zones() -> list[str]:
+    """Those that can be chosen, by name."""
+    return sorted(name for name in available_timezones() if "/" in name or name == "UTC")
 
 
 def sessions(made: Services, actor: Actor) -> list[OwnSession]:

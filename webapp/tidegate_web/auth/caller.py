@@ -18,6 +18,7 @@ class CallerJson(TypedDict):
     roles: dict[str, int]
     tasks: list[str] | None
     columns: NotRequired[list[str] | None]
+    zone: NotRequired[str | None]
     owner: NotRequired[int | None]
     expires: NotRequired[str | None]
 
@@ -76,6 +77,7 @@ class Caller:
             "name": self.name,
             "user": None if user is None else (user.id, user.email, user.name, user.instance_admin),
             "columns": None if user is None or user.run_columns is None else list(user.run_columns),
+            "zone": None if user is None else user.time_zone,
             "roles": {project: int(role) for project, role in self.roles.items()},
             "tasks": None if self.tasks is None else sorted(self.tasks),
             "owner": self.owner_id,
@@ -94,6 +96,7 @@ class Caller:
                 email=user[1],
                 name=user[2],
                 instance_admin=user[3],
+                time_zone=kept.get("zone"),
                 run_columns=None if (columns := kept.get("columns")) is None else tuple(columns),
             ),
             owner_id=kept.get("owner"),

@@ -102,6 +102,7 @@ def _account_page(shown: Shown) -> str:
         account=own_account.account(made, actor()),
         sessions=[api_people.session_json(one) for one in own_account.sessions(made, actor())],
         passwords=made.settings.passwords,
+        zones=own_account.time_zones(),
         now=made.clock.now(),
         **shown,
     )
@@ -121,6 +122,7 @@ def _account_acts(made: Services) -> dict[str, Callable[[], Shown | None]]:
         "password": password,
         "end": lambda: own_account.end_own_sessions(made, actor(), session_id=number("id")),
         "everywhere": everywhere,
+        "zone": lambda: own_account.choose_time_zone(made, actor(), text("zone") or None),
     }
 
 

@@ -137,12 +137,21 @@
   // Times, in the viewer's zone or as they were written ---------------------------------------------------------------
   const STAMP = /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)(?=\s|$)/;
   const pad = (number, places = 2) => String(number).padStart(places, "0");
-  const clock = (at) => `${pad(at.getHours())}:${pad(at.getMinutes())}:${pad(at.getSeconds())}.${pad(at.getMilliseconds(), 3)}`;
+  // The zone of the account, else the browser's: how many minutes it is ahead of UTC at a time.
+  const own = document.documentElement.dataset.zone;
+  const wall = own && new Intl.DateTimeFormat("en-US", { timeZone: own, hourCycle: "h23", year: "numeric", month: "numeric", day: "numeric", hour: "numeric", minute: "numeric", second: "numeric" });
+  const ahead = (at) => {
+    if (!wall) return -at.getTimezoneOffset();
+    const part = Object.fromEntries(wall.formatToParts(at).map(({ type, value }) => [type, Number(value)]));
+    return Math.round((Date.UTC(part.year, part.month - 1, part.day, part.hour, part.minute, part.second) - at) / 60000);
+  };
+  const there = (at) => new Date(+at + 60000 * ahead(at)).toISOString();
+  const clock = (at) => there(at).slice(11, 23);
   const zone = (at) => {
-    const minutes = -at.getTimezoneOffset(), size = Math.abs(minutes);
+    const minutes = ahead(at), size = Math.abs(minutes);
     return minutes ? `${minutes < 0 ? "-" : "+"}${pad(Math.floor(size / 60))}:${pad(size % 60)}` : "Z";
   };
-  const full = (at) => `${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())}T${clock(at)}${zone(at)}`;
+  const full = (at) => there(at).slice(0, 23) + zone(at);
 
   const TONES = { debug: "tg-line-dim", info: "", warning: "tg-line-odd", error: "tg-line-bad" };
   // A line as pieces. Each has a text and the class of its element; a time isn't part of what is searched.
@@ -150,13 +159,13 @@
     const record = raw ? null : recordOf(line.raw);
     if (!record) {
       const stamp = local && !raw ? STAMP.exec(line.raw)?.[0] : null, at = stamp ? new Date(millis(stamp)) : null;
-      if (!at || Number.isNaN(+at) || !at.getTimezoneOffset()) return coloured(line.raw, line.style);
+      if (!at || Number.isNaN(+at) || !ahead(at)) return coloured(line.raw, line.style);
       return [{ text: full(at), kind: "tg-record-time", title: stamp, time: true }, ...coloured(line.raw.slice(stamp.length), line.style)];
     }
     const found = [];
     const at = new Date(record.at);
     if (!Number.isNaN(+at)) {
-      found.push({ text: local ? clock(at) : at.toISOString().slice(11, 23), kind: "tg-record-time", title: local && at.getTimezoneOffset() ? `${full(at)} (${record.written})` : record.written, time: true });
+      found.push({ text: local ? clock(at) : at.toISOString().slice(11, 23), kind: "tg-record-time", title: local && ahead(at) ? `${full(at)} (${record.written})` : record.written, time: true });
       found.push({ text: " ", kind: "", time: true });
     }
     if (record.word) found.push({ text: record.word, kind: "tg-record-level" }, { text: " ", kind: "" });

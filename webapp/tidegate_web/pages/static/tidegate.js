@@ -20,7 +20,7 @@
     if (whole < 86400) return `${Math.floor(whole / 3600)} h ${two(Math.floor((whole % 3600) / 60))} m`;
     return `${Math.floor(whole / 86400)} d ${Math.floor((whole % 86400) / 3600)} h`;
   };
-  const calendar = new Intl.DateTimeFormat("en-GB", { weekday: "short", day: "2-digit", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit" });
+  const calendar = new Intl.DateTimeFormat("en-GB", { timeZone: document.documentElement.dataset.zone, weekday: "short", day: "2-digit", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit" });
   const write = (element, text) => { if (element.textContent !== text) element.textContent = text; };
   // A timeline that goes on ends now: its marks move to the left, and what goes on grows.
   const grow = (now) => {

@@ -25,6 +25,8 @@ class User(Base):
     """When a mailed link or a provider first showed that the address is theirs; see auth/first_proof.py."""
     run_columns: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
     """The columns that they have chosen for the list of runs; None for those that it has without a choice."""
+    time_zone: Mapped[str | None] = mapped_column(Text)
+    """The zone of the times that they see; None for their browser's."""
 
 
 class Session(Base):

@@ -24,6 +24,8 @@ class UserRow:
     """Of a session's user: when the groups that give roles must have been asked for again."""
     run_columns: tuple[str, ...] | None = None
     """Of a session's user: the columns that they have chosen for the list of runs."""
+    time_zone: str | None = None
+    """Of a session's user: the zone of the times that they see; None for their browser's."""
 
 
 _USER = (User.id, User.email, User.name, User.instance_admin)
@@ -248,7 +250,7 @@ def open_session(
 def session_user(connection: Connection, *, token_hash: bytes, now: datetime, idle: timedelta) -> UserRow | None:
     """Whose session this is, if it is still good; notes that it was used, at most once a minute."""
     row = connection.execute(
-        select(*_USER, User.run_columns, Session.last_seen, Session.groups_due)
+        select(*_USER, User.run_columns, User.time_zone, Session.last_seen, Session.groups_due)
         .join(Session, Session.user_id == User.id)
         .where(
             Session.token_hash == token_hash,
@@ -268,6 +270,7 @@ def session_user(connection: Connection, *, token_hash: bytes, now: datetime, id
         instance_admin=row.instance_admin,
         groups_due=row.groups_due,
         run_columns=None if row.run_columns is None else tuple(row.run_columns),
+        time_zone=row.time_zone,
     )
 
 

@@ -1,4 +1,4 @@
-"""Views of the list of runs that are saved under a name, and the columns that a user has chosen for it."""
+"""Views of the list of runs that are saved under a name, the columns that a user has chosen for it, and their time zone."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -13,6 +13,7 @@ depends_on = None
 def upgrade() -> None:
     # The version before names the columns of users that it reads, and goes on beside this one.
     op.add_column("users", sa.Column("run_columns", postgresql.ARRAY(sa.Text()), nullable=True))
+    op.add_column("users", sa.Column("time_zone", sa.Text(), nullable=True))
     op.create_table(
         "run_views",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
@@ -45,4 +46,5 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("run_views")
+    op.drop_column("users", "time_zone")
     op.drop_column("users", "run_columns")
