@@ -37,6 +37,9 @@ REQUESTED_BY_ANNOTATION: Final = f"{GROUP}/requested-by"
 CONTINUES_ANNOTATION: Final = f"{GROUP}/continues"
 """On a namespace: the uid of the deleted namespace whose project data it takes over, as after a restore of a cluster."""
 
+VIEW_KEY: Final = f"{GROUP}/view"
+"""The key of a run's metadata whose blocks the page of the run draws."""
+
 POOL_EXCLUDES: Final = (
     "image",
     "imagePullPolicy",

@@ -17,6 +17,7 @@ from tidegate_web.pages.folded_json import folded
 from tidegate_web.pages.forms import Shown, carry_out, json_object, start_run, text, utc_time
 from tidegate_web.pages.fragments import fragment_wanted, last_event
 from tidegate_web.pages.manifest import kubectl_commands, manifest
+from tidegate_web.pages.metadata_view import view_of
 from tidegate_web.pages.run_history import run_history
 from tidegate_web.pages.specs import spec_now, spec_shown
 from tidegate_web.pages.text_diff import diff
@@ -153,6 +154,7 @@ def _page(project: str, run: str, shown: Shown) -> str:
         last=attempts[-1] if attempts else {},
         ends={end.attempt: end for end in details.ends},
         metadata=details.metadata,
+        view=view_of(details.metadata),
         away=row.from_cluster,
         requester=responses.requester(row),
         task_spec=task_spec,
