@@ -13,6 +13,7 @@ from tidegate_web.api.events import events_json
 from tidegate_web.auth.guard import actor, role_here
 from tidegate_web.current_app import services
 from tidegate_web.pages import timeline
+from tidegate_web.pages.attempt_usage import usages
 from tidegate_web.pages.folded_json import folded
 from tidegate_web.pages.forms import Shown, carry_out, json_object, start_run, text, utc_time
 from tidegate_web.pages.fragments import fragment_wanted, last_event
@@ -155,6 +156,7 @@ def _page(project: str, run: str, shown: Shown) -> str:
         ends={end.attempt: end for end in details.ends},
         metadata=details.metadata,
         view=view_of(details.metadata),
+        usages=usages(attempts, task=task_spec, run=row.spec),
         away=row.from_cluster,
         requester=responses.requester(row),
         task_spec=task_spec,
