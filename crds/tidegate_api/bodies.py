@@ -108,6 +108,13 @@ class TaskRunSpecBody(TypedDict, total=False):
     batch: str
 
 
+class UsageBody(TypedDict, total=False):
+    """What an attempt has used."""
+
+    cpuMilliseconds: int
+    memoryPeakBytes: int
+
+
 class AttemptBody(TypedDict, total=False):
     """One line of `status.attempts`."""
 
@@ -129,6 +136,7 @@ class AttemptBody(TypedDict, total=False):
     scheduledAt: str
     startedAt: str
     finishedAt: str
+    usage: UsageBody
 
 
 class ResultRefBody(TypedDict):

@@ -37,6 +37,14 @@ REQUESTED_BY_ANNOTATION: Final = f"{GROUP}/requested-by"
 CONTINUES_ANNOTATION: Final = f"{GROUP}/continues"
 """On a namespace: the uid of the deleted namespace whose project data it takes over, as after a restore of a cluster."""
 
+USAGE_KEY: Final = f"{GROUP}/usage"
+"""Of the line before the content of a result file: what the attempt has used."""
+CPU_MILLISECONDS_MAX: Final = 10**15
+MEMORY_BYTES_MAX: Final = 2**50
+"""Upper bounds of what an attempt can say that it has used."""
+VIEW_KEY: Final = f"{GROUP}/view"
+"""The key of a run's metadata whose blocks the page of the run draws."""
+
 POOL_EXCLUDES: Final = (
     "image",
     "imagePullPolicy",
@@ -201,6 +209,7 @@ class Env:
     PAYLOAD_FILE: Final = "TIDEGATE_PAYLOAD_FILE"
     RESULT_FILE: Final = "TIDEGATE_RESULT_FILE"
     RESULT_MAX_BYTES: Final = "TIDEGATE_RESULT_MAX_BYTES"
+    REPORT_USAGE: Final = "TIDEGATE_REPORT_USAGE"
     TIMEOUT_SECONDS: Final = "TIDEGATE_TIMEOUT_SECONDS"
     API_URL: Final = "TIDEGATE_API_URL"
     API_CA_FILE: Final = "TIDEGATE_API_CA_FILE"

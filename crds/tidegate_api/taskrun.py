@@ -18,7 +18,17 @@ from tidegate_api.base import (
     rule,
     same,
 )
-from tidegate_api.names import ATTEMPTS_KEPT, COUNT_MAX, SECONDS_MAX, TERMINAL_PHASES, TTL_SECONDS_MAX, Outcome, Phase
+from tidegate_api.names import (
+    ATTEMPTS_KEPT,
+    COUNT_MAX,
+    CPU_MILLISECONDS_MAX,
+    MEMORY_BYTES_MAX,
+    SECONDS_MAX,
+    TERMINAL_PHASES,
+    TTL_SECONDS_MAX,
+    Outcome,
+    Phase,
+)
 from tidegate_api.task import EnvList, RetryOverride, TaskSpec
 
 MUTABLE = frozenset({"cancel", "suspend", "priority", "startAfter", "ttlSecondsAfterFinished"})
@@ -111,6 +121,23 @@ class TaskRunSpec(ApiModel):
     batch: Annotated[str | None, Field(max_length=128, description="Batch that this run was created in.")] = None
 
 
+class AttemptUsage(ApiModel):
+    """What an attempt has used, as the runner in its image reports at its end."""
+
+    cpu_milliseconds: Annotated[
+        int | None,
+        Field(ge=0, le=CPU_MILLISECONDS_MAX, description="Processor time of all its processes, in milliseconds."),
+    ] = None
+    memory_peak_bytes: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            le=MEMORY_BYTES_MAX,
+            description="Most memory at one time: of its container, in a pool of its largest process.",
+        ),
+    ] = None
+
+
 class Attempt(ApiModel):
     """One attempt: one Job and its pod, or one hand-over to a worker of a pool."""
 
@@ -146,6 +173,9 @@ class Attempt(ApiModel):
     ] = None
     started_at: Annotated[Time | None, Field(description="Start of the container `task`.")] = None
     finished_at: Annotated[Time | None, Field(description="Its end.")] = None
+    usage: Annotated[
+        AttemptUsage | None, Field(description="What it has used; absent where its image doesn't report it.")
+    ] = None
 
 
 class ResultRef(ApiModel):

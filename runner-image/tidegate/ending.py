@@ -11,9 +11,9 @@ import os
 import signal
 import sys
 import threading
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
-from tidegate import streams
+from tidegate import streams, usage
 from tidegate.current import slot
 from tidegate.interruption import Interruption
 
@@ -27,12 +27,14 @@ class Ending:
     def __init__(self, interruption: Interruption) -> None:
         self._interruption = interruption
         self._stopped: Callable[[], int] = lambda: 0
+        self._code: Optional[int] = None
+        """The exit code, once the outcome stands."""
         self._in_handlers = self._cut = self._over = False
         atexit.register(self._after_handlers)
 
-    def begin(self, stopped: Callable[[], int]) -> None:
+    def begin(self, code: int, *, stopped: Callable[[], int]) -> None:
         """The outcome stands, and Python may end. ``stopped`` changes it to that of a stopped attempt; its exit code."""
-        self._stopped = stopped
+        self._code, self._stopped = code, stopped
         atexit.register(self._before_handlers)
         self._interruption.then(self._stop)
         if _is_waited_for():
@@ -45,6 +47,7 @@ class Ending:
     def at_once(self, code: int) -> None:
         """End without waiting for threads: exit handlers run, child processes are ended."""
         self._interruption.ignore()
+        self._code = code
         _end_children()
         try:
             atexit._run_exitfuncs()
@@ -70,6 +73,8 @@ class Ending:
         self._over = True
         self._interruption.ignore()
         code = self._stopped() if self._cut else None
+        if self._code is not None:
+            usage.report(succeeded=(self._code if code is None else code) == 0)
         slot.close()
         streams.flush()
         if code is not None:

@@ -45,7 +45,7 @@ class Attempt:
             return code
         if code == TERMINATED and self._interruption.received:
             self._ending.at_once(code)
-        self._ending.begin(lambda: self._cancel() if code == 0 else code)
+        self._ending.begin(code, stopped=lambda: self._cancel() if code == 0 else code)
         return code
 
     def _outcome(self, entrypoint: str) -> int:

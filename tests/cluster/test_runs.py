@@ -24,6 +24,9 @@ def test_a_python_task_gets_its_payload_and_returns_its_result(runs: ClusterRuns
     (attempt,) = status["attempts"]
     node = pod["spec"]["nodeName"]
     assert attempt.items() >= {"number": 1, "outcome": "Succeeded", "exitCode": 0, "nodeName": node}.items()
+    # What the runner has read of the container's cgroup: Python alone takes more than this.
+    assert attempt["usage"]["cpuMilliseconds"] > 10
+    assert attempt["usage"]["memoryPeakBytes"] > 4 * 2**20
     # Where its time went: each is a time of the cluster's, in whole seconds.
     (job,) = runs.jobs("resize")
     scheduled = next(each for each in pod["status"]["conditions"] if each["type"] == "PodScheduled")

@@ -11,6 +11,9 @@ from support.kube import Kube
 from support.operator import OperatorProcess
 from tidegate_cluster.control_plane import ControlPlane
 
+USED = '{"tidegate.dev/usage":{"cpuMilliseconds":1200,"memoryPeakBytes":4096}}\n'
+"""What the runner leaves before a result."""
+
 
 @pytest.fixture(scope="module", autouse=True)
 def operator(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
@@ -22,7 +25,10 @@ def operator(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> I
 def test_a_happy_run_costs_one_post_and_at_most_two_patches(plane: ControlPlane, kube: Kube) -> None:
     budget = kube.create_namespace("budget")  # what other tests' runs cost is counted elsewhere
     schema = {"properties": {"a": {"type": "string"}}}  # checking a payload asks the apiserver nothing
-    manifests = [a_run(f"budget-{i:02}").task(payloadSchema=schema).built for i in range(20)]
+    said = {
+        "metadata": {"annotations": {"fake.tidegate.dev/message": USED}}
+    }  # and usage is in the write that ends a run
+    manifests = [a_run(f"budget-{i:02}").task(payloadSchema=schema, podTemplate=said).built for i in range(20)]
     for manifest in manifests:
         manifest["metadata"]["namespace"] = "budget"
     budget.create_all(manifests)
@@ -32,6 +38,8 @@ def test_a_happy_run_costs_one_post_and_at_most_two_patches(plane: ControlPlane,
     assert spent.keys() == {"create jobs", "patch taskruns/status"}
     assert spent["create jobs"] == 20
     assert spent["patch taskruns/status"] <= 40
+    (attempt,) = budget.get("taskruns.tidegate.dev", "budget-07")["status"]["attempts"]
+    assert attempt["usage"] == {"cpuMilliseconds": 1200, "memoryPeakBytes": 4096}
 
 
 def test_a_run_that_waited_costs_no_read_either(plane: ControlPlane, kube: Kube) -> None:

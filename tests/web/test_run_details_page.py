@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from support.browser import signed_in, violations
+from support.browser import looks_right, signed_in, violations
 from support.stacks import site_of
 from support.web import EMAIL, PASSWORD, Parts, Stack
 from tidegate_api.spec_hash import spec_hash
@@ -118,6 +118,39 @@ def test_what_goes_on_grows_while_one_looks(stack: Stack, page: Page) -> None:
         arg=before,
     )
     expect(running).to_have_attribute("width", "100%")
+
+
+def test_an_attempt_shows_what_it_has_used_and_a_killed_one_says_why_it_does_not(stack: Stack, page: Page) -> None:
+    more = {"outOfMemory": {"resources": {"limits": {"memory": "1Gi"}}}}
+    resources = {"requests": {"memory": "256Mi"}, "limits": {"memory": "512Mi"}}
+    task = {"image": "x", "entrypoint": "a:b", "retry": more, "resources": resources}
+    at = written(created(stack.runs.create("hungry", task=task)))
+    ended = {"startedAt": at, "finishedAt": at}
+    used = {"cpuMilliseconds": 1234, "memoryPeakBytes": 210 * 2**20}
+    stack.runs.status(
+        "hungry",
+        phase="Failed",
+        startedAt=at,
+        finishedAt=at,
+        attempts=[
+            {"number": 1, "outcome": "Failed", "reason": "Error", "exitCode": 1, "usage": used, **ended},
+            {"number": 2, "outcome": "Failed", "reason": "Error", "exitCode": 1, **ended},
+            {"number": 3, "outcome": "Failed", "reason": "OOMKilled", "exitCode": 137, **ended},
+            {"number": 4, "outcome": "Timeout", "reason": "Timeout", "exitCode": 137, **ended},
+            {"number": 5, "outcome": "Failed", "reason": "Error", "exitCode": 1, "usage": used, **ended},
+        ],
+    )
+    page.goto(path_of(stack, "hungry"))
+    words = "CPU 1.2 s · memory peak 210 MiB of 512 MiB limit (request 256 MiB)"
+    expect(page.locator("#attempt-1")).to_contain_text(words)
+    meter = page.get_by_role("meter", name="Memory peak of its limit, attempt 1")
+    expect(meter).to_have_js_property("value", 210 * 2**20)
+    expect(meter).to_have_js_property("max", 512 * 2**20)
+    expect(page.locator("#attempt-2")).to_contain_text("Usage: not reported by this image.")
+    expect(page.locator("#attempt-3")).to_contain_text("it was ended for its memory, before it could report")
+    expect(page.locator("#attempt-4")).to_contain_text("it was ended before it could report")
+    expect(page.locator("#attempt-5")).to_contain_text("of 1 GiB limit (request 256 MiB)")
+    looks_right(page)
 
 
 def test_json_folds_and_is_copied_whole(browser: Browser, stack: Stack, site: str, page: Page) -> None:

@@ -16,6 +16,7 @@ from tidegate_api.names import POOL_RESULT_MAX_BYTES
 from tidegate_operator import json_codec
 from tidegate_operator.records.lenient import as_map, as_text, bounded_or
 from tidegate_operator.records.process import ProcessEnd
+from tidegate_operator.records.usage import parse_usage
 
 PROTOCOL: Final = 1
 HELLO_MAX: Final = 8 * 1024
@@ -203,6 +204,7 @@ def _end(body: Mapping[str, object]) -> ProcessEnd:
         result=_result(body.get("result")),
         too_large=body.get("tooLarge") is True,
         output=(as_text(body.get("output")) or "")[-OUTPUT_MAX:],
+        usage=parse_usage(body.get("usage")),
     )
 
 

@@ -305,6 +305,7 @@ def _env(
         Env.PAYLOAD_FILE: f"{PAYLOAD_DIR}/payload.json",
         Env.RESULT_FILE: RESULT_FILE,
         Env.RESULT_MAX_BYTES: str(result_limit(containers)),
+        Env.REPORT_USAGE: "1",
         **({Env.TIMEOUT_SECONDS: str(timeout)} if timeout else {}),
         **({Env.API_URL: defaults.api_url, Env.TOKEN_FILE: f"{TOKEN_DIR}/token"} if defaults.api_url else {}),
         **({Env.API_CA_FILE: f"{PAYLOAD_DIR}/ca.crt"} if defaults.api_trust else {}),

@@ -22,10 +22,10 @@ from tidegate_api.names import (
     WorkerEnv,
 )
 from tidegate_api.pool_names import deployment_name
+from tidegate_api.quantity import bytes_of
 
 from tidegate_operator.manifests.job import API_CA_ANNOTATION
 from tidegate_operator.manifests.pod_template import merge_template, put_own
-from tidegate_operator.policies.quantity import bytes_of
 from tidegate_operator.records.lenient import as_map, bounded_or
 from tidegate_operator.records.pool import PoolRecord
 from tidegate_operator.records.pool_parsing import APPLIED_ANNOTATION

@@ -14,6 +14,7 @@ from tidegate_api.times import clamp
 from tidegate_operator.policies.deadlines import started_at
 from tidegate_operator.policies.result import RESULT_REF, is_result_ref, read_result, refused_result
 from tidegate_operator.records.attempt import TASK_ENDED, AttemptRecord, PodRecord
+from tidegate_operator.records.usage import Usage, split_usage
 
 
 class Absent(Enum):
@@ -51,6 +52,7 @@ class End:
     started: float | None = None
     received: float = 0.0
     """When this process heard of it; back-off counts from here."""
+    usage: Usage | None = None
 
 
 def result_limit(containers: int) -> int:
@@ -80,7 +82,8 @@ def end_of(attempt: AttemptRecord, *, cancelled: bool, overdue: bool = False, no
         return _without_pod(attempt, cancelled=cancelled, now=now)
     started, finished = _times(attempt, pod)
     end = _of_pod(attempt, pod, cancelled=cancelled, overdue=overdue)
-    return replace(end, finished=finished, started=started, received=pod.received, exit_code=pod.exit_code)
+    usage = pod.usage or _reported(pod)[0]
+    return replace(end, finished=finished, started=started, received=pod.received, exit_code=pod.exit_code, usage=usage)
 
 
 def _times(attempt: AttemptRecord, pod: PodRecord) -> tuple[float | None, float]:
@@ -166,8 +169,13 @@ def _before(finished: float | None, at: float | None) -> bool:
     return finished is not None and at is not None and finished < at
 
 
+def _reported(pod: PodRecord) -> tuple[Usage | None, str]:
+    """What the termination message says of usage, and the rest of it. A worker reports the usage itself."""
+    return split_usage(pod.termination_message) if pod.containers else (None, pod.termination_message)
+
+
 def _success(pod: PodRecord) -> End:
-    text, at = pod.termination_message, pod.received
+    text, at = _reported(pod)[1], pod.received
     if pod.result_too_large:
         return _too_large(POOL_RESULT_MAX_BYTES, at=at)
     if not text.strip():
@@ -175,7 +183,8 @@ def _success(pod: PodRecord) -> End:
     try:
         value = read_result(text)
     except ValueError:
-        if pod.containers and len(text.encode("utf-8", "replace")) >= result_limit(pod.containers):
+        whole = len(pod.termination_message.encode("utf-8", "replace"))
+        if pod.containers and whole >= result_limit(pod.containers):
             return _too_large(result_limit(pod.containers), at=at)
         return End(outcome=Outcome.SUCCEEDED, message=_line(text), finished=at)
     if isinstance(value, dict) and set(value) == {RESULT_REF} and is_result_ref(value[RESULT_REF]):
@@ -224,7 +233,7 @@ def _failure(pod: PodRecord) -> End:
         return End(outcome=Outcome.FAILED, reason=Reason.OOM_KILLED, message=message, finished=at)
     if pod.reason == "Evicted":
         return End(outcome=Outcome.FAILED, reason=Reason.EVICTED, message=_line(pod.message), finished=at)
-    text, retry_after = pod.termination_message, None
+    text, retry_after = _reported(pod)[1], None
     if code == ExitCode.ABORT and (refused := refused_result(text)) is not None:
         message = _line(refused) or "the result is too large"
         return End(outcome=Outcome.FAILED, reason=Reason.RESULT_TOO_LARGE, message=message, final=True, finished=at)

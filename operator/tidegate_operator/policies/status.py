@@ -42,6 +42,7 @@ def attempt_entry(attempt: AttemptRecord, *, end: End | None, started: float | N
             "message": end.message[:MESSAGE_MAX] if end.message else None,
             "exitCode": end.exit_code,
             "finishedAt": format_time(end.finished),
+            "usage": end.usage.body if end.usage is not None else None,
         }
     return cast("AttemptBody", _present(fields))
 

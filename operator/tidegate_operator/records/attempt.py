@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from tidegate_operator.records.pool import Handover
 from tidegate_operator.records.run import Cause, Plan, Worker
+from tidegate_operator.records.usage import Usage
 
 TASK_ENDED = Cause("TaskEnded", "the container task has ended, and others of its pod have not")
 """Why a pod is stopped whose task is done: its end is the task's own. The reason stands on the pod alone."""
@@ -57,6 +58,8 @@ class PodRecord:
     stop_reason: str | None = None
     containers: int = 1
     """Containers of its pod, which share what the kubelet keeps of termination messages; 0: a process in a worker."""
+    usage: Usage | None = None
+    """Of a process in a worker; a pod reports its own in the termination message."""
     result_too_large: bool = False
     """Whether a worker had to leave out its result."""
     failed_before: str | None = None

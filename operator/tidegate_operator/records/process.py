@@ -7,6 +7,7 @@ from tidegate_api.names import Reason
 
 from tidegate_operator.records.attempt import PodRecord
 from tidegate_operator.records.run import Cause
+from tidegate_operator.records.usage import Usage
 
 BY_KUBELET = "DeadlineExceeded"
 """Reason of a pod that the kubelet stops: so is that of a process that its worker stops, whatever for."""
@@ -31,6 +32,7 @@ class ProcessEnd:
     too_large: bool = False
     output: str = ""
     """The end of its output."""
+    usage: Usage | None = None
     lost: Cause | None = None
     """Why it ended through no fault of its own: its worker has ended, or never had it."""
 
@@ -45,6 +47,7 @@ class ProcessEnd:
             finished=self.at,
             exit_code=self._exit_code,
             unreachable=False,
+            usage=self.usage,
         )
         if self.lost is not None:
             made.disrupted, made.reason, made.message = True, self.lost.reason, self.lost.message

@@ -6,6 +6,7 @@ import contextlib
 import os
 from typing import Callable, NamedTuple, Optional
 
+from tidegate.usage import Usage
 from tidegate.worker import messages
 from tidegate.worker.child_processes import Child
 from tidegate.worker.lifecycle import Lifecycle, Step
@@ -46,6 +47,8 @@ class ActiveRun:
         """Why there is no process."""
         self.status: Optional[int] = None
         """How its process ended: an exit code, or a signal as a negative number."""
+        self.usage: Optional[Usage] = None
+        """What its processes have used, where the subreaper could say."""
         self.ended: Optional[float] = None
         """When that was known."""
 
@@ -141,7 +144,9 @@ class ActiveRun:
         try:
             if data:
                 self._read_started(now)
-                self._end(messages.decode_status(data), now)
+                end = messages.decode_end(data)
+                self.usage = end.usage
+                self._end(end.status, now)
                 return
         except Garbage:
             self._child.kill()

@@ -11,6 +11,7 @@ import os
 from typing import NamedTuple, Optional
 
 from tidegate.errors import TidegateError
+from tidegate.usage import Usage
 
 MOST_BYTES = 8 * 1024
 TERMINATE, KILL, JOB, GO = b"terminate", b"kill", b"job", b"go"
@@ -45,6 +46,14 @@ class RunSpec(NamedTuple):
     memory: Optional[int]
 
 
+class ProcessEnd(NamedTuple):
+    """How a run's process ended."""
+
+    status: int
+    """An exit code, or a signal as a negative number."""
+    usage: Usage
+
+
 def encode(note: Note) -> bytes:
     """A message."""
     return json.dumps(note).encode()
@@ -61,18 +70,18 @@ def decode(data: bytes) -> Note:
     return Note(kind, subject, number, text)
 
 
-def encode_status(status: int) -> bytes:
-    """How a process ended, as ``waitpid`` says it."""
-    return b"%d" % status
+def encode_end(status: int, usage: Usage) -> bytes:
+    """How a run's process ended, as ``wait4`` says it, and what it and all below it have used."""
+    return b"%d %d %d" % (status, usage.cpu_seconds * 1000, usage.memory_peak_bytes)
 
 
-def decode_status(data: bytes) -> int:
-    """An exit code, or a signal as a negative number."""
+def decode_end(data: bytes) -> ProcessEnd:
+    """What the subreaper says."""
     try:
-        status = int(data)
-        if not (os.WIFEXITED(status) or os.WIFSIGNALED(status)):
+        status, milliseconds, peak = map(int, data.split(b" "))
+        if not (os.WIFEXITED(status) or os.WIFSIGNALED(status)) or milliseconds < 0 or peak < 0:
             raise Garbage(repr(data[:100]))
-        return os.waitstatus_to_exitcode(status)
+        return ProcessEnd(os.waitstatus_to_exitcode(status), Usage(milliseconds / 1000, peak))
     except (ValueError, OverflowError) as error:
         raise Garbage(repr(data[:100])) from error
 

@@ -263,6 +263,8 @@ class Slots:
             "output": output,
             "ran": run.lifecycle.ran(run.ended),
         }
+        if run.usage is not None:
+            fields["usage"] = run.usage.document()
         data = result.data or run.problem.encode()
         if data:
             fields["result"] = base64.b64encode(data).decode()

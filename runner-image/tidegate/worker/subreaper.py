@@ -12,6 +12,7 @@ import signal
 import socket
 from typing import NoReturn, Optional
 
+from tidegate.usage import Usage
 from tidegate.worker import linux, messages, processes
 from tidegate.worker.run_process import Fresh, become_run
 
@@ -44,6 +45,8 @@ class Subreaper:
     def __init__(self, run: int, control: socket.socket, children: int) -> None:
         self._run, self._control, self._children = run, control, children
         self._status: Optional[int] = None
+        self._cpu_seconds = 0.0
+        self._largest_kib = 0
 
     def supervise(self) -> None:
         """Return when no process is left and the end is reported."""
@@ -57,8 +60,9 @@ class Subreaper:
                 if descriptor == self._control.fileno() and not self._obey():
                     poll.unregister(self._control)
             linux.read_signals(self._children)
+        usage = Usage(self._cpu_seconds, self._largest_kib * 1024)
         with contextlib.suppress(OSError):  # the worker is gone
-            self._control.send(messages.encode_status(self._status or 0))
+            self._control.send(messages.encode_end(self._status or 0, usage))
 
     def _obey(self) -> bool:
         """Do what the worker asks for; False when it is gone, and with it everything that is to be here."""
@@ -77,10 +81,13 @@ class Subreaper:
         """Wait for those that have ended; whether there are others."""
         while True:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                # What a process has used counts those that it has waited for; orphans are waited for here.
+                pid, status, used = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
                 return False
             if pid == 0:
                 return True
+            self._cpu_seconds += used.ru_utime + used.ru_stime
+            self._largest_kib = max(self._largest_kib, used.ru_maxrss)
             if pid == self._run:
                 self._status = status

@@ -16,6 +16,7 @@ PAIRS: list[tuple[Any, type[BaseModel]]] = [
     (bodies.TaskRefBody, taskrun.TaskRef),
     (bodies.DependencyBody, taskrun.Dependency),
     (bodies.TaskRunSpecBody, taskrun.TaskRunSpec),
+    (bodies.UsageBody, taskrun.AttemptUsage),
     (bodies.AttemptBody, taskrun.Attempt),
     (bodies.ResultRefBody, taskrun.ResultRef),
     (bodies.TaskRunStatusBody, taskrun.TaskRunStatus),

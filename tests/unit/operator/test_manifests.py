@@ -130,6 +130,7 @@ def test_the_job_of_an_attempt() -> None:
                                 {"name": "TIDEGATE_PAYLOAD_FILE", "value": "/tidegate/payload.json"},
                                 {"name": "TIDEGATE_RESULT_FILE", "value": "/dev/termination-log"},
                                 {"name": "TIDEGATE_RESULT_MAX_BYTES", "value": "4096"},
+                                {"name": "TIDEGATE_REPORT_USAGE", "value": "1"},
                                 {"name": "TIDEGATE_TIMEOUT_SECONDS", "value": "60"},
                                 {"name": "TIDEGATE_API_URL", "value": "http://web"},
                                 {"name": "TIDEGATE_TOKEN_FILE", "value": "/var/run/secrets/tidegate/token"},

@@ -18,6 +18,7 @@ from tidegate_operator.policies.status import (
     with_attempt,
 )
 from tidegate_operator.records.run import Plan
+from tidegate_operator.records.usage import Usage
 
 
 def test_the_first_start_is_set_once_and_never_by_a_later_attempt() -> None:
@@ -196,7 +197,8 @@ def test_the_end_of_a_run_that_is_set_aside() -> None:
 
 
 def test_a_status_with_all_that_can_be_written_has_the_fields_of_the_crd() -> None:
-    ran = {"image": "x", "image_id": "x@sha256:ab", "scheduled": NOW - 70}
+    used = Usage(cpu_milliseconds=1, memory_peak_bytes=2)
+    ran = {"image": "x", "image_id": "x@sha256:ab", "scheduled": NOW - 70, "usage": used}
     attempt = an_attempt().pod(phase="Failed", started=NOW - 9, exit_code=1, **ran).built
     attempt.spec_hash = "ab" * 32
     entry = attempt_entry(attempt, end=end_of(attempt, cancelled=False, now=NOW), started=NOW - 9)

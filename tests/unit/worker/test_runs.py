@@ -47,6 +47,14 @@ def unpicklable(): return {"lock": threading.Lock()}
 def enormous(size: int): return "x" * size
 
 @task
+def works_in_a_child(seconds: float):
+    if os.fork() == 0:
+        data, end = bytearray(64 * 2**20), time.process_time() + seconds
+        while time.process_time() < end: pass
+        os._exit(0)
+    os.wait()
+
+@task
 def who():
     run = current_run()
     return [run.name, run.uid, run.project, run.task, run.queue, run.attempt, run.max_attempts]
@@ -129,6 +137,12 @@ def test_a_run_gives_its_result_and_says_when_it_started(session: Session) -> No
     }
     assert 0 <= ended["ran"] < 30
     assert 0 <= ended["age"] < 30
+
+
+def test_a_run_has_the_usage_of_all_its_processes(session: Session) -> None:
+    used = session.run("tasks:works_in_a_child", {"seconds": 0.3})["usage"]
+    assert 300 <= used["cpuMilliseconds"] < 30_000
+    assert used["memoryPeakBytes"] > 64 * 2**20
 
 
 def test_a_coroutine_and_a_task_without_a_result(session: Session) -> None:

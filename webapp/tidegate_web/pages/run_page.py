@@ -13,10 +13,12 @@ from tidegate_web.api.events import events_json
 from tidegate_web.auth.guard import actor, role_here
 from tidegate_web.current_app import services
 from tidegate_web.pages import timeline
+from tidegate_web.pages.attempt_usage import usages
 from tidegate_web.pages.folded_json import folded
 from tidegate_web.pages.forms import Shown, carry_out, text, utc_time
 from tidegate_web.pages.fragments import fragment_wanted, last_event
 from tidegate_web.pages.manifest import kubectl_commands, manifest
+from tidegate_web.pages.metadata_view import view_of
 from tidegate_web.pages.run_history import run_history
 from tidegate_web.pages.specs import spec_now, spec_shown
 from tidegate_web.pages.text_diff import diff
@@ -119,6 +121,8 @@ def _page(project: str, run: str, shown: Shown) -> str:
         last=attempts[-1] if attempts else {},
         ends={end.attempt: end for end in details.ends},
         metadata=details.metadata,
+        view=view_of(details.metadata),
+        usages=usages(attempts, task=task_spec, run=row.spec),
         away=row.from_cluster,
         requester=responses.requester(row),
         task_spec=task_spec,

@@ -1,7 +1,7 @@
-"""policies/quantity: amounts of memory as Kubernetes writes them."""
+"""quantity: amounts of memory as Kubernetes writes them."""
 
 import pytest
-from tidegate_operator.policies.quantity import bytes_of
+from tidegate_api.quantity import bytes_of
 
 
 @pytest.mark.parametrize(
