@@ -162,3 +162,26 @@ def test_nothing_to_store_is_said(stack: Stack, parts: Parts) -> None:
     answer = edit(caller, "tasks/same/edit", manifest("same"), seen=seen, act="check")
     assert "Nothing would change" in answer.text
     assert "Store it" not in answer.text
+
+
+def test_a_queue_is_deleted_once_it_is_said_what_becomes_of_its_runs(stack: Stack, parts: Parts, page: Page) -> None:
+    stack.runs.queue("unwanted", concurrencyLimit=1)
+    stack.runs.create("waits-in-it", taskRef={"name": "resize"}, queue="unwanted")
+    assert parts.sign_in().get("runs/waits-in-it").status_code == 200  # it is in the archive now
+    page.goto(f"/projects/{stack.project}/queues/unwanted")
+    page.get_by_role("link", name="Edit", exact=True).click()
+    page.get_by_role("link", name="Delete…").click()
+    expect(page.locator("form.card")).to_contain_text("1 run of it has not ended.")
+    looks_right(page)
+    # What another has changed in the meantime is not deleted unseen.
+    stack.runs.kube.patch("queues.tidegate.dev", "unwanted", {"spec": {"concurrencyLimit": 2}})
+    page.get_by_role("button", name="Delete unwanted").click()
+    expect(page.get_by_role("alert")).to_be_visible()
+    assert stack.runs.kube.find("queues.tidegate.dev", "unwanted") is not None
+    page.get_by_role("button", name="Delete unwanted").click()
+    expect(page).to_have_url(f"/projects/{stack.project}/queues")
+    assert stack.runs.kube.find("queues.tidegate.dev", "unwanted") is None
+    (entry,) = parts.rows(
+        "SELECT outcome FROM audit WHERE action = 'queue.delete' AND target = 'unwanted' ORDER BY id DESC LIMIT 1"
+    )
+    assert entry.outcome == "done"

@@ -37,6 +37,7 @@ PAGES = {
     "tasks_page": "/projects/{project}/tasks",
     "show_task": "/projects/{project}/tasks/resize",
     "edit_definition": "/projects/{project}/tasks/resize/edit",
+    "confirm_deletion": "/projects/{project}/tasks/resize/delete",
     "new_definition": "/projects/{project}/schedules:new",
     "queues_page": "/projects/{project}/queues",
     "show_queue": "/projects/{project}/queues/pictures",

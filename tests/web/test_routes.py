@@ -63,6 +63,8 @@ ROUTES = {
         GET /projects/<project>/<any(tasks, queues, schedules, pools):plural>/<name>/edit,
         POST /projects/<project>/<any(tasks, queues, schedules, pools):plural>/<name>/edit,
         POST /projects/<project>/<any(tasks, queues, schedules, pools):plural>:preview, POST /projects/<project>/tasks/<name>/schedule,
+        GET /projects/<project>/<any(tasks, queues, schedules, pools):plural>/<name>/delete,
+        POST /projects/<project>/<any(tasks, queues, schedules, pools):plural>/<name>/delete,
         POST /projects/<project>/queues/<name>/limits, POST /projects/<project>/schedules/<name>/state
     """,
     Permission.ADMIN: """

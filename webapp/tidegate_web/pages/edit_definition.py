@@ -154,7 +154,7 @@ def _act(project: str, plural: str, name: str | None) -> Response | tuple[str, i
     try:
         if act == "save":
             saved = editing.save(made, actor(), kind, project, draft.text, name=name, seen=draft.seen)
-            return redirect(_place(project, plural, saved["metadata"]["name"]), code=303)
+            return redirect(place_of(project, plural, saved["metadata"]["name"]), code=303)
         checked = editing.check(made, actor(), kind, project, draft.text, name=name, seen=draft.seen)
         now = None if name is None else actions.get(made, kind, project, name)
     except MistakesError as error:
@@ -172,7 +172,8 @@ def _compared(found: KubeObject) -> dict[str, object]:
     return {"labels": replayed_labels(labels_of(found)), "spec": found.get("spec") or {}}
 
 
-def _place(project: str, plural: str, name: str) -> str:
+def place_of(project: str, plural: str, name: str) -> str:
+    """The page that shows it."""
     if plural in PAGE_OF_ONE:
         return url_for(PAGE_OF_ONE[plural], project=project, name=name)
     return url_for(f"pages.{plural}_page", project=project)
@@ -186,7 +187,7 @@ def _page(project: str, plural: str, name: str | None, draft: Draft, shown: Show
         plural=plural,
         list_page=f"pages.{plural}_page",
         name=name,
-        place=None if name is None else _place(project, plural, name),
+        place=None if name is None else place_of(project, plural, name),
         draft=draft,
         **shown,
     )

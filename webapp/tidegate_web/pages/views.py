@@ -13,6 +13,7 @@ from tidegate_web.pages import (
     batches,
     bulk,
     definitions,
+    delete_definition,
     edit_definition,
     formatting,
     logtext,
@@ -58,6 +59,7 @@ def blueprint() -> Blueprint:
     batches.add_routes(area)
     backfill.add_routes(area)
     edit_definition.add_routes(area)
+    delete_definition.add_routes(area)
     task_page.add_routes(area)
     queue_page.add_routes(area)
     schedule_page.add_routes(area)

@@ -111,6 +111,17 @@ def overview(
     return _with_cluster(made, project, stored, in_cluster)
 
 
+def count_or_none(made: Services, project: str, wanted: RunFilter, *, most: int) -> int | None:
+    """How many runs match, one above ``most`` if more; None while Postgres is away."""
+
+    def counted() -> int:
+        with made.engine.connect() as connection:
+            found = run_list.matching(project, wanted)
+            return run_list.count_matching(connection, found, most=most + 1)
+
+    return with_fallback(counted, lambda: None)
+
+
 def tree(made: Services, run: RunRow, *, now: datetime) -> RunTree:
     """What a run has started."""
 

@@ -40,7 +40,8 @@ def active(connection: Connection, *, projects: Collection[str]) -> Counts:
     wanted = select(Run.project, Run.phase, func.count()).where(
         Run.project.in_(sorted(projects)), Run.phase.in_(ACTIVE_PHASES)
     )
-    return _by_project(connection.execute(wanted.group_by(Run.project, Run.phase)).tuples())
+    rows = connection.execute(wanted.group_by(Run.project, Run.phase))
+    return _by_project((project, phase, runs) for project, phase, runs in rows)
 
 
 def _by_project(rows: Iterable[tuple[str, str, int]]) -> Counts:
