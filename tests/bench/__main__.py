@@ -18,7 +18,7 @@ from tidegate_cluster.audit import AuditEntry
 from tidegate_cluster.control_plane import ControlPlane
 from tidegate_cluster.errors import ClusterError
 
-from . import figures, history, pools, serving, starting
+from . import figures, history, open_pages, pools, serving, starting
 from .figures import Figures, ProcessView, Quantiles
 from .load import ACTOR, PLAIN_JOBS, SAME_JOBS, TIDEGATE, BenchError, Load, Seen, System
 from .waiting import WaitingBench, WaitingFigures, waiting_table
@@ -175,6 +175,21 @@ def _pools(given: argparse.Namespace) -> int:
     return 0
 
 
+def _open_pages(given: argparse.Namespace) -> int:
+    with tempfile.TemporaryDirectory(prefix="tidegate-bench-") as folder:
+        found = open_pages.measure(
+            others=[int(number) for number in given.open_pages.split(",")],
+            changes=given.changes,
+            folder=Path(folder),
+            report=_report_state,
+        )
+    if given.json:
+        print(json.dumps(open_pages.as_json(found), indent=2))
+    else:
+        print(f"{figures.machine()}\n\n{open_pages.table(found)}")
+    return 0
+
+
 def main() -> int:
     """Measure and print; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
@@ -203,6 +218,14 @@ def main() -> int:
     parser.add_argument("--streams", type=int, default=2000, help="open streams (%(default)s)")
     parser.add_argument("--events", type=int, default=50, help="events to all of them (%(default)s)")
     parser.add_argument(
+        "--open-pages",
+        nargs="?",
+        const="0,50,200",
+        metavar="PAGES",
+        help="measure how soon pages show a change instead, beside so many others (%(const)s)",
+    )
+    parser.add_argument("--changes", type=int, default=30, help="beside each number of open pages (%(default)s)")
+    parser.add_argument(
         "--runner",
         type=int,
         nargs="?",
@@ -219,6 +242,8 @@ def main() -> int:
             return _pools(given)
         if given.serving:
             return _serving(given)
+        if given.open_pages is not None:
+            return _open_pages(given)
         if given.runner is not None:
             return _runner(given)
         with tempfile.TemporaryDirectory(prefix="tidegate-bench-") as folder:

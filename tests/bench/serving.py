@@ -81,8 +81,8 @@ def measure(
 ) -> tuple[Posted, Mirrored, Streamed]:
     """Start everything and ask. The web app of the checkout ``beside`` takes turns with ours in making runs."""
     ensure_servers()
-    _lift_limit_of_files()
-    with _stack() as stack:
+    lift_limit_of_files()
+    with serving_stack() as stack:
         key = stack.parts("web").key("operator").key
         with ExitStack() as processes:
             log = folder / "serve.log"
@@ -209,7 +209,8 @@ async def _read(
 
 
 @contextmanager
-def _stack() -> Iterator[Stack]:
+def serving_stack() -> Iterator[Stack]:
+    """A control plane, a Postgres and a Redis, with a project, for the web app's processes as the chart runs them."""
     with ExitStack() as cleanup:
         plane = cleanup.enter_context(
             ControlPlane(actors={"admin": ["system:masters"], ACTOR: ["system:masters"], "web": [], "mirror": []})
@@ -236,7 +237,7 @@ def _stack() -> Iterator[Stack]:
         yield stack
 
 
-def _lift_limit_of_files() -> None:
+def lift_limit_of_files() -> None:
     """A stream is a file at both ends."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
