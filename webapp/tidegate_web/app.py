@@ -36,6 +36,7 @@ from tidegate_web.projects.parts import make_projects
 from tidegate_web.runs.parts import make_runs
 from tidegate_web.services import Services
 from tidegate_web.serving.client_address import PlainClientAddress
+from tidegate_web.serving.compression import Compression
 from tidegate_web.serving.draining import DrainUnread
 from tidegate_web.serving.problem_response import problem_response
 from tidegate_web.serving.request_metrics import RequestMetrics
@@ -111,6 +112,8 @@ def create_app(made: Services, *, web: bool = True, live: bool = True, metrics: 
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+    if web:
+        app.after_request(Compression().compress)  # registered first, so it is the last to see an answer
     _install(app, made, metrics)
     app.extensions[external.EXTENSION] = found = make_providers(app, settings)
     made.auth.group_check.use(found)
