@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from support.browser import come, signed_in
 from support.kubelet import Kubelet
 from support.runs import now
+from support.servers import wait_until
 from support.web import EMAIL, PASSWORD, Process, Stack
 from tidegate_api.job_names import job_name
 
@@ -182,3 +183,44 @@ def test_pages_fit_the_window(browser: Browser, stack: Stack, site: str, width: 
         assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0, path
         assert page.evaluate("document.documentElement.getAttribute('data-bs-theme')") == scheme
     context.close()
+
+
+def test_a_new_phase_is_shown_before_the_rest_of_the_page_is_there(stack: Stack, web: Process, page: Page) -> None:
+    """And stays, when an answer comes that was asked for before."""
+    for name in ("first", "second"):
+        stack.runs.create(name, taskRef={"name": "photos"})
+    page.goto(f"/projects/{stack.project}/runs")
+    badges = {
+        name: come(page, page.locator("tr", has_text=name)).locator(".c-phase .tg-badge")
+        for name in ("first", "second")
+    }
+    expect(badges["second"]).to_have_text("Pending")
+    expect(page.locator("[data-live]")).to_have_attribute("data-state", "live")
+    page.evaluate(
+        """() => {
+          const row = [...document.querySelectorAll("tr")].find((each) => each.textContent.includes("second"));
+          window.seen = [];
+          new MutationObserver(() => window.seen.push(row.querySelector(".tg-badge").textContent)).observe(row, {childList: true, subtree: true, characterData: true});
+        }"""
+    )
+    held: list[tuple[Route, str]] = []
+
+    def hold(route: Route) -> None:
+        if held or "x-fragment" not in route.request.headers:
+            route.continue_()
+        else:
+            held.append((route, route.fetch().text()))
+
+    page.route("**/runs*", hold)
+    stack.runs.status("first", phase="Running", startedAt=now())
+    expect(badges["first"]).to_have_text("Running")
+    wait_until(lambda: page.evaluate("1") == 1 and len(held) == 1, what="the fragment that is asked for")
+    stack.runs.status("second", phase="Running", startedAt=now())
+    expect(badges["second"]).to_have_text("Running")
+    route, old = held[0]
+    assert old.count("Pending") > 0
+    route.fulfill(body=old, content_type="text/html")
+    expect(page.locator("tr", has_text="second").locator(".c-duration [data-since]")).to_be_visible()
+    seen = page.evaluate("window.seen")
+    assert "Running" in seen
+    assert "Pending" not in seen[seen.index("Running") :]

@@ -39,7 +39,7 @@ from tidegate_web.pages.projects import projects_page
 from tidegate_web.projects.own_projects import current_projects
 from tidegate_web.shared.json_types import JsonObject
 from tidegate_web.shared.permissions import Permission, Role, requires
-from tidegate_web.shared.phases import TERMINAL_PHASES
+from tidegate_web.shared.phases import ACTIVE_PHASES, TERMINAL_PHASES
 
 
 def blueprint() -> Blueprint:
@@ -79,6 +79,7 @@ def blueprint() -> Blueprint:
             "csrf": generate_csrf,
             "version": __version__,
             "format": formatting,
+            "all_phases": ACTIVE_PHASES + TERMINAL_PHASES,
             "terminal_phases": TERMINAL_PHASES,
         }
 

@@ -95,6 +95,20 @@
     while (place) { const next = place.nextSibling; place.remove(); place = next; }
   };
 
+  // The phase of an event -----------------------------------------------------------------------------------------------
+  // It is shown at once; the rest follows with the fragment. One that was asked for before the event may still have the old
+  // phase, so the new one is put in again.
+  const phases = new Map();
+  const putPhase = (uid, phase) => {
+    const old = $(`#run-${CSS.escape(uid)} .c-phase .tg-badge, [data-page=run][data-uid="${CSS.escape(uid)}"] #head .tg-badge`);
+    const badge = $("#badges")?.content.querySelector(`[data-of="${CSS.escape(phase)}"] .tg-badge`);
+    if (old && badge && old.textContent !== phase) old.replaceWith(document.importNode(badge, true));
+  };
+  const showPhase = (uid, phase) => { phases.set(uid, { phase, at: Date.now() }); putPhase(uid, phase); };
+  const phasesSince = (asked) => {
+    for (const [uid, { phase, at }] of phases) if (at < asked) phases.delete(uid); else putPhase(uid, phase);
+  };
+
   const fragment = $("#fragment");
   let fetching = false, again = false, lastFetch = 0, askedAgain = null;
   // Without Postgres no event comes: ask until it is back. Nor are there events here of the runs that a run has started.
@@ -114,7 +128,7 @@
     try {
       const pause = 400 - (Date.now() - lastFetch);
       if (pause > 0) await new Promise((done) => setTimeout(done, pause));
-      lastFetch = Date.now();
+      const asked = lastFetch = Date.now();
       again = false;
       const answer = await fetch(address(), { headers: { "X-Fragment": "1" }, credentials: "same-origin" });
       if (answer.redirected && new URL(answer.url).pathname === "/login") { location.reload(); return; }
@@ -122,6 +136,7 @@
       const next = document.createElement("div");
       next.innerHTML = await answer.text();
       morphChildren(fragment, next);
+      phasesSince(asked);
       tick();
       document.dispatchEvent(new Event("refreshed"));
     } catch { /* the network is away; the next try comes */ } finally {
@@ -171,6 +186,7 @@
       stream.addEventListener("run", (message) => {
         const event = JSON.parse(message.data);
         last = message.lastEventId;
+        if (event.phase) showPhase(event.uid, event.phase);
         if (event.phase === null && !event.metadata) {
           const root = one ? $("#progress") : $(`#run-${CSS.escape(event.uid)}`);
           if (!progress(root, event)) refresh();
