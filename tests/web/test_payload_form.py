@@ -152,6 +152,25 @@ def test_without_a_script_the_same_is_checked_and_started(stack: Stack, plain_pa
     assert payload_of_the_run(plain_page, stack) == {"width": 640, "format": "png"}
 
 
+@pytest.mark.parametrize(
+    ("schema", "sent"),
+    [(None, {"$.width": "5"}), (None, {}), (SCHEMA, {"$.width": "5", "$.format": '"png"', "$.height": "7"})],
+)
+def test_a_field_that_the_schema_has_no_more_is_not_left_out_unsaid(
+    stack: Stack, schema: Json | None, sent: dict[str, str]
+) -> None:
+    name = f"changed-{len(sent)}"
+    stack.runs.task(name, image="pictures:1", **({"payloadSchema": schema} if schema else {}))
+    me = stack.parts("web").sign_in()
+    fields = {"csrf_token": me.csrf, "by": "fields"} | sent
+    answer = me.client.post(f"/projects/{stack.project}/tasks/{name}", data=fields)
+    assert answer.status_code == 409
+    assert "The payload schema has changed" in answer.text
+    assert [
+        run for run in stack.runs.kube.listed("taskruns.tidegate.dev") if run["spec"].get("taskRef") == {"name": name}
+    ] == []
+
+
 def test_a_replay_and_a_trigger_have_the_same_form(stack: Stack, page: Page) -> None:
     stack.runs.task("again", image="pictures:1", payloadSchema=SCHEMA)
     run_spec = {"taskRef": {"name": "again"}, "payload": {"width": 1, "format": "png"}}

@@ -88,7 +88,7 @@ def _begun(fields: FieldSet | None, payload: JsonObject, way: Way) -> PayloadFor
 
 def sent_payload(task: Mapping[str, object]) -> JsonObject:
     """The payload that was sent; 422 says what can't be read of it. Whether it matches the schema is said at creation."""
-    fields = field_set(as_object(task.get("payloadSchema")))
+    fields = _fields(as_object(task.get("payloadSchema")))
     if _way(fields) == "json" or fields is None:
         return json_object("payload")
     payload, mistakes = payload_of(fields, request.form)
@@ -101,8 +101,8 @@ def sent_payload(task: Mapping[str, object]) -> JsonObject:
 def checked(made: Services, schema: JsonObject) -> list[Mistake] | None:
     """What is wrong with the payload that was sent. None where it can't be checked now."""
     mistakes: list[Mistake] = []
-    fields = field_set(schema)
     try:
+        fields = _fields(schema)
         if _way(fields) == "json" or fields is None:
             payload = json_object("payload")
         else:
@@ -117,6 +117,17 @@ def checked(made: Services, schema: JsonObject) -> list[Mistake] | None:
         return mistakes or None
     wrong = {each.at for each in mistakes}
     return mistakes + [each for each in map(partial(_at_its_field, fields), found) if each.at not in wrong]
+
+
+def _fields(schema: JsonObject) -> FieldSet | None:
+    """The fields that were filled in. 409 where one of them is not known any more: what was sent by it would be left out."""
+    found = field_set(schema)
+    if request.form.get("by") == "fields":
+        known = {each.at for each in found.fields} if found else set()
+        lost = any(name.startswith("$") and text.strip() and name not in known for name, text in request.form.items())
+        if found is None or lost:
+            raise Problem(409, "The payload schema has changed, or can't be read now. Write the payload as JSON.")
+    return found
 
 
 def _at_its_field(fields: FieldSet | None, mistake: Mistake) -> Mistake:
