@@ -1,5 +1,7 @@
 """Forms that start a run: fields from the payload schema, JSON beside them, and checks as one types."""
 
+import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +20,7 @@ SCHEMA: Json = {
         "format": {"enum": ["png", "jpeg"]},
         "sharpen": {"type": "boolean", "default": False},
         "crop": {"$ref": "#/$defs/Crop"},
+        "note": {"type": "string"},
         "tags": {"type": "array", "items": {"type": "string"}},
     },
     "$defs": {"Crop": {"type": "object", "title": "Crop", "properties": {"left": {"type": "number"}}}},
@@ -116,12 +119,16 @@ def test_the_same_payload_is_written_as_json_and_back(stack: Stack, page: Page) 
     form.get_by_role("button", name="Write it as JSON").click()
     text = form.get_by_label("Payload, a JSON object")
     expect(text).to_have_value('{\n  "width": 11\n}')
-    text.fill('{"width": 12, "format": "png", "extra": [1]}')
+    text.fill('{"width": 12, "format": "png", "note": "\\n two lines", "extra": [1]}')
     form.get_by_role("button", name="Fill in fields").click()
     expect(form.get_by_label("Width")).to_have_value("12")
     expect(form.get_by_label("Further keys")).to_have_value('{\n  "extra": [\n    1\n  ]\n}')
+    expect(form.get_by_label("note")).to_have_value("\n two lines")
     # What the fields can't hold stays JSON, and nothing that was typed is lost.
     form.get_by_role("button", name="Write it as JSON").click()
+    whole = {"width": 12, "format": "png", "note": "\n two lines", "extra": [1]}
+    expect(text).to_have_value(re.compile("two lines"))
+    assert json.loads(text.input_value()) == whole
     text.fill('{"width": "wide"}')
     form.get_by_role("button", name="Fill in fields").click()
     expect(text).to_have_value('{\n  "width": "wide"\n}')
