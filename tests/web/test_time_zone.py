@@ -30,8 +30,8 @@ def choose(page: Page, zone: str) -> None:
     page.goto("/account")
     form = page.get_by_role("form", name="Change the time zone")
     form.get_by_label("Time zone").select_option(label=zone)
-    form.get_by_role("button", name="Change").click()
-    expect(form.get_by_role("button", name="Change")).to_be_visible()
+    form.get_by_role("button", name="Save").click()
+    expect(form.get_by_role("button", name="Save")).to_be_visible()
 
 
 def test_times_are_in_the_zone_that_the_user_has_chosen(stack: Stack, parts: Parts, page: Page) -> None:
