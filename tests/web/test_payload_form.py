@@ -40,7 +40,7 @@ def plain_page(browser: Browser, site: str) -> Iterator[Page]:
         kept = page.context.cookies()
     context = browser.new_context(base_url=site, java_script_enabled=False)
     with context:
-        context.add_cookies([{**each} for each in kept])  # type: ignore[typeddict-item]
+        context.add_cookies([{**each} for each in kept])  # type: ignore[typeddict-item]  # Playwright has two types for a cookie
         yield context.new_page()
 
 

@@ -99,7 +99,7 @@ def test_a_task_shows_markdown_tables_links_and_images(stack: Stack, parts: Part
     expect(view.get_by_role("link", name="The ledger")).to_have_attribute("rel", "noopener noreferrer nofollow")
     picture = view.get_by_role("img", name="Rows a minute")
     expect(picture).to_have_js_property("naturalWidth", 640)
-    # An image of another host is a link: whoever looks at the page is not reported there.
+    # An image of another host is a link: loading it would report the viewer to that host.
     expect(view.get_by_role("link", name="The chart of the night")).to_be_visible()
     expect(view.get_by_text("Block 6: href must be an address")).to_be_visible()
     expect(view.get_by_text('"javascript:alert(1)"')).to_be_visible()

@@ -1,4 +1,4 @@
-"""Saved views of the list of runs: a user's own, which nobody else sees, and the project's, which its developers write."""
+"""Saved views of the list of runs: a user's own, which that user alone sees, and the project's, which its developers write."""
 
 import html
 import re

@@ -1,14 +1,14 @@
 """Forms of pages: what they send is bounded and checked here, and what is wrong is shown on the page that sent it."""
 
-import json
 from collections.abc import Callable
 from datetime import datetime
 
 from flask import redirect, request, url_for
 from werkzeug.wrappers import Response
 
+from tidegate_web.pages.schema_values import UnreadableError, read_json
 from tidegate_web.runs.create import CreatedRun
-from tidegate_web.shared import json_text, unstorable
+from tidegate_web.shared import unstorable
 from tidegate_web.shared.json_types import JsonObject, is_object
 from tidegate_web.shared.problems import Problem, invalid
 from tidegate_web.shared.times import parse_given_time, rfc3339_seconds
@@ -33,22 +33,14 @@ def number(name: str) -> int:
 def json_object(name: str) -> JsonObject:
     """A field with a JSON object; 422 says at which line it is none."""
     sent = request.form.get(name, "")
-    if json_text.is_too_deep(sent):
-        raise invalid(name, f"is nested deeper than {json_text.MOST_DEPTH} levels")
     try:
-        found: object = json.loads(sent or "{}", parse_constant=_no_constant)
-    except json.JSONDecodeError as error:
-        raise invalid(name, f"must be JSON: line {error.lineno}, column {error.colno}: {error.msg}") from None
-    except ValueError as error:
-        raise invalid(name, f"must be JSON: {error}") from None
+        found = read_json(sent or "{}")
+    except UnreadableError as error:
+        raise invalid(name, str(error)) from None
     unstorable.check_json(sent, found)
     if not is_object(found):
         raise invalid(name, "must be a JSON object")
     return found
-
-
-def _no_constant(name: str) -> object:
-    raise ValueError(f"{name} is no number of JSON")
 
 
 def utc_time(name: str) -> str:

@@ -1,5 +1,5 @@
-"""Saved views of the list of runs: filters, and columns if wanted, under a name. A user has views of their own, which nobody else
-sees; those of the project are seen by all of its members and written by its developers.
+"""Saved views of the list of runs: filters, and columns if wanted, under a name. A user's own views are seen by that
+user alone. Views of the project are seen by all of its members and written by its developers.
 """
 
 import unicodedata
@@ -190,5 +190,5 @@ def _detail(*, of_project: bool) -> JsonObject:
 
 
 def _target(row: RunViewRow) -> str:
-    """What the project's admins read in the audit log: nothing that is in a view of somebody's own."""
+    """What the project's admins read in the audit log: nothing of a user's own view but its id."""
     return row.name if row.owner_id is None else str(row.id)
