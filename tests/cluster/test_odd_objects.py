@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 import yaml
@@ -12,7 +11,6 @@ from support.kube import Kube
 from support.odd.values import without_bounds
 from support.operator import CRDS
 from support.servers import wait_until
-from tidegate_api.times import parse_time
 from tidegate_demo.install import wait_ready
 from tidegate_demo.kubectl import Kubectl
 
@@ -48,15 +46,12 @@ def restart(kubectl: Kubectl, release: Kube, *components: str) -> None:
     wait_ready(kubectl)
 
 
-def seconds_of(status: dict[str, Any], created: str) -> float:
-    return (parse_time(status["finishedAt"]) or 0.0) - (parse_time(created) or 0.0)
-
-
 def sound_runs_end(beside: ClusterRuns, *, what: str) -> None:
-    """Three go at once; the machine may be busy, so the quickest of them says how long it takes."""
-    made = {f"{what}-{i}": beside.start(a_run(f"{what}-{i}").shell("true")) for i in range(3)}
-    took = [seconds_of(beside.wait(n, "Succeeded"), m["metadata"]["creationTimestamp"]) for n, m in made.items()]
-    assert min(took) <= 10, took
+    names = [f"{what}-{i}" for i in range(3)]
+    for name in names:
+        beside.start(a_run(name).shell("true"))
+    for name in names:
+        beside.wait(name, "Succeeded")
 
 
 @pytest.mark.usefixtures("stored_before_bounds")
