@@ -1,6 +1,6 @@
 """Open pages without a browser, as many as two cores can hold: what tidegate.js does of a page of the list of runs, in one process.
 
-Each has a stream of events, and asks for its fragment on an event, 400 ms after the last time at the soonest. The measurement speaks with
+Each has a stream of events, and asks for its fragment on an event, 400 ms after the last time at the soonest, later where answers take long. The measurement speaks with
 it line by line: standard input says what is waited for, standard output what came of it. Nothing of a fragment is put in place.
 """
 
@@ -15,8 +15,9 @@ from typing import Any, Final
 import aiohttp
 from yarl import URL
 
-PAUSE: Final = 0.4
-"""Of tidegate.js, between the beginnings of two fetches."""
+LEAST_PAUSE: Final = 0.4
+MOST_PAUSE: Final = 10.0
+"""Of tidegate.js, between the beginnings of two fetches; in between it is twice as long as the last answer took."""
 OPENING: Final = 20
 """Streams that are being opened at once."""
 PATIENCE: Final = 120.0
@@ -40,6 +41,7 @@ class Page:
     _fetching: bool = False
     _again: bool = False
     _last: float = 0.0
+    _pause: float = LEAST_PAUSE
 
     async def live(self, tasks: asyncio.TaskGroup, opening: asyncio.Semaphore) -> None:
         """Follow the stream to its end, which is an error."""
@@ -68,11 +70,12 @@ class Page:
 
     async def _fetch(self) -> None:
         while True:
-            await asyncio.sleep(max(0.0, PAUSE - (time.monotonic() - self._last)))
+            await asyncio.sleep(max(0.0, self._pause - (time.monotonic() - self._last)))
             self._last, self._again = time.monotonic(), False
             async with self.session.get(self.fragment, headers={"X-Fragment": "1"}) as answer:
                 answer.raise_for_status()
                 await answer.read()
+            self._pause = min(max(LEAST_PAUSE, 2 * (time.monotonic() - self._last)), MOST_PAUSE)
             self.fetched += 1
             self.has = time.time()
             if not self._again:

@@ -22,8 +22,8 @@ from tidegate_web.current_app import services
 from tidegate_web.services import Services
 from tidegate_web.shared.permissions import Role
 from tidegate_web.shared.problems import Problem
-from tidegate_web.store.engine import is_unavailable
-from tidegate_web.store.queries import audit, members, users
+from tidegate_web.store.engine import at_once, is_unavailable
+from tidegate_web.store.queries import audit, users
 from tidegate_web.store.queries.users import UserRow
 
 
@@ -48,14 +48,14 @@ def caller_of_session(made: Services, token: str) -> Caller | None:
     digest = token_hash(token)
 
     def look() -> Caller | None:
-        with made.engine.begin() as connection:
-            user = users.session_user(
+        with at_once(made.engine) as connection:
+            found = users.session_user(
                 connection, token_hash=digest, now=made.clock.now(), idle=made.settings.session_idle
             )
-            if user is None:
-                return None
-            roles = members.roles_of(connection, user_id=user.id)
-        return Caller(name=user.email, user=user, roles={project: Role(role) for project, role in roles.items()})
+        if found is None:
+            return None
+        roles = {project: Role(role) for project, role in found.roles.items()}
+        return Caller(name=found.user.email, user=found.user, roles=roles)
 
     def find() -> Caller | None:
         found = look()

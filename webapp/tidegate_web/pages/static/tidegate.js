@@ -110,7 +110,9 @@
   };
 
   const fragment = $("#fragment");
-  let fetching = false, again = false, lastFetch = 0, askedAgain = null;
+  // A fetch begins 400 ms after the last one did at the soonest. Where an answer takes longer, many ask: then each asks less often.
+  const LEAST_PAUSE = 400, MOST_PAUSE = 10000;
+  let fetching = false, again = false, missed = false, soon = false, lastFetch = 0, pause = LEAST_PAUSE, askedAgain = null;
   // Without Postgres no event comes: ask until it is back. Nor are there events here of the runs that a run has started.
   const askAgain = () => {
     clearTimeout(askedAgain);
@@ -122,12 +124,15 @@
     if (top) wanted.searchParams.set("top", top);
     return wanted;
   };
-  const refresh = async () => {
-    if (fetching) { again = true; return; }
+  // A page that nobody sees asks once, when it is seen again.
+  const refresh = async (atOnce = false) => {
+    if (document.hidden) { missed = true; return; }
+    if (fetching) { again = true; soon ||= atOnce; return; }
     fetching = true;
+    missed = soon = false;
     try {
-      const pause = 400 - (Date.now() - lastFetch);
-      if (pause > 0) await new Promise((done) => setTimeout(done, pause));
+      const rest = pause - (Date.now() - lastFetch);
+      if (rest > 0 && !atOnce) await new Promise((done) => setTimeout(done, rest));
       const asked = lastFetch = Date.now();
       again = false;
       const answer = await fetch(address(), { headers: { "X-Fragment": "1" }, credentials: "same-origin" });
@@ -135,13 +140,14 @@
       if (!answer.ok) return;
       const next = document.createElement("div");
       next.innerHTML = await answer.text();
+      pause = Math.min(Math.max(LEAST_PAUSE, 2 * (Date.now() - asked)), MOST_PAUSE);
       morphChildren(fragment, next);
       phasesSince(asked);
       tick();
       document.dispatchEvent(new Event("refreshed"));
     } catch { /* the network is away; the next try comes */ } finally {
       fetching = false;
-      if (again) refresh(); else askAgain();
+      if (again) refresh(soon); else askAgain();
     }
   };
 
@@ -262,7 +268,7 @@
     if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
       event.preventDefault();
       history.replaceState(null, "", link.href);
-      refresh();
+      refresh(true);
     }
     const row = target?.closest(".tg-runs tbody tr");
     if (row && !target.closest("a, button, .c-pick") && !String(getSelection())) $("a.tg-name", row)?.click();
@@ -296,6 +302,7 @@
   });
   document.addEventListener("change", (event) => { event.target.closest("form[data-filters]")?.requestSubmit(); });
 
+  document.addEventListener("visibilitychange", () => { if (missed || $("[data-refresh]")) refresh(); });
   tick();
   setInterval(tick, 1000);
   const page = $("[data-page]");
@@ -304,8 +311,6 @@
   if (page?.dataset.page === "run") why(page);
   const refreshed = $("[data-refresh]");
   if (refreshed) {
-    const seen = () => { if (!document.hidden && $("[data-refresh]")) refresh(); };
-    setInterval(seen, Number(refreshed.dataset.refresh) * 1000);
-    document.addEventListener("visibilitychange", seen);
+    setInterval(() => { if ($("[data-refresh]")) refresh(); }, Number(refreshed.dataset.refresh) * 1000);
   }
 })();

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
-from tidegate_web.store.models import ExternalIdentity, PasswordLink, Session, User
+from tidegate_web.store.models import ExternalIdentity, Member, PasswordLink, Session, User
 from tidegate_web.store.rows import all_rows, row_of, row_or_none
 
 
@@ -26,6 +26,14 @@ class UserRow:
     """Of a session's user: the columns that they have chosen for the list of runs."""
     time_zone: str | None = None
     """Of a session's user: the zone of the times that they see; None for their browser's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionUserRow:
+    """Whose session it is, and what they are, by project."""
+
+    user: UserRow
+    roles: dict[str, int]
 
 
 _USER = (User.id, User.email, User.name, User.instance_admin)
@@ -247,10 +255,13 @@ def open_session(
     connection.execute(delete(Session).where(Session.expires < datetime.now(expires.tzinfo) - timedelta(days=1)))
 
 
-def session_user(connection: Connection, *, token_hash: bytes, now: datetime, idle: timedelta) -> UserRow | None:
-    """Whose session this is, if it is still good; notes that it was used, at most once a minute."""
+def session_user(connection: Connection, *, token_hash: bytes, now: datetime, idle: timedelta) -> SessionUserRow | None:
+    """Whose session this is, if it is still good; notes that it was used, at most once a minute. One statement, as each page asks."""
+    roles = (
+        select(func.jsonb_object_agg(Member.project, Member.role)).where(Member.user_id == User.id).scalar_subquery()
+    )
     row = connection.execute(
-        select(*_USER, User.run_columns, User.time_zone, Session.last_seen, Session.groups_due)
+        select(*_USER, User.run_columns, User.time_zone, Session.last_seen, Session.groups_due, roles.label("roles"))
         .join(Session, Session.user_id == User.id)
         .where(
             Session.token_hash == token_hash,
@@ -263,7 +274,7 @@ def session_user(connection: Connection, *, token_hash: bytes, now: datetime, id
         return None
     if now - row.last_seen > timedelta(minutes=1):
         connection.execute(update(Session).where(Session.token_hash == token_hash).values(last_seen=now))
-    return UserRow(
+    user = UserRow(
         id=row.id,
         email=row.email,
         name=row.name,
@@ -272,6 +283,7 @@ def session_user(connection: Connection, *, token_hash: bytes, now: datetime, id
         run_columns=None if row.run_columns is None else tuple(row.run_columns),
         time_zone=row.time_zone,
     )
+    return SessionUserRow(user=user, roles=row.roles or {})
 
 
 def session_groups(connection: Connection, *, token_hash: bytes) -> GroupSessionRow | None:
