@@ -4,6 +4,7 @@ Written by hand the JSON of a dashboard is a hundred lines a panel, of which thr
 """
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -239,8 +240,18 @@ def _variable(name: str, query: str) -> Json:
     }  # fmt: skip
 
 
-NAMESPACE: Final = _variable("namespace", "label_values(tidegate_queue_pending, namespace)")
-QUEUE: Final = _variable("queue", 'label_values(tidegate_queue_pending{namespace=~"$namespace"}, queue)')
+OF_RELEASE: Final = 'release=~"$release"'
+
+
+def of_release(query: str) -> str:
+    """A query that asks for the metrics of the chosen releases alone, wherever it names one."""
+    selected = re.sub(r"\b((?:tidegate|process)_[a-z_]+)\{", rf"\1{{{OF_RELEASE}, ", query)
+    return re.sub(r"\b((?:tidegate|process)_[a-z_]+)(?![a-z_{])", rf"\1{{{OF_RELEASE}}}", selected)
+
+
+RELEASE: Final = _variable("release", 'label_values({__name__=~"tidegate_leader|tidegate_db_pool_size"}, release)')
+NAMESPACE: Final = _variable("namespace", of_release("label_values(tidegate_queue_pending, namespace)"))
+QUEUE: Final = _variable("queue", of_release('label_values(tidegate_queue_pending{namespace=~"$namespace"}, queue)'))
 JOB: Final = _variable("job", 'label_values({__name__=~"tidegate_leader|tidegate_db_pool_size"}, job)')
 
 
@@ -269,7 +280,7 @@ def _panel(panel: Panel, *, ident: int, x: int, y: int) -> Json:
         },
         "targets": [
             {
-                "refId": chr(ord("A") + number), "datasource": SOURCE, "expr": query, "legendFormat": legend or "__auto",
+                "refId": chr(ord("A") + number), "datasource": SOURCE, "expr": of_release(query), "legendFormat": legend or "__auto",
                 "instant": instant, "range": not instant, **({"format": "table"} if panel.kind == "table" else {}),
             }
             for number, (legend, query) in enumerate(panel.queries.items())
@@ -308,9 +319,11 @@ def dashboard(title: str, uid: str, rows: Sequence[Row], variables: Sequence[Jso
 def pages() -> dict[str, str]:
     """The files by name."""
     made = {
-        "runs-and-queues.json": dashboard("Tidegate / Runs and queues", "tidegate-runs", RUNS, (NAMESPACE, QUEUE)),
+        "runs-and-queues.json": dashboard(
+            "Tidegate / Runs and queues", "tidegate-runs", RUNS, (RELEASE, NAMESPACE, QUEUE)
+        ),
         "installation-health.json": dashboard(
-            "Tidegate / Installation health", "tidegate-health", HEALTH, (NAMESPACE, JOB)
+            "Tidegate / Installation health", "tidegate-health", HEALTH, (RELEASE, NAMESPACE, JOB)
         ),
     }
     return {name: json.dumps(each, indent=1, ensure_ascii=False) + "\n" for name, each in made.items()}

@@ -1,6 +1,7 @@
 """What the chart makes for Prometheus and Grafana, when it is asked to."""
 
 import json
+import re
 
 import pytest
 from support.chart import RELEASE, Json, render
@@ -8,6 +9,7 @@ from support.monitoring import alerts, dashboards
 from tidegate_cluster.errors import ClusterError
 
 CRDS = ("--api-versions", "monitoring.coreos.com/v1")
+METRIC = re.compile(r"\b(?:tidegate|process)_[a-z_]+")
 KINDS = frozenset({"PodMonitor", "PrometheusRule"})
 
 
@@ -75,6 +77,31 @@ def test_alerts_are_left_out_by_name_and_with_the_web_app() -> None:
     assert not [name for name in without_web if "Mirror" in name or "Postgres" in name]
     with pytest.raises(ClusterError, match="there is no alert TidegateRunFails"):
         rules("--set", "monitoring.rules.disabled={TidegateRunFails}")
+
+
+def test_with_pod_monitors_each_metric_of_an_alert_is_that_of_the_release() -> None:
+    enabled = ("--set", "monitoring.podMonitors.enabled=true")
+    monitors = render(*enabled, *CRDS, kinds=frozenset({"PodMonitor"}))
+    labelled = [each["spec"]["podMetricsEndpoints"][0]["relabelings"] for each in monitors]
+    release = labelled[0][0]["replacement"]
+    assert labelled == [[{"targetLabel": "release", "replacement": release}]] * len(monitors)
+    for name, rule in rules(*enabled).items():
+        assert rule["labels"]["release"] == release
+        written, selector = alerts()[name]["expr"], f'{{release="{release}"'
+        assert rule["expr"].count(selector) == len(METRIC.findall(written)) > 0
+        assert rule["expr"].replace(f"{selector}}}", "").replace(f"{selector}, ", "{") == written
+    assert rules(*enabled, "--set", "monitoring.rules.alertLabels.release=mine")["TidegateRunsFail"]["labels"] == {
+        "severity": "warning",
+        "release": "mine",
+    }
+
+
+def test_each_metric_of_a_panel_is_that_of_the_chosen_releases() -> None:
+    for dashboard in dashboards().values():
+        for panel in dashboard["panels"]:
+            for target in panel.get("targets", ()):
+                expression = target["expr"]
+                assert expression.count('{release=~"$release"') == len(METRIC.findall(expression)), expression
 
 
 def test_dashboards_are_config_maps_that_grafana_finds() -> None:

@@ -387,3 +387,13 @@ def test_the_chart_works_below_another(tmp_path: Path) -> None:
 def test_a_misspelt_option_is_refused(option: str) -> None:
     with pytest.raises(ClusterError, match=option.partition(".")[0]):
         render("--set", option)
+
+
+def test_values_kept_of_an_older_chart_are_refused_by_the_name_of_what_they_lack() -> None:
+    """As `--reuse-values` passes them: the defaults of the newer chart aren't among them."""
+    defaults = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
+    sections = [name for name, value in defaults.items() if isinstance(value, dict) and value]
+    schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
+    assert schema["required"] == sections
+    with pytest.raises(ClusterError, match="missing property 'monitoring'"):
+        render("--set", "monitoring=null")

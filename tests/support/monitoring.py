@@ -12,7 +12,14 @@ from support.chart import CHART
 Json = dict[str, Any]
 FILES = CHART / "files" / "monitoring"
 NAME = re.compile(r"\b(?:tidegate|process)_[a-z_]+")
-VARIABLES = {"$__rate_interval": "1m", "$__range": "1h", "$namespace": ".*", "$queue": ".*", "$job": ".*"}
+VARIABLES = {
+    "$__rate_interval": "1m",
+    "$__range": "1h",
+    "$release": ".*",
+    "$namespace": ".*",
+    "$queue": ".*",
+    "$job": ".*",
+}
 
 
 def groups() -> list[Json]:
