@@ -1,4 +1,5 @@
-"""How long the web app takes over a long history: the list of runs by each filter, the page of a run, and the overview.
+"""How long the web app takes over a long history: the list of runs by each filter, the page of a run, the graph
+around one, and the overview.
 
 A million archived runs are made by SQL in a Postgres of its own, with its defaults; the app answers in this process, so
 that what is measured is the server's own time: sign-in, queries, rendering. The CPU of it, ours and Postgres's, is reported
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from support.callers import SignedIn
-from support.history import fill
+from support.history import fill, fill_graph
 from support.servers import Postgres, Redis, ensure_servers, free_port
 from support.web import EMAIL, PASSWORD, Parts, make_parts, make_quarantine
 from tidegate_web.app import make_services
@@ -34,6 +35,9 @@ PROJECT: Final = "history"
 LIST_TARGET_MS: Final = 50.0
 RUN_TARGET_MS: Final = 30.0
 OVERVIEW_TARGET_MS: Final = 100.0
+GRAPH_TARGET_MS: Final = 300.0
+GRAPH_RUNS: Final = 2000
+GRAPH_WIDE: Final = 40
 WARM_UP: Final = 5
 
 # Each draws one of many: the same question again would only measure the cache.
@@ -127,6 +131,12 @@ def measure(*, runs: int, requests: int, folder: Path, report: Callable[[str], N
         for what, column in (("run page by uid", "uid"), ("run page by name", "name")):
             paths = [f"/projects/{PROJECT}/runs/{getattr(row, column)}" for row in chosen]
             found.append(Answered.of(what, _times(parts, me, paths), target=RUN_TARGET_MS))
+        report(f"the graph of {GRAPH_RUNS} runs")
+        first = fill_graph(
+            parts.engine, project=PROJECT, runs=GRAPH_RUNS, wide=GRAPH_WIDE, now=parts.services.clock.now()
+        )
+        paths = [f"/projects/{PROJECT}/runs/{first}/graph"] * requests
+        found.append(Answered.of(f"graph of {GRAPH_RUNS:,} runs", _times(parts, me, paths), target=GRAPH_TARGET_MS))
         report("counting for the overview")
         begin = time.monotonic()
         counter = Rollup(

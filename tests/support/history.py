@@ -43,6 +43,23 @@ FROM (
   FROM generate_series(CAST(:first AS bigint), CAST(:last AS bigint)) AS i
 ) AS numbered
 """
+_GRAPH = """
+INSERT INTO runs (
+  uid, project, name, created, resource_version, phase, task, parent_run, tags, attempt, queued_at, started_at, finished_at,
+  expires_at, labels, spec, status
+)
+SELECT
+  md5(:project || '-graph-' || i)::uuid, :project, 'graph-' || i, created, i, 'Succeeded', 'step-' || i % 60,
+  CASE WHEN i > :wide THEN 'graph-' || i % :wide + 1 WHEN i > 0 THEN 'graph-0' END,
+  ARRAY[]::text[], 1, created, created, created + interval '1 hour', created + interval '30 days', '{}',
+  CASE WHEN i > 2 * :wide
+    THEN jsonb_build_object('dependsOn', jsonb_build_array(jsonb_build_object('name', 'graph-' || i - :wide))) ELSE '{}' END,
+  '{"phase": "Succeeded"}'
+FROM (
+  SELECT i, date_trunc('second', CAST(:now AS timestamptz)) - interval '1 hour' + make_interval(secs => i) AS created
+  FROM generate_series(0, CAST(:runs AS bigint) - 1) AS i
+) AS numbered
+"""
 _KEYS = "INSERT INTO run_keys (uid, project, name, created) SELECT uid, project, name, created FROM runs WHERE project = :project"
 _LOGS = """
 INSERT INTO log_chunks (run_uid, run_created, attempt, pod_uid, pod_name, position, size, data)
@@ -75,6 +92,19 @@ def fill(engine: Engine, *, project: str, runs: int, now: datetime, days: int = 
         connection.execute(text("SET statement_timeout = 0"))
         connection.execute(text("VACUUM (ANALYZE) runs, run_keys, log_chunks, log_ends"))
         connection.execute(text("RESET statement_timeout"))
+
+
+def fill_graph(engine: Engine, *, project: str, runs: int, wide: int, now: datetime) -> str:
+    """Runs of the last hour that belong together; the uid of the first, which has started ``wide`` others.
+
+    Each of these has started its part of the rest, and each of the rest but the first ``wide`` needs an older one.
+    """
+    values = {"project": project, "now": now, "runs": runs, "wide": wide}
+    with engine.begin() as connection:
+        connection.execute(text(_GRAPH), values)
+        added = text(f"{_KEYS} AND name LIKE 'graph-%' RETURNING uid, name")
+        uids = {row.name: str(row.uid) for row in connection.execute(added, {"project": project})}
+    return uids["graph-0"]
 
 
 @contextmanager

@@ -123,3 +123,20 @@ def test_many_runs_of_a_task_are_one_box() -> None:
     assert len(drawing.lines) == 2
     few = draw(explored(row("root"), *leaves[:10]), "uid-root-0")
     assert (few.grouped, len(few.nodes)) == (False, 11)
+
+
+def test_where_tasks_make_too_many_boxes_all_that_stand_side_by_side_are_one() -> None:
+    steps = [
+        [row(f"step-{i}-{j}", f"step-{i - 1}-{j}" if i else "root", task=f"task-{j}") for j in range(30)]
+        for i in range(20)
+    ]
+    graph = explored(row("root"), *(each for step in steps for each in step))
+    drawing = draw(graph, "uid-root-0")
+    assert [node.label for node in drawing.nodes] == ["root", *["30 runs of 30 tasks"] * 20]
+    assert len(drawing.lines) == 20
+    assert len(draw(graph, "uid-step-3-7-0").nodes) == 22, "the run of the page has a box of its own"
+
+
+def test_names_that_no_run_has_are_grouped_as_well() -> None:
+    graph = explored(row("here", *(f"gone-{number}" for number in range(MOST_DRAWN + 5))))
+    assert {node.label for node in draw(graph, "uid-here-0").nodes} == {"here", f"{MOST_DRAWN + 5} names"}

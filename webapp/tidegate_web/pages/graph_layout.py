@@ -20,14 +20,12 @@ class Spot:
     row: int
 
 
+Neighbours = dict[str, list[str]]
+
+
 def layout(nodes: Sequence[str], edges: Iterable[tuple[str, str]]) -> dict[str, Spot]:
     """The spot of each node. Edges that close a circle are left out of account."""
-    forward = _without_circles(nodes, edges)
-    before: dict[str, list[str]] = defaultdict(list)
-    after: dict[str, list[str]] = defaultdict(list)
-    for source, target in forward:
-        after[source].append(target)
-        before[target].append(source)
+    before, after = _neighbours(nodes, edges)
     layers = _layers(nodes, before, after)
     rows: dict[str, float] = {node: row for layer in layers for row, node in enumerate(layer)}
     for sweep in range(SWEEPS):
@@ -38,6 +36,22 @@ def layout(nodes: Sequence[str], edges: Iterable[tuple[str, str]]) -> dict[str, 
             layer.sort(key=middle.__getitem__)
             rows.update({node: row for row, node in enumerate(layer)})
     return {node: Spot(number, row) for number, layer in enumerate(layers) for row, node in enumerate(layer)}
+
+
+def layers_of(nodes: Sequence[str], edges: Iterable[tuple[str, str]]) -> dict[str, int]:
+    """The layer of each node, without its row there: that is most of the work."""
+    before, after = _neighbours(nodes, edges)
+    return {node: number for number, layer in enumerate(_layers(nodes, before, after)) for node in layer}
+
+
+def _neighbours(nodes: Sequence[str], edges: Iterable[tuple[str, str]]) -> tuple[Neighbours, Neighbours]:
+    """What comes before each node, and what after."""
+    before: Neighbours = defaultdict(list)
+    after: Neighbours = defaultdict(list)
+    for source, target in _without_circles(nodes, edges):
+        after[source].append(target)
+        before[target].append(source)
+    return before, after
 
 
 def _middle(neighbours: Sequence[str], rows: dict[str, float], *, instead: float) -> float:
@@ -74,7 +88,7 @@ def _without_circles(nodes: Sequence[str], edges: Iterable[tuple[str, str]]) -> 
     return kept
 
 
-def _layers(nodes: Sequence[str], before: dict[str, list[str]], after: dict[str, list[str]]) -> list[list[str]]:
+def _layers(nodes: Sequence[str], before: Neighbours, after: Neighbours) -> list[list[str]]:
     """By the longest way from a node that nothing comes before."""
     left = {node: len(before[node]) for node in nodes}
     number = dict.fromkeys(nodes, 0)

@@ -1,7 +1,7 @@
 """The page of the graph around a run, drawn as SVG by the server: a script is not needed to see it."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,7 +9,7 @@ from flask import Blueprint, render_template, url_for
 
 from tidegate_web.current_app import services
 from tidegate_web.pages.fragments import fragment_wanted
-from tidegate_web.pages.graph_layout import Spot, layout
+from tidegate_web.pages.graph_layout import Spot, layers_of, layout
 from tidegate_web.runs.lookup import find
 from tidegate_web.runs.run_graph import Relation, RunGraph, graph_of
 from tidegate_web.shared.permissions import Permission, requires
@@ -17,7 +17,9 @@ from tidegate_web.store.queries.run_graph import GraphRow
 from tidegate_web.store.run_rows import RunRow
 
 MOST_DRAWN: Final = 50
-"""Runs that are drawn one by one. Of more, those of a task that stand side by side are one node."""
+"""Runs that are drawn one by one. Of more, those of a task that stand side by side are one box."""
+MOST_BOXES: Final = 200
+"""Boxes of tasks. Of more, all runs that stand side by side are one."""
 WIDTH: Final = 200
 HEIGHT: Final = 40
 STEP_X: Final = 260
@@ -109,14 +111,11 @@ def draw(graph: RunGraph, here: str) -> Drawing:
     """Where each node stands, and the lines between them. Pure."""
     nodes = [*graph.runs, *sorted(graph.missing)]
     edges = [(edge.source, edge.target) for edge in graph.edges]
-    spots = layout(nodes, edges)
-    grouped = len(nodes) > MOST_DRAWN
-    group = {node: _group_of(graph, node, spots[node], here) if grouped else node for node in nodes}
-    if grouped:
-        spots = layout(list(dict.fromkeys(group.values())), [(group[s], group[t]) for s, t in edges])
+    group = _groups(graph, nodes, edges, here)
     members: dict[str, list[str]] = {}
     for node in nodes:
         members.setdefault(group[node], []).append(node)
+    spots = layout(list(members), [(group[source], group[target]) for source, target in edges])
     drawn = [_node(graph, key, inner, spots[key], here=here in inner) for key, inner in members.items()]
     lines = dict.fromkeys(
         (group[edge.source], group[edge.target], edge.relation)
@@ -128,23 +127,40 @@ def draw(graph: RunGraph, here: str) -> Drawing:
         lines=[Line(path=_path(spots[source], spots[target]), relation=relation) for source, target, relation in lines],
         width=max((each.x for each in drawn), default=0) + WIDTH + MARGIN,
         height=max((each.y for each in drawn), default=0) + HEIGHT + MARGIN,
-        grouped=grouped,
+        grouped=len(nodes) > MOST_DRAWN,
     )
 
 
-def _group_of(graph: RunGraph, node: str, spot: Spot, here: str) -> str:
-    row = graph.runs.get(node)
-    if node == here or row is None:
-        return node
-    return f"{spot.layer}/{row.task or ''}"
+def _groups(graph: RunGraph, nodes: Sequence[str], edges: Sequence[tuple[str, str]], here: str) -> dict[str, str]:
+    """The box that each node is in: one of its own where they are few, and always for the run that the page is about."""
+    own = {node: node for node in nodes}
+    if len(nodes) <= MOST_DRAWN:
+        return own
+    layers = layers_of(nodes, edges)
+
+    def by(label: Callable[[GraphRow], str]) -> dict[str, str]:
+        rows = {node: graph.runs.get(node) for node in nodes}
+        # No uid and no name of a run has a slash.
+        boxes = {node: f"{layers[node]}/{'' if row is None else '/' + label(row)}" for node, row in rows.items()}
+        return {**boxes, here: here}
+
+    by_task = by(lambda row: row.task or "")
+    return by_task if len(set(by_task.values())) <= MOST_BOXES else by(lambda row: "")
 
 
 def _node(graph: RunGraph, key: str, inner: Sequence[str], spot: Spot, *, here: bool) -> Node:
     runs = tuple(graph.runs[each] for each in inner if each in graph.runs)
-    one = runs[0].name if runs else key
-    label = f"{runs[0].task or 'inline'} × {len(runs)}" if len(runs) > 1 else one
     x, y = MARGIN + spot.layer * STEP_X, MARGIN + spot.row * STEP_Y
-    return Node(key=key, label=label, runs=runs, x=x, y=y, here=here)
+    return Node(key=key, label=_label(inner, runs), runs=runs, x=x, y=y, here=here)
+
+
+def _label(inner: Sequence[str], runs: Sequence[GraphRow]) -> str:
+    if len(inner) == 1:
+        return runs[0].name if runs else inner[0]
+    if not runs:
+        return f"{len(inner)} names"
+    tasks = {row.task or "inline" for row in runs}
+    return f"{tasks.pop()} × {len(runs)}" if len(tasks) == 1 else f"{len(runs)} runs of {len(tasks)} tasks"
 
 
 def _path(source: Spot, target: Spot) -> str:
