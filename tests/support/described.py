@@ -61,6 +61,7 @@ RULES: dict[str, list[str]] = {
     f"DELETE {PROJECT}/runs/{{run}}": ["404"],
     f"GET {PROJECT}/runs/{{run}}/result": ["404"],  # it has none
     f"POST {PROJECT}/runs/{{run}}:replay": ["409", "422"],
+    f"POST {PROJECT}/schedules/{{schedule}}:backfill": ["422"],  # it ends before it begins, or has too many ticks
     f"POST {PROJECT}/runs/{{run}}:reschedule": ["409", "422"],  # a year before 1970
     f"PUT {PROJECT}/settings": ["422"],  # 7.0 is an integer to a schema
     **{f"GET {PROJECT}/{kind}": ["422"] for kind in DEFINITIONS},  # a cursor that is none

@@ -1,6 +1,8 @@
 """A Schedule's past ticks get the runs that they lack, each tick one."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -140,3 +142,39 @@ def test_runs_that_the_next_tick_would_cancel_are_not_started(stack: Stack, page
     stack.runs.kube.patch("schedules.tidegate.dev", "replacing", {"spec": {"suspend": True}})
     page.get_by_role("button", name="Start 1 run").click()
     expect(page.get_by_role("status")).to_contain_text("1 run started.")
+
+
+def test_over_http_a_dry_run_starts_nothing_and_then_each_tick_gets_its_run(stack: Stack, parts: Parts) -> None:
+    stack.runs.schedule("called", cron="0 * * * *", template={"spec": {"task": {"image": "busybox"}}})
+    last = this_hour() - HOUR
+    asked = {"from": format_second((last - HOUR).timestamp()), "until": format_second(last.timestamp())}
+    me = parts.key("operator")
+    planned = me.post("schedules/called:backfill", {**asked, "dryRun": True})
+    ticks = [format_second((last - ago * HOUR).timestamp()) for ago in (1, 0)]
+    nothing: dict[str, Any] = {"there": 0, "started": 0, "batch": None, "problems": []}
+    assert (planned.status_code, planned.json) == (200, {**asked, "ticks": ticks, **nothing})
+    assert names(stack, "called") == set()
+    done: Any = me.post("schedules/called:backfill", asked).json
+    assert (done["ticks"], done["started"]) == (ticks, 2)
+    assert names(stack, "called") == {tick_name("called", last - ago * HOUR) for ago in (0, 1)}
+    assert {stack.runs.get(name)["spec"]["batch"] for name in names(stack, "called")} == {done["batch"]}
+
+
+@pytest.mark.parametrize(
+    ("role", "body", "status"),
+    [
+        ("viewer", {"from": "2026-01-01T00:00:00Z", "until": "2026-01-02T00:00:00Z"}, 403),
+        ("operator", {"from": "2026-01-02T00:00:00Z", "until": "2026-01-01T00:00:00Z"}, 422),
+        ("operator", {"from": "2020-01-01T00:00:00Z", "until": "2026-01-01T00:00:00Z"}, 422),
+        ("operator", {"from": "yesterday", "until": "2026-01-01T00:00:00Z"}, 422),
+        ("operator", {"from": "0001-01-01T00:00:00Z", "until": "9999-12-31T23:59:59Z"}, 422),
+        ("operator", {"from": "2026-01-01T00:00:00Z"}, 422),
+    ],
+)
+def test_over_http_a_time_that_is_none_is_refused(
+    stack: Stack, parts: Parts, role: str, body: dict[str, str], status: int
+) -> None:
+    name = f"refused-{uuid4().hex[:8]}"
+    stack.runs.schedule(name, cron="0 * * * *", suspend=True)
+    assert parts.key(role).post(f"schedules/{name}:backfill", body).status_code == status
+    assert names(stack, name) == set()

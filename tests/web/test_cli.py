@@ -142,6 +142,12 @@ def test_acts_and_definitions_go_over_http_too(stack: Stack, parts: Parts, tideg
     assert tidegate("pools", "show", "none").code not in (0, 2)
     assert tidegate.ok("schedules", "suspend", "nightly").out == "nightly suspended\n"
     assert tidegate.ok("schedules", "trigger", "nightly").out.startswith("nightly-m")
+    last_year = ("--since", "2024-01-01T00:00:00Z", "--until", "2025-01-01T00:00:00Z")
+    assert tidegate.ok("schedules", "backfill", "nightly", *last_year, "--dry-run").out == "2024-02-29T00:00:00Z\n"
+    started = tidegate.ok("schedules", "backfill", "nightly", *last_year).out
+    assert started.startswith("1 run started in batch nightly-backfill-")
+    again = tidegate.ok("schedules", "backfill", "nightly", *last_year, "-o", "json").json
+    assert (again["started"], again["there"]) == (0, 1)
     first = tidegate.ok("run", "resize", "--idempotency-key", "k", "--tag", "red", "-o", "name").out
     assert tidegate.ok("run", "resize", "--idempotency-key", "k", "--tag", "red", "-o", "name").out == first
     assert tidegate.ok("ls", "--tag", "red", "--task", "resize", "-o", "name").out == first

@@ -49,7 +49,8 @@ ROUTES = {
         POST /api/v1/projects/<project>/runs:batch,
         POST /api/v1/projects/<project>/runs:bulk, POST /api/v1/projects/<project>/bulk/<id:bulk>:abort,
         POST /api/v1/projects/<project>/queues/<queue>:<any(pause, resume):act>,
-        POST /api/v1/projects/<project>/schedules/<schedule>:trigger, POST /projects/<project>/tasks,
+        POST /api/v1/projects/<project>/schedules/<schedule>:trigger,
+        POST /api/v1/projects/<project>/schedules/<schedule>:backfill, POST /projects/<project>/tasks,
         POST /projects/<project>/queues, POST /projects/<project>/schedules,
         POST /projects/<project>/tasks/<name>, POST /projects/<project>/queues/<name>, POST /projects/<project>/schedules/<name>,
         POST /projects/<project>/runs, POST /projects/<project>/bulk/<id:bulk>

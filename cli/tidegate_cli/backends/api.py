@@ -1,6 +1,7 @@
 """The HTTP API with a key: live and archived runs alike, progress, stored logs."""
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Final, NoReturn, TypedDict, TypeVar, cast
 from urllib.parse import urlencode, urlsplit
 
@@ -11,7 +12,7 @@ from tidegate_api.run_json import Definition, ListedRun, RunJson, Why
 from tidegate_api.times import rfc3339
 
 from tidegate_cli.backends import api_logs
-from tidegate_cli.backends.base import Kind, NewRun, RunFilter
+from tidegate_cli.backends.base import Backfill, Kind, NewRun, RunFilter
 from tidegate_cli.backends.http import AnswerError, Http
 from tidegate_cli.backends.sse import events
 from tidegate_cli.deadlines import Deadline
@@ -158,6 +159,10 @@ class ApiBackend:
     def trigger(self, schedule: str, *, payload: JsonObject | None) -> RunJson:
         body: JsonObject = {} if payload is None else {"payload": payload}
         return self._act(RunJson, "schedules", schedule, "trigger", what=f"Schedule {schedule}", body=body)
+
+    def backfill(self, schedule: str, *, since: datetime, until: datetime, dry_run: bool) -> Backfill:
+        body: JsonObject = {"from": rfc3339(since), "until": rfc3339(until), "dryRun": dry_run}
+        return self._act(Backfill, "schedules", schedule, "backfill", what=f"Schedule {schedule}", body=body)
 
     def _act(self, shape: type[T], plural: str, name: str, act: str, *, what: str, body: JsonObject | None = None) -> T:
         return self._ask(shape, "POST", f"/{plural}/{checked(name)}:{act}", body=body, what=what)

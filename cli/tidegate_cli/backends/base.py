@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Final, Protocol, TypedDict
 
 from tidegate_api.bodies import JsonObject, TaskRunSpecBody
 from tidegate_api.run_json import Definition, ListedRun, RunJson, Why
@@ -49,6 +49,20 @@ TASKS: Final = Kind(name="Task", plural="tasks", called="tasks")
 QUEUES: Final = Kind(name="Queue", plural="queues", called="queues")
 SCHEDULES: Final = Kind(name="Schedule", plural="schedules", called="schedules")
 POOLS: Final = Kind(name="WorkerPool", plural="workerpools", called="pools")
+
+
+class Backfill(TypedDict):
+    """What a backfill would do, or has done."""
+
+    until: str
+    """Earlier than what was asked for where the operator deals with what comes after."""
+    ticks: list[str]
+    """Those without a run."""
+    there: int
+    """Ticks that have one."""
+    started: int
+    batch: str | None
+    problems: list[str]
 
 
 class Backend(Protocol):
@@ -112,6 +126,9 @@ class Backend(Protocol):
 
     def suspend_schedule(self, name: str, *, suspend: bool) -> Definition:
         """Let no further tick make a run, or take it back."""
+
+    def backfill(self, schedule: str, *, since: datetime, until: datetime, dry_run: bool) -> Backfill:
+        """A run for each tick in a time, both ends included, that has none; or, of a dry run, which these are."""
 
     def trigger(self, schedule: str, *, payload: JsonObject | None) -> RunJson:
         """A run of a Schedule's template, now."""

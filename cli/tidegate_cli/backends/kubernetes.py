@@ -4,6 +4,7 @@ import json
 import re
 import time
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import NoReturn, TypedDict, TypeVar, cast
 
@@ -17,7 +18,7 @@ from tidegate_api.run_json import Definition, ListedRun, RunJson, Why, definitio
 from tidegate_api.run_names import name_of_key, new_name, triggered_name
 
 from tidegate_cli.backends import pod_logs
-from tidegate_cli.backends.base import SCHEDULES, Kind, NewRun, RunFilter
+from tidegate_cli.backends.base import SCHEDULES, Backfill, Kind, NewRun, RunFilter
 from tidegate_cli.backends.filtering import fits
 from tidegate_cli.backends.http import AnswerError, Http, Sender
 from tidegate_cli.backends.responses import listed, run_of
@@ -201,6 +202,9 @@ class KubernetesBackend:
                 if error.status != 409 or later == TRIES - 1:
                     self._refused(error, f"run {name}")
         raise AssertionError("unreachable")
+
+    def backfill(self, schedule: str, *, since: datetime, until: datetime, dry_run: bool) -> Backfill:
+        raise CommandError("a backfill asks the archive which ticks have a run: the web app does it (tidegate login)")
 
     def _create(
         self,

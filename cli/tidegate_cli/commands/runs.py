@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final, cast
 
 import click
@@ -14,12 +13,12 @@ from tidegate_api.times import rfc3339
 from tidegate_cli import completing, output, run_watch
 from tidegate_cli.backends.base import TASKS, Backend, NewRun, RunFilter
 from tidegate_cli.commands.watching import check_timeout, report_created, timeout_option, watch_option
-from tidegate_cli.deadlines import Duration
+from tidegate_cli.deadlines import Moment
 from tidegate_cli.errors import MISUSED, AwayError, CommandError, MissingError
 from tidegate_cli.names import checked
 from tidegate_cli.options import connected, formatted, with_payload
 from tidegate_cli.output import Column
-from tidegate_cli.times import one_line, parse
+from tidegate_cli.times import one_line
 
 COLUMNS: Final[Sequence[Column[ListedRun]]] = (
     Column(head="NAME", cell=lambda run: run["name"]),
@@ -34,24 +33,6 @@ COLUMNS: Final[Sequence[Column[ListedRun]]] = (
     Column(head="TAGS", cell=lambda run: ",".join(run["tags"]), wide=True),
     Column(head="MESSAGE", cell=lambda run: run["message"], wide=True),
 )
-
-
-class Moment(click.ParamType[datetime]):
-    """An RFC 3339 time, or a duration: so long ago, or from now."""
-
-    name = "time"
-
-    def __init__(self, *, ahead: bool = False) -> None:
-        self._sign = 1 if ahead else -1
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        if found := parse(str(value)):
-            return found
-        try:
-            seconds = Duration().convert(value, None, None)
-        except click.BadParameter:
-            self.fail(f"{value!r} is no time: write 2h, or 2026-12-31T08:00:00Z", param, ctx)
-        return datetime.now(UTC) + self._sign * timedelta(seconds=seconds)
 
 
 @click.command("run")

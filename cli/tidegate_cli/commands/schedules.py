@@ -1,6 +1,7 @@
-"""Schedules: listed, triggered, suspended, resumed."""
+"""Schedules: listed, triggered, backfilled, suspended, resumed."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
 import click
@@ -12,6 +13,8 @@ from tidegate_cli.backends.base import SCHEDULES, Backend
 from tidegate_cli.commands.listing import list_command
 from tidegate_cli.commands.switching import switch_command
 from tidegate_cli.commands.watching import check_timeout, report_created, timeout_option, watch_option
+from tidegate_cli.deadlines import Moment
+from tidegate_cli.errors import NOT_DONE
 from tidegate_cli.options import connected, formatted, with_payload
 from tidegate_cli.output import Column
 
@@ -49,6 +52,36 @@ def trigger(
     check_timeout(watch, timeout)
     made = backend.trigger(schedule, payload=payload)
     return report_created(backend, made, watch=watch, timeout=timeout, form=form)
+
+
+@schedules.command("backfill")
+@click.argument("schedule", shell_complete=completing.schedules)
+@click.option("--since", type=Moment(), metavar="TIME", required=True, help="From here on: 2d ago, or a time.")
+@click.option("--until", type=Moment(), metavar="TIME", default="0s", help="To here, both included; else now.")
+@click.option("--dry-run", is_flag=True, help="Show which ticks have no run, and start none.")
+@click.option("-o", "--output", "form", type=click.Choice(("json", "yaml")), help="Instead of text for people.")
+@connected
+def backfill(
+    backend: Backend, *, schedule: str, since: datetime, until: datetime, dry_run: bool, form: str | None
+) -> int:
+    """Start a run for each past tick of SCHEDULE that has none: while it was suspended, or before it was made."""
+    done = backend.backfill(schedule, since=since, until=until, dry_run=dry_run)
+    if form is not None:
+        output.show_data(done, form)
+    elif dry_run:
+        for tick in done["ticks"]:
+            click.echo(tick)
+        output.say(f"{runs(len(done['ticks']))} would start; {done['there']} ticks have a run")
+    else:
+        click.echo(f"{runs(done['started'])} started in batch {done['batch']}; {done['there']} ticks had a run")
+    for problem in done["problems"]:
+        output.say(problem)
+    return NOT_DONE if done["problems"] else 0
+
+
+def runs(number: int) -> str:
+    """So many."""
+    return f"{number} run{'' if number == 1 else 's'}"
 
 
 schedules.add_command(

@@ -228,6 +228,24 @@ class Stats(_StatsBase):
     items: list[StatsBucket]
 
 
+_BackfillBase = TypedDict("_BackfillBase", {"from": Time, "until": Time})
+
+
+class Backfill(_BackfillBase):
+    """Runs for past ticks of a Schedule. `until` is earlier than what was asked for where the operator deals with what comes after."""
+
+    ticks: list[Time]
+    """Those without a run."""
+    there: int
+    """Ticks that have a run."""
+    started: int
+    """Runs; 0 of a dry run."""
+    batch: str | None
+    """That of the runs; null of a dry run."""
+    problems: list[str]
+    """Why runs could not be made, each reason once."""
+
+
 class BatchOfRuns(TypedDict):
     """The runs of one batch."""
 

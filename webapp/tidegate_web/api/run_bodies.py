@@ -94,6 +94,14 @@ class TriggerRequest(Body):
     payload: Payload = Field(default_factory=dict)
 
 
+class BackfillRequest(Body):
+    """A time in the past, both ends included, and whether to start nothing yet."""
+
+    since: TimeText = Field(alias="from")
+    until: TimeText
+    dry_run: bool = False
+
+
 class RescheduleRequest(Body):
     """When to start; null: now."""
 

@@ -4,6 +4,7 @@ from flask import Blueprint, Response, jsonify
 
 from tidegate_web.api import (
     auditlog,
+    backfilling,
     batch,
     bulk,
     definitions,
@@ -29,7 +30,7 @@ def blueprint() -> Blueprint:
     """``/api/v1``."""
     area = Blueprint("api", __name__, url_prefix="/api/v1")
     for part in (
-        runs, run_actions, batch, bulk, stats, definitions, triggering, people, members, keys, auditlog, webhooks,
+        runs, run_actions, batch, bulk, stats, definitions, triggering, backfilling, people, members, keys, auditlog, webhooks,
         projects, project_settings,
     ):  # fmt: skip
         part.add_routes(area)

@@ -58,8 +58,15 @@ def plan(made: Services, actor: Actor, project: str, name: str, *, since: dateti
 
 
 def backfill(
-    made: Services, actor: Actor, project: str, name: str, *, since: datetime, until: datetime, confirmed: int
-) -> Backfilled:
+    made: Services,
+    actor: Actor,
+    project: str,
+    name: str,
+    *,
+    since: datetime,
+    until: datetime,
+    confirmed: int | None = None,
+) -> tuple[Plan, Backfilled]:
     """Start a run for each tick that has none. 409 where these aren't as many as were ``confirmed``."""
     schedule = schedule_to_run(made, actor, project, name)
     if schedule["spec"].get("concurrencyPolicy") == "Replace" and not schedule["spec"].get("suspend"):
@@ -67,7 +74,7 @@ def backfill(
             409, "The next tick would cancel these runs, as concurrencyPolicy is Replace. Suspend the Schedule first."
         )
     found = _plan(made, project, schedule, since=since, until=until)
-    if len(found.missing) != confirmed:
+    if confirmed is not None and len(found.missing) != confirmed:
         raise Problem(409, f"{len(found.missing)} ticks have no run by now, and {confirmed} were confirmed.")
     batch = f"{name}-backfill-{base36(int(made.clock.now().timestamp() * 1000))}"
     detail: JsonObject = {"from": rfc3339_seconds(found.since), "until": rfc3339_seconds(found.until), "batch": batch}
@@ -77,7 +84,7 @@ def backfill(
         )
         problems = [answer for answer in answers if isinstance(answer, Problem)]
         detail["made"] = sum(isinstance(answer, CreatedRun) for answer in answers)
-    return Backfilled(
+    return found, Backfilled(
         batch=batch,
         made=len(answers) - len(problems),
         there=sum(problem.status == 409 for problem in problems),

@@ -35,7 +35,7 @@ def add_routes(area: Blueprint) -> None:
     def start_backfill(project: str, name: str) -> Response | str | tuple[str, int]:
         since, until = read_utc("from", _asked("from")), read_utc("until", _asked("until"))
         try:
-            done = backfilling.backfill(
+            _, done = backfilling.backfill(
                 services(), actor(), project, name, since=since, until=until, confirmed=number("confirmed")
             )
         except Problem as problem:
