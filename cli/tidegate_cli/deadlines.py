@@ -1,12 +1,9 @@
-"""Times and durations as people write them, and what is left of one."""
+"""How long to wait, as people write it, and what is left of it."""
 
 import re
 import time
-from datetime import UTC, datetime, timedelta
 
 import click
-
-from tidegate_cli.times import parse
 
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _PIECE = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)")
@@ -24,24 +21,6 @@ class Duration(click.ParamType[float]):
         if not pieces or "".join(number + unit for number, unit in pieces) != value:
             self.fail(f"{value!r} is no duration: write 90, 90s, 5m or 1h30m", param, ctx)
         return sum(float(number) * _UNITS[unit] for number, unit in pieces)
-
-
-class Moment(click.ParamType[datetime]):
-    """An RFC 3339 time, or a duration: so long ago, or from now."""
-
-    name = "time"
-
-    def __init__(self, *, ahead: bool = False) -> None:
-        self._sign = 1 if ahead else -1
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        if found := parse(str(value)):
-            return found
-        try:
-            seconds = Duration().convert(value, None, None)
-        except click.BadParameter:
-            self.fail(f"{value!r} is no time: write 2h, or 2026-12-31T08:00:00Z", param, ctx)
-        return datetime.now(UTC) + self._sign * timedelta(seconds=seconds)
 
 
 class Deadline:

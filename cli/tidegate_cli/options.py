@@ -1,10 +1,11 @@
-"""Options that many commands have, and what they become: a way to Tidegate, a payload, a form of output."""
+"""Options that many commands have, and what they become: a way to Tidegate, a payload, a form of output, a time."""
 
 import functools
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,8 +14,10 @@ from tidegate_api.bodies import JsonObject
 
 from tidegate_cli import exact_json
 from tidegate_cli.backends import choosing
+from tidegate_cli.deadlines import Duration
 from tidegate_cli.errors import MISUSED, CommandError
 from tidegate_cli.output import FORMS
+from tidegate_cli.times import parse
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -105,3 +108,21 @@ def field_value(name: str, text: str) -> object:
         raise CommandError(f"--set {name}: {error}", code=MISUSED) from error
     except (ValueError, RecursionError):
         return text
+
+
+class Moment(click.ParamType[datetime]):
+    """An RFC 3339 time, or a duration: so long ago, or from now."""
+
+    name = "time"
+
+    def __init__(self, *, ahead: bool = False) -> None:
+        self._sign = 1 if ahead else -1
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        if found := parse(str(value)):
+            return found
+        try:
+            seconds = Duration().convert(value, None, None)
+        except click.BadParameter:
+            self.fail(f"{value!r} is no time: write 2h, or 2026-12-31T08:00:00Z", param, ctx)
+        return datetime.now(UTC) + self._sign * timedelta(seconds=seconds)

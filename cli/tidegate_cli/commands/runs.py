@@ -13,10 +13,9 @@ from tidegate_api.times import rfc3339
 from tidegate_cli import completing, output, run_watch
 from tidegate_cli.backends.base import TASKS, Backend, NewRun, RunFilter
 from tidegate_cli.commands.watching import check_timeout, report_created, timeout_option, watch_option
-from tidegate_cli.deadlines import Moment
 from tidegate_cli.errors import MISUSED, AwayError, CommandError, MissingError
 from tidegate_cli.names import checked
-from tidegate_cli.options import connected, formatted, with_payload
+from tidegate_cli.options import Moment, connected, formatted, with_payload
 from tidegate_cli.output import Column
 from tidegate_cli.times import one_line
 

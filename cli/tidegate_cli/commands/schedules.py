@@ -13,9 +13,8 @@ from tidegate_cli.backends.base import SCHEDULES, Backend
 from tidegate_cli.commands.listing import list_command
 from tidegate_cli.commands.switching import switch_command
 from tidegate_cli.commands.watching import check_timeout, report_created, timeout_option, watch_option
-from tidegate_cli.deadlines import Moment
 from tidegate_cli.errors import NOT_DONE
-from tidegate_cli.options import connected, formatted, with_payload
+from tidegate_cli.options import Moment, connected, formatted, with_payload
 from tidegate_cli.output import Column
 
 COLUMNS: Final[Sequence[Column[Definition]]] = (
