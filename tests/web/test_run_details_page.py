@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from support.browser import looks_right, signed_in, violations
+from support.browser import PATIENCE_MS, looks_right, signed_in, violations
 from support.stacks import site_of
 from support.web import EMAIL, PASSWORD, Parts, Stack
 from tidegate_api.spec_hash import spec_hash
@@ -109,13 +109,17 @@ def test_what_goes_on_grows_while_one_looks(stack: Stack, page: Page) -> None:
     started = {"createdAt": written(at), "startedAt": written(at)}
     stack.runs.status("growing", phase="Running", startedAt=written(at), attempts=[{"number": 1, **started}])
     page.goto(path_of(stack, "growing"))
-    mark = page.locator("#timeline .tg-spans-axis text").last
     running = page.locator("#timeline rect[data-ongoing]")
     expect(running).to_have_count(1)
-    before = float((mark.get_attribute("x") or "").removesuffix("%"))
+    # Less than at the look before: when the time has doubled, other marks are drawn, and may stand further to the right.
     page.wait_for_function(
-        "before => parseFloat(document.querySelector('#timeline .tg-spans-axis text:last-of-type').getAttribute('x')) < before",
-        arg=before,
+        """() => {
+          const mark = [...document.querySelectorAll("#timeline .tg-spans-axis text")].at(-1);
+          const before = window.markBefore;
+          window.markBefore = { text: mark?.textContent, x: parseFloat(mark?.getAttribute("x")) };
+          return before?.text === window.markBefore.text && window.markBefore.x < before.x;
+        }""",
+        timeout=PATIENCE_MS,
     )
     expect(running).to_have_attribute("width", "100%")
 
