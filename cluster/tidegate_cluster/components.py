@@ -194,7 +194,7 @@ def proxy(*, addresses: Addresses, node: str) -> Sequence[str]:
 
 FIREWALL_PATH = f"{CONFIG}/firewall"
 """Programs that the firewall finds before the host's own."""
-FIREWALL_RESTORE = r"""#!/bin/sh
+_RESTORE = r"""#!/bin/sh
 # kube-router 2.1.0 makes sets for IPv6 whose names begin with inet6:, and leaves that out in its rules. And it blocks
 # neighbour discovery of pods that a policy selects; without that they reach nothing.
 rule='-I KUBE-ROUTER-INPUT 1 -p ipv6-icmp --icmpv6-type'
@@ -202,6 +202,14 @@ sed -e 's/--match-set KUBE-/--match-set inet6:KUBE-/g' -e '/^-A KUBE-ROUTER-INPU
     -e "s/^COMMIT\$/$rule 135 -j ACCEPT\n$rule 136 -j ACCEPT\nCOMMIT/" |
   PATH=/usr/sbin:/sbin:/usr/bin:/bin exec ip6tables-restore "$@"
 """
+_SETS = r"""#!/bin/sh
+# kube-router 2.1.0 has a list of sets for each family, and fills each with what `save` shows of both. Whichever it restores last
+# undoes the other's changes. Shown none, it restores those of the family alone, and leaves sets behind that no rule uses any more.
+case "$*" in save) exit 0 ;; esac
+PATH=/usr/sbin:/sbin:/usr/bin:/bin exec ipset "$@"
+"""
+FIREWALL_PROGRAMS: Mapping[str, str] = {"ip6tables-restore": _RESTORE, "ipset": _SETS}
+"""Scripts of these names stand before the host's own programs."""
 
 
 def firewall(*, addresses: Addresses, node: str) -> Sequence[str]:

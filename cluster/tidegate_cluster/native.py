@@ -253,8 +253,9 @@ class NativeCluster:
             programs_first = config / Path(components.FIREWALL_PATH).name
             programs_first.mkdir(exist_ok=True)
             shutil.copy2(tools.require(_FIREWALL, settings=self.store.settings), programs_first / _FIREWALL)
-            (programs_first / "ip6tables-restore").write_text(components.FIREWALL_RESTORE)
-            (programs_first / "ip6tables-restore").chmod(0o755)
+            for name, script in components.FIREWALL_PROGRAMS.items():
+                (programs_first / name).write_text(script)
+                (programs_first / name).chmod(0o755)
         for user, subject in users.items():
             certificate = authority.issue(
                 name=node if user == "kubelet" else f"{node}-{user}",

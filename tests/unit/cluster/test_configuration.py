@@ -1,6 +1,8 @@
 """What is written for the programs of a cluster."""
 
 import json
+import subprocess
+from pathlib import Path
 
 from tidegate_cluster import components, kind, stages
 from tidegate_cluster.addresses import Addresses
@@ -108,3 +110,10 @@ def test_a_dual_stack_s_services_and_firewall_know_both_families() -> None:
     assert {services, f"--advertise-address={four.node(1)}"} <= set(components.apiserver(addresses=addresses))
     firewall = set(components.firewall(addresses=addresses, node="node-1"))
     assert {services, "--enable-ipv4=true", "--enable-ipv6=true"} <= firewall
+
+
+def test_the_firewall_is_shown_no_sets_of_the_other_family(tmp_path: Path) -> None:
+    script = tmp_path / "ipset"
+    script.write_text(components.FIREWALL_PROGRAMS["ipset"])
+    done = subprocess.run(["/bin/sh", script, "save"], capture_output=True, check=True)
+    assert done.stdout == b""
