@@ -29,6 +29,7 @@ from support.kube import Kube
 from support.reach import Target
 from tidegate_demo.install import NAMESPACE, RELEASE
 
+API = f"{RELEASE}-internal.{NAMESPACE}.svc"
 SERVICES = frozenset({"web", "live", "internal", "dispatch", "postgres", "redis"})
 
 
@@ -134,7 +135,7 @@ def test_a_run_reaches_what_it_may_by_either_address(dual: Site) -> None:
     closed = of_a_run(dual, CLOSED)
     targets = {**everything(dual), **beyond(dual)}
     closed.expect(targets, open_=twice({"internal", "names"}) | of_services({"internal"}))
-    assert closed.resolves(f"{RELEASE}-internal.{NAMESPACE}.svc")
+    assert closed.resolves(API)
     expected = twice(PEOPLE | OUTSIDE | {"internal", "names", "a public address"}) | of_services(PEOPLE | {"internal"})
     of_a_run(dual, OPEN).expect(targets, open_=expected)
 
@@ -165,6 +166,16 @@ def test_tasks_may_be_let_out_to_the_internet_by_either_address_without_what_is_
     dual.upgrade("networkPolicy.tasks.internet=false")
 
 
+def test_a_release_loses_its_second_addresses_and_gets_them_again(dual: Site) -> None:
+    before = services(dual)
+    dual.upgrade('services.ipFamilyPolicy="SingleStack"')
+    first = services(dual)
+    assert first.items() <= before.items()
+    assert len(first) == len(SERVICES)
+    dual.upgrade('services.ipFamilyPolicy="PreferDualStack"')
+    assert services(dual).keys() == before.keys()
+
+
 def test_without_the_policies_all_of_it_is_open_by_either_address(dual: Site) -> None:
     dual.upgrade("networkPolicy.enabled=false", "networkPolicy.tasks.namespaces=[]")
     targets = everything(dual)
@@ -172,3 +183,23 @@ def test_without_the_policies_all_of_it_is_open_by_either_address(dual: Site) ->
     stores = [dual.inside(part, has_python=False) for part in ("postgres", "redis")]
     for one in (*places, *(dual.inside(part) for part in NEEDED), *stores):
         one.expect(targets, open_=frozenset(targets))
+
+
+def test_runs_and_pools_work_by_the_second_family_alone(dual: Site) -> None:
+    # A Service keeps its first family as long as it lives.
+    Kube(dual.kubectl.kubeconfig, namespace=NAMESPACE).delete_all("services")
+    dual.upgrade(
+        'services={"ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv6"]}',
+        f'networkPolicy.tasks.namespaces=["{CLOSED}"]',
+        "networkPolicy.enabled=true",
+    )
+    assert {family_of(host) for host, _ in services(dual).values()} == {"ipv6"}
+    for namespace in (CLOSED, OPEN):
+        runs = dual.runs(namespace)
+        # A worker that is connected stays so. A new one has the new address alone.
+        runs.kube.delete_all("pods", "tidegate.dev/pool=moods", grace=0)
+        runs.end(a_run("six").task_ref("mood").payload(text="Thank you!"), "Succeeded")
+        assert of_a_run(dual, namespace).answers({"internal": f"http://{API}/internal/v1/runs/none"})["internal"] in (
+            401,
+            404,
+        )
