@@ -72,7 +72,7 @@ test-tls: .venv/ready ## The chart with TLS between all of its parts, on a real 
 	@PYTHONPATH=cluster:tests $(PYTHON) -m pytest -q tests/tls
 
 .PHONY: test-network
-test-network: .venv/ready ## NetworkPolicies enforced, and all of it by IPv6, on clusters of our own (root on Debian; ten minutes)
+test-network: .venv/ready ## NetworkPolicies enforced, by IPv4, by IPv6 and by both, on clusters of our own (root on Debian; a quarter of an hour)
 	@$(PYTHON) -m pytest -q tests/network
 
 .PHONY: test-endurance

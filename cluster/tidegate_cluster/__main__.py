@@ -11,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 
 from . import clusters, programs, settings
+from .addresses import FAMILIES
 from .errors import ClusterError
 from .records import Options
 
@@ -43,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
 
     up = commands.add_parser("up", parents=[named], help="start a cluster unless it runs; prints its kubeconfig")
     up.add_argument("--provider", choices=["auto", "kind", "native"], default="auto")
-    up.add_argument("--family", choices=["ipv4", "ipv6"], default="ipv4", help="of all its addresses")
+    up.add_argument("--family", choices=[*FAMILIES], default="ipv4", help="of all its addresses; dual: both")
     up.add_argument("--network-policies", action="store_true", help="enforce NetworkPolicies")
     down = commands.add_parser("down", parents=[named], help="end a cluster and leave nothing of it")
     down.add_argument("--all", action="store_true", help="all clusters")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from .addresses import Addresses
+from .addresses import FAMILIES, Addresses
 from .machine import CONFIG, PKI
 
 PAUSE_IMAGE = "tidegate.local/pause:1"
@@ -60,8 +60,9 @@ def _cni(*, addresses: Addresses, index: int, routed: bool) -> str:
         "ipMasq": False,
         "ipam": {
             "type": "host-local",
-            "ranges": [[{"subnet": addresses.node_pods(index)}]],
-            "routes": [{"dst": addresses.everywhere}],
+            # A range of each family, and each pod gets an address of each.
+            "ranges": [[{"subnet": plan.node_pods(index)}] for plan in addresses.families],
+            "routes": [{"dst": plan.everywhere} for plan in addresses.families],
         },
     }
     return json.dumps({"cniVersion": "1.0.0", "name": "pods", "plugins": [plugin]}, indent=1)
@@ -87,7 +88,7 @@ def kubelet_config(*, addresses: Addresses, node: str, taints: Sequence[Taint] =
         "cgroupRoot": f"/{addresses.cgroup(node)}",
         "failCgroupV1": False,  # Kubernetes >= 1.35 refuses hosts with version 1 otherwise
         "failSwapOn": False,
-        "clusterDNS": [addresses.node(1)],
+        "clusterDNS": [plan.node(1) for plan in addresses.families],
         "clusterDomain": DOMAIN,
         "resolvConf": "",
         "maxPods": 250,
@@ -102,9 +103,9 @@ def kubelet_config(*, addresses: Addresses, node: str, taints: Sequence[Taint] =
 
 def _corefile(*, addresses: Addresses) -> str:
     return f""".:53 {{
-  bind {addresses.node(1)}
+  bind {" ".join(plan.node(1) for plan in addresses.families)}
   errors
-  ready {addresses.node_url(1)}:8181
+  ready {addresses.first.node_url(1)}:8181
   kubernetes {DOMAIN} in-addr.arpa ip6.arpa {{
     kubeconfig {CONFIG}/coredns.kubeconfig
   }}
@@ -128,7 +129,7 @@ def apiserver(*, addresses: Addresses) -> Sequence[str]:
     return (
         "--etcd-servers=http://127.0.0.1:2379",
         f"--bind-address={addresses.any_address}",
-        f"--advertise-address={addresses.node(1)}",
+        f"--advertise-address={addresses.first.node(1)}",
         "--secure-port=6443",
         f"--tls-cert-file={PKI}/apiserver.crt",
         f"--tls-private-key-file={PKI}/apiserver.key",
@@ -140,7 +141,7 @@ def apiserver(*, addresses: Addresses) -> Sequence[str]:
         f"--service-account-issuer=https://kubernetes.default.svc.{DOMAIN}",
         f"--service-account-key-file={PKI}/sa.pub",
         f"--service-account-signing-key-file={PKI}/sa.key",
-        f"--service-cluster-ip-range={addresses.services}",
+        f"--service-cluster-ip-range={_listed(plan.services for plan in addresses.families)}",
         "--authorization-mode=Node,RBAC",
         "--enable-admission-plugins=NodeRestriction",
         "--allow-privileged=true",
@@ -172,7 +173,7 @@ def kubelet(*, addresses: Addresses, index: int, node: str) -> Sequence[str]:
         f"--config={CONFIG}/kubelet.json",
         f"--kubeconfig={CONFIG}/kubelet.kubeconfig",
         f"--hostname-override={node}",
-        f"--node-ip={addresses.node(index)}",
+        f"--node-ip={_listed(plan.node(index) for plan in addresses.families)}",
         "--root-dir=/var/lib/kubelet",
     )
 
@@ -181,7 +182,7 @@ def proxy(*, addresses: Addresses, node: str) -> Sequence[str]:
     return (
         f"--kubeconfig={CONFIG}/kube-proxy.kubeconfig",
         f"--hostname-override={node}",
-        f"--cluster-cidr={addresses.pods}",
+        f"--cluster-cidr={_listed(plan.pods for plan in addresses.families)}",
         "--proxy-mode=nftables",
         # Outside the host's own network namespace these sysctls are read-only; zeros leave them alone.
         "--conntrack-max-per-core=0",
@@ -193,7 +194,7 @@ def proxy(*, addresses: Addresses, node: str) -> Sequence[str]:
 
 FIREWALL_PATH = f"{CONFIG}/firewall"
 """Programs that the firewall finds before the host's own."""
-FIREWALL_RESTORE = r"""#!/bin/sh
+_RESTORE = r"""#!/bin/sh
 # kube-router 2.1.0 makes sets for IPv6 whose names begin with inet6:, and leaves that out in its rules. And it blocks
 # neighbour discovery of pods that a policy selects; without that they reach nothing.
 rule='-I KUBE-ROUTER-INPUT 1 -p ipv6-icmp --icmpv6-type'
@@ -201,10 +202,19 @@ sed -e 's/--match-set KUBE-/--match-set inet6:KUBE-/g' -e '/^-A KUBE-ROUTER-INPU
     -e "s/^COMMIT\$/$rule 135 -j ACCEPT\n$rule 136 -j ACCEPT\nCOMMIT/" |
   PATH=/usr/sbin:/sbin:/usr/bin:/bin exec ip6tables-restore "$@"
 """
+_SETS = r"""#!/bin/sh
+# kube-router 2.1.0 has a list of sets for each family, and fills each with what `save` shows of both. Whichever it restores last
+# undoes the other's changes. Shown none, it restores those of the family alone, and leaves sets behind that no rule uses any more.
+case "$*" in save) exit 0 ;; esac
+PATH=/usr/sbin:/sbin:/usr/bin:/bin exec ipset "$@"
+"""
+FIREWALL_PROGRAMS: Mapping[str, str] = {"ip6tables-restore": _RESTORE, "ipset": _SETS}
+"""Scripts of these names stand before the host's own programs."""
 
 
 def firewall(*, addresses: Addresses, node: str) -> Sequence[str]:
     """kube-router as what enforces NetworkPolicies, and nothing else."""
+    enabled = {plan.family for plan in addresses.families}
     return (
         f"--kubeconfig={CONFIG}/kube-router.kubeconfig",
         f"--hostname-override={node}",
@@ -212,9 +222,12 @@ def firewall(*, addresses: Addresses, node: str) -> Sequence[str]:
         "--run-router=false",
         "--run-service-proxy=false",
         "--run-loadbalancer=false",
-        f"--service-cluster-ip-range={addresses.services}",
-        f"--enable-ipv4={str(not addresses.is_ipv6).lower()}",
-        f"--enable-ipv6={str(addresses.is_ipv6).lower()}",
+        f"--service-cluster-ip-range={_listed(plan.services for plan in addresses.families)}",
+        *(f"--enable-{family}={str(family in enabled).lower()}" for family in FAMILIES["dual"]),
         "--health-port=0",
         "--metrics-port=0",
     )
+
+
+def _listed(addresses: Iterable[str]) -> str:
+    return ",".join(addresses)

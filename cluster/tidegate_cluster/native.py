@@ -171,7 +171,7 @@ class NativeCluster:
                 first=settings.first_network,
                 taken={record.number for record in records if record and record.provider == "native"},
                 routes=network.host_routes(),
-                family=options.family,
+                stack=options.family,
             )
             record = Record(
                 name=self.name,
@@ -195,7 +195,9 @@ class NativeCluster:
             subject="/CN=kube-apiserver",
             names=[
                 *(f"DNS:{name}" for name in names),
-                *(f"IP:{address}" for address in ("127.0.0.1", plan.node(1), plan.apiserver_service)),
+                "IP:127.0.0.1",
+                *(f"IP:{each.node(1)}" for each in plan.families),
+                *(f"IP:{each.apiserver_service}" for each in plan.families),
             ],
         )
         admin = authority.issue(name="admin", subject="/O=system:masters/CN=admin")
@@ -251,13 +253,14 @@ class NativeCluster:
             programs_first = config / Path(components.FIREWALL_PATH).name
             programs_first.mkdir(exist_ok=True)
             shutil.copy2(tools.require(_FIREWALL, settings=self.store.settings), programs_first / _FIREWALL)
-            (programs_first / "ip6tables-restore").write_text(components.FIREWALL_RESTORE)
-            (programs_first / "ip6tables-restore").chmod(0o755)
+            for name, script in components.FIREWALL_PROGRAMS.items():
+                (programs_first / name).write_text(script)
+                (programs_first / name).chmod(0o755)
         for user, subject in users.items():
             certificate = authority.issue(
                 name=node if user == "kubelet" else f"{node}-{user}",
                 subject=subject,
-                names=[f"DNS:{node}", f"IP:{plan.node(index)}"],
+                names=[f"DNS:{node}", *(f"IP:{each.node(index)}" for each in plan.families)],
             )
             kubeconfig.write(
                 config / f"{user}.kubeconfig", server=_server(plan), ca=authority.ca, name=user, certificate=certificate
@@ -290,7 +293,7 @@ class NativeCluster:
         self._start_firewall(record, node=CONTROL_NODE)
         account = "/api/v1/namespaces/default/serviceaccounts/default"
         self._wait(machine, what="the default service account", until=lambda: api.status(account) == 200)
-        dns = f"http://{plan.node_url(1)}:8181/ready"
+        dns = f"http://{plan.first.node_url(1)}:8181/ready"
         self._wait(machine, what="cluster DNS", until=lambda: commands.answers(dns))
 
     def _wait(self, machine: Machine, *, what: str, until: Callable[[], bool]) -> None:
@@ -373,7 +376,7 @@ class NativeCluster:
 
 
 def _server(plan: Addresses) -> str:
-    return f"https://{plan.node_url(1)}:6443"
+    return f"https://{plan.first.node_url(1)}:6443"
 
 
 def _ready(node: Mapping[str, Any] | None) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from . import commands
-from .addresses import Addresses
+from .addresses import Addresses, FamilyPlan
 from .errors import ClusterError
 from .machine import Machine
 
@@ -25,12 +25,11 @@ def host_routes() -> Sequence[str]:
 def create_bridge(addresses: Addresses) -> None:
     """Make the cluster's bridge, with the host as one of its stations."""
     bridge = addresses.bridge
-    address = f"{addresses.host}/{addresses.link_prefix}"
     # A bridge without an address of its own takes the lowest of its cables' addresses. Then each node that comes or goes may
     # change it, and the others send to the one before until their ARP entries expire: most of a minute.
     _ip(
         f"link add {bridge} address {addresses.bridge_mac} type bridge",
-        f"addr add {address} dev {bridge}{_at_once(addresses)}",
+        *(f"addr add {plan.host}/{plan.link_prefix} dev {bridge}{_at_once(plan)}" for plan in addresses.families),
         f"link set {bridge} up",
     )
 
@@ -42,12 +41,12 @@ def connect(addresses: Addresses, *, machine: Machine, index: int) -> None:
         f"link add {link} type veth peer name eth0 netns {machine.first_pid()}",
         f"link set {link} master {addresses.bridge}",
         f"link set {link} up",
-        f"route replace {addresses.node_pods(index)} via {addresses.node(index)} dev {addresses.bridge}",
+        *(f"{_route(plan, index)} dev {addresses.bridge}" for plan in addresses.families),
     )
     lines = [
-        f"addr add {addresses.node(index)}/{addresses.link_prefix} dev eth0{_at_once(addresses)}",
+        *(f"addr add {plan.node(index)}/{plan.link_prefix} dev eth0{_at_once(plan)}" for plan in addresses.families),
         "link set eth0 up",
-        f"route add default via {addresses.host}",
+        *(f"route add default via {plan.host}" for plan in addresses.families),
     ]
     machine.run("ip", "-batch", "-", stdin="\n".join(lines))
 
@@ -55,19 +54,16 @@ def connect(addresses: Addresses, *, machine: Machine, index: int) -> None:
 def route_pods(addresses: Addresses, *, machines: Mapping[int, Machine]) -> None:
     """Give every node the way to the other nodes' pods."""
     for own, machine in machines.items():
-        lines = [
-            f"route replace {addresses.node_pods(index)} via {addresses.node(index)}"
-            for index in machines
-            if index != own
-        ]
+        lines = [_route(plan, index) for index in machines if index != own for plan in addresses.families]
         if lines:
             machine.run("ip", "-batch", "-", stdin="\n".join(lines))
 
 
 def disconnect(addresses: Addresses, *, index: int) -> None:
     """Take a node's cable and route away."""
-    with contextlib.suppress(ClusterError):
-        _ip(f"route del {addresses.node_pods(index)}")
+    for plan in addresses.families:
+        with contextlib.suppress(ClusterError):
+            _ip(f"route del {plan.node_pods(index)}")
     delete_link(addresses.link(index))
 
 
@@ -86,9 +82,13 @@ def delete_link(name: str) -> None:
         _ip(f"link del {name}")
 
 
-def _at_once(addresses: Addresses) -> str:
+def _route(plan: FamilyPlan, index: int) -> str:
+    return f"route replace {plan.node_pods(index)} via {plan.node(index)}"
+
+
+def _at_once(plan: FamilyPlan) -> str:
     # The address is unique here. Duplicate address detection would only delay its use.
-    return " nodad" if addresses.is_ipv6 else ""
+    return " nodad" if plan.is_ipv6 else ""
 
 
 def _ip(*lines: str) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from .addresses import Addresses, Family
+from .addresses import Addresses, Stack
 from .errors import ClusterError
 from .settings import Settings
 
@@ -22,8 +22,8 @@ CONTROL_NODE = "node-1"
 class Options:
     """What a cluster may be asked for beyond the usual."""
 
-    family: Family = "ipv4"
-    """Of the addresses of its nodes, pods and services: it has no others."""
+    family: Stack = "ipv4"
+    """Of the addresses of its nodes, pods and services: it has no others. `dual`: of both."""
     network_policies: bool = False
     """Whether NetworkPolicies are enforced."""
 
@@ -39,7 +39,7 @@ class Record:
     ready: bool = False
     nodes: dict[str, int] = field(default_factory=dict)
     """Names of nodes with their indexes, from 1 on."""
-    family: Family = "ipv4"
+    family: Stack = "ipv4"
     network_policies: bool = False
 
     @property

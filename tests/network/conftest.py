@@ -1,21 +1,23 @@
-"""A cluster that enforces NetworkPolicies, once with addresses of IPv4 and once of IPv6, with the chart installed as on anyone's."""
+"""Clusters that enforce NetworkPolicies, with addresses of IPv4, of IPv6 or of both, with the chart installed as on anyone's."""
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.builders import EXAMPLES, a_run
 from support.cluster import SECONDS, ClusterRuns
 from support.kube import Kube
 from support.outside import EXAMPLES as EXAMPLE_FOLDERS
 from support.reach import Inside, Target, prober
 from support.servers import wait_until
 from tidegate_cluster import settings
-from tidegate_cluster.addresses import Family
+from tidegate_cluster.addresses import FAMILIES, Family, Stack
 from tidegate_cluster.clusters import Clusters
 from tidegate_cluster.machine import Machine
 from tidegate_cluster.records import CONTROL_NODE, Options, Store
@@ -59,6 +61,18 @@ LISTENERS = {
     "redis": ("redis", 6379),
 }
 """All that the release listens on: by part, and the port of its container."""
+METRICS = frozenset(name for name in LISTENERS if name.endswith("metrics"))
+PEOPLE = frozenset({"web", "live"})
+OUTSIDE = frozenset({"apiserver", "a stranger", "metadata"})
+_STORES = frozenset({"postgres", "redis", "apiserver"})
+NEEDED = {
+    "operator": frozenset({"apiserver"}),
+    # Anyone's address of the web app may be asked for by a pod that may connect to anything, which these may not.
+    "web": _STORES | {"why"},
+    "live": _STORES,
+    "mirror": _STORES,
+}
+"""What a part connects to."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -72,11 +86,17 @@ class Site:
     """One installation, and where one can stand to look at it."""
 
     kubectl: Kubectl
-    family: Family
-    metadata: Target
-    """What a cloud would answer its machines at."""
-    public: Target
-    """What stands for the internet."""
+    stack: Stack
+
+    @property
+    def families(self) -> Sequence[Family]:
+        """Of the addresses that nodes and pods have."""
+        return FAMILIES[self.stack]
+
+    @property
+    def public(self) -> Target:
+        """What stands for the internet."""
+        return PUBLIC[self.families[0]], 80
 
     def pod(self, component: str) -> Json:
         """The one live pod of a part of the release."""
@@ -95,21 +115,33 @@ class Site:
         """Within a pod of anyone's."""
         return Inside(kubectl=self.kubectl, namespace=namespace, pod=name, container=container)
 
-    def address(self, namespace: str, name: str) -> str:
-        """Of a pod."""
-        return str(Kube(self.kubectl.kubeconfig, namespace=namespace).get("pods", name)["status"]["podIP"])
-
     @property
     def targets(self) -> dict[str, Target]:
         """The release's listeners, the apiserver, a stranger, and the metadata of a cloud."""
-        addresses = {part: self.pod(part)["status"]["podIP"] for part, _ in LISTENERS.values()}
-        kubernetes = self.kubectl("get", "service", "kubernetes", "-o", "jsonpath={.spec.clusterIP}")
+        return self.targets_by(self.families[0])
+
+    def targets_by(self, family: Family) -> dict[str, Target]:
+        """The same by the addresses of a family."""
+        addresses = {part: address_of(self.pod(part), family) for part in {part for part, _ in LISTENERS.values()}}
+        stranger = Kube(self.kubectl.kubeconfig, namespace=STRANGERS).get("pods", "server")
         return {
             **{name: (addresses[part], port) for name, (part, port) in LISTENERS.items()},
-            "apiserver": (kubernetes, 443),
-            "a stranger": (self.address(STRANGERS, "server"), 8000),
-            "metadata": self.metadata,
+            "apiserver": self._apiserver(family),
+            "a stranger": (address_of(stranger, family), 8000),
+            "metadata": (METADATA[family], 80),
         }
+
+    def _apiserver(self, family: Family) -> Target:
+        # Its own Service has the first family alone, whatever the cluster has. By the other it is reached at its node.
+        if family == self.families[0]:
+            return str(Kube(self.kubectl.kubeconfig).get("services", "kubernetes")["spec"]["clusterIP"]), 443
+        return self.node(family), 6443
+
+    def node(self, family: Family) -> str:
+        """The address of the node, which has the cluster's DNS at port 53."""
+        addresses = Kube(self.kubectl.kubeconfig).get("nodes", CONTROL_NODE)["status"]["addresses"]
+        internal = [str(each["address"]) for each in addresses if each["type"] == "InternalIP"]
+        return next(each for each in internal if family_of(each) == family)
 
     def upgrade(self, *values: str) -> None:
         """Change values of the release, given as KEY=JSON."""
@@ -123,13 +155,30 @@ class Site:
         return ClusterRuns(self.kubectl, namespace)
 
 
+def family_of(address: str) -> Family:
+    """Which one an address is of."""
+    return "ipv6" if ":" in address else "ipv4"
+
+
+def address_of(pod: Json, family: Family) -> str:
+    """The one address of a family that a pod has."""
+    (found,) = [each["ip"] for each in pod["status"]["podIPs"] if family_of(each["ip"]) == family]
+    return str(found)
+
+
 @pytest.fixture(scope="session", params=["ipv4", "ipv6"])
 def site(request: pytest.FixtureRequest) -> Iterator[Site]:
-    """The installation, with pods of strangers, of a monitor and of a cloud about it."""
-    family: Family = request.param
+    """The installation where all has addresses of one family."""
+    with installed(request.param) as one:
+        yield one
+
+
+@contextmanager
+def installed(stack: Stack, *values: str) -> Iterator[Site]:
+    """A cluster with the release, and with pods of strangers, of a monitor and of a cloud about it. `values`: more of the chart."""
     found = Clusters(settings=settings.from_environment())
     kept = os.environ.get("TIDEGATE_TEST_CLUSTER")
-    name = f"{kept or 'network'}-{family}"
+    name = f"{kept or 'network'}-{stack}"
     if not kept:
         found.down(name)
     try:
@@ -137,24 +186,41 @@ def site(request: pytest.FixtureRequest) -> Iterator[Site]:
             found,
             name,
             project=CLOSED,
-            options=Options(family=family, network_policies=True),
-            values=[f"networkPolicy.tasks.namespaces[0]={CLOSED}", "networkPolicy.enabled=true"],
+            options=Options(family=stack, network_policies=True),
+            values=[f"networkPolicy.tasks.namespaces[0]={CLOSED}", "networkPolicy.enabled=true", *values],
         )
         if kept:
             for namespace in (CLOSED, OPEN):
                 Kube(kubectl.kubeconfig, namespace=namespace).delete_all("taskruns.tidegate.dev")
         settle(kubectl)
         node = Machine(name=CONTROL_NODE, directory=Store(found.settings).node_directory(name, CONTROL_NODE))
-        _listen(node, METADATA[family], PUBLIC[family])
-        yield Site(
-            kubectl=kubectl,
-            family=family,
-            metadata=(METADATA[family], 80),
-            public=(PUBLIC[family], 80),
-        )
+        _listen(node, *(address[family] for address in (METADATA, PUBLIC) for family in FAMILIES[stack]))
+        yield Site(kubectl=kubectl, stack=stack)
     finally:
         if not kept:
             found.down(name)
+
+
+def of_a_run(site: Site, namespace: str) -> Inside:
+    """Within the pod of a run that goes on."""
+    runs = site.runs(namespace)
+    if not [run for run in runs.listed("taskruns.tidegate.dev") if run["metadata"]["name"] == "lasting"]:
+        runs.start(a_run("lasting").task(image=EXAMPLES, command=["sleep", "100000"]))
+    runs.wait("lasting", "Running")
+    (pod,) = runs.pods("lasting")
+    return site.within(namespace, pod["metadata"]["name"], "task")
+
+
+def of_a_worker(site: Site, namespace: str) -> Inside:
+    """Within the pod of a pool."""
+    runs = site.runs(namespace)
+    wait_until(
+        lambda: runs.get("moods", kind="workerpools.tidegate.dev").get("status", {}).get("slots") == 2,
+        seconds=SECONDS,
+        what=f"the pool of {namespace}",
+    )
+    (pod,) = runs.listed("pods", "tidegate.dev/pool=moods")
+    return site.within(namespace, pod["metadata"]["name"], "worker")
 
 
 def settle(kubectl: Kubectl) -> None:
@@ -191,6 +257,7 @@ def _is_taken(kubectl: Kubectl, pod: Json) -> bool:
 def _listen(node: Machine, *addresses: str) -> None:
     """Let something listen at addresses which lead to the node itself."""
     for address in addresses:
-        node.run("ip", "addr", "replace", f"{address}/{128 if ':' in address else 32}", "dev", "lo")
+        length = {"ipv4": 32, "ipv6": 128}[family_of(address)]
+        node.run("ip", "addr", "replace", f"{address}/{length}", "dev", "lo")
     if not node.running("python3"):
         node.start("python3", "-c", _LISTENERS, *addresses)

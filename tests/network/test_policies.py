@@ -5,39 +5,24 @@ All that is expected to be closed is found open in the end, once the policies ar
 
 from textwrap import dedent
 
-from network.conftest import CLOSED, LISTENERS, MONITORING, OPEN, STRANGERS, Site
+from network.conftest import (
+    CLOSED,
+    LISTENERS,
+    METRICS,
+    MONITORING,
+    NEEDED,
+    OPEN,
+    OUTSIDE,
+    PEOPLE,
+    STRANGERS,
+    Site,
+    of_a_run,
+    of_a_worker,
+)
 from support.builders import EXAMPLES, a_run
-from support.cluster import SECONDS
-from support.reach import Inside
-from support.servers import wait_until
 from tidegate_demo.install import NAMESPACE, RELEASE
 
-METRICS = frozenset(name for name in LISTENERS if name.endswith("metrics"))
-PEOPLE = frozenset({"web", "live"})
-OUTSIDE = frozenset({"apiserver", "a stranger", "metadata"})
 API = f"{RELEASE}-internal.{NAMESPACE}.svc"
-
-
-def of_a_run(site: Site, namespace: str) -> Inside:
-    """Within the pod of a run that goes on."""
-    runs = site.runs(namespace)
-    if not [run for run in runs.listed("taskruns.tidegate.dev") if run["metadata"]["name"] == "lasting"]:
-        runs.start(a_run("lasting").task(image=EXAMPLES, command=["sleep", "100000"]))
-    runs.wait("lasting", "Running")
-    (pod,) = runs.pods("lasting")
-    return site.within(namespace, pod["metadata"]["name"], "task")
-
-
-def of_a_worker(site: Site, namespace: str) -> Inside:
-    """Within the pod of a pool."""
-    runs = site.runs(namespace)
-    wait_until(
-        lambda: runs.get("moods", kind="workerpools.tidegate.dev").get("status", {}).get("slots") == 2,
-        seconds=SECONDS,
-        what=f"the pool of {namespace}",
-    )
-    (pod,) = runs.listed("pods", "tidegate.dev/pool=moods")
-    return site.within(namespace, pod["metadata"]["name"], "worker")
 
 
 def test_runs_and_pools_work_with_and_without_a_policy_of_their_own(site: Site) -> None:
@@ -74,15 +59,7 @@ def test_metrics_are_for_the_namespace_of_the_monitor(site: Site) -> None:
 
 def test_a_part_connects_to_what_it_needs_and_to_nothing_else(site: Site) -> None:
     targets = site.targets
-    stores = frozenset({"postgres", "redis", "apiserver"})
-    needed = {
-        "operator": frozenset({"apiserver"}),
-        # Anyone's address of the web app may be asked for by a pod that may connect to anything, which these may not.
-        "web": stores | {"why"},
-        "live": stores,
-        "mirror": stores,
-    }
-    for part, wanted in needed.items():
+    for part, wanted in NEEDED.items():
         # A pod may connect to itself, whatever policies say.
         others = {name: target for name, target in targets.items() if LISTENERS.get(name, ("", 0))[0] != part}
         site.inside(part).expect(others, open_=wanted)

@@ -77,6 +77,7 @@ _OTHERS: Final = (
             pykube.ResourceQuota,
             pykube.RoleBinding,
             pykube.Secret,
+            pykube.Service,
             pykube.ServiceAccount,
             pykube.StatefulSet,
         )

@@ -1,6 +1,8 @@
 """What is written for the programs of a cluster."""
 
 import json
+import subprocess
+from pathlib import Path
 
 from tidegate_cluster import components, kind, stages
 from tidegate_cluster.addresses import Addresses
@@ -76,10 +78,42 @@ def test_where_policies_are_enforced_every_packet_of_a_pod_is_routed() -> None:
 
 
 def test_all_listens_and_is_reached_by_ipv6_where_that_is_the_family() -> None:
-    plan = Addresses(201, "ipv6")
-    made = components.config_files(addresses=plan, index=1, node="node-1", cni_bin=[])
+    addresses = Addresses(201, "ipv6")
+    node = addresses.first.node(1)
+    made = components.config_files(addresses=addresses, index=1, node="node-1", cni_bin=[])
     assert json.loads(made["kubelet.json"])["address"] == "::"
-    assert f"ready [{plan.node(1)}]:8181" in made["Corefile"]
+    assert f"ready [{node}]:8181" in made["Corefile"]
     assert json.loads(made["cni/10-pods.conflist"])["plugins"][0]["ipam"]["routes"] == [{"dst": "::/0"}]
-    assert {"--bind-address=::", f"--advertise-address={plan.node(1)}"} <= set(components.apiserver(addresses=plan))
-    assert {"--enable-ipv4=false", "--enable-ipv6=true"} <= set(components.firewall(addresses=plan, node="node-1"))
+    assert {"--bind-address=::", f"--advertise-address={node}"} <= set(components.apiserver(addresses=addresses))
+    assert {"--enable-ipv4=false", "--enable-ipv6=true"} <= set(components.firewall(addresses=addresses, node="node-1"))
+
+
+def test_a_dual_stack_gives_nodes_pods_and_services_addresses_of_both_families() -> None:
+    addresses = Addresses(201, "dual")
+    four, six = addresses.families
+    made = components.config_files(addresses=addresses, index=2, node="node-2", cni_bin=[])
+    ipam = json.loads(made["cni/10-pods.conflist"])["plugins"][0]["ipam"]
+    assert ipam["ranges"] == [[{"subnet": four.node_pods(2)}], [{"subnet": six.node_pods(2)}]]
+    assert ipam["routes"] == [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]
+    assert json.loads(made["kubelet.json"])["clusterDNS"] == [four.node(1), six.node(1)]
+    assert f"bind {four.node(1)} {six.node(1)}" in made["Corefile"]
+    kubelet = components.kubelet(addresses=addresses, index=2, node="node-2")
+    assert f"--node-ip={four.node(2)},{six.node(2)}" in kubelet
+    assert f"--cluster-cidr={four.pods},{six.pods}" in components.proxy(addresses=addresses, node="node-2")
+
+
+def test_a_dual_stack_s_services_and_firewall_know_both_families() -> None:
+    addresses = Addresses(201, "dual")
+    four, six = addresses.families
+    services = f"--service-cluster-ip-range={four.services},{six.services}"
+    # The apiserver's own Service has one family: the first.
+    assert {services, f"--advertise-address={four.node(1)}"} <= set(components.apiserver(addresses=addresses))
+    firewall = set(components.firewall(addresses=addresses, node="node-1"))
+    assert {services, "--enable-ipv4=true", "--enable-ipv6=true"} <= firewall
+
+
+def test_the_firewall_is_shown_no_sets_of_the_other_family(tmp_path: Path) -> None:
+    script = tmp_path / "ipset"
+    script.write_text(components.FIREWALL_PROGRAMS["ipset"])
+    done = subprocess.run(["/bin/sh", script, "save"], capture_output=True, check=True)
+    assert done.stdout == b""

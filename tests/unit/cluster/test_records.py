@@ -38,7 +38,7 @@ def test_a_record_says_what_its_cluster_was_asked_for(store: Store) -> None:
     found = store.load("demo")
     assert found is not None
     assert found.options == options
-    assert found.addresses.is_ipv6
+    assert found.addresses.first.is_ipv6
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"name": "demo"}', '{"unknown": 1}'])
