@@ -209,7 +209,7 @@ class RunTokens:
 
 def _subject(client: str) -> str:
     """What the refusals of an address are counted under."""
-    # A pod has one address, and in a cluster with IPv6 the pods of a node share a /64.
+    # By the whole address: in a cluster with IPv6 the pods of a node share a /64. A pod on a dual stack has two, and so twice the allowance.
     return f"refused:{client}"
 
 
