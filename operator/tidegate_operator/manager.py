@@ -31,6 +31,7 @@ from tidegate_operator.executors.routing import RoutingExecutor
 from tidegate_operator.executors.worker_reports import WorkerReports
 from tidegate_operator.health import HealthServer
 from tidegate_operator.kube.client import Cluster, KubeClient
+from tidegate_operator.kube.cluster_clock import ClusterClock
 from tidegate_operator.kube.errors import UNREACHABLE, KubeError
 from tidegate_operator.kube.informer import Informer, Sink
 from tidegate_operator.kube.own_writes import OwnWrites
@@ -66,9 +67,11 @@ class Manager:
         self._settings, self._cluster = settings, cluster
         self._metrics = Metrics(by_namespace=settings.metrics_by_namespace)
         self._quarantine = Quarantine(self._metrics)
+        self._clock = ClusterClock()
         self._cache = Cache(
             Admission(namespace_limit=settings.namespace_limit, cluster_limit=settings.cluster_limit),
             quarantine=self._quarantine,
+            clock=self._clock,
         )
         self._state_metrics = StateMetrics(
             self._cache,
@@ -76,6 +79,7 @@ class Manager:
             by_namespace=settings.metrics_by_namespace,
             namespace_limit=settings.namespace_limit,
             cluster_limit=settings.cluster_limit,
+            clock=self._clock,
         )
         self._unfit: str | None = "the cluster has not been looked at yet"
         self._stop = asyncio.Event()
@@ -110,6 +114,7 @@ class Manager:
                 self._cluster,
                 metrics=self._metrics,
                 guard=self._lease.guard,
+                clock=self._clock,
                 limit=self._settings.concurrent_actions + 8,
             ) as client:
                 await self._until_stopped(self._wait_until_fit(client))
@@ -125,7 +130,7 @@ class Manager:
                     await asyncio.to_thread(self._lease.release)
 
     async def _lead(self, client: KubeClient) -> int:
-        settings = self._settings
+        settings, clock = self._settings, self._clock
         tls = InternalTls(client, settings=settings, on_trust=self._cache.pools.look_at_all)
         await self._until_stopped(tls.begin())
 
@@ -145,11 +150,12 @@ class Manager:
             client,
             self._cache,
             workers=dispatch,
-            tokens=RunTokens(settings.run_token_keys_file),
+            tokens=RunTokens(settings.run_token_keys_file, clock=clock),
             own_writes=own_writes,
             guard=self._lease.guard,
+            clock=clock,
         )
-        executor = RoutingExecutor(job=JobExecutor(client, self._cache, defaults=defaults), pool=pooled)
+        executor = RoutingExecutor(job=JobExecutor(client, self._cache, defaults=defaults, clock=clock), pool=pooled)
         schemas = SchemaWorker(places=settings.concurrent_actions // 2)
         actor = Actor(
             client,
@@ -159,20 +165,26 @@ class Manager:
             own_writes=own_writes,
             metrics=self._metrics,
             settings=settings,
+            clock=clock,
         )
-        workqueue = Workqueue(is_ready=lambda: self._cache.complete, quarantine=self._quarantine, metrics=self._metrics)
+        workqueue = Workqueue(
+            is_ready=lambda: self._cache.complete, quarantine=self._quarantine, metrics=self._metrics, clock=clock
+        )
         known = asyncio.Event()
         self._cache.on_change, self._cache.on_complete = workqueue.add, known.set
-        reconciler = Reconciler(self._cache, actor, workqueue, settings=settings, metrics=self._metrics)
+        reconciler = Reconciler(self._cache, actor, workqueue, settings=settings, metrics=self._metrics, clock=clock)
         schedules = ScheduleReconciler(
             client,
             self._cache,
             workqueue,
             deletes_due_by=lambda namespace: settings.deletes_due_by(namespace, self._cache.projects),
+            clock=clock,
         )
-        queues = QueueReporter(client, self._cache, workqueue)
-        pools = PoolReconciler(client, self._cache, workqueue, defaults=dispatch.defaults, settings=settings)
-        reports = WorkerReports(self._cache, pooled, metrics=self._metrics, wake=workqueue.wake)
+        queues = QueueReporter(client, self._cache, workqueue, clock=clock)
+        pools = PoolReconciler(
+            client, self._cache, workqueue, defaults=dispatch.defaults, settings=settings, clock=clock
+        )
+        reports = WorkerReports(self._cache, pooled, metrics=self._metrics, wake=workqueue.wake, clock=clock)
         workqueue.serve("taskruns", reconciler, places=settings.concurrent_actions)
         workqueue.serve("schedules", schedules, places=SCHEDULES_AT_ONCE)
         workqueue.serve("queues", queues, places=1)
@@ -185,6 +197,7 @@ class Manager:
             own_namespace=settings.lease_namespace if settings.api_of_projects else None,
             seconds=settings.sweep_seconds,
             metrics=self._metrics,
+            clock=clock,
         )
         parts: dict[str, Coroutine[object, None, object]] = {
             "kopf": self._watch(client, sweeper, own_writes),
@@ -241,6 +254,7 @@ class Manager:
             host=self._settings.host,
             port=self._settings.why_port,
             tls=tls.why_context,
+            clock=self._clock,
         )
 
     async def _work(self, parts: dict[str, Coroutine[object, None, object]], workqueue: Workqueue) -> int:

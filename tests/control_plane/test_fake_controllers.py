@@ -15,7 +15,7 @@ from support.jobs import a_job
 from support.operator import install_crds
 from support.servers import wait_until
 from support.two_apiservers import MERGE, FakeSide, Json, RealSide, Side
-from support.virtual_loop import VirtualClock
+from support.virtual_loop import Clocks
 from tidegate_api.names import RUN_UID_LABEL
 from tidegate_api.objects import JobBody, ObjectMeta
 from tidegate_api.ownership import controller_uid
@@ -56,7 +56,7 @@ class DecisionContext(Protocol):
 
 class FakeWorld:
     def __init__(self) -> None:
-        self.cluster = FakeCluster(VirtualClock())
+        self.cluster = FakeCluster(Clocks())
         self.side: Side = FakeSide(server=self.cluster)
 
     def until(self, condition: Callable[[], bool], what: str) -> None:

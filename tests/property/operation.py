@@ -11,7 +11,7 @@ from support.builders import a_queue, a_run
 from support.fake_apiserver import Json
 from support.fake_cluster import is_live
 from support.fake_network import Network
-from support.virtual_loop import VirtualClock
+from support.virtual_loop import Clocks, LocalClock
 from tidegate_api.names import Phase
 
 from property.operator_process import OperatorProcess
@@ -21,8 +21,21 @@ T = TypeVar("T")
 INDEX: Final = st.integers(0, 7)
 FAULTS: Final = ("lost", "lost", "refused", "stored", "busy", "broken")
 QUEUE: Final = "mail"
+MOST_AHEAD: Final = 600.0
+STEPS: Final = (-600.0, -60.0, -2.0, 2.0, 60.0, 600.0)
+"""Seconds by which a clock is put forward or back."""
+AHEAD: Final = st.none() | st.fixed_dictionaries(
+    {},
+    optional=dict.fromkeys(
+        ("apiserver", "node", "workers", "replica 0", "replica 1"),
+        st.integers(-int(MOST_AHEAD), int(MOST_AHEAD)).map(float),
+    ),
+)
+"""How far the clocks are ahead of the test's own."""
 STOPPED_WITHIN: Final = 20.0
 """Seconds after which nothing of a cancelled run runs, once nothing is in the way."""
+SETTLES_WITHIN: Final = 40.0
+"""Seconds after which all that was due has happened, once nothing is in the way."""
 MOST_AT_ONCE: Final = 25
 """Requests for each run, and as many for two more, that the operator may make in one moment: lists of everything included."""
 
@@ -32,9 +45,12 @@ class Operation(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.clock = VirtualClock()
-        self.cluster = CheckedCluster(self.clock)
+        self.clocks = Clocks()
+        self.clock = self.clocks.true
+        self.cluster = CheckedCluster(self.clocks)
         self.network = Network(self.cluster, self.clock)
+        self.begun = 0
+        """Processes of the operator that have begun: its replicas lead in turn."""
         self.limit = 1
         self.per_key: int | None = None
         self.lagging: set[str] = set()
@@ -46,8 +62,17 @@ class Operation(RuleBasedStateMachine):
         limit=st.integers(1, 3),
         per_key=st.sampled_from([None, 1]),
         lagging=st.sets(st.sampled_from(["watches", "jobs", "garbage", "kubelets"]), max_size=2),
+        ahead=AHEAD,
     )
-    def create(self, attempts: list[int], limit: int, lagging: set[str], per_key: int | None = None) -> None:
+    def create(
+        self,
+        attempts: list[int],
+        limit: int,
+        lagging: set[str],
+        per_key: int | None = None,
+        ahead: dict[str, float] | None = None,
+    ) -> None:
+        self.set_clocks(ahead or {})
         self.limit, self.per_key, self.lagging = limit, per_key, set(lagging)
         limits = {"concurrencyLimit": limit, **({"concurrencyLimitPerKey": per_key} if per_key else {})}
         self.cluster.add("queues", a_queue(QUEUE, **limits))
@@ -223,12 +248,33 @@ class Operation(RuleBasedStateMachine):
         self.work()
 
     def begin_process(self) -> OperatorProcess:
-        return OperatorProcess(self.cluster, self.network, self.clock)
+        return OperatorProcess(self.cluster, self.network, self.clocks, self.next_replica())
+
+    def next_replica(self) -> LocalClock:
+        """The clock of the replica that leads next."""
+        self.begun += 1
+        self.cluster.another_leads()
+        return self.clocks.replicas[self.begun % 2]
 
     def end_process(self) -> None:
         self.running.kill()
 
     # How time passes
+
+    @rule(whose=st.sampled_from(["apiserver", "node", "replica", "workers"]), by=st.sampled_from(STEPS))
+    def put_clock(self, whose: str, by: float) -> None:
+        """A clock is put forward or back."""
+        leads = self.clocks.replicas[self.begun % 2]
+        clock: LocalClock = leads if whose == "replica" else getattr(self.clocks, whose)
+        most = MOST_AHEAD / 2 if whose == "apiserver" else MOST_AHEAD
+        self.cluster.put_clock(clock, min(max(clock.ahead + by, -most), most))
+        self.work()
+
+    def set_clocks(self, ahead: dict[str, float]) -> None:
+        """They have always differed so."""
+        for whose, seconds in ahead.items():
+            clock = self.clocks.replicas[int(whose[-1])] if whose.startswith("replica") else getattr(self.clocks, whose)
+            clock.ahead = seconds / 2 if whose == "apiserver" else seconds
 
     @property
     def running(self) -> OperatorProcess:
@@ -327,6 +373,9 @@ class Operation(RuleBasedStateMachine):
             self.cluster.change_run(run["metadata"]["uid"], suspend=False)
         self.running.relist()
         self.running.cut_watch(expired=True)
+        calm_since = self.clock.now
+        self.pass_time(SETTLES_WITHIN)
+        assert not (late := self.cluster.overdue(calm_since=calm_since)), late
         if self.cluster.cancelled_and_live():
             self.pass_time(STOPPED_WITHIN)
             going_on = self.cluster.cancelled_and_live()
@@ -337,7 +386,8 @@ class Operation(RuleBasedStateMachine):
             ended = all(Phase(run["status"]["phase"]).terminal for run in self.cluster.all("taskruns"))
             if ended and not leftovers(self.cluster):
                 break
-        self.pass_time(60)
+        # After an apiserver's clock was put back, what is deleted after its TTL is deleted so much later.
+        self.pass_time(60 + 2 * MOST_AHEAD if self.cluster.was_put else 60)
 
     def end_what_runs(self) -> None:
         for pod in self.pods("Running"):

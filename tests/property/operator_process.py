@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from support.fake_apiserver import Event
 from support.fake_cluster import FakeCluster
 from support.fake_network import EXPIRED, FakeKubeClient, FakeSession, Network, line_of, pod_line
-from support.virtual_loop import VirtualClock, VirtualLoop
+from support.virtual_loop import Clocks, LocalClock, VirtualLoop
 from tidegate_operator.control.actions import Actor
 from tidegate_operator.control.queue_status import QueueReporter
 from tidegate_operator.control.runs import Reconciler
@@ -22,6 +22,7 @@ from tidegate_operator.control.schema_worker import SchemaWorker
 from tidegate_operator.control.workqueue import Workqueue
 from tidegate_operator.executors import Executor
 from tidegate_operator.executors.job import JobExecutor
+from tidegate_operator.kube.cluster_clock import ClusterClock
 from tidegate_operator.kube.errors import NotLeadingError
 from tidegate_operator.kube.informer import Informer
 from tidegate_operator.kube.own_writes import OwnWrites
@@ -50,23 +51,25 @@ BROKE: Final = ("reconcile broke, and is tried again", "an object that is set as
 class OperatorProcess:
     """One process that leads."""
 
-    def __init__(self, cluster: FakeCluster, network: Network, clock: VirtualClock) -> None:
-        self._cluster, self._clock = cluster, clock
+    def __init__(self, cluster: FakeCluster, network: Network, clocks: Clocks, replica: LocalClock) -> None:
+        """`replica`: the clock of its machine."""
+        self._cluster = cluster
         self._logs = ExitStack()
         self._said: list[Any] = self._logs.enter_context(capture_logs())
         self.fenced = False
         """Whether it can't be sure that it leads."""
-        self.loop = VirtualLoop(clock)
+        self.loop = VirtualLoop(clocks.true)
+        self._clock = ClusterClock(wall=replica, running=self.loop.time)
         self.session = FakeSession(network)
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._build(clock)
+        self._build()
         cluster.untold.clear()
         for part in (self._sweeper.run(), self._watch(), self._workqueue.run(), self._queues.run(), self._pods.run()):
             self._begin(part)
 
-    def _build(self, clock: VirtualClock) -> None:
-        metrics = Metrics()
-        client = FakeKubeClient(self.session, metrics=metrics, guard=self._guard)
+    def _build(self) -> None:
+        metrics, clock = Metrics(), self._clock
+        client = FakeKubeClient(self.session, metrics=metrics, guard=self._guard, clock=clock)
         self.quarantine = Quarantine(metrics)
         self.cache = cache = Cache(quarantine=self.quarantine, clock=clock)
         self._own_writes = OwnWrites()

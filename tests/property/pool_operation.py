@@ -10,9 +10,9 @@ from support.builders import a_queue, a_run, a_task
 from support.fake_apiserver import Json
 from support.fake_network import Network
 from support.fake_workers import ModelWorker, Process, Wire
-from support.virtual_loop import VirtualClock
+from support.virtual_loop import Clocks
 
-from property.operation import INDEX, QUEUE, Operation, pick
+from property.operation import AHEAD, INDEX, QUEUE, Operation, pick
 from property.operator_process import OperatorProcess
 from property.pool_process import PoolProcess
 from property.pool_promises import NAMESPACE, SLOTS, PoolCluster, leftovers_in_workers, problems_of_processes
@@ -32,8 +32,9 @@ class PoolOperation(Operation):
 
     def __init__(self) -> None:
         super().__init__()
-        self.clock = VirtualClock()
-        self.cluster = PoolCluster(self.clock)
+        self.clocks = Clocks()
+        self.clock = self.clocks.true
+        self.cluster = PoolCluster(self.clocks)
         self.network = Network(self.cluster, self.clock)
         self.idents = count(1)
         self.wires: list[tuple[Wire, ModelWorker, PoolProcess]] = []
@@ -48,8 +49,17 @@ class PoolOperation(Operation):
         limit=st.integers(1, 3),
         per_key=st.sampled_from([None, 1]),
         lagging=st.sets(st.sampled_from(["watches", "lines", "reports"]), max_size=1),
+        ahead=AHEAD,
     )
-    def create(self, attempts: list[int], limit: int, lagging: set[str], per_key: int | None = None) -> None:
+    def create(
+        self,
+        attempts: list[int],
+        limit: int,
+        lagging: set[str],
+        per_key: int | None = None,
+        ahead: dict[str, float] | None = None,
+    ) -> None:
+        self.set_clocks(ahead or {})
         self.limit, self.per_key, self.lagging = limit, per_key, set(lagging)
         limits = {"concurrencyLimit": limit, **({"concurrencyLimitPerKey": per_key} if per_key else {})}
         self.cluster.add("queues", a_queue(QUEUE, **limits))
@@ -219,7 +229,7 @@ class PoolOperation(Operation):
         self.disturb()
         live = {p.uid for p in self.cluster.live_processes()}
         self.cluster.unknown |= {uid for uid in live if self.cluster.by_uid("taskruns", uid) is None}
-        return PoolProcess(self.cluster, self.network, self.clock, idents=self.idents)
+        return PoolProcess(self.cluster, self.network, self.clocks, self.next_replica(), idents=self.idents)
 
     def end_process(self) -> None:
         for process in self.deposed:
@@ -237,7 +247,7 @@ class PoolOperation(Operation):
         version = self.cluster.version
         moved = self.cluster.keep_workers()
         if "reports" not in self.lagging:
-            due = [w for w in self.unreported if self.clock() >= w.started]
+            due = [w for w in self.unreported if self.clock.now >= w.started]
             self.unreported = [w for w in self.unreported if w not in due]
             for worker in due:
                 self.cluster.report(worker)

@@ -9,7 +9,7 @@ import orjson
 from support.fake_apiserver import Event
 from support.fake_network import FakeKubeClient, Network
 from support.fake_workers import Wire
-from support.virtual_loop import VirtualClock
+from support.virtual_loop import Clocks, LocalClock
 from tidegate_operator.control.workqueue import NOTHING, Work, Workqueue
 from tidegate_operator.dispatch.connection import Connection
 from tidegate_operator.dispatch.identity import Identifier
@@ -105,12 +105,14 @@ class NoPools:
 class PoolProcess(OperatorProcess):
     """One process that leads, with a dispatch port."""
 
-    def __init__(self, cluster: PoolCluster, network: Network, clock: VirtualClock, *, idents: "count[int]") -> None:
+    def __init__(
+        self, cluster: PoolCluster, network: Network, clocks: Clocks, replica: LocalClock, *, idents: "count[int]"
+    ) -> None:
         self._pools_cluster, self._idents = cluster, idents
         self._transports: dict[int, WireTransport] = {}
         self.wires: list[Wire] = []
         self.dead = False
-        super().__init__(cluster, network, clock)
+        super().__init__(cluster, network, clocks, replica)
         self._begin(self._follow_pools())
         self._begin(self.server.watch())
 

@@ -5,11 +5,12 @@ from typing import Any, Final
 import orjson
 from support.fake_apiserver import Answer, Json, Request
 from support.fake_workers import ModelWorker, Process
-from support.virtual_loop import VirtualClock
-from tidegate_api.names import POOL_LABEL, Phase
+from support.virtual_loop import Clocks
+from tidegate_api.names import POOL_LABEL, Phase, Reason
 from tidegate_api.pod_tokens import bound_pod
+from tidegate_api.times import format_second
 
-from property.promises import COUNTED, CheckedCluster
+from property.promises import COUNTED, SLACK, SLEW, TIMEOUT, CheckedCluster
 
 NAMESPACE: Final = "default"
 SLOTS: Final = 2
@@ -20,8 +21,8 @@ MOST_WRITES: Final = 2
 class PoolCluster(CheckedCluster):
     """A cluster with pools and their workers, that notes each promise about them that is broken."""
 
-    def __init__(self, clock: VirtualClock) -> None:
-        super().__init__(clock)
+    def __init__(self, clocks: Clocks) -> None:
+        super().__init__(clocks)
         self.workers: list[ModelWorker] = []
         """Containers, those that have ended too."""
         self.processes: dict[str, Process] = {}
@@ -85,9 +86,10 @@ class PoolCluster(CheckedCluster):
         worker = ModelWorker(
             pod=pod,
             container=f"{self._number():064x}"[::-1],
-            started=self.clock() + delay,
+            started=self.clocks.true.now + delay,
+            started_text=format_second(self.clocks.workers() + delay),
             slots=SLOTS,
-            clock=self.clock,
+            clock=self.clocks.true,
             begins=self._process_begins,
             breaks=self.broken.append,
             # Of an image from before, now and then.
@@ -100,7 +102,7 @@ class PoolCluster(CheckedCluster):
         """The node reports the present state of the container's pod."""
         uid = worker.pod["metadata"]["uid"]
         pod = self.by_uid("workers", uid)
-        started = [w for w in self.workers if w.pod["metadata"]["uid"] == uid and w.started <= self.clock()]
+        started = [w for w in self.workers if w.pod["metadata"]["uid"] == uid and w.started <= self.clocks.true.now]
         if pod is not None and started:
             status = started[-1].container_status()
             if pod["status"].get("containerStatuses") != [status]:
@@ -160,6 +162,13 @@ class PoolCluster(CheckedCluster):
         body = orjson.loads(line)
         if body["type"] in ("start", "commit"):
             self._hold(not fenced, f"{body['handover']} is handed over by one that may not lead")
+        if body["type"] == "stop" and body["why"] == Reason.TIMEOUT and body["handover"] in self.processes:
+            told = self.processes[body["handover"]]
+            ran = self.clocks.true.now - told.began
+            self._hold(
+                told.uid in self.moved or ran >= TIMEOUT * (1 - SLEW) - SLACK,
+                f"{body['handover']} had {ran} s of {TIMEOUT}",
+            )
         if body["type"] != "written":
             return
         ident = body["handover"]

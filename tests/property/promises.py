@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from support.fake_apiserver import Json
 from support.fake_cluster import FakeCluster, is_live
-from support.virtual_loop import VirtualClock
-from tidegate_api.names import RUN_UID_LABEL, Phase
+from support.virtual_loop import Clocks, LocalClock
+from tidegate_api.names import RUN_UID_LABEL, Phase, Reason
 from tidegate_api.times import parse_time
 
 KEPT: Final = ("phase", "reason", "attempts", "result", "finishedAt", "startedAt")
@@ -15,13 +15,36 @@ SHORTEST_BACK_OFF: Final = 0.9
 """Seconds: initialDelaySeconds is 2, the jitter halves it at most, and a disruption waits for 1."""
 COUNTED: Final = ("Failed", "Timeout")
 """Outcomes that use up one of maxAttempts."""
+TIMEOUT: Final = 50
+START_TIMEOUT: Final = 300
+STOP: Final = "tidegate.dev/stop-reason"
+SLACK: Final = 2.0
+"""Seconds by which a time may be off: the apiserver says its own in whole ones."""
+SLEW: Final = 0.1
+"""How much faster or slower an operator's clock runs while it follows one that was put forward or back."""
+LATE: Final = 35.0
+"""Seconds after which something that is due has happened, once nothing is in the way: requests that failed wait for so long."""
+BELIEVED: Final = 60.0
+"""Seconds by which a node's clock may be off without anything's showing it: between two looks at a pod that doesn't start."""
 
 
 class CheckedCluster(FakeCluster):
     """A cluster that notes each write of the operator that breaks a promise. `broken` has them."""
 
-    def __init__(self, clock: VirtualClock) -> None:
-        super().__init__(clock)
+    def __init__(self, clocks: Clocks) -> None:
+        super().__init__(clocks)
+        self.was_put = False
+        """Whether the apiserver's clock was put forward or back."""
+        self.uncertain: set[str] = set()
+        """Pods that lived while their node's clock, or the apiserver's, was put forward or back."""
+        self.moved: set[str] = set()
+        """Runs from before another leader took the time over from an apiserver whose clock was put forward or back."""
+        self.due: dict[tuple[str, str], float] = {}
+        """When each back-off is over in truth, by the run and its nextAttemptAt."""
+        self.jobs_began: dict[str, float] = {}
+        """When the Job of each name was made, in truth."""
+        self.finished_at: dict[str, float] = {}
+        """When each run became terminal, in truth."""
         self.broken: list[str] = []
         self.finished: dict[str, Json] = {}
         """Status of each run when it became terminal."""
@@ -49,6 +72,7 @@ class CheckedCluster(FakeCluster):
         name = body["metadata"]["name"]
         self._hold(not self.live_pods(uid), f"{name} was made while a pod of its run lives")
         self.jobs_made.setdefault(uid, []).append(name)
+        self.jobs_began[name] = self.clocks.true.now
         run = self.by_uid("taskruns", uid)
         if run is None:
             return
@@ -56,7 +80,7 @@ class CheckedCluster(FakeCluster):
         attempts = run["status"].get("attempts", [])
         self._hold(all(a["number"] < number for a in attempts), f"{name} has the number of an attempt that was there")
         self._hold(number > 1 or self._may_start(run), f"{name} comes before what its run depends on has ended")
-        self._hold(self.clock() >= _not_before(run), f"{name} comes before its back-off is over")
+        self._hold(self.has_rested(run), f"{name} comes before its back-off is over")
         self._hold(not Phase(run["status"]["phase"]).terminal, f"{name} was made for a run that has ended")
         self._hold(all(a.get("outcome") for a in attempts if a["number"] < number), f"{name} comes before an end")
         failed = sum(a.get("outcome") in COUNTED for a in attempts)
@@ -66,21 +90,33 @@ class CheckedCluster(FakeCluster):
     def checked_update(self, plural: str, before: Json, after: Json) -> None:
         self.writes += 1
         name = before["metadata"]["name"]
+        if plural == "pods":
+            self._check_stop(before, after)
         if plural != "taskruns":
             return
-        old, new = before["status"], after["status"]
+        old, new, now = before["status"], after["status"], self.clocks.true.now
         self._hold(_timeless(old) != _timeless(new), f"a write to {name} changes nothing: {new}")
         if Phase(old["phase"]).terminal:
             self._hold(all(old.get(k) == new.get(k) for k in KEPT), f"{name} had ended and was changed: {old} to {new}")
         if new.get("reason") == "BackOff" and new["attempts"][-1].get("reason") != "NotStarted":
+            due = now + (parse_time(new["nextAttemptAt"]) or 0.0) - self.clock()
+            self.due.setdefault((before["metadata"]["uid"], new["nextAttemptAt"]), due)
             ended = parse_time(new["attempts"][-1]["finishedAt"])
-            self._hold(_not_before(after) >= (ended or 0.0) + SHORTEST_BACK_OFF, f"{name} doesn't back off: {new}")
+            rests = (parse_time(new["nextAttemptAt"]) or 0.0) + 0.001 - (ended or 0.0)
+            self._hold(rests >= SHORTEST_BACK_OFF, f"{name} doesn't back off: {new}")
         if Phase(new["phase"]).terminal:
             uid = before["metadata"]["uid"]
+            self.finished_at.setdefault(uid, now)
             self.ended.setdefault(name, set()).add(new["phase"])
             self.finished.setdefault(uid, json.loads(json.dumps(new)))
             live = [pod["metadata"]["name"] for pod in self.live_pods(uid)]
             self._hold(not live, f"{name} ended as {new['phase']} while {live} lives")
+        known = {a["number"] for a in old.get("attempts", ()) if a.get("outcome")}
+        for attempt in [a for a in new.get("attempts", ()) if a["number"] not in known]:
+            if attempt.get("reason") == Reason.START_TIMEOUT and "jobName" in attempt:
+                waited = now - self.jobs_began.get(attempt["jobName"], now)
+                in_time = before["metadata"]["uid"] in self.moved or waited >= START_TIMEOUT * (1 - SLEW) - SLACK
+                self._hold(in_time, f"{name} had {waited} s to start: {attempt}")
 
     def checked_delete(self, plural: str, body: Json) -> None:
         self.writes += 1
@@ -89,9 +125,62 @@ class CheckedCluster(FakeCluster):
         name, status = body["metadata"]["name"], body["status"]
         self._hold(Phase(status["phase"]).terminal, f"{name} was deleted before its end")
         ttl = body["spec"].get("ttlSecondsAfterFinished", status.get("ttlSecondsAfterFinished", 0))
-        self._hold(
-            self.clock() >= (parse_time(status.get("finishedAt")) or 0.0) + ttl, f"{name} was deleted before its time"
-        )
+        uid = body["metadata"]["uid"]
+        ended = max((end.at for end in self.ends.get(uid, ())), default=self.finished_at.get(uid, 0.0) - SLACK)
+        kept = self.clocks.true.now - ended
+        is_kept = uid in self.moved or kept >= ttl * (1 - SLEW) - SLACK
+        self._hold(is_kept, f"{name} was deleted before its time, after {kept} s")
+
+    def _check_stop(self, before: Json, after: Json) -> None:
+        """A pod is stopped for its timeout, and not before that."""
+        reasons = [(pod["metadata"].get("annotations") or {}).get(STOP) for pod in (before, after)]
+        if reasons[0] == reasons[1] or reasons[1] != Reason.TIMEOUT:
+            return
+        uid = before["metadata"]["uid"]
+        ran = self.clocks.true.now - self.began.get(uid, self.clocks.true.now)
+        off = abs(self.clocks.node.ahead - self.clocks.apiserver.ahead)
+        slack = SLACK + (off if off <= BELIEVED else 0.0)
+        name = before["metadata"]["name"]
+        unsure = name in self.uncertain or before["metadata"]["labels"].get(RUN_UID_LABEL) in self.moved
+        self._hold(unsure or ran >= TIMEOUT * (1 - SLEW) - slack, f"{name} had {ran} s of {TIMEOUT}")
+
+    def has_rested(self, run: Json) -> bool:
+        """Whether the next attempt of a run may come."""
+        due = self.due.get((run["metadata"]["uid"], run["status"].get("nextAttemptAt", "")))
+        return due is None or self.was_put or self.clocks.true.now >= due - SLACK
+
+    def overdue(self, *, calm_since: float) -> list[str]:
+        """Pods that run longer than they may, and runs that wait longer than they have to, though nothing has been in the way
+        for some time."""
+        now, found = self.clocks.true.now, []
+        for pod in self.all("pods"):
+            meta = pod["metadata"]
+            most = TIMEOUT * (1 + SLEW) + SLACK
+            asked = meta.get("annotations", {}).get(STOP) or "deletionTimestamp" in meta
+            asked = asked or meta["labels"].get(RUN_UID_LABEL) in self.moved
+            began = self.began.get(meta["uid"], now)
+            if is_live(pod) and not asked and now > began + most + BELIEVED and meta["name"] not in self.uncertain:
+                found.append(f"{meta['name']} has run for {now - began} s")
+        for run in self.all("taskruns"):
+            status = run["status"]
+            due = self.due.get((run["metadata"]["uid"], status.get("nextAttemptAt", "")))
+            if due is None or status.get("reason") != Reason.BACK_OFF or self.was_put:
+                continue
+            if now > max(due, calm_since) + LATE:
+                found.append(f"{run['metadata']['name']} waits for {now - due} s too long")
+        return found
+
+    def another_leads(self) -> None:
+        """It believes the apiserver at once: times from before are as far off as that one's clock was put."""
+        if self.was_put:
+            self.moved |= {run["metadata"]["uid"] for run in self.all("taskruns")}
+
+    def put_clock(self, clock: LocalClock, ahead: float) -> None:
+        """A clock is set."""
+        clock.ahead = ahead
+        self.was_put |= clock is self.clocks.apiserver
+        if clock in (self.clocks.apiserver, self.clocks.node):
+            self.uncertain |= {pod["metadata"]["name"] for pod in self.all("pods")}
 
     def has_key(self, uid: str) -> bool:
         """Whether the run has a concurrencyKey (there is one)."""
@@ -131,6 +220,9 @@ def problems_of_end(cluster: CheckedCluster, run: Json) -> list[str]:
     hold(numbers == sorted(set(numbers)), "has attempts out of order")
     hold(all(a.get("outcome") for a in attempts), "has an attempt without an end")
     _check_conditions(status, hold)
+    for times in (status, *attempts):
+        span = [parse_time(times.get(field)) for field in ("startedAt", "finishedAt")]
+        hold(span[0] is None or span[1] is None or span[0] <= span[1], "ends before it starts")
     _check_ends(cluster, run, attempts, hold)
     outcomes = [a["outcome"] for a in attempts if a.get("outcome")]
     hold((phase is Phase.SUCCEEDED) == ("Succeeded" in outcomes), "didn't end as its attempts did")
@@ -160,7 +252,7 @@ def _check_ends(cluster: CheckedCluster, run: Json, attempts: Sequence[Json], ho
             own = end.by == "itself"
             hold("exitCode" not in attempt or attempt["exitCode"] == end.code, f"has a wrong exit code in {attempt}")
             if attempt["outcome"] == "Succeeded":
-                hold(own and end.code == 0, f"takes {end} for a success")
+                hold((own or end.pod in cluster.uncertain) and end.code == 0, f"takes {end} for a success")
             if attempt["outcome"] == "Disrupted":
                 hold(end.by == "disruption", f"takes {end} for a disruption")
             if attempt["outcome"] == "Timeout":
@@ -177,11 +269,6 @@ def leftovers(cluster: CheckedCluster) -> list[str]:
 def _aborted(attempt: Json) -> bool:
     """Whether the task itself has said that no other attempt helps: the code of one that was stopped or lost says nothing."""
     return attempt.get("exitCode") == 64 and attempt.get("reason") == "Error"
-
-
-def _not_before(run: Json) -> float:
-    """When the next attempt is due, as the status says it in milliseconds."""
-    return (parse_time(run["status"].get("nextAttemptAt")) or 0.0) - 0.001
 
 
 def _max_attempts(run: Json) -> int:

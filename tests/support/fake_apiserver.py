@@ -33,6 +33,7 @@ KINDS: Final = {
     "pods": ("v1", "Pod"),
     "workers": ("v1", "Pod"),
     "events": ("v1", "Event"),
+    "leases": ("coordination.k8s.io/v1", "Lease"),
 }
 ENDED: Final = ("Succeeded", "Failed")
 TERMINAL: Final = frozenset(str(phase) for phase in Phase if phase.terminal)

@@ -5,14 +5,14 @@ have ended, and a pod that was disrupted is replaced once it has ended.
 """
 
 import json
+import time
 from dataclasses import dataclass
 from typing import Any, Final
 
 from tidegate_api.names import RUN_UID_LABEL
-from tidegate_api.times import parse_time
 
 from support.fake_apiserver import ENDED, FOREGROUND, FakeApiserver, Json
-from support.virtual_loop import VirtualClock
+from support.virtual_loop import Clocks
 
 COUNTED: Final = "batch.kubernetes.io/job-tracking"
 NAMESPACE: Final = "default"
@@ -29,13 +29,24 @@ class PodEnd:
     code: int
     by: str
     """"itself", "disruption", "deletion" or "deadline"."""
+    at: float
+    """When, by the test's own time."""
 
 
 class FakeCluster(FakeApiserver):
-    def __init__(self, clock: VirtualClock) -> None:
-        super().__init__(clock)
+    """Times in objects are of the clock that writes them. How long something takes is by no clock that can be set."""
+
+    def __init__(self, clocks: Clocks) -> None:
+        super().__init__(clocks.apiserver)
+        self.clocks = clocks
         self.ends: dict[str, list[PodEnd]] = {}
         """By run."""
+        self.accepted: dict[str, float] = {}
+        """When the kubelet took each pod on, in truth."""
+        self.began: dict[str, float] = {}
+        """When the container of each pod started, in truth."""
+        self._ends_by: dict[str, float] = {}
+        """When the grace of each deleted pod is over, in truth."""
 
     # What people do
 
@@ -140,7 +151,10 @@ class FakeCluster(FakeApiserver):
         if "deletionTimestamp" in pod["metadata"]:
             return
         pod["spec"]["nodeName"] = "node-1"
-        pod["status"] |= {"startTime": self.time_text()}
+        scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": self.time_text()}
+        others = [c for c in pod["status"].get("conditions", ()) if c["type"] != "PodScheduled"]
+        pod["status"] |= {"startTime": self.node_text(), "conditions": [scheduled, *others]}
+        self.accepted[pod["metadata"]["uid"]] = self.clocks.true.now
         self.put("pods", pod)
 
     def run_pod(self, pod: Json) -> None:
@@ -149,7 +163,8 @@ class FakeCluster(FakeApiserver):
             self.bind(pod)
         if "deletionTimestamp" in pod["metadata"]:
             return
-        running = {"running": {"startedAt": self.time_text()}}
+        running = {"running": {"startedAt": self.node_text()}}
+        self.began[pod["metadata"]["uid"]] = self.clocks.true.now
         pod["status"] |= {"phase": "Running", "containerStatuses": [{"name": "task", "state": running}]}
         self.put("pods", pod)
 
@@ -161,13 +176,14 @@ class FakeCluster(FakeApiserver):
         elif by == "itself" and "deletionTimestamp" in meta:
             by = "deletion"
         began = next((c["state"]["running"]["startedAt"] for c in status.get("containerStatuses", ())), None)
-        ended = {"terminated": {"exitCode": code, "startedAt": began, "finishedAt": self.time_text()}}
+        ended = {"terminated": {"exitCode": code, "startedAt": began, "finishedAt": self.node_text()}}
         status |= {
             "phase": "Failed" if code or reason else "Succeeded",
             **({"containerStatuses": [{"name": "task", "state": ended}]} if began is not None else {}),
             **({"reason": reason} if reason else {}),
         }
-        end = PodEnd(job=meta["ownerReferences"][0]["name"], pod=meta["name"], code=code, by=by)
+        at = self.clocks.true.now
+        end = PodEnd(job=meta["ownerReferences"][0]["name"], pod=meta["name"], code=code, by=by, at=at)
         self.ends.setdefault(meta["labels"][RUN_UID_LABEL], []).append(end)
         self.put("pods", pod)
         if "deletionTimestamp" in meta:
@@ -185,14 +201,22 @@ class FakeCluster(FakeApiserver):
         for pod in self.all("pods"):
             if not is_live(pod):
                 continue
-            meta, spec, status = pod["metadata"], pod["spec"], pod["status"]
-            began, deadline = parse_time(status.get("startTime")), spec.get("activeDeadlineSeconds")
+            meta, spec, now = pod["metadata"], pod["spec"], self.clocks.true.now
+            began, deadline = self.accepted.get(meta["uid"]), spec.get("activeDeadlineSeconds")
             if "deletionTimestamp" in meta and not spec.get("nodeName"):
                 self.end_pod(pod, 1)  # the pod garbage collector marks it failed
-            elif began is not None and deadline is not None and self.clock() >= began + deadline:
+            elif began is not None and deadline is not None and now >= began + deadline:
                 self.end_pod(pod, TERMINATED, by="deadline", reason="DeadlineExceeded")
-            elif (ends := parse_time(meta.get("deletionTimestamp"))) is not None and self.clock() >= ends:
+            elif "deletionTimestamp" in meta and now >= self._grace_over(meta, now):
                 self.end_pod(pod, KILLED)
+
+    def _grace_over(self, meta: Json, now: float) -> float:
+        """When a deleted pod is killed: its kubelet counts from when it hears of it."""
+        return self._ends_by.setdefault(meta["uid"], now + meta["deletionGracePeriodSeconds"])
+
+    def node_text(self) -> str:
+        """The time as the node writes it."""
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.clocks.node()))
 
 
 def is_live(pod: Json) -> bool:

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -110,7 +111,9 @@ class Network:
 
     def _serve(self, request: Request) -> Answer:
         self.served += 1
-        return self.server.handle(request)
+        answer = self.server.handle(request)
+        date = formatdate(self.server.clock(), usegmt=True)
+        return Answer(answer.status, answer.data, {**answer.headers, "Date": date})
 
     async def _wait(self, call: Call) -> Answer:
         self.calls.append(call)
@@ -251,8 +254,8 @@ class FakeSession:
 class FakeKubeClient(KubeClient):
     """The operator's client on a network of a test."""
 
-    def __init__(self, session: FakeSession, *, metrics: Metrics, guard: Any = None) -> None:
-        super().__init__(Cluster(server=SERVER), metrics=metrics, guard=guard)
+    def __init__(self, session: FakeSession, *, metrics: Metrics, guard: Any = None, clock: Any = None) -> None:
+        super().__init__(Cluster(server=SERVER), metrics=metrics, guard=guard, clock=clock)
         self._fake = session
 
     @property

@@ -5,13 +5,13 @@ reads `start`, or `commit` of what it has prepared.
 """
 
 import base64
-import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
+from tidegate_api.times import parse_time
 
 Json = dict[str, Any]
 RETRY_SECONDS: Final = 1.0
@@ -87,8 +87,11 @@ class ModelWorker:
     pod: Json
     container: str
     started: float
+    started_text: str
+    """The same as its node's clock had it."""
     slots: int
     clock: Callable[[], float]
+    """No clock that can be set: how long something takes."""
     begins: Callable[["ModelWorker", Process], None]
     """Called when a process begins."""
     breaks: Callable[[str], None]
@@ -146,7 +149,7 @@ class ModelWorker:
             secret=self.container,
             slots=self.slots,
             draining=self.draining,
-            started=self.started,
+            started=parse_time(self.started_text),
             **({"prepares": True} if self.prepares else {}),
         )
         return self.wire
@@ -299,6 +302,5 @@ class ModelWorker:
         if not self.alive:
             state: Json = {"terminated": {"containerID": ident, "exitCode": 137, "reason": "Error"}}
         else:
-            began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.started))
-            state = {"running": {"startedAt": began}}
+            state = {"running": {"startedAt": self.started_text}}
         return {"name": "worker", "containerID": ident, "state": state}

@@ -1,7 +1,7 @@
 """An asyncio loop whose time stands still until a test moves it, so that what runs on it is the same each time it runs."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 START: Final = 1_000_000.0
@@ -19,6 +19,34 @@ class VirtualClock:
 
     def __call__(self) -> float:
         return self.now
+
+
+@dataclass
+class LocalClock:
+    """The clock of one machine: so much ahead of the time of the test."""
+
+    true: VirtualClock
+    ahead: float = 0.0
+
+    def __call__(self) -> float:
+        return self.true.now + self.ahead
+
+
+@dataclass
+class Clocks:
+    """The clocks of all machines, which may differ."""
+
+    true: VirtualClock = field(default_factory=VirtualClock)
+
+    def __post_init__(self) -> None:
+        self.apiserver = LocalClock(self.true)
+        """Of all of the control plane."""
+        self.node = LocalClock(self.true)
+        """Of the node on which pods of Jobs run."""
+        self.workers = LocalClock(self.true)
+        """Of the node on which workers of pools run."""
+        self.replicas = (LocalClock(self.true), LocalClock(self.true))
+        """Of the operator's, which lead in turn."""
 
 
 class VirtualLoop(asyncio.BaseEventLoop):

@@ -36,6 +36,7 @@ BURST: Final = 100
 STEPS_IN_A_ROW: Final = 20
 """Times that acting on a key may call for acting on it again before that is taken for a circle and slowed down."""
 
+SHORTEST_SLEEP: Final = 0.001
 LONGEST_SLEEP: Final = 30.0
 """A wall clock that is set forward wakes no timer: so long may a key be late for it."""
 
@@ -189,7 +190,11 @@ class Workqueue:
         key, pause = self._deferred.first, self._deferred.pause
         if key is not None and pause is not None and self.has_room(key[0]):
             due.append(pause)
-        return min(LONGEST_SLEEP, max(0.0, min(due))) if due else None
+        if not due:
+            return None
+        soonest = min(due)
+        # While the cluster's clock is put right it may run slower than the loop's.
+        return min(LONGEST_SLEEP, max(SHORTEST_SLEEP, soonest)) if soonest > 0 else 0.0
 
     async def _drain(self) -> None:
         done = 0

@@ -21,6 +21,7 @@ import yaml
 from tidegate_api.objects import KubeObject, TokenReviewBody
 
 from tidegate_operator import json_codec
+from tidegate_operator.kube.cluster_clock import ClusterClock
 from tidegate_operator.kube.errors import KubeError
 from tidegate_operator.metrics import Metrics
 
@@ -122,11 +123,18 @@ class KubeClient:
     """One connection pool to the apiserver. `guard` is asked before every write and raises NotLeadingError."""
 
     def __init__(
-        self, cluster: Cluster, *, metrics: Metrics, guard: Callable[[], None] | None = None, limit: int = 64
+        self,
+        cluster: Cluster,
+        *,
+        metrics: Metrics,
+        guard: Callable[[], None] | None = None,
+        clock: ClusterClock | None = None,
+        limit: int = 64,
     ) -> None:
+        """`clock` hears what the apiserver's own says."""
         self.cluster = cluster
         self._metrics = metrics
-        self._guard = guard
+        self._guard, self._clock = guard, clock
         self._limit = limit
         self._http: aiohttp.ClientSession | None = None
         self._token = cluster.token
@@ -316,7 +324,7 @@ class KubeClient:
         for left in range(PATIENCE - 1, -1, -1):
             if fenced and self._guard is not None:
                 self._guard()
-            begin = time.perf_counter()
+            begin, sent = time.perf_counter(), self._clock.running() if self._clock is not None else 0.0
             async with self._session.request(
                 method,
                 self.cluster.server + path,
@@ -325,6 +333,10 @@ class KubeClient:
                 data=data,
                 timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=min(seconds, 5.0)),
             ) as response:
+                if (
+                    self._clock is not None and response.status < 500
+                ):  # else what stands before the apiserver may answer
+                    self._clock.answered(response.headers.get("Date"), sent=sent)
                 raw = await response.read()
                 took = time.perf_counter() - begin
                 self._metrics.answered(method.lower(), resource, response.status, seconds=took)

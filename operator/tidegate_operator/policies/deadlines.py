@@ -25,10 +25,12 @@ def started_at(attempt: AttemptRecord, pod: PodRecord) -> float:
     the moment we heard of it, so that no timeout is cut short or prolonged.
     """
     low, high = _not_started_at(attempt, pod), pod.received
+    recorded = attempt.recorded_start
+    if attempt.handover is None and recorded is not None and max(low, _created(pod)) <= recorded <= high:
+        return recorded  # whoever recorded it may have seen until when no container ran
     if pod.started is not None and low <= pod.started <= high:
         return pod.started
     ran = max(0.0, pod.finished - pod.started) if pod.started is not None and pod.finished is not None else 0.0
-    recorded = attempt.recorded_start
     return clamp(high - ran if recorded is None else recorded, low=low, high=high)
 
 
@@ -40,6 +42,11 @@ def stop_other_containers(pod: PodRecord, now: float) -> tuple[Cause | None, flo
     """
     end = pod.received + pod.grace
     return (TASK_ENDED, None) if now >= end else (None, end)
+
+
+def _created(pod: PodRecord) -> float:
+    """When the pod was created: not after it was seen, whatever the apiserver's clock said then."""
+    return min(pod.created, pod.received)
 
 
 def _not_started_at(attempt: AttemptRecord, pod: PodRecord) -> float:
@@ -92,7 +99,7 @@ def _stop_for_own_limits(attempt: AttemptRecord, now: float) -> tuple[Cause | No
     if attempt.hold is not None:
         return None, None  # the clock stands still, and the next inspection finds when it goes on
     if pod is not None and not pod.terminal:
-        begin = max(attempt.created, pod.created)
+        begin = max(attempt.created, _created(pod))
     else:
         # No pod: from the Job's creation, its last pod's end, or the moment from which nothing held the Job back.
         begin = max(attempt.created, attempt.hold_until, pod.received if pod is not None else 0.0)

@@ -3,6 +3,7 @@
 The pod's own end counts, not the Job's: the Job controller marks a Job about a second after its pod has ended.
 """
 
+import math
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
@@ -33,6 +34,8 @@ FINAL_REASONS: Final = frozenset(
     {Reason.INVALID_IMAGE_NAME, Reason.CREATE_CONTAINER_CONFIG_ERROR, Reason.POD_REJECTED, Reason.DEADLINE_EXCEEDED}
 )
 MESSAGE_MAX: Final = 1024
+WHOLE_SECOND: Final = 1.0
+"""Times of objects have whole seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,8 +164,25 @@ def _ended_by_itself(pod: PodRecord) -> bool:
         # was made because nothing of it was known. The node reports its times in whole seconds.
         return pod.finished is not None and _before(pod.finished + 1.0, pod.stop_floor)
     if pod.deleting or pod.disrupted:
-        return _before(pod.finished, pod.stop_asked)
+        return _before_stop_asked(pod)
     return pod.reason != "Evicted"
+
+
+def _before_stop_asked(pod: PodRecord) -> bool:
+    """Whether `task` had ended when the deletion or disruption was asked for. One is a time of the node's clock, the other of the
+    apiserver's: where what is known of the pod shows that the two differ, the earliest time counts that the node's can have shown."""
+    if pod.finished is None or pod.stop_asked is None:
+        return False
+    # So far the node's clock is ahead, at least and at most: it wrote `accepted` after the scheduler had chosen the node, and each
+    # time before it was seen here.
+    least = max(
+        pod.accepted - pod.accepted_seen if pod.accepted is not None and pod.accepted_seen is not None else -math.inf,
+        pod.finished - pod.received,
+    )
+    most = pod.accepted - pod.scheduled if pod.accepted is not None and pod.scheduled is not None else math.inf
+    if least <= WHOLE_SECOND and most >= -WHOLE_SECOND:
+        return pod.finished < pod.stop_asked
+    return pod.finished + WHOLE_SECOND < pod.stop_asked + least - WHOLE_SECOND
 
 
 def _before(finished: float | None, at: float | None) -> bool:

@@ -14,7 +14,7 @@ from tidegate_api.times import parse_time
 from tidegate_operator import json_codec
 from tidegate_operator.records.attempt import PodRecord
 from tidegate_operator.records.lenient import bounded, bounded_or
-from tidegate_operator.records.run import STOP_ANNOTATION, STOP_FLOOR_ANNOTATION, Cause
+from tidegate_operator.records.run import CLOCK_SLACK, STOP_ANNOTATION, STOP_FLOOR_ANNOTATION, Cause, RunRecord
 
 JOB_NAME: Final = re.compile(r".*-[0-9a-f]{8}-([0-9]{1,9})", re.ASCII)
 
@@ -182,6 +182,13 @@ def attempt_number(meta: ObjectMeta) -> int | None:
     job = controller_of(meta, kind="Job")
     found = JOB_NAME.fullmatch(str(job.get("name") if job is not None else meta["name"]))
     return int(found[1]) if found is not None else None
+
+
+def job_created(meta: ObjectMeta, run: RunRecord | None, *, number: int, now: float) -> float:
+    """When a Job was made. One that this process has just posted wasn't made before that, though the apiserver's clock may have
+    been put back."""
+    posted = run.tracked.posted_at if run is not None and number == run.tracked.starting else 0.0
+    return min(now, max(parse_time(meta["creationTimestamp"]) or now, posted - CLOCK_SLACK))
 
 
 def job_ended(body: JobBody) -> bool:

@@ -26,6 +26,9 @@ PoolKey = tuple[str, str]
 Worker = tuple[PoolKey, str]
 """A worker of a WorkerPool, by the uid of its pod."""
 
+CLOCK_SLACK = 2.0
+"""The apiserver's times are whole seconds, and its clock is followed as closely as they allow."""
+
 LATE_WRITE_SECONDS = 5.0
 """A POST that was not answered can't be carried out later than this: both sides give up after 4 s."""
 

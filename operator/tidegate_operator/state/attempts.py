@@ -20,12 +20,11 @@ from tidegate_api.names import (
 from tidegate_api.objects import ObjectMeta, PodBody
 from tidegate_api.ownership import controller_of, controller_uid
 from tidegate_api.spec_hash import spec_hash
-from tidegate_api.times import parse_time
 
 from tidegate_operator.policies.outcome import UNKNOWN, is_over
 from tidegate_operator.records.attempt import AttemptRecord, PodRecord
 from tidegate_operator.records.faults import READING, Fault, Ref
-from tidegate_operator.records.parsing import attempt_number, parse_pod, pod_in_doubt, task_spec_of
+from tidegate_operator.records.parsing import attempt_number, job_created, parse_pod, pod_in_doubt, task_spec_of
 from tidegate_operator.records.run import LATE_WRITE_SECONDS, Cause, Plan, RunRecord, Worker
 from tidegate_operator.state.quarantine import Quarantine
 
@@ -130,7 +129,7 @@ class AttemptIndex:
                 number=number,
                 job_name=meta["name"],
                 job_uid=meta["uid"],
-                created=min(now, parse_time(meta["creationTimestamp"]) or now),
+                created=job_created(meta, run, number=number, now=now),
                 plan=plan,
                 key=_key_of(meta),
                 after_oom=AFTER_OOM_ANNOTATION in (meta.get("annotations") or {}),

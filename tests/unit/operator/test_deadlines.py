@@ -64,6 +64,11 @@ def test_the_deadline_of_the_run_stops_what_its_own_limits_dont() -> None:
     assert stop.message == "not done within 20 s of its first attempt's Job"
 
 
+def test_a_pod_is_not_created_after_it_was_seen() -> None:
+    attempt = an_attempt(created=NOW, start_timeout=30).pod(phase="Pending", created=NOW + 600, received=NOW + 2).built
+    assert stop_for_deadline(attempt, NOW + 2, deadline=None) == (None, NOW + 32)
+
+
 def test_of_two_limits_the_nearer_one_is_waited_for() -> None:
     attempt = an_attempt(created=NOW, timeout=60).pod(phase="Running", started=NOW, received=NOW).built
     assert stop_for_deadline(attempt, NOW, deadline=NOW + 90) == (None, NOW + 60)
@@ -98,6 +103,10 @@ def test_a_secret_that_is_missing_is_asked_for_again_after_ten_seconds() -> None
         ({"started": NOW - 50}, {"inspected_at": NOW}, NOW - 50),
         ({"started": NOW - 50, "finished": NOW - 20, "phase": "Failed"}, {"inspected_at": NOW - 10}, NOW - 50),
         ({"started": NOW - 50, "scheduled": NOW - 40}, {}, NOW),
+        # What is recorded, where that can be true: whoever recorded it may have seen until when it didn't run. That of a pod
+        # before this one can't.
+        ({"started": NOW - 50}, {"recorded_start": NOW - 10}, NOW - 10),
+        ({"started": NOW - 50, "created": NOW - 60}, {"recorded_start": NOW - 70}, NOW - 50),
         # A clock that is off: what the status says already, else so long before it was heard of as it ran.
         ({"started": NOW + 900}, {}, NOW),
         ({"started": NOW + 900}, {"recorded_start": NOW - 30}, NOW - 30),

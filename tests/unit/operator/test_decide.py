@@ -306,7 +306,9 @@ def test_a_missing_secret_is_given_ten_seconds() -> None:
 
 
 def test_start_timeout_counts_from_the_current_pod() -> None:
-    attempt = an_attempt(created=NOW, start_timeout=30).pod(phase="Pending", created=NOW + 100).built
+    attempt = (
+        an_attempt(created=NOW, start_timeout=30).pod(phase="Pending", created=NOW + 100, received=NOW + 100).built
+    )
     attempt.inspected_at = NOW + 120
     assert not any(isinstance(a, StopAttempt) for a in decide(a_run_record(), context(attempt), NOW + 129).actions)
     stops = [a for a in decide(a_run_record(), context(attempt), NOW + 130).actions if isinstance(a, StopAttempt)]

@@ -92,6 +92,45 @@ def test_a_deleted_pod_keeps_its_own_end_where_that_came_before(
     assert found == an_end(outcome, reason, message, exit_code=1, started=NOW - 9, finished=NOW - 5)
 
 
+@pytest.mark.parametrize(
+    ("ahead", "finished", "before"),
+    [
+        # The deletion came at NOW - 5 by the apiserver's clock; the node took the pod on at NOW - 20, which was seen a second later.
+        (0.0, NOW - 6, True),
+        (0.0, NOW - 5, False),
+        (600.0, NOW - 12, True),
+        (600.0, NOW - 4, False),
+        (-600.0, NOW - 12, True),
+        (-600.0, NOW - 4, False),
+        (-600.0, NOW - 6, False),  # it may have been before
+        (-20.0, NOW - 4, False),
+        (20.0, NOW - 12, True),
+    ],
+)
+def test_the_end_of_a_deleted_pod_and_its_deletion_are_compared_by_one_clock(
+    ahead: float, finished: float, before: bool
+) -> None:
+    found = end_of_pod(
+        phase="Succeeded",
+        exit_code=0,
+        scheduled=NOW - 20,
+        accepted=NOW - 20 + ahead,
+        accepted_seen=NOW - 19,
+        started=NOW - 19 + ahead,
+        finished=finished + ahead,
+        deleting=True,
+        stop_asked=NOW - 5,
+    )
+    assert found is not None
+    assert (found.outcome is Outcome.SUCCEEDED) is before
+
+
+def test_a_deleted_pod_whose_nodes_clock_is_off_by_nobody_knows_how_much_was_stopped() -> None:
+    found = end_of_pod(phase="Succeeded", exit_code=0, started=NOW, finished=NOW + 5, deleting=True, stop_asked=NOW - 1)
+    assert found is not None
+    assert found.reason == "PodDeleted"
+
+
 def test_a_disruption_has_the_clusters_words() -> None:
     assert end_of_pod(disrupted=True, exit_code=137) == an_end(Outcome.DISRUPTED, "Disrupted", exit_code=137)
     found = end_of_pod(disrupted=True, reason="Preempted", message="\nby a pod of higher priority\n")
