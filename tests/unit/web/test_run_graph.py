@@ -105,6 +105,12 @@ def test_questions_are_asked_by_level() -> None:
     assert known.questions == 4
 
 
+def test_nothing_is_asked_once_there_are_as_many_runs_as_a_graph_may_have() -> None:
+    known = Known(row("root"), *(row(f"leaf-{number}", "root") for number in range(MOST)))
+    assert explore(known.rows[0], known, now=NOON).truncated
+    assert known.questions == 2
+
+
 def test_many_runs_of_a_task_are_one_box() -> None:
     leaves = [
         row(f"leaf-{number}", "root", task="resize", phase="Failed" if number < 3 else "Succeeded")

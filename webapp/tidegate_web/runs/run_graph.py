@@ -52,6 +52,7 @@ class RunGraph:
     """Names in ``dependsOn`` that no run has."""
     edges: list[Edge] = field(default_factory=list)
     truncated: bool = False
+    """Whether there may be more: what comes after the last of ``MOST`` runs isn't asked for."""
 
 
 class _StoredRuns:
@@ -101,6 +102,8 @@ def _before(graph: RunGraph, run: GraphRow, ask: Ask, *, now: datetime) -> None:
         wanted = {name for row in frontier for name in (*row.depends_on, row.parent_run) if name} - known
         if not wanted:
             return
+        if len(graph.runs) >= MOST:
+            break
         known |= wanted
         frontier = _add(graph, ask.named(wanted, max(row.finished_at or now for row in frontier)))
     graph.truncated = True
@@ -111,6 +114,8 @@ def _after(graph: RunGraph, run: GraphRow, ask: Ask, *, now: datetime) -> None:
     for _ in range(LEVELS):
         if not frontier:
             return
+        if len(graph.runs) >= MOST:
+            break
         names, since = {row.name for row in frontier}, min(row.created for row in frontier)
         found = [row for row in ask.dependents(names) if (row.finished_at or now) >= since]
         found += ask.children(names, since, max(row.finished_at or now for row in frontier))
