@@ -71,7 +71,7 @@ def everything(site: Site) -> dict[str, Target]:
 
 
 def beyond(site: Site) -> dict[str, Target]:
-    """The internet, and whoever answers for names."""
+    """A public address and the DNS server, by each family."""
     public = {f"a public address by {family}": (PUBLIC[family], 80) for family in site.families}
     return public | {f"names by {family}": (site.node(family), 53) for family in site.families}
 

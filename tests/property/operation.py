@@ -14,6 +14,7 @@ from support.fake_network import Network
 from support.virtual_loop import Clocks, LocalClock
 from tidegate_api.names import Phase
 
+from property.clock_offsets import AHEAD, MOST_AHEAD, STEPS, set_clocks
 from property.operator_process import OperatorProcess
 from property.promises import CheckedCluster, leftovers, problems_of_end
 
@@ -21,17 +22,6 @@ T = TypeVar("T")
 INDEX: Final = st.integers(0, 7)
 FAULTS: Final = ("lost", "lost", "refused", "stored", "busy", "broken")
 QUEUE: Final = "mail"
-MOST_AHEAD: Final = 600.0
-STEPS: Final = (-600.0, -60.0, -2.0, 2.0, 60.0, 600.0)
-"""Seconds by which a clock is put forward or back."""
-AHEAD: Final = st.none() | st.fixed_dictionaries(
-    {},
-    optional=dict.fromkeys(
-        ("apiserver", "node", "workers", "replica 0", "replica 1"),
-        st.integers(-int(MOST_AHEAD), int(MOST_AHEAD)).map(float),
-    ),
-)
-"""How far the clocks are ahead of the test's own."""
 STOPPED_WITHIN: Final = 20.0
 """Seconds after which nothing of a cancelled run runs, once nothing is in the way."""
 SETTLES_WITHIN: Final = 40.0
@@ -72,7 +62,7 @@ class Operation(RuleBasedStateMachine):
         per_key: int | None = None,
         ahead: dict[str, float] | None = None,
     ) -> None:
-        self.set_clocks(ahead or {})
+        set_clocks(self.clocks, ahead or {})
         self.limit, self.per_key, self.lagging = limit, per_key, set(lagging)
         limits = {"concurrencyLimit": limit, **({"concurrencyLimitPerKey": per_key} if per_key else {})}
         self.cluster.add("queues", a_queue(QUEUE, **limits))
@@ -269,12 +259,6 @@ class Operation(RuleBasedStateMachine):
         most = MOST_AHEAD / 2 if whose == "apiserver" else MOST_AHEAD
         self.cluster.put_clock(clock, min(max(clock.ahead + by, -most), most))
         self.work()
-
-    def set_clocks(self, ahead: dict[str, float]) -> None:
-        """They have always differed so."""
-        for whose, seconds in ahead.items():
-            clock = self.clocks.replicas[int(whose[-1])] if whose.startswith("replica") else getattr(self.clocks, whose)
-            clock.ahead = seconds / 2 if whose == "apiserver" else seconds
 
     @property
     def running(self) -> OperatorProcess:

@@ -10,9 +10,9 @@ from support.builders import a_queue, a_run, a_task
 from support.fake_apiserver import Json
 from support.fake_network import Network
 from support.fake_workers import ModelWorker, Process, Wire
-from support.virtual_loop import Clocks
 
-from property.operation import AHEAD, INDEX, QUEUE, Operation, pick
+from property.clock_offsets import AHEAD, set_clocks
+from property.operation import INDEX, QUEUE, Operation, pick
 from property.operator_process import OperatorProcess
 from property.pool_process import PoolProcess
 from property.pool_promises import NAMESPACE, SLOTS, PoolCluster, leftovers_in_workers, problems_of_processes
@@ -32,8 +32,6 @@ class PoolOperation(Operation):
 
     def __init__(self) -> None:
         super().__init__()
-        self.clocks = Clocks()
-        self.clock = self.clocks.true
         self.cluster = PoolCluster(self.clocks)
         self.network = Network(self.cluster, self.clock)
         self.idents = count(1)
@@ -59,7 +57,7 @@ class PoolOperation(Operation):
         per_key: int | None = None,
         ahead: dict[str, float] | None = None,
     ) -> None:
-        self.set_clocks(ahead or {})
+        set_clocks(self.clocks, ahead or {})
         self.limit, self.per_key, self.lagging = limit, per_key, set(lagging)
         limits = {"concurrencyLimit": limit, **({"concurrencyLimitPerKey": per_key} if per_key else {})}
         self.cluster.add("queues", a_queue(QUEUE, **limits))

@@ -333,9 +333,8 @@ class KubeClient:
                 data=data,
                 timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=min(seconds, 5.0)),
             ) as response:
-                if (
-                    self._clock is not None and response.status < 500
-                ):  # else what stands before the apiserver may answer
+                # A 5xx may come from a proxy, with the time of its machine.
+                if self._clock is not None and response.status < 500:
                     self._clock.answered(response.headers.get("Date"), sent=sent)
                 raw = await response.read()
                 took = time.perf_counter() - begin

@@ -25,7 +25,7 @@ TOLD_SECONDS: Final = 5.0
 
 
 def running_time() -> float:
-    """Seconds of a clock that nobody can set. Where the system has one that also counts while the machine sleeps, it is that."""
+    """Seconds of a clock that is never set. On Linux it also counts while the machine sleeps (``CLOCK_BOOTTIME``)."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 

@@ -27,7 +27,7 @@ def started_at(attempt: AttemptRecord, pod: PodRecord) -> float:
     low, high = _not_started_at(attempt, pod), pod.received
     recorded = attempt.recorded_start
     if attempt.handover is None and recorded is not None and max(low, _created(pod)) <= recorded <= high:
-        return recorded  # whoever recorded it may have seen until when no container ran
+        return recorded  # an earlier leader may have seen a later moment without a container
     if pod.started is not None and low <= pod.started <= high:
         return pod.started
     ran = max(0.0, pod.finished - pod.started) if pod.started is not None and pod.finished is not None else 0.0

@@ -23,7 +23,7 @@ MOST_KEPT: Final = 100
 
 @dataclass(eq=False, slots=True)
 class _Fragment:
-    """One of them; whoever holds the lock renders it."""
+    """One of them. The holder of the lock renders it."""
 
     until: float
     lock: threading.Lock = field(default_factory=threading.Lock)
