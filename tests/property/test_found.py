@@ -91,3 +91,11 @@ def test_an_event_from_before_a_run_ended_starts_it_no_second_time(state: Operat
     state.running.deliver(next(event for event in state.cluster.events if event.plural == "taskruns"))
     state.work()
     state.teardown()
+
+
+def test_a_request_that_hung_for_a_minute_does_not_hold_up_what_is_said_of_later_attempts(state: Operation) -> None:
+    state.create(attempts=[2], limit=1, lagging=set())
+    state.hold_requests()
+    state.advance(seconds=60.0)
+    state.delete_job(index=0, propagation="Background")
+    state.teardown()

@@ -1,6 +1,6 @@
 """When what may wait is done: one thing at a time, and only for a share of the time.
 
-A long answer means a busy apiserver, and makes the pause after it long. So when a thousand runs start at once, telling that
+A long answer means a busy apiserver, and makes the pause after it longer, up to LONGEST_PAUSE. So when a thousand runs start at once, telling that
 they are starting doesn't keep them from it; on an idle cluster everything is reported at once.
 """
 
@@ -12,6 +12,8 @@ K = TypeVar("K", bound=Hashable)
 
 SHARE = 0.25
 """Part of the time that one request may be under way for what can wait."""
+LONGEST_PAUSE = 5.0
+"""Seconds. A request whose connection hung for a minute says nothing about how busy the apiserver is now."""
 
 
 class DeferredQueue(Generic[K]):
@@ -51,7 +53,7 @@ class DeferredQueue(Generic[K]):
     def done(self, *, seconds: float) -> None:
         """What was taken is done, and took so long."""
         self._under_way = False
-        self._free_at = self._monotonic() + seconds * (1 / SHARE - 1)
+        self._free_at = self._monotonic() + min(LONGEST_PAUSE, seconds * (1 / SHARE - 1))
 
     @property
     def pause(self) -> float | None:
