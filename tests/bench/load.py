@@ -43,6 +43,8 @@ class System:
     make: Callable[[str], Json]
     succeeded: Callable[[Json], bool | None]
     """None while it goes on."""
+    statuses: tuple[Json, ...] = ()
+    """What the client itself writes as the object's status after it has created it, where no controller does."""
 
     def path(self, namespace: str) -> str:
         """Where its objects are."""
@@ -177,6 +179,12 @@ class Load:
             if answer.status != 201:
                 raise BenchError(f"{name} was refused: {answer.status} {await answer.text()}")
             seen.created[name] = time.time()
+        headers = {"Content-Type": "application/merge-patch+json"}
+        for status in system.statuses:
+            url = f"{system.path(namespace)}/{name}/status"
+            async with self.session.patch(url, json={"status": status}, headers=headers) as answer:
+                if answer.status != 200:
+                    raise BenchError(f"a status of {name} was refused: {answer.status} {await answer.text()}")
 
     @asynccontextmanager
     async def _following(

@@ -6,14 +6,12 @@ run. What the operator costs is read from its own process and from the apiserver
 
 import asyncio
 import statistics
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import aiohttp
 from support.builders import a_pool, a_run
 from support.operator import OwnRuns, install_crds
 from support.pools import Node, node_of, pooled_operator, with_secret
@@ -24,7 +22,7 @@ from tidegate_cluster.control_plane import ControlPlane
 from . import connections, figures
 from .connections import Idle
 from .figures import ProcessView, Quantiles
-from .load import ACTOR, CREATORS, PLAIN_JOBS, TIDEGATE, Load, System, run_succeeded
+from .load import ACTOR, PLAIN_JOBS, TIDEGATE, Load, System, run_succeeded
 
 OPERATOR: Final = "operator"
 WORKERS: Final = 2
@@ -43,6 +41,27 @@ def _warm_run(name: str) -> dict[str, Any]:
 WARM: Final = System(kind="warm", group=API_VERSION, plural="taskruns", make=_warm_run, succeeded=run_succeeded)
 
 
+def _suspended_run(name: str) -> dict[str, Any]:
+    # Suspended: no operator looks at it.
+    spec = {"task": {"pool": "none", "entrypoint": "a:b"}, "suspend": True}
+    return {"apiVersion": API_VERSION, "kind": "TaskRun", "metadata": {"name": name}, "spec": spec}
+
+
+_ATTEMPT: Final[dict[str, Any]] = {"number": 1, "pool": "warm", "podName": "p", "podUid": "u", "handover": "h"}
+LIMIT: Final = System(
+    kind="limit",
+    group=API_VERSION,
+    plural="taskruns",
+    make=_suspended_run,
+    succeeded=run_succeeded,
+    statuses=(
+        {"phase": "Running", "attempts": [_ATTEMPT], "resolvedTask": {"pool": "warm", "entrypoint": "a:b"}},
+        {"phase": "Succeeded", "attempts": [{**_ATTEMPT, "outcome": "Succeeded"}], "result": 1},
+    ),
+)
+"""What the control plane takes of a client that does nothing but create a run and write two statuses."""
+
+
 @dataclass(slots=True)
 class PoolFigures:
     """What was measured."""
@@ -51,6 +70,8 @@ class PoolFigures:
     """Runs per second, a drain each: of plain Jobs, our Jobs, warm runs, and the control plane's own limit."""
     to_end: dict[str, Quantiles] = field(default_factory=dict)
     """Creation answered to end seen, by rate."""
+    limit_to_end: dict[str, Quantiles] = field(default_factory=dict)
+    """The same of the client that writes both statuses itself: what the control plane alone takes."""
     requests: dict[str, float] = field(default_factory=dict)
     """A warm run of a drain, by verb and resource."""
     cpu_ms: list[float] = field(default_factory=list)
@@ -77,51 +98,28 @@ class PoolBench:
             self._measure_idle()
         for i in range(repeat):
             report(f"drain {i + 1} of {repeat}: {runs} runs")
-            for system in (PLAIN_JOBS, TIDEGATE):
-                await self._drain(system.kind, system, self._namespace(f"{system.kind}-{i}"), runs)
-            await self._limit(self._namespace(f"limit-{i}"), runs)
+            for system in (PLAIN_JOBS, TIDEGATE, LIMIT):
+                await self._drain(system, self._namespace(f"{system.kind}-{i}"), runs)
             with self._workers(f"drain-{i}") as namespace:
                 before = self._process.cpu_seconds
-                await self._drain("warm", WARM, namespace, runs)
+                await self._drain(WARM, namespace, runs)
                 await asyncio.sleep(SETTLE_SECONDS)
                 self.found.cpu_ms.append(round(1000 * (self._process.cpu_seconds - before) / runs, 2))
         entries = [e for e in self._plane.requests(OPERATOR) if e.namespace.startswith("warm-drain-")]
         self.found.requests = figures.requests_a_run(entries, runs=runs * repeat)
         for rate in rates:
             report(f"{rate} warm runs/s for {seconds:.0f} s")
-            with self._workers(f"rate-{rate.replace('.', '-')}") as namespace:
+            label = f"rate-{rate.replace('.', '-')}"
+            with self._workers(label) as namespace:
                 seen = await self._load.pace(WARM, namespace, rate=float(rate), seconds=seconds)
                 self.found.to_end[rate] = Quantiles.of(seen.durations)
+            seen = await self._load.pace(LIMIT, self._namespace(f"limit-{label}"), rate=float(rate), seconds=seconds)
+            self.found.limit_to_end[rate] = Quantiles.of(seen.durations)
 
-    async def _drain(self, kind: str, system: System, namespace: str, runs: int) -> None:
+    async def _drain(self, system: System, namespace: str, runs: int) -> None:
         seen = await self._load.drain(system, namespace, runs=runs)
-        self.found.drains.setdefault(kind, []).append(round(seen.per_second, 1))
+        self.found.drains.setdefault(system.kind, []).append(round(seen.per_second, 1))
         await asyncio.sleep(SETTLE_SECONDS)
-
-    async def _limit(self, namespace: str, runs: int) -> None:
-        """As many of one create and two patches of the status as the control plane takes of a client that does nothing else."""
-        session, slots = self._load.session, asyncio.Semaphore(CREATORS)
-        path = TIDEGATE.path(namespace)
-        attempt: dict[str, Any] = {"number": 1, "pool": "warm", "podName": "p", "podUid": "u", "handover": "h"}
-        first = {"phase": "Running", "attempts": [attempt], "resolvedTask": {"pool": "warm", "entrypoint": "a:b"}}
-        last = {"phase": "Succeeded", "attempts": [{**attempt, "outcome": "Succeeded"}], "result": 1}
-        # Suspended: no operator looks at them.
-        spec = {"task": {"pool": "none", "entrypoint": "a:b"}, "suspend": True}
-
-        async def one(i: int) -> None:
-            async with slots:
-                body = {"apiVersion": API_VERSION, "kind": "TaskRun", "metadata": {"name": f"run-{i:05}"}, "spec": spec}
-                async with session.post(path, json=body) as answer:
-                    await answer.read()
-                headers = {"Content-Type": "application/merge-patch+json"}
-                for status in (first, last):
-                    url = f"{path}/run-{i:05}/status"
-                    async with session.patch(url, json={"status": status}, headers=headers) as answer:
-                        await _checked(answer)
-
-        begin = time.monotonic()
-        await asyncio.gather(*(one(i) for i in range(runs)))
-        self.found.drains.setdefault("limit", []).append(round(runs / (time.monotonic() - begin), 1))
 
     def _measure_idle(self) -> None:
         worker = next(iter(self._node.workers.values()))
@@ -140,11 +138,6 @@ class PoolBench:
 
     def _namespace(self, what: str) -> str:
         return OwnRuns(self._plane, f"bench-{what}").namespace
-
-
-async def _checked(answer: aiohttp.ClientResponse) -> None:
-    text = await answer.text()
-    assert answer.status == 200, text
 
 
 def _pss_mb(pid: int) -> float:
@@ -207,7 +200,9 @@ def table(found: PoolFigures, *, runs: int) -> str:
         f"| warm runs by that limit | {warm / statistics.median(found.drains['limit']):.2f} |",
         f"| warm runs by plain Jobs | {warm / statistics.median(found.drains['plain']):.1f} |",
     ]
-    rows += [f"| created → end seen at {rate}/s, p50 / p95 / p99, ms | {found.to_end[rate]} |" for rate in found.to_end]
+    for rate, quantiles in found.to_end.items():
+        rows.append(f"| created → end seen at {rate}/s, p50 / p95 / p99, ms | {quantiles} |")
+        rows.append(f"| – by the client that does nothing else | {found.limit_to_end[rate]} |")
     rows.append(f"| operator CPU a warm run, ms | {statistics.median(found.cpu_ms)} |")
     rows += [f"| requests a warm run: {what} | {count} |" for what, count in sorted(found.requests.items())]
     if (idle := found.idle) is not None:
