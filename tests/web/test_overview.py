@@ -204,6 +204,21 @@ def test_kinds_of_failures_are_bounded_and_the_most_frequent_stay(parts: Parts, 
         )
 
 
+def test_failures_that_were_rare_and_are_frequent_now_are_counted_whole(parts: Parts, engine: Engine) -> None:
+    clock = HandClock()
+    for letter in "ghijklmnopqr":
+        for _ in range(2):
+            ran(engine, ago=timedelta(hours=3), phase="Failed", reason="Error", message=letter)
+    ran(engine, ago=timedelta(hours=2), phase="Failed", reason="Error", message="rare")
+    counter(engine, clock).look()
+    for _ in range(2):
+        ran(engine, ago=-timedelta(seconds=1), phase="Failed", reason="Error", message="rare")
+    clock.time += timedelta(minutes=1)
+    found = seen(parts, "24h", clock)
+    assert len(found.failures) == project_overview.GROUPS
+    assert failures(found)[0][2:] == ("rare", 3, 3)
+
+
 @pytest.mark.parametrize(
     "message",
     [HOSTILE, "", "0x7f3a at 12 of 8b3c0000-1111-2222-3333-444444444444", "नमस्ते \u0000".replace("\u0000", "")],

@@ -27,6 +27,14 @@ def test_a_stack_has_its_phases_from_the_bottom_up() -> None:
     assert (good.phase, good.height, bad.phase, bad.y) == ("Succeeded", charts.HEIGHT * 3 / 4, "Failed", 0.0)
 
 
+@given(COUNTS)
+def test_a_phase_is_one_outline_of_all_its_bars(counts: list[dict[str, int]]) -> None:
+    bars = charts.stacks(counts)
+    outlines = charts.outlines(bars)
+    assert set(outlines) == {bar.phase for bar in bars}
+    assert sum(outline.count("z") for outline in outlines.values()) == len(bars)
+
+
 @pytest.mark.parametrize(
     ("values", "moves"),
     [([1.0, 2.0, 3.0], 1), ([1.0, None, 3.0], 2), ([None, 2.0, None], 1), ([None, None], 0), ([], 0)],

@@ -116,7 +116,7 @@ def draw(graph: RunGraph, here: str) -> Drawing:
     for node in nodes:
         members.setdefault(group[node], []).append(node)
     spots = layout(list(members), [(group[source], group[target]) for source, target in edges])
-    drawn = [_node(graph, key, inner, spots[key], here=here in inner) for key, inner in members.items()]
+    drawn = [_node(graph, key, inner, spots[key], here=key == here) for key, inner in members.items()]
     lines = dict.fromkeys(
         (group[edge.source], group[edge.target], edge.relation)
         for edge in graph.edges

@@ -15,7 +15,7 @@ from tidegate_web.shared.phases import FAILED_PHASES
 from tidegate_web.shared.time_histogram import Histogram
 from tidegate_web.store.engine import with_fallback
 from tidegate_web.store.queries import rollups, run_list, stats
-from tidegate_web.store.queries.rollups import HOUR, QUARTER, SIX_HOURS, FailureKind, RolledUp
+from tidegate_web.store.queries.rollups import HOUR, QUARTER, SIX_HOURS, FailureKind, KeptFailures, RolledUp
 from tidegate_web.store.queries.stats import TooMuchError
 
 MINUTE: Final = timedelta(minutes=1)
@@ -128,24 +128,33 @@ def _counted(made: Services, project: str, range_: Range) -> ProjectOverview:
     since = rollups.floor(now - range_.length, range_.step)
     failures_since = since if range_.kept is None else rollups.floor(since, HOUR)  # they are kept by the hour
     rows: list[RolledUp] = []
-    failures: list[FailureKind] = []
-    with made.engine.connect() as connection:
+    fresh: list[FailureKind] = []
+    kept: list[KeptFailures] = []
+    until = now
+    # One picture of all: what is counted anew meanwhile would be counted twice.
+    with made.engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
         active = run_list.active(connection, project=project)
         mark = None if range_.kept is None else rollups.mark(connection, project=project)
+        step = range_.kept or range_.step
+        try:
+            with stats.bounded(connection):
+                begin = max(since, mark or since)
+                rows += rollups.ended(connection, project=project, since=begin, until=now, step=step)
+                begin = max(failures_since, mark or failures_since)
+                fresh += rollups.failed(connection, project=project, since=begin, until=now)
+        except TooMuchError:
+            rows, fresh, until = [], [], max(since, mark or since)
         if mark is not None and range_.kept is not None:
             rows += rollups.kept(connection, project=project, since=since, until=mark, step=range_.kept)
-            shown = rollups.Parts(begin=since, end=now, number=SPARKS)
-            failures += rollups.kept_failures(
-                connection, project=project, since=failures_since, until=mark, parts=shown
+            kept += rollups.kept_failures(
+                connection,
+                project=project,
+                since=failures_since,
+                until=mark,
+                parts=rollups.Parts(begin=since, end=now, number=SPARKS),
+                most=GROUPS,
+                besides=fresh,
             )
-    step, until = range_.kept or range_.step, now
-    try:
-        with stats.counting(made.engine) as connection:
-            rows += rollups.ended(connection, project=project, since=max(since, mark or since), until=now, step=step)
-            begin = max(failures_since, mark or failures_since)
-            failures += rollups.failed(connection, project=project, since=begin, until=now)
-    except TooMuchError:
-        until = max(since, mark or since)
     parts = _parts(rows, range_, since=since, now=now)
     return ProjectOverview(
         range=range_,
@@ -156,7 +165,7 @@ def _counted(made: Services, project: str, range_: Range) -> ProjectOverview:
         phases=_phases(rows),
         took=Times.of(time_histogram.total(each.took for each in parts)),
         waited=Times.of(time_histogram.total(each.waited for each in parts)),
-        failures=group(failures, since=since, until=now),
+        failures=group(kept, fresh, since=since, until=now),
         active=active,
     )
 
@@ -192,13 +201,25 @@ def _parts(rows: Iterable[RolledUp], range_: Range, *, since: datetime, now: dat
     return found
 
 
-def group(kinds: Iterable[FailureKind], *, since: datetime, until: datetime) -> list[FailureGroup]:
-    """Failures of several hours that are alike, the most frequent first."""
+def group(
+    kept: Iterable[KeptFailures], fresh: Iterable[FailureKind], *, since: datetime, until: datetime
+) -> list[FailureGroup]:
+    """The most frequent failures that are alike, of what is kept and of what was counted just now."""
     groups: dict[tuple[str | None, str | None, str], FailureGroup] = {}
-    for kind in kinds:
-        known = groups.get(kind.key)
-        if known is None:
-            known = groups[kind.key] = FailureGroup(
+    for known in kept:
+        groups[known.key] = FailureGroup(
+            task=known.task,
+            reason=known.reason,
+            message=known.message,
+            runs=known.runs,
+            first_at=known.first_at,
+            last_at=known.last_at,
+            last_run=known.last_run,
+            sparks=[known.parts.get(str(part), 0) for part in range(SPARKS)],
+        )
+    for kind in fresh:
+        if kind.key not in groups:
+            groups[kind.key] = FailureGroup(
                 task=kind.task,
                 reason=kind.reason,
                 message=kind.message,
@@ -207,5 +228,5 @@ def group(kinds: Iterable[FailureKind], *, since: datetime, until: datetime) -> 
                 last_run=kind.last_run,
             )
         part = (kind.last_at - since) / (until - since) * SPARKS
-        known.add(kind, part=min(max(int(part), 0), SPARKS - 1))
+        groups[kind.key].add(kind, part=min(max(int(part), 0), SPARKS - 1))
     return sorted(groups.values(), key=lambda each: (-each.runs, each.last_run))[:GROUPS]

@@ -104,10 +104,17 @@ class BatchRow:
 @contextmanager
 def counting(engine: Engine) -> Iterator[Connection]:
     """A connection whose queries end soon, with an answer or with TooMuchError."""
+    with engine.begin() as connection, bounded(connection):
+        yield connection
+
+
+@contextmanager
+def bounded(connection: Connection) -> Iterator[None]:
+    """Queries end soon, with an answer or with TooMuchError. The transaction can be gone on with after either."""
     try:
-        with engine.begin() as connection:
+        with connection.begin_nested():
             connection.execute(text(f"SET LOCAL statement_timeout = {round(SECONDS * 1000)}"))
-            yield connection
+            yield
     except OperationalError as error:
         if isinstance(error.orig, QueryCanceled):
             raise TooMuchError from error
