@@ -5,8 +5,12 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
+from sqlalchemy import text
 from support.browser import looks_right, signed_in
+from support.history import fill_graph
 from support.web import EMAIL, PASSWORD, Parts, Stack
+from tidegate_web.pages.run_graph import MOST_LISTED
+from tidegate_web.store import partitions
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +75,48 @@ def test_a_run_alone_is_a_graph_of_one(stack: Stack, parts: Parts) -> None:
     answer = parts.sign_in().get(f"/projects/{stack.project}/runs/alone/graph")
     assert (answer.status_code, "1 run<" in answer.text) == (200, True)
     assert parts.sign_in().get(f"/projects/{stack.project}/runs/none/graph").status_code == 404
+
+
+@pytest.fixture
+def fan_out(stack: Stack, parts: Parts) -> Iterator[str]:
+    """The uid of a run that has started 250 others, of 60 tasks."""
+    now = parts.services.clock.now()
+    with parts.engine.begin() as connection:
+        partitions.ensure(connection, [now])
+    yield fill_graph(parts.engine, project=stack.project, runs=251, wide=250, now=now)
+    with parts.engine.begin() as connection:
+        connection.execute(text("DELETE FROM runs WHERE name LIKE 'graph-%'"))
+        connection.execute(text("DELETE FROM run_keys WHERE name LIKE 'graph-%'"))
+
+
+def test_a_box_of_many_runs_leads_to_them(stack: Stack, page: Page, fan_out: str) -> None:
+    page.goto(f"/projects/{stack.project}/runs/{fan_out}/graph")
+    expect(page.get_by_role("heading", name="251 runs")).to_be_visible()
+    box = page.locator(".tg-graph-list").get_by_role("link", name="step-1 × 5", exact=True)
+    assert page.locator("#graph a", has_text="step-1 × 5").get_attribute("href") == box.get_attribute("href")
+    box.click()
+    inner = page.locator(".tg-graph-inner")
+    expect(inner).to_have_count(5)
+    assert [each.inner_text().split()[0] for each in inner.all()] == [
+        f"graph-{number}" for number in (1, 61, 121, 181, 241)
+    ]
+    looks_right(page)
+    inner.first.get_by_role("link").click()
+    expect(page.get_by_role("heading", name="graph-1")).to_be_visible()
+
+
+def test_a_box_names_its_oldest_runs_and_how_many_more_there_are(stack: Stack, parts: Parts, fan_out: str) -> None:
+    with parts.engine.begin() as connection:
+        connection.execute(text("UPDATE runs SET task = 'one' WHERE name LIKE 'graph-%'"))
+    answer = parts.sign_in().get(f"/projects/{stack.project}/runs/{fan_out}/graph", query_string={"box": "1//one"})
+    assert answer.text.count('class="tg-graph-inner"') == MOST_LISTED
+    assert "and 50 younger ones" in answer.text
+
+
+@pytest.mark.parametrize("box", ["", "99//none", "../x", "<script>alert(1)</script>"])
+def test_a_box_that_is_not_there_is_ignored(parts: Parts, stack: Stack, fan_out: str, box: str) -> None:
+    answer = parts.sign_in().get(f"/projects/{stack.project}/runs/{fan_out}/graph", query_string={"box": box})
+    assert (answer.status_code, "tg-graph-inner" in answer.text, "<script>alert" in answer.text) == (200, False, False)
 
 
 def test_names_and_tasks_that_try_to_be_html_are_text(stack: Stack, parts: Parts) -> None:

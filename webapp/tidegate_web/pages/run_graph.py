@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from flask import Blueprint, render_template, url_for
+from flask import Blueprint, render_template, request, url_for
 
 from tidegate_web.current_app import services
 from tidegate_web.pages.fragments import fragment_wanted
@@ -20,6 +20,8 @@ MOST_DRAWN: Final = 50
 """Runs that are drawn one by one. Of more, those of a task that stand side by side are one box."""
 MOST_BOXES: Final = 200
 """Boxes of tasks. Of more, all runs that stand side by side are one."""
+MOST_LISTED: Final = 200
+"""Runs of one box that the list names."""
 WIDTH: Final = 200
 HEIGHT: Final = 40
 STEP_X: Final = 260
@@ -44,6 +46,11 @@ class Node:
         phases = {row.phase for row in self.runs}
         order = ("Failed", "Expired", "Running", "Retrying", "Starting", "Pending", "Skipped", "Cancelled", "Succeeded")
         return next((phase for phase in order if phase in phases), "")
+
+    @property
+    def in_order(self) -> list[GraphRow]:
+        """The oldest first."""
+        return sorted(self.runs, key=lambda row: (row.created, row.name))
 
     @property
     def phases(self) -> Counter[str]:
@@ -79,13 +86,16 @@ def add_routes(area: Blueprint) -> None:
         made = services()
         row = find(made, project, run)
         graph = graph_of(made, project, as_graph_row(row))
+        box = request.args.get("box")
         return render_template(
             "_run_graph.html" if fragment_wanted() else "run_graph.html",
             project=project,
             run=row,
             graph=graph,
             drawing=None if graph is None else draw(graph, row.uid),
-            address=url_for("pages.run_graph", project=project, run=row.uid),
+            box=box,
+            most_listed=MOST_LISTED,
+            address=url_for("pages.run_graph", project=project, run=row.uid, box=box),
             now=made.clock.now(),
         )
 
