@@ -9,7 +9,11 @@ from werkzeug.test import TestResponse
 
 
 def csrf_token(answer: TestResponse) -> str:
-    found = re.search(r'(?:name="csrf-token" content|name="csrf_token" value)="([^"]+)"', answer.text)
+    return csrf_token_of(answer.text)
+
+
+def csrf_token_of(page: str) -> str:
+    found = re.search(r'(?:name="csrf-token" content|name="csrf_token" value)="([^"]+)"', page)
     return found.group(1) if found else ""
 
 

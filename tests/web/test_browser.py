@@ -39,7 +39,7 @@ def site(web: Process) -> str:
 @pytest.fixture
 def page(browser: Browser, site: str) -> Iterator[Page]:
     """A page that has signed in; whatever it complains about on its console fails the test."""
-    with signed_in(browser, site, email=EMAIL, password=PASSWORD) as made:
+    with signed_in(browser, site, email=EMAIL, password=PASSWORD, by_form=True) as made:
         yield made
 
 

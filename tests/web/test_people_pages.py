@@ -211,6 +211,7 @@ def test_one_signs_out_everywhere_else_and_changes_the_password(parts: Parts, br
         signed_in(browser, site, email=EVE, password=PASSWORD) as page,
         signed_in(browser, site, email=EVE, password=PASSWORD) as other,
     ):
+        other.goto("/")
         expect(other.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
         page.goto("/account")
         page.get_by_role("button", name="Sign out everywhere else").click()
@@ -222,6 +223,7 @@ def test_one_signs_out_everywhere_else_and_changes_the_password(parts: Parts, br
         page.get_by_role("button", name="Change", exact=True).click()
         expect(page.get_by_role("status")).to_contain_text("Your password is changed")
     with signed_in(browser, site, email=EVE, password=NEW_PASSWORD) as again:
+        again.goto("/")
         expect(again.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
 
 

@@ -93,6 +93,7 @@ def test_an_event_makes_a_new_one_at_once(stack: Stack, parts: Parts) -> None:
 
 def test_a_page_that_is_hidden_asks_once_when_it_is_seen_again(stack: Stack, browser: Browser, tmp_path: Path) -> None:
     with site_of(stack, tmp_path) as site, signed_in(browser, site, email=EMAIL, password=PASSWORD) as page:
+        page.goto("/")
         stack.runs.create("one")
         row = come(page, page.locator("tr", has_text="one"))
         expect(page.locator("[data-live]")).to_have_attribute("data-state", "live")
