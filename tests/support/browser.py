@@ -63,7 +63,11 @@ def signed_in(
 
 def _sign_in(client: APIRequestContext, *, email: str, password: str) -> None:
     """Get the context its session."""
-    form = {"email": email, "password": password, "csrf_token": csrf_token_of(client.get("/login").text())}
+    form: dict[str, str | float | bool] = {
+        "email": email,
+        "password": password,
+        "csrf_token": csrf_token_of(client.get("/login").text()),
+    }
     answer = client.post("/login", form=form, max_redirects=0)
     assert answer.status == 303, f"{email} can't sign in: {answer.status} {answer.text()}"
 
