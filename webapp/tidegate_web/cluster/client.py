@@ -19,6 +19,7 @@ from kubernetes.config.config_exception import ConfigException
 from tidegate_api.projects import PROJECT_SELECTOR
 
 from tidegate_web.cluster.errors import ClusterError, NoClusterError
+from tidegate_web.cluster.lease import Lease, read_lease
 from tidegate_web.cluster.objects import Event, KubeObject, ObjectList
 from tidegate_web.shared import json_text
 from tidegate_web.shared.json_types import JsonObject
@@ -122,9 +123,16 @@ class Cluster:
         timeout: float = 10,
     ) -> dict[str, Any]:
         """Ask, and get the JSON that was answered; everything else is a ClusterError. What follows says what that JSON is."""
-        response = self._send(
-            method, path, query, body, content_type, urllib3.Timeout(connect=min(5, timeout), read=timeout)
-        )
+        seconds = urllib3.Timeout(connect=min(5, timeout), read=timeout)
+        return self._answer(self._send(method, path, query, body, content_type, seconds))
+
+    def get_lease(self, path: str, *, timeout: float) -> Lease:
+        """A Lease, by the clock of the apiserver that answers."""
+        response = self._send("GET", path, None, None, "", urllib3.Timeout(connect=min(5, timeout), read=timeout))
+        return read_lease(cast("KubeObject", self._answer(response)), response.headers)
+
+    @staticmethod
+    def _answer(response: urllib3.BaseHTTPResponse) -> dict[str, Any]:
         try:
             data = response.read()
         except _BROKEN as error:

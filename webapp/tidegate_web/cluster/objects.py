@@ -18,6 +18,13 @@ class OwnerReference(TypedDict):
     controller: NotRequired[bool]
 
 
+class ManagedFields(TypedDict, total=False):
+    """What a client owns of an object, and when it last changed that."""
+
+    time: str
+    fieldsV1: JsonObject
+
+
 class ObjectMeta(TypedDict):
     """What the apiserver gives to each object."""
 
@@ -30,6 +37,7 @@ class ObjectMeta(TypedDict):
     annotations: NotRequired[dict[str, str]]
     ownerReferences: NotRequired[list[OwnerReference]]
     deletionTimestamp: NotRequired[str]
+    managedFields: NotRequired[list[ManagedFields]]
 
 
 class KubeObject(TypedDict):

@@ -17,8 +17,8 @@ from tidegate_web.store import schema
 from tidegate_web.store.advisory_locks import LEADER_LOCK
 
 OPERATOR = "Operator"
-CLOCKS_DIFFER_SECONDS = 30.0
-"""A Lease's time is by its holder's clock."""
+SLACK_SECONDS = 5.0
+"""Beyond the duration of a Lease: its times are in whole seconds, and apiservers of one cluster have clocks of their own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,8 +84,8 @@ def _operator(made: Services) -> Dependency:
     if lease is None or not lease.holder:
         return Dependency(name=OPERATOR, status="down", detail=f"no operator leads; {purpose}")
     heard = rfc3339(lease.renewed)
-    silent = None if lease.renewed is None else (made.clock.now() - lease.renewed).total_seconds()
-    if silent is None or silent > lease.seconds + CLOCKS_DIFFER_SECONDS:
+    silent = lease.silent(made.clock.now())
+    if silent is None or silent > lease.seconds + SLACK_SECONDS:
         detail = f"{lease.holder} led and was last heard of at {heard or 'an unknown time'}; {purpose}"
         return Dependency(name=OPERATOR, status="down", detail=detail, leader=lease.holder, heard_at=heard)
     if lease.set_aside:

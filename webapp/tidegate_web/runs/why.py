@@ -8,21 +8,18 @@ answer, and whatever goes wrong is a LeaderError with words for people.
 import json
 import time
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, NotRequired
 from urllib.parse import quote
 
 import structlog
 import urllib3
-from tidegate_api.names import SET_ASIDE_ANNOTATION
 from typing_extensions import TypedDict
 
 from tidegate_web.cluster.client import Cluster, lease_path, pods_path
 from tidegate_web.cluster.errors import ClusterError
-from tidegate_web.cluster.objects import annotations_of
+from tidegate_web.cluster.lease import Lease
 from tidegate_web.settings import WebSettings
-from tidegate_web.shared.json_types import as_text, whole_number
-from tidegate_web.shared.times import parse_time
+from tidegate_web.shared.json_types import as_text
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -83,22 +80,6 @@ class Why:
         return answer
 
 
-@dataclass(frozen=True, kw_only=True)
-class Lease:
-    """Who leads, and when that was last said."""
-
-    holder: str
-    renewed: datetime | None
-    seconds: float
-    """So long it holds without being renewed."""
-    set_aside: int = 0
-    """How many objects the holder has set aside."""
-
-
-def _count(text: object) -> int:
-    return int(text) if isinstance(text, str) and text.isascii() and text.isdecimal() and len(text) < 10 else 0
-
-
 class Leader:
     """The operator's leader, found again every few seconds."""
 
@@ -146,18 +127,11 @@ class Leader:
     def lease(self) -> Lease | None:
         """The operator's Lease as it is now, None when there is none; ClusterError when it can't be read."""
         try:
-            found = self._cluster.get(lease_path(self._namespace, self._lease), timeout=SECONDS)
+            return self._cluster.get_lease(lease_path(self._namespace, self._lease), timeout=SECONDS)
         except ClusterError as error:
             if error.not_found:
                 return None
             raise
-        spec = found.get("spec") or {}
-        return Lease(
-            holder=str(spec.get("holderIdentity") or ""),
-            renewed=parse_time(spec.get("renewTime")),
-            seconds=whole_number(spec.get("leaseDurationSeconds")) or 0,
-            set_aside=_count(annotations_of(found).get(SET_ASIDE_ANNOTATION)),
-        )
 
     def _token(self) -> str:
         if self._token_file is None:
