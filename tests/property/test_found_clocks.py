@@ -124,3 +124,21 @@ def test_a_pod_that_ended_well_before_it_was_deleted_has_succeeded(state: Operat
     state.lag(who="watches", lags=False)
     assert the_run(state)["status"]["phase"] == "Succeeded"
     state.teardown()
+
+
+@pytest.mark.parametrize("by", [600.0, -600.0])
+def test_a_finished_run_is_kept_for_its_ttl_when_its_nodes_clock_is_put(state: Operation, by: float) -> None:
+    state.create(attempts=[1], limit=2, lagging=set())
+    state.create_later(on=None, when="Succeeded", key=None, ttl=30)
+    for index in (0, 0):
+        state.run_pod(index=index)
+    state.advance(seconds=6.0)
+    state.put_clock(whose="node", by=by)
+    for index in (0, 0):
+        state.end_pod(index=index, code=0)
+    assert [run["status"]["phase"] for run in state.cluster.all("taskruns")] == ["Succeeded", "Succeeded"]
+    state.advance(seconds=6.0)
+    assert len(list(state.cluster.all("taskruns"))) == 2
+    state.advance(seconds=60.0)
+    assert len(list(state.cluster.all("taskruns"))) == 1
+    state.teardown()

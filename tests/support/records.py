@@ -92,7 +92,7 @@ def a_run_record(
 ) -> RunRecord:
     """A run that was created 200 seconds before NOW."""
     status = StatusRecord(phase=phase, attempts=attempts or [])
-    for name in ("reason", "started_at", "finished_at", "next_attempt_at", "disruptions"):
+    for name in ("reason", "started_at", "finished_at", "kept_since", "next_attempt_at", "disruptions"):
         if name in fields:
             setattr(status, name, fields.pop(name))
     tracked = {f.name: fields.pop(f.name) for f in dataclass_fields(RunTracking) if f.name in fields}

@@ -20,7 +20,7 @@ from tidegate_operator.control.workqueue import NOTHING, Work, Workqueue
 from tidegate_operator.kube.client import KubeClient
 from tidegate_operator.kube.errors import KubeError
 from tidegate_operator.kube.paths import own_path
-from tidegate_operator.policies.retention import ended_at
+from tidegate_operator.policies.retention import kept_from
 from tidegate_operator.policies.schedule import MISSED, Decision, Progress, Standing, decide
 from tidegate_operator.records.definitions import ScheduleRecord
 from tidegate_operator.records.faults import FaultError, Ref
@@ -78,7 +78,7 @@ class ScheduleReconciler(SetAsideByCondition):
         due_by = self._deletes_due_by(namespace)
         if due_by == -math.inf:
             return None
-        return lambda run: ended_at(run) > due_by or self._cache.has_dependents(run)
+        return lambda run: kept_from(run) > due_by or self._cache.has_dependents(run)
 
     def _progress_of(self, ident: str, schedule: ScheduleRecord) -> Progress:
         known = self._progress.get(ident)

@@ -15,12 +15,12 @@ def retain(run: RunRecord, context: DecisionContext, now: float) -> Decision:
     if context.has_dependents or context.held:
         return Decision()  # the end of the last dependent, or the Schedule's word, marks it again
     ttl = next((t for t in (run.ttl, run.status.ttl) if t is not None), context.default_ttl)
-    due = ended_at(run) + ttl
+    due = kept_from(run) + ttl
     if due > context.deletes_due_by:
         return Decision()  # the next sweep marks it again
     return Decision([DeleteRun()]) if now >= due else Decision(wake_at=due)
 
 
-def ended_at(run: RunRecord) -> float:
-    """When a finished run ended."""
-    return parse_time(run.status.finished_at) or run.created
+def kept_from(run: RunRecord) -> float:
+    """When the TTL of a finished run begins."""
+    return parse_time(run.status.kept_since) or run.created

@@ -10,6 +10,7 @@ from sys import intern
 from tidegate_api.bodies import AttemptBody, TaskRunBody, TaskRunStatusBody, TaskSpecBody
 from tidegate_api.names import DEFAULT_QUEUE, TTL_SECONDS_MAX, Phase, Reason
 from tidegate_api.objects import ObjectMeta
+from tidegate_api.retention import kept_since
 from tidegate_api.times import parse_time
 
 from tidegate_operator.records.faults import Fault
@@ -90,6 +91,8 @@ class StatusRecord:
     queued_at: str | None = None
     started_at: str | None = None
     finished_at: str | None = None
+    kept_since: str | None = None
+    """When the TTL of a finished run begins."""
     next_attempt_at: float | None = None
     disruptions: int = 0
     ttl: int | None = None
@@ -109,6 +112,7 @@ class StatusRecord:
             queued_at=status.get("queuedAt"),
             started_at=status.get("startedAt"),
             finished_at=status.get("finishedAt"),
+            kept_since=kept_since(status) if phase.terminal else None,
             next_attempt_at=parse_time(status.get("nextAttemptAt")),
             disruptions=count(status.get("disruptions")) or 0,
             ttl=bounded(status.get("ttlSecondsAfterFinished"), high=TTL_SECONDS_MAX),

@@ -273,7 +273,7 @@ def test_a_number_is_never_used_twice() -> None:
 
 
 def test_a_finished_run_is_deleted_after_its_ttl_by_who_is_in_charge() -> None:
-    run = a_run_record(phase=Phase.SUCCEEDED, finished_at=format_time(NOW), ttl=60)
+    run = a_run_record(phase=Phase.SUCCEEDED, kept_since=format_time(NOW), ttl=60)
     assert decide(run, context(), NOW + 59).wake_at == NOW + 60
     assert decide(run, context(), NOW + 60).actions == [DeleteRun()]
     assert decide(run, context(deletes_due_by=-math.inf), NOW + 60).actions == []
@@ -281,7 +281,7 @@ def test_a_finished_run_is_deleted_after_its_ttl_by_who_is_in_charge() -> None:
 
 
 def test_a_run_of_a_namespace_that_may_be_a_project_since_it_was_due_stays_until_that_is_known() -> None:
-    run = a_run_record(phase=Phase.SUCCEEDED, finished_at=format_time(NOW), ttl=60)
+    run = a_run_record(phase=Phase.SUCCEEDED, kept_since=format_time(NOW), ttl=60)
     assert decide(run, context(deletes_due_by=NOW + 59), NOW + 90) == Decision()
     assert decide(run, context(deletes_due_by=NOW + 60), NOW + 90).actions == [DeleteRun()]
 
@@ -378,5 +378,5 @@ def test_a_program_that_exits_with_0_as_it_is_stopped_has_not_succeeded() -> Non
 
 
 def test_a_finished_run_without_a_ttl_has_that_of_the_settings() -> None:
-    run = a_run_record(phase=Phase.SUCCEEDED, finished_at=format_time(NOW))
+    run = a_run_record(phase=Phase.SUCCEEDED, kept_since=format_time(NOW))
     assert decide(run, context(default_ttl=40), NOW).wake_at == NOW + 40

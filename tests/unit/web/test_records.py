@@ -47,6 +47,14 @@ def test_a_finished_run_expires_by_the_spec_then_the_status_then_the_default() -
     )
 
 
+def test_a_finished_run_expires_so_long_after_the_operator_saw_its_end() -> None:
+    """By ``finishedAt`` alone, which is by the node's clock, it would have expired an hour before it ended."""
+    finished = {"type": "Finished", "status": "True", "lastTransitionTime": "2026-11-24T12:00:00Z"}
+    status = {"phase": "Succeeded", "finishedAt": "2026-11-24T11:00:00Z", "conditions": [finished]}
+    record = run_record(resource(status=status), default_ttl_seconds=60)
+    assert record.expires_at == datetime(2026, 11, 24, 12, 1, tzinfo=UTC)
+
+
 def test_the_queue_is_the_one_it_waits_in() -> None:
     inline = {"task": {"queue": "c"}}
     assert run_record(resource(spec=inline), default_ttl_seconds=0).queue == "c"

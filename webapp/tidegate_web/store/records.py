@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Protocol, TypeVar, cast
 
 from tidegate_api.names import SCHEDULE_LABEL
+from tidegate_api.retention import kept_since
 from tidegate_api.run_json import requested_by
 
 from tidegate_web.shared import json_text, times
@@ -181,7 +182,8 @@ def run_record(resource: Mapping[str, object], *, default_ttl_seconds: int) -> R
     expires_at = None
     if finished_at is not None:
         # A time of the end before the creation is a client's mistake, and no reason to delete the run at once.
-        expires_at = times.later(max(finished_at, created), seconds=default_ttl_seconds if ttl is None else ttl)
+        since = max(parse_time(kept_since(status)) or finished_at, created)
+        expires_at = times.later(since, seconds=default_ttl_seconds if ttl is None else ttl)
     return RunRecord(
         uid=uid,
         project=project,
