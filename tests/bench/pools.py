@@ -19,7 +19,7 @@ from support.servers import free_port
 from tidegate_api.names import API_VERSION
 from tidegate_cluster.control_plane import ControlPlane
 
-from . import connections, figures
+from . import calling, connections, figures
 from .connections import Idle
 from .figures import ProcessView, Quantiles
 from .load import ACTOR, PLAIN_JOBS, TIDEGATE, Load, System, run_succeeded
@@ -72,6 +72,8 @@ class PoolFigures:
     """Creation answered to end seen, by rate."""
     limit_to_end: dict[str, Quantiles] = field(default_factory=dict)
     """The same of the client that writes both statuses itself: what the control plane alone takes."""
+    calls: dict[str, Quantiles] = field(default_factory=dict)
+    """A run asked for and its result answered by one call of the web app, by rate."""
     requests: dict[str, float] = field(default_factory=dict)
     """A warm run of a drain, by verb and resource."""
     cpu_ms: list[float] = field(default_factory=list)
@@ -115,6 +117,13 @@ class PoolBench:
                 self.found.to_end[rate] = Quantiles.of(seen.durations)
             seen = await self._load.pace(LIMIT, self._namespace(f"limit-{label}"), rate=float(rate), seconds=seconds)
             self.found.limit_to_end[rate] = Quantiles.of(seen.durations)
+        for rate in rates:
+            report(f"{rate} calls/s over HTTP for {seconds:.0f} s")
+            with self._workers(f"calls-{rate.replace('.', '-')}") as namespace:
+                with calling.web_app(self._plane, project=namespace, folder=self._folder) as (url, key):
+                    spec = _warm_run("called")["spec"]
+                    took = await calling.call(url, key, project=namespace, spec=spec, rate=float(rate), seconds=seconds)
+                self.found.calls[rate] = Quantiles.of(took)
 
     async def _drain(self, system: System, namespace: str, runs: int) -> None:
         seen = await self._load.drain(system, namespace, runs=runs)
@@ -157,7 +166,8 @@ async def _measure(
     *, runs: int, repeat: int, rates: list[str], seconds: float, folder: Path, report: Callable[[str], object]
 ) -> PoolFigures:
     report("starting a control plane and the operator")
-    with ControlPlane(actors=("admin", OPERATOR, ACTOR), pods="complete") as plane:
+    actors = {actor: ["system:masters"] for actor in ("admin", OPERATOR, ACTOR)}
+    with ControlPlane(actors={**actors, "web": [], "mirror": []}, pods="complete") as plane:
         install_crds(plane)
         with_secret(OwnRuns(plane, "prepared"))
         operator = pooled_operator(plane, log=folder / "operator.log", port=free_port(), actor=OPERATOR)
@@ -203,6 +213,10 @@ def table(found: PoolFigures, *, runs: int) -> str:
     for rate, quantiles in found.to_end.items():
         rows.append(f"| created → end seen at {rate}/s, p50 / p95 / p99, ms | {quantiles} |")
         rows.append(f"| – by the client that does nothing else | {found.limit_to_end[rate]} |")
+    rows += [
+        f"| a call over HTTP with `wait` at {rate}/s, p50 / p95 / p99, ms | {found.calls[rate]} |"
+        for rate in found.calls
+    ]
     rows.append(f"| operator CPU a warm run, ms | {statistics.median(found.cpu_ms)} |")
     rows += [f"| requests a warm run: {what} | {count} |" for what, count in sorted(found.requests.items())]
     if (idle := found.idle) is not None:

@@ -25,13 +25,13 @@ class RunMaker:
         self.kube = Kube(plane.kubeconfig(), namespace=project)
 
     def make_project(self, annotations: Mapping[str, str] | None = None) -> None:
-        """Its namespace. Annotations: of ``tidegate.dev``."""
+        """Its namespace, made or labelled. Annotations: of ``tidegate.dev``."""
         metadata = {
             "name": self.project,
             "labels": {"tidegate.dev/project": "true"},
             "annotations": {f"tidegate.dev/{name}": value for name, value in (annotations or {}).items()},
         }
-        self.kube.create({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+        self.kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
 
     def label_namespace(self, labels: Mapping[str, str | None]) -> None:
         self.kube.label("namespaces", self.project, labels)
