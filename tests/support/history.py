@@ -116,11 +116,11 @@ def _patient(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def statements(engine: Engine) -> Iterator[list[tuple[str, Any]]]:
-    """What is asked of Postgres meanwhile: SELECTs with their parameters."""
+    """What is asked of Postgres meanwhile: queries with their parameters."""
     seen: list[tuple[str, Any]] = []
 
     def note(_: Any, __: Any, statement: str, parameters: Any, ___: Any, ____: Any) -> None:
-        if statement.lstrip().upper().startswith("SELECT"):
+        if statement.lstrip().upper().startswith(("SELECT", "WITH")):
             seen.append((statement, parameters))
 
     event.listen(engine, "before_cursor_execute", note)

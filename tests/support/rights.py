@@ -24,7 +24,7 @@ IN_PROJECTS: dict[str, list[Json]] = {
             "verbs": ["get", "list", "create", "update", "patch", "delete"],
         },
         {"apiGroups": [""], "resources": ["events"], "verbs": ["list"]},
-        {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]},
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]},
         {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["get"]},
         {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get"]},
     ],

@@ -137,6 +137,21 @@ class RunMaker:
         self.account(account)
         return self.kube.create(body)
 
+    def worker(self, name: str, *, pool: str, node: str | None = None, **status: Any) -> Json:
+        """A worker pod of a pool with this status, as its ReplicaSet makes it."""
+        spec: Json = {"containers": [{"name": "worker", "image": "runner"}]}
+        if node is not None:
+            spec["nodeName"] = node
+        self.account()
+        metadata = {"name": name, "labels": {"tidegate.dev/pool": pool}}
+        made = self.kube.create({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+        if status:
+            self.worker_status(name, **status)
+        return made
+
+    def worker_status(self, name: str, **status: Any) -> None:
+        self.kube.patch("pods", name, {"status": status}, subresource="status", strategic=True)
+
     def account(self, name: str = "default") -> None:
         """See that there is a service account."""
         if self.kube.find("serviceaccounts", name) is None:

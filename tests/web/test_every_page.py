@@ -46,6 +46,7 @@ PAGES = {
     "plan_backfill": "/projects/{project}/schedules/nightly/backfill?from=2026-11-02T00:00&until=2026-11-08T00:00",
     "batches_page": "/projects/{project}/batches",
     "pools_page": "/projects/{project}/pools",
+    "show_pool": "/projects/{project}/pools/models",
     "members_page": "/projects/{project}/members",
     "keys_page": "/projects/{project}/keys",
     "webhooks_page": "/projects/{project}/webhooks",
@@ -97,6 +98,7 @@ def page(browser: Browser, site: Site) -> Iterator[Page]:
 def filled(stack: Stack, parts: Parts) -> dict[str, Any]:
     """A project with something of everything; the names that the addresses of its pages have."""
     definitions(stack)
+    workers(stack, parts)
     uid = runs(stack, parts)
     me = parts.sign_in()
     parts.member("developer", email="anna@example.com")
@@ -125,9 +127,34 @@ def definitions(stack: Stack) -> None:
     template = {"spec": {"taskRef": {"name": "resize"}, "payload": {"width": 320}}}
     made.schedule("nightly", cron="30 2 * * MON-FRI", timeZone="Europe/Berlin", template=template)
     made.schedule_status("nightly", lastScheduleTime=at(minutes=600), nextScheduleTime=at(minutes=-600))
-    made.pool("models", image="registry.example.com/models:1.4", preload=["app.models"], slots=4)
-    ready = {"type": "Ready", "status": "True", "reason": "WorkersConnected", "message": "2 workers"}
-    made.pool_status("models", readyReplicas=1, slots=4, busy=3, waiting=0, conditions=[ready])
+    made.pool("models", image="registry.example.com/models:1.4", preload=["app.models"], replicas=3, slots=4)
+    ready = {"type": "Ready", "status": "True", "reason": "Ready", "message": "1 of 3 workers are connected"}
+    ready["lastTransitionTime"] = at(minutes=90)
+    made.pool_status("models", readyReplicas=1, slots=4, busy=2, waiting=0, conditions=[ready])
+
+
+def workers(stack: Stack, parts: Parts) -> None:
+    """Those of the pool: one that works, one that has just been made and one whose image isn't there."""
+    container = {"name": "worker", "image": "", "imageID": "", "ready": False, "restartCount": 0}
+    running = {**container, "ready": True, "restartCount": 1, "state": {"running": {"startedAt": at(minutes=90)}}}
+    running["lastState"] = {"terminated": {"reason": "OOMKilled", "exitCode": 137}}
+    conditions = [{"type": "Ready", "status": "True"}]
+    name = "models-1f0a52c9-6d5b7c9f4-{}".format
+    stack.runs.worker(
+        name("8xkq2"), pool="models", node="node-1", phase="Running", conditions=conditions, containerStatuses=[running]
+    )
+    for one, node, reason, message in (
+        ("jw7mh", "node-2", "ContainerCreating", ""),
+        ("p4zcd", "node-3", "ImagePullBackOff", 'Back-off pulling image "registry.example.com/models:1.4"'),
+    ):
+        waiting = {"waiting": {"reason": reason, "message": message}}
+        stack.runs.worker(name(one), pool="models", node=node, containerStatuses=[{**container, "state": waiting}])
+    for number in (1, 2):
+        run = f"classify-{number}"
+        stack.runs.create(run, taskRef={"name": "classify"})
+        attempt = {"number": 1, "pool": "models", "podName": name("8xkq2"), "podUid": "u", "handover": run}
+        stack.runs.status(run, phase="Running", startedAt=at(minutes=1), attempts=[attempt])
+        assert parts.sign_in().get(f"runs/{run}").status_code == 200  # it is in the archive now
 
 
 def runs(stack: Stack, parts: Parts) -> str:

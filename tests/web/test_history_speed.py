@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 from support.callers import SignedIn
 from support.history import fill, large_relations, nodes, pages_read, plan, statements
-from support.web import Parts
+from support.web import Parts, Stack
 from tidegate_web.store.queries import payloads
 from tidegate_web.store.queries.run_list import encode_cursor
 
@@ -134,6 +134,11 @@ def test_columns_of_the_spec_are_read_of_the_runs_on_the_page_alone(history: Par
 @pytest.mark.parametrize("page", ["tasks/task-17", "queues/queue-3", "schedules/schedule-10", "batches"])
 def test_pages_of_definitions_and_batches_read_indexes(history: Parts, me: SignedIn, page: str) -> None:
     assert check(history, me, f"/projects/{history.project}/{page}") >= 1
+
+
+def test_the_page_of_a_pool_reads_an_index(history: Parts, me: SignedIn, shared_stack: Stack) -> None:
+    shared_stack.runs.pool("warm", image="runner")
+    assert check(history, me, f"/projects/{history.project}/pools/warm") >= 1
 
 
 def test_the_graph_around_a_run_reads_indexes(history: Parts, me: SignedIn) -> None:

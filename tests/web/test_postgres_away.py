@@ -144,10 +144,14 @@ def test_pages_of_definitions_show_the_runs_that_the_cluster_has(stack: Stack, w
     stack.runs.task("mail", image="a:1")
     stack.runs.queue("default", concurrencyLimit=1)
     stack.runs.schedule("nightly")
+    stack.runs.pool("warm", image="runner")
+    stack.runs.create("in-a-worker", task={"pool": "warm", "entrypoint": "a:b"})
+    stack.runs.status("in-a-worker", phase="Running", attempts=[{"number": 1, "pool": "warm", "podName": "warm-1"}])
     for path, words in (
         ("tasks/mail", ("second", "third", "The database doesn't answer", "Start a run")),
         ("queues/default", ("The database doesn't answer", "Set the limits")),
         ("schedules/nightly", ("The database doesn't answer", "Every minute")),
+        ("pools/warm", ("The database doesn't answer", "warm-1", "in-a-worker")),
         ("batches", ("The database doesn't answer",)),
     ):
         answer = without_postgres.client.get(f"/projects/{stack.project}/{path}")

@@ -31,7 +31,7 @@ ROUTES = {
         GET /api/v1/projects/<project>/bulk/<id:bulk>, GET /api/v1/projects/<project>/members, DELETE /api/v1/projects/<project>/members/me,
         GET /projects/<project>/runs/<run>/log, GET /projects/<project>/runs/<run>/graph, GET /projects/<project>/tasks, GET /projects/<project>/queues, GET /projects/<project>/schedules,
         GET /projects/<project>/tasks/<name>, GET /projects/<project>/queues/<name>, GET /projects/<project>/schedules/<name>,
-        GET /projects/<project>/batches, GET /projects/<project>/pools, GET /projects/<project>/overview, GET /projects/<project>/bulk/<id:bulk>,
+        GET /projects/<project>/batches, GET /projects/<project>/pools, GET /projects/<project>/pools/<name>, GET /projects/<project>/overview, GET /projects/<project>/bulk/<id:bulk>,
         GET /projects/<project>/runs.csv, GET /projects/<project>/runs.json, GET /projects/<project>/views, POST /projects/<project>/views,
         GET /live/v1/projects/<project>/events, GET /live/v1/projects/<project>/runs/<run>/logs,
         GET /live/v1/projects/<project>/runs/<run>/wait
@@ -66,7 +66,7 @@ ROUTES = {
         POST /projects/<project>/<any(tasks, queues, schedules, pools):plural>:preview, POST /projects/<project>/tasks/<name>/schedule,
         GET /projects/<project>/<any(tasks, queues, schedules, pools):plural>/<name>/delete,
         POST /projects/<project>/<any(tasks, queues, schedules, pools):plural>/<name>/delete,
-        POST /projects/<project>/queues/<name>/limits, POST /projects/<project>/schedules/<name>/state
+        POST /projects/<project>/queues/<name>/limits, POST /projects/<project>/schedules/<name>/state, POST /projects/<project>/pools/<name>
     """,
     Permission.ADMIN: """
         DELETE /api/v1/projects/<project>/runs/<run>,

@@ -189,6 +189,6 @@ def test_the_page_of_a_run_leads_to_its_worker_and_shows_what_it_ran(
     worker.finish(head)
     until_ended(parts, "shown")
     page = parts.sign_in().get(f"/projects/{stack.project}/runs/{head['uid']}").text
-    assert "in pool warm" in page
+    assert f'in pool <a href="/projects/{stack.project}/pools/warm">warm</a>' in page
     assert f"logs {WORKER} -c worker | grep" in page
     assert "get jobs,pods" not in page

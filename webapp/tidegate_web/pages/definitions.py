@@ -58,11 +58,12 @@ def _trigger(project: str) -> Shown:
     return {"started_run": trigger(services(), actor(), project, text("name")).row}
 
 
-def _scale(project: str) -> None:
+def scale(project: str, name: str) -> None:
+    """Set how many worker pods a pool is to have, as the form says."""
     given = text("replicas")
     if not (given.isascii() and given.isdecimal() and int(given) <= REPLICAS_MAX):
         raise invalid("replicas", f"must be a whole number from 0 to {REPLICAS_MAX}")
-    _change("pools", project, text("name"), "scale", replicas=int(given))
+    _change("pools", project, name, "scale", replicas=int(given))
 
 
 def switches(kind: str, project: str, field: str, *, on: str, off: str, name: str) -> Acts:
@@ -114,7 +115,7 @@ def add_routes(area: Blueprint) -> None:
     @area.post("/projects/<project>/pools")
     @requires(Permission.DEVELOPER)
     def scale_pool(project: str) -> Response | tuple[str, int]:
-        return carry_out({"scale": lambda: _scale(project)}, partial(_page, "pools", project))
+        return carry_out({"scale": lambda: scale(project, text("name"))}, partial(_page, "pools", project))
 
     @area.post("/projects/<project>/schedules/state")
     @requires(Permission.DEVELOPER)

@@ -27,7 +27,12 @@ from tidegate_web.shared.problems import Problem
 
 ANY_KIND: Final = "<any(tasks, queues, schedules, pools):plural>"
 MOST_CHARACTERS: Final = 500_000
-PAGE_OF_ONE: Final = {"tasks": "pages.show_task", "queues": "pages.show_queue", "schedules": "pages.show_schedule"}
+PAGE_OF_ONE: Final = {
+    "tasks": "pages.show_task",
+    "queues": "pages.show_queue",
+    "schedules": "pages.show_schedule",
+    "pools": "pages.show_pool",
+}
 
 _TASK: Final = """\
   image: registry.example.com/app:1.0
@@ -174,9 +179,7 @@ def _compared(found: KubeObject) -> dict[str, object]:
 
 def place_of(project: str, plural: str, name: str) -> str:
     """The page that shows it."""
-    if plural in PAGE_OF_ONE:
-        return url_for(PAGE_OF_ONE[plural], project=project, name=name)
-    return url_for(f"pages.{plural}_page", project=project)
+    return url_for(PAGE_OF_ONE[plural], project=project, name=name)
 
 
 def _page(project: str, plural: str, name: str | None, draft: Draft, shown: Shown) -> str:

@@ -19,6 +19,7 @@ from tidegate_web.pages import (
     logtext,
     overview,
     people,
+    pool_page,
     projects,
     queue_page,
     replay_page,
@@ -62,6 +63,7 @@ def blueprint() -> Blueprint:
     delete_definition.add_routes(area)
     task_page.add_routes(area)
     queue_page.add_routes(area)
+    pool_page.add_routes(area)
     schedule_page.add_routes(area)
     logtext.add_routes(area)
     people.add_routes(area)
