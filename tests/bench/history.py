@@ -25,6 +25,7 @@ from tidegate_web.auth.admin import create_admin
 from tidegate_web.mirror.rollup import Rollup
 from tidegate_web.runs.project_overview import RANGES
 from tidegate_web.serving import json_logs
+from tidegate_web.serving.garbage import leave_out_what_is_there
 from tidegate_web.settings import WebSettings
 from tidegate_web.store import schema
 
@@ -209,7 +210,9 @@ def _app(folder: Path) -> Iterator[Parts]:
         schema.upgrade(made.engine)
         with made.engine.begin() as connection:
             create_admin(connection, settings)
-        yield make_parts(made, project=PROJECT)
+        parts = make_parts(made, project=PROJECT)
+        leave_out_what_is_there()  # as a worker of the server does
+        yield parts
 
 
 _KUBECONFIG = """

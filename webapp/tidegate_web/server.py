@@ -20,6 +20,7 @@ from tidegate_web.app import create_app, create_internal_app, make_services
 from tidegate_web.health.probes import ProbeServer, SchemaCheck, make_registry
 from tidegate_web.health.store_metrics import StoreMetrics
 from tidegate_web.live.stream_metrics import count_streams
+from tidegate_web.serving.garbage import leave_out_what_is_there
 from tidegate_web.serving.request_metrics import RequestMetrics
 from tidegate_web.serving.tls_files import TlsFiles
 from tidegate_web.settings import WebSettings
@@ -118,6 +119,8 @@ def serve(settings: WebSettings, *, web: bool, live: bool, name: str) -> None:
         return ByPort(app, internal, internal_port=settings.internal_port)
 
     def post_worker_init(worker: Any) -> None:
+        leave_out_what_is_there()
+
         # A worker that is stopped waits for its requests to end; streams only end when they are stopped.
         def end_streams() -> None:
             while worker.alive:
