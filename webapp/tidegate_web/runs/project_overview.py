@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
+from sqlalchemy import Connection
+
 from tidegate_web.services import Services
 from tidegate_web.shared import time_histogram
 from tidegate_web.shared.phases import FAILED_PHASES
@@ -126,48 +128,60 @@ def project_overview(made: Services, project: str, range_: Range) -> ProjectOver
 def _counted(made: Services, project: str, range_: Range) -> ProjectOverview:
     now = made.clock.now()
     since = rollups.floor(now - range_.length, range_.step)
-    failures_since = since if range_.kept is None else rollups.floor(since, HOUR)  # they are kept by the hour
-    rows: list[RolledUp] = []
-    fresh: list[FailureKind] = []
-    kept: list[KeptFailures] = []
-    until = now
     # One picture of all: what is counted anew meanwhile would be counted twice.
     with made.engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
         active = run_list.active(connection, project=project)
-        mark = None if range_.kept is None else rollups.mark(connection, project=project)
-        step = range_.kept or range_.step
-        try:
-            with stats.bounded(connection):
-                begin = max(since, mark or since)
-                rows += rollups.ended(connection, project=project, since=begin, until=now, step=step)
-                begin = max(failures_since, mark or failures_since)
-                fresh += rollups.failed(connection, project=project, since=begin, until=now)
-        except TooMuchError:
-            rows, fresh, until = [], [], max(since, mark or since)
-        if mark is not None and range_.kept is not None:
-            rows += rollups.kept(connection, project=project, since=since, until=mark, step=range_.kept)
-            kept += rollups.kept_failures(
-                connection,
-                project=project,
-                since=failures_since,
-                until=mark,
-                parts=rollups.Parts(begin=since, end=now, number=SPARKS),
-                most=GROUPS,
-                besides=fresh,
-            )
-    parts = _parts(rows, range_, since=since, now=now)
+        read = _read(connection, project, range_, since=since, now=now)
+    parts = _parts(read.rows, range_, since=since, now=now)
     return ProjectOverview(
         range=range_,
         since=since,
-        until=until,
-        truncated=until < now,
+        until=read.until,
+        truncated=read.until < now,
         buckets=[each.bucket for each in parts],
-        phases=_phases(rows),
+        phases=_phases(read.rows),
         took=Times.of(time_histogram.total(each.took for each in parts)),
         waited=Times.of(time_histogram.total(each.waited for each in parts)),
-        failures=group(kept, fresh, since=since, until=now),
+        failures=group(read.kept, read.fresh, since=since, until=now),
         active=active,
     )
+
+
+@dataclass(kw_only=True)
+class _Read:
+    """What Postgres has of a time, kept and counted now."""
+
+    until: datetime
+    rows: list[RolledUp] = field(default_factory=list)
+    fresh: list[FailureKind] = field(default_factory=list)
+    kept: list[KeptFailures] = field(default_factory=list)
+
+
+def _read(connection: Connection, project: str, range_: Range, *, since: datetime, now: datetime) -> _Read:
+    failures_since = since if range_.kept is None else rollups.floor(since, HOUR)  # they are kept by the hour
+    mark = None if range_.kept is None else rollups.mark(connection, project=project)
+    found = _Read(until=now)
+    try:
+        with stats.bounded(connection):
+            begin, step = max(since, mark or since), range_.kept or range_.step
+            found.rows = rollups.ended(connection, project=project, since=begin, until=now, step=step)
+            begin = max(failures_since, mark or failures_since)
+            found.fresh = rollups.failed(connection, project=project, since=begin, until=now)
+    except TooMuchError:
+        found = _Read(until=max(since, mark or since))
+    if mark is not None and range_.kept is not None:
+        found.rows += rollups.kept(connection, project=project, since=since, until=mark, step=range_.kept)
+        # Of the kept ones those that are shown; and those that have failed since, as they may belong to these.
+        found.kept = rollups.kept_failures(
+            connection,
+            project=project,
+            since=failures_since,
+            until=mark,
+            parts=rollups.Parts(begin=since, end=now, number=SPARKS),
+            most=GROUPS,
+            besides=found.fresh,
+        )
+    return found
 
 
 def _phases(rows: Iterable[RolledUp]) -> dict[str, int]:
