@@ -25,7 +25,7 @@ from tidegate_web.auth.admin import create_admin
 from tidegate_web.mirror.rollup import Rollup
 from tidegate_web.runs.project_overview import RANGES
 from tidegate_web.serving import json_logs
-from tidegate_web.serving.garbage import leave_out_what_is_there
+from tidegate_web.serving.garbage_collection import leave_out_what_is_there
 from tidegate_web.settings import WebSettings
 from tidegate_web.store import schema
 

@@ -20,7 +20,7 @@ from tidegate_web.app import create_app, create_internal_app, make_services
 from tidegate_web.health.probes import ProbeServer, SchemaCheck, make_registry
 from tidegate_web.health.store_metrics import StoreMetrics
 from tidegate_web.live.stream_metrics import count_streams
-from tidegate_web.serving.garbage import leave_out_what_is_there
+from tidegate_web.serving.garbage_collection import leave_out_what_is_there
 from tidegate_web.serving.request_metrics import RequestMetrics
 from tidegate_web.serving.tls_files import TlsFiles
 from tidegate_web.settings import WebSettings

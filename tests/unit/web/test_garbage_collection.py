@@ -1,4 +1,4 @@
-"""serving/garbage: what a process serves with is left out of collections."""
+"""serving/garbage_collection: what a process serves with is left out of collections."""
 
 import subprocess
 import sys
@@ -6,7 +6,7 @@ from typing import Final
 
 PROGRAM: Final = """
 import gc
-from tidegate_web.serving.garbage import leave_out_what_is_there
+from tidegate_web.serving.garbage_collection import leave_out_what_is_there
 
 class Node:
     pass
