@@ -233,7 +233,7 @@ def measure(*, others: list[int], changes: int, folder: Path, report: Callable[[
             stack.runs.create(f"run-{i}")
         uid = stack.runs.create("changing")["metadata"]["uid"]
         browser = cleanup.enter_context(chromium())
-        first = cleanup.enter_context(signed_in(browser, site, email=EMAIL, password=PASSWORD))
+        first = cleanup.enter_context(signed_in(browser, site, email=EMAIL, password=PASSWORD, by_form=True))
         changing = Changes(stack, name="changing", uid=uid, pages=_opened(first.context, first, uid=uid))
         for _ in range(WARM_UP):
             _change(changing, None)

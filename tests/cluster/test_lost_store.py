@@ -39,7 +39,7 @@ def test_a_postgres_that_comes_back_empty_is_filled_again(kubectl: Kubectl, rele
     with (
         chromium() as browser,
         forwarded(kubectl, f"svc/{RELEASE}-web") as site,
-        signed_in(browser, site, email=ADMIN, password=password) as page,
+        signed_in(browser, site, email=ADMIN, password=password, by_form=True) as page,
     ):
         expect(page).to_have_url(re.compile("/projects/[a-z]+/runs$"))
         page.goto(f"/projects/{PROJECT}/runs")

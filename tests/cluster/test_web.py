@@ -56,7 +56,7 @@ def page(browser: Browser, site: str, password: str) -> Iterator[Page]:
     expect.set_options(timeout=SECONDS * 1000)
     # On a busy machine Postgres may not answer for a moment, which the web app says as a 503.
     wait_until(lambda: signs_in(site, password), seconds=SECONDS, what="a sign-in")
-    with signed_in(browser, site, email=ADMIN, password=password) as made:
+    with signed_in(browser, site, email=ADMIN, password=password, by_form=True) as made:
         expect(made).to_have_url(re.compile("/projects/[a-z]+/runs$"))
         made.goto(f"/projects/{PROJECT}/runs")
         expect(made.locator("[data-live]")).to_have_attribute("data-state", "live")
